@@ -1,0 +1,5 @@
+"""The one exception that callers catch: bad input, said clearly."""
+
+
+class Face3DMMError(ValueError):
+    """Input that cannot be used. The message says what was found, what was expected and what to do."""

@@ -1,0 +1,27 @@
+"""Where the package's own files lie: the same answer in a source tree, a wheel and a colcon install."""
+
+from pathlib import Path
+
+from face3dmm_ros.errors import Face3DMMError
+
+PACKAGE = "face3dmm_ros"
+
+
+def package_file(relative: str) -> Path:
+    """Path of a file that ships with the package, such as ``resource/default_model.npz`` or ``config/live.yaml``.
+
+    A wheel keeps these folders inside the Python package, a source tree beside it, and a colcon install under
+    ``<prefix>/share/face3dmm_ros``.
+
+    Raises:
+        Face3DMMError: the file is in none of these places.
+    """
+    module_folder = Path(__file__).parent
+    roots = [module_folder, module_folder.parent, *(p / "share" / PACKAGE for p in module_folder.parents)]
+    for root in roots:
+        if (root / relative).is_file():
+            return root / relative
+    raise Face3DMMError(
+        f"{relative} of {PACKAGE} was found neither in {module_folder}, nor beside it, nor under share/{PACKAGE} "
+        "of its installation: the installation is incomplete, build or install the package again"
+    )

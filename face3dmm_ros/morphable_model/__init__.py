@@ -1,0 +1,1 @@
+"""What a face is: the linear model and its file formats."""

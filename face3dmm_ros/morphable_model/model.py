@@ -1,0 +1,226 @@
+"""The 3D morphable face model: S = S̄ + Σ αᵢSᵢ + Σ βᵢEᵢ, T = T̄ + Σ γᵢTᵢ (Blanz & Vetter, SIGGRAPH 1999)."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import ArrayLike, NDArray
+
+from face3dmm_ros.camera import MetricPose
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.values import Mesh
+
+
+@dataclass(frozen=True, eq=False)
+class SurfacePoints:
+    """P points on the surface, each a weighted mean of three vertices.
+
+    Attributes:
+        vertices: (P, 3) int32 vertex indices.
+        weights: (P, 3) float32 barycentric weights, rows sum to 1.
+    """
+
+    vertices: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+    @staticmethod
+    def at_vertices(indices: ArrayLike) -> "SurfacePoints":
+        """Points that are vertices themselves, (P,) indices."""
+        vertices = np.repeat(np.asarray(indices, dtype=np.int32)[:, None], 3, axis=1)
+        return SurfacePoints(vertices, np.tile(np.float32([1, 0, 0]), (len(vertices), 1)))
+
+    def interpolate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Per-vertex values (N, …) at the points, (P, …)."""
+        return np.einsum("pk,pk...->p...", self.weights, values[self.vertices])
+
+
+@dataclass(frozen=True, eq=False)
+class Contour:
+    """Where the landmarks that lie on a face's visible outline may sit on the model.
+
+    Attributes:
+        landmarks: (L,) int32, indices of the outline landmarks in their scheme.
+        candidates: (L, C) int32 vertices, one path across the cheek per landmark, from the front to the back; shorter
+            paths repeat their last vertex. On a turned head the landmark sits at the candidate that lies outermost.
+    """
+
+    landmarks: NDArray[np.int32]
+    candidates: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class MorphableModel:
+    """A linear face model of N vertices with K identity, E expression and L albedo components.
+
+    Model space is millimetres: x toward the viewer's right (+x is the person's Left), y up, z out of the face.
+
+    Attributes:
+        name: the model's name, as it appears in messages.
+        mean: S̄, (N, 3) float32, mm.
+        triangles: (M, 3) int32, counter-clockwise seen from outside.
+        shape_basis: S, (3N, K) float32, mm per unit of α; row 3i + k is coordinate k of vertex i.
+        shape_sigma: (K,) float32 standard deviation of α.
+        expression_basis: E, (3N, E) float32, mm per unit of β.
+        expression_sigma: (E,) float32 standard deviation of β.
+        expression_names: E names.
+        expression_bounds: (2, E) float32, lowest and highest β; ±inf where unbounded.
+        albedo_mean: T̄, (N, 3) float32 sRGB in [0, 1].
+        albedo_basis: T, (3N, L) float32 per unit of γ.
+        albedo_sigma: (L,) float32 standard deviation of γ.
+        landmarks: the landmark schemes that the model knows, each with its points on the surface.
+        contours: per scheme, its outline landmarks and their candidate vertices.
+        regions: named masks, each (N,) float32 in [0, 1].
+    """
+
+    name: str
+    mean: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    shape_basis: NDArray[np.float32]
+    shape_sigma: NDArray[np.float32]
+    expression_basis: NDArray[np.float32]
+    expression_sigma: NDArray[np.float32]
+    expression_names: tuple[str, ...]
+    expression_bounds: NDArray[np.float32]
+    albedo_mean: NDArray[np.float32]
+    albedo_basis: NDArray[np.float32]
+    albedo_sigma: NDArray[np.float32]
+    landmarks: Mapping[str, SurfacePoints]
+    contours: Mapping[str, Contour] = field(default_factory=dict)
+    regions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the arrays fit together.
+
+        Raises:
+            Face3DMMError: a shape, an index or a value that cannot be.
+        """
+        N, K, E, L = self.vertex_count, self.shape_count, self.expression_count, len(self.albedo_sigma)
+        expected = {
+            "mean": (N, 3),
+            "triangles": (len(self.triangles), 3),
+            "shape_basis": (3 * N, K),
+            "expression_basis": (3 * N, E),
+            "expression_bounds": (2, E),
+            "albedo_mean": (N, 3),
+            "albedo_basis": (3 * N, L),
+        }
+        for attribute, shape in expected.items():
+            found = getattr(self, attribute)
+            if found.shape != shape:
+                raise Face3DMMError(f"model {self.name}: {attribute} has shape {found.shape}, expected {shape}")
+            if attribute != "expression_bounds" and not np.isfinite(found).all():
+                raise Face3DMMError(f"model {self.name}: {attribute} holds values that are not finite")
+        if len(self.expression_names) != E:
+            raise Face3DMMError(f"model {self.name}: {len(self.expression_names)} names for {E} expressions")
+        for attribute in ("shape_sigma", "expression_sigma", "albedo_sigma"):
+            sigma = getattr(self, attribute)
+            if not (np.isfinite(sigma).all() and (sigma > 0).all()):
+                raise Face3DMMError(f"model {self.name}: {attribute} must be positive and finite")
+        indices = {"triangles": self.triangles}
+        indices |= {f"landmarks {scheme}": points.vertices for scheme, points in self.landmarks.items()}
+        indices |= {f"contour {scheme}": contour.candidates for scheme, contour in self.contours.items()}
+        for what, index in indices.items():
+            if index.size and not (index.min() >= 0 and index.max() < N):
+                raise Face3DMMError(
+                    f"model {self.name}: {what} refer to vertices {index.min()} to {index.max()}, but there are {N}"
+                )
+        for region, mask in self.regions.items():
+            if mask.shape != (N,):
+                raise Face3DMMError(f"model {self.name}: region {region} has shape {mask.shape}, expected {(N,)}")
+
+    @property
+    def vertex_count(self) -> int:
+        """N."""
+        return len(self.mean)
+
+    @property
+    def shape_count(self) -> int:
+        """K, the number of identity coefficients."""
+        return len(self.shape_sigma)
+
+    @property
+    def expression_count(self) -> int:
+        """E, the number of expression coefficients."""
+        return len(self.expression_sigma)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) over everything that gives parameters their meaning: geometry, bases and topology."""
+        sha = hashlib.sha256()
+        arrays = (self.mean, self.triangles, self.shape_basis, self.expression_basis, self.albedo_mean, self.albedo_basis)
+        for array in arrays:
+            sha.update(repr((array.shape, array.dtype.str)).encode())
+            sha.update(np.ascontiguousarray(array).data)
+        sha.update("\n".join(self.expression_names).encode())
+        return sha.hexdigest()
+
+    def vertices(self, alpha: ArrayLike, beta: ArrayLike) -> NDArray[np.float32]:
+        """S of identity α and expression β, (N, 3) float32, mm. Leading coefficients may be given alone.
+
+        Raises:
+            Face3DMMError: more coefficients than the model has, or values that are not finite.
+        """
+        return self.express(self.identity(alpha), beta)
+
+    def identity(self, alpha: ArrayLike) -> NDArray[np.float32]:
+        """S̄ + Σ αᵢSᵢ: the neutral face of an identity, (N, 3) float32, mm. Constant along a track, so worth keeping."""
+        return self.mean + _combine(self.shape_basis, alpha, "alpha")
+
+    def express(self, neutral: NDArray[np.float32], beta: ArrayLike) -> NDArray[np.float32]:
+        """A neutral face (N, 3), mm, with expression β, (N, 3) float32, mm."""
+        return neutral + _combine(self.expression_basis, beta, "beta")
+
+    def albedo(self, gamma: ArrayLike) -> NDArray[np.float32]:
+        """T of albedo coefficients γ, (N, 3) float32 sRGB, clipped to [0, 1]."""
+        return np.clip(self.albedo_mean + _combine(self.albedo_basis, gamma, "gamma"), 0.0, 1.0)
+
+    @cached_property
+    def _faces_of_vertex(self) -> scipy.sparse.csr_array:
+        """(N, M) incidence: row i sums over the triangles around vertex i."""
+        M = len(self.triangles)
+        columns = np.repeat(np.arange(M), 3)
+        shape = (self.vertex_count, M)
+        return scipy.sparse.csr_array((np.ones(3 * M, np.float32), (self.triangles.ravel(), columns)), shape=shape)
+
+    def normals(self, vertices: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Smooth vertex normals, (N, 3) → (N, 3) float32: area-weighted mean of the surrounding triangles' normals."""
+        a, b, c = (vertices[self.triangles[:, k]] for k in range(3))
+        u, v = b - a, c - a
+        face_normals = np.empty_like(u)
+        # np.cross is five times slower on (M, 3) arrays than its three components written out.
+        face_normals[:, 0] = u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1]
+        face_normals[:, 1] = u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2]
+        face_normals[:, 2] = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+        normals = self._faces_of_vertex @ face_normals
+        length = np.sqrt(np.einsum("ij,ij->i", normals, normals))
+        return normals / np.maximum(length, 1e-12)[:, None]
+
+    def mesh(self, vertices: NDArray[np.float32], pose: MetricPose, rgb: NDArray[np.uint8]) -> Mesh:
+        """A posed mesh in camera space, m, from (N, 3) model vertices, mm, and (N, 3) uint8 vertex colours."""
+        normals = self.normals(vertices) @ pose.rotation.T.astype(np.float32)
+        return Mesh(pose.transform(vertices), normals, self.triangles, rgb, self.digest)
+
+    def scheme(self, name: str) -> SurfacePoints:
+        """The points of a landmark scheme on the surface.
+
+        Raises:
+            Face3DMMError: the model does not know the scheme.
+        """
+        if name not in self.landmarks:
+            known = ", ".join(sorted(self.landmarks)) or "none"
+            raise Face3DMMError(f"model {self.name} has no landmark scheme {name!r}; it knows: {known}")
+        return self.landmarks[name]
+
+
+def _combine(basis: NDArray[np.float32], coefficients: ArrayLike, what: str) -> NDArray[np.float32]:
+    """Σ cᵢ·basisᵢ as (N, 3) float32; fewer coefficients than columns mean that the rest are zero."""
+    c = np.asarray(coefficients, dtype=np.float32)
+    if c.ndim != 1 or len(c) > basis.shape[1]:
+        raise Face3DMMError(f"{what} must be a vector of at most {basis.shape[1]} coefficients, found shape {c.shape}")
+    if not np.isfinite(c).all():
+        raise Face3DMMError(f"{what} holds values that are not finite")
+    used = len(c)
+    return ((basis if used == basis.shape[1] else basis[:, :used]) @ c).reshape(-1, 3)

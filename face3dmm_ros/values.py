@@ -1,0 +1,108 @@
+"""The three plain values that travel: landmarks, face parameters and a mesh.
+
+Each has exactly one ROS message (`face3dmm_ros.nodes.conversions` converts). Image coordinates are pixels, x right,
+y down, with (0, 0) the centre of the top-left pixel.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.camera import WeakPerspective
+
+
+@dataclass(frozen=True)
+class Box:
+    """An upright box in an image, px: its left and top edge, width and height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """The 2D landmarks of one face.
+
+    Attributes:
+        scheme: ``ibug68`` or ``mediapipe468``; names the order and meaning of the points.
+        points: (N, 2) float32, px.
+        depth: (N,) float32 relative depth in px, smaller is nearer to the camera; None where the detector has none.
+        box: region of the image in which the landmarks were looked for, px.
+        confidence: in [0, 1].
+        image_size: (width, height) of the image, px.
+    """
+
+    scheme: str
+    points: NDArray[np.float32]
+    box: Box
+    confidence: float
+    image_size: tuple[int, int]
+    depth: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FaceParameters:
+    """One face as the model sees it: x = s·P·R·(S̄ + Σ αᵢSᵢ + Σ βᵢEᵢ) + t.
+
+    Attributes:
+        camera: weak perspective s (px/mm), R (model → camera), t (px).
+        alpha: (K,) identity coefficients, raw (of the model's own basis).
+        beta: (E,) expression coefficients; for the default model blendshape weights in [0, 1].
+        gamma: (L,) albedo coefficients; empty where the method does not estimate them.
+        model: the model's name.
+        model_digest: the model's digest; parameters mean nothing with another model.
+        method: ``alternating``, ``joint``, ``photometric``, ``regressor`` or ``regressor+fit``.
+        residual_px: RMS distance over the landmarks used, px.
+        confidence: in [0, 1].
+        image_size: (width, height) of the image, px.
+    """
+
+    camera: WeakPerspective
+    alpha: NDArray[np.float64]
+    beta: NDArray[np.float64]
+    model: str
+    model_digest: str
+    method: str
+    residual_px: float
+    confidence: float
+    image_size: tuple[int, int]
+    gamma: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A posed face in camera space (REP-103 optical: x right, y down, z forward), metres.
+
+    Attributes:
+        vertices: (N, 3) float32, m.
+        normals: (N, 3) float32, unit length, pointing out of the face.
+        triangles: (M, 3) int32, counter-clockwise seen from outside.
+        rgb: (N, 3) uint8 sRGB.
+        model_digest: digest of the model whose topology this is.
+    """
+
+    vertices: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    rgb: NDArray[np.uint8]
+    model_digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedLandmarks:
+    """Landmarks with the identity of their track: `face_id` is stable along a track and never reused in a run."""
+
+    face_id: int
+    landmarks: Landmarks
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedFace:
+    """A tracked and fitted face: what the pipeline gives per face and image."""
+
+    face_id: int
+    landmarks: Landmarks
+    parameters: FaceParameters
