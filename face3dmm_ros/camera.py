@@ -34,7 +34,7 @@ class WeakPerspective:
         return points @ (self.scale * self.rotation[:2]).T + self.translation
 
     def depth(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Depth of (N, 3) model points along the viewing ray relative to the model's origin, (N,) px, away is positive."""
+        """Depth of (N, 3) model points behind the model's origin along the viewing ray, (N,) px."""
         return points @ (self.scale * self.rotation[2])
 
 
@@ -113,7 +113,7 @@ def rotation_angle(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def _normalization(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Similarity (d+1, d+1) that centres (N, d) points and scales their mean distance to √d; and the points under it."""
+    """Similarity (d+1, d+1) that centres (N, d) points at mean distance √d, and the points under it."""
     dimension = points.shape[1]
     center = points.mean(axis=0)
     spread = np.linalg.norm(points - center, axis=1).mean()
@@ -133,7 +133,7 @@ def gold_standard_affine(model_points: ArrayLike, image_points: ArrayLike) -> ND
     sets, solve the 2N×8 system, denormalise.
 
     Raises:
-        Face3DMMError: fewer than 4 points, shapes that disagree, values that are not finite, or model points in a plane.
+        Face3DMMError: fewer than 4 points, shapes that disagree, values not finite, or model points in a plane.
     """
     X = np.asarray(model_points, dtype=np.float64)
     x = np.asarray(image_points, dtype=np.float64)
@@ -202,7 +202,7 @@ def metric_pose(camera: WeakPerspective, intrinsics: Intrinsics) -> MetricPose:
 
 
 def rotation_from_pose_angles(pitch: float, yaw: float, roll: float) -> NDArray[np.float64]:
-    """R of AFLW2000-3D's and 300W-LP's angles, radians: FRONTAL · Rx(pitch)·Ry(yaw)·Rz(roll) (3DDFA, Zhu et al. 2016)."""
+    """R of AFLW2000-3D's and 300W-LP's angles, radians: FRONTAL·Rx(pitch)·Ry(yaw)·Rz(roll) (Zhu et al., CVPR 2016)."""
     cx, sx, cy, sy, cz, sz = (f(a) for a in (pitch, yaw, roll) for f in (np.cos, np.sin))
     Rx = np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]])
     Ry = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
@@ -235,7 +235,7 @@ def world_to_view() -> NDArray[np.float64]:
 
 
 def view_to_clip(image_size: tuple[int, int], depth_range: float) -> NDArray[np.float64]:
-    """(4, 4) orthographic projection that fills clip space with an image of (width, height) px, |z| ≤ depth_range px."""
+    """(4, 4) orthographic projection of an image of (width, height) px, |z| ≤ depth_range px, to clip space."""
     width, height = image_size
     left, right, top, bottom = -0.5, width - 0.5, 0.5, 0.5 - height
     return np.array(

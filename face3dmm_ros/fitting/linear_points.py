@@ -1,0 +1,136 @@
+"""A model restricted to the points that a fit compares with the image, the outline points able to slide."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.camera import WeakPerspective
+from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
+
+
+@dataclass(frozen=True, eq=False)
+class LinearPoints:
+    """P model points X = mean + basis·c, mm; the last L of them lie on the face's outline and slide along C candidates.
+
+    Coordinates come first, so that a projection is one product with a 2×3 matrix.
+
+    Attributes:
+        mean: (3, P) float64.
+        basis: (3, P, D) float64.
+        candidate_mean: (3, L, C) float64, where the outline points may sit.
+        candidate_basis: (3, L, C, D) float64.
+        outward: (2, L) float64 unit vectors in the frontal face's x, y, from its middle across each outline point.
+    """
+
+    mean: NDArray[np.float64]
+    basis: NDArray[np.float64]
+    candidate_mean: NDArray[np.float64]
+    candidate_basis: NDArray[np.float64]
+    outward: NDArray[np.float64]
+
+    @property
+    def outline_count(self) -> int:
+        """L."""
+        return self.outward.shape[1]
+
+    def points(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+        """X = mean + basis·c, (3, P)."""
+        return self.mean + self.basis @ coefficients
+
+    def holding(self, leading: NDArray[np.float64]) -> "LinearPoints":
+        """The same points with the leading coefficients held: they move into the mean, the others remain unknown."""
+        K = len(leading)
+        return LinearPoints(
+            self.mean + self.basis[..., :K] @ leading,
+            np.ascontiguousarray(self.basis[..., K:]),
+            self.candidate_mean + self.candidate_basis[..., :K] @ leading,
+            np.ascontiguousarray(self.candidate_basis[..., K:]),
+            self.outward,
+        )
+
+    def visible_outline(self, camera: WeakPerspective, coefficients: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Index of the candidate that lies outermost in the image for each outline point, (L,).
+
+        What a detector marks as the face's outline is its visible edge, which wanders across the skin as the head
+        turns (the landmark marching of Zhu et al., CVPR 2015, along precomputed paths).
+        """
+        candidates = self.candidate_mean + self.candidate_basis @ coefficients
+        up = camera.rotation[:2, 1] / max(float(np.linalg.norm(camera.rotation[:2, 1])), 1e-9)
+        across = np.array([-up[1], up[0]])
+        direction = np.outer(across, self.outward[0]) + np.outer(up, self.outward[1])  # (2, L), in the image
+        toward = camera.rotation[:2].T @ direction  # (3, L), the same direction in model space
+        return np.einsum("dl,dlc->lc", toward, candidates).argmax(axis=1)
+
+    def at_outline(self, choice: NDArray[np.intp]) -> "LinearPoints":
+        """The points with each outline point at its chosen candidate (L,)."""
+        L = self.outline_count
+        rows = np.arange(L)
+        mean, basis = self.mean.copy(), self.basis.copy()
+        mean[:, -L:] = self.candidate_mean[:, rows, choice]
+        basis[:, -L:] = self.candidate_basis[:, rows, choice]
+        return LinearPoints(mean, basis, self.candidate_mean, self.candidate_basis, self.outward)
+
+    @cached_property
+    def kernel(self) -> NDArray[np.float64]:
+        """basis·basisᵀ, (3, P, 3, P): how the points move together when the coefficients are white."""
+        flat = self.basis.reshape(-1, self.basis.shape[-1])
+        return (flat @ flat.T).reshape(*self.basis.shape[:2], *self.basis.shape[:2])
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkModel:
+    """The points of one landmark scheme, with c = (α, β) in units of their standard deviations σ.
+
+    Attributes:
+        points: the P points, outline points last.
+        order: (P,) the landmark of the scheme that each point answers for.
+        sigma: (K + E,) σ of (α, β).
+        shape_count: K, the leading coefficients that are α.
+    """
+
+    points: LinearPoints
+    order: NDArray[np.intp]
+    sigma: NDArray[np.float64]
+    shape_count: int
+
+    @staticmethod
+    def of(model: MorphableModel, scheme: str, outline: bool = True) -> "LandmarkModel":
+        """Restrict a model to a landmark scheme; without `outline`, outline points stay where the scheme puts them.
+
+        Raises:
+            Face3DMMError: the model does not know the scheme.
+        """
+        surface = model.scheme(scheme)
+        P = len(surface.vertices)
+        contour = model.contours.get(scheme) if outline else None
+        outline_landmarks = contour.landmarks if contour else np.zeros(0, np.int32)
+        order = np.concatenate([np.setdiff1d(np.arange(P), outline_landmarks), outline_landmarks]).astype(np.intp)
+        points = SurfacePoints(surface.vertices[order], surface.weights[order])
+        mean, basis = _restrict(model, points)
+        if contour:
+            L, C = contour.candidates.shape
+            candidates = SurfacePoints.at_vertices(contour.candidates.ravel())
+            candidate_mean, candidate_basis = _restrict(model, candidates)
+            candidate_mean = candidate_mean.reshape(3, L, C)
+            candidate_basis = candidate_basis.reshape(3, L, C, -1)
+            outward = mean[:2, P - L :] - mean[:2].mean(axis=1, keepdims=True)
+            outward /= np.linalg.norm(outward, axis=0)
+        else:
+            candidate_mean = np.zeros((3, 0, 0))
+            candidate_basis = np.zeros((3, 0, 0, basis.shape[-1]))
+            outward = np.zeros((2, 0))
+        linear = LinearPoints(mean, basis, candidate_mean, candidate_basis, outward)
+        return LandmarkModel(linear, order, model.sigma, model.shape_count)
+
+
+def _restrict(model: MorphableModel, points: SurfacePoints) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (3, P) and basis (3, P, K + E), mm per σ, of points on the surface."""
+    N = model.vertex_count
+    mean = points.interpolate(model.mean).astype(np.float64)
+    bases = [
+        points.interpolate(basis.reshape(N, 3, -1)).astype(np.float64)
+        for basis in (model.shape_basis, model.expression_basis)
+    ]
+    return mean.T.copy(), np.ascontiguousarray((np.concatenate(bases, axis=2) * model.sigma).transpose(1, 0, 2))

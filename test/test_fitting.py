@@ -1,0 +1,203 @@
+"""Points to parameters."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import lsq_linear
+
+from benchmarks.random_model import random_model
+from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting import FIT_METHODS, FitOptions, TrackFitter
+from face3dmm_ros.fitting.bounded import minimize_in_box
+from face3dmm_ros.fitting.joint import GaussianPrior, _dual_step, _primal_step
+from face3dmm_ros.fitting.linear_points import LandmarkModel
+from face3dmm_ros.morphable_model.model import MorphableModel
+from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedLandmarks
+
+BLENDSHAPES = random_model(3000, 40, 51, landmarks=468, blendshapes=True)
+UNBOUNDED = random_model(2000, 60, 40, landmarks=68)
+EXACT = FitOptions(shape_prior=0.0, expression_prior=0.0, max_iterations=100, tolerance_px=1e-4)
+
+
+def random_face(model: MorphableModel, seed: int) -> tuple[WeakPerspective, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    alpha = rng.standard_normal(model.shape_count) * model.shape_sigma
+    weights = rng.uniform(0, 1, model.expression_count) * (rng.random(model.expression_count) < 0.3)
+    camera = WeakPerspective(
+        rng.uniform(0.8, 3.0), rotation_from_pose_angles(*rng.uniform(-0.5, 0.5, 3)), rng.uniform(50, 400, 2)
+    )
+    return camera, alpha, weights
+
+
+def points_of(
+    model: MorphableModel, scheme: str, camera: WeakPerspective, alpha: np.ndarray, beta: np.ndarray
+) -> np.ndarray:
+    return camera.project(model.scheme(scheme).interpolate(model.vertices(alpha, beta)))
+
+
+def tracked(points: np.ndarray, scheme: str, face_id: int = 1) -> TrackedLandmarks:
+    return TrackedLandmarks(face_id, Landmarks(scheme, points, Box(0, 0, 640, 480), 0.9, (640, 480)))
+
+
+def reprojected(model: MorphableModel, scheme: str, fitted: FaceParameters) -> np.ndarray:
+    return points_of(model, scheme, fitted.camera, fitted.alpha, fitted.beta)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_exact_landmarks_without_priors_come_back(seed: int) -> None:
+    camera, alpha, beta = random_face(BLENDSHAPES, seed)
+    points = points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta)
+    fitted = TrackFitter(BLENDSHAPES, options=EXACT).fit(tracked(points, "mediapipe468"))
+    assert np.degrees(rotation_angle(fitted.camera.rotation, camera.rotation)) < 0.1
+    assert np.linalg.norm(reprojected(BLENDSHAPES, "mediapipe468", fitted) - points, axis=1).max() < 0.05
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_exact_landmarks_of_the_default_model_come_back(default_model: MorphableModel, seed: int) -> None:
+    """The outline landmarks are given where a detector sees them: on the visible edge."""
+    camera, _, beta = random_face(default_model, seed)
+    alpha = np.random.default_rng(seed).standard_normal(default_model.shape_count) * default_model.shape_sigma
+    landmark_model = LandmarkModel.of(default_model, "mediapipe468")
+    c = np.concatenate([alpha, beta]) / landmark_model.sigma
+    seen = landmark_model.points.at_outline(landmark_model.points.visible_outline(camera, c))
+    points = np.empty((468, 2))
+    points[landmark_model.order] = camera.project(seen.points(c).T)
+    fitted = TrackFitter(default_model, options=EXACT).fit(tracked(points, "mediapipe468"))
+    assert np.degrees(rotation_angle(fitted.camera.rotation, camera.rotation)) < 0.1
+    assert fitted.residual_px < 0.05
+
+
+def test_joint_beats_the_alternation_on_exact_landmarks() -> None:
+    camera, alpha, beta = random_face(BLENDSHAPES, 3)
+    points = points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta)
+    residual = {
+        method: TrackFitter(BLENDSHAPES, method).fit(tracked(points, "mediapipe468")).residual_px
+        for method in ("joint", "alternating")
+    }
+    assert residual["joint"] < 0.5 * residual["alternating"]
+
+
+@pytest.mark.parametrize("method", FIT_METHODS)
+def test_blendshape_weights_stay_between_zero_and_one(method: str) -> None:
+    rng = np.random.default_rng(5)
+    camera, alpha, _ = random_face(BLENDSHAPES, 5)
+    beyond = rng.uniform(-1.5, 2.5, 51)
+    points = points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beyond)
+    fitted = TrackFitter(BLENDSHAPES, method).fit(tracked(points, "mediapipe468"))
+    assert fitted.beta.min() >= 0.0
+    assert fitted.beta.max() <= 1.0
+
+
+@pytest.mark.parametrize("method", FIT_METHODS)
+def test_the_rotation_is_proper(method: str) -> None:
+    camera, alpha, beta = random_face(UNBOUNDED, 1)
+    points = points_of(UNBOUNDED, "ibug68", camera, alpha, beta) + np.random.default_rng(1).normal(0, 5, (68, 2))
+    R = TrackFitter(UNBOUNDED, method).fit(tracked(points, "ibug68")).camera.rotation
+    np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-9)
+    assert np.linalg.det(R) == pytest.approx(1.0)
+
+
+def test_identity_is_shared_by_the_frames_of_a_track() -> None:
+    camera, alpha, _ = random_face(BLENDSHAPES, 2)
+    rng = np.random.default_rng(2)
+    fitter = TrackFitter(BLENDSHAPES)
+    identities = []
+    for _ in range(12):
+        _, _, beta = random_face(BLENDSHAPES, int(rng.integers(1 << 30)))
+        points = points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta)
+        identities.append(fitter.fit(tracked(points, "mediapipe468")).alpha)
+    distinct = {tuple(identity) for identity in identities}
+    assert 1 < len(distinct) < len(identities)
+
+
+def test_identity_grows_closer_to_the_truth_along_a_track() -> None:
+    _, alpha, _ = random_face(BLENDSHAPES, 4)
+    rng = np.random.default_rng(4)
+    fitter = TrackFitter(BLENDSHAPES)
+    errors = []
+    for index in range(120):
+        camera, _, beta = random_face(BLENDSHAPES, 100 + index)
+        points = points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta) + rng.normal(0, 1, (468, 2))
+        fitted = fitter.fit(tracked(points, "mediapipe468"))
+        errors.append(np.linalg.norm((fitted.alpha - alpha) / BLENDSHAPES.shape_sigma))
+    assert errors[-1] < 0.6 * errors[0]
+
+
+def test_tracks_do_not_share_their_memory() -> None:
+    faces = {face_id: random_face(BLENDSHAPES, face_id) for face_id in (1, 2)}
+    together, alone = TrackFitter(BLENDSHAPES), TrackFitter(BLENDSHAPES)
+    for _ in range(3):
+        for face_id, face in faces.items():
+            points = points_of(BLENDSHAPES, "mediapipe468", *face)
+            fitted = together.fit(tracked(points, "mediapipe468", face_id))
+            if face_id == 2:
+                np.testing.assert_array_equal(fitted.alpha, alone.fit(tracked(points, "mediapipe468", 2)).alpha)
+
+
+def test_a_face_that_jumps_is_found_again() -> None:
+    """The pose of the last frame is no help after a cut: the fit begins anew instead of standing in a wrong minimum."""
+    fitter = TrackFitter(BLENDSHAPES)
+    camera, alpha, beta = random_face(BLENDSHAPES, 6)
+    fitter.fit(tracked(points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta), "mediapipe468"))
+    turned = WeakPerspective(camera.scale, rotation_from_pose_angles(0.0, 0.2, 3.0), np.array([500.0, 100.0]))
+    points = points_of(BLENDSHAPES, "mediapipe468", turned, alpha, beta)
+    fitted = fitter.fit(tracked(points, "mediapipe468"))
+    assert np.degrees(rotation_angle(fitted.camera.rotation, turned.rotation)) < 2.0
+
+
+def test_a_forgotten_track_begins_anew() -> None:
+    camera, alpha, beta = random_face(BLENDSHAPES, 7)
+    face = tracked(points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta), "mediapipe468")
+    fitter = TrackFitter(BLENDSHAPES)
+    first = fitter.fit(face)
+    fitter.fit(face)
+    fitter.retain(set())
+    np.testing.assert_array_equal(fitter.fit(face).alpha, first.alpha)
+
+
+def test_the_step_among_equations_is_the_step_among_unknowns() -> None:
+    landmark_model = LandmarkModel.of(UNBOUNDED, "ibug68")
+    camera = random_face(UNBOUNDED, 8)[0]
+    D = len(landmark_model.sigma)
+    rng = np.random.default_rng(8)
+    c = 0.1 * rng.standard_normal(D)
+    residuals = rng.standard_normal((2, 68))
+    free = np.full(D, np.inf)
+    prior = GaussianPrior(np.eye(D), np.zeros(D), -free, free)
+    assert prior.white
+    primal = _primal_step(landmark_model.points, residuals, camera, c, prior, 3.0)
+    dual = _dual_step(landmark_model.points, residuals, camera, c, prior, 3.0)
+    np.testing.assert_allclose(dual[0], primal[0], atol=1e-6)
+    np.testing.assert_allclose(dual[1], primal[1], atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30))
+def test_the_minimum_in_a_box_is_that_of_a_reference_solver(seed: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    A, b = rng.standard_normal((2 * size + 3, size)), rng.standard_normal(2 * size + 3)
+    lower, upper = -rng.uniform(0, 0.3, size), rng.uniform(0, 0.3, size)
+    lower[rng.random(size) < 0.2], upper[rng.random(size) < 0.2] = -np.inf, np.inf
+    expected = lsq_linear(A, b, (lower, np.maximum(upper, lower + 1e-12)), tol=1e-12).x
+    np.testing.assert_allclose(minimize_in_box(A.T @ A, -A.T @ b, lower, upper), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("points", "scheme", "complaint"),
+    [
+        (np.zeros((67, 2)), "ibug68", "68 landmarks"),
+        (np.full((68, 2), np.nan), "ibug68", "not finite"),
+        (np.zeros((68, 2)), "ibug68", "coincide"),
+        (np.zeros((468, 2)), "mediapipe468", "no landmark scheme"),
+    ],
+)
+def test_unusable_landmarks_are_refused(points: np.ndarray, scheme: str, complaint: str) -> None:
+    with pytest.raises(Face3DMMError, match=complaint):
+        TrackFitter(UNBOUNDED).fit(tracked(points, scheme))
+
+
+def test_an_unknown_method_is_refused() -> None:
+    with pytest.raises(Face3DMMError, match="joint"):
+        TrackFitter(UNBOUNDED, "magic")
