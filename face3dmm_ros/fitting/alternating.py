@@ -36,7 +36,7 @@ def alternating_fit(
         Face3DMMError: the landmarks do not determine a camera.
     """
     points, K = model.points, model.shape_count
-    c = np.zeros(len(model.sigma))
+    c = np.zeros(len(model.unit))
     # λ weighs 68 landmarks; a denser scheme sums over more, so its prior grows in proportion.
     density = observed.shape[1] / 68.0
     for _ in range(ITERATIONS):

@@ -1,7 +1,7 @@
 """Pose, identity and expression solved together: Gauss–Newton on the landmarks with Gaussian priors and bounds.
 
-Minimises Σ‖s·P·R·X(c) + t − x‖² / σ² + cᵀΛc − 2ηᵀc over s, R, t and c = (α, β) in units of
-their σ, with lower ≤ c ≤ upper: the energy of
+Minimises Σ‖s·P·R·X(c) + t − x‖² / σ² + cᵀΛc − 2ηᵀc over s, R, t and c = (α, β)
+with lower ≤ c ≤ upper: the energy of
 analysis by synthesis from landmarks (Blanz & Vetter, PAMI 2003), without alternating between its unknowns.
 """
 
@@ -146,14 +146,18 @@ def identity_information(
     J = _jacobian(fit.points, fit.camera, c) / noise_px
     H = J.T @ J
     g = J.T @ (fit.residuals.ravel() / noise_px)
+    H[POSE_SIZE + K :, POSE_SIZE + K :] += prior.precision[K:, K:]
+    g[POSE_SIZE + K :] += prior.precision[K:, K:] @ c[K:] - prior.shift[K:]
     inner = np.arange(K, len(c))
     inner = inner[(c[inner] > prior.lower[inner]) & (c[inner] < prior.upper[inner])]
-    H[POSE_SIZE:, POSE_SIZE:][np.ix_(inner, inner)] += prior.precision[np.ix_(inner, inner)]
     nuisance = np.concatenate([np.arange(POSE_SIZE), POSE_SIZE + inner])
     alpha = slice(POSE_SIZE, POSE_SIZE + K)
     coupling = H[nuisance, alpha]
-    S = H[alpha, alpha] - coupling.T @ solve_symmetric(_regularized(H[np.ix_(nuisance, nuisance)]), coupling)
-    return S, S @ c[:K] - g[alpha]
+    eliminated = coupling.T @ solve_symmetric(
+        _regularized(H[np.ix_(nuisance, nuisance)]), np.column_stack([coupling, g[nuisance]])
+    )
+    S = H[alpha, alpha] - eliminated[:, :-1]
+    return S, S @ c[:K] - (g[alpha] - eliminated[:, -1])
 
 
 def _primal_step(

@@ -81,23 +81,31 @@ class LinearPoints:
 
 @dataclass(frozen=True, eq=False)
 class LandmarkModel:
-    """The points of one landmark scheme, with c = (α, β) in units of their standard deviations σ.
+    """The points of one landmark scheme, with c = (α, β) in units that the fit chose.
 
     Attributes:
         points: the P points, outline points last.
         order: (P,) the landmark of the scheme that each point answers for.
-        sigma: (K + E,) σ of (α, β).
+        unit: (K + E,) how much of (α, β) one of c is.
         shape_count: K, the leading coefficients that are α.
     """
 
     points: LinearPoints
     order: NDArray[np.intp]
-    sigma: NDArray[np.float64]
+    unit: NDArray[np.float64]
     shape_count: int
 
     @staticmethod
-    def of(model: MorphableModel, scheme: str, outline: bool = True) -> "LandmarkModel":
-        """Restrict a model to a landmark scheme; without `outline`, outline points stay where the scheme puts them.
+    def of(
+        model: MorphableModel, scheme: str, *, unit: NDArray[np.float64] | None = None, outline: bool = True
+    ) -> "LandmarkModel":
+        """Restrict a model to a landmark scheme.
+
+        Args:
+            model: the whole model.
+            scheme: the landmarks' scheme.
+            unit: (K + E,) of the coefficients; the model's σ if None.
+            outline: let outline points slide; otherwise they stay where the scheme puts them.
 
         Raises:
             Face3DMMError: the model does not know the scheme.
@@ -108,11 +116,12 @@ class LandmarkModel:
         outline_landmarks = contour.landmarks if contour else np.zeros(0, np.int32)
         order = np.concatenate([np.setdiff1d(np.arange(P), outline_landmarks), outline_landmarks]).astype(np.intp)
         points = SurfacePoints(surface.vertices[order], surface.weights[order])
-        mean, basis = _restrict(model, points)
+        unit = model.sigma if unit is None else unit
+        mean, basis = _restrict(model, points, unit)
         if contour:
             L, C = contour.candidates.shape
             candidates = SurfacePoints.at_vertices(contour.candidates.ravel())
-            candidate_mean, candidate_basis = _restrict(model, candidates)
+            candidate_mean, candidate_basis = _restrict(model, candidates, unit)
             candidate_mean = candidate_mean.reshape(3, L, C)
             candidate_basis = candidate_basis.reshape(3, L, C, -1)
             outward = mean[:2, P - L :] - mean[:2].mean(axis=1, keepdims=True)
@@ -122,15 +131,17 @@ class LandmarkModel:
             candidate_basis = np.zeros((3, 0, 0, basis.shape[-1]))
             outward = np.zeros((2, 0))
         linear = LinearPoints(mean, basis, candidate_mean, candidate_basis, outward)
-        return LandmarkModel(linear, order, model.sigma, model.shape_count)
+        return LandmarkModel(linear, order, unit, model.shape_count)
 
 
-def _restrict(model: MorphableModel, points: SurfacePoints) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean (3, P) and basis (3, P, K + E), mm per σ, of points on the surface."""
+def _restrict(
+    model: MorphableModel, points: SurfacePoints, unit: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (3, P) and basis (3, P, K + E), mm per unit, of points on the surface."""
     N = model.vertex_count
     mean = points.interpolate(model.mean).astype(np.float64)
     bases = [
         points.interpolate(basis.reshape(N, 3, -1)).astype(np.float64)
         for basis in (model.shape_basis, model.expression_basis)
     ]
-    return mean.T.copy(), np.ascontiguousarray((np.concatenate(bases, axis=2) * model.sigma).transpose(1, 0, 2))
+    return mean.T.copy(), np.ascontiguousarray((np.concatenate(bases, axis=2) * unit).transpose(1, 0, 2))

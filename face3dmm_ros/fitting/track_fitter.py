@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.alternating import alternating_fit
+from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.joint import GaussianPrior, JointFit, identity_information, joint_fit
 from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
 from face3dmm_ros.morphable_model.model import MorphableModel
@@ -30,34 +31,38 @@ class FitOptions:
         tolerance_px: a fit has converged when a step moves no point by more.
         max_iterations: steps on a face's first frame.
         tracked_iterations: steps on its later frames.
-        identity_interval: frames between two refinements of the identity once it has settled.
+        identity_interval: frames between two that speak for the identity, once it has settled.
+        frame_correlation: ρ, how alike the landmarks' errors are in two frames of a track. n frames weigh as
+            n / (1 + (n − 1)ρ) independent ones, so that a detector's bias does not harden into certainty.
     """
 
     landmark_noise_mm: float = 4.0
-    shape_prior: float = 1.0
-    expression_prior: float = 1.0
+    shape_prior: float = 4.0
+    expression_prior: float = 0.2
     outline: bool = True
     tolerance_px: float = 0.05
     max_iterations: int = 30
     tracked_iterations: int = 4
     identity_interval: int = 15
+    frame_correlation: float = 0.5
 
 
 @dataclass(eq=False)
 class _Track:
-    """What is known of one face, coefficients in units of σ: its last fit, and the Gaussian ½αᵀΛα − ηᵀα over α.
+    """What is known of one face, coefficients in the fit's units.
 
-    The Gaussian speaks of the frames before `identity_fit`, which is added once a further frame needs it as a prior.
+    `precision` and `shift` sum the evidence ½αᵀSα − hᵀα of `frames` frames on its identity. That of the first frame is
+    worked out from `first_fit` once a second one asks for it, which a single picture never does.
     """
 
     camera: WeakPerspective
     alpha: NDArray[np.float64]
     beta: NDArray[np.float64]
+    expression_points: LinearPoints
+    first_fit: JointFit | None
     precision: NDArray[np.float64]
     shift: NDArray[np.float64]
-    expression_points: LinearPoints
-    identity_fit: JointFit
-    refinements: int = 0
+    frames: int = 0
     frames_since: int = 0
 
 
@@ -81,8 +86,15 @@ class TrackFitter:
     def __post_init__(self) -> None:
         if self.method not in FIT_METHODS:
             raise Face3DMMError(f"unknown fit method {self.method!r}; known: {', '.join(FIT_METHODS)}")
-        free = np.tile([[-np.inf], [np.inf]], self.model.shape_count)
-        self._bounds = np.concatenate([free, self.model.expression_bounds], axis=1) / self.model.sigma
+        model, options = self.model, self.options
+        self._unit = model.sigma.copy()
+        if self.method == "joint":
+            # In units of the prior's standard deviation the prior is the unit normal one, whose steps are cheapest.
+            K = model.shape_count
+            self._unit[:K] /= np.sqrt(options.shape_prior or 1.0)
+            self._unit[K:] /= np.sqrt(options.expression_prior or 1.0)
+        free = np.tile([[-np.inf], [np.inf]], model.shape_count)
+        self._bounds = np.concatenate([free, model.expression_bounds], axis=1) / self._unit
         self._landmark_models: dict[str, LandmarkModel] = {}
         self._tracks: dict[int, _Track] = {}
 
@@ -100,13 +112,12 @@ class TrackFitter:
             camera, c, residual_px = alternating_fit(model, observed, self._bounds)
             return self._parameters(camera, c, residual_px, landmarks)
         track = self._tracks.get(face.face_id)
-        residual_px = np.inf
         if track is not None:
+            if track.frames_since >= min(2**track.frames, self.options.identity_interval):
+                self._refine_identity(model, track, observed)
             residual_px = self._follow(track, observed)
         if track is None or residual_px > 3.0 * self.options.landmark_noise_mm * track.camera.scale:
             track, residual_px = self._begin(model, observed)
-        elif track.frames_since >= min(2**track.refinements, self.options.identity_interval):
-            residual_px = self._refine(model, track, observed)
         self._tracks[face.face_id] = track
         return self._parameters(track.camera, np.concatenate([track.alpha, track.beta]), residual_px, landmarks)
 
@@ -122,19 +133,18 @@ class TrackFitter:
     def _landmark_model(self, scheme: str) -> LandmarkModel:
         if scheme not in self._landmark_models:
             outline = self.options.outline and self.method == "joint"
-            self._landmark_models[scheme] = LandmarkModel.of(self.model, scheme, outline)
+            self._landmark_models[scheme] = LandmarkModel.of(self.model, scheme, unit=self._unit, outline=outline)
         return self._landmark_models[scheme]
 
     def _begin(self, model: LandmarkModel, observed: NDArray[np.float64]) -> tuple[_Track, float]:
-        """A face's first frame: everything unknown, started at the mean face."""
+        """A face's first frame: everything unknown, started at the mean face. Returns its track and residual, px."""
         K = model.shape_count
-        start = np.clip(np.zeros(len(model.sigma)), *self._bounds)
+        start = np.clip(np.zeros(len(self._unit)), *self._bounds)
         camera = estimate_weak_perspective(model.points.points(start).T, observed.T)
-        precision, shift = self.options.shape_prior * np.eye(K), np.zeros(K)
-        prior = self._prior(precision, shift)
+        prior = self._prior(float(self.options.shape_prior > 0) * np.eye(K), np.zeros(K))
         fit = self._solve(model.points, observed, camera, start, prior, self.options.max_iterations)
         alpha, beta = fit.coefficients[:K], fit.coefficients[K:]
-        track = _Track(fit.camera, alpha, beta, precision, shift, model.points.holding(alpha), fit)
+        track = _Track(fit.camera, alpha, beta, model.points.holding(alpha), fit, np.zeros((K, K)), np.zeros(K))
         return track, fit.residual_px
 
     def _follow(self, track: _Track, observed: NDArray[np.float64]) -> float:
@@ -147,29 +157,41 @@ class TrackFitter:
         track.frames_since += 1
         return fit.residual_px
 
-    def _refine(self, model: LandmarkModel, track: _Track, observed: NDArray[np.float64]) -> float:
-        """Now and then a frame also speaks for the identity, with all earlier such frames as its prior."""
-        K = model.shape_count
-        before = self._prior(track.precision, track.shift)
-        noise_px = self.options.landmark_noise_mm * track.identity_fit.camera.scale
-        seen_precision, seen_shift = identity_information(track.identity_fit, before, noise_px, K)
-        track.precision, track.shift = track.precision + seen_precision, track.shift + seen_shift
-        prior = self._prior(track.precision, track.shift)
+    def _refine_identity(self, model: LandmarkModel, track: _Track, observed: NDArray[np.float64]) -> None:
+        """Let this frame speak for the identity too: fit it under what the earlier ones said, then pool all."""
+        if track.first_fit is not None:
+            self._absorb(track, track.first_fit)
+            track.first_fit = None
         start = np.concatenate([track.alpha, track.beta])
+        prior = self._prior(*self._pooled(track))
         fit = self._solve(model.points, observed, track.camera, start, prior, self.options.tracked_iterations)
-        track.camera, track.alpha, track.beta = fit.camera, fit.coefficients[:K], fit.coefficients[K:]
+        self._absorb(track, fit)
+        track.alpha = solve_symmetric(*self._pooled(track))
         track.expression_points = model.points.holding(track.alpha)
-        track.identity_fit = fit
-        track.refinements += 1
         track.frames_since = 0
-        return fit.residual_px
+
+    def _absorb(self, track: _Track, fit: JointFit) -> None:
+        """Add a frame's evidence on the identity."""
+        K = len(track.alpha)
+        noise_px = self.options.landmark_noise_mm * fit.camera.scale
+        S, h = identity_information(fit, self._prior(np.zeros((K, K)), np.zeros(K)), noise_px, K)
+        track.precision += S
+        track.shift += h
+        track.frames += 1
+
+    def _pooled(self, track: _Track) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(Λ, η) of the identity after all evidence so far, discounted for what the frames have in common."""
+        weight = 1.0 / (1.0 + (track.frames - 1) * self.options.frame_correlation)
+        # Without a prior, what no frame has seen must still have a solution.
+        prior = 1.0 if self.options.shape_prior > 0 else 1e-6
+        return weight * track.precision + prior * np.eye(len(track.alpha)), weight * track.shift
 
     def _prior(self, precision: NDArray[np.float64], shift: NDArray[np.float64]) -> GaussianPrior:
         """The prior of c = (α, β) with (Λ, η) on α; without α where these are empty."""
         K, E = len(shift), self.model.expression_count
         full = np.zeros((K + E, K + E))
         full[:K, :K] = precision
-        full[K:, K:] = self.options.expression_prior * np.eye(E)
+        full[K:, K:] = float(self.options.expression_prior > 0) * np.eye(E)
         return GaussianPrior(full, np.concatenate([shift, np.zeros(E)]), *self._bounds[:, -K - E :])
 
     def _solve(
@@ -200,9 +222,9 @@ class TrackFitter:
         residual_px: float,
         landmarks: Landmarks,
     ) -> FaceParameters:
-        """The fit as it travels; coefficients (K + E,) come in units of σ."""
+        """The fit as it travels; coefficients (K + E,) come in the fit's units."""
         K = self.model.shape_count
-        raw = coefficients * self.model.sigma
+        raw = coefficients * self._unit
         return FaceParameters(
             camera=camera,
             alpha=raw[:K],

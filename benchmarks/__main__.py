@@ -1,0 +1,200 @@
+"""`make bench`: every stage and the whole at 640×480, and the fitters on a model of BFM's size beside their peers."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+# One thread for the numerical libraries, which read this when they are loaded: figures of one core, and steadier.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import eos_peer, seed_algorithm
+from benchmarks.random_model import random_model
+from benchmarks.timing import Timing, take_turns
+from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.landmarks import LandmarkTracker, create_backend
+from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.morphable_model.shaper import FaceShaper
+from face3dmm_ros.pipeline import FacePipeline
+from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
+from face3dmm_ros.values import Box, Landmarks, TrackedFace, TrackedLandmarks
+
+IMAGE_SIZE = (640, 480)
+
+
+def main() -> int:
+    """Run the benchmarks, print tables, write JSON."""
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    arguments.add_argument("--out", type=Path, default=Path("out/bench.json"), help="where the JSON goes")
+    arguments.add_argument("--seconds", type=float, default=2.0, help="time spent on each row")
+    options = arguments.parse_args()
+    cv2.setNumThreads(1)
+    report = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "stages_640x480": _table("Stages, 640×480, default model, one thread", stages(), options.seconds),
+        "fit_default_model": _table(
+            "Fit, default model, 468 points", default_model_fits(), options.seconds, peer="joint, tracked frame"
+        ),
+        "fit_bfm_size": _table(
+            "Fit, random model of BFM's size (53,490 vertices, 199 + 100), 68 points",
+            bfm_size_fits(),
+            options.seconds,
+            peer="joint, from nothing to convergence",
+        ),
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    print(f"\nwritten to {options.out}")
+    return 0
+
+
+def stages() -> dict[str, Callable[[], object]]:
+    """Each stage by itself on a tracked portrait, then all together."""
+    image = portrait()
+    model = load_model("default")
+    backend = create_backend("facemesh")
+    tracker = LandmarkTracker(backend, detection_interval=10**9)
+    pipeline = FacePipeline(tracker, TrackFitter(model))
+    for _ in range(200):
+        # The identity settles first, as it has in any live second but the first ones.
+        face = pipeline.process(image)[0]
+    shaper, renderer = FaceShaper(model), FaceRenderer(model.triangles)
+    rgb = np.round(255 * model.albedo_mean).astype(np.uint8)
+
+    def shape(fitted: TrackedFace) -> PosedFace:
+        vertices = shaper.vertices(fitted.face_id, fitted.parameters)
+        return PosedFace(vertices, model.normals(vertices), rgb, fitted.parameters.camera)
+
+    posed = shape(face)
+
+    def whole() -> NDArray[np.uint8]:
+        return renderer.overlay(image, [shape(fitted) for fitted in pipeline.process(image)])
+
+    return {
+        "detection (first frame)": lambda: backend.detect(image),
+        "landmarks (tracked frame)": lambda: tracker.track(image),
+        "fit (tracked frame)": lambda: pipeline.fitter.fit(TrackedLandmarks(face.face_id, face.landmarks)),
+        "vertices and normals": lambda: shape(face),
+        "overlay": lambda: renderer.overlay(image, [posed]),
+        "image to overlay": whole,
+    }
+
+
+def default_model_fits() -> dict[str, Callable[[], object]]:
+    """The default model on the portrait's 468 landmarks."""
+    image, model = portrait(), load_model("default")
+    face = LandmarkTracker(create_backend("facemesh")).track(image)[0]
+    still, fresh, baseline = TrackFitter(model), TrackFitter(model), TrackFitter(model, "alternating")
+    rng = np.random.default_rng(0)
+    moving = [_jittered(face, rng) for _ in range(64)]
+    turn = iter(int(i) for i in rng.integers(0, len(moving), 10**6))
+
+    def first_frame() -> None:
+        fresh.reset()
+        fresh.fit(face)
+
+    return {
+        "joint, tracked frame": lambda: still.fit(moving[next(turn)]),
+        "joint, first frame": first_frame,
+        "alternating": lambda: baseline.fit(face),
+    }
+
+
+def bfm_size_fits() -> dict[str, Callable[[], object]]:
+    """Exact landmarks of a random face; every fitter starts from nothing."""
+    model = random_model()
+    rng = np.random.default_rng(1)
+    alpha = 0.5 * rng.standard_normal(model.shape_count) * model.shape_sigma
+    beta = 0.5 * rng.standard_normal(model.expression_count) * model.expression_sigma
+    camera = WeakPerspective(1.5, rotation_from_pose_angles(0.1, 0.3, 0.05), np.array([320.0, 240.0]))
+    points = camera.project(model.scheme("ibug68").interpolate(model.vertices(alpha, beta)))
+    face = TrackedLandmarks(0, Landmarks("ibug68", points.astype(np.float32), Box(0, 0, *IMAGE_SIZE), 1.0, IMAGE_SIZE))
+    joint, tracked, alternating = TrackFitter(model), TrackFitter(model), TrackFitter(model, "alternating")
+    seed_model = seed_algorithm.SeedModel.of(model)
+    seed_fit = seed_algorithm.fit(seed_model, points)
+
+    def from_nothing() -> None:
+        joint.reset()
+        joint.fit(face)
+
+    fitted = joint.fit(face)
+    print(f"\nlandmark residual on BFM's size, RMS px: joint {fitted.residual_px:.2f}", end="")
+    print(f", alternating {alternating.fit(face).residual_px:.2f}", end="")
+    candidates: dict[str, Callable[[], object]] = {
+        "joint, from nothing to convergence": from_nothing,
+        "joint, tracked frame": lambda: tracked.fit(face),
+        "alternating (3 iterations)": lambda: alternating.fit(face),
+        "the report's own (3 iterations)": lambda: seed_algorithm.fit(seed_model, points),
+        "full mesh: ours, float32": lambda: model.vertices(fitted.alpha, fitted.beta),
+        "full mesh and texture: the report's, float64": lambda: seed_algorithm.mesh(seed_model, seed_fit),
+    }
+    try:
+        call = eos_peer.eos_fit(model, points, IMAGE_SIZE)
+        print(f", eos {_rms(call() - points):.2f}", end="")
+        candidates[f"eos, C++ ({eos_peer.ITERATIONS} iterations, no contour)"] = call
+    except ImportError:
+        print("\neos-py is not installed: its row is left out", end="")
+    print()
+    return candidates
+
+
+def portrait() -> NDArray[np.uint8]:
+    """A public-domain portrait at 640×480, BGR.
+
+    Raises:
+        Face3DMMError: scikit-image, which carries it, is not installed.
+    """
+    try:
+        import skimage.data
+    except ImportError as error:
+        raise Face3DMMError("the benchmarks need scikit-image (its portrait): pip install scikit-image") from error
+    image = cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2BGR)
+    return np.ascontiguousarray(cv2.resize(image, (640, 640))[:480])
+
+
+def _jittered(face: TrackedLandmarks, rng: np.random.Generator) -> TrackedLandmarks:
+    """The face moved by a frame's worth, with a detector's noise."""
+    known = face.landmarks
+    points = known.points + rng.normal(0, 2, 2) + rng.normal(0, 0.5, known.points.shape)
+    moved = Landmarks(known.scheme, points.astype(np.float32), known.box, known.confidence, known.image_size)
+    return TrackedLandmarks(face.face_id, moved)
+
+
+def _rms(difference: NDArray[np.float64]) -> float:
+    return float(np.sqrt((difference**2).sum(axis=1).mean()))
+
+
+def _table(title: str, candidates: dict[str, Callable[[], object]], seconds: float, peer: str | None = None) -> dict:
+    """Measure, print and return rows; with a `peer`, each row's ratio to it."""
+    timings = take_turns(candidates, seconds)
+    width = max(map(len, timings))
+    print(f"\n{title}\n{'':{width}}  median ms   p10 – p90" + ("       ratio" if peer else ""))
+    rows = {}
+    for name, timing in timings.items():
+        row: dict[str, float] = {f"{key}_ms": round(value, 4) for key, value in asdict(timing).items()}
+        line = f"{name:{width}}  {timing.median:9.3f}   {_spread(timing)}"
+        if peer:
+            row["ratio"] = round(timing.median / timings[peer].median, 2)
+            line += f"   {row['ratio']:9.2f}"
+        print(line, flush=True)
+        rows[name] = row
+    return rows
+
+
+def _spread(timing: Timing) -> str:
+    return f"{timing.p10:.3f} – {timing.p90:.3f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
