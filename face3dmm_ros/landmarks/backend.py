@@ -1,0 +1,73 @@
+"""What every landmark detector offers, so that one tracker serves them all."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.landmarks.region import Region
+from face3dmm_ros.values import Box, Landmarks
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face found in an image.
+
+    Attributes:
+        box: the face, px, as the detector frames it.
+        score: in [0, 1].
+        region: where the same backend looks for its landmarks.
+    """
+
+    box: Box
+    score: float
+    region: Region
+
+
+@dataclass(frozen=True, eq=False)
+class LocatedFace:
+    """Landmarks of one face, and where to look for them in the next image. Their confidence is that of a face there."""
+
+    landmarks: Landmarks
+    region: Region
+
+
+class LandmarkBackend(Protocol):
+    """Finds faces and their landmarks in single images; holds no state from image to image. One thread at a time."""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the landmarks it gives."""
+        ...
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """All faces in a (H, W, 3) BGR image, the surest first."""
+        ...
+
+    def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
+        """Landmarks of the face in a region of a (H, W, 3) BGR image.
+
+        Raises:
+            Face3DMMError: the region does not touch the image.
+        """
+        ...
+
+
+def check_image(image: object) -> NDArray[np.uint8]:
+    """The image, contiguous, if it is a non-empty (H, W, 3) uint8 array.
+
+    Raises:
+        Face3DMMError: it is not.
+    """
+    if not isinstance(image, np.ndarray):
+        raise Face3DMMError(f"expected an image as a (H, W, 3) uint8 array, found {type(image).__name__}")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise Face3DMMError(
+            f"expected an image as a (H, W, 3) uint8 BGR array, found shape {image.shape} of {image.dtype}: "
+            "convert it first"
+        )
+    if image.size == 0:
+        raise Face3DMMError(f"the image is empty: its shape is {image.shape}")
+    return np.ascontiguousarray(image)

@@ -1,0 +1,91 @@
+"""The facemesh backend: BlazeFace finds faces, Face Mesh gives 468 points with depth.
+
+Face Mesh: Kartynnik et al., Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs, 2019. The networks
+are Google's (Apache-2.0) and run on LiteRT.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.files import package_file
+from face3dmm_ros.landmarks.backend import Detection, LocatedFace
+from face3dmm_ros.landmarks.blazeface import FULL_RANGE, LEFT_EYE, RIGHT_EYE, SHORT_RANGE, BlazeFace, BlazeFaces
+from face3dmm_ros.landmarks.network import Network
+from face3dmm_ros.landmarks.region import Region, region_around
+from face3dmm_ros.landmarks.schemes import MEDIAPIPE468, SCHEME_SIZES, convert
+from face3dmm_ros.values import Box, Landmarks
+
+_RIGHT_EYE_CORNER, _LEFT_EYE_CORNER = 33, 263
+_REGION_SCALE = 1.5
+_SAME_FACE = 0.4
+
+
+class FaceMeshBackend:
+    """BlazeFace and Face Mesh. `scheme` is ``mediapipe468`` or its subset ``ibug68``."""
+
+    def __init__(self, scheme: str = MEDIAPIPE468, min_score: float = 0.5, num_threads: int = 1) -> None:
+        """Load the networks that ship with the package.
+
+        Raises:
+            Face3DMMError: LiteRT is not installed, a network is missing, or the scheme is unknown.
+        """
+        if scheme not in SCHEME_SIZES:
+            raise Face3DMMError(f"the facemesh backend gives {', '.join(sorted(SCHEME_SIZES))}, not {scheme!r}")
+
+        def network(name: str) -> Path:
+            return package_file(f"resource/landmark_models/{name}.tflite")
+
+        self.scheme = scheme
+        self._short_range = BlazeFace(network("face_detection_short_range"), SHORT_RANGE, min_score, num_threads)
+        self._full_range = BlazeFace(network("face_detection_full_range_sparse"), FULL_RANGE, min_score, num_threads)
+        self._face_mesh = Network(network("face_landmark"), (0.0, 1.0), num_threads)
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """All faces in a (H, W, 3) BGR image, the surest first.
+
+        Short range misses most faces below a tenth of the image's width, full range some of the nearest: both look.
+        """
+        near = _detections(self._short_range.detect(image))
+        far = _detections(self._full_range.detect(image))
+        new = [face for face in far if all(face.region.overlap(other.region) < _SAME_FACE for other in near)]
+        return sorted(near + new, key=lambda detection: -detection.score)
+
+    def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
+        """468 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
+        side = self._face_mesh.side
+        outputs = self._face_mesh.run(region.crop(image, side))
+        presence, surface = sorted(outputs, key=np.size)
+        surface = surface.reshape(-1, 3)
+        matrix = region.crop_to_image(side).astype(np.float32)
+        points = surface[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        height, width = image.shape[:2]
+        landmarks = Landmarks(
+            scheme=MEDIAPIPE468,
+            points=points,
+            box=region.box((width, height)),
+            confidence=float(1.0 / (1.0 + np.exp(-presence))),
+            image_size=(width, height),
+            depth=surface[:, 2] * np.float32(region.size / side),
+        )
+        across = points[_LEFT_EYE_CORNER] - points[_RIGHT_EYE_CORNER]
+        next_region = region_around(points, float(np.arctan2(across[1], across[0])), _REGION_SCALE)
+        return LocatedFace(convert(landmarks, self.scheme), next_region)
+
+
+def _detections(faces: BlazeFaces) -> list[Detection]:
+    """BlazeFace's answers with their regions for Face Mesh: the box enlarged, and turned by the line of the eyes."""
+    detections = []
+    for score, corners, keypoints in zip(faces.scores, faces.boxes, faces.keypoints, strict=True):
+        left, top, right, bottom = (float(edge) for edge in corners)
+        across = keypoints[LEFT_EYE] - keypoints[RIGHT_EYE]
+        region = Region(
+            x=(left + right) / 2.0,
+            y=(top + bottom) / 2.0,
+            size=_REGION_SCALE * max(right - left, bottom - top),
+            angle=float(np.arctan2(across[1], across[0])),
+        )
+        detections.append(Detection(Box(left, top, right - left, bottom - top), float(score), region))
+    return detections

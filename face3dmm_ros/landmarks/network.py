@@ -1,0 +1,71 @@
+"""A TensorFlow Lite image network on LiteRT."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.errors import Face3DMMError
+
+
+class Network:
+    """A network that takes one square RGB picture. Not for use by several threads at once.
+
+    Attributes:
+        side: the picture's side, px.
+    """
+
+    def __init__(self, path: Path, pixel_range: tuple[float, float], num_threads: int = 1) -> None:
+        """Load a .tflite file whose input's black and white are `pixel_range`.
+
+        Raises:
+            Face3DMMError: LiteRT is not installed, or the file is not such a network.
+        """
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise Face3DMMError(
+                f"the facemesh backend needs LiteRT, which cannot be imported ({error}): pip install ai-edge-litert"
+            ) from error
+        try:
+            with _without_greeting():
+                self._interpreter = Interpreter(str(path), num_threads=num_threads)
+                self._interpreter.allocate_tensors()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise Face3DMMError(f"{path} is not a network that LiteRT can run: {error}") from error
+        (model_input,) = self._interpreter.get_input_details()
+        self._input_index = model_input["index"]
+        self._output_indices = [output["index"] for output in self._interpreter.get_output_details()]
+        self.side = int(model_input["shape"][1])
+        low, high = pixel_range
+        self._scale, self._offset = np.float32((high - low) / 255.0), np.float32(low)
+
+    def run(self, picture: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The outputs, each squeezed to its own shape, for a (side, side, 3) BGR picture."""
+        rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        # The view of the input tensor must not outlive this block: LiteRT refuses to run while one exists.
+        tensor = self._interpreter.tensor(self._input_index)()[0]
+        np.multiply(rgb, self._scale, out=tensor)
+        if self._offset:
+            tensor += self._offset
+        del tensor
+        self._interpreter.invoke()
+        return [np.squeeze(self._interpreter.get_tensor(index)) for index in self._output_indices]
+
+
+@contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Keep LiteRT's line about its delegate off stderr: it writes to the descriptor itself, and no switch stops it."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

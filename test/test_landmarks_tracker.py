@@ -1,0 +1,304 @@
+"""The tracker: numbers that stay with faces. Its logic on a scripted backend, then on real pictures."""
+
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+import pytest
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.landmarks import Detection, LandmarkTracker, LocatedFace, Region, create_backend
+from face3dmm_ros.values import Landmarks, TrackedLandmarks
+
+IMAGE = np.zeros((480, 640, 3), np.uint8)
+LEFT, MIDDLE, RIGHT = Region(100.0, 240.0, 100.0), Region(300.0, 240.0, 100.0), Region(500.0, 240.0, 100.0)
+
+
+@dataclass
+class ScriptedBackend:
+    """Sees the faces that a test puts before it."""
+
+    faces: list[Region] = field(default_factory=list)
+    confidence: float = 1.0
+    detections: int = 0
+    scheme: str = "ibug68"
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        self.detections += 1
+        return [Detection(face.box((640, 480)), 1.0, face) for face in self.faces]
+
+    def locate(self, image: np.ndarray, region: Region) -> LocatedFace:
+        face = max(self.faces, key=region.overlap, default=region)
+        found = face in self.faces and face.overlap(region) > 0.1
+        corners = np.array([[-0.3, -0.3], [0.3, -0.3], [0.3, 0.3], [-0.3, 0.3]]) * face.size + [face.x, face.y]
+        confidence = self.confidence if found else 0.0
+        points = corners.astype(np.float32)
+        return LocatedFace(Landmarks("ibug68", points, region.box((640, 480)), confidence, (640, 480)), face)
+
+
+def ids(faces: list[TrackedLandmarks]) -> list[int]:
+    return [face.face_id for face in faces]
+
+
+def moved(region: Region, dx: float) -> Region:
+    return Region(region.x + dx, region.y, region.size)
+
+
+def test_a_face_is_detected_once_and_then_followed() -> None:
+    backend = ScriptedBackend([LEFT])
+    tracker = LandmarkTracker(backend, detection_interval=100)
+    for step in range(20):
+        backend.faces = [moved(LEFT, 10.0 * step)]
+        (face,) = tracker.track(IMAGE)
+        assert face.face_id == 0
+        assert face.landmarks.points.mean(axis=0) == pytest.approx([LEFT.x + 10.0 * step, LEFT.y], abs=0.01)
+    assert backend.detections == 1
+
+
+def test_without_a_face_every_image_is_searched_and_answered_with_none() -> None:
+    backend = ScriptedBackend()
+    tracker = LandmarkTracker(backend)
+    assert [tracker.track(IMAGE) for _ in range(5)] == [[]] * 5
+    assert backend.detections == 5
+
+
+def test_detection_is_repeated_at_the_interval() -> None:
+    backend = ScriptedBackend([LEFT])
+    tracker = LandmarkTracker(backend, detection_interval=10)
+    for _ in range(31):
+        tracker.track(IMAGE)
+    assert backend.detections == 4
+
+
+def test_a_face_that_joins_is_found_at_the_interval_and_gets_its_own_number() -> None:
+    backend = ScriptedBackend([LEFT])
+    tracker = LandmarkTracker(backend, max_faces=2, detection_interval=10)
+    tracker.track(IMAGE)
+    backend.faces = [LEFT, RIGHT]
+    seen = [ids(tracker.track(IMAGE)) for _ in range(10)]
+    assert seen == [[0]] * 9 + [[0, 1]]
+
+
+def test_no_more_than_max_faces_are_tracked() -> None:
+    tracker = LandmarkTracker(ScriptedBackend([LEFT, MIDDLE, RIGHT]), max_faces=2, detection_interval=1)
+    for _ in range(3):
+        assert ids(tracker.track(IMAGE)) == [0, 1]
+
+
+def test_a_short_loss_keeps_the_number() -> None:
+    backend = ScriptedBackend([LEFT])
+    tracker = LandmarkTracker(backend, patience=5)
+    tracker.track(IMAGE)
+    backend.faces = []
+    assert [tracker.track(IMAGE) for _ in range(5)] == [[]] * 5
+    backend.faces = [moved(LEFT, 15.0)]
+    assert ids(tracker.track(IMAGE)) == [0]
+
+
+def test_a_long_loss_ends_the_track_and_its_number_is_not_used_again() -> None:
+    backend = ScriptedBackend([LEFT])
+    tracker = LandmarkTracker(backend, patience=5)
+    tracker.track(IMAGE)
+    backend.faces = []
+    for _ in range(6):
+        tracker.track(IMAGE)
+    backend.faces = [LEFT]
+    assert ids(tracker.track(IMAGE)) == [1]
+
+
+def test_a_face_elsewhere_after_a_cut_gets_a_new_number_at_once() -> None:
+    backend = ScriptedBackend([LEFT])
+    tracker = LandmarkTracker(backend)
+    tracker.track(IMAGE)
+    backend.faces = [RIGHT]
+    assert ids(tracker.track(IMAGE)) == [1]
+
+
+def test_one_of_two_faces_leaves_and_the_other_keeps_its_number() -> None:
+    backend = ScriptedBackend([LEFT, RIGHT])
+    tracker = LandmarkTracker(backend, max_faces=2)
+    assert ids(tracker.track(IMAGE)) == [0, 1]
+    backend.faces = [RIGHT]
+    assert [ids(tracker.track(IMAGE)) for _ in range(15)] == [[1]] * 15
+
+
+def test_a_face_is_looked_at_again_until_it_lies_in_the_middle_of_its_region() -> None:
+    backend = ScriptedBackend([LEFT])
+    tracker = LandmarkTracker(backend)
+    tracker.track(IMAGE)
+    backend.faces = [moved(LEFT, 30.0)]
+    assert tracker.track(IMAGE)[0].landmarks.box == backend.faces[0].box((640, 480))
+    assert backend.detections == 1
+
+
+def test_a_track_that_slid_off_its_face_is_put_back_by_the_next_detection() -> None:
+    class ClingingBackend(ScriptedBackend):
+        """Unless shown the face itself, it half believes in whatever it is shown."""
+
+        def locate(self, image: np.ndarray, region: Region) -> LocatedFace:
+            face = super().locate(image, region)
+            if region.overlap(self.faces[0]) > 0.8:
+                return face
+            return LocatedFace(replace(face.landmarks, confidence=0.6), region)
+
+    backend = ClingingBackend([LEFT])
+    tracker = LandmarkTracker(backend, detection_interval=5)
+    tracker.track(IMAGE)
+    backend.faces = [moved(LEFT, 40.0)]
+    seen = [tracker.track(IMAGE)[0] for _ in range(5)]
+    assert ids(seen) == [0] * 5
+    assert [face.landmarks.confidence for face in seen] == [0.6] * 4 + [1.0]
+
+
+def test_low_confidence_is_a_loss() -> None:
+    backend = ScriptedBackend([LEFT])
+    tracker = LandmarkTracker(backend, min_confidence=0.5)
+    assert len(tracker.track(IMAGE)) == 1
+    backend.confidence = 0.4
+    assert tracker.track(IMAGE) == []
+
+
+def test_a_jump_in_size_is_a_loss_and_then_a_detection() -> None:
+    backend = ScriptedBackend([LEFT])
+    tracker = LandmarkTracker(backend)
+    tracker.track(IMAGE)
+    backend.faces = [Region(LEFT.x, LEFT.y, 40.0)]
+    assert len(tracker.track(IMAGE)) == 1
+    assert backend.detections == 2
+
+
+def test_landmarks_mostly_outside_of_the_image_are_a_loss() -> None:
+    backend = ScriptedBackend([Region(10.0, 240.0, 100.0)])
+    tracker = LandmarkTracker(backend)
+    assert len(tracker.track(IMAGE)) == 1
+    backend.faces = [Region(-40.0, 240.0, 100.0)]
+    assert tracker.track(IMAGE) == []
+
+
+def test_two_tracks_that_fall_on_one_face_become_one_the_one_that_was_there() -> None:
+    apart = [Region(200.0, 240.0, 100.0), Region(260.0, 240.0, 100.0)]
+    backend = ScriptedBackend(apart)
+    tracker = LandmarkTracker(backend, max_faces=2)
+    assert ids(tracker.track(IMAGE)) == [0, 1]
+    backend.faces = apart[1:]
+    assert [ids(tracker.track(IMAGE)) for _ in range(20)] == [[1]] * 20
+
+
+def test_reset_forgets_the_faces_but_not_the_numbers() -> None:
+    tracker = LandmarkTracker(ScriptedBackend([LEFT]))
+    assert ids(tracker.track(IMAGE)) == [0]
+    tracker.reset()
+    assert ids(tracker.track(IMAGE)) == [1]
+
+
+@pytest.mark.parametrize(
+    "setting", [{"max_faces": 0}, {"detection_interval": 0}, {"patience": -1}, {"min_confidence": 1.5}]
+)
+def test_settings_out_of_range_are_refused(setting: dict[str, float]) -> None:
+    with pytest.raises(Face3DMMError, match="a tracker needs"):
+        LandmarkTracker(ScriptedBackend(), **setting)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        None,
+        [[0, 0, 0]],
+        np.zeros((10, 10), np.uint8),
+        np.zeros((10, 10, 4), np.uint8),
+        np.zeros((10, 10, 3), np.float32),
+        np.zeros((0, 10, 3), np.uint8),
+        np.zeros((10, 0, 3), np.uint8),
+    ],
+)
+def test_what_is_no_bgr_image_is_refused(image: object) -> None:
+    with pytest.raises(Face3DMMError, match="image"):
+        LandmarkTracker(ScriptedBackend()).track(image)  # type: ignore[arg-type]
+
+
+# On real pictures.
+
+skimage_data = pytest.importorskip("skimage.data", reason="needs scikit-image's portrait")
+pytest.importorskip("ai_edge_litert", reason="the facemesh backend needs ai-edge-litert")
+HEAD = (slice(20, 220), slice(130, 330))
+"""Rows and columns of the portrait that hold the head, 200×200 px."""
+
+
+@pytest.fixture(scope="module")
+def backend():
+    return create_backend("facemesh")
+
+
+@pytest.fixture(scope="module")
+def head() -> np.ndarray:
+    return np.ascontiguousarray(skimage_data.astronaut()[HEAD][..., ::-1])
+
+
+def scene(head: np.ndarray, *places: tuple[int, int]) -> np.ndarray:
+    """A grey 640×480 picture with the head at the places (x, y)."""
+    image = np.full((480, 640, 3), 128, np.uint8)
+    for x, y in places:
+        image[y : y + 200, x : x + 200] = head
+    return image
+
+
+def test_two_real_faces_move_and_keep_their_numbers_and_their_landmarks(backend, head: np.ndarray) -> None:
+    tracker = LandmarkTracker(backend, max_faces=3)
+    first = tracker.track(scene(head, (20, 30), (300, 200)))
+    assert ids(first) == [0, 1]
+    for step in range(1, 15):
+        shift = [4 * step, 2 * step]
+        faces = tracker.track(scene(head, (20 + shift[0], 30 + shift[1]), (300 - shift[0], 200 + shift[1])))
+        assert ids(faces) == [0, 1]
+        for before, now in zip(first, faces, strict=True):
+            sign = 1 if before.landmarks.points[0, 0] < 250 else -1
+            travelled = (now.landmarks.points - before.landmarks.points).mean(axis=0)
+            np.testing.assert_allclose(travelled, [sign * shift[0], shift[1]], atol=1.0)
+
+
+@pytest.mark.parametrize("pixels_per_image", [15, 45, 75, 110])
+def test_a_face_that_moves_fast_is_followed_and_its_landmarks_stay_on_it(
+    backend, head: np.ndarray, pixels_per_image: int
+) -> None:
+    tracker = LandmarkTracker(backend)
+    places = [*range(20, 420, pixels_per_image), *range(400, 20, -pixels_per_image)]
+    (start,) = tracker.track(scene(head, (20, 150)))
+    for x in places:
+        (face,) = tracker.track(scene(head, (x, 150)))
+        difference = face.landmarks.points - [x - 20, 0] - start.landmarks.points
+        assert np.linalg.norm(difference, axis=1).mean() < 2.5
+
+
+def test_a_real_face_that_leaves_for_a_moment_comes_back_under_its_number(backend, head: np.ndarray) -> None:
+    tracker = LandmarkTracker(backend, max_faces=2)
+    both, one = scene(head, (40, 60), (380, 200)), scene(head, (40, 60))
+    (face_id,) = {face.face_id for face in tracker.track(both) if face.landmarks.points[0, 0] < 300}
+    assert [ids(tracker.track(one)) for _ in range(4)] == [[face_id]] * 4
+    assert ids(tracker.track(both)) == [0, 1]
+
+
+def test_a_face_of_forty_pixels_is_tracked_beside_a_near_one(backend, head: np.ndarray) -> None:
+    image = scene(head, (340, 200))
+    image[60:150, 80:170] = cv2.resize(head, (90, 90), interpolation=cv2.INTER_AREA)
+    assert len(LandmarkTracker(backend, max_faces=2).track(image)) == 2
+
+
+def test_on_a_still_picture_the_landmarks_come_to_rest(backend, head: np.ndarray) -> None:
+    tracker = LandmarkTracker(backend, detection_interval=1000)
+    image = scene(head, (200, 150))
+    for _ in range(10):
+        before = tracker.track(image)
+    after = tracker.track(image)
+    np.testing.assert_array_equal(before[0].landmarks.points, after[0].landmarks.points)
+
+
+@pytest.mark.parametrize("shape", [(10, 10), (1, 1), (3, 2000), (6000, 8000)])
+def test_black_images_of_any_size_hold_no_face(backend, shape: tuple[int, int]) -> None:
+    assert LandmarkTracker(backend).track(np.zeros((*shape, 3), np.uint8)) == []
+
+
+def test_noise_holds_no_face(backend) -> None:
+    generator = np.random.default_rng(0)
+    tracker = LandmarkTracker(backend, max_faces=5)
+    for _ in range(5):
+        assert tracker.track(generator.integers(0, 256, (240, 320, 3), np.uint8)) == []

@@ -1,0 +1,87 @@
+"""Image in, tracked and fitted faces out."""
+
+import cv2
+import numpy as np
+import pytest
+
+from face3dmm_ros.camera import pose_angles, rotation_angle
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.landmarks import LandmarkTracker, create_backend
+from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.morphable_model.shaper import FaceShaper
+from face3dmm_ros.pipeline import FacePipeline
+
+
+@pytest.fixture
+def pipeline(default_model: MorphableModel) -> FacePipeline:
+    return FacePipeline(LandmarkTracker(create_backend("facemesh"), max_faces=2), TrackFitter(default_model))
+
+
+def test_the_portrait_is_found_upright_and_smiling(
+    pipeline: FacePipeline, default_model: MorphableModel, astronaut: np.ndarray
+) -> None:
+    (face,) = pipeline.process(astronaut)
+    assert np.abs(np.degrees(pose_angles(face.parameters.camera.rotation))).max() < 15.0
+    weights = dict(zip(default_model.expression_names, face.parameters.beta, strict=True))
+    assert weights["mouthSmileLeft"] > 0.2
+    assert weights["mouthSmileRight"] > 0.2
+    assert weights["eyeBlinkLeft"] < 0.3
+    assert face.parameters.image_size == (astronaut.shape[1], astronaut.shape[0])
+
+
+def test_the_fitted_model_lies_on_the_landmarks(
+    pipeline: FacePipeline, default_model: MorphableModel, astronaut: np.ndarray
+) -> None:
+    (face,) = pipeline.process(astronaut)
+    parameters = face.parameters
+    points = default_model.scheme("mediapipe468").interpolate(default_model.vertices(parameters.alpha, parameters.beta))
+    distance = np.linalg.norm(parameters.camera.project(points) - face.landmarks.points, axis=1)
+    eyes = np.linalg.norm(face.landmarks.points[33] - face.landmarks.points[263])
+    assert np.median(distance) < 0.03 * eyes
+
+
+def test_a_mirrored_picture_gives_the_mirrored_pose(pipeline: FacePipeline, astronaut: np.ndarray) -> None:
+    (face,) = pipeline.process(astronaut)
+    pipeline.reset()
+    (mirrored,) = pipeline.process(np.ascontiguousarray(astronaut[:, ::-1]))
+    flip = np.diag([-1.0, 1.0, 1.0])
+    turned_back = flip @ mirrored.parameters.camera.rotation @ flip
+    assert np.degrees(rotation_angle(turned_back, face.parameters.camera.rotation)) < 3.0
+
+
+def test_two_faces_have_two_lasting_identities(pipeline: FacePipeline, astronaut: np.ndarray) -> None:
+    both = np.hstack([astronaut, cv2.convertScaleAbs(astronaut, alpha=0.7)])
+    first = [face.face_id for face in pipeline.process(both)]
+    assert len(set(first)) == 2
+    assert [face.face_id for face in pipeline.process(both)] == first
+
+
+def test_a_picture_without_a_face_gives_none(pipeline: FacePipeline) -> None:
+    assert pipeline.process(np.zeros((480, 640, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize("image", [np.zeros((0, 0, 3), np.uint8), np.zeros((48, 64), np.uint8), np.zeros((4, 4, 3))])
+def test_what_is_no_image_is_refused(pipeline: FacePipeline, image: np.ndarray) -> None:
+    with pytest.raises(Face3DMMError, match="image"):
+        pipeline.process(image)
+
+
+def test_the_shaper_gives_the_models_vertices_and_keeps_the_neutral_face(
+    pipeline: FacePipeline, default_model: MorphableModel, astronaut: np.ndarray
+) -> None:
+    (face,) = pipeline.process(astronaut)
+    shaper = FaceShaper(default_model)
+    expected = default_model.vertices(face.parameters.alpha, face.parameters.beta)
+    for _ in range(2):
+        np.testing.assert_array_equal(shaper.vertices(face.face_id, face.parameters), expected)
+
+
+def test_the_shaper_refuses_parameters_of_another_model(
+    pipeline: FacePipeline, default_model: MorphableModel, astronaut: np.ndarray
+) -> None:
+    from dataclasses import replace
+
+    (face,) = pipeline.process(astronaut)
+    with pytest.raises(Face3DMMError, match="digest"):
+        FaceShaper(default_model).vertices(0, replace(face.parameters, model_digest="0" * 64))
