@@ -18,9 +18,6 @@ from face3dmm_ros.fitting.linear_points import LinearPoints
 POSE_SIZE = 6
 """Unknowns of the pose step: rotation vector (3), log s, t (2)."""
 
-_RESELECTIONS = 5
-"""The outline is chosen anew in the first iterations only, so that the later ones minimise one fixed energy."""
-
 
 @dataclass(frozen=True, eq=False)
 class GaussianPrior:
@@ -105,13 +102,20 @@ def joint_fit(
     # With fewer equations than unknowns, it is cheaper to solve among the equations.
     step = _dual_step if 2 * points.mean.shape[1] < len(c) and prior.white else _primal_step
     selected = points
+    outline = None
     projected = np.zeros_like(observed)
     converged = False
     iteration = 0
     for iteration in range(1, max_iterations + 1):
-        if iteration <= (_RESELECTIONS if points.outline_count else 1):
-            if points.outline_count:
-                selected = points.at_outline(points.visible_outline(camera, c))
+        slid = False
+        # The outline is chosen anew in the first half only, so that the rest minimises one fixed energy.
+        if points.outline_count and iteration <= max(1, max_iterations // 2):
+            choice = points.visible_outline(camera, c)
+            slid = outline is not None and bool((choice != outline).any())
+            if outline is None or slid:
+                outline = choice
+                selected = points.at_outline(choice)
+        if iteration == 1 or slid:
             projected = _project(camera, selected.points(c))
             energy = _energy(projected - observed, c, prior, noise_px)
         delta, change = step(selected, projected - observed, camera, c, prior, noise_px)
@@ -129,7 +133,7 @@ def joint_fit(
             break
         movement = np.abs(trial - projected).max()
         camera, c, projected, energy = trial_camera, trial_c, trial, trial_energy
-        if movement < tolerance_px:
+        if movement < tolerance_px and not slid:
             converged = True
             break
     return JointFit(camera, c, selected, projected - observed, iteration, converged)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.camera import WeakPerspective
-from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
+from face3dmm_ros.morphable_model.model import Contour, MorphableModel, SurfacePoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,12 +115,12 @@ class LandmarkModel:
         contour = model.contours.get(scheme) if outline else None
         outline_landmarks = contour.landmarks if contour else np.zeros(0, np.int32)
         order = np.concatenate([np.setdiff1d(np.arange(P), outline_landmarks), outline_landmarks]).astype(np.intp)
-        points = SurfacePoints(surface.vertices[order], surface.weights[order])
+        points = surface.at(order)
         unit = model.sigma if unit is None else unit
         mean, basis = _restrict(model, points, unit)
         if contour:
             L, C = contour.candidates.shape
-            candidates = SurfacePoints.at_vertices(contour.candidates.ravel())
+            candidates = _up_to_the_landmarks(model, contour, points.at(slice(P - L, P)))
             candidate_mean, candidate_basis = _restrict(model, candidates, unit)
             candidate_mean = candidate_mean.reshape(3, L, C)
             candidate_basis = candidate_basis.reshape(3, L, C, -1)
@@ -132,6 +132,22 @@ class LandmarkModel:
             outward = np.zeros((2, 0))
         linear = LinearPoints(mean, basis, candidate_mean, candidate_basis, outward)
         return LandmarkModel(linear, order, unit, model.shape_count)
+
+
+def _up_to_the_landmarks(model: MorphableModel, contour: Contour, landmarks: SurfacePoints) -> SurfacePoints:
+    """Candidates (L·C) from the front of each path to its landmark's own place, which fills the rest.
+
+    Where the landmark itself is seen, that is where it is marked; only what the turned head hides slides forward.
+    """
+    L, C = contour.candidates.shape
+    distance = np.linalg.norm(
+        model.mean[contour.candidates] - landmarks.interpolate(model.mean)[:, None].astype(np.float32), axis=2
+    )
+    behind = np.arange(C) >= distance.argmin(axis=1)[:, None]
+    on_path = SurfacePoints.at_vertices(contour.candidates.ravel())
+    vertices = np.where(behind[..., None], landmarks.vertices[:, None], on_path.vertices.reshape(L, C, 3))
+    weights = np.where(behind[..., None], landmarks.weights[:, None], on_path.weights.reshape(L, C, 3))
+    return SurfacePoints(vertices.reshape(-1, 3), weights.reshape(-1, 3))
 
 
 def _restrict(

@@ -32,6 +32,10 @@ class SurfacePoints:
         vertices = np.repeat(np.asarray(indices, dtype=np.int32)[:, None], 3, axis=1)
         return SurfacePoints(vertices, np.tile(np.array([1, 0, 0], np.float32), (len(vertices), 1)))
 
+    def at(self, index: NDArray[np.intp] | slice) -> "SurfacePoints":
+        """Some of the points."""
+        return SurfacePoints(self.vertices[index], self.weights[index])
+
     def interpolate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Per-vertex values (N, …) at the points, (P, …)."""
         return np.einsum("pk,pk...->p...", self.weights, values[self.vertices])
