@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from face3dmm_ros.camera import pose_angles, rotation_angle
+from face3dmm_ros.camera import pose_angles, rotation_angle, rotation_from_vector
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
@@ -41,13 +41,20 @@ def test_the_fitted_model_lies_on_the_landmarks(
     assert np.median(distance) < 0.03 * eyes
 
 
-def test_a_mirrored_picture_gives_the_mirrored_pose(pipeline: FacePipeline, astronaut: np.ndarray) -> None:
+@pytest.mark.parametrize("degrees", [-25.0, 25.0])
+def test_a_turned_picture_turns_the_pose(pipeline: FacePipeline, astronaut: np.ndarray, degrees: float) -> None:
     (face,) = pipeline.process(astronaut)
     pipeline.reset()
-    (mirrored,) = pipeline.process(np.ascontiguousarray(astronaut[:, ::-1]))
-    flip = np.diag([-1.0, 1.0, 1.0])
-    turned_back = flip @ mirrored.parameters.camera.rotation @ flip
-    assert np.degrees(rotation_angle(turned_back, face.parameters.camera.rotation)) < 3.0
+    # cv2 counts counter-clockwise as seen, which is about the camera's axis z (forward) a negative angle.
+    turn = cv2.getRotationMatrix2D((255.5, 255.5), -degrees, 1.0)
+    (turned,) = pipeline.process(cv2.warpAffine(astronaut, turn, (512, 512)))
+    expected = rotation_from_vector([0.0, 0.0, np.radians(degrees)]) @ face.parameters.camera.rotation
+    assert np.degrees(rotation_angle(turned.parameters.camera.rotation, expected)) < 4.0
+    np.testing.assert_allclose(
+        turned.parameters.camera.translation,
+        turn[:, :2] @ face.parameters.camera.translation + turn[:, 2],
+        atol=0.05 * np.linalg.norm(face.landmarks.points[33] - face.landmarks.points[263]),
+    )
 
 
 def test_two_faces_have_two_lasting_identities(pipeline: FacePipeline, astronaut: np.ndarray) -> None:
