@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from face3dmm_ros.morphable_model import MorphableModel, load_model
+from face3dmm_ros.nodes.middleware import fast_dds_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOMAINS = range(1, 102)  # those whose ports stay clear of Linux's ephemeral ones
@@ -35,10 +36,12 @@ def unused_ros_domain() -> Iterator[int]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _domain_of_this_process() -> Iterator[None]:
-    """So that nothing here can meet the nodes that run on this machine's usual domain."""
+def _apart_from_other_nodes() -> Iterator[None]:
+    """Nothing here or in child processes leaves this machine, or meets the nodes of its usual domain."""
     with unused_ros_domain() as domain, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROS_DOMAIN_ID", str(domain))
+        for name, value in fast_dds_settings(os.environ, loopback=True).items():
+            patch.setenv(name, value)
         yield
 
 

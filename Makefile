@@ -1,0 +1,59 @@
+# `make` shows the targets. Where no ROS 2 is sourced (ROS_DISTRO), .venv holds one; where one is, it is used.
+# What is set up or built once is not done again: see the stamp files below.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help live build test lint bench clean FORCE
+.DELETE_ON_ERROR:
+
+ROS := $(or $(ROS_DISTRO),wheels)
+ENVIRONMENT := .venv/.environment-$(ROS)
+DEVELOPMENT := .venv/.development-$(ROS)
+BUILT := install/.built-$(ROS)
+RUN := tools/in_environment.sh
+
+help:
+	@echo 'make live    track a face, live: SOURCE=auto|sample|CAMERA|FILE|FOLDER DURATION=SECONDS OUT=FOLDER ARGS="..."'
+	@echo 'make test    lint and test: ARGS="-k camera" chooses tests'
+	@echo 'make bench   measure each stage and the whole: ARGS="..." goes to benchmarks'
+	@echo 'make lint    ruff and mypy only'
+	@echo 'make build   set up and build, without running anything'
+	@echo 'make clean   remove what was built (.venv stays)'
+
+live: $(BUILT)
+	@$(RUN) face3dmm live $${SOURCE:+--source "$$SOURCE"} $${DURATION:+--duration "$$DURATION"} $${OUT:+--out "$$OUT"} $(ARGS)
+
+build: $(BUILT)
+
+test: lint $(BUILT)
+	@$(RUN) python -m pytest $(ARGS)
+
+lint: $(DEVELOPMENT)
+	@.venv/bin/ruff check --quiet
+	@.venv/bin/ruff format --check --quiet
+	@.venv/bin/mypy
+
+bench: $(BUILT) $(DEVELOPMENT)
+	@$(RUN) python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(ENVIRONMENT): requirements.txt requirements-pip.txt requirements-ros.txt tools/set_up.sh
+	@tools/set_up.sh environment
+	@touch $@
+
+$(DEVELOPMENT): requirements-dev.txt $(ENVIRONMENT)
+	@tools/set_up.sh development
+	@touch $@
+
+# Python edits need no build, since the installed files are links; a file that comes or goes does.
+$(BUILT): $(ENVIRONMENT) build/file_list package.xml CMakeLists.txt setup.cfg $(wildcard msg/*.msg)
+	@tools/set_up.sh build
+	@touch $@
+
+build/file_list: FORCE | $(ENVIRONMENT)
+	@mkdir -p $(@D)
+	@find face3dmm_ros config launch resource -type f -not -name '*.pyc' | sort >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
