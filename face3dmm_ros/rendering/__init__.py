@@ -1,0 +1,1 @@
+"""Parameters → pixels: offscreen OpenGL, the lighting model, overlays, and colours sampled back from the image."""

@@ -1,0 +1,275 @@
+"""Posed faces drawn by OpenGL, offscreen: alone, or laid over the camera's image."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip, world_to_view
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.rendering.lighting import Lighting
+from face3dmm_ros.rendering.offscreen import open_context
+
+VIEWS = ("shaded", "wireframe")
+"""What `FaceRenderer` draws: the lit surface, or its edges with the hidden ones left out."""
+
+_WIRE_COLOR = (0.25, 0.9, 0.8)
+_PER_PIXEL_TRIANGLE = 32  # px; triangles larger than this are lit per pixel, smaller ones per vertex
+_SUPERSAMPLED_PIXELS = 100_000  # small faces are drawn larger by a whole factor, up to this many pixels, then averaged
+_SUPERSAMPLING_LIMIT = 4
+
+
+@dataclass(frozen=True, eq=False)
+class PosedFace:
+    """A face ready to be drawn.
+
+    Attributes:
+        vertices: (N, 3) float32, model space, mm.
+        normals: (N, 3) float32, model space, pointing out of the face.
+        rgb: (N, 3) uint8 sRGB.
+        camera: how it meets the image.
+    """
+
+    vertices: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    rgb: NDArray[np.uint8]
+    camera: WeakPerspective
+
+
+@dataclass(frozen=True)
+class _Rectangle:
+    """Pixels left ≤ x < right, top ≤ y < bottom of an image."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def rows_and_columns(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+class FaceRenderer:
+    """Draws faces of one topology.
+
+    A renderer owns an OpenGL context, makes it current for each call and gives it back, so any thread may call it;
+    calls from several threads wait for each other.
+
+    Attributes:
+        lighting: may be replaced between frames.
+    """
+
+    def __init__(
+        self, triangles: NDArray[np.integer], *, lighting: Lighting | None = None, platform: str = "auto"
+    ) -> None:
+        """Open an offscreen OpenGL context.
+
+        Args:
+            triangles: (M, 3) vertex indices, counter-clockwise seen from outside.
+            lighting: how the faces are lit; `Lighting()` if None.
+            platform: ``auto``, ``egl``, ``osmesa`` or ``glx``; see `face3dmm_ros.rendering.offscreen.open_context`.
+
+        Raises:
+            Face3DMMError: no OpenGL 3.3 here (the message names the packages), or triangles that are none.
+        """
+        triangles = np.asarray(triangles)
+        if triangles.ndim != 2 or triangles.shape[1] != 3 or not len(triangles) or triangles.dtype.kind not in "iu":
+            raise Face3DMMError(f"triangles must be (M, 3) integers, found {triangles.shape} {triangles.dtype}")
+        if triangles.min() < 0:
+            raise Face3DMMError(f"triangles must be vertex indices, found {triangles.min()}")
+        self.lighting = lighting or Lighting()
+        self._triangle_count = len(triangles)
+        self._least_vertex_count = int(triangles.max()) + 1
+        self._context = open_context(platform)
+        self._closed = False
+        # PyOpenGL, which that module imports, takes the platform that the context has chosen.
+        from face3dmm_ros.rendering.gl_canvas import Canvas
+
+        with self._context.current():
+            self._canvas = Canvas(triangles.astype(np.uint32), _WIRE_COLOR)
+
+    @property
+    def platform(self) -> str:
+        """The OpenGL platform that the renderer runs on: ``egl``, ``osmesa`` or ``glx``."""
+        return self._context.platform
+
+    def render(
+        self, image_size: tuple[int, int], faces: Sequence[PosedFace], *, view: str = "shaded"
+    ) -> NDArray[np.uint8]:
+        """Faces on nothing: (H, W, 4) uint8 sRGB with straight alpha, which is 0 where there is no face.
+
+        Args:
+            image_size: (width, height), px.
+            faces: nearer ones, those with the larger scale, hide the others.
+            view: one of `VIEWS`.
+
+        Raises:
+            Face3DMMError: an impossible image size, arrays that do not fit together or are not finite, an unknown view.
+        """
+        width, height = image_size
+        if width < 1 or height < 1:
+            raise Face3DMMError(f"an image has a positive width and height, not {width}×{height}")
+        picture = np.zeros((height, width, 4), np.uint8)
+        drawn = self._draw(image_size, faces, view)
+        if drawn is not None:
+            rectangle, pixels = drawn
+            rgba = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)
+            picture[rectangle.rows_and_columns] = cv2.cvtColor(rgba, cv2.COLOR_mRGBA2RGBA)
+        return picture
+
+    def overlay(
+        self, image: NDArray[np.uint8], faces: Sequence[PosedFace], *, opacity: float = 0.7, view: str = "shaded"
+    ) -> NDArray[np.uint8]:
+        """Faces over a copy of an image, (H, W, 3) uint8 BGR; pixels that no face covers stay as they are.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            faces: nearer ones, those with the larger scale, hide the others.
+            opacity: of the faces, in [0, 1].
+            view: one of `VIEWS`.
+
+        Raises:
+            Face3DMMError: as `render`, or an image or opacity of another form.
+        """
+        if not 0.0 <= opacity <= 1.0:
+            raise Face3DMMError(f"opacity must lie between 0 and 1, not {opacity}")
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
+        result = np.array(image, order="C")
+        drawn = self._draw((image.shape[1], image.shape[0]), faces, view)
+        if drawn is not None:
+            rectangle, pixels = drawn
+            part = result[rectangle.rows_and_columns]
+            alpha = cv2.extractChannel(pixels, 3)
+            kept = cv2.addWeighted(alpha, -opacity, alpha, 0.0, 255.0)
+            background = cv2.multiply(part, cv2.merge([kept, kept, kept]), scale=1.0 / 255.0)
+            part[:] = cv2.addWeighted(background, 1.0, cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR), opacity, 0.0)
+        return result
+
+    def close(self) -> None:
+        """Give back all that belongs to the context; the renderer cannot be used any more."""
+        if not self._closed:
+            self._closed = True
+            self._context.close()
+
+    def __enter__(self) -> "FaceRenderer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _draw(
+        self, image_size: tuple[int, int], faces: Sequence[PosedFace], view: str
+    ) -> tuple[_Rectangle, NDArray[np.uint8]] | None:
+        """The part of the image that the faces take up and its (h, w, 4) BGRA, premultiplied; None if there is none."""
+        if self._closed:
+            raise Face3DMMError("this renderer is closed: make a new one")
+        if view not in VIEWS:
+            raise Face3DMMError(f"unknown view {view!r}: choose one of {', '.join(VIEWS)}")
+        for face in faces:
+            _check_face(face, self._least_vertex_count)
+        far_to_near = sorted(((face, _bounding_box(face)) for face in faces), key=lambda pair: pair[0].camera.scale)
+        rectangle = _covering_rectangle([box for _, box in far_to_near], image_size)
+        if rectangle is None:
+            return None
+        factor = _supersampling(rectangle)
+        to_canvas = _clip_to_canvas(image_size, rectangle)
+        with self._context.current():
+            self._canvas.begin(factor * rectangle.width, factor * rectangle.height)
+            for face, box in far_to_near:
+                depth_range = 1.01 * float(np.abs(box[2]).max()) + 1.0
+                to_clip = to_canvas @ view_to_clip(image_size, depth_range)
+                model_to_clip = to_clip @ world_to_view() @ model_to_world(face.camera)
+                self._canvas.load(face.vertices, face.normals, face.rgb)
+                if view == "shaded":
+                    normal_to_world = FRONTAL @ face.camera.rotation
+                    box_width, box_height = box[:2, 1] - box[:2, 0]
+                    per_pixel = box_width * box_height > _PER_PIXEL_TRIANGLE * self._triangle_count
+                    self._canvas.draw_shaded(model_to_clip, normal_to_world, self.lighting, per_pixel=per_pixel)
+                else:
+                    self._canvas.draw_wireframe(model_to_clip)
+            pixels = self._canvas.read()
+        if factor > 1:
+            size = (rectangle.width, rectangle.height)
+            pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+        elif view == "shaded":
+            pixels = _soften_edge(pixels)
+        return rectangle, pixels
+
+
+def _check_face(face: PosedFace, least_vertex_count: int) -> None:
+    N = len(face.vertices)
+    shapes = {name: getattr(face, name).shape for name in ("vertices", "normals", "rgb")}
+    if any(shape != (N, 3) for shape in shapes.values()):
+        raise Face3DMMError(f"a face needs three numbers per vertex in vertices, normals and rgb, found {shapes}")
+    if least_vertex_count > N:
+        raise Face3DMMError(f"the triangles refer to {least_vertex_count} vertices, the face has {N}")
+    if face.rgb.dtype != np.uint8:
+        raise Face3DMMError(f"vertex colours must be uint8, found {face.rgb.dtype}")
+
+
+def _bounding_box(face: PosedFace) -> NDArray[np.float64]:
+    """Lowest and highest x, y (px) and depth (px) of a face in the image, (3, 2)."""
+    to_image = (face.camera.scale * face.camera.rotation).astype(np.float32)
+    # (3, N) and not (N, 3): numpy's minimum along contiguous rows is ten times faster.
+    posed = to_image @ face.vertices.T
+    box = np.stack([posed.min(axis=1), posed.max(axis=1)], axis=1).astype(np.float64)
+    box[:2] += np.asarray(face.camera.translation)[:, None]
+    if not np.isfinite(box).all():
+        raise Face3DMMError("a face's vertices or camera hold values that are not finite (NaN or infinity)")
+    return box
+
+
+def _covering_rectangle(boxes: Sequence[NDArray[np.float64]], image_size: tuple[int, int]) -> _Rectangle | None:
+    """The part of an image that holds some boxes and a pixel around them; None where they lie outside."""
+    if not boxes:
+        return None
+    low = np.min([box[:2, 0] for box in boxes], axis=0)
+    high = np.max([box[:2, 1] for box in boxes], axis=0)
+    # Clipped before they become integers, which far outside could not hold them.
+    left, top = np.floor(np.clip(low - 1.0, 0.0, image_size)).astype(int)
+    right, bottom = np.ceil(np.clip(high + 2.0, 0.0, image_size)).astype(int)
+    return _Rectangle(int(left), int(top), int(right), int(bottom)) if left < right and top < bottom else None
+
+
+def _clip_to_canvas(image_size: tuple[int, int], rectangle: _Rectangle) -> NDArray[np.float64]:
+    """(4, 4): the clip space of an image to that of a rectangle in it, upside down.
+
+    Rows of the canvas go upward, rows of an image downward: drawing upside down spares turning the picture over.
+    """
+    width, height = image_size
+    matrix = np.eye(4)
+    matrix[0, 0] = width / rectangle.width
+    matrix[0, 3] = (width - rectangle.left - rectangle.right) / rectangle.width
+    matrix[1, 1] = -height / rectangle.height
+    matrix[1, 3] = (height - rectangle.top - rectangle.bottom) / rectangle.height
+    return matrix
+
+
+def _supersampling(rectangle: _Rectangle) -> int:
+    """How many times larger, along each side, a rectangle is drawn to be averaged: it smooths a small face's edges."""
+    factor = math.isqrt(_SUPERSAMPLED_PIXELS // (rectangle.width * rectangle.height))
+    return min(max(factor, 1), _SUPERSAMPLING_LIMIT)
+
+
+def _soften_edge(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """BGRA, (h, w, 4), made to fade out over the pixel inside its outline; multisampling would cost ten times this."""
+    alpha = cv2.extractChannel(pixels, 3)
+    mean = cv2.blur(alpha, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    ramp = cv2.min(alpha, cv2.addWeighted(mean, 2.0, mean, 0.0, -255.0))
+    return np.asarray(cv2.multiply(pixels, cv2.merge([ramp] * 4), scale=1.0 / 255.0), np.uint8)

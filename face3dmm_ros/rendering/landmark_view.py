@@ -1,0 +1,63 @@
+"""Detected landmarks drawn onto the image that they were found in."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.values import Landmarks
+
+_POINT_COLOR = (120, 255, 80)  # BGR
+_LINE_COLOR = (255, 200, 60)
+_SUBPIXEL_BITS = 4  # OpenCV's drawing takes integers, of which this many bits may stand behind the point
+
+# First and last index of each stroke of the iBUG 68 markup (0-based), and whether it closes.
+_IBUG68_STROKES = (
+    *((0, 16, False), (17, 21, False), (22, 26, False)),  # contour, brows
+    *((27, 30, False), (31, 35, False)),  # nose
+    *((36, 41, True), (42, 47, True)),  # eyes
+    *((48, 59, True), (60, 67, True)),  # lips
+)
+
+
+def draw_landmarks(image: NDArray[np.uint8], faces: Sequence[Landmarks]) -> NDArray[np.uint8]:
+    """Landmarks as points over a copy of the image, those of `ibug68` joined along the features that they outline.
+
+    The drawing's size follows the face's. Points outside the image are left out.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        faces: landmarks in the image's pixels.
+
+    Raises:
+        Face3DMMError: an image of another form, or points that are not (N, 2).
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
+    result = np.array(image, order="C")
+    for face in faces:
+        _draw_face(result, face)
+    return result
+
+
+def _draw_face(image: NDArray[np.uint8], face: Landmarks) -> None:
+    points = np.asarray(face.points)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise Face3DMMError(f"landmarks must be (N, 2), found {points.shape}")
+    drawable = np.asarray((np.abs(points) < 1e6).all(axis=1))  # not NaN, and far from what an integer can hold
+    if not drawable.any():
+        return
+    face_size = np.ptp(points[drawable], axis=0).max()
+    fixed_point = np.round(np.where(drawable[:, None], points, 0.0) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    if face.scheme == "ibug68" and len(points) == 68 and drawable.all():
+        thickness = max(1, round(face_size / 200))
+        for first, last, closed in _IBUG68_STROKES:
+            stroke = fixed_point[first : last + 1]
+            cv2.polylines(image, [stroke], closed, _LINE_COLOR, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+    # A point's radius is a share of the distance between neighbouring points, which shrinks with their number.
+    radius = max(0.7, 0.12 * face_size / np.sqrt(len(points)))
+    for x, y in fixed_point[drawable]:
+        center = (int(x), int(y))
+        cv2.circle(image, center, round(radius * (1 << _SUBPIXEL_BITS)), _POINT_COLOR, -1, cv2.LINE_AA, _SUBPIXEL_BITS)

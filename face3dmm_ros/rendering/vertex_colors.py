@@ -1,0 +1,135 @@
+"""Colours for a face's vertices, read from the image where the camera sees them."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from face3dmm_ros.camera import WeakPerspective
+from face3dmm_ros.errors import Face3DMMError
+
+_CELLS = 256  # of the depth map, along the face's longer side: about 1 mm each on a head
+_FADE_COSINES = (0.15, 0.5)  # at the first a surface is seen too aslant for its colour to be read, at the second well
+
+
+def sample_vertex_colors(
+    image: NDArray[np.uint8],
+    image_points: ArrayLike,
+    visibility: ArrayLike,
+    fallback: NDArray[np.uint8],
+    *,
+    skin: ArrayLike | None = None,
+) -> NDArray[np.uint8]:
+    """Vertex colours from an image, (N, 3) uint8 RGB, bilinear between its pixels.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        image_points: (N, 2) projected vertices, px.
+        visibility: (N,) from 0 or False (take the fallback) to 1 or True (take the image); a point outside the image
+            takes the fallback whatever it says.
+        fallback: (N, 3) uint8 RGB.
+        skin: (N,) weights of the vertices, such as a model's region ``face``, by whose mean colour in the image the
+            fallback is tinted, so that the two meet without a seam; None leaves the fallback as it is.
+
+    Raises:
+        Face3DMMError: an image of another form, or arrays that do not fit together.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
+    points = np.asarray(image_points, dtype=np.float64)
+    weight = np.asarray(visibility, dtype=np.float64)
+    N = len(points)
+    if points.shape != (N, 2) or weight.shape != (N,) or fallback.shape != (N, 3):
+        raise Face3DMMError(
+            "expected (N, 2) image points, (N,) visibility and (N, 3) fallback colours, "
+            f"found {points.shape}, {weight.shape} and {fallback.shape}"
+        )
+    height, width = image.shape[:2]
+    last = np.array([width - 1, height - 1])
+    inside = np.asarray(((points >= -0.5) & (points <= last + 0.5)).all(axis=1))  # False where a point is NaN
+    sampled = _bilinear(image, np.clip(np.where(inside[:, None], points, 0.0), 0.0, last))[:, ::-1]
+    share = weight * inside
+    tinted = fallback.astype(np.float64)
+    if skin is not None and (seen := np.asarray(skin) * share).sum() > 0.0:
+        tinted *= (seen @ sampled + 1.0) / (seen @ tinted + 1.0)
+    mixed = share[:, None] * sampled + (1.0 - share[:, None]) * tinted
+    return np.round(np.clip(mixed, 0.0, 255.0)).astype(np.uint8)
+
+
+def _bilinear(image: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """An image's values between its pixels at (N, 2) points inside it, (N, C)."""
+    x0, y0 = points.astype(np.intp).T
+    x1, y1 = np.minimum(x0 + 1, image.shape[1] - 1), np.minimum(y0 + 1, image.shape[0] - 1)
+    fx, fy = (points - np.column_stack([x0, y0])).T[:, :, None]
+    upper = image[y0, x0] * (1.0 - fx) + image[y0, x1] * fx
+    lower = image[y1, x0] * (1.0 - fx) + image[y1, x1] * fx
+    return np.asarray(upper * (1.0 - fy) + lower * fy)
+
+
+def vertex_visibility(
+    vertices: NDArray[np.floating],
+    normals: NDArray[np.floating],
+    triangles: NDArray[np.integer],
+    camera: WeakPerspective,
+    *,
+    tolerance_mm: float = 5.0,
+) -> NDArray[np.float32]:
+    """How well the camera sees each vertex, (N,) from 0 (hidden or seen edge-on) to 1.
+
+    Args:
+        vertices: (N, 3) model space, mm.
+        normals: (N, 3) model space, unit length.
+        triangles: (M, 3) vertex indices.
+        camera: how the face meets the image.
+        tolerance_mm: as in `visible_vertices`.
+    """
+    cosine = -(normals @ camera.rotation[2])
+    low, high = _FADE_COSINES
+    facing = np.clip((cosine - low) / (high - low), 0.0, 1.0)
+    return (facing * visible_vertices(vertices, triangles, camera, tolerance_mm=tolerance_mm)).astype(np.float32)
+
+
+def visible_vertices(
+    vertices: NDArray[np.floating],
+    triangles: NDArray[np.integer],
+    camera: WeakPerspective,
+    *,
+    tolerance_mm: float = 5.0,
+) -> NDArray[np.bool_]:
+    """Which vertices the camera sees, (N,) bool: those hardly behind the nearest surface on their viewing ray.
+
+    The surface is sampled into a small depth map, without OpenGL. Its resolution is that of the face and not the
+    image's, so that a small face in the picture is judged no worse than a large one.
+
+    Args:
+        vertices: (N, 3) model space, mm.
+        triangles: (M, 3) vertex indices.
+        camera: how the face meets the image.
+        tolerance_mm: depth by which a vertex may lie behind that surface; on a slope, the nearest point of the same
+            cell is nearer than the vertex by itself.
+    """
+    posed = np.asarray(vertices, dtype=np.float64) @ camera.rotation.T
+    low, high = posed[:, :2].min(axis=0), posed[:, :2].max(axis=0)
+    cell = max(float((high - low).max()) / _CELLS, 1e-9)
+    position, depth = (posed[:, :2] - low) / cell, posed[:, 2]
+
+    depth_map = np.full((_CELLS + 1) ** 2, np.inf)
+    longest_side = np.abs(position[triangles] - position[triangles[:, [1, 2, 0]]]).max(axis=(1, 2))
+    steps_of_triangle = np.ceil(longest_side).astype(np.intp) + 1
+    for steps in np.unique(steps_of_triangle):
+        chosen = triangles[steps_of_triangle == steps]
+        weights = _barycentric_grid(int(steps))
+        sample_positions = np.einsum("sk,mkc->msc", weights, position[chosen]).reshape(-1, 2)
+        np.minimum.at(depth_map, _cell_index(sample_positions), (depth[chosen] @ weights.T).ravel())
+    return depth <= depth_map[_cell_index(position)] + tolerance_mm
+
+
+def _barycentric_grid(steps: int) -> NDArray[np.float64]:
+    """Weights of points spread evenly over a triangle, its corners included, (S, 3)."""
+    i, j = np.meshgrid(np.arange(steps + 1), np.arange(steps + 1), indexing="ij")
+    inside = i + j <= steps
+    return np.stack([i[inside], j[inside], steps - (i + j)[inside]], axis=1) / steps
+
+
+def _cell_index(positions: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Where (S, 2) positions, in cells, lie in the flattened depth map."""
+    cells = np.clip(positions, 0, _CELLS).astype(np.intp)
+    return cells[:, 1] * (_CELLS + 1) + cells[:, 0]

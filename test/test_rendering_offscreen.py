@@ -1,0 +1,129 @@
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.rendering import offscreen
+
+DRAWS_A_TRIANGLE = """
+import sys
+import numpy as np
+from face3dmm_ros.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
+
+corners = np.float32([[0, 0, 0], [20, 0, 0], [0, -20, 0]])
+colors = np.full((3, 3), 200, np.uint8)
+face = PosedFace(corners, np.float32([[0, 0, 1]] * 3), colors, WeakPerspective(1.0, FRONTAL, np.array([5.0, 5.0])))
+with FaceRenderer(np.array([[0, 2, 1]]), platform=sys.argv[1]) as renderer:
+    print(renderer.platform, int((renderer.render((32, 32), [face])[..., 3] > 0).sum()))
+"""
+
+
+def draw_in_a_process(platform: str, environment: dict[str, str], *wrapper: str) -> str:
+    """Draw 200 square pixels on a platform; what the program prints."""
+    command = [*wrapper, sys.executable, "-c", DRAWS_A_TRIANGLE, platform]
+    python_path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONPATH": python_path, **environment}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False).stdout
+
+
+@pytest.fixture
+def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if PyOpenGL were not imported yet, and the environment asked for nothing."""
+    monkeypatch.setattr(offscreen, "_loaded_platform", lambda: None)
+    monkeypatch.delenv(offscreen.PLATFORM_VARIABLE, raising=False)
+
+
+@pytest.mark.parametrize("platform", ["egl", "osmesa"])
+def test_each_platform_draws(platform: str) -> None:
+    if (failure := offscreen.probe(platform)) is not None:
+        pytest.skip(f"no {platform} here: {failure}")
+    name, pixels = draw_in_a_process(platform, {}).split()
+    assert name == platform
+    assert 150 < int(pixels) < 260
+
+
+def test_glx_draws_on_a_display() -> None:
+    wrapper = () if os.environ.get("DISPLAY") else ("xvfb-run", "-a")
+    if wrapper and shutil.which(wrapper[0]) is None:
+        pytest.skip("no X display, and no xvfb-run to make one")
+    try:
+        ctypes.CDLL("libGL.so.1")
+    except OSError as error:
+        pytest.skip(str(error))
+    name, pixels = draw_in_a_process("glx", {}, *wrapper).split()
+    assert name == "glx"
+    assert 150 < int(pixels) < 260
+
+
+def test_the_environment_says_what_auto_means() -> None:
+    if (failure := offscreen.probe("osmesa")) is not None:
+        pytest.skip(f"no osmesa here: {failure}")
+    assert draw_in_a_process("auto", {offscreen.PLATFORM_VARIABLE: "osmesa"}).split()[0] == "osmesa"
+
+
+def test_auto_takes_the_first_platform_that_works(fresh_process: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offscreen, "probe", lambda platform: "no driver" if platform == "egl" else None)
+    assert offscreen.choose_platform(offscreen.PLATFORMS) == "osmesa"
+
+
+def test_without_any_platform_the_error_says_why_and_names_the_packages(
+    fresh_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offscreen, "probe", lambda platform: f"no lib{platform}")
+    with pytest.raises(Face3DMMError) as caught:
+        offscreen.open_context()
+    message = str(caught.value)
+    for part in ("no libegl", "no libosmesa", "no libglx"):
+        assert part in message
+    for package in ("libegl1", "libgl1", "libgl1-mesa-dri", "libosmesa6"):
+        assert package in message
+
+
+def test_a_platform_that_was_asked_for_is_not_replaced(fresh_process: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offscreen, "probe", lambda platform: "no driver" if platform == "osmesa" else None)
+    with pytest.raises(Face3DMMError, match="osmesa: no driver"):
+        offscreen.open_context("osmesa")
+
+
+def test_an_unknown_platform_is_refused(fresh_process: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Face3DMMError, match=r"'wgl'.*egl, osmesa, glx"):
+        offscreen.open_context("wgl")
+    monkeypatch.setenv(offscreen.PLATFORM_VARIABLE, "vulkan")
+    with pytest.raises(Face3DMMError, match="'vulkan'"):
+        offscreen.open_context("auto")
+
+
+def test_a_process_that_uses_pyopengl_already_keeps_its_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offscreen, "_loaded_platform", lambda: "glx")
+    with pytest.raises(Face3DMMError, match="already uses PyOpenGL on glx"):
+        offscreen.choose_platform(("egl",))
+
+
+def test_a_driver_that_crashes_takes_only_its_own_process_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    crashing = "#!/bin/sh\nkill -SEGV $$\n"
+    monkeypatch.setattr(offscreen.subprocess, "run", _run_instead(crashing))
+    assert "ended its process" in (offscreen.probe.__wrapped__("egl") or "")
+
+
+def test_a_driver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offscreen, "_PROBE_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(offscreen.subprocess, "run", _run_instead("#!/bin/sh\nexec sleep 30\n"))
+    assert "timed out" in (offscreen.probe.__wrapped__("egl") or "")
+
+
+def test_the_renderer_imports_without_opengl() -> None:
+    program = "import sys, face3dmm_ros.rendering.face_renderer; sys.exit('OpenGL' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    assert subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode == 0
+
+
+def _run_instead(script: str) -> Callable[..., subprocess.CompletedProcess]:
+    """`subprocess.run` that runs a shell script whatever it is told to run."""
+    real_run = subprocess.run
+    return lambda _command, **options: real_run(["/bin/sh", "-c", script], **options)
