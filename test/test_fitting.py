@@ -212,12 +212,23 @@ def test_the_minimum_in_a_box_is_that_of_a_reference_solver(seed: int, size: int
         (np.zeros((67, 2)), "ibug68", "68 landmarks"),
         (np.full((68, 2), np.nan), "ibug68", "not finite"),
         (np.zeros((68, 2)), "ibug68", "coincide"),
-        (np.zeros((468, 2)), "mediapipe468", "no landmark scheme"),
+        (np.zeros((5, 2)), "five", "cannot be converted"),
     ],
 )
 def test_unusable_landmarks_are_refused(points: np.ndarray, scheme: str, complaint: str) -> None:
     with pytest.raises(Face3DMMError, match=complaint):
         TrackFitter(UNBOUNDED).fit(tracked(points, scheme))
+
+
+def test_a_model_of_68_points_fits_what_a_dense_detector_sees(default_model: MorphableModel) -> None:
+    sparse = replace(default_model, landmarks={"ibug68": default_model.scheme("ibug68")}, contours={})
+    camera = random_face(default_model, 3)[0]
+    neutral = np.zeros(0)
+    dense = points_of(default_model, "mediapipe468", camera, neutral, neutral)
+    fitted = TrackFitter(sparse).fit(tracked(dense, "mediapipe468"))
+    # Face Mesh's jaw points only stand near iBUG's, so the pose is not exact.
+    assert np.degrees(rotation_angle(fitted.camera.rotation, camera.rotation)) < 15.0
+    assert fitted.residual_px < 5.0 * camera.scale
 
 
 def test_an_unknown_method_is_refused() -> None:

@@ -12,6 +12,7 @@ from face3dmm_ros.fitting.alternating import alternating_fit
 from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.joint import GaussianPrior, JointFit, identity_information, joint_fit
 from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
+from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import FaceParameters, Landmarks, TrackedLandmarks
 
@@ -102,10 +103,13 @@ class TrackFitter:
         """Fit one face, continuing its track.
 
         Raises:
-            Face3DMMError: landmarks of a scheme that the model does not know, of the wrong number or not finite, or
-                that do not determine a face.
+            Face3DMMError: landmarks of a scheme that the model can make nothing of, of the wrong number or not finite,
+                or that do not determine a face.
         """
         landmarks = face.landmarks
+        if landmarks.scheme not in self.model.landmarks and IBUG68 in self.model.landmarks:
+            # A model that knows 68 points, as BFM does, still fits what a denser detector sees.
+            landmarks = convert(landmarks, IBUG68)
         model = self._landmark_model(landmarks.scheme)
         observed = _observed(landmarks, model)
         if self.method == "alternating":
