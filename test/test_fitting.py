@@ -169,6 +169,14 @@ def test_a_face_that_jumps_is_found_again() -> None:
     assert np.degrees(rotation_angle(fitted.camera.rotation, turned.rotation)) < 2.0
 
 
+def test_a_track_may_change_its_landmark_scheme(default_model: MorphableModel) -> None:
+    fitter = TrackFitter(default_model)
+    face = random_face(default_model, 2)
+    for scheme in ("mediapipe468", "ibug68", "mediapipe468"):
+        fitted = fitter.fit(tracked(points_of(default_model, scheme, *face), scheme))
+        assert fitted.residual_px < 4.0 * face[0].scale
+
+
 def test_a_forgotten_track_begins_anew() -> None:
     camera, alpha, beta = random_face(BLENDSHAPES, 7)
     face = tracked(points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta), "mediapipe468")

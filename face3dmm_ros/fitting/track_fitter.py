@@ -56,6 +56,7 @@ class _Track:
     worked out from `first_fit` once a second one asks for it, which a single picture never does.
     """
 
+    model: LandmarkModel
     camera: WeakPerspective
     alpha: NDArray[np.float64]
     beta: NDArray[np.float64]
@@ -116,9 +117,11 @@ class TrackFitter:
             camera, c, residual_px = alternating_fit(model, observed, self._bounds)
             return self._parameters(camera, c, residual_px, landmarks)
         track = self._tracks.get(face.face_id)
+        if track is not None and track.model is not model:
+            track = None
         if track is not None:
             if track.frames_since >= min(2**track.frames, self.options.identity_interval):
-                self._refine_identity(model, track, observed)
+                self._refine_identity(track, observed)
             residual_px = self._follow(track, observed)
         if track is None or residual_px > 3.0 * self.options.landmark_noise_mm * track.camera.scale:
             track, residual_px = self._begin(model, observed)
@@ -148,7 +151,8 @@ class TrackFitter:
         prior = self._prior(float(self.options.shape_prior > 0) * np.eye(K), np.zeros(K))
         fit = self._solve(model.points, observed, camera, start, prior, self.options.max_iterations)
         alpha, beta = fit.coefficients[:K], fit.coefficients[K:]
-        track = _Track(fit.camera, alpha, beta, model.points.holding(alpha), fit, np.zeros((K, K)), np.zeros(K))
+        points = model.points.holding(alpha)
+        track = _Track(model, fit.camera, alpha, beta, points, fit, np.zeros((K, K)), np.zeros(K))
         return track, fit.residual_px
 
     def _follow(self, track: _Track, observed: NDArray[np.float64]) -> float:
@@ -161,17 +165,18 @@ class TrackFitter:
         track.frames_since += 1
         return fit.residual_px
 
-    def _refine_identity(self, model: LandmarkModel, track: _Track, observed: NDArray[np.float64]) -> None:
+    def _refine_identity(self, track: _Track, observed: NDArray[np.float64]) -> None:
         """Let this frame speak for the identity too: fit it under what the earlier ones said, then pool all."""
         if track.first_fit is not None:
             self._absorb(track, track.first_fit)
             track.first_fit = None
         start = np.concatenate([track.alpha, track.beta])
         prior = self._prior(*self._pooled(track))
-        fit = self._solve(model.points, observed, track.camera, start, prior, self.options.tracked_iterations)
+        points = track.model.points
+        fit = self._solve(points, observed, track.camera, start, prior, self.options.tracked_iterations)
         self._absorb(track, fit)
         track.alpha = solve_symmetric(*self._pooled(track))
-        track.expression_points = model.points.holding(track.alpha)
+        track.expression_points = points.holding(track.alpha)
         track.frames_since = 0
 
     def _absorb(self, track: _Track, fit: JointFit) -> None:

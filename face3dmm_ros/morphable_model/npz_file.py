@@ -4,7 +4,9 @@ A file from a stranger can only fail to load, never run code: arrays are read wi
 """
 
 import zipfile
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,8 @@ from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.morphable_model.model import Contour, MorphableModel, SurfacePoints
 
 FORMAT_VERSION = 1
+_MOST_BYTES = 2 << 30
+"""A file that unpacks to more is refused: a small archive may claim any size."""
 _BASES = ("shape_basis", "expression_basis", "albedo_basis")
 _PLAIN = (
     "mean",
@@ -27,7 +31,7 @@ _PLAIN = (
 
 def save_npz(model: MorphableModel, path: Path) -> None:
     """Write a model; the bases are rounded to int16, so a saved model's digest is that of its loaded copy."""
-    arrays: dict[str, NDArray] = {
+    arrays: dict[str, Any] = {
         "format_version": np.int32(FORMAT_VERSION),
         "name": np.str_(model.name),
         "expression_names": np.array(model.expression_names, dtype=np.str_),
@@ -47,7 +51,7 @@ def save_npz(model: MorphableModel, path: Path) -> None:
         arrays[f"contours/{scheme}/candidates"] = contour.candidates
     for region, mask in model.regions.items():
         arrays[f"regions/{region}"] = np.round(255 * mask).astype(np.uint8)
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+    np.savez_compressed(path, **arrays)
 
 
 def load_npz(path: Path) -> MorphableModel:
@@ -56,47 +60,89 @@ def load_npz(path: Path) -> MorphableModel:
     Raises:
         Face3DMMError: not such a file, damaged, or of another format version.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise Face3DMMError(f"{path} is not a readable model file (.npz): {error}") from error
-    version = int(arrays.get("format_version", -1))
-    if version != FORMAT_VERSION:
+    arrays = _read_arrays(path)
+    version = arrays.get("format_version")
+    if version is None or version.shape != () or version.dtype.kind not in "iu" or version != FORMAT_VERSION:
+        found = "no model format version" if version is None else f"model format version {version}"
         raise Face3DMMError(
-            f"{path} has model format version {version}, this package reads {FORMAT_VERSION}: "
+            f"{path} has {found}, this package reads {FORMAT_VERSION}: "
             "build it again with tools/build_default_model.py, or install a matching version of face3dmm_ros"
         )
+
+    def part(key: str, kind: str, dimensions: int) -> NDArray:
+        """An array of this kind (``f``, ``i`` or ``U``) and number of dimensions."""
+        array = arrays.get(key)
+        if array is None:
+            raise Face3DMMError(f"{path} lacks a part of the model: {key}")
+        if array.dtype.kind not in {"i": "iu"}.get(kind, kind) or array.ndim != dimensions:
+            raise Face3DMMError(f"{path}: {key} has the wrong form: {array.dtype} of shape {array.shape}")
+        return array.astype(np.float32, copy=False) if kind == "f" else array
+
+    def basis(key: str) -> NDArray[np.float32]:
+        steps, step = part(f"{key}_int16", "i", 2), part(f"{key}_step", "f", 1)
+        if steps.shape[1] != len(step):
+            raise Face3DMMError(f"{path}: {key} has {steps.shape[1]} components, but steps for {len(step)}")
+        return steps.astype(np.float32) * step
+
+    return MorphableModel(
+        name=str(part("name", "U", 0)),
+        mean=part("mean", "f", 2),
+        triangles=part("triangles", "i", 2).astype(np.int32, copy=False),
+        shape_basis=basis("shape_basis"),
+        shape_sigma=part("shape_sigma", "f", 1),
+        expression_basis=basis("expression_basis"),
+        expression_sigma=part("expression_sigma", "f", 1),
+        expression_names=tuple(str(name) for name in part("expression_names", "U", 1)),
+        expression_bounds=part("expression_bounds", "f", 2),
+        albedo_mean=part("albedo_mean", "f", 2),
+        albedo_basis=basis("albedo_basis"),
+        albedo_sigma=part("albedo_sigma", "f", 1),
+        landmarks={
+            name: _surface_points(path, name, part(f"{key}/vertices", "i", 2), part(f"{key}/weights", "f", 2))
+            for name, key in _names(arrays, "landmarks").items()
+        },
+        contours={
+            name: _contour(path, name, part(f"{key}/landmarks", "i", 1), part(f"{key}/candidates", "i", 2))
+            for name, key in _names(arrays, "contours").items()
+        },
+        regions={
+            name: part(key, "i", 1).astype(np.float32) / np.float32(255.0)
+            for name, key in _names(arrays, "regions").items()
+        },
+    )
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray]:
     try:
-        bases = {key: arrays[f"{key}_int16"].astype(np.float32) * arrays[f"{key}_step"] for key in _BASES}
-        return MorphableModel(
-            name=str(arrays["name"]),
-            expression_names=tuple(str(name) for name in arrays["expression_names"]),
-            landmarks={
-                scheme: SurfacePoints(parts["vertices"], parts["weights"])
-                for scheme, parts in _groups(arrays, "landmarks").items()
-            },
-            contours={
-                scheme: Contour(parts["landmarks"], parts["candidates"])
-                for scheme, parts in _groups(arrays, "contours").items()
-            },
-            regions={
-                key.removeprefix("regions/"): mask.astype(np.float32) / 255.0
-                for key, mask in arrays.items()
-                if key.startswith("regions/")
-            },
-            **{key: arrays[key] for key in _PLAIN},
-            **bases,
-        )
-    except (KeyError, AttributeError, IndexError, TypeError) as error:
-        raise Face3DMMError(f"{path} lacks a part of the model, or it has the wrong form: {error}") from error
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is not an archive of arrays, or cut short")
+        with np.load(path, allow_pickle=False) as archive:
+            size = sum(entry.file_size for entry in archive.zip.infolist())
+            if size > _MOST_BYTES:
+                raise ValueError(f"it would unpack to {size} bytes, more than the {_MOST_BYTES} that are accepted")
+            return {key: archive[key] for key in archive.files}
+    except (
+        OSError, ValueError, EOFError, KeyError, SyntaxError, AttributeError, TypeError, RuntimeError, MemoryError,
+        zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
+        raise Face3DMMError(f"{path} is not a readable model file (.npz): {error}") from error
 
 
-def _groups(arrays: dict[str, NDArray], prefix: str) -> dict[str, dict[str, NDArray]]:
-    """Arrays named prefix/group/part as {group: {part: array}}."""
-    groups: dict[str, dict[str, NDArray]] = {}
-    for key, array in arrays.items():
-        if key.startswith(f"{prefix}/"):
-            _, group, part = key.split("/")
-            groups.setdefault(group, {})[part] = array
-    return groups
+def _names(arrays: dict[str, NDArray], group: str) -> dict[str, str]:
+    """Names in a group of keys group/name or group/name/part, each with its group/name."""
+    names = (key.split("/")[1] for key in arrays if key.startswith(f"{group}/"))
+    return {name: f"{group}/{name}" for name in sorted(set(names))}
+
+
+def _surface_points(
+    path: Path, name: str, vertices: NDArray[np.integer], weights: NDArray[np.float32]
+) -> SurfacePoints:
+    if vertices.shape != weights.shape or vertices.shape[1] != 3 or not np.isfinite(weights).all():
+        raise Face3DMMError(f"{path}: landmarks {name} need (P, 3) vertices and as many finite weights")
+    return SurfacePoints(vertices.astype(np.int32, copy=False), weights)
+
+
+def _contour(path: Path, name: str, landmarks: NDArray[np.integer], candidates: NDArray[np.integer]) -> Contour:
+    if len(landmarks) != len(candidates) or landmarks.min(initial=0) < 0:
+        raise Face3DMMError(f"{path}: contour {name} has {len(landmarks)} landmarks and {len(candidates)} paths")
+    return Contour(landmarks.astype(np.int32, copy=False), candidates.astype(np.int32, copy=False))
