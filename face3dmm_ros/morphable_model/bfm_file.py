@@ -1,0 +1,129 @@
+"""The Basel Face Model in the .mat layout of 3DDFA and 2DASL.
+
+One struct `model` with shapeMU, shapePC, shapeEV, expMU, expPC, expEV, texMU, texPC, texEV, tri and kpt_ind: µm,
+colours in [0, 255], one-based indices. The file itself is licensed to its user and does not ship with this package.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from numpy.typing import NDArray
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
+
+_MILLIMETRES_PER_UNIT = 1e-3
+_FIELDS = ("shapeMU", "shapePC", "shapeEV", "expMU", "expPC", "expEV", "texMU", "texPC", "texEV", "tri", "kpt_ind")
+_LANDMARK_COUNT = 68
+_EYE_LANDMARKS = slice(36, 48)
+# The eyeball's centre lies behind the lids, which iBUG's eye points follow; depth of the cornea, an adult's, mm.
+_EYE_CENTER_DEPTH = 12.0
+
+
+def load_bfm_mat(path: Path) -> MorphableModel:
+    """Read a model of the BFM layout, N vertices from 3N rows.
+
+    The mean is shapeMU + expMU, moved so that the origin is midway between the eyes (the mean of the 12 eye landmarks,
+    12 mm further back). shapeEV, expEV and texEV are standard deviations, as the code that came with the layout uses
+    them. Coefficients of the expressions, named ``exp_00`` and on, are unbounded.
+
+    Raises:
+        Face3DMMError: not a readable .mat file, a field missing, or fields that are not numbers, not finite or do not
+            fit together.
+    """
+    fields = _read_struct(path)
+    shape, expression = _matrix(path, fields, "shapeMU"), _matrix(path, fields, "expMU")
+    count = len(shape) // 3
+    if count == 0 or not shape.shape == expression.shape == (3 * count, 1):
+        raise Face3DMMError(
+            f"{path}: shapeMU and expMU must be columns of 3N numbers, found {shape.shape} and {expression.shape}"
+        )
+    vertices = (shape + expression).reshape(-1, 3) * _MILLIMETRES_PER_UNIT
+    landmarks = _indices(path, fields, "kpt_ind", count).ravel()
+    if len(landmarks) != _LANDMARK_COUNT:
+        raise Face3DMMError(f"{path}: kpt_ind must name {_LANDMARK_COUNT} vertices, found {len(landmarks)}")
+    vertices = vertices - vertices[landmarks[_EYE_LANDMARKS]].mean(axis=0) + [0.0, 0.0, _EYE_CENTER_DEPTH]
+    triangles = _indices(path, fields, "tri", count)
+    if triangles.ndim != 2 or triangles.shape[0] != 3:
+        raise Face3DMMError(f"{path}: tri must have shape (3, M), found {triangles.shape}")
+    shape_basis, shape_sigma = _basis(path, fields, "shape", count)
+    expression_basis, expression_sigma = _basis(path, fields, "exp", count)
+    albedo_basis, albedo_sigma = _basis(path, fields, "tex", count)
+    albedo = _matrix(path, fields, "texMU")
+    if albedo.size != 3 * count:
+        raise Face3DMMError(f"{path}: texMU must be a column of {3 * count} numbers, found {albedo.shape}")
+    expressions = len(expression_sigma)
+    return MorphableModel(
+        name=path.stem,
+        mean=vertices.astype(np.float32),
+        triangles=_facing_outward(vertices, triangles.T),
+        shape_basis=shape_basis * np.float32(_MILLIMETRES_PER_UNIT),
+        shape_sigma=shape_sigma,
+        expression_basis=expression_basis * np.float32(_MILLIMETRES_PER_UNIT),
+        expression_sigma=expression_sigma,
+        expression_names=tuple(f"exp_{index:02d}" for index in range(expressions)),
+        expression_bounds=np.repeat(np.array([[-np.inf], [np.inf]], np.float32), expressions, axis=1),
+        albedo_mean=(albedo.reshape(-1, 3) / 255.0).astype(np.float32),
+        albedo_basis=albedo_basis / np.float32(255.0),
+        albedo_sigma=albedo_sigma,
+        landmarks={"ibug68": SurfacePoints.at_vertices(landmarks)},
+    )
+
+
+def _read_struct(path: Path) -> dict[str, NDArray]:
+    """The fields of the struct `model`."""
+    try:
+        contents = scipy.io.loadmat(str(path), variable_names=["model"])
+    # A damaged file can make the parser fail in any way; it builds arrays only and runs nothing.
+    except Exception as error:
+        raise Face3DMMError(f"{path} is not a readable MATLAB file (version 7 or older): {error}") from error
+    struct = contents.get("model")
+    if not (isinstance(struct, np.ndarray) and struct.dtype.names and struct.size == 1):
+        raise Face3DMMError(f"{path} holds no struct called model: it is not a face model of the BFM layout")
+    record = struct.ravel()[0]
+    missing = [name for name in _FIELDS if name not in struct.dtype.names]
+    if missing:
+        raise Face3DMMError(f"{path}: the model lacks {', '.join(missing)}; expected {', '.join(_FIELDS)}")
+    return {name: record[name] for name in _FIELDS}
+
+
+def _matrix(path: Path, fields: dict[str, NDArray], name: str) -> NDArray[np.float64]:
+    """A field as a finite matrix."""
+    array = fields[name]
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf" or array.ndim != 2:
+        raise Face3DMMError(f"{path}: {name} must be a matrix of real numbers, found {getattr(array, 'dtype', array)}")
+    array = array.astype(np.float64, copy=False)
+    if not np.isfinite(array).all():
+        raise Face3DMMError(f"{path}: {name} holds values that are not finite (NaN or infinity)")
+    return array
+
+
+def _indices(path: Path, fields: dict[str, NDArray], name: str, count: int) -> NDArray[np.int64]:
+    """One-based vertex numbers as zero-based indices."""
+    array = _matrix(path, fields, name)
+    if not array.size or (array != np.round(array)).any() or array.min() < 1 or array.max() > count:
+        raise Face3DMMError(f"{path}: {name} must hold vertex numbers from 1 to {count}")
+    return array.astype(np.int64) - 1
+
+
+def _basis(
+    path: Path, fields: dict[str, NDArray], kind: str, count: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Components, (3N, K), and their standard deviations, (K,)."""
+    basis, sigma = _matrix(path, fields, f"{kind}PC"), _matrix(path, fields, f"{kind}EV").ravel()
+    if basis.shape != (3 * count, len(sigma)):
+        raise Face3DMMError(
+            f"{path}: {kind}PC must have shape ({3 * count}, K) and {kind}EV K numbers, "
+            f"found {basis.shape} and {len(sigma)}"
+        )
+    return basis.astype(np.float32), sigma.astype(np.float32)
+
+
+def _facing_outward(vertices: NDArray[np.float64], triangles: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Triangles counter-clockwise seen from outside: a face's surface looks forward and away from the head's inside."""
+    a, b, c = (vertices[triangles[:, k]] for k in range(3))
+    area = np.cross(b - a, c - a)
+    inside = vertices.mean(axis=0) - [0.0, 0.0, np.ptp(vertices[:, 2])]
+    outward = np.einsum("ij,ij->", area, (a + b + c) / 3 - inside)
+    return (triangles if outward >= 0 else triangles[:, ::-1]).astype(np.int32)

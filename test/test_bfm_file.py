@@ -1,0 +1,160 @@
+"""The BFM layout: what each field becomes in the package's conventions, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from numpy.typing import NDArray
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.morphable_model import load_bfm_mat, load_model
+
+COLUMNS, ROWS = 12, 10
+COUNT = COLUMNS * ROWS
+
+
+def bfm_fields(rng: np.random.Generator) -> dict[str, NDArray]:
+    """A curved sheet that looks along +z, in µm, off the origin, with the layout's fields."""
+    x, y = np.meshgrid(np.linspace(-80e3, 80e3, COLUMNS), np.linspace(-90e3, 90e3, ROWS))
+    z = 100e3 - (x**2 + y**2) / 160e3
+    vertices = np.stack([x + 1e3, y - 2e3, z + 5e3], axis=-1).reshape(-1, 3)
+    corner = (np.arange(ROWS - 1)[:, None] * COLUMNS + np.arange(COLUMNS - 1)).ravel()
+    counter_clockwise = [[corner, corner + 1, corner + COLUMNS], [corner + 1, corner + COLUMNS + 1, corner + COLUMNS]]
+    triangles = np.concatenate([np.stack(t) for t in counter_clockwise], axis=1)
+    return {
+        "shapeMU": vertices.reshape(-1, 1) - 100.0,
+        "shapePC": rng.normal(size=(3 * COUNT, 4)).astype(np.float32),
+        "shapeEV": np.array([[9e5], [5e5], [2e5], [1e5]]),
+        "expMU": np.full((3 * COUNT, 1), 100.0),
+        "expPC": rng.normal(size=(3 * COUNT, 2)),
+        "expEV": np.array([[3e4], [1e4]]),
+        "texMU": rng.uniform(0, 255, (3 * COUNT, 1)),
+        "texPC": rng.normal(size=(3 * COUNT, 3)),
+        "texEV": np.array([[900.0], [500.0], [100.0]]),
+        "tri": (triangles + 1).astype(np.int32),
+        "kpt_ind": (1 + np.arange(68)[None]).astype(np.int32),
+    }
+
+
+@pytest.fixture
+def fields() -> dict[str, NDArray]:
+    return bfm_fields(np.random.default_rng(0))
+
+
+def write(folder: Path, fields: dict[str, NDArray]) -> Path:
+    path = folder / "Model_Shape.mat"
+    scipy.io.savemat(path, {"model": fields})
+    return path
+
+
+def test_micrometres_become_millimetres_about_the_eyes(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    model = load_bfm_mat(write(tmp_path, fields))
+    expected = (fields["shapeMU"] + fields["expMU"]).reshape(-1, 3) / 1000
+    np.testing.assert_allclose(model.mean - model.mean[0], expected - expected[0], atol=1e-4)
+    eyes = model.scheme("ibug68").interpolate(model.mean)[36:48].mean(axis=0)
+    np.testing.assert_allclose(eyes, [0, 0, 12], atol=1e-4)
+
+
+def test_ev_is_the_standard_deviation_of_the_raw_coefficients(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    model = load_bfm_mat(write(tmp_path, fields))
+    np.testing.assert_allclose(model.shape_sigma, fields["shapeEV"].ravel())
+    np.testing.assert_allclose(model.expression_sigma, fields["expEV"].ravel())
+    moved = model.vertices([9e5], [0.0, 1e4]) - model.mean
+    expected = (9e5 * fields["shapePC"][:, 0] + 1e4 * fields["expPC"][:, 1]).reshape(-1, 3) / 1000
+    np.testing.assert_allclose(moved, expected, rtol=1e-4, atol=0.05)
+
+
+def test_colours_become_fractions(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    model = load_bfm_mat(write(tmp_path, fields))
+    np.testing.assert_allclose(model.albedo_mean.ravel(), fields["texMU"].ravel() / 255, atol=1e-6)
+    np.testing.assert_allclose(model.albedo_basis, fields["texPC"] / 255, atol=1e-6)
+
+
+def test_indices_start_at_zero(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    model = load_bfm_mat(write(tmp_path, fields))
+    np.testing.assert_array_equal(model.scheme("ibug68").vertices[:, 0], np.arange(68))
+    assert (model.triangles.min(), model.triangles.max()) == (0, COUNT - 1)
+
+
+def test_expressions_are_named_and_unbounded(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    model = load_bfm_mat(write(tmp_path, fields))
+    assert model.expression_names == ("exp_00", "exp_01")
+    assert np.isinf(model.expression_bounds).all()
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_triangles_come_out_counter_clockwise(tmp_path: Path, fields: dict[str, NDArray], flipped: bool) -> None:
+    if flipped:
+        fields["tri"] = fields["tri"][::-1]
+    model = load_bfm_mat(write(tmp_path, fields))
+    assert (model.normals(model.mean)[:, 2] > 0).all()
+
+
+def test_load_model_knows_the_format_by_its_name(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    path = write(tmp_path, fields)
+    assert load_model(str(path)).digest == load_bfm_mat(path).digest
+    assert load_model(str(path)).name == "Model_Shape"
+
+
+@pytest.mark.parametrize("name", ["shapeMU", "expPC", "texEV", "tri", "kpt_ind"])
+def test_a_missing_field_is_named(tmp_path: Path, fields: dict[str, NDArray], name: str) -> None:
+    fields.pop(name)
+    with pytest.raises(Face3DMMError, match=name):
+        load_bfm_mat(write(tmp_path, fields))
+
+
+@pytest.mark.parametrize("name", ["shapeMU", "shapePC", "expEV", "texMU", "texPC", "tri"])
+def test_a_value_that_is_not_finite_is_refused(tmp_path: Path, fields: dict[str, NDArray], name: str) -> None:
+    fields[name] = fields[name].astype(np.float64)
+    fields[name].flat[1] = np.nan
+    with pytest.raises(Face3DMMError, match=f"{name}.*not finite"):
+        load_bfm_mat(write(tmp_path, fields))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("tri", lambda a: a - 1),
+        ("tri", lambda a: a + 1),
+        ("tri", lambda a: a.T),
+        ("tri", lambda a: a + 0.5),
+        ("tri", lambda a: a[:, :0]),
+        ("kpt_ind", lambda a: a + COUNT),
+        ("kpt_ind", lambda a: a[:, :67]),
+        ("shapeMU", lambda a: a[:-1]),
+        ("shapeMU", lambda a: a.T),
+        ("shapePC", lambda a: a[:-3]),
+        ("shapeEV", lambda a: a[:-1]),
+        ("shapeEV", lambda a: 0 * a),
+        ("texMU", lambda a: a[:-3]),
+        ("texMU", lambda a: a + 1j),
+        ("texMU", lambda a: np.array(["text"])),
+    ],
+)
+def test_fields_that_do_not_fit_are_refused(tmp_path: Path, fields: dict[str, NDArray], name: str, change) -> None:
+    fields[name] = change(fields[name])
+    with pytest.raises(Face3DMMError):
+        load_bfm_mat(write(tmp_path, fields))
+
+
+def test_a_file_without_the_struct_is_refused(tmp_path: Path) -> None:
+    for contents in ({"other": np.zeros(3)}, {"model": np.zeros(3)}):
+        path = tmp_path / "other.mat"
+        scipy.io.savemat(path, contents)
+        with pytest.raises(Face3DMMError, match="no struct called model"):
+            load_bfm_mat(path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.7, 0.99])
+def test_a_truncated_file_is_refused(tmp_path: Path, fields: dict[str, NDArray], share: float) -> None:
+    path = write(tmp_path, fields)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(Face3DMMError):
+        load_bfm_mat(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Face3DMMError, match=r"absent\.mat"):
+        load_bfm_mat(tmp_path / "absent.mat")

