@@ -252,6 +252,6 @@ def _energy(residuals: NDArray[np.float64], c: NDArray[np.float64], prior: Gauss
 
 def _regularized(H: NDArray[np.float64]) -> NDArray[np.float64]:
     """H with a trace of its own diagonal added, so that directions the landmarks do not see stay where they are."""
-    H[np.diag_indices_from(H)] *= 1.0 + 1e-9
-    H[np.diag_indices_from(H)] += 1e-12 * np.trace(H) / len(H)
+    diagonal = H.reshape(-1)[:: len(H) + 1]
+    diagonal += 1e-9 * diagonal + 1e-12 * diagonal.mean()
     return H
