@@ -1,0 +1,186 @@
+"""`face3dmm live`: the ROS nodes on a camera or clip, with a recording and a summary."""
+
+import argparse
+import importlib.util
+import json
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.nodes import middleware
+
+if TYPE_CHECKING:
+    from face3dmm_ros.nodes.live_session import LiveOptions, LiveSession, Progress
+
+_PROCESSES = 5
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Add the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "live",
+        help="track faces live with the ROS nodes",
+        description="Run the ROS nodes on a camera or clip, until the duration is over or Ctrl-C.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--source",
+        default="auto",
+        help="auto (first camera, else the sample clip), sample, a camera's index, or a path",
+    )
+    add("--duration", type=_positive, metavar="SECONDS", help="how long; without it until Ctrl-C")
+    add("--out", type=Path, metavar="DIR", help="folder for overlay.mp4, bag/ and summary.json")
+    add("--width", type=int, default=0, help="scale images to this width, px; 0: as they are")
+    add("--height", type=int, default=0, help="scale images to this height, px; 0: as they are")
+    add("--fps", type=float, default=-1.0, help="images per second; -1: the source's own rate; 0: as fast as it goes")
+    add("--backend", default="facemesh", help="landmark detector: facemesh or dlib")
+    add("--model", default="default", help="face model: default, or a .npz or BFM .mat file")
+    add("--fit-method", default="joint", help="how to fit: joint or alternating")
+    add("--max-faces", type=int, default=1, help="faces to track at most")
+    add("--view", default="shaded", help="overlay: shaded, wireframe or landmarks")
+    add("--record-images", choices=("jpeg", "raw", "none"), default="jpeg", help="how images go into the bag")
+    add("--composed", action="store_true", help="all nodes in one process")
+    add("--network", action="store_true", help="let other machines see the topics; otherwise nothing leaves this one")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb; returns the exit code.
+
+    Raises:
+        Face3DMMError: ROS is not there, the source cannot be read, or a node could not start.
+    """
+    _require_ros()
+    middleware.apply_settings(loopback=not arguments.network)
+    # Only now: these import rclpy and numpy, which look at the environment once.
+    from face3dmm_ros.nodes.frame_source import open_source
+    from face3dmm_ros.nodes.live_session import LiveSession
+
+    if arguments.source != "auto" and not arguments.source.isdigit():
+        open_source(arguments.source).close()
+    if arguments.out is not None:
+        _make_room(arguments.out)
+    interrupted = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: interrupted.set())
+    with LiveSession(_options(arguments)) as session:
+        print("starting the nodes …", file=sys.stderr)
+        if not session.start(interrupted):
+            return 0
+        _watch(session, arguments.duration, interrupted)
+        summary = session.stop()
+    _report(summary, arguments.out)
+    return 0
+
+
+def _require_ros() -> None:
+    """Check that ROS and this package's messages can be imported, without importing them.
+
+    Raises:
+        Face3DMMError: they cannot.
+    """
+    for module in ("rclpy", "face3dmm_ros.msg"):
+        if importlib.util.find_spec(module) is None:
+            raise Face3DMMError(
+                f"{module} is not there: source your ROS 2 and this package's workspace (. install/setup.bash after "
+                "colcon build), or run `make live` in the package's folder, which installs and builds what is missing"
+            )
+
+
+def _make_room(out: Path) -> None:
+    """Make the folder, and take an earlier run's files away.
+
+    Raises:
+        Face3DMMError: it cannot be made, or something else is in the place of these files.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Face3DMMError(f"{out} cannot be made: {error.strerror}") from error
+    bag = out / "bag"
+    if bag.exists():
+        if not (bag / "metadata.yaml").is_file() and not (bag / "bag.mcap").is_file():
+            raise Face3DMMError(f"{bag} is there already and is no recording: choose another --out")
+        shutil.rmtree(bag)
+    for name in ("overlay.mp4", "summary.json"):
+        (out / name).unlink(missing_ok=True)
+
+
+def _options(arguments: argparse.Namespace) -> "LiveOptions":
+    """What to run; one process where several would lose images."""
+    from face3dmm_ros.nodes.live_session import FITTER, LANDMARKS, RENDERER, SOURCE, LiveOptions
+
+    composed = arguments.composed
+    shortage = middleware.shared_memory_shortage(_PROCESSES)
+    if shortage and not composed:
+        print(f"{shortage}; all nodes run in one process instead", file=sys.stderr)
+        composed = True
+    return LiveOptions(
+        parameters={
+            SOURCE: {
+                "source": arguments.source,
+                "width": arguments.width,
+                "height": arguments.height,
+                "fps": arguments.fps,
+            },
+            LANDMARKS: {"backend": arguments.backend, "max_faces": arguments.max_faces},
+            FITTER: {"model": arguments.model, "fit_method": arguments.fit_method},
+            RENDERER: {"model": arguments.model, "view": arguments.view},
+        },
+        composed=composed,
+        out=arguments.out,
+        record_images=arguments.record_images,
+        video_rate=arguments.fps if arguments.fps > 0 else 30.0,
+    )
+
+
+def _watch(session: "LiveSession", duration: float | None, interrupted: threading.Event) -> None:
+    """Show the progress until the time is over."""
+    end = None if duration is None else time.monotonic() + duration
+    on_terminal = sys.stderr.isatty()
+    period = 0.5 if on_terminal else 5.0
+    shown: set[str] = set()
+    while not interrupted.is_set():
+        remaining = period if end is None else min(period, end - time.monotonic())
+        if remaining <= 0 or interrupted.wait(remaining):
+            break
+        session.check()
+        progress = session.progress()
+        for problem in set(progress.problems) - shown:
+            print(f"\n{problem}" if on_terminal else problem, file=sys.stderr)
+        shown.update(progress.problems)
+        print(_progress_line(progress), end="\r" if on_terminal else "\n", file=sys.stderr, flush=True)
+    if on_terminal:
+        print(file=sys.stderr)
+
+
+def _progress_line(progress: "Progress") -> str:
+    latency = "-" if progress.latency_ms is None else f"{progress.latency_ms:.1f}"
+    return (
+        f"{progress.seconds:6.1f} s  {progress.overlays:6d} images  {progress.rate:5.1f} images/s  "
+        f"latency {latency:>6} ms  faces {progress.faces}"
+    )
+
+
+def _report(summary: dict[str, Any], out: Path | None) -> None:
+    latency = summary["latency_ms"]
+    counts = f"{summary['frames_in']} images, {summary['frames_overlay']} overlays"
+    faces = f"{summary['frames_with_face']} with a face"
+    times = f"latency p50 {latency['p50']} p90 {latency['p90']} p99 {latency['p99']} ms"
+    print(f"{counts}, {faces}, {summary['fps']:.1f} images/s, {times}")
+    if out is not None:
+        (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        print(f"written: {out / 'overlay.mp4'}, {out / 'bag'}, {out / 'summary.json'}")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return value

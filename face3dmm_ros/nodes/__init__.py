@@ -1,0 +1,1 @@
+"""ROS in, ROS out: lifecycle nodes around the library. No algorithm lives here."""

@@ -1,0 +1,205 @@
+"""Landmarks in; parameters, pose and meshes out."""
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, PointCloud2
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker
+
+from face3dmm_ros.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting import FIT_METHODS, TrackFitter
+from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.morphable_model.decimation import decimate
+from face3dmm_ros.morphable_model.shaper import FaceShaper
+from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
+from face3dmm_ros.nodes.conversions import (
+    FaceSlot,
+    cloud_message,
+    intrinsics_from_message,
+    landmarks_from_message,
+    marker_message,
+    mesh_to_message,
+    no_marker_message,
+    no_mesh_message,
+    no_parameters_message,
+    parameters_to_message,
+    pose_to_message,
+    topology_message,
+)
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, image_qos, latched_qos, run_node
+from face3dmm_ros.nodes.synchronization import FaceCollector
+from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedLandmarks
+
+MODEL = NodeParameter("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.", read_only=True)
+_MARKER_TRIANGLES = 1000
+_MARKER_PERIOD = 0.2
+_WARM_UP_FITS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class _FittedFace:
+    """A face of the present image, what it is and where it is."""
+
+    face_id: int
+    parameters: FaceParameters
+    pose: MetricPose
+
+
+class FitterNode(FaceNode):
+    """Fits the model to the landmarks of every face.
+
+    Parameters go out first, for the overlay waits for them. Whatever is made of the mesh is made only while somebody
+    listens, or, for /face/mesh, where the parameter `always_publish_mesh` is set.
+    """
+
+    PARAMETERS = (
+        MODEL,
+        NodeParameter("fit_method", "joint", "How to fit.", choices=FIT_METHODS, read_only=True),
+        NodeParameter(
+            "field_of_view",
+            60.0,
+            "Horizontal field of view, degrees, of a camera whose camera_info is missing or uncalibrated.",
+            low=1.0,
+            high=179.0,
+        ),
+        NodeParameter("always_publish_mesh", False, "Publish /face/mesh even while nobody listens."),
+    )
+
+    def __init__(self, name: str = "fitter_node", **options: Any) -> None:
+        """A node that has yet to load its model."""
+        super().__init__(name, **options)
+
+    def configure(self) -> None:
+        """Load the model."""
+        self._camera_info: CameraInfo | None = None
+        self._model = load_model(self.value("model"))
+        self._fitter = TrackFitter(self._model, self.value("fit_method"))
+        self._shaper = FaceShaper(self._model)
+        self._mean_rgb = self._rgb(np.zeros(0))
+        self._marker_vertices, self._marker_triangles = decimate(self._model, _MARKER_TRIANGLES)
+        self._warm_up()
+        self._marker_due = 0.0
+        self._faces = FaceCollector[FaceLandmarks]()
+        qos = self.result_qos()
+        self._parameters_output = self.create_output(Face3DMMParams, "face/params", qos)
+        self._pose_output = self.create_output(PoseStamped, "face/pose", qos)
+        self._mesh_output = self.create_output(FaceMesh, "face/mesh", qos)
+        self._cloud_output = self.create_output(PointCloud2, "face/mesh_cloud", qos)
+        self._marker_output = self.create_output(Marker, "face/mesh_marker", qos)
+        self._topology_output = self.create_output(FaceTopology, "face/topology", latched_qos())
+        self.create_input(FaceLandmarks, "face/landmarks", self._on_landmarks, qos)
+        self.create_input(CameraInfo, "camera/camera_info", self._on_camera_info, image_qos(1))
+
+    def _warm_up(self) -> None:
+        """Fit the mean face: the first time is the slowest, and no image should have to wait for it."""
+        camera = WeakPerspective(2.0, FRONTAL, np.array([320.0, 240.0]))
+        pose = metric_pose(camera, self._intrinsics((640, 480)))
+        for scheme, points in self._model.landmarks.items():
+            seen = camera.project(points.interpolate(self._model.mean)).astype(np.float32)
+            face = TrackedLandmarks(0, Landmarks(scheme, seen, Box(0, 0, 640, 480), 1.0, (640, 480)))
+            for _ in range(_WARM_UP_FITS):
+                parameters = self._fitter.fit(face)
+            self._model.mesh(self._shaper.vertices(0, parameters), pose, self._mean_rgb)
+        self._fitter.reset()
+        self._shaper.retain(())
+
+    def activate(self) -> None:
+        """Say once what all meshes share."""
+        self._topology_output.publish(topology_message(self._model))
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._camera_info = message
+
+    def _on_landmarks(self, message: FaceLandmarks) -> None:
+        incomplete = self._faces.incomplete
+        messages = self._faces.add(message)
+        self.activity.dropped += self._faces.incomplete - incomplete
+        if messages is None:
+            return
+        image_size = message.image_width, message.image_height
+        self._fitter.retain({m.face_id for m in messages})
+        self._shaper.retain({m.face_id for m in messages})
+        fitted = [face for m in messages if (face := self._fit(m)) is not None]
+        self._publish(message.header, image_size, fitted)
+        self.answered(message.header, len(fitted))
+
+    def _fit(self, message: FaceLandmarks) -> _FittedFace | None:
+        """A face fitted; None, and a complaint, for landmarks that make no face."""
+        try:
+            tracked = landmarks_from_message(message)
+            with self.activity.stage("fitting"):
+                parameters = self._fitter.fit(tracked)
+            pose = metric_pose(parameters.camera, self._intrinsics(parameters.image_size))
+        except Face3DMMError as error:
+            self.complain(f"face {message.face_id} of face/landmarks: {error}")
+            return None
+        return _FittedFace(message.face_id, parameters, pose)
+
+    def _intrinsics(self, image_size: tuple[int, int]) -> Intrinsics:
+        """Of the calibrated camera, else by the field of view."""
+        info = self._camera_info
+        if info is not None and (info.width, info.height) == image_size:
+            calibrated = intrinsics_from_message(info)
+            if calibrated is not None:
+                return calibrated
+        return Intrinsics.from_field_of_view(image_size, self.value("field_of_view"))
+
+    def _publish(self, header: Header, image_size: tuple[int, int], faces: list[_FittedFace]) -> None:
+        slots = [FaceSlot(header, face.face_id, index, len(faces)) for index, face in enumerate(faces)]
+        if not faces:
+            self._parameters_output.publish(no_parameters_message(header, image_size, self._model, self._fitter.method))
+        for slot, face in zip(slots, faces, strict=True):
+            self._parameters_output.publish(parameters_to_message(slot, face.parameters))
+        for face in faces:
+            self._pose_output.publish(pose_to_message(header, face.pose))
+        with self.activity.stage("mesh"):
+            self._publish_meshes(header, slots, faces)
+
+    def _publish_meshes(self, header: Header, slots: list[FaceSlot], faces: list[_FittedFace]) -> None:
+        """All that needs vertices, for those who listen."""
+        now = time.monotonic()
+        mesh_wanted = self._mesh_output.subscribers > 0 or self.value("always_publish_mesh")
+        cloud_wanted = self._cloud_output.subscribers > 0
+        marker_wanted = self._marker_output.subscribers > 0 and now >= self._marker_due
+        if not (mesh_wanted or cloud_wanted or marker_wanted):
+            return
+        shapes = [self._shaper.vertices(face.face_id, face.parameters) for face in faces]
+        if mesh_wanted:
+            if not faces:
+                self._mesh_output.publish(no_mesh_message(header, self._model))
+            for slot, face, vertices in zip(slots, faces, shapes, strict=True):
+                mesh = self._model.mesh(vertices, face.pose, self._rgb(face.parameters.gamma))
+                self._mesh_output.publish(mesh_to_message(slot, mesh))
+        posed = [face.pose.transform(vertices) for face, vertices in zip(faces, shapes, strict=True)]
+        if cloud_wanted:
+            points = np.concatenate([np.empty((0, 3), np.float32), *posed])
+            rgb = np.concatenate([np.empty((0, 3), np.uint8), *(self._rgb(face.parameters.gamma) for face in faces)])
+            self._cloud_output.publish(cloud_message(header, points, rgb))
+        if marker_wanted:
+            self._marker_due = now + _MARKER_PERIOD
+            self._marker_output.publish(no_marker_message(header))
+            for face, vertices in zip(faces, posed, strict=True):
+                corners = vertices[self._marker_vertices][self._marker_triangles.ravel()]
+                self._marker_output.publish(marker_message(header, face.face_id, corners))
+
+    def _rgb(self, gamma: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Vertex colours of albedo coefficients, (N, 3) uint8 sRGB."""
+        if not gamma.size and hasattr(self, "_mean_rgb"):
+            return self._mean_rgb
+        return np.round(255.0 * self._model.albedo(gamma)).astype(np.uint8)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(FitterNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

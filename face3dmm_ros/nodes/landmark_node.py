@@ -1,0 +1,111 @@
+"""Images in, landmarks out."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from face3dmm_ros.landmarks import BACKENDS, create_backend
+from face3dmm_ros.landmarks.backend import LandmarkBackend
+from face3dmm_ros.landmarks.region import Region
+from face3dmm_ros.landmarks.tracker import LandmarkTracker
+from face3dmm_ros.msg import FaceLandmarks
+from face3dmm_ros.nodes.conversions import FaceSlot, landmarks_to_message, no_landmarks_message
+from face3dmm_ros.nodes.image_conversion import compressed_imgmsg_to_cv2, image_conversion
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
+
+IMAGE_TOPIC = "camera/image_raw"
+IMAGE_TRANSPORT = NodeParameter(
+    "image_transport",
+    "raw",
+    "Take sensor_msgs/Image, or sensor_msgs/CompressedImage from the image topic's /compressed.",
+    choices=("raw", "compressed"),
+    read_only=True,
+)
+ImageCallback = Callable[[Header, NDArray[np.uint8]], None]
+
+
+def create_image_input(node: FaceNode, callback: ImageCallback) -> None:
+    """Take images from the camera, as the parameter `image_transport` says; the callback gets them as BGR uint8."""
+    conversion = image_conversion()
+
+    def take_raw(message: Image) -> None:
+        callback(message.header, conversion.imgmsg_to_cv2(message))
+
+    def take_compressed(message: CompressedImage) -> None:
+        callback(message.header, compressed_imgmsg_to_cv2(message))
+
+    if node.value("image_transport") == "compressed":
+        node.create_input(CompressedImage, f"{IMAGE_TOPIC}/compressed", take_compressed, node.image_qos())
+    else:
+        node.create_input(Image, IMAGE_TOPIC, take_raw, node.image_qos())
+
+
+class LandmarkNode(FaceNode):
+    """Finds and tracks the faces of every image."""
+
+    PARAMETERS = (
+        IMAGE_TRANSPORT,
+        NodeParameter("backend", "facemesh", "The landmark detector.", choices=BACKENDS, read_only=True),
+        NodeParameter("max_faces", 1, "Faces to track at most.", low=1, high=64),
+        NodeParameter("detection_interval", 30, "Images from one look for new faces to the next.", low=1, high=10_000),
+        NodeParameter("patience", 10, "Images after which a lost face is forgotten.", low=0, high=10_000),
+        NodeParameter("min_confidence", 0.5, "Confidence below which a face counts as lost.", low=0.0, high=1.0),
+    )
+
+    def __init__(
+        self, create: Callable[[str], LandmarkBackend] = create_backend, name: str = "landmark_node", **options: Any
+    ) -> None:
+        """A node that makes its backend with `create`."""
+        self._create = create
+        self._next_face_id = 0
+        super().__init__(name, **options)
+
+    def configure(self) -> None:
+        """Load the backend."""
+        self._backend = self._create(self.value("backend"))
+        self.apply_parameters({name: self.value(name) for name in self._tracker_settings()})
+        self._warm_up()
+        self._landmarks_output = self.create_output(FaceLandmarks, "face/landmarks", self.result_qos())
+        create_image_input(self, self._on_image)
+
+    def _warm_up(self) -> None:
+        """Look once at nothing: the first time is the slowest, and no image should have to wait for it."""
+        nothing = np.zeros((480, 640, 3), np.uint8)
+        self._backend.detect(nothing)
+        self._backend.locate(nothing, Region(320.0, 240.0, 200.0, 0.0))
+
+    def apply_parameters(self, values: dict[str, Any]) -> None:
+        """Start tracking anew with other settings; face ids go on where the last tracker's ended."""
+        self._tracker = LandmarkTracker(self._backend, **{name: values[name] for name in self._tracker_settings()})
+        self._first_face_id = self._next_face_id
+
+    @staticmethod
+    def _tracker_settings() -> tuple[str, ...]:
+        return "max_faces", "detection_interval", "patience", "min_confidence"
+
+    def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
+        with self.activity.stage("landmarks"):
+            faces = self._tracker.track(image)
+        if not faces:
+            height, width = image.shape[:2]
+            self._landmarks_output.publish(no_landmarks_message(header, (width, height)))
+        for index, face in enumerate(faces):
+            face_id = self._first_face_id + face.face_id
+            self._next_face_id = max(self._next_face_id, face_id + 1)
+            slot = FaceSlot(header, face_id, index, len(faces))
+            self._landmarks_output.publish(landmarks_to_message(slot, face.landmarks))
+        self.answered(header, len(faces))
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(LandmarkNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

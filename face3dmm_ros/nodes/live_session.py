@@ -1,0 +1,314 @@
+"""A live run from start to summary: the nodes, in processes of their own or in this one, and a monitor."""
+
+import contextlib
+import ctypes
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import rclpy
+from lifecycle_msgs.msg import Transition
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.files import package_file
+from face3dmm_ros.nodes.fitter_node import FitterNode
+from face3dmm_ros.nodes.landmark_node import LandmarkNode
+from face3dmm_ros.nodes.monitor_node import MonitorNode, percentiles
+from face3dmm_ros.nodes.recording import Recording
+from face3dmm_ros.nodes.renderer_node import RendererNode
+from face3dmm_ros.nodes.video_source_node import VideoSourceNode
+
+SOURCE, LANDMARKS, FITTER, RENDERER = "video_source_node", "landmark_node", "fitter_node", "renderer_node"
+"""The nodes, in the order in which an image passes them."""
+
+NODES: dict[str, Callable[..., Node]] = {
+    SOURCE: VideoSourceNode,
+    LANDMARKS: LandmarkNode,
+    FITTER: FitterNode,
+    RENDERER: RendererNode,
+}
+_START_TIMEOUT = 60.0
+_DRAIN_TIMEOUT = 2.0
+_STOP_TIMEOUT = 5.0
+_VIDEO_RATE = 30.0
+_PR_SET_PDEATHSIG = 1
+_LOGGING = ("--log-level", "warn")
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """What to run.
+
+    Attributes:
+        parameters: per node, the parameters that differ from config/live.yaml.
+        composed: all nodes in this process.
+        out: where the recording goes; None for none.
+        record_images: one of `face3dmm_ros.nodes.recording.IMAGE_RECORDINGS`.
+        video_rate: images per second of overlay.mp4.
+    """
+
+    parameters: dict[str, dict[str, Any]]
+    composed: bool = False
+    out: Path | None = None
+    record_images: str = "jpeg"
+    video_rate: float = _VIDEO_RATE
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a run is doing: since its start, and over the last images."""
+
+    seconds: float
+    overlays: int
+    rate: float
+    latency_ms: float | None
+    faces: int
+    problems: tuple[str, ...]
+
+
+class LiveSession:
+    """The nodes and their monitor, from `start` to `stop`; use it as a context manager."""
+
+    def __init__(self, options: LiveOptions) -> None:
+        """A run that has yet to start."""
+        self._options = options
+        self._processes: dict[str, subprocess.Popen] = {}
+        self._composed_nodes: list[Node] = []
+        self._recording: Recording | None = None
+        self._failure: BaseException | None = None
+        self._stopped = False
+        # Ctrl-C ends a run, but must not end the context before the run's last messages are in.
+        rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
+        self._executor = SingleThreadedExecutor()
+        self._monitor = MonitorNode(NODES, conducted=SOURCE)
+        self._executor.add_node(self._monitor)
+        self._spinning = threading.Thread(target=self._spin, name="executor", daemon=True)
+
+    def __enter__(self) -> "LiveSession":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self, interrupted: threading.Event) -> bool:
+        """Start all, and the images once everybody listens; False if interrupted before that.
+
+        Raises:
+            Face3DMMError: a node could not start.
+        """
+        for name in NODES:
+            arguments = node_arguments(name, self._options.parameters.get(name, {}), autostart=name != SOURCE)
+            if self._options.composed:
+                node = NODES[name](cli_args=arguments, use_global_arguments=False)
+                self._composed_nodes.append(node)
+                self._executor.add_node(node)
+            else:
+                self._processes[name] = _start_process(name, arguments)
+        self._spinning.start()
+        if not self._wait(self._monitor.can_conduct, interrupted):
+            return False
+        self._monitor.change_state(Transition.TRANSITION_CONFIGURE)
+        if not self._wait(self._all_advertised, interrupted):
+            return False
+        if namesakes := self._monitor.namesakes():
+            raise Face3DMMError(
+                f"there is another {' and '.join(namesakes)} in this ROS domain: stop it, or set another ROS_DOMAIN_ID"
+            )
+        topics = self._monitor.topics() or []
+        if self._options.out is not None:
+            self._recording = Recording(
+                self._options.out,
+                topics,
+                images=self._options.record_images,
+                overlay_topic="/face/overlay",
+                rate=self._options.video_rate,
+            )
+        self._monitor.watch(topics, self._recording)
+        if not self._wait(self._all_connected, interrupted):
+            return False
+        self._monitor.change_state(Transition.TRANSITION_ACTIVATE)
+        self._started_at = time.monotonic()
+        return True
+
+    def check(self) -> None:
+        """Check that all still run.
+
+        Raises:
+            Face3DMMError: one does not.
+        """
+        if self._failure is not None:
+            raise Face3DMMError(f"the nodes stopped: {self._failure}") from self._failure
+        if self._recording is not None and self._recording.failure:
+            raise Face3DMMError(self._recording.failure)
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise Face3DMMError(f"{name} ended with exit code {process.returncode}: its own message says why")
+
+    def progress(self) -> Progress:
+        """How it is doing."""
+        arrivals, latencies = self._monitor.arrival_s[-60:], self._monitor.latency_ms[-60:]
+        return Progress(
+            seconds=time.monotonic() - self._started_at,
+            overlays=self._monitor.overlays,
+            rate=_rate(arrivals),
+            latency_ms=percentiles(latencies)["p50"],
+            faces=self._monitor.faces,
+            problems=tuple(f"{name}: {problem}" for name, problem in self._monitor.problems.items()),
+        )
+
+    def stop(self) -> dict[str, Any]:
+        """Stop the images, wait for the last overlay, and sum up.
+
+        Raises:
+            Face3DMMError: the source does not answer.
+        """
+        self._monitor.change_state(Transition.TRANSITION_DEACTIVATE)
+        deadline = time.monotonic() + _DRAIN_TIMEOUT
+        while time.monotonic() < deadline and self._monitor.overlays < self._answered(SOURCE):
+            time.sleep(0.02)
+        # Each node's last word on what it did.
+        seen = dict(self._monitor.status_count)
+        while time.monotonic() < deadline and any(self._monitor.status_count[n] <= seen.get(n, 0) for n in NODES):
+            time.sleep(0.02)
+        return self._summary()
+
+    def close(self) -> None:
+        """End all nodes and finish the files; may be called again."""
+        if self._stopped:
+            return
+        self._stopped = True
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + _STOP_TIMEOUT
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._executor.shutdown()
+        if self._spinning.is_alive():
+            self._spinning.join(_STOP_TIMEOUT)
+        for node in (*self._composed_nodes, self._monitor):
+            node.destroy_node()
+        rclpy.try_shutdown()
+        if self._recording is not None:
+            self._recording.close()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+        except Exception as error:
+            self._failure = error
+
+    def _wait(self, condition: Callable[[], bool], interrupted: threading.Event) -> bool:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while not condition():
+            self.check()
+            if time.monotonic() > deadline:
+                raise Face3DMMError(f"the nodes were not ready after {_START_TIMEOUT:.0f} s: {self._monitor.statuses}")
+            if interrupted.wait(0.05):
+                return False
+        return not interrupted.is_set()
+
+    def _all_advertised(self) -> bool:
+        """Whether every node has been configured, as far as the monitor can see."""
+        return self._monitor.topics() is not None and all(
+            any(key.startswith("subscribers/") for key in self._monitor.statuses.get(name, {})) for name in NODES
+        )
+
+    def _all_connected(self) -> bool:
+        """Whether every node's listeners are there, so that not even the first image gets lost."""
+
+        def listeners(node: str, topic: str) -> int:
+            return int(self._monitor.statuses[node].get(f"subscribers/{topic}", 0))
+
+        recorded = self._recording is not None
+        landmarks = listeners(LANDMARKS, "face/landmarks")
+        # The renderer listens to parameters, or, where it draws only landmarks, to these.
+        results = landmarks + listeners(FITTER, "face/params")
+        return (
+            listeners(SOURCE, "camera/image_raw") >= 2 + recorded
+            and listeners(SOURCE, "camera/camera_info") >= 1 + recorded
+            and landmarks >= 1 + recorded
+            and results >= 3 + recorded
+            and listeners(RENDERER, "face/overlay") >= 1
+        )
+
+    def _answered(self, node: str) -> int:
+        return int(self._monitor.statuses.get(node, {}).get("answered", 0))
+
+    def _summary(self) -> dict[str, Any]:
+        monitor = self._monitor
+        hops = {name: self._answered(name) for name in NODES} | {"overlay": monitor.overlays}
+        counts = list(hops.values())
+        lost = {name: before - after for name, before, after in zip(list(hops)[1:], counts, counts[1:], strict=False)}
+        stages = {
+            key.removeprefix("stage_ms/"): float(value)
+            for name in NODES
+            for key, value in monitor.statuses.get(name, {}).items()
+            if key.startswith("stage_ms/")
+        }
+        return {
+            "frames_in": hops[SOURCE],
+            "frames_overlay": monitor.overlays,
+            "frames_with_face": monitor.images_with_face,
+            "fps": round(_rate(monitor.arrival_s), 3),
+            "latency_ms": percentiles(monitor.latency_ms),
+            "stage_ms": stages,
+            "frames_at_each_hop": hops,
+            "frames_lost_before_each_hop": lost,
+            "messages_skipped": {name: int(monitor.statuses.get(name, {}).get("skipped", 0)) for name in NODES},
+            "messages_not_recorded": 0 if self._recording is None else self._recording.lost,
+            "processes": 1 if self._options.composed else len(NODES) + 1,
+            "problems": dict(monitor.problems),
+        }
+
+
+def node_arguments(name: str, parameters: dict[str, Any], *, autostart: bool) -> list[str]:
+    """ROS arguments of a node: config/live.yaml and what differs from it."""
+    arguments = ["--ros-args", "--params-file", str(package_file("config/live.yaml")), *_LOGGING]
+    for parameter, value in (parameters | {"autostart": autostart}).items():
+        arguments += ["-p", f"{name}:{parameter}:={_yaml(value)}"]
+    return arguments
+
+
+def _yaml(value: object) -> str:
+    """A value as ROS's command line reads it; a string stays one whatever it looks like."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
+
+
+def _start_process(name: str, arguments: list[str]) -> subprocess.Popen:
+    """A node in a process of its own. It does not hear the terminal's Ctrl-C: this process passes it on."""
+    command = [sys.executable, "-m", f"face3dmm_ros.nodes.{name}", *arguments]
+    return subprocess.Popen(command, start_new_session=True, preexec_fn=_end_with_parent, stdin=subprocess.DEVNULL)
+
+
+def _end_with_parent() -> None:
+    """Have Linux end this process if its parent is killed."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _rate(arrival_s: list[float]) -> float:
+    """Arrivals per second."""
+    if len(arrival_s) < 2 or arrival_s[-1] <= arrival_s[0]:
+        return 0.0
+    return (len(arrival_s) - 1) / (arrival_s[-1] - arrival_s[0])

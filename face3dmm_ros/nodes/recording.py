@@ -1,0 +1,176 @@
+"""A live run on disk: a rosbag2 bag (MCAP) of its topics and a video of its overlay, written by a thread of its own."""
+
+import contextlib
+import os
+import queue
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message, serialize_message
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from sensor_msgs.msg import CompressedImage, Image
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.files import PACKAGE, package_file
+from face3dmm_ros.nodes.frame_source import resized
+from face3dmm_ros.nodes.image_conversion import cv2_to_compressed_imgmsg, image_conversion
+
+IMAGE_RECORDINGS = ("jpeg", "raw", "none")
+"""How images go into a bag: as CompressedImage under image_transport's `/compressed`, as they are, or not at all."""
+
+IMAGE_TYPE = "sensor_msgs/msg/Image"
+_COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
+# Humble's rosbag2 refuses later metadata versions.
+_METADATA_VERSION: Literal[8] = 8
+_FOREVER = QosTime(9223372036, 854775807)
+_WAITING_MESSAGES = 2000
+_NICENESS = 10
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic to record: its name, its type as package/msg/Name, and how it is offered."""
+
+    name: str
+    message_type: str
+    qos: QoSProfile
+
+
+class Recording:
+    """Writes what it is given in a thread of its own, so that nobody waits for a disk or an encoder.
+
+    Attributes:
+        lost: messages that were not written, because the disk or the encoder did not keep up, or failed.
+        failure: what ended the recording early; empty if nothing did.
+    """
+
+    def __init__(self, folder: Path, topics: list[Topic], *, images: str, overlay_topic: str, rate: float) -> None:
+        """Begin a recording in `folder`: `bag/` of these topics, and `overlay.mp4`, at a rate in images per second.
+
+        Raises:
+            Face3DMMError: the folder cannot be written, or holds a recording already.
+        """
+        self.lost = 0
+        self.failure = ""
+        self._folder = folder
+        self._images = images
+        self._overlay_topic = overlay_topic
+        self._rate = rate
+        self._conversion = image_conversion()
+        self._video: cv2.VideoWriter | None = None
+        self._video_size = (0, 0)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._bag = Writer(folder / "bag", version=_METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
+            self._bag.open()
+        except Exception as error:
+            raise Face3DMMError(f"cannot record into {folder}: {error}") from error
+        self._typestore = get_typestore(Stores.ROS2_JAZZY)
+        self._connections: dict[str, Connection | None] = {}
+        for topic in topics:
+            self._connections[topic.name] = self._connect(topic)
+        self._queue: queue.Queue[tuple[str, int, bytes] | None] = queue.Queue(_WAITING_MESSAGES)
+        self._thread = threading.Thread(target=self._write_all, name="recording")
+        self._thread.start()
+
+    def write(self, topic: str, time_ns: int, message: bytes) -> None:
+        """Take a serialized message for the bag, and for the video if it is an overlay."""
+        try:
+            self._queue.put_nowait((topic, time_ns, message))
+        except queue.Full:
+            self.lost += 1
+
+    def close(self) -> None:
+        """Write what waits, and finish the files.
+
+        Raises:
+            Face3DMMError: the bag could not be finished.
+        """
+        self._queue.put(None)
+        self._thread.join()
+        if self._video is not None:
+            self._video.release()
+        try:
+            self._bag.close()
+        except OSError as error:
+            raise Face3DMMError(f"the bag in {self._folder} could not be finished: {error}") from error
+
+    def _connect(self, topic: Topic) -> Connection | None:
+        """The bag's topic; None for images that are not recorded."""
+        is_image = topic.message_type == IMAGE_TYPE
+        if is_image and self._images == "none":
+            return None
+        self._register(topic.message_type)
+        compress = is_image and self._images == "jpeg"
+        return self._bag.add_connection(
+            f"{topic.name}/compressed" if compress else topic.name,
+            _COMPRESSED_TYPE if compress else topic.message_type,
+            typestore=self._typestore,
+            offered_qos_profiles=[_recorded_qos(topic.qos)],
+        )
+
+    def _register(self, message_type: str) -> None:
+        """Teach the bag this package's own messages."""
+        package, _, name = message_type.split("/")
+        if package == PACKAGE and message_type not in self._typestore.fielddefs:
+            definition = package_file(f"msg/{name}.msg").read_text(encoding="utf-8")
+            self._typestore.register(get_types_from_msg(definition, message_type))
+
+    def _write_all(self) -> None:
+        # On Linux a thread has a priority of its own: nodes with an image in hand go first.
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        while (item := self._queue.get()) is not None:
+            if self.failure:
+                self.lost += 1
+                continue
+            try:
+                self._write_one(*item)
+            except Exception as error:
+                self.failure = f"the recording in {self._folder} failed: {type(error).__name__}: {error}"
+
+    def _write_one(self, topic: str, time_ns: int, message: bytes) -> None:
+        connection = self._connections[topic]
+        if topic == self._overlay_topic or (connection is not None and connection.msgtype == _COMPRESSED_TYPE):
+            image_message: Any = deserialize_message(message, Image)
+            image = self._conversion.imgmsg_to_cv2(image_message)
+            if topic == self._overlay_topic:
+                self._write_video(image)
+            if connection is not None and connection.msgtype == _COMPRESSED_TYPE:
+                compressed: CompressedImage = cv2_to_compressed_imgmsg(image, image_message.header)
+                message = serialize_message(compressed)
+        if connection is not None:
+            self._bag.write(connection, time_ns, message)
+
+    def _write_video(self, image: NDArray[np.uint8]) -> None:
+        """One image more; the first decides the video's size."""
+        if self._video is None:
+            self._video_size = image.shape[1], image.shape[0]
+            codec = cv2.VideoWriter.fourcc(*"mp4v")
+            self._video = cv2.VideoWriter(str(self._folder / "overlay.mp4"), codec, self._rate, self._video_size)
+        self._video.write(resized(image, *self._video_size))
+
+
+def _recorded_qos(qos: QoSProfile) -> Qos:
+    """How a topic is offered, as a bag says it, so that a player offers it likewise."""
+    latched = qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    reliable = qos.reliability == ReliabilityPolicy.RELIABLE
+    return Qos(
+        history=QosHistory.KEEP_LAST,
+        depth=qos.depth or 1,
+        reliability=QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
+        durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+        deadline=_FOREVER,
+        lifespan=_FOREVER,
+        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness_lease_duration=_FOREVER,
+        avoid_ros_namespace_conventions=False,
+    )

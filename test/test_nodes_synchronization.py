@@ -1,0 +1,97 @@
+"""Messages that belong together find each other in whatever order they come; what does not fit is counted."""
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.msg import FaceLandmarks
+from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher
+
+
+def face(second: int, index: int = 0, count: int = 1) -> FaceLandmarks:
+    message = FaceLandmarks(face_index=index, face_count=count)
+    message.header.stamp.sec = second
+    return message
+
+
+def test_an_image_with_one_face_is_complete_at_once():
+    message = face(1)
+    assert FaceCollector().add(message) == [message]
+
+
+def test_an_image_without_a_face_is_complete_at_once():
+    assert FaceCollector().add(face(1, count=0)) == []
+
+
+def test_faces_of_one_image_come_together_in_their_order():
+    collector = FaceCollector()
+    first, second, third = (face(1, index, 3) for index in range(3))
+    assert collector.add(second) is None
+    assert collector.add(third) is None
+    assert collector.add(first) == [first, second, third]
+
+
+def test_an_image_whose_faces_do_not_all_come_is_given_up_and_counted():
+    collector = FaceCollector()
+    collector.add(face(1, 0, 2))
+    later = face(2)
+    assert collector.add(later) == [later]
+    assert collector.incomplete == 1
+
+
+def test_an_index_beyond_the_count_is_refused():
+    with pytest.raises(Face3DMMError, match="face_index 2"):
+        FaceCollector().add(face(1, 2, 2))
+
+
+def test_an_image_meets_its_results_whichever_comes_first():
+    matcher: StampMatcher[str, str] = StampMatcher(5)
+    assert matcher.add_image((1, 0), "image 1") is None
+    assert matcher.add_results((1, 0), "results 1") == ("image 1", "results 1")
+    assert matcher.add_results((2, 0), "results 2") is None
+    assert matcher.add_image((2, 0), "image 2") == ("image 2", "results 2")
+    assert matcher.dropped == 0
+
+
+def test_images_wait_while_their_results_are_made():
+    matcher: StampMatcher[int, int] = StampMatcher(5)
+    for second in range(3):
+        assert matcher.add_image((second, 0), second) is None
+    assert [matcher.add_results((second, 0), second) for second in range(3)] == [(0, 0), (1, 1), (2, 2)]
+    assert matcher.dropped == 0
+
+
+def test_an_image_without_results_is_dropped_when_a_later_one_has_them():
+    matcher: StampMatcher[int, int] = StampMatcher(5)
+    for second in range(3):
+        matcher.add_image((second, 0), second)
+    assert matcher.add_results((2, 0), 2) == (2, 2)
+    assert matcher.dropped == 2
+    assert matcher.add_results((0, 0), 0) is None
+
+
+def test_no_more_images_wait_than_there_is_room_for():
+    matcher: StampMatcher[int, int] = StampMatcher(3)
+    for second in range(10):
+        matcher.add_image((second, 0), second)
+    assert matcher.dropped == 7
+    assert matcher.add_results((6, 0), 6) is None
+    assert matcher.add_results((7, 0), 7) == (7, 7)
+
+
+def test_no_more_results_wait_than_there_is_room_for():
+    matcher: StampMatcher[int, int] = StampMatcher(3)
+    for second in range(10):
+        matcher.add_results((second, 0), second)
+    assert matcher.add_image((0, 0), 0) is None
+    assert matcher.add_image((9, 0), 9) == (9, 9)
+
+
+def test_what_is_cleared_is_neither_matched_nor_counted():
+    matcher: StampMatcher[int, int] = StampMatcher(3)
+    matcher.add_image((1, 0), 1)
+    matcher.clear()
+    assert matcher.add_results((1, 0), 1) is None
+    assert matcher.dropped == 0
