@@ -1,6 +1,7 @@
 """The nodes together: every image is answered on every topic, with the header that it came with."""
 
 import importlib.util
+import time
 from itertools import pairwise
 
 import cv2
@@ -358,7 +359,7 @@ def test_a_file_that_is_no_calibration_is_refused(spun, tmp_path, text):
 
 
 class UnpluggedCamera:
-    """A camera that gives three images and then none."""
+    """A camera that gives three images, at its rate, and then none."""
 
     description, live, rate = "camera 5", True, 100.0
 
@@ -366,6 +367,7 @@ class UnpluggedCamera:
         self.left = 3
 
     def grab(self):
+        time.sleep(1.0 / self.rate)
         self.left -= 1
         return self.left >= 0
 

@@ -28,7 +28,8 @@ from face3dmm_ros.nodes.synchronization import Stamp, stamp_of
 OVERLAY = "/face/overlay"
 _PARAMETERS = "/face/params"
 _DIAGNOSTICS = "/diagnostics"
-_IMAGE_DEPTH, _DEPTH = 5, 100
+# Deep enough that a pause of the observer is not taken for a loss of the observed.
+_IMAGE_DEPTH, _DEPTH = 30, 300
 _SERVICE_TIMEOUT = 30.0
 
 
@@ -49,7 +50,8 @@ class MonitorNode(Node):
 
     def __init__(self, watched: Collection[str], conducted: str, name: str = "live_monitor", **options: Any) -> None:
         """Watch nodes, given by fully qualified names without the leading slash; start and stop one of them."""
-        super().__init__(name, **options)
+        # Services and a log that nobody asks for would cost a little at each message.
+        super().__init__(name, start_parameter_services=False, enable_rosout=False, **options)
         self._conducted = conducted
         self._conductor = self.create_client(ChangeState, f"/{conducted}/change_state")
         self.overlays = 0

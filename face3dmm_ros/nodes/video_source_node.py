@@ -188,7 +188,8 @@ class VideoSourceNode(FaceNode):
     def _reopen_camera(self) -> None:
         """Try once to get a lost camera back."""
         assert self._source is not None
-        self.activity.problem = f"{self._source.description} gives no images"
+        # Why it could not be opened again says more, and stays.
+        self.activity.problem = self.activity.problem or f"{self._source.description} gives no images"
         self.get_logger().error(self.activity.problem, throttle_duration_sec=10.0)
         self._source.close()
         self._stop.wait(_REOPEN_PERIOD)
