@@ -131,6 +131,9 @@ def bfm_size_fits() -> dict[str, Callable[[], object]]:
     fitted = joint.fit(face)
     print(f"\nlandmark residual on BFM's size, RMS px: joint {fitted.residual_px:.2f}", end="")
     print(f", alternating {alternating.fit(face).residual_px:.2f}", end="")
+    seed_points = seed_algorithm.mesh(seed_model, seed_fit)[0][seed_model.landmarks]
+    seed_camera = WeakPerspective(seed_fit.scale, seed_fit.rotation, seed_fit.translation)
+    print(f", the report's own {_rms(seed_camera.project(seed_points) - points):.2f}", end="")
     candidates: dict[str, Callable[[], object]] = {
         "joint, from nothing to convergence": from_nothing,
         "joint, tracked frame": lambda: tracked.fit(face),

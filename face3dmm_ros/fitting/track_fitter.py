@@ -43,7 +43,7 @@ class FitOptions:
     outline: bool = True
     tolerance_px: float = 0.05
     max_iterations: int = 30
-    tracked_iterations: int = 4
+    tracked_iterations: int = 3
     identity_interval: int = 15
     frame_correlation: float = 0.5
 

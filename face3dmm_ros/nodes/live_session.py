@@ -89,10 +89,11 @@ class LiveSession:
         self._stopped = False
         # Ctrl-C ends a run, but must not end the context before the run's last messages are in.
         rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
-        self._executor = SingleThreadedExecutor()
         self._monitor = MonitorNode(NODES, conducted=SOURCE)
-        self._executor.add_node(self._monitor)
-        self._spinning = threading.Thread(target=self._spin, name="executor", daemon=True)
+        # An executor of rclpy goes through all that its nodes have at each message, so the monitor gets its own.
+        self._executors = {"monitor": SingleThreadedExecutor(), "nodes": SingleThreadedExecutor()}
+        self._executors["monitor"].add_node(self._monitor)
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> "LiveSession":
         return self
@@ -113,10 +114,12 @@ class LiveSession:
             if self._options.composed:
                 node = NODES[name](cli_args=arguments, use_global_arguments=False)
                 self._composed_nodes.append(node)
-                self._executor.add_node(node)
+                self._executors["nodes"].add_node(node)
             else:
                 self._processes[name] = _start_process(name, arguments)
-        self._spinning.start()
+        for name, executor in self._executors.items():
+            self._threads.append(threading.Thread(target=self._spin, args=(executor,), name=name, daemon=True))
+            self._threads[-1].start()
         if not self._wait(self._monitor.can_conduct, interrupted):
             return False
         self._monitor.change_state(Transition.TRANSITION_CONFIGURE)
@@ -199,18 +202,19 @@ class LiveSession:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._executor.shutdown()
-        if self._spinning.is_alive():
-            self._spinning.join(_STOP_TIMEOUT)
+        for executor in self._executors.values():
+            executor.shutdown()
+        for thread in self._threads:
+            thread.join(_STOP_TIMEOUT)
         for node in (*self._composed_nodes, self._monitor):
             node.destroy_node()
         rclpy.try_shutdown()
         if self._recording is not None:
             self._recording.close()
 
-    def _spin(self) -> None:
+    def _spin(self, executor: SingleThreadedExecutor) -> None:
         try:
-            self._executor.spin()
+            executor.spin()
         except ExternalShutdownException:
             pass
         except Exception as error:
