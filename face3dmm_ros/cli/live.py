@@ -17,8 +17,6 @@ from face3dmm_ros.nodes import middleware
 if TYPE_CHECKING:
     from face3dmm_ros.nodes.live_session import LiveOptions, LiveSession, Progress
 
-_PROCESSES = 5
-
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
     """Add the verb."""
@@ -45,7 +43,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--max-faces", type=int, default=1, help="faces to track at most")
     add("--view", default="shaded", help="overlay: shaded, wireframe or landmarks")
     add("--record-images", choices=("jpeg", "raw", "none"), default="jpeg", help="how images go into the bag")
-    add("--composed", action="store_true", help="all nodes in one process")
+    add("--composed", action="store_true", help="all nodes in one process, beside this one's")
     add("--network", action="store_true", help="let other machines see the topics; otherwise nothing leaves this one")
     return parser
 
@@ -114,13 +112,14 @@ def _make_room(out: Path) -> None:
 
 def _options(arguments: argparse.Namespace) -> "LiveOptions":
     """What to run; one process where several would lose images."""
-    from face3dmm_ros.nodes.live_session import FITTER, LANDMARKS, RENDERER, SOURCE, LiveOptions
+    from face3dmm_ros.nodes.composition import FITTER, LANDMARKS, RENDERER, SOURCE
+    from face3dmm_ros.nodes.live_session import LiveOptions
 
-    composed = arguments.composed
-    shortage = middleware.shared_memory_shortage(_PROCESSES)
-    if shortage and not composed:
-        print(f"{shortage}; all nodes run in one process instead", file=sys.stderr)
-        composed = True
+    placement = "composed" if arguments.composed else "separate"
+    processes = {"separate": 5, "composed": 2, "single": 1}
+    while placement != "single" and (shortage := middleware.shared_memory_shortage(processes[placement])):
+        placement = "composed" if placement == "separate" else "single"
+        print(f"{shortage}; running in {processes[placement]} instead", file=sys.stderr)
     return LiveOptions(
         parameters={
             SOURCE: {
@@ -133,7 +132,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
             FITTER: {"model": arguments.model, "fit_method": arguments.fit_method},
             RENDERER: {"model": arguments.model, "view": arguments.view},
         },
-        composed=composed,
+        placement=placement,
         out=arguments.out,
         record_images=arguments.record_images,
         video_rate=arguments.fps if arguments.fps > 0 else 30.0,

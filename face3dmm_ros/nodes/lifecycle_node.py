@@ -381,16 +381,22 @@ def latched_qos() -> QoSProfile:
 
 def run_node(node_class: Callable[[], Node], args: Sequence[str] | None = None) -> int:
     """Run a node until Ctrl-C or SIGTERM; the `main` of every node. Returns the exit code: 1 if it could not start."""
+    return run_nodes([node_class], args)
+
+
+def run_nodes(node_classes: Sequence[Callable[[], Node]], args: Sequence[str] | None = None) -> int:
+    """Run nodes in one thread until Ctrl-C or SIGTERM. Returns the exit code: 1 if one could not start."""
     exit_code = 0
-    node = None
+    nodes: list[Node] = []
     # rclpy's own handler ends the spinning. Python's would throw KeyboardInterrupt into whatever runs at that moment,
     # once for the terminal's Ctrl-C and once more for the launcher's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         rclpy.init(args=args)
-        node = node_class()
         executor = SingleThreadedExecutor()
-        executor.add_node(node)
+        for node_class in node_classes:
+            nodes.append(node_class())
+            executor.add_node(nodes[-1])
         executor.spin()
     except ExternalShutdownException:
         pass
@@ -401,7 +407,7 @@ def run_node(node_class: Callable[[], Node], args: Sequence[str] | None = None) 
         # A signal ends ROS under whatever runs at that moment.
         if rclpy.ok():
             raise
-    if node is not None:
+    for node in nodes:
         node.destroy_node()
     rclpy.try_shutdown()
     return exit_code

@@ -1,4 +1,4 @@
-"""A live run from start to summary: the nodes, in processes of their own or in this one, and a monitor."""
+"""A live run from start to summary: the nodes, in one process or several, and a monitor."""
 
 import contextlib
 import ctypes
@@ -21,22 +21,14 @@ from rclpy.signals import SignalHandlerOptions
 
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import package_file
-from face3dmm_ros.nodes.fitter_node import FitterNode
-from face3dmm_ros.nodes.landmark_node import LandmarkNode
+from face3dmm_ros.nodes.composition import FITTER, LANDMARKS, NODES, RENDERER, SOURCE
 from face3dmm_ros.nodes.monitor_node import MonitorNode, percentiles
 from face3dmm_ros.nodes.recording import Recording
-from face3dmm_ros.nodes.renderer_node import RendererNode
-from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 
-SOURCE, LANDMARKS, FITTER, RENDERER = "video_source_node", "landmark_node", "fitter_node", "renderer_node"
-"""The nodes, in the order in which an image passes them."""
+PLACEMENTS = ("separate", "composed", "single")
+"""Each node in a process of its own; all nodes in one, the monitor in this; or all in this one, where processes cannot
+share the memory that images need."""
 
-NODES: dict[str, Callable[..., Node]] = {
-    SOURCE: VideoSourceNode,
-    LANDMARKS: LandmarkNode,
-    FITTER: FitterNode,
-    RENDERER: RendererNode,
-}
 _START_TIMEOUT = 60.0
 _DRAIN_TIMEOUT = 2.0
 _STOP_TIMEOUT = 5.0
@@ -51,14 +43,14 @@ class LiveOptions:
 
     Attributes:
         parameters: per node, the parameters that differ from config/live.yaml.
-        composed: all nodes in this process.
+        placement: one of `PLACEMENTS`.
         out: where the recording goes; None for none.
         record_images: one of `face3dmm_ros.nodes.recording.IMAGE_RECORDINGS`.
         video_rate: images per second of overlay.mp4.
     """
 
     parameters: dict[str, dict[str, Any]]
-    composed: bool = False
+    placement: str = "separate"
     out: Path | None = None
     record_images: str = "jpeg"
     video_rate: float = _VIDEO_RATE
@@ -83,17 +75,16 @@ class LiveSession:
         """A run that has yet to start."""
         self._options = options
         self._processes: dict[str, subprocess.Popen] = {}
-        self._composed_nodes: list[Node] = []
+        self._nodes_here: list[Node] = []
         self._recording: Recording | None = None
         self._failure: BaseException | None = None
         self._stopped = False
         # Ctrl-C ends a run, but must not end the context before the run's last messages are in.
         rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
+        self._executor = SingleThreadedExecutor()
         self._monitor = MonitorNode(NODES, conducted=SOURCE)
-        # An executor of rclpy goes through all that its nodes have at each message, so the monitor gets its own.
-        self._executors = {"monitor": SingleThreadedExecutor(), "nodes": SingleThreadedExecutor()}
-        self._executors["monitor"].add_node(self._monitor)
-        self._threads: list[threading.Thread] = []
+        self._executor.add_node(self._monitor)
+        self._spinning = threading.Thread(target=self._spin, name="executor", daemon=True)
 
     def __enter__(self) -> "LiveSession":
         return self
@@ -109,17 +100,18 @@ class LiveSession:
         Raises:
             Face3DMMError: a node could not start.
         """
-        for name in NODES:
-            arguments = node_arguments(name, self._options.parameters.get(name, {}), autostart=name != SOURCE)
-            if self._options.composed:
-                node = NODES[name](cli_args=arguments, use_global_arguments=False)
-                self._composed_nodes.append(node)
-                self._executors["nodes"].add_node(node)
-            else:
-                self._processes[name] = _start_process(name, arguments)
-        for name, executor in self._executors.items():
-            self._threads.append(threading.Thread(target=self._spin, args=(executor,), name=name, daemon=True))
-            self._threads[-1].start()
+        parameters = {name: self._options.parameters.get(name, {}) | {"autostart": name != SOURCE} for name in NODES}
+        if self._options.placement == "single":
+            for name, node_class in NODES.items():
+                node = node_class(cli_args=ros_arguments({name: parameters[name]}), use_global_arguments=False)
+                self._nodes_here.append(node)
+                self._executor.add_node(node)
+        elif self._options.placement == "composed":
+            self._processes["composition"] = _start_process("composition", ros_arguments(parameters))
+        else:
+            for name in NODES:
+                self._processes[name] = _start_process(name, ros_arguments({name: parameters[name]}))
+        self._spinning.start()
         if not self._wait(self._monitor.can_conduct, interrupted):
             return False
         self._monitor.change_state(Transition.TRANSITION_CONFIGURE)
@@ -202,19 +194,18 @@ class LiveSession:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        for executor in self._executors.values():
-            executor.shutdown()
-        for thread in self._threads:
-            thread.join(_STOP_TIMEOUT)
-        for node in (*self._composed_nodes, self._monitor):
+        self._executor.shutdown()
+        if self._spinning.is_alive():
+            self._spinning.join(_STOP_TIMEOUT)
+        for node in (*self._nodes_here, self._monitor):
             node.destroy_node()
         rclpy.try_shutdown()
         if self._recording is not None:
             self._recording.close()
 
-    def _spin(self, executor: SingleThreadedExecutor) -> None:
+    def _spin(self) -> None:
         try:
-            executor.spin()
+            self._executor.spin()
         except ExternalShutdownException:
             pass
         except Exception as error:
@@ -279,16 +270,17 @@ class LiveSession:
             "frames_lost_before_each_hop": lost,
             "messages_skipped": {name: int(monitor.statuses.get(name, {}).get("skipped", 0)) for name in NODES},
             "messages_not_recorded": 0 if self._recording is None else self._recording.lost,
-            "processes": 1 if self._options.composed else len(NODES) + 1,
+            "processes": 1 + len(self._processes),
             "problems": dict(monitor.problems),
         }
 
 
-def node_arguments(name: str, parameters: dict[str, Any], *, autostart: bool) -> list[str]:
-    """ROS arguments of a node: config/live.yaml and what differs from it."""
+def ros_arguments(parameters: dict[str, dict[str, Any]]) -> list[str]:
+    """ROS arguments of some nodes: config/live.yaml and, by node, the parameters that differ from it."""
     arguments = ["--ros-args", "--params-file", str(package_file("config/live.yaml")), *_LOGGING]
-    for parameter, value in (parameters | {"autostart": autostart}).items():
-        arguments += ["-p", f"{name}:{parameter}:={_yaml(value)}"]
+    for node, values in parameters.items():
+        for name, value in values.items():
+            arguments += ["-p", f"{node}:{name}:={_yaml(value)}"]
     return arguments
 
 
@@ -299,9 +291,9 @@ def _yaml(value: object) -> str:
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
-def _start_process(name: str, arguments: list[str]) -> subprocess.Popen:
-    """A node in a process of its own. It does not hear the terminal's Ctrl-C: this process passes it on."""
-    command = [sys.executable, "-m", f"face3dmm_ros.nodes.{name}", *arguments]
+def _start_process(module: str, arguments: list[str]) -> subprocess.Popen:
+    """A module of this folder in a process of its own. It does not hear a terminal's Ctrl-C: this one passes it on."""
+    command = [sys.executable, "-m", f"face3dmm_ros.nodes.{module}", *arguments]
     return subprocess.Popen(command, start_new_session=True, preexec_fn=_end_with_parent, stdin=subprocess.DEVNULL)
 
 
