@@ -70,7 +70,7 @@ def stages() -> dict[str, Callable[[], object]]:
         # The identity settles first, as it has in any live second but the first ones.
         face = pipeline.process(image)[0]
     shaper, renderer = FaceShaper(model), FaceRenderer(model.triangles)
-    rgb = np.round(255 * model.albedo_mean).astype(np.uint8)
+    rgb = model.rgb()
 
     def shape(fitted: TrackedFace) -> PosedFace:
         vertices = shaper.vertices(fitted.face_id, fitted.parameters)

@@ -30,7 +30,7 @@ def main() -> None:
     camera = face.parameters.camera
     vertices = model.vertices(face.parameters.alpha, face.parameters.beta)
     normals = model.normals(vertices)
-    albedo = np.round(255.0 * model.albedo_mean).astype(np.uint8)
+    albedo = model.rgb()
     seen = vertex_visibility(vertices, normals, model.triangles, camera)
     colors = sample_vertex_colors(image, camera.project(vertices), seen, albedo, skin=model.regions["skin"])
     enlarged, factor = _enlarge(image)

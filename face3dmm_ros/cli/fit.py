@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise Face3DMMError(f"there is no face in {arguments.image}")
 
     arguments.out.mkdir(parents=True, exist_ok=True)
-    albedo = np.round(255.0 * model.albedo_mean).astype(np.uint8)
+    albedo = model.rgb()
     posed = []
     for index, face in enumerate(faces):
         camera = face.parameters.camera

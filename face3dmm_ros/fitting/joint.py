@@ -1,7 +1,6 @@
 """Pose, identity and expression solved together: Gauss–Newton on the landmarks with Gaussian priors and bounds.
 
-Minimises Σ‖s·P·R·X(c) + t − x‖² / σ² + cᵀΛc − 2ηᵀc over s, R, t and c = (α, β)
-with lower ≤ c ≤ upper: the energy of
+Minimises Σ‖s·P·R·X(c) + t − x‖² / σ² + cᵀΛc − 2ηᵀc over s, R, t and c = (α, β) with lower ≤ c ≤ upper: the energy of
 analysis by synthesis from landmarks (Blanz & Vetter, PAMI 2003), without alternating between its unknowns.
 """
 
@@ -55,16 +54,12 @@ class JointFit:
         coefficients: c, (D,).
         points: the model points with the outline as it was chosen.
         residuals: (2, P), px, model minus image.
-        iterations: steps taken.
-        converged: whether the last step moved every point by less than the tolerance.
     """
 
     camera: WeakPerspective
     coefficients: NDArray[np.float64]
     points: LinearPoints
     residuals: NDArray[np.float64]
-    iterations: int
-    converged: bool
 
     @property
     def residual_px(self) -> float:
@@ -104,8 +99,6 @@ def joint_fit(
     selected = points
     outline = None
     projected = np.zeros_like(observed)
-    converged = False
-    iteration = 0
     for iteration in range(1, max_iterations + 1):
         slid = False
         # The outline is chosen anew in the first half only, so that the rest minimises one fixed energy.
@@ -129,14 +122,12 @@ def joint_fit(
                 break
             length *= 0.5
         if trial_energy > energy:
-            converged = True
             break
         movement = np.abs(trial - projected).max()
         camera, c, projected, energy = trial_camera, trial_c, trial, trial_energy
         if movement < tolerance_px and not slid:
-            converged = True
             break
-    return JointFit(camera, c, selected, projected - observed, iteration, converged)
+    return JointFit(camera, c, selected, projected - observed)
 
 
 def identity_information(

@@ -97,6 +97,7 @@ class TrackFitter:
             self._unit[K:] /= np.sqrt(options.expression_prior or 1.0)
         free = np.tile([[-np.inf], [np.inf]], model.shape_count)
         self._bounds = np.concatenate([free, model.expression_bounds], axis=1) / self._unit
+        self._expression_prior = self._prior(np.zeros((0, 0)), np.zeros(0))
         self._landmark_models: dict[str, LandmarkModel] = {}
         self._tracks: dict[int, _Track] = {}
 
@@ -157,10 +158,8 @@ class TrackFitter:
 
     def _follow(self, track: _Track, observed: NDArray[np.float64]) -> float:
         """A later frame: pose and expression move, the identity stays."""
-        prior = self._prior(np.zeros((0, 0)), np.zeros(0))
-        fit = self._solve(
-            track.expression_points, observed, track.camera, track.beta, prior, self.options.tracked_iterations
-        )
+        points, iterations = track.expression_points, self.options.tracked_iterations
+        fit = self._solve(points, observed, track.camera, track.beta, self._expression_prior, iterations)
         track.camera, track.beta = fit.camera, fit.coefficients
         track.frames_since += 1
         return fit.residual_px

@@ -186,6 +186,10 @@ class MorphableModel:
         """T of albedo coefficients γ, (N, 3) float32 sRGB, clipped to [0, 1]."""
         return np.clip(self.albedo_mean + _combine(self.albedo_basis, gamma, "gamma"), 0.0, 1.0)
 
+    def rgb(self, gamma: ArrayLike = ()) -> NDArray[np.uint8]:
+        """T of albedo coefficients γ as vertex colours, (N, 3) uint8 sRGB; the mean's without any."""
+        return np.round(255.0 * self.albedo(gamma)).astype(np.uint8)
+
     @cached_property
     def _faces_of_vertex(self) -> scipy.sparse.csr_array:
         """(N, M) incidence: row i sums over the triangles around vertex i."""

@@ -82,7 +82,7 @@ class FitterNode(FaceNode):
         self._model = load_model(self.value("model"))
         self._fitter = TrackFitter(self._model, self.value("fit_method"))
         self._shaper = FaceShaper(self._model)
-        self._mean_rgb = self._rgb(np.zeros(0))
+        self._mean_rgb = self._model.rgb()
         self._marker_vertices, self._marker_triangles = decimate(self._model, _MARKER_TRIANGLES)
         self._warm_up()
         self._marker_due = 0.0
@@ -191,9 +191,7 @@ class FitterNode(FaceNode):
 
     def _rgb(self, gamma: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Vertex colours of albedo coefficients, (N, 3) uint8 sRGB."""
-        if not gamma.size and hasattr(self, "_mean_rgb"):
-            return self._mean_rgb
-        return np.round(255.0 * self._model.albedo(gamma)).astype(np.uint8)
+        return self._model.rgb(gamma) if gamma.size else self._mean_rgb
 
 
 def main(args: list[str] | None = None) -> int:

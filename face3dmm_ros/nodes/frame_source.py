@@ -51,7 +51,26 @@ class FrameSource(Protocol):
         ...
 
 
-class Camera:
+class _Capture:
+    """What OpenCV reads alike from a camera and a file."""
+
+    _capture: cv2.VideoCapture
+
+    def grab(self) -> bool:
+        """Wait for the next image, or decode it."""
+        return self._capture.grab()
+
+    def retrieve(self) -> NDArray[np.uint8] | None:
+        """The image last grabbed."""
+        readable, image = self._capture.retrieve()
+        return np.asarray(image, np.uint8) if readable else None
+
+    def close(self) -> None:
+        """Give back camera or file."""
+        self._capture.release()
+
+
+class Camera(_Capture):
     """A camera by its index."""
 
     live = True
@@ -79,25 +98,12 @@ class Camera:
             )
         self.rate = _plausible_rate(self._capture)
 
-    def grab(self) -> bool:
-        """Wait for the next image."""
-        return self._capture.grab()
-
-    def retrieve(self) -> NDArray[np.uint8] | None:
-        """The image last grabbed."""
-        readable, image = self._capture.retrieve()
-        return np.asarray(image, np.uint8) if readable else None
-
     def rewind(self) -> bool:
         """A camera does not begin anew."""
         return False
 
-    def close(self) -> None:
-        """Give back the camera."""
-        self._capture.release()
 
-
-class Video:
+class Video(_Capture):
     """A video file."""
 
     live = False
@@ -120,24 +126,11 @@ class Video:
     def _open(self) -> None:
         self._capture = cv2.VideoCapture(str(self._path))
 
-    def grab(self) -> bool:
-        """Decode the next image."""
-        return self._capture.grab()
-
-    def retrieve(self) -> NDArray[np.uint8] | None:
-        """The image last decoded."""
-        readable, image = self._capture.retrieve()
-        return np.asarray(image, np.uint8) if readable else None
-
     def rewind(self) -> bool:
         """Back to the first image. Opened anew, for not every format can seek."""
         self._capture.release()
         self._open()
         return self._capture.isOpened()
-
-    def close(self) -> None:
-        """Give back the file."""
-        self._capture.release()
 
 
 class Pictures:

@@ -71,7 +71,7 @@ class RendererNode(FaceNode):
         """Load the model and open OpenGL."""
         self._model = load_model(self.value("model"))
         self._shaper = FaceShaper(self._model)
-        self._mean_rgb = np.round(255.0 * self._model.albedo(np.zeros(0))).astype(np.uint8)
+        self._mean_rgb = self._model.rgb()
         self._conversion = image_conversion()
         self._results_input: Any = None
         self._overlay_output = self.create_output(Image, "face/overlay", self.image_qos())
@@ -167,9 +167,7 @@ class RendererNode(FaceNode):
     def _posed(self, message: Face3DMMParams) -> PosedFace:
         parameters = parameters_from_message(message)
         vertices = self._shaper.vertices(message.face_id, parameters)
-        rgb = self._mean_rgb
-        if parameters.gamma.size:
-            rgb = np.round(255.0 * self._model.albedo(parameters.gamma)).astype(np.uint8)
+        rgb = self._model.rgb(parameters.gamma) if parameters.gamma.size else self._mean_rgb
         return PosedFace(vertices, self._model.normals(vertices), rgb, parameters.camera)
 
 
