@@ -3,18 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from default_model.albedo import brow_middle
 from default_model.anatomy import Anatomy
 from default_model.face_mesh_points import FACE_OVAL, along_loop
 from default_model.surface import nearest_on_surface
+from face3dmm_ros.landmarks.schemes import IBUG68_IN_MEDIAPIPE468
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 
-# Height of the jaw line's ends, mm above the eyes' middle.
-_JAW_TOP = 1.0
-# Brow points from the tail to the nose side, as shares of the brow's length from the nose side; iBUG's run along the
-# upper half of the brow, mm above its middle, and end where it ends.
-_BROW_SHARES = np.array([1.08, 0.87, 0.58, 0.29, 0.01])
-_BROW_RISE = np.array([-1.5, 4.0, 4.0, 4.2, 2.0])
+# Height of the jaw line's ends above the eyes' middle, and how far they lie behind Face Mesh's outline, mm: as in
+# 300W-LP (Zhu et al., CVPR 2016), the jaw's points keep their place on the head and end just before the ear.
+_JAW_TOP, _JAW_BEHIND = -7.0, 8.0
 # Face Mesh's points down the bridge of the nose, and below it from the right nostril to the left.
 _BRIDGE = (168, 6, 197, 195, 5, 4, 1)
 _BRIDGE_TOP, _BRIDGE_END = 0.5, 5.3
@@ -32,7 +29,7 @@ def locate_ibug_points(model: MorphableModel, anatomy: Anatomy, mediapipe: Surfa
     skin = model.regions["skin"] - model.regions["ears"] > 0.5
     surface = model.triangles[skin[model.triangles].all(axis=1) & (mean[model.triangles][:, :, 2].min(axis=1) > -95)]
     dense = mediapipe.interpolate(mean).astype(np.float64)
-    free = np.vstack([_jaw(dense), _brows(mean, surface), _nose(dense)])
+    free = np.vstack([_jaw(dense), _brows(dense), _nose(dense)])
     on_skin = nearest_on_surface(free, mean, surface)
     parts = [on_skin, *_eyes(mean, anatomy), *_lips(mean, anatomy)]
     points = SurfacePoints(
@@ -54,18 +51,13 @@ def _jaw(dense: NDArray[np.float64]) -> NDArray[np.float64]:
     even = np.linspace(0.0, length[-1], 9)
     right = np.column_stack([np.interp(even, length, right[:, k]) for k in range(3)])
     right[0, 0] = 0.0
+    right[:, 2] -= _JAW_BEHIND * np.clip(even / even[4], 0.0, 1.0)
     return np.vstack([right[::-1], right[1:] * [-1, 1, 1]])
 
 
-def _brows(mean: NDArray[np.float64], surface: NDArray[np.int32]) -> NDArray[np.float64]:
-    """17–26: along the middle of the brows, from the right tail to the left."""
-    side, height = brow_middle(_BROW_SHARES)
-    height = height + _BROW_RISE
-    front = mean[np.unique(surface)]
-    front = front[front[:, 2] > -30]
-    depth = front[np.linalg.norm(front[:, None, :2] - np.column_stack([side, height]), axis=2).argmin(axis=0), 2]
-    left = np.column_stack([side, height, depth])[::-1]
-    return np.vstack([left[::-1] * [-1, 1, 1], left])
+def _brows(dense: NDArray[np.float64]) -> NDArray[np.float64]:
+    """17–26: along the brows from the right tail to the left, where Face Mesh sees them."""
+    return dense[IBUG68_IN_MEDIAPIPE468[17:27]]
 
 
 def _nose(dense: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -94,10 +86,18 @@ def _eyes(mean: NDArray[np.float64], anatomy: Anatomy) -> list[SurfacePoints]:
 
 
 def _lips(mean: NDArray[np.float64], anatomy: Anatomy) -> list[SurfacePoints]:
-    """48–59 along the vermilion border, 60–67 where the lips meet; both from the right corner over the upper lip."""
+    """48–59 along the vermilion border, 60–67 where the lips meet; both from the right corner over the upper lip.
+
+    The lower lip's border is the loop that detectors see as its border, a little inside of the mesh's own.
+    """
     parts = []
-    for loop, upper, lower in ((anatomy.lips[0], _OUTER_UPPER, _OUTER_LOWER), (anatomy.lips[-1], _INNER, _INNER)):
-        right, left = int(mean[loop, 0].argmin()), int(mean[loop, 0].argmax())
-        parts.append(along_loop(mean, loop, right, left, upper))
-        parts.append(along_loop(mean, loop, left, right, lower[1:-1]))
+    border, below, meeting = anatomy.lips[0], anatomy.lips[1], anatomy.lips[-1]
+    for above, under, upper, lower in ((border, below, _OUTER_UPPER, _OUTER_LOWER), (meeting, meeting, _INNER, _INNER)):
+        parts.append(along_loop(mean, above, *_corners(mean, above), upper))
+        parts.append(along_loop(mean, under, *_corners(mean, under)[::-1], lower[1:-1]))
     return parts
+
+
+def _corners(mean: NDArray[np.float64], loop: NDArray[np.int64]) -> tuple[int, int]:
+    """Where on a loop its right and left corners are."""
+    return int(mean[loop, 0].argmin()), int(mean[loop, 0].argmax())
