@@ -30,6 +30,7 @@ class Landmarks:
         scheme: ``ibug68`` or ``mediapipe468``; names the order and meaning of the points.
         points: (N, 2) float32, px.
         depth: (N,) float32 relative depth in px, smaller is nearer to the camera; None where the detector has none.
+        deviation: (N,) float32 standard deviation of each point's coordinates, px; None where the detector tells none.
         box: region of the image in which the landmarks were looked for, px.
         confidence: in [0, 1].
         image_size: (width, height) of the image, px.
@@ -41,6 +42,7 @@ class Landmarks:
     confidence: float
     image_size: tuple[int, int]
     depth: NDArray[np.float32] | None = None
+    deviation: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)

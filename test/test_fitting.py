@@ -197,8 +197,9 @@ def test_the_step_among_equations_is_the_step_among_unknowns() -> None:
     free = np.full(D, np.inf)
     prior = GaussianPrior(np.eye(D), np.zeros(D), -free, free)
     assert prior.white
-    primal = _primal_step(landmark_model.points, residuals, camera, c, prior, 3.0)
-    dual = _dual_step(landmark_model.points, residuals, camera, c, prior, 3.0)
+    noise_px = rng.uniform(1.0, 5.0, 68)
+    primal = _primal_step(landmark_model.points, residuals, camera, c, prior, noise_px)
+    dual = _dual_step(landmark_model.points, residuals, camera, c, prior, noise_px)
     np.testing.assert_allclose(dual[0], primal[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(dual[1], primal[1], rtol=1e-5, atol=1e-6)
 
@@ -242,3 +243,38 @@ def test_a_model_of_68_points_fits_what_a_dense_detector_sees(default_model: Mor
 def test_an_unknown_method_is_refused() -> None:
     with pytest.raises(Face3DMMError, match="joint"):
         TrackFitter(UNBOUNDED, "magic")
+
+
+def test_a_tenth_of_wild_landmarks_hardly_moves_the_face(default_model: MorphableModel) -> None:
+    def fitted(points: np.ndarray, outlier: float) -> FaceParameters:
+        fitter = TrackFitter(default_model, options=FitOptions(outlier=outlier))
+        landmarks = Landmarks("mediapipe468", points.astype(np.float32), Box(0, 0, 640, 480), 1.0, (640, 480))
+        return fitter.fit(TrackedLandmarks(0, landmarks))
+
+    camera = WeakPerspective(1.5, rotation_from_pose_angles(0.1, 0.4, 0.0), np.array([320.0, 200.0]))
+    points = camera.project(default_model.scheme("mediapipe468").interpolate(default_model.mean).astype(np.float64))
+    wild = points.copy()
+    wild[::10] += [90.0, 40.0]
+    robust, plain = fitted(wild, FitOptions().outlier), fitted(wild, np.inf)
+    angle = [np.degrees(rotation_angle(fit.camera.rotation, camera.rotation)) for fit in (robust, plain)]
+    assert angle[0] < 1.5 < angle[1]
+
+
+def test_landmarks_weigh_by_their_own_deviation(default_model: MorphableModel) -> None:
+    camera = WeakPerspective(1.5, rotation_from_pose_angles(0.0, 0.0, 0.0), np.array([320.0, 200.0]))
+    points = camera.project(default_model.scheme("ibug68").interpolate(default_model.mean).astype(np.float64))
+    rng = np.random.default_rng(1)
+    unsure = np.arange(68) % 2 == 0
+    points[unsure] += rng.normal(0.0, 12.0, (int(unsure.sum()), 2))
+    deviation = np.where(unsure, 12.0, 0.5).astype(np.float32)
+    landmarks = Landmarks("ibug68", points.astype(np.float32), Box(0, 0, 640, 480), 1.0, (640, 480))
+    options = FitOptions(outline=False)
+    plain = TrackFitter(default_model, options=options).fit(TrackedLandmarks(0, landmarks))
+    weighed = TrackFitter(default_model, options=options).fit(
+        TrackedLandmarks(0, replace(landmarks, deviation=deviation))
+    )
+
+    def error(fit: FaceParameters) -> float:
+        return rotation_angle(fit.camera.rotation, camera.rotation)
+
+    assert error(weighed) < 0.5 * error(plain)

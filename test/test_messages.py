@@ -17,6 +17,7 @@ FIELDS = {
         "float32 confidence",
         "float32[] points",
         "float32[] depth",
+        "float32[] deviation",
     ],
     "Face3DMMParams": [
         *HEADER,

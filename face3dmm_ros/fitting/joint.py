@@ -1,7 +1,9 @@
 """Pose, identity and expression solved together: Gauss–Newton on the landmarks with Gaussian priors and bounds.
 
-Minimises Σ‖s·P·R·X(c) + t − x‖² / σ² + cᵀΛc − 2ηᵀc over s, R, t and c = (α, β) with lower ≤ c ≤ upper: the energy of
-analysis by synthesis from landmarks (Blanz & Vetter, PAMI 2003), without alternating between its unknowns.
+Minimises Σ ρ(‖s·P·R·X(c) + t − x‖² / σ²) + cᵀΛc − 2ηᵀc over s, R, t and c = (α, β) with lower ≤ c ≤ upper: the energy
+of analysis by synthesis from landmarks (Blanz & Vetter, PAMI 2003), without alternating between its unknowns. σ is each
+landmark's own, and ρ(u) = k² log(1 + u / k²), Cauchy's loss, lets go of landmarks that are k and more deviations off;
+it is minimised by reweighting (Holland & Welsch, Communications in Statistics 1977).
 """
 
 from dataclasses import dataclass
@@ -54,12 +56,14 @@ class JointFit:
         coefficients: c, (D,).
         points: the model points with the outline as it was chosen.
         residuals: (2, P), px, model minus image.
+        noise_px: (P,) the landmarks' standard deviations, those of outliers enlarged as the loss lets go of them.
     """
 
     camera: WeakPerspective
     coefficients: NDArray[np.float64]
     points: LinearPoints
     residuals: NDArray[np.float64]
+    noise_px: NDArray[np.float64]
 
     @property
     def residual_px(self) -> float:
@@ -74,9 +78,10 @@ def joint_fit(
     coefficients: NDArray[np.float64],
     prior: GaussianPrior,
     *,
-    noise_px: float,
+    noise_px: NDArray[np.float64],
     max_iterations: int,
     tolerance_px: float,
+    outlier: float = np.inf,
 ) -> JointFit:
     """Fit from a start.
 
@@ -86,9 +91,10 @@ def joint_fit(
         camera: where to start.
         coefficients: (D,) where to start, within the bounds.
         prior: on the coefficients.
-        noise_px: σ, the standard deviation of a landmark's coordinate, px.
+        noise_px: (P,) σ, the standard deviation of each landmark's coordinates, px.
         max_iterations: at most so many steps.
         tolerance_px: stop once a step moves no point by more.
+        outlier: k, in standard deviations; infinite for least squares.
 
     Raises:
         Face3DMMError: the landmarks do not determine the face.
@@ -110,14 +116,15 @@ def joint_fit(
                 selected = points.at_outline(choice)
         if iteration == 1 or slid:
             projected = _project(camera, selected.points(c))
-            energy = _energy(projected - observed, c, prior, noise_px)
-        delta, change = step(selected, projected - observed, camera, c, prior, noise_px)
+            energy = _energy(projected - observed, c, prior, noise_px, outlier)
+        loosened = _loosened(projected - observed, noise_px, outlier)
+        delta, change = step(selected, projected - observed, camera, c, prior, loosened)
         length = 1.0
         while True:
             trial_camera = _moved(camera, length * delta)
             trial_c = c + length * change
             trial = _project(trial_camera, selected.points(trial_c))
-            trial_energy = _energy(trial - observed, trial_c, prior, noise_px)
+            trial_energy = _energy(trial - observed, trial_c, prior, noise_px, outlier)
             if trial_energy <= energy or length < 1e-3:
                 break
             length *= 0.5
@@ -127,20 +134,22 @@ def joint_fit(
         camera, c, projected, energy = trial_camera, trial_c, trial, trial_energy
         if movement < tolerance_px and not slid:
             break
-    return JointFit(camera, c, selected, projected - observed)
+    residuals = projected - observed
+    return JointFit(camera, c, selected, residuals, _loosened(residuals, noise_px, outlier))
 
 
 def identity_information(
-    fit: JointFit, prior: GaussianPrior, noise_px: float, shape_count: int
+    fit: JointFit, prior: GaussianPrior, shape_count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What one fitted picture says about α once pose and expression are eliminated: ½αᵀSα − hᵀα as (S, h).
 
     Expressions on a bound are held there. S is the Schur complement of the pose's and expression's block.
     """
     c, K = fit.coefficients, shape_count
-    J = _jacobian(fit.points, fit.camera, c) / noise_px
+    per_equation = np.tile(fit.noise_px, 2)
+    J = _jacobian(fit.points, fit.camera, c) / per_equation[:, None]
     H = J.T @ J
-    g = J.T @ (fit.residuals.ravel() / noise_px)
+    g = J.T @ (fit.residuals.ravel() / per_equation)
     H[POSE_SIZE + K :, POSE_SIZE + K :] += prior.precision[K:, K:]
     g[POSE_SIZE + K :] += prior.precision[K:, K:] @ c[K:] - prior.shift[K:]
     inner = np.arange(K, len(c))
@@ -161,12 +170,13 @@ def _primal_step(
     camera: WeakPerspective,
     c: NDArray[np.float64],
     prior: GaussianPrior,
-    noise_px: float,
+    noise_px: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gauss–Newton step (pose (6,), Δc (D,)) from the (6+D)² normal equations, bounds kept."""
-    J = _jacobian(points, camera, c)
-    H = (J.T @ J) / noise_px**2
-    g = (residuals.ravel() @ J) / noise_px**2
+    per_equation = np.tile(noise_px, 2)
+    J = _jacobian(points, camera, c) / per_equation[:, None]
+    H = J.T @ J
+    g = (residuals.ravel() / per_equation) @ J
     H[POSE_SIZE:, POSE_SIZE:] += prior.precision
     g[POSE_SIZE:] += prior.precision @ c - prior.shift
     free = np.full(POSE_SIZE, np.inf)
@@ -182,18 +192,18 @@ def _dual_step(
     camera: WeakPerspective,
     c: NDArray[np.float64],
     prior: GaussianPrior,
-    noise_px: float,
+    noise_px: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The same step for a white prior, solved among the 2P equations (Woodbury's identity).
 
-    The coefficients are marginalised: r ~ N(J_pose·δ, σ²I + J_c·J_cᵀ), and J_c·J_cᵀ comes from the points' kernel,
+    The coefficients are marginalised: r ~ N(J_pose·δ, diag(σ²) + J_c·J_cᵀ), and J_c·J_cᵀ comes from the points' kernel,
     which does not change, so a step costs a 2P×2P Cholesky however many coefficients the model has.
     """
     P = points.mean.shape[1]
     A = camera.scale * camera.rotation[:2]
     at_mean = residuals.ravel() - np.tensordot(A, points.basis @ c, 1).ravel()
     K = np.tensordot(np.tensordot(A, points.kernel, (1, 0)), A, (2, 1))  # (2, P, P, 2)
-    C = K.transpose(0, 1, 3, 2).reshape(2 * P, 2 * P) + noise_px**2 * np.eye(2 * P)
+    C = K.transpose(0, 1, 3, 2).reshape(2 * P, 2 * P) + np.diag(np.tile(noise_px**2, 2))
     J = _pose_jacobian(camera, points.points(c)).reshape(2 * P, POSE_SIZE)
     solved = solve_symmetric(C, np.column_stack([J, at_mean]))
     delta = -solve_symmetric(_regularized(J.T @ solved[:, :-1]), J.T @ solved[:, -1])
@@ -236,9 +246,23 @@ def _project(camera: WeakPerspective, X: NDArray[np.float64]) -> NDArray[np.floa
     return (camera.scale * camera.rotation[:2]) @ X + camera.translation[:, None]
 
 
-def _energy(residuals: NDArray[np.float64], c: NDArray[np.float64], prior: GaussianPrior, noise_px: float) -> float:
-    flat = residuals.ravel()
-    return 0.5 * float(flat @ flat) / noise_px**2 + prior.energy(c)
+def _energy(
+    residuals: NDArray[np.float64],
+    c: NDArray[np.float64],
+    prior: GaussianPrior,
+    noise_px: NDArray[np.float64],
+    outlier: float,
+) -> float:
+    squared = (residuals**2).sum(axis=0) / noise_px**2
+    loss = squared if np.isinf(outlier) else outlier**2 * np.log1p(squared / outlier**2)
+    return 0.5 * float(loss.sum()) + prior.energy(c)
+
+
+def _loosened(residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier: float) -> NDArray[np.float64]:
+    """σ / √w with w = 1 / (1 + r² / (kσ)²), what Cauchy's loss leaves of a landmark's weight; (P,)."""
+    if np.isinf(outlier):
+        return noise_px
+    return np.sqrt(noise_px**2 + (residuals**2).sum(axis=0) / outlier**2)
 
 
 def _regularized(H: NDArray[np.float64]) -> NDArray[np.float64]:

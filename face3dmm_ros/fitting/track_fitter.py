@@ -12,6 +12,7 @@ from face3dmm_ros.fitting.alternating import alternating_fit
 from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.joint import GaussianPrior, JointFit, identity_information, joint_fit
 from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
+from face3dmm_ros.fitting.observation import Observation
 from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import FaceParameters, Landmarks, TrackedLandmarks
@@ -24,8 +25,11 @@ class FitOptions:
     """How `joint` weighs its evidence and when it stops.
 
     Attributes:
-        landmark_noise_mm: standard deviation of a landmark on the face, mm; neighbouring landmarks err alike, so it is
-            larger than a single landmark's own noise.
+        landmark_noise_mm: standard deviation of a landmark on the face, mm, where the detector tells none; neighbouring
+            landmarks err alike, so it is larger than a single landmark's own noise.
+        deviation_gain: by how much to enlarge the deviations that a detector tells, for the same reason.
+        outlier: landmarks further off than so many standard deviations count less and less (Cauchy's loss); infinite
+            for least squares.
         shape_prior: weight of the identity's prior; 0 switches it off.
         expression_prior: weight of the expression's prior; 0 switches it off.
         outline: let outline landmarks slide along the face's visible edge.
@@ -38,6 +42,8 @@ class FitOptions:
     """
 
     landmark_noise_mm: float = 4.0
+    deviation_gain: float = 2.0
+    outlier: float = 2.0
     shape_prior: float = 4.0
     expression_prior: float = 0.2
     outline: bool = True
@@ -113,9 +119,9 @@ class TrackFitter:
             # A model that knows 68 points, as BFM does, still fits what a denser detector sees.
             landmarks = convert(landmarks, IBUG68)
         model = self._landmark_model(landmarks.scheme)
-        observed = _observed(landmarks, model)
+        observed = Observation.of(landmarks, model)
         if self.method == "alternating":
-            camera, c, residual_px = alternating_fit(model, observed, self._bounds)
+            camera, c, residual_px = alternating_fit(model, observed.points, self._bounds)
             return self._parameters(camera, c, residual_px, landmarks)
         track = self._tracks.get(face.face_id)
         if track is not None and track.model is not model:
@@ -144,11 +150,11 @@ class TrackFitter:
             self._landmark_models[scheme] = LandmarkModel.of(self.model, scheme, unit=self._unit, outline=outline)
         return self._landmark_models[scheme]
 
-    def _begin(self, model: LandmarkModel, observed: NDArray[np.float64]) -> tuple[_Track, float]:
+    def _begin(self, model: LandmarkModel, observed: Observation) -> tuple[_Track, float]:
         """A face's first frame: everything unknown, started at the mean face. Returns its track and residual, px."""
         K = model.shape_count
         start = np.clip(np.zeros(len(self._unit)), *self._bounds)
-        camera = estimate_weak_perspective(model.points.points(start).T, observed.T)
+        camera = estimate_weak_perspective(model.points.points(start).T, observed.points.T)
         prior = self._prior(float(self.options.shape_prior > 0) * np.eye(K), np.zeros(K))
         fit = self._solve(model.points, observed, camera, start, prior, self.options.max_iterations)
         alpha, beta = fit.coefficients[:K], fit.coefficients[K:]
@@ -156,7 +162,7 @@ class TrackFitter:
         track = _Track(model, fit.camera, alpha, beta, points, fit, np.zeros((K, K)), np.zeros(K))
         return track, fit.residual_px
 
-    def _follow(self, track: _Track, observed: NDArray[np.float64]) -> float:
+    def _follow(self, track: _Track, observed: Observation) -> float:
         """A later frame: pose and expression move, the identity stays."""
         points, iterations = track.expression_points, self.options.tracked_iterations
         fit = self._solve(points, observed, track.camera, track.beta, self._expression_prior, iterations)
@@ -164,7 +170,7 @@ class TrackFitter:
         track.frames_since += 1
         return fit.residual_px
 
-    def _refine_identity(self, track: _Track, observed: NDArray[np.float64]) -> None:
+    def _refine_identity(self, track: _Track, observed: Observation) -> None:
         """Let this frame speak for the identity too: fit it under what the earlier ones said, then pool all."""
         if track.first_fit is not None:
             self._absorb(track, track.first_fit)
@@ -181,8 +187,7 @@ class TrackFitter:
     def _absorb(self, track: _Track, fit: JointFit) -> None:
         """Add a frame's evidence on the identity."""
         K = len(track.alpha)
-        noise_px = self.options.landmark_noise_mm * fit.camera.scale
-        S, h = identity_information(fit, self._prior(np.zeros((K, K)), np.zeros(K)), noise_px, K)
+        S, h = identity_information(fit, self._prior(np.zeros((K, K)), np.zeros(K)), K)
         track.precision += S
         track.shift += h
         track.frames += 1
@@ -205,22 +210,28 @@ class TrackFitter:
     def _solve(
         self,
         points: LinearPoints,
-        observed: NDArray[np.float64],
+        observed: Observation,
         camera: WeakPerspective,
         start: NDArray[np.float64],
         prior: GaussianPrior,
         max_iterations: int,
     ) -> JointFit:
-        """Joint fit with the options' noise, at the face's size, and tolerance."""
+        """Joint fit with the landmarks' own noise, or else the options' at the face's size."""
+        options = self.options
+        if observed.deviation is None:
+            noise_px = np.full(observed.points.shape[1], options.landmark_noise_mm * camera.scale)
+        else:
+            noise_px = options.deviation_gain * observed.deviation
         return joint_fit(
             points,
-            observed,
+            observed.points,
             camera,
             start,
             prior,
-            noise_px=self.options.landmark_noise_mm * camera.scale,
+            noise_px=noise_px,
             max_iterations=max_iterations,
-            tolerance_px=self.options.tolerance_px,
+            tolerance_px=options.tolerance_px,
+            outlier=options.outlier,
         )
 
     def _parameters(
@@ -244,16 +255,3 @@ class TrackFitter:
             confidence=landmarks.confidence,
             image_size=landmarks.image_size,
         )
-
-
-def _observed(landmarks: Landmarks, model: LandmarkModel) -> NDArray[np.float64]:
-    """The landmarks as (2, P) float64 in the model's order, px."""
-    points = np.asarray(landmarks.points, dtype=np.float64)
-    if points.shape != (len(model.order), 2):
-        raise Face3DMMError(
-            f"scheme {landmarks.scheme} has {len(model.order)} landmarks, expected an ({len(model.order)}, 2) array, "
-            f"found {points.shape}"
-        )
-    if not np.isfinite(points).all():
-        raise Face3DMMError("the landmarks hold values that are not finite (NaN or infinity)")
-    return np.ascontiguousarray(points[model.order].T)

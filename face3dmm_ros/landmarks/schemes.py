@@ -49,4 +49,5 @@ def convert(landmarks: Landmarks, scheme: str) -> Landmarks:
         scheme=scheme,
         points=landmarks.points[IBUG68_IN_MEDIAPIPE468],
         depth=None if landmarks.depth is None else landmarks.depth[IBUG68_IN_MEDIAPIPE468],
+        deviation=None if landmarks.deviation is None else landmarks.deviation[IBUG68_IN_MEDIAPIPE468],
     )

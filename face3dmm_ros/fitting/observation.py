@@ -1,0 +1,49 @@
+"""What a fit is held against: a face's landmarks in its model's order, each with how far it may be off."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting.linear_points import LandmarkModel
+from face3dmm_ros.values import Landmarks
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """P landmarks.
+
+    Attributes:
+        points: (2, P) float64, px.
+        deviation: (P,) float64 standard deviation of each one's coordinates, px; None where the detector knows none.
+    """
+
+    points: NDArray[np.float64]
+    deviation: NDArray[np.float64] | None
+
+    @staticmethod
+    def of(landmarks: Landmarks, model: LandmarkModel) -> "Observation":
+        """Landmarks in the order of the model's points.
+
+        Raises:
+            Face3DMMError: the wrong number of landmarks or of their deviations, or values that cannot be.
+        """
+        count = len(model.order)
+        points = np.asarray(landmarks.points, dtype=np.float64)
+        if points.shape != (count, 2):
+            raise Face3DMMError(
+                f"scheme {landmarks.scheme} has {count} landmarks, expected a ({count}, 2) array, found {points.shape}"
+            )
+        if not np.isfinite(points).all():
+            raise Face3DMMError("the landmarks hold values that are not finite (NaN or infinity)")
+        deviation = None
+        if landmarks.deviation is not None:
+            deviation = np.asarray(landmarks.deviation, dtype=np.float64)
+            if deviation.shape != (count,) or not (np.isfinite(deviation).all() and (deviation > 0).all()):
+                raise Face3DMMError(
+                    f"the landmarks' deviations must be {count} positive numbers, one per landmark, found an array of "
+                    f"shape {deviation.shape} from {deviation.min(initial=np.inf)} up"
+                )
+            deviation = deviation[model.order]
+        return Observation(np.ascontiguousarray(points[model.order].T), deviation)

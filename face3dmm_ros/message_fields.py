@@ -1,0 +1,182 @@
+"""Landmarks and parameters as the fields of their messages, and back; the same for ROS's message classes and for those
+of `rosbags`, so that a node and a bag cannot differ."""
+
+from array import array
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.camera import WeakPerspective
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedLandmarks
+
+
+def check_slot(message: Any) -> None:
+    """Check that the face_index of a message about a face fits its face_count.
+
+    Raises:
+        Face3DMMError: it does not.
+    """
+    if message.face_index >= max(message.face_count, 1):
+        raise Face3DMMError(f"face_index {message.face_index} of a message with face_count {message.face_count}")
+
+
+def from_array(values: array | NDArray, dtype: type[np.generic], columns: int, what: str) -> NDArray:
+    """A message's array field as (N, columns), or (N,) for one column; a view of the message's buffer.
+
+    Raises:
+        Face3DMMError: its length is no multiple of the columns, or a value is not finite.
+    """
+    flat = np.frombuffer(values, dtype) if len(values) else np.empty(0, dtype)
+    if flat.size % columns:
+        raise Face3DMMError(f"{what} has {flat.size} values, expected a multiple of {columns}")
+    if flat.dtype.kind == "f" and not np.isfinite(flat).all():
+        raise Face3DMMError(f"{what} holds values that are not finite (NaN or infinity)")
+    return flat if columns == 1 else flat.reshape(-1, columns)
+
+
+def landmarks_fields(landmarks: Landmarks) -> dict[str, Any]:
+    """The fields of `FaceLandmarks` after the slot's; `roi` holds those of the region of interest."""
+    depth = np.empty(0) if landmarks.depth is None else landmarks.depth
+    deviation = np.empty(0) if landmarks.deviation is None else landmarks.deviation
+    return no_landmarks_fields(landmarks.image_size) | {
+        "scheme": landmarks.scheme,
+        "roi": _region_of_interest(landmarks.box, landmarks.image_size),
+        "confidence": float(landmarks.confidence),
+        "points": np.asarray(landmarks.points, np.float32).ravel(),
+        "depth": np.asarray(depth, np.float32).ravel(),
+        "deviation": np.asarray(deviation, np.float32).ravel(),
+    }
+
+
+def no_landmarks_fields(image_size: tuple[int, int]) -> dict[str, Any]:
+    """The same of an image without a face."""
+    return {
+        "image_width": image_size[0],
+        "image_height": image_size[1],
+        "scheme": "",
+        "roi": {"x_offset": 0, "y_offset": 0, "height": 0, "width": 0, "do_rectify": False},
+        "confidence": 0.0,
+        "points": np.empty(0, np.float32),
+        "depth": np.empty(0, np.float32),
+        "deviation": np.empty(0, np.float32),
+    }
+
+
+def parameters_fields(parameters: FaceParameters) -> dict[str, Any]:
+    """The fields of `Face3DMMParams` after the slot's."""
+    camera = parameters.camera
+    model = parameters.model, parameters.model_digest
+    return no_parameters_fields(parameters.image_size, *model, parameters.method) | {
+        "scale": float(camera.scale),
+        "rotation": np.asarray(camera.rotation, np.float64).ravel(),
+        "translation": np.asarray(camera.translation, np.float64),
+        "alpha": np.asarray(parameters.alpha, np.float64),
+        "beta": np.asarray(parameters.beta, np.float64),
+        "gamma": np.asarray(parameters.gamma, np.float64),
+        "residual_px": float(parameters.residual_px),
+        "confidence": float(parameters.confidence),
+    }
+
+
+def no_parameters_fields(image_size: tuple[int, int], model: str, model_digest: str, method: str) -> dict[str, Any]:
+    """The same of an image without a face."""
+    return {
+        "image_width": image_size[0],
+        "image_height": image_size[1],
+        "model": model,
+        "model_digest": model_digest,
+        "method": method,
+        "scale": 0.0,
+        "rotation": np.zeros(9),
+        "translation": np.zeros(2),
+        "alpha": np.empty(0),
+        "beta": np.empty(0),
+        "gamma": np.empty(0),
+        "residual_px": 0.0,
+        "confidence": 0.0,
+    }
+
+
+def landmarks_from_message(message: Any) -> TrackedLandmarks:
+    """The landmarks of a `FaceLandmarks` that has a face; the box is in whole pixels, within the image.
+
+    Raises:
+        Face3DMMError: arrays of the wrong length, values that are not finite, or an image without size.
+    """
+    check_slot(message)
+    points = from_array(message.points, np.float32, 2, "FaceLandmarks.points")
+    depth = from_array(message.depth, np.float32, 1, "FaceLandmarks.depth")
+    deviation = from_array(message.deviation, np.float32, 1, "FaceLandmarks.deviation")
+    if not {len(depth), len(deviation)} <= {0, len(points)}:
+        raise Face3DMMError(
+            f"FaceLandmarks has {len(points)} points but {len(depth)} depths and {len(deviation)} deviations"
+        )
+    if not len(points):
+        raise Face3DMMError("FaceLandmarks of a face has no points")
+    roi = message.roi
+    landmarks = Landmarks(
+        scheme=message.scheme,
+        points=points,
+        box=Box(roi.x_offset, roi.y_offset, roi.width, roi.height),
+        confidence=_confidence(message.confidence),
+        image_size=_image_size(message.image_width, message.image_height),
+        depth=depth if len(depth) else None,
+        deviation=deviation if len(deviation) else None,
+    )
+    return TrackedLandmarks(message.face_id, landmarks)
+
+
+def parameters_from_message(message: Any) -> FaceParameters:
+    """The parameters of a `Face3DMMParams` that has a face.
+
+    Raises:
+        Face3DMMError: values that are not finite, a scale that is not positive, an R that is no rotation, or an image
+            without size.
+    """
+    check_slot(message)
+    R = np.array(message.rotation, np.float64).reshape(3, 3)
+    t = np.array(message.translation, np.float64)
+    if not (np.isfinite(R).all() and np.isfinite(t).all() and np.isfinite(message.scale) and message.scale > 0):
+        raise Face3DMMError("Face3DMMParams needs a positive scale and a finite rotation and translation")
+    if np.abs(R @ R.T - np.eye(3)).max() > 1e-6 or np.linalg.det(R) < 0:
+        raise Face3DMMError(f"Face3DMMParams.rotation is no rotation: {R.ravel().tolist()}")
+    return FaceParameters(
+        camera=WeakPerspective(message.scale, R, t),
+        alpha=from_array(message.alpha, np.float64, 1, "Face3DMMParams.alpha"),
+        beta=from_array(message.beta, np.float64, 1, "Face3DMMParams.beta"),
+        gamma=from_array(message.gamma, np.float64, 1, "Face3DMMParams.gamma"),
+        model=message.model,
+        model_digest=message.model_digest,
+        method=message.method,
+        residual_px=message.residual_px,
+        confidence=_confidence(message.confidence),
+        image_size=_image_size(message.image_width, message.image_height),
+    )
+
+
+def _region_of_interest(box: Box, image_size: tuple[int, int]) -> dict[str, Any]:
+    """A box in whole pixels, within the image, as the fields of `RegionOfInterest`."""
+    width, height = image_size
+    left, right = (int(np.clip(round(x), 0, width)) for x in (box.x, box.x + box.width))
+    top, bottom = (int(np.clip(round(y), 0, height)) for y in (box.y, box.y + box.height))
+    return {
+        "x_offset": left,
+        "y_offset": top,
+        "height": bottom - top,
+        "width": right - left,
+        "do_rectify": False,
+    }
+
+
+def _confidence(value: float) -> float:
+    if not 0.0 <= value <= 1.0:
+        raise Face3DMMError(f"a confidence lies between 0 and 1, not {value}")
+    return value
+
+
+def _image_size(width: int, height: int) -> tuple[int, int]:
+    if width < 1 or height < 1:
+        raise Face3DMMError(f"the image of a face has a size, not {width}×{height}")
+    return width, height
