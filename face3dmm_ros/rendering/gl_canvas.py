@@ -4,6 +4,8 @@ This module imports PyOpenGL, so it may be imported only after `face3dmm_ros.ren
 chosen the platform; and all of it runs with that context current.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
@@ -25,9 +27,9 @@ class Canvas:
         self._size = (0, 0)
         self._framebuffer = GL.glGenFramebuffers(1)
         self._colors, self._depths = GL.glGenRenderbuffers(2)
-        self._lit_per_pixel = _Program(*LIT_PER_PIXEL)
-        self._lit_per_vertex = _Program(*LIT_PER_VERTEX)
-        self._flat = _Program(*FLAT)
+        self._lit_per_pixel = ShaderProgram(*LIT_PER_PIXEL)
+        self._lit_per_vertex = ShaderProgram(*LIT_PER_VERTEX)
+        self._flat = ShaderProgram(*FLAT)
         self._flat.use()
         self._flat.set("flat_color", wire_color)
 
@@ -136,7 +138,7 @@ class Canvas:
         GL.glDrawElements(GL.GL_TRIANGLES, self._triangle_indices, GL.GL_UNSIGNED_INT, None)
 
 
-class _Program:
+class ShaderProgram:
     """A vertex and a fragment shader, linked."""
 
     def __init__(self, vertex_shader: str, fragment_shader: str) -> None:
@@ -159,7 +161,7 @@ class _Program:
         GL.glUseProgram(self._program)
 
     def set(self, name: str, value: object) -> None:
-        """Set a uniform of the program in use: a number, a vector of three, or a row-major matrix."""
+        """Set a uniform of the program in use: a number, a vector of two to four, or a row-major matrix."""
         if name not in self._locations:
             self._locations[name] = GL.glGetUniformLocation(self._program, name)
         location = self._locations[name]
@@ -167,12 +169,21 @@ class _Program:
         match array.shape:
             case ():
                 GL.glUniform1f(location, float(array))
+            case (2,):
+                GL.glUniform2fv(location, 1, array)
             case (3,):
                 GL.glUniform3fv(location, 1, array)
+            case (4,):
+                GL.glUniform4fv(location, 1, array)
             case (3, 3):
                 GL.glUniformMatrix3fv(location, 1, True, array)
             case (4, 4):
                 GL.glUniformMatrix4fv(location, 1, True, array)
+
+    def set_samplers(self, names: Sequence[str]) -> None:
+        """Let the samplers of the program in use read texture units 0, 1, … in this order."""
+        for unit, name in enumerate(names):
+            GL.glUniform1i(GL.glGetUniformLocation(self._program, name), unit)
 
     def light(self, lighting: Lighting) -> None:
         """Set the lighting of the program in use, which keeps it."""

@@ -1,0 +1,348 @@
+"""GLSL of the synthetic scenes' materials: skin, eyes, hair, teeth, plain surfaces (cloth, objects) and glass.
+
+Light is a key light with a shadow map, a fill light without, and ambient light that varies linearly with direction (the
+first two bands of spherical harmonics; Ramamoorthi & Hanrahan, SIGGRAPH 2001), darkened by ambient occlusion per
+vertex. Skin scatters light past the terminator, red farthest: wrapped diffuse light per channel (Green, GPU Gems,
+chapter 16, 2004). Hair has the highlight of a strand along its tangent (Kajiya & Kay, SIGGRAPH 1989).
+
+Detail finer than the mesh (brows, freckles, pores, stubble, iris) is a function of the place on the mean face, so that
+it sticks to the skin of every identity and expression.
+"""
+
+_VERSION = "#version 330 core\n"
+
+ATTRIBUTES = ("position", "normal", "place", "srgb", "traits", "masks")
+"""The vertex shader's inputs, by location.
+
+position and normal: model space, mm. place: of the face's vertices the position on the mean, mm; of other things
+texture coordinates (u, v) and a layer. traits and masks: four numbers in [0, 1] each, see the fragment shaders.
+"""
+
+_VERTEX = (
+    _VERSION
+    + """
+layout(location = 0) in vec3 position;
+layout(location = 1) in vec3 normal;
+layout(location = 2) in vec3 place;
+layout(location = 3) in vec3 srgb;
+layout(location = 4) in vec4 traits;
+layout(location = 5) in vec4 masks;
+
+uniform mat4 model_to_clip;
+uniform mat4 model_to_shadow;
+uniform mat3 normal_to_world;
+
+out vec3 place_at;
+out vec3 model_at;
+out vec3 albedo_at;
+out vec3 normal_at;
+out vec3 shadow_at;
+out vec4 traits_at;
+out vec4 masks_at;
+out vec2 unrolled_at;  // the place on the face unrolled as from a cylinder, mm
+
+vec3 decoded(vec3 srgb) {
+    return mix(srgb / 12.92, pow((srgb + 0.055) / 1.055, vec3(2.4)), greaterThan(srgb, vec3(0.04045)));
+}
+
+void main() {
+    gl_Position = model_to_clip * vec4(position, 1.0);
+    place_at = place;
+    model_at = position;
+    albedo_at = decoded(srgb);
+    normal_at = normal_to_world * normal;
+    // Moved out along the normal, so that a surface does not shadow itself.
+    shadow_at = (model_to_shadow * vec4(position + 1.5 * normal, 1.0)).xyz * 0.5 + 0.5;
+    traits_at = traits;
+    masks_at = masks;
+    unrolled_at = vec2(75.0 * atan(place.x, place.z + 95.0), place.y);
+}
+"""
+)
+
+_LIGHT = (
+    _VERSION
+    + """
+in vec3 place_at;
+in vec3 model_at;
+in vec3 albedo_at;
+in vec3 normal_at;
+in vec3 shadow_at;
+in vec4 traits_at;
+in vec4 masks_at;
+in vec2 unrolled_at;
+
+out vec4 color;
+
+uniform sampler2DShadow shadow_map;
+uniform sampler2D tone_noise;    // r: blotches, g: spots, b: fine, a: medium; all in [0, 1] about 0.5
+uniform sampler2D relief_noise;  // rg: slope of a fine relief, about 0.5
+uniform sampler2D strand_noise;  // r: strands that run along v
+
+uniform mat3 normal_to_world;
+uniform vec3 to_key;
+uniform vec3 key_color;
+uniform vec3 to_fill;
+uniform vec3 fill_color;
+uniform vec3 ambient_mean;
+uniform mat3 ambient_slope;  // rows: red, green, blue; columns: x, y, z
+uniform float shadow_softness;
+
+const vec3 TO_VIEWER = vec3(0.0, 0.0, 1.0);
+
+vec3 encoded(vec3 linear) {
+    // Film's shoulder: what is brighter than 0.6 approaches white slowly.
+    vec3 over = max(linear - 0.6, 0.0) / 0.4;
+    linear = max(min(linear, 0.6) + 0.4 * over / (1.0 + over), 0.0);
+    // sRGB's curve to half a step of 255, from square roots, which are four times as fast as its power.
+    vec3 root = sqrt(linear), fourth = sqrt(root);
+    return max(0.662002687 * root + 0.684122060 * fourth - 0.323583601 * sqrt(fourth) - 0.0225411470 * linear, 0.0);
+}
+
+float lit_by_key() {
+    vec3 at = vec3(shadow_at.xy, min(shadow_at.z, 1.0));
+    float s = shadow_softness;
+    return 0.25 * (texture(shadow_map, at + vec3(s, 0.4 * s, 0.0)) + texture(shadow_map, at + vec3(-s, -0.4 * s, 0.0))
+                 + texture(shadow_map, at + vec3(-0.4 * s, s, 0.0)) + texture(shadow_map, at + vec3(0.4 * s, -s, 0.0)));
+}
+
+vec3 ambient(vec3 N) {
+    return max(ambient_mean + ambient_slope * N, 0.0);
+}
+
+vec3 lambert(vec3 N, float key) {
+    return key * max(dot(N, to_key), 0.0) * key_color + max(dot(N, to_fill), 0.0) * fill_color;
+}
+
+vec3 highlight(vec3 N, float key, float shininess) {
+    float grazing = 1.0 - max(dot(N, TO_VIEWER), 0.0);
+    float fresnel = 0.35 + 0.65 * grazing * grazing * grazing;  // of its value at grazing angles
+    float a = pow(max(dot(N, normalize(to_key + TO_VIEWER)), 1e-4), shininess) * max(dot(N, to_key), 0.0);
+    float b = max(dot(N, normalize(to_fill + TO_VIEWER)), 0.0);
+    b *= b;
+    b *= b;
+    b *= b * b;  // a wide highlight; the fill light is large
+    return fresnel * (0.02 * shininess + 0.3) * (key * a * key_color + b * max(dot(N, to_fill), 0.0) * fill_color);
+}
+"""
+)
+
+_SKIN = """
+// traits: ambient occlusion, lips, beard, scalp. masks: mouth interior, face, skin detail, unused.
+uniform vec2 offset;          // of the noise, so that no two skins are alike
+uniform vec3 hair_color;      // linear
+uniform vec3 brow_color;      // linear
+uniform vec4 brow_curve;      // height of the brow's middle: x + y a + z a², with a along it; w: half its width, mm
+uniform vec2 brow_span;       // distance of its ends from the midline, mm
+uniform float brow_density;
+uniform vec3 nostril;         // the left one's middle on the mean, mm; the right one is its mirror image
+uniform float blotches;
+uniform float freckles;
+uniform float pores;
+uniform float stubble;
+uniform float scalp_cover;
+uniform float gloss;
+uniform float makeup;
+
+float brow(vec3 place) {
+    float side = abs(place.x);
+    float along = (side - brow_span.x) / (brow_span.y - brow_span.x);
+    float middle = brow_curve.x + along * (brow_curve.y + along * brow_curve.z);
+    float width = brow_curve.w * (1.15 - 0.6 * clamp(along, 0.0, 1.0));
+    float across = (place.y - middle) / width;
+    // Hairs stand up at the nose side and lie down toward the temple.
+    vec2 comb = vec2(0.035 * side + 0.03 * sign(place.x), 0.0)
+              + across * width * mix(vec2(0.002, 0.02), vec2(-0.03, 0.008), clamp(along, 0.0, 1.0));
+    float hairs = texture(strand_noise, vec2(comb.x * 0.9 + offset.x, comb.y * 2.0 + offset.y)).r;
+    float ends = smoothstep(-0.05, 0.12, along) * (1.0 - smoothstep(0.8, 1.12, along));
+    float cover = exp(-across * across) * ends;
+    float wild = texture(tone_noise, place.xy / 23.0 + offset).b;
+    return clamp(brow_density * cover * (0.45 + 0.8 * hairs + 0.7 * wild), 0.0, 0.95);
+}
+
+void main() {
+    float ao = traits_at.x, lips = traits_at.y, beard = traits_at.z, scalp = traits_at.w;
+    float interior = masks_at.x, face = masks_at.y, detail = masks_at.z * (1.0 - interior);
+    vec2 at = unrolled_at;
+    vec4 coarse = texture(tone_noise, at / 190.0 + offset) - 0.5;
+    vec4 fine = texture(tone_noise, at / 37.0 + offset.yx) - 0.5;
+    vec2 slope = texture(relief_noise, at / 46.0 + offset).rg - 0.5;
+
+    vec3 albedo = albedo_at;
+    albedo *= 1.0 + detail * blotches * (vec3(0.3, 0.8, 0.9) * coarse.r + 0.25 * coarse.a);
+    albedo *= 1.0 + detail * pores * 0.5 * fine.b;
+    float spots = smoothstep(0.12, 0.3, fine.g + 0.35 * coarse.r);
+    albedo *= mix(vec3(1.0), vec3(0.72, 0.52, 0.42), detail * face * freckles * spots * (1.0 - lips));
+    albedo *= mix(vec3(1.0), 0.85 + 0.5 * vec3(fine.a), lips);
+    albedo = mix(albedo, albedo * vec3(0.9, 0.35, 0.4), makeup * lips);
+    float shadow_of_beard = stubble * beard * (0.55 + 0.9 * fine.b);
+    vec3 roots = 0.5 * hair_color + vec3(0.015, 0.017, 0.02);
+    albedo = mix(albedo, roots, clamp(0.6 * shadow_of_beard, 0.0, 0.9) * (1.0 - lips));
+    albedo = mix(albedo, hair_color, clamp(scalp_cover * scalp * (0.9 + 0.9 * fine.b), 0.0, 1.0));
+    if (face > 0.0) {
+        albedo = mix(albedo, brow_color, brow(place_at) * min(4.0 * face, 1.0));
+    }
+    vec3 from_nostril = (vec3(abs(place_at.x), place_at.yz) - nostril) / vec3(3.4, 2.6, 4.2);
+    float hole = exp(-dot(from_nostril, from_nostril));
+    albedo = max(albedo, 0.0) * mix(vec3(1.0), vec3(0.16, 0.08, 0.07), hole);
+
+    float relief = detail * pores * 1.1;
+    vec3 N = normalize(normalize(normal_at) + relief * (normal_to_world * vec3(slope, 0.0)));
+    float key = lit_by_key();
+    // Light wraps around the terminator: red reaches farthest through skin.
+    vec3 wrap = mix(vec3(0.28, 0.14, 0.1), vec3(0.0), interior);
+    vec3 cosine = max((dot(N, to_key) + wrap) / (1.0 + wrap), 0.0);
+    vec3 diffuse = cosine * mix(vec3(key), sqrt(vec3(key)), wrap) * key_color + max(dot(N, to_fill), 0.0) * fill_color;
+    vec3 occlusion = ao * mix(vec3(1.15, 0.96, 0.92), vec3(1.0), ao);  // what skin reflects onto itself is red
+    float shine = gloss * ao * (0.7 + 0.6 * fine.a + 0.5 * coarse.a) * (1.0 + 1.2 * lips);
+    shine *= (1.0 - hole) * (1.0 - 0.6 * scalp * scalp_cover);
+    vec3 light = ambient(N) * occlusion + diffuse * mix(1.0, ao, 0.35);
+    color = vec4(encoded(albedo * light + shine * highlight(N, key, mix(14.0, 34.0, lips + interior))), 1.0);
+}
+"""
+
+_EYE = """
+// traits: ambient occlusion.
+uniform vec3 eye_center;      // of the left eyeball on the mean, mm; the right one's is its mirror image
+uniform vec3 eye_axis;        // the left eye's optical axis on the mean
+uniform vec3 iris_color;      // linear
+uniform float iris_radius;    // cosine-free angle, radians
+uniform float pupil_radius;   // radians
+uniform float redness;
+uniform vec2 offset;
+uniform mat3 upper_lid;       // columns: left, right eye; the lid's height is a + b (x − c)², a column being (a, b, c)
+
+void main() {
+    float side = place_at.x < 0.0 ? -1.0 : 1.0;
+    vec3 mirror = vec3(side, 1.0, 1.0);
+    vec3 d = normalize(place_at * mirror - eye_center);
+    float angle = acos(clamp(dot(d, eye_axis), -1.0, 1.0));
+    vec2 around = normalize(d.xy - eye_axis.xy + 1e-5);
+    float turn = atan(around.y, around.x) / 6.2831853;
+    float r = angle / iris_radius;
+
+    float fibre = texture(strand_noise, vec2(2.0 * turn + offset.x, 0.25 * r)).r;
+    vec3 iris = iris_color * (0.55 + 0.9 * fibre) * mix(1.5, 0.75, smoothstep(0.35, 0.9, r));
+    iris *= 1.0 - 0.75 * smoothstep(0.82, 1.0, r);
+    float p = pupil_radius / iris_radius;
+    iris = mix(vec3(0.004), iris, smoothstep(p - 0.06, p + 0.06, r));
+    float veins = texture(tone_noise, vec2(3.0 * turn, 0.9 * angle) + offset).a;
+    vec3 sclera = mix(vec3(0.56, 0.52, 0.49), vec3(0.50, 0.27, 0.23),
+                      clamp(redness * (smoothstep(0.6, 1.3, angle) + 0.8 * veins - 0.25), 0.0, 0.8));
+    vec3 albedo = mix(iris, sclera, smoothstep(0.95, 1.1, r));
+
+    vec3 lid = side > 0.0 ? upper_lid[0] : upper_lid[1];
+    float below = lid.x + lid.y * (model_at.x - lid.z) * (model_at.x - lid.z) - model_at.y;
+    float shade = mix(0.2, 1.0, smoothstep(-0.6, 4.2, below)) * mix(0.55, 1.0, traits_at.x);
+
+    vec3 N = normalize(normal_at);
+    float key = lit_by_key();
+    vec3 light = ambient(N) + lambert(N, key);
+    // The cornea bulges: its highlights are small, sharp, and lie over the iris.
+    vec3 tilt = normal_to_world * (vec3(d.xy - eye_axis.xy, 0.0) * mirror);
+    vec3 cornea = normalize(N + 0.35 * (1.0 - smoothstep(0.0, 1.1, r)) * tilt);
+    vec3 R = reflect(-TO_VIEWER, cornea);
+    vec3 mirrored = key_color * pow(max(dot(R, to_key), 1e-4), 130.0) * 2.2 * mix(0.35, 1.0, key)
+                  + fill_color * pow(max(dot(R, to_fill), 1e-4), 90.0)
+                  + 0.035 * ambient(R);
+    color = vec4(encoded((albedo * light + mirrored) * shade), 1.0);
+}
+"""
+
+_HAIR = """
+// place: u around the head (strands), v from root (0) to tip (1), layer. traits: ambient occlusion, curl, gloss, fray.
+uniform vec2 offset;
+uniform float strand_scale;
+
+void main() {
+    float layer = place_at.z;
+    float fray = 0.35 * traits_at.w;  // how far strands end unevenly, a share of the length
+    float curl = traits_at.y;
+    vec2 at = vec2(place_at.x * strand_scale, place_at.y * mix(0.35, 3.0, curl)) + offset;
+    float strands = texture(strand_noise, at).r;
+    float clumps = texture(tone_noise, vec2(at.x * 0.7, at.y * mix(0.25, 1.5, curl))).a;
+    float coarse = texture(strand_noise, vec2(at.x * 0.23, at.y * 0.5)).r;
+    float edge = place_at.y + fray * (0.7 * (coarse - 0.5) + 0.5 * (strands - 0.5));
+    float cover = clamp(9.0 * (1.0 - 0.5 * fray - edge), 0.0, 1.0)
+                * (layer > 0.0 ? smoothstep(layer - 0.08, layer + 0.08, mix(strands, clumps, curl)) : 1.0);
+    if (cover < 0.02) {
+        discard;
+    }
+    vec3 N = normalize(gl_FrontFacing ? normal_at : -normal_at);
+    vec3 up = normal_to_world * vec3(0.0, 1.0, 0.0);
+    vec3 T = normalize(up - dot(up, N) * N + 1e-4 + 0.5 * (strands - 0.5) * normal_to_world[0]);
+    float key = gl_FrontFacing ? texture(shadow_map, vec3(shadow_at.xy, min(shadow_at.z, 1.0))) : 0.25;
+    float ao = traits_at.x * (gl_FrontFacing ? 1.0 : 0.35);
+    vec3 albedo = albedo_at * (0.35 + 0.8 * strands + 0.5 * clumps);
+    vec3 light = ambient(N) * ao + lambert(N, key) * mix(0.4, 1.0, ao);
+    vec3 H = normalize(to_key + TO_VIEWER);
+    float along = dot(T, H) + 0.25 * (coarse - 0.5);
+    float strand = pow(sqrt(max(1.0 - along * along, 0.0)), 48.0) * max(dot(N, to_key) + 0.2, 0.0);
+    vec3 shine = traits_at.z * key * strand * key_color * (0.05 + 0.5 * albedo_at);
+    color = vec4(encoded(albedo * light + shine), cover);
+}
+"""
+
+_PLAIN = """
+// traits: ambient occlusion, gloss, sharpness of the highlight, strength of the weave.
+// masks: stripes, checks, opacity, folds.
+uniform vec2 offset;
+
+void main() {
+    vec2 at = place_at.xy;
+    float weave = texture(tone_noise, at / 30.0 + offset).b - 0.5;
+    vec2 folds = texture(relief_noise, at / 800.0 + offset).rg - 0.5;
+    vec3 albedo = albedo_at * (1.0 + 0.6 * traits_at.w * weave);
+    float stripe = step(0.5, fract(at.y / 26.0)), column = step(0.5, fract(at.x / 26.0));
+    albedo = mix(albedo, 0.55 * albedo + 0.25, masks_at.x * stripe + masks_at.y * mix(stripe, column, 0.5));
+    vec3 N = normalize(gl_FrontFacing ? normal_at : -normal_at);
+    N = normalize(N + masks_at.w * (normal_to_world * vec3(folds, 0.0)));
+    float key = lit_by_key();
+    vec3 light = ambient(N) * traits_at.x + lambert(N, key) * mix(0.5, 1.0, traits_at.x);
+    vec3 shine = traits_at.y * highlight(N, key, 4.0 + 120.0 * traits_at.z);
+    float opacity = clamp(masks_at.z + dot(shine, vec3(0.33)), 0.0, 1.0);
+    color = vec4(encoded(albedo * light + shine) * opacity, opacity);
+}
+"""
+
+_TOOTH = """
+// traits: ambient occlusion.
+void main() {
+    float gap = abs(fract(abs(place_at.x) / 7.3) - 0.5);  // 0 in a tooth's middle
+    vec3 albedo = albedo_at * mix(1.0, 0.35, smoothstep(0.4, 0.5, gap));
+    vec3 N = normalize(normal_at + normal_to_world * vec3(1.2 * (fract(place_at.x / 7.3 + 0.5) - 0.5), 0.0, 0.0));
+    float key = lit_by_key();
+    vec3 light = ambient(N) * traits_at.x + lambert(N, key) * mix(0.4, 1.0, traits_at.x);
+    color = vec4(encoded(albedo * light + 0.25 * traits_at.x * highlight(N, key, 60.0)), 1.0);
+}
+"""
+
+MATERIALS = {
+    "skin": (_VERTEX, _LIGHT + _SKIN),
+    "eye": (_VERTEX, _LIGHT + _EYE),
+    "tooth": (_VERTEX, _LIGHT + _TOOTH),
+    "hair": (_VERTEX, _LIGHT + _HAIR),
+    "fur": (_VERTEX, _LIGHT + _HAIR),
+    "plain": (_VERTEX, _LIGHT + _PLAIN),
+    "glass": (_VERTEX, _LIGHT + _PLAIN),
+}
+"""Vertex and fragment shader of each material. Fur is hair seen from outside alone; glass
+is drawn last and lets through what is behind it."""
+
+SHADOW = (
+    _VERSION
+    + """
+layout(location = 0) in vec3 position;
+
+uniform mat4 model_to_shadow;
+
+void main() {
+    gl_Position = model_to_shadow * vec4(position, 1.0);
+}
+""",
+    _VERSION + "void main() {}\n",
+)
+"""Depth alone, seen from the key light."""
+
+SAMPLERS = ("shadow_map", "tone_noise", "relief_noise", "strand_noise")
+"""The texture units that the materials read, in order."""

@@ -1,0 +1,1 @@
+"""Random faces, scenes and sequences with exact truth."""

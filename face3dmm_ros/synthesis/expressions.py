@@ -1,0 +1,148 @@
+"""Plausible expressions: emotions, visemes, blinks and looks, mostly the same left and right, and never all at once.
+
+Blendshapes are addressed by ARKit's names; names that a model lacks are left out, and a model with none of them gets
+coefficients from its own prior instead.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.morphable_model import MorphableModel
+
+Weights = Mapping[str, float]
+
+# A name without a side stands for both.
+EMOTIONS: dict[str, Weights] = {
+    "smile": {"mouthSmile": 0.7, "cheekSquint": 0.45, "eyeSquint": 0.25, "mouthDimple": 0.2},
+    "laugh": {
+        "mouthSmile": 0.85, "cheekSquint": 0.7, "eyeSquint": 0.45, "jawOpen": 0.35, "mouthUpperUp": 0.35,
+        "mouthLowerDown": 0.25,
+    },
+    "smirk": {"mouthSmileLeft": 0.6, "mouthDimpleLeft": 0.4, "eyeSquintLeft": 0.2},
+    "surprise": {"browInnerUp": 0.8, "browOuterUp": 0.7, "eyeWide": 0.6, "jawOpen": 0.5},
+    "anger": {"browDown": 0.85, "eyeSquint": 0.35, "noseSneer": 0.35, "mouthPress": 0.45, "mouthFrown": 0.3},
+    "rage": {
+        "browDown": 0.9, "noseSneer": 0.6, "jawOpen": 0.35, "mouthUpperUp": 0.5, "mouthLowerDown": 0.5,
+        "mouthStretch": 0.4,
+    },
+    "sadness": {"browInnerUp": 0.75, "mouthFrown": 0.65, "mouthShrugLower": 0.45, "eyeSquint": 0.15},
+    "disgust": {"noseSneer": 0.8, "mouthUpperUp": 0.5, "browDown": 0.45, "eyeSquint": 0.35},
+    "fear": {"browInnerUp": 0.8, "browOuterUp": 0.35, "eyeWide": 0.7, "mouthStretch": 0.5, "jawOpen": 0.2},
+    "doubt": {"browOuterUpLeft": 0.7, "browDownRight": 0.5, "mouthPress": 0.3, "mouthLeft": 0.25},
+    "kiss": {"mouthPucker": 0.85, "mouthFunnel": 0.1},
+    "pressed": {"mouthPress": 0.6, "mouthRollLower": 0.5, "mouthRollUpper": 0.4},
+    "puffed": {"cheekPuff": 0.8, "mouthPress": 0.3, "mouthPucker": 0.2},
+    "yawn": {"jawOpen": 0.95, "eyeSquint": 0.5, "browInnerUp": 0.3, "eyeBlink": 0.5},
+    "pout": {"mouthShrugLower": 0.6, "mouthShrugUpper": 0.3, "mouthPucker": 0.3, "browDown": 0.2},
+}  # fmt: skip
+
+VISEMES: dict[str, Weights] = {
+    "rest": {},
+    "a": {"jawOpen": 0.5, "mouthLowerDown": 0.2, "mouthUpperUp": 0.1},
+    "e": {"jawOpen": 0.22, "mouthStretch": 0.3, "mouthSmile": 0.15, "mouthLowerDown": 0.25},
+    "i": {"jawOpen": 0.12, "mouthSmile": 0.3, "mouthStretch": 0.3, "mouthLowerDown": 0.25, "mouthUpperUp": 0.15},
+    "o": {"jawOpen": 0.32, "mouthFunnel": 0.6, "mouthPucker": 0.2},
+    "u": {"jawOpen": 0.14, "mouthPucker": 0.65, "mouthFunnel": 0.25},
+    "m": {"mouthPress": 0.4, "mouthRollLower": 0.3, "mouthRollUpper": 0.25},
+    "f": {"jawOpen": 0.08, "mouthRollLower": 0.45, "mouthUpperUp": 0.2},
+    "s": {"jawOpen": 0.06, "mouthStretch": 0.3, "mouthLowerDown": 0.35, "mouthUpperUp": 0.2},
+    "l": {"jawOpen": 0.25, "mouthLowerDown": 0.2},
+    "sh": {"jawOpen": 0.1, "mouthFunnel": 0.5, "mouthUpperUp": 0.25, "mouthLowerDown": 0.25},
+}
+
+_SIDES = ("Left", "Right")
+_RARE = 0.06  # share of the faces that also do something at random
+
+
+class ExpressionSpace:
+    """From named weights to a model's β."""
+
+    def __init__(self, model: MorphableModel) -> None:
+        """Of this model."""
+        self._index = {name: k for k, name in enumerate(model.expression_names)}
+        self._count = model.expression_count
+        self._sigma = model.expression_sigma.astype(np.float64)
+        self._low, self._high = model.expression_bounds.astype(np.float64)
+        self.named = "jawOpen" in self._index
+
+    def beta(self, weights: Weights) -> NDArray[np.float64]:
+        """(E,) of named weights; a name without its side means both."""
+        beta = np.zeros(self._count)
+        for name, weight in weights.items():
+            for known in (name, *(name + side for side in _SIDES)):
+                if known in self._index:
+                    beta[self._index[known]] += weight
+        return beta
+
+    def bounded(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """β (…, E) within the model's bounds, lips closed no more than the jaw is open and eyes no more than shut."""
+        beta = np.clip(beta, self._low, self._high)
+        if self.named:
+            for side in _SIDES:
+                blink, squint = self._index.get(f"eyeBlink{side}"), self._index.get(f"eyeSquint{side}")
+                wide = self._index.get(f"eyeWide{side}")
+                if blink is not None and squint is not None and wide is not None:
+                    open_share = 1.0 - beta[..., blink]
+                    beta[..., squint] *= open_share
+                    beta[..., wide] *= open_share
+            close = self._index.get("mouthClose")
+            if close is not None:
+                beta[..., close] = np.minimum(beta[..., close], beta[..., self._index["jawOpen"]])
+        return beta
+
+    def look(self, right: float, up: float) -> NDArray[np.float64]:
+        """(E,) of eyes that look to the viewer's right and up, each from −1 to 1; lids follow a look down."""
+        toward_left, toward_right = max(right, 0.0), max(-right, 0.0)  # the person's own sides
+        weights = {
+            "eyeLookOutLeft": toward_left, "eyeLookInRight": toward_left, "eyeLookOutRight": toward_right,
+            "eyeLookInLeft": toward_right, "eyeLookUp": max(up, 0.0), "eyeLookDown": max(-up, 0.0),
+        }  # fmt: skip
+        return self.beta(weights)
+
+    def random(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(E,) of a face in some photograph."""
+        if not self.named:
+            return self.bounded(0.7 * self._sigma * rng.standard_normal(self._count))
+        beta = 0.05 * rng.random(self._count) * (rng.random(self._count) < 0.15)
+        choice = rng.random()
+        if choice < 0.25:
+            beta += self.beta({"mouthSmile": rng.uniform(0, 0.5), "jawOpen": max(rng.normal(0, 0.05), 0)})
+        elif choice < 0.65:
+            beta += rng.uniform(0.3, 1.15) * self.one_of(EMOTIONS, rng)
+        elif choice < 0.9:
+            beta += rng.uniform(0.5, 1.3) * self.one_of(VISEMES, rng)
+            beta += rng.uniform(0.0, 0.6) * self.one_of(EMOTIONS, rng)
+        else:
+            beta += self.beta({"jawOpen": rng.uniform(0.3, 1.0)})
+        # Faces are not quite symmetric.
+        beta *= 1.0 + 0.15 * rng.standard_normal(self._count)
+        if rng.random() < _RARE:
+            k = rng.integers(self._count, size=3)
+            beta[k] += rng.uniform(0.2, 0.8, 3)
+        beta += self.look(float(np.clip(rng.normal(0, 0.3), -1, 1)), float(np.clip(rng.normal(-0.05, 0.25), -1, 1)))
+        closed = rng.random()
+        if closed < 0.06:
+            beta += self.beta({"eyeBlink": 1.0})
+        elif closed < 0.09:
+            beta += self.beta({"eyeBlink" + _SIDES[int(rng.integers(2))]: 1.0})
+        else:
+            beta += self.beta({"eyeBlink": max(rng.normal(0.0, 0.15), 0.0)})
+        return self.bounded(beta)
+
+    def one_of(self, expressions: Mapping[str, Weights], rng: np.random.Generator) -> NDArray[np.float64]:
+        """(E,) of one of some expressions, one-sided ones on either side."""
+        names: Sequence[str] = list(expressions)
+        weights = dict(expressions[names[int(rng.integers(len(names)))]])
+        if rng.random() < 0.5:
+            swap = {"Left": "Right", "Right": "Left"}
+            weights = {_swapped(name, swap): weight for name, weight in weights.items()}
+        return self.beta(weights)
+
+
+def _swapped(name: str, sides: Mapping[str, str]) -> str:
+    for side, other in sides.items():
+        if name.endswith(side) and name != "mouth" + side:
+            return name.removesuffix(side) + other
+    return name
