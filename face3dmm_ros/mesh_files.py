@@ -1,9 +1,10 @@
-"""Meshes as files for other programs: Wavefront OBJ, binary PLY and binary glTF, each with vertex colours."""
+"""Meshes as files for other programs: Wavefront OBJ, binary PLY and binary glTF, with vertex colours or a texture."""
 
 import json
 import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,19 +37,53 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
         raise Face3DMMError(
             f"{path}: a mesh is written as {', '.join(SUFFIXES)}, not as {suffix or 'a nameless format'}"
         )
+    _write(path, writers[suffix](_in_file(path, mesh)))
+
+
+def write_textured_mesh(path: Path, mesh: Mesh, uv: NDArray[np.float32], texture: NDArray[np.uint8]) -> None:
+    """Write a mesh with a texture as binary glTF, the texture inside as PNG.
+
+    The texture holds the light that the picture was taken in, so the material asks viewers to add none
+    (KHR_materials_unlit; those that do not know it light a matt surface). The mesh stands as `write_mesh` lays down.
+
+    Args:
+        path: ends in ``.glb``.
+        mesh: in camera space, a vertex on a texture seam there once per side; its colours are left out.
+        uv: (N, 2) float32 places in the texture, u right, v down, (0, 0) its top left corner; the texture repeats.
+        texture: (H, W, 3) uint8 BGR.
+
+    Raises:
+        Face3DMMError: another suffix, a mesh that is empty or not finite, a uv or texture of another form, or a path
+            that cannot be written.
+    """
+    if path.suffix.lower() != ".glb":
+        raise Face3DMMError(f"{path}: a textured mesh is written as .glb")
+    if uv.shape != (len(mesh.vertices), 2) or not np.isfinite(uv).all():
+        raise Face3DMMError(f"{path}: expected finite ({len(mesh.vertices)}, 2) texture places, found {uv.shape}")
+    if texture.ndim != 3 or texture.shape[2] != 3 or texture.dtype != np.uint8 or not texture.size:
+        raise Face3DMMError(f"{path}: expected a (H, W, 3) uint8 BGR texture, found {texture.shape} {texture.dtype}")
+    png = cv2.imencode(".png", texture)[1].tobytes()
+    _write(path, _glb(_in_file(path, mesh), uv.astype("<f4"), png))
+
+
+def _in_file(path: Path, mesh: Mesh) -> Mesh:
+    """A mesh as it stands in a file, in little-endian numbers."""
     if not len(mesh.vertices) or not (np.isfinite(mesh.vertices).all() and np.isfinite(mesh.normals).all()):
         raise Face3DMMError(f"{path}: the mesh is empty or holds values that are not finite (NaN or infinity)")
     vertices = mesh.vertices @ FRONTAL
     middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2.0
-    in_file = Mesh(
+    return Mesh(
         (vertices - middle).astype("<f4"),
         (mesh.normals @ FRONTAL).astype("<f4"),
         mesh.triangles,
         mesh.rgb,
         mesh.model_digest,
     )
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
-        path.write_bytes(writers[suffix](in_file))
+        path.write_bytes(content)
     except OSError as error:
         raise Face3DMMError(f"{path} cannot be written: {error}") from error
 
@@ -81,13 +116,14 @@ def _ply(mesh: Mesh) -> bytes:
     return ("\n".join(header) + "\n").encode() + vertices.tobytes() + faces.tobytes()
 
 
-def _glb(mesh: Mesh) -> bytes:
-    """Binary glTF 2.0: one mesh of a matt, two-sided material."""
+def _glb(mesh: Mesh, uv: NDArray[np.float32] | None = None, png: bytes = b"") -> bytes:
+    """Binary glTF 2.0: one mesh of a matt, two-sided material, with vertex colours or, given uv, a texture."""
     FLOAT, UNSIGNED_INT, ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 5126, 5125, 34962, 34963
+    painted = ("COLOR_0", _linear(mesh.rgb), "VEC3") if uv is None else ("TEXCOORD_0", uv, "VEC2")
     parts: list[tuple[NDArray, str, int, int]] = [
         (mesh.vertices, "VEC3", FLOAT, ARRAY_BUFFER),
         (mesh.normals, "VEC3", FLOAT, ARRAY_BUFFER),
-        (_linear(mesh.rgb), "VEC3", FLOAT, ARRAY_BUFFER),
+        (painted[1], painted[2], FLOAT, ARRAY_BUFFER),
         (mesh.triangles.astype("<u4").reshape(-1, 1), "SCALAR", UNSIGNED_INT, ELEMENT_ARRAY_BUFFER),
     ]
     binary = b""
@@ -98,18 +134,33 @@ def _glb(mesh: Mesh) -> bytes:
         accessor = {"bufferView": len(accessors), "componentType": component, "count": len(array), "type": kind}
         accessors.append(accessor | {"min": array.min(axis=0).tolist(), "max": array.max(axis=0).tolist()})
         binary += array.tobytes()
-    attributes = {"POSITION": 0, "NORMAL": 1, "COLOR_0": 2}
+    surface: dict = {"metallicFactor": 0.0, "roughnessFactor": 0.8}
+    material: dict = {"pbrMetallicRoughness": surface, "doubleSided": True}
     document = {
         "asset": {"version": "2.0", "generator": "face3dmm_ros"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0, "name": "face"}],
-        "meshes": [{"primitives": [{"attributes": attributes, "indices": 3, "material": 0}]}],
-        "materials": [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.8}, "doubleSided": True}],
-        "buffers": [{"byteLength": len(binary)}],
+        "meshes": [
+            {"primitives": [{"attributes": {"POSITION": 0, "NORMAL": 1, painted[0]: 2}, "indices": 3, "material": 0}]}
+        ],
+        "materials": [material],
         "bufferViews": views,
         "accessors": accessors,
     }
+    if uv is not None:
+        REPEAT, LINEAR, LINEAR_MIPMAP_LINEAR = 10497, 9729, 9987
+        views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": len(png)})
+        binary += png + b"\0" * (-len(png) % 4)
+        surface["baseColorTexture"] = {"index": 0}
+        material["extensions"] = {"KHR_materials_unlit": {}}
+        document |= {
+            "extensionsUsed": ["KHR_materials_unlit"],
+            "textures": [{"source": 0, "sampler": 0}],
+            "images": [{"bufferView": len(views) - 1, "mimeType": "image/png"}],
+            "samplers": [{"wrapS": REPEAT, "wrapT": REPEAT, "magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR}],
+        }
+    document["buffers"] = [{"byteLength": len(binary)}]
     text = json.dumps(document, separators=(",", ":")).encode()
     chunks = _glb_chunk(b"JSON", text + b" " * (-len(text) % 4)) + _glb_chunk(b"BIN\0", binary)
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks

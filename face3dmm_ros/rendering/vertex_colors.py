@@ -1,5 +1,7 @@
 """Colours for a face's vertices, read from the image where the camera sees them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -52,6 +54,21 @@ def sample_vertex_colors(
         tinted *= (seen @ sampled + 1.0) / (seen @ tinted + 1.0)
     mixed = share[:, None] * sampled + (1.0 - share[:, None]) * tinted
     return np.round(np.clip(mixed, 0.0, 255.0)).astype(np.uint8)
+
+
+def merge_vertex_colors(
+    colors: Sequence[NDArray[np.uint8]], visibilities: Sequence[NDArray[np.floating]]
+) -> NDArray[np.uint8]:
+    """Vertex colours from several pictures of one face, (N, 3) uint8 RGB: each vertex from those that see it best.
+
+    Args:
+        colors: (N, 3) uint8 RGB from each picture, as `sample_vertex_colors` gives them.
+        visibilities: (N,) of the vertices in each picture, in [0, 1]; where none sees a vertex, all count alike.
+    """
+    # Squared, a clear view prevails over aslant ones without a seam where one takes over from another.
+    weights = np.stack(visibilities).astype(np.float64) ** 2 + 1e-6
+    weights /= weights.sum(axis=0)
+    return np.round(np.einsum("vn,vnc->nc", weights, np.stack(colors))).astype(np.uint8)
 
 
 def _bilinear(image: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.float64]:

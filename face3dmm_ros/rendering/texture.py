@@ -1,0 +1,220 @@
+"""A face's texture: the model unwrapped onto a square, and the picture painted there, with what it hides filled in.
+
+The head is unwrapped around an axis through it, as longitude and latitude; what lies inside (eyeballs, teeth, tongue,
+mouth) gets charts of its own below, so that it does not share the skin's texels.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from face3dmm_ros.camera import WeakPerspective
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.morphable_model.model import MorphableModel
+from face3dmm_ros.rendering.rasterization import rasterize
+from face3dmm_ros.rendering.vertex_colors import vertex_visibility
+from face3dmm_ros.values import Mesh
+
+DEFAULT_TEXTURE_SIZE = 1024
+"""Texels along each side of a texture."""
+
+LARGEST_TEXTURE_SIZE = 8192
+"""What graphics cards commonly take."""
+
+_SKIN_SHARE = 0.88  # of the texture's height; the charts of what lies inside share the rest
+_FRONT_EMPHASIS = 0.8  # exponent of the longitude: below 1, the face gets more texels than the back of the head
+_POLE_MM = 12.0  # the axis may move so far to go through a vertex
+_INNER_REGIONS = ("eyes", "mouth_interior", "teeth")
+_SMOOTH_TEXELS = 32  # of a texture of 1024: light and skin tone change over more, features over less
+_DARKEST = 0.03  # sRGB added before a ratio is taken, so that black has one
+
+
+@dataclass(frozen=True, eq=False)
+class Unwrapping:
+    """Where a model's surface lies in a texture.
+
+    Attributes:
+        vertices: (V,) int32 model vertex of each texture vertex; along seams a vertex is there more than once.
+        uv: (V, 2) float32, u right and v down, (0, 0) the texture's top left corner. u runs beyond 1 behind the head's
+            seam, where the texture repeats.
+        triangles: (M, 3) int32 texture vertices, in the order of the model's triangles.
+        skin: (M,) bool, triangles of the head's outside.
+    """
+
+    vertices: NDArray[np.int32]
+    uv: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    skin: NDArray[np.bool_]
+
+    def of(self, mesh: Mesh) -> Mesh:
+        """A mesh of the model with the texture's vertices instead of the model's."""
+        at = self.vertices
+        return replace(
+            mesh, vertices=mesh.vertices[at], normals=mesh.normals[at], rgb=mesh.rgb[at], triangles=self.triangles
+        )
+
+
+def unwrap(model: MorphableModel) -> Unwrapping:
+    """Unwrap a model; the same for all its faces."""
+    inner = np.zeros(model.vertex_count, bool)
+    for name in _INNER_REGIONS:
+        inner |= model.regions.get(name, np.zeros(1)) > 0.5
+    skin = ~inner[model.triangles].all(axis=1)
+    share = _SKIN_SHARE if not skin.all() else 1.0
+    uv = np.empty((len(model.triangles), 3, 2))
+    uv[skin] = _around_the_head(model.mean, model.triangles[skin]) * [1.0, share]
+    charts = _connected_charts(model.triangles[~skin], model.vertex_count)
+    which = np.flatnonzero(~skin)
+    for chart in range(charts.max(initial=-1) + 1):
+        rows = which[charts == chart]
+        flat = model.mean[model.triangles[rows]][..., :2].astype(np.float64) * [1.0, -1.0]
+        low, high = flat.min(axis=(0, 1)), flat.max(axis=(0, 1))
+        width, height = 1.0 / (charts.max() + 1), 1.0 - share
+        inset = (flat - low) / np.maximum(high - low, 1e-9) * 0.9 + 0.05
+        uv[rows] = inset * [width, height] + [chart * width, share]
+    corners = np.column_stack([model.triangles.ravel(), np.round(uv.reshape(-1, 2) * 2**20)]).astype(np.int64)
+    unique, first, index = np.unique(corners, axis=0, return_index=True, return_inverse=True)
+    return Unwrapping(
+        unique[:, 0].astype(np.int32),
+        uv.reshape(-1, 2)[first].astype(np.float32),
+        index.reshape(-1, 3).astype(np.int32),
+        np.asarray(skin),
+    )
+
+
+def _around_the_head(mean: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float64]:
+    """(M, 3, 2): longitude and latitude of triangles' corners, in [0, 1]; u may exceed 1 behind the seam."""
+    used = mean[np.unique(triangles)].astype(np.float64)
+    middle = (used.min(axis=0) + used.max(axis=0)) / 2.0
+    X = mean[triangles] - [0.0, middle[1], middle[2]]
+    radius = np.hypot(X[..., 0], X[..., 2])
+    pole = radius < _POLE_MM
+    if pole.any():
+        # The axis goes through a vertex, so that no triangle turns around it.
+        crown = X[radius == radius[pole].min()][0]
+        X[..., [0, 2]] -= crown[[0, 2]]
+        radius = np.hypot(X[..., 0], X[..., 2])
+    longitude = np.arctan2(X[..., 0], X[..., 2]) / np.pi
+    u = 0.5 + 0.5 * np.sign(longitude) * np.abs(longitude) ** _FRONT_EMPHASIS
+    # A triangle that spans the seam at the back of the head continues beyond the right edge.
+    at_pole = radius < 1e-6
+    u[at_pole] = np.nan
+    u += (np.nanmax(u, axis=1, keepdims=True) - u > 0.5) & (u < 0.5)
+    # A vertex on the axis has no longitude: each triangle gives it that of its others.
+    u = np.where(at_pole, np.nanmean(u, axis=1, keepdims=True), u)
+    latitude = np.arctan2(X[..., 1], np.maximum(radius, 1e-9))
+    low, high = latitude.min(), latitude.max()
+    return np.stack([u, (high - latitude) / max(high - low, 1e-9)], axis=2)
+
+
+def _connected_charts(triangles: NDArray[np.int32], count: int) -> NDArray[np.intp]:
+    """(M,) the connected part that each triangle belongs to, from 0."""
+    if not len(triangles):
+        return np.zeros(0, np.intp)
+    pairs = (triangles.ravel(), triangles[:, [1, 2, 0]].ravel())
+    graph = scipy.sparse.coo_array((np.ones(triangles.size, np.int8), pairs), shape=(count, count))
+    parts = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
+    return np.unique(parts[triangles[:, 0]], return_inverse=True)[1]
+
+
+def paint_texture(
+    image: NDArray[np.uint8],
+    model: MorphableModel,
+    unwrapping: Unwrapping,
+    vertices: NDArray[np.float32],
+    camera: WeakPerspective,
+    *,
+    gamma: NDArray[np.floating] | tuple[()] = (),
+    size: int = DEFAULT_TEXTURE_SIZE,
+) -> NDArray[np.uint8]:
+    """The texture of a face in a picture, (size, size, 3) uint8 BGR.
+
+    The picture is taken relative to the model's albedo, as log ratio q = log(picture / albedo), which splits into a
+    smooth part, light and skin tone, and detail. Where the picture sees the surface, both come from it. Elsewhere the
+    smooth part is continued and the detail taken from the head's other side, as far as the picture sees that; so the
+    parts meet without a seam, and under one light.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        model: the face model.
+        unwrapping: of that model.
+        vertices: (N, 3) the face in the picture, model space, mm.
+        camera: how it meets the picture.
+        gamma: albedo of the person, as far as known.
+        size: texels along each side.
+
+    Raises:
+        Face3DMMError: another form of image, or a size that is none.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
+    if not 16 <= size <= LARGEST_TEXTURE_SIZE:
+        raise Face3DMMError(f"a texture has 16 to {LARGEST_TEXTURE_SIZE} texels along each side, not {size}")
+    projected = camera.project(vertices)
+    inside = ((projected >= 0.0) & (projected <= np.array(image.shape[1::-1]) - 1.0)).all(axis=1)
+    visibility = inside * vertex_visibility(vertices, model.normals(vertices), model.triangles, camera)
+    attributes = np.column_stack([projected, visibility, model.albedo(gamma)]).astype(np.float32)
+    texels, covered = _spread(model, unwrapping, attributes, size)
+
+    x, y = np.ascontiguousarray(texels[..., 0]), np.ascontiguousarray(texels[..., 1])
+    picture = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    albedo = _continued(texels[..., 3:], covered.astype(np.float32), 0)[..., ::-1]
+    ratio = np.log((picture / np.float32(255.0) + _DARKEST) / (albedo + _DARKEST))
+    seen = texels[..., 2] * covered
+    smooth = _continued(ratio, seen, max(0, round(np.log2(_SMOOTH_TEXELS * size / 1024.0))))
+    detail = ratio - smooth
+    skin_rows = round(_SKIN_SHARE * size) if not unwrapping.skin.all() else size
+    other_side, seen_there = np.zeros_like(detail), np.zeros_like(seen)
+    other_side[:skin_rows], seen_there[:skin_rows] = detail[:skin_rows, ::-1], seen[:skin_rows, ::-1]
+    filled = smooth + seen[..., None] * detail + ((1.0 - seen) * seen_there)[..., None] * other_side
+    texture = np.exp(filled) * (albedo + _DARKEST) - _DARKEST
+    return np.round(255.0 * np.clip(texture, 0.0, 1.0)).astype(np.uint8)
+
+
+def _spread(
+    model: MorphableModel, unwrapping: Unwrapping, attributes: NDArray[np.float32], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Vertex attributes (N, C) at a texture's texels, (size, size, C), and which texels the surface covers."""
+    points = unwrapping.uv.astype(np.float64) * size - 0.5
+    triangles = unwrapping.triangles
+    behind_seam = np.flatnonzero((points[triangles, 0] > size - 0.5).any(axis=1))
+    points = np.concatenate([points, points - [size, 0.0]])
+    triangles = np.concatenate([triangles, triangles[behind_seam] + len(unwrapping.uv)])
+    source = np.tile(unwrapping.vertices, 2)
+    mean = model.mean.astype(np.float64)
+    # Where the surface folds, as behind the ears, the outer part is painted.
+    outward = np.linalg.norm(mean - (mean.min(axis=0) + mean.max(axis=0)) / 2.0, axis=1)
+    inner = np.zeros(len(mean), bool)
+    inner[model.triangles[~unwrapping.skin]] = True
+    nearness = np.where(inner, mean[:, 2], outward)
+    fragments = rasterize(points, -nearness[source], triangles, (size, size))
+    covered = fragments.triangle >= 0
+    texels = np.zeros((size, size, attributes.shape[1]), np.float32)
+    surface = fragments.surface_points(source[triangles], covered)
+    texels[covered] = surface.interpolate(attributes)
+    return texels, covered
+
+
+def _continued(values: NDArray[np.float32], weight: NDArray[np.float32], finest: int) -> NDArray[np.float32]:
+    """Values (S, S, C) smoothly continued where their weight (S, S) is small, no detail below 2^finest texels.
+
+    A pyramid of weighted means: from the coarsest level down, each level keeps its own mean as far as its weight goes
+    and takes the coarser one's elsewhere (pull–push, Gortler et al., The Lumigraph, SIGGRAPH 1996).
+    """
+    levels: list[tuple[NDArray, NDArray]] = [(values * weight[..., None], weight)]
+    while min(levels[-1][1].shape) > 2:
+        sums, weights = levels[-1]
+        levels.append((cv2.pyrDown(sums), cv2.pyrDown(weights)))
+    sums, weights = levels[-1]
+    result: NDArray = sums / np.maximum(weights, 1e-6)[..., None]
+    for sums, weights in reversed(levels[finest:-1]):
+        mean = sums / np.maximum(weights, 1e-6)[..., None]
+        share = np.minimum(weights, 1.0)[..., None]
+        coarser = cv2.resize(result, weights.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        result = share * mean + (1.0 - share) * coarser
+    if finest:
+        result = np.asarray(cv2.resize(result, weight.shape[::-1], interpolation=cv2.INTER_CUBIC))
+    return result
