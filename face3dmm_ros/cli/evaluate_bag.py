@@ -1,0 +1,129 @@
+"""`face3dmm evaluate bag BAG`: replays a recording and says how well it is tracked."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from face3dmm_ros.nodes.middleware import single_threaded_algebra
+
+if TYPE_CHECKING:
+    from face3dmm_ros.evaluation.bag_evaluation import BagEvaluation
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Describe the verb."""
+    verb = verbs.add_parser(
+        "bag",
+        help="replay a rosbag2 and measure how well its faces are tracked",
+        description=(
+            "Replay a rosbag2 (SQLite or MCAP; raw or compressed images): every image once and in order, however slow "
+            "the machine is, and without ROS. Writes report.html, report.json and bag/ with /face/landmarks and "
+            "/face/params. Where the bag has /truth/params, errors against that truth are reported too."
+        ),
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = verb.add_argument
+    add("bag", type=Path, help="a rosbag2 folder, or a .mcap or .db3 file")
+    add("--out", type=Path, default=Path("out"), metavar="DIR", help="folder to write to, made if missing")
+    add("--image-topic", metavar="TOPIC", help="the camera's topic; without it /camera/image_raw or the only one")
+    add("--truth-topic", default="/truth/params", metavar="TOPIC", help="the true parameters, used where they are")
+    add("--backend", default="facemesh", help="landmark detector: facemesh or dlib")
+    add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
+    add("--fit-method", default="joint", help="joint or alternating")
+    add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")
+    add("--max-faces", type=int, default=1, metavar="N", help="faces to track at most")
+    add("--record-images", choices=("none", "jpeg", "raw"), default="none", help="how images go into the output bag")
+    add("--storage", choices=("mcap", "sqlite3"), default="mcap", help="of the output bag")
+    return verb
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Replay, measure and write; returns 0.
+
+    Raises:
+        Face3DMMError: the bag cannot be read or has no images, or options that cannot be.
+    """
+    # As the nodes have it, and before numpy looks: sums over another number of threads differ in their last bits.
+    os.environ.update(single_threaded_algebra(os.environ))
+    import json
+
+    from tqdm import tqdm
+
+    from face3dmm_ros.errors import Face3DMMError
+    from face3dmm_ros.evaluation.bag_evaluation import evaluate
+    from face3dmm_ros.evaluation.bag_files import BagReader, BagWriter, remove_bag
+    from face3dmm_ros.evaluation.bag_replay import ObservedTracker, replay
+    from face3dmm_ros.evaluation.bag_report import bag_report
+    from face3dmm_ros.fitting import TrackFitter
+    from face3dmm_ros.fitting.smoothing import FaceSmoother
+    from face3dmm_ros.landmarks import create_backend
+    from face3dmm_ros.morphable_model import load_model
+
+    with BagReader(arguments.bag) as reader:
+        topic = reader.image_topic(arguments.image_topic)
+        truth = reader.parameters(arguments.truth_topic) if arguments.truth_topic in reader.topics else None
+        model = load_model(arguments.model)
+        tracker = ObservedTracker(create_backend(arguments.backend), max_faces=arguments.max_faces)
+        fitter = TrackFitter(model, arguments.fit_method)
+        if (arguments.out / "bag").resolve() == arguments.bag.resolve():
+            raise Face3DMMError(f"the output would take the place of {arguments.bag}: choose another --out")
+        remove_bag(arguments.out / "bag")
+        with BagWriter(arguments.out / "bag", arguments.storage) as writer:
+            done = replay(
+                reader,
+                topic,
+                tracker,
+                fitter,
+                FaceSmoother(model, arguments.smoothing),
+                writer,
+                record_images=arguments.record_images,
+                progress=lambda images: tqdm(images, total=reader.count(topic), unit="image", disable=None),
+            )
+    evaluation = evaluate(done, model, truth)
+    settings = {
+        "bag": str(arguments.bag),
+        "image_topic": topic,
+        "truth_topic": None if truth is None else arguments.truth_topic,
+        "backend": arguments.backend,
+        "fit_method": arguments.fit_method,
+        "smoothing": arguments.smoothing,
+        "model": model.name,
+        "model_digest": model.digest,
+        "max_faces": arguments.max_faces,
+    }
+    record = settings | evaluation.record | {"notes": evaluation.notes}
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    (arguments.out / "report.json").write_text(text + "\n", encoding="utf-8")
+    how = f"{arguments.backend}, {arguments.fit_method}, smoothing {arguments.smoothing}, model {model.name}"
+    report = bag_report(evaluation, f"Replay of {arguments.bag.name}", f"{how}; images of {topic}")
+    report.write(arguments.out / "report.html")
+    print("\n".join(_lines(evaluation)))
+    print(f"written: {arguments.out / 'report.html'}, {arguments.out / 'report.json'}, {arguments.out / 'bag'}")
+    return 0
+
+
+def _lines(evaluation: "BagEvaluation") -> list[str]:
+    """The main figures for a terminal."""
+    record = evaluation.record
+    detection, jitter, truth = record["detection"], record["jitter"], record["truth"]
+    residual, drift = record["residual_px"]["median"], record["identity_drift_mm"]["first_to_last"]
+    lines = [
+        f"{record['images']} images, {record['skipped']} skipped, {detection['images_with_face']} with a face, "
+        f"{record['images_per_s']:.1f} images/s",
+        f"residual {_number(residual)} px, identity drift {_number(drift)} mm",
+    ]
+    if jitter["fitted_px"] is not None:
+        rest = f"{jitter['rest_images']} images at rest"
+        lines.append(f"jitter {_number(jitter['fitted_px'])} px, {_number(jitter['rotation_deg'])}° in {rest}")
+    if truth is not None and truth["faces"]:
+        errors = f"against the truth: R {_number(truth['rotation_deg']['mean'])}°, t "
+        errors += f"{_number(truth['translation_px']['mean'])} px"
+        if truth["same_model"]:
+            errors += f", vertices {_number(truth['vertices_mm']['mean'])} mm after similarity"
+        lines.append(f"{errors}, lag {_number(truth['lag_images']['rotation'])} images")
+    return [*lines, *evaluation.notes]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,1 @@
+"""Parameters against the truth: metrics, datasets, bags, reports."""

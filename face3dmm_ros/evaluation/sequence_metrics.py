@@ -1,0 +1,179 @@
+"""How steady, how late and how far from the truth a tracked face is: pure functions on a sequence's arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
+
+from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
+
+REST_IMAGES = 10
+"""A face that rests does so for at least this many images."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearSurface:
+    """P points of a model as they depend on its coefficients: cheap for many frames where P is small.
+
+    Attributes:
+        mean: (3P,) float64, mm.
+        shape: (3P, K) float64, mm per unit of α.
+        expression: (3P, E) float64, mm per unit of β.
+    """
+
+    mean: NDArray[np.float64]
+    shape: NDArray[np.float64]
+    expression: NDArray[np.float64]
+
+    @staticmethod
+    def of_points(model: MorphableModel, points: SurfacePoints) -> "LinearSurface":
+        """Points on a model's surface."""
+        N = model.vertex_count
+
+        def at_points(values: NDArray[np.float32]) -> NDArray[np.float64]:
+            found = points.interpolate(values.reshape(N, 3, -1).astype(np.float64))
+            return np.asarray(found.reshape(3 * len(points.weights), -1), np.float64)
+
+        return LinearSurface(
+            at_points(model.mean)[:, 0], at_points(model.shape_basis), at_points(model.expression_basis)
+        )
+
+    @staticmethod
+    def of_vertices(model: MorphableModel, vertices: NDArray[np.integer]) -> "LinearSurface":
+        """Some of a model's vertices."""
+        rows = (3 * vertices[:, None] + np.arange(3)).ravel()
+        mean, shape, expression = model.mean.ravel()[rows], model.shape_basis[rows], model.expression_basis[rows]
+        return LinearSurface(mean.astype(np.float64), shape.astype(np.float64), expression.astype(np.float64))
+
+    def points(self, alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The points of F frames, (F, K) and (F, E) → (F, P, 3), mm."""
+        flat = self.mean + alpha @ self.shape.T + beta @ self.expression.T
+        return flat.reshape(len(alpha), -1, 3)
+
+    def neutral(self, alpha: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The points without expression, (F, K) → (F, P, 3), mm."""
+        return (self.mean + alpha @ self.shape.T).reshape(len(alpha), -1, 3)
+
+
+def project(
+    points: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    rotation: NDArray[np.float64],
+    translation: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """x = s·P·R·X + t of F frames: (F, P, 3) mm, (F,), (F, 3, 3) and (F, 2) → (F, P, 2) px."""
+    return np.einsum("f,fij,fpj->fpi", scale, rotation[:, :2], points) + translation[:, None]
+
+
+def runs(mask: NDArray[np.bool_], minimum: int = REST_IMAGES) -> list[slice]:
+    """The longest runs of True in (F,), of at least `minimum` frames."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [slice(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= minimum]
+
+
+def windows(stretches: list[slice], length: int = REST_IMAGES) -> list[slice]:
+    """The stretches cut into pieces of `length` frames; what is left over is not used."""
+    return [
+        slice(start, start + length)
+        for stretch in stretches
+        for start in range(stretch.start, stretch.stop - length + 1, length)
+    ]
+
+
+def speed(points: NDArray[np.float64], half_width: int = 4) -> NDArray[np.float64]:
+    """How fast (F, P, 2) points move, (F,) px per frame: RMS over the points of (x[k+w] − x[k−w]) / 2w.
+
+    The difference over 2w frames takes the motion and little of the noise. Infinite in the first and last w frames.
+    """
+    w = half_width
+    found = np.full(len(points), np.inf)
+    if len(points) > 2 * w:
+        found[w:-w] = rms((points[2 * w :] - points[: -2 * w]) / (2 * w), axes=(1,))
+    return found
+
+
+def rms(vectors: NDArray[np.float64], axes: tuple[int, ...] = (0,)) -> NDArray[np.float64]:
+    """Root mean square, over some axes, of the lengths of vectors (…, d)."""
+    return np.sqrt((vectors**2).sum(axis=-1).mean(axis=axes))
+
+
+def jitter(values: NDArray[np.float64], stretches: list[slice], degree: int) -> float:
+    """How much (F, P, d) points shake while the face rests, in their unit; NaN without a stretch.
+
+    √(Σ |x_kp − x̂_kp|² / (P·Σ(n − degree − 1))) over the frames k of all stretches, x̂ being the polynomial of time, of
+    a degree, that fits a stretch of n frames best: the mean (0) where the face is known to rest, a line (1) where it
+    may have drifted. So it is the standard deviation of a point, as a distance.
+    """
+    squares, freedom = 0.0, 0
+    for stretch in stretches:
+        x = values[stretch]
+        n = len(x)
+        flat = x.reshape(n, -1)
+        basis = np.linalg.qr(np.vander(np.linspace(-1.0, 1.0, n), degree + 1))[0]
+        squares += float(((flat - basis @ (basis.T @ flat)) ** 2).sum())
+        freedom += (n - degree - 1) * x.shape[1]
+    return float(np.sqrt(squares / freedom)) if freedom else float("nan")
+
+
+def rotation_vectors(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rotations (F, 3, 3) as vectors (F, 3) from their mean, degrees."""
+    found = Rotation.from_matrix(rotations)
+    return np.degrees((found.mean().inv() * found).as_rotvec())
+
+
+def lag(estimate: NDArray[np.float64], truth: NDArray[np.float64], max_lag: int = 10) -> float:
+    """By how many frames an estimate comes after the truth, (F, C) each with NaN for missing; NaN where none is found.
+
+    The shift at which their correlation over all C curves is greatest, between frames by the parabola through the peak
+    and its neighbours. NaN where the greatest lies at the end of ±max_lag.
+    """
+    shifts = np.arange(-max_lag, max_lag + 1)
+    correlation = np.array([_shifted_correlation(estimate, truth, int(shift)) for shift in shifts])
+    if not np.isfinite(correlation).all():
+        return float("nan")
+    peak = int(np.argmax(correlation))
+    if peak in (0, len(shifts) - 1):
+        return float("nan")
+    before, at, after = correlation[peak - 1 : peak + 2]
+    curvature = before - 2.0 * at + after
+    offset = 0.5 * (before - after) / curvature if curvature < 0.0 else 0.0
+    return float(shifts[peak] + offset)
+
+
+def _shifted_correlation(estimate: NDArray[np.float64], truth: NDArray[np.float64], shift: int) -> float:
+    """Correlation of the estimate `shift` frames later with the truth; NaN where they share too little."""
+    F = len(truth)
+    later, sooner = slice(max(0, shift), min(F, F + shift)), slice(max(0, -shift), min(F, F - shift))
+    e, t = estimate[later], truth[sooner]
+    both = np.isfinite(e).all(axis=1) & np.isfinite(t).all(axis=1)
+    if np.count_nonzero(both) < REST_IMAGES:
+        return float("nan")
+    e, t = e[both] - e[both].mean(axis=0), t[both] - t[both].mean(axis=0)
+    size = np.sqrt((e**2).sum() * (t**2).sum())
+    return float((e * t).sum() / size) if size > 0.0 else float("nan")
+
+
+def aligned_distance(source: NDArray[np.float64], target: NDArray[np.float64], *, scale: bool) -> NDArray[np.float64]:
+    """RMS distance of F aligned point sets, (F, P, 3) each → (F,), in the target's unit.
+
+    Each source set is first brought nearest to its target by a proper rotation, a shift and, with `scale`, a scale
+    (Umeyama, Least-Squares Estimation of Transformation Parameters Between Two Point Patterns, PAMI 1991).
+    """
+    a = source - source.mean(axis=1, keepdims=True)
+    b = target - target.mean(axis=1, keepdims=True)
+    U, S, Vt = np.linalg.svd(np.einsum("fpi,fpj->fij", b, a))
+    S[:, 2] *= np.sign(np.linalg.det(U) * np.linalg.det(Vt))
+    # |b − sRa|² summed is |b|² − 2s·tr(S) + s²|a|², whatever R is in detail.
+    overlap, aa, bb = S.sum(axis=1), (a**2).sum(axis=(1, 2)), (b**2).sum(axis=(1, 2))
+    s = overlap / aa if scale else np.ones(len(a))
+    return np.sqrt(np.maximum(bb - 2.0 * s * overlap + s**2 * aa, 0.0) / a.shape[1])
+
+
+def summary(values: ArrayLike) -> dict[str, float | None]:
+    """Mean, median and 95th percentile of the finite values; None without any."""
+    v = np.asarray(values, dtype=np.float64)
+    v = v[np.isfinite(v)]
+    if not v.size:
+        return {"mean": None, "median": None, "p95": None}
+    return {"mean": float(v.mean()), "median": float(np.median(v)), "p95": float(np.percentile(v, 95))}

@@ -1,0 +1,251 @@
+"""Bags are written and read without ROS; what ROS, or a killed recorder, wrote is read or refused with a reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+from face3dmm_ros.camera import FRONTAL, Intrinsics, WeakPerspective
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.evaluation.bag_files import (
+    CAMERA_INFO,
+    IMAGE_TYPE,
+    IMAGES,
+    LANDMARKS,
+    PARAMETERS,
+    STORAGES,
+    TRUTH,
+    BagReader,
+    BagWriter,
+    message_types,
+    remove_bag,
+)
+from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace
+
+SIZE = (32, 24)
+STAMPS = (1_700_000_000_000_000_000, 1_700_000_000_033_333_333)
+
+
+def picture(seed: int) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    return np.repeat(np.repeat(coarse, 8, axis=0), 8, axis=1)
+
+
+def face(face_id: int) -> TrackedFace:
+    rng = np.random.default_rng(face_id)
+    landmarks = Landmarks("ibug68", rng.uniform(0, 24, (68, 2)).astype(np.float32), Box(-3, 2.4, 90, 8), 0.75, SIZE)
+    camera = WeakPerspective(0.25, FRONTAL, rng.uniform(0, 24, 2))
+    parameters = FaceParameters(camera, rng.normal(size=7), rng.uniform(size=5), "m", "d1", "joint", 0.5, 0.75, SIZE)
+    return TrackedFace(face_id, landmarks, parameters)
+
+
+def write_bag(path: Path, storage: str = "mcap", *, compressed: bool = False) -> Path:
+    with BagWriter(path, storage) as bag:
+        for index, stamp in enumerate(STAMPS):
+            bag.write_camera_info(Intrinsics(30.0, 15.5, 11.5), SIZE, stamp)
+            bag.write_image(picture(index), stamp, compressed=compressed)
+            bag.write_landmarks([face(4), face(9)][: 2 * index], stamp, image_size=SIZE)
+            bag.write_parameters([face(4), face(9)][: 2 * index], stamp, image_size=SIZE, model=("m", "d1"))
+    return path
+
+
+def images_of(path: Path, topic: str | None = None) -> list[np.ndarray]:
+    with BagReader(path) as bag:
+        return [image.pixels() for image in bag.images(bag.image_topic(topic))]
+
+
+@pytest.fixture(params=STORAGES)
+def bag(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return write_bag(tmp_path / "bag", request.param)
+
+
+def test_images_come_back_in_order_with_their_stamps(bag: Path) -> None:
+    with BagReader(bag) as reader:
+        images = list(reader.images(reader.image_topic()))
+    assert [image.stamp_ns for image in images] == list(STAMPS)
+    assert {image.frame_id for image in images} == {"camera_optical_frame"}
+    for index, image in enumerate(images):
+        np.testing.assert_array_equal(image.pixels(), picture(index))
+
+
+def test_compressed_images_come_back_nearly_the_same(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", compressed=True)
+    for index, image in enumerate(images_of(bag)):
+        assert np.abs(image.astype(int) - picture(index)).mean() < 12.0
+
+
+def test_parameters_come_back_by_stamp_and_face_and_tell_no_face(bag: Path) -> None:
+    with BagReader(bag) as reader:
+        found = reader.parameters(PARAMETERS)
+    assert found[STAMPS[0]] == {}
+    assert list(found[STAMPS[1]]) == [4, 9]
+    back, sent = found[STAMPS[1]][9], face(9).parameters
+    np.testing.assert_array_equal(back.alpha, sent.alpha)
+    np.testing.assert_array_equal(back.beta, sent.beta)
+    np.testing.assert_array_equal(back.camera.translation, sent.camera.translation)
+    assert (back.model_digest, back.method, back.image_size) == ("d1", "joint", SIZE)
+
+
+def test_parameters_alone_are_numbered_by_their_place(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.write_parameters([face(4).parameters, face(9).parameters], 5, TRUTH)
+    with BagReader(tmp_path / "bag") as bag:
+        assert list(bag.parameters(TRUTH)[5]) == [0, 1]
+
+
+def test_the_same_calls_write_the_same_messages(tmp_path: Path) -> None:
+    first, second = (write_bag(tmp_path / name) for name in ("a", "b"))
+    with BagReader(first) as a, BagReader(second) as b:
+        for topic in a.topics:
+            assert list(a.messages(topic)) == list(b.messages(topic))
+
+
+def test_ros_reads_the_same_from_a_bag_and_writes_what_is_read(bag: Path, tmp_path: Path) -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    msg = pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
+    from rclpy.serialization import deserialize_message, serialize_message
+    from std_msgs.msg import Header
+
+    from face3dmm_ros.nodes.conversions import FaceSlot, landmarks_to_message, parameters_to_message
+
+    header = Header(frame_id="camera_optical_frame")
+    header.stamp.sec, header.stamp.nanosec = divmod(STAMPS[1], 1_000_000_000)
+    landmarks = landmarks_to_message(FaceSlot(header, 9, 1, 2), face(9).landmarks)
+    parameters = parameters_to_message(FaceSlot(header, 9, 1, 2), face(9).parameters)
+    with BagReader(bag) as reader:
+        written = {topic: list(reader.messages(topic))[-1][1] for topic in (LANDMARKS, PARAMETERS)}
+    assert deserialize_message(written[LANDMARKS], msg.FaceLandmarks) == landmarks
+    assert deserialize_message(written[PARAMETERS], msg.Face3DMMParams) == parameters
+
+    with Writer(tmp_path / "by_ros", version=8) as by_ros:
+        connection = by_ros.add_connection(PARAMETERS, "face3dmm_ros/msg/Face3DMMParams", typestore=message_types())
+        by_ros.write(connection, 1, serialize_message(parameters))
+    with BagReader(tmp_path / "by_ros") as reader:
+        np.testing.assert_array_equal(reader.parameters(PARAMETERS)[STAMPS[1]][9].beta, face(9).parameters.beta)
+
+
+def test_a_bags_only_file_is_enough(bag: Path) -> None:
+    (file,) = (path for path in bag.iterdir() if path.suffix in (".mcap", ".db3"))
+    assert len(images_of(file)) == 2
+
+
+@pytest.mark.parametrize("version", [4, 5, 6, 9])
+def test_metadata_of_older_and_newer_rosbag2_is_read(bag: Path, version: int) -> None:
+    metadata = yaml.safe_load((bag / "metadata.yaml").read_text())
+    information = metadata["rosbag2_bagfile_information"]
+    information["version"] = version
+    added = {"files": 5, "custom_data": 6, "ros_distro": 8}
+    for key in (key for key, since in added.items() if version < since):
+        del information[key]
+    for topic in information["topics_with_message_count"]:
+        qos = topic["topic_metadata"]["offered_qos_profiles"]
+        if version < 7:
+            del topic["topic_metadata"]["type_description_hash"]
+        if version == 9:
+            topic["topic_metadata"]["offered_qos_profiles"] = yaml.safe_load(qos)
+    (bag / "metadata.yaml").write_text(yaml.safe_dump(metadata))
+    assert len(images_of(bag)) == 2
+
+
+def test_the_cameras_images_are_told_from_overlays_and_found_by_name(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.write_image(picture(0), 1, "/face/overlay", compressed=True)
+        bag.write_image(picture(1), 1, "/usb/image", compressed=True)
+    with BagReader(tmp_path / "bag") as bag:
+        assert bag.image_topic() == "/usb/image/compressed"
+        assert bag.image_topic("/face/overlay") == "/face/overlay/compressed"
+        with pytest.raises(Face3DMMError, match="topics with images: /face/overlay/compressed, /usb"):
+            bag.image_topic("/left/image")
+
+
+def test_one_of_two_cameras_must_be_named(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "bag") as bag:
+        for topic in ("/left/image", "/right/image"):
+            bag.write_image(picture(0), 1, topic)
+    with BagReader(tmp_path / "bag") as bag, pytest.raises(Face3DMMError, match="/left/image, /right/image"):
+        bag.image_topic()
+
+
+def test_camera_infos_are_found_beside_the_images(bag: Path) -> None:
+    with BagReader(bag) as reader:
+        assert list(reader.camera_infos(IMAGES)) == list(STAMPS)
+        assert reader.camera_infos("/other/image") == {}
+        (_, data), *_ = reader.messages(CAMERA_INFO)
+    info = message_types().deserialize_cdr(data, "sensor_msgs/msg/CameraInfo")
+    assert (info.k[0], info.k[2], info.k[5], info.width, info.height) == (30.0, 15.5, 11.5, *SIZE)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        pytest.param(lambda path: None, "is not there", id="nothing"),
+        pytest.param(lambda path: path.mkdir(), "no metadata.yaml", id="an empty folder"),
+        pytest.param(lambda path: path.write_text("no bag"), "no rosbag2", id="a text file"),
+        pytest.param(lambda path: (write_bag(path) / "metadata.yaml").write_text("{"), "damaged", id="broken metadata"),
+        pytest.param(lambda path: (write_bag(path) / "metadata.yaml").write_text("a: b"), "damaged", id="no metadata"),
+        pytest.param(lambda path: (write_bag(path) / "bag.mcap").unlink(), "missing", id="a missing file"),
+        pytest.param(lambda path: (write_bag(path) / "bag.mcap").write_bytes(b""), "empty", id="an empty file"),
+    ],
+)
+def test_what_is_no_bag_is_refused(tmp_path: Path, make, reason: str) -> None:
+    path = tmp_path / "bag"
+    make(path)
+    with pytest.raises(Face3DMMError, match=reason):
+        BagReader(path)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("kept", [0.2, 0.6, 0.9])
+def test_a_truncated_bag_is_refused(tmp_path: Path, storage: str, kept: float) -> None:
+    path = write_bag(tmp_path / "bag", storage)
+    (file,) = (path for path in path.iterdir() if path.suffix in (".mcap", ".db3"))
+    file.write_bytes(file.read_bytes()[: int(kept * file.stat().st_size)])
+    with pytest.raises(Face3DMMError, match="damaged"):
+        images_of(path)
+
+
+def test_a_bag_without_images_says_what_it_has(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.write_camera_info(None, SIZE, 1)
+    with BagReader(tmp_path / "bag") as bag, pytest.raises(Face3DMMError, match="/camera/camera_info"):
+        bag.image_topic()
+
+
+def test_an_empty_bag_has_no_images(tmp_path: Path) -> None:
+    BagWriter(tmp_path / "bag").close()
+    with BagReader(tmp_path / "bag") as bag, pytest.raises(Face3DMMError, match="nothing at all"):
+        bag.image_topic()
+
+
+def test_a_message_that_is_cut_short_is_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    with Writer(tmp_path / "bag", version=8, storage_plugin=StoragePlugin.MCAP) as bag:
+        connection = bag.add_connection(IMAGES, IMAGE_TYPE, typestore=message_types())
+        bag.write(connection, 7, b"\x00\x01\x00\x00\x01\x00\x00")
+    with BagReader(tmp_path / "bag") as bag:
+        (image,) = bag.images(IMAGES)
+    assert image.time_ns == 7
+    with pytest.raises(Face3DMMError, match="no sensor_msgs/msg/Image"):
+        image.pixels()
+
+
+def test_parameters_of_another_type_are_refused(bag: Path) -> None:
+    with BagReader(bag) as reader, pytest.raises(Face3DMMError, match="expected face3dmm_ros/msg/Face3DMMParams"):
+        reader.parameters(LANDMARKS)
+
+
+def test_an_existing_bag_is_not_written_over(bag: Path) -> None:
+    with pytest.raises(Face3DMMError, match="exists"):
+        BagWriter(bag)
+
+
+def test_only_a_bag_is_removed_to_make_room(bag: Path, tmp_path: Path) -> None:
+    remove_bag(bag)
+    assert not bag.exists()
+    remove_bag(bag)
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "mine.txt").touch()
+    with pytest.raises(Face3DMMError, match="no recording"):
+        remove_bag(tmp_path / "letters")
+    assert (tmp_path / "letters" / "mine.txt").exists()
