@@ -3,12 +3,13 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help live build test lint bench clean FORCE
+.PHONY: help live build test lint bench torch clean FORCE
 .DELETE_ON_ERROR:
 
 ROS := $(or $(ROS_DISTRO),wheels)
 ENVIRONMENT := .venv/.environment-$(ROS)
 DEVELOPMENT := .venv/.development-$(ROS)
+TORCH := .venv/.torch-$(ROS)
 BUILT := install/.built-$(ROS)
 RUN := tools/in_environment.sh
 
@@ -16,6 +17,7 @@ help:
 	@echo 'make live    track a face, live: SOURCE=auto|sample|CAMERA|FILE|FOLDER DURATION=SECONDS OUT=FOLDER ARGS="..."'
 	@echo 'make test    lint and test: ARGS="-k camera" chooses tests'
 	@echo 'make bench   measure each stage and the whole: ARGS="..." goes to benchmarks'
+	@echo 'make torch   add torch, for face3dmm fit --fit-method photometric'
 	@echo 'make lint    ruff and mypy only'
 	@echo 'make build   set up and build, without running anything'
 	@echo 'make clean   remove what was built (.venv stays)'
@@ -25,13 +27,15 @@ live: $(BUILT)
 
 build: $(BUILT)
 
-test: lint $(BUILT)
-	@$(RUN) python -m pytest $(ARGS)
+test: lint $(BUILT) $(TORCH)
+	@OMP_NUM_THREADS=1 $(RUN) python -m pytest $(ARGS)
 
 lint: $(DEVELOPMENT)
 	@.venv/bin/ruff check --quiet
 	@.venv/bin/ruff format --check --quiet
 	@.venv/bin/mypy
+
+torch: $(TORCH)
 
 bench: $(BUILT) $(DEVELOPMENT)
 	@$(RUN) python -m benchmarks $(ARGS)
@@ -47,6 +51,10 @@ $(ENVIRONMENT): requirements.txt requirements-pip.txt requirements-ros.txt tools
 $(DEVELOPMENT): requirements-dev.txt $(ENVIRONMENT)
 	@tools/set_up.sh development
 	@touch $@
+
+# Nothing but the photometric fit needs torch: where it cannot be had, the rest goes on.
+$(TORCH): requirements-torch.txt $(ENVIRONMENT)
+	@if tools/set_up.sh torch; then touch $@; fi
 
 # Python edits need no build, since the installed files are links; a file that comes or goes does.
 $(BUILT): $(ENVIRONMENT) build/file_list package.xml CMakeLists.txt setup.cfg $(wildcard msg/*.msg)

@@ -10,14 +10,15 @@ PACKAGE = "face3dmm_ros"
 def package_file(relative: str) -> Path:
     """Path of a file that ships with the package, such as ``resource/default_model.npz`` or ``config/live.yaml``.
 
-    A wheel keeps these folders inside the Python package, a source tree beside it, and a colcon install under
-    ``<prefix>/share/face3dmm_ros``.
+    A wheel keeps these folders inside the Python package (``msg`` under ``share``), a source tree beside it, and a
+    colcon install under ``<prefix>/share/face3dmm_ros``.
 
     Raises:
         Face3DMMError: the file is in none of these places.
     """
     module_folder = Path(__file__).parent
-    roots = [module_folder, module_folder.parent, *(p / "share" / PACKAGE for p in module_folder.parents)]
+    shares = (parent / "share" / PACKAGE for parent in module_folder.parents)
+    roots = [module_folder, module_folder / "share", module_folder.parent, *shares]
     for root in roots:
         if (root / relative).is_file():
             return root / relative

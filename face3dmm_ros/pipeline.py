@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks.tracker import LandmarkTracker
 from face3dmm_ros.values import TrackedFace
 
@@ -11,22 +12,34 @@ from face3dmm_ros.values import TrackedFace
 class FacePipeline:
     """Landmarks, then parameters, of every face in a stream of images (or in one picture)."""
 
-    def __init__(self, tracker: LandmarkTracker, fitter: TrackFitter) -> None:
-        """Join a tracker and a fitter, which keep the state of the tracks."""
+    def __init__(self, tracker: LandmarkTracker, fitter: TrackFitter, smoother: FaceSmoother | None = None) -> None:
+        """Join a tracker, a fitter and, if one is wanted, a smoother, which keep the state of the tracks."""
         self.tracker = tracker
         self.fitter = fitter
+        self.smoother = smoother
 
-    def process(self, image: NDArray[np.uint8]) -> list[TrackedFace]:
-        """The faces in the next image, (H, W, 3) BGR uint8, ordered by face_id; empty where there is none.
+    def process(self, image: NDArray[np.uint8], time: float | None = None) -> list[TrackedFace]:
+        """The faces in the next image, ordered by face_id; empty where there is none.
+
+        Args:
+            image: (H, W, 3) BGR uint8.
+            time: when it was taken, s, for the smoother; without it nothing is smoothed.
 
         Raises:
             Face3DMMError: not such an image.
         """
         tracked = self.tracker.track(image)
-        self.fitter.retain({face.face_id for face in tracked})
-        return [TrackedFace(face.face_id, face.landmarks, self.fitter.fit(face)) for face in tracked]
+        face_ids = {face.face_id for face in tracked}
+        self.fitter.retain(face_ids)
+        faces = [TrackedFace(face.face_id, face.landmarks, self.fitter.fit(face)) for face in tracked]
+        if self.smoother is None or time is None:
+            return faces
+        self.smoother.retain(face_ids)
+        return [self.smoother.smooth(face, time) for face in faces]
 
     def reset(self) -> None:
         """Forget all tracks: the next image has nothing to do with the last."""
         self.tracker.reset()
         self.fitter.reset()
+        if self.smoother is not None:
+            self.smoother.reset()

@@ -11,6 +11,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from face3dmm_ros.files import package_file
 from face3dmm_ros.fitting import FIT_METHODS
+from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
 from face3dmm_ros.landmarks import BACKENDS
 from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage, single_threaded_algebra
 
@@ -29,6 +30,9 @@ ARGUMENTS = (
         "model", default_value="default", description="face model: default, or a .npz or BFM .mat file"
     ),
     DeclareLaunchArgument("fit_method", default_value="joint", choices=FIT_METHODS, description="how to fit"),
+    DeclareLaunchArgument(
+        "smoothing", default_value=SMOOTHING_METHODS[0], choices=SMOOTHING_METHODS, description="smoothing over time"
+    ),
     DeclareLaunchArgument("max_faces", default_value="1", description="faces to track at most"),
     DeclareLaunchArgument("render", default_value="true", description="start the renderer, which gives /face/overlay"),
     DeclareLaunchArgument(
@@ -73,7 +77,10 @@ def generate_launch_description() -> LaunchDescription:
                     "image_transport": _text("image_transport"),
                 },
             ),
-            _node("fitter_node", {"model": _text("model"), "fit_method": _text("fit_method")}),
+            _node(
+                "fitter_node",
+                {"model": _text("model"), "fit_method": _text("fit_method"), "smoothing": _text("smoothing")},
+            ),
             _node(
                 "renderer_node",
                 {"model": _text("model"), "image_transport": _text("image_transport")},

@@ -1,11 +1,17 @@
-"""Nodes under test and a subscriber to them, spun together in one process."""
+"""Nodes under test and a subscriber to them, spun together in one process; and launch files."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -78,3 +84,33 @@ def harness() -> Iterator[Harness]:
     finally:
         spun.close()
         context.try_shutdown()
+
+
+def launch(file: Path, *arguments: str) -> subprocess.Popen:
+    """A launch file with arguments `name:=value`, as `ros2 launch` runs it; the test is skipped without launch_ros."""
+    for module in ("launch", "launch_ros"):
+        pytest.importorskip(module, reason=f"needs {module}, which no PyPI wheel carries")
+    script = "import sys; from launch import LaunchService, LaunchDescription; from launch.actions import *; from "
+    script += "launch.launch_description_sources import PythonLaunchDescriptionSource as Source; "
+    script += "path, *pairs = sys.argv[1:]; service = LaunchService(); service.include_launch_description("
+    script += (
+        "LaunchDescription([IncludeLaunchDescription(Source(path), launch_arguments=[p.split(':=') for p in pairs])]));"
+    )
+    script += "sys.exit(service.run())"
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(file), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def stop(process: subprocess.Popen) -> str:
+    """Ctrl-C, as a terminal gives it: to the whole process group. Returns all that was said."""
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        return process.communicate(timeout=30)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise

@@ -22,6 +22,7 @@ from face3dmm_ros.camera import (
     rotation_angle,
     rotation_from_pose_angles,
     rotation_from_vector,
+    rotation_vector,
     view_to_clip,
     weak_perspective_from_affine,
     world_to_view,
@@ -203,3 +204,13 @@ def test_the_chain_to_the_screen_agrees_with_the_projection() -> None:
 def test_the_images_corner_is_half_a_pixel_outside_the_first_pixels_centre() -> None:
     corners = np.array([[-1.0, 1.0, 0.0, 1.0], [1.0, -1.0, 0.0, 1.0]])
     np.testing.assert_allclose(clip_to_screen(corners, (640, 480)), [[-0.5, -0.5], [639.5, 479.5]])
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-12, 1e-6, 0.3, 2.0, np.pi - 1e-9, np.pi])
+def test_a_rotations_vector_is_the_one_that_it_was_made_from(angle: float) -> None:
+    for axis in (*np.eye(3), *np.random.default_rng(0).normal(size=(20, 3))):
+        vector = angle * axis / np.linalg.norm(axis)
+        found = rotation_vector(rotation_from_vector(vector))
+        np.testing.assert_allclose(rotation_from_vector(found), rotation_from_vector(vector), atol=1e-12)
+        if angle < 3.0:
+            np.testing.assert_allclose(found, vector, atol=1e-12)

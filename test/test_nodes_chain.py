@@ -20,13 +20,13 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
+from face3dmm_ros.message_fields import landmarks_from_message, parameters_from_message
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes import renderer_node, video_source_node
 from face3dmm_ros.nodes.conversions import (
-    intrinsics_from_message,
-    landmarks_from_message,
+    calibration_from_message,
     mesh_from_message,
-    parameters_from_message,
 )
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.image_conversion import PlainConversion, cv2_to_compressed_imgmsg
@@ -205,6 +205,33 @@ def test_a_calibrated_camera_sets_the_distance(spun, portrait):
     assert distances[1] == pytest.approx(2 * distances[0], rel=0.05)
 
 
+def test_a_camera_info_that_cannot_be_is_told_of_and_the_field_of_view_taken_until_it_is_right(spun, portrait):
+    chain = Chain(spun)
+    good = [300.0, 0.0, 149.5, 0.0, 300.0, 149.5, 0.0, 0.0, 1.0]
+    problems, distances = [], []
+    for k, size in (([float("nan"), *good[1:]], 300), (good, 640), (good, 300)):
+        info = CameraInfo(width=size, height=size, k=k)
+        chain.camera_info.publish(info)
+        spun.spin_until(lambda info=info: chain.fitter_node._camera_info == info or info.k[0] != info.k[0])
+        spun.spin_for(0.2)
+        distances.append(chain.answer(portrait)[2]["/face/pose"][-1].pose.position.z)
+        problems.append(chain.fitter_node.activity.problem)
+    assert "positive focal" in problems[0]
+    assert "640×640" in problems[1]
+    assert not problems[2]
+    assert distances[0] == pytest.approx(distances[1], rel=0.01)
+    assert distances[2] > 1.05 * distances[0]
+
+
+def test_the_smoothing_can_be_switched_while_it_runs(spun, portrait):
+    chain = Chain(spun)
+    assert not chain.fitter_node.set_parameters([Parameter("smoothing", value="magic")])[0].successful
+    for smoothing in SMOOTHING_METHODS:
+        assert chain.fitter_node.set_parameters([Parameter("smoothing", value=smoothing)])[0].successful
+        _, _, results = chain.answer(portrait)
+        assert results["/face/params"][-1].face_count == 1
+
+
 def test_parameters_of_another_model_are_refused_and_the_image_passes_unchanged(spun, portrait):
     spun.listen(Image, "/face/overlay", image_qos(5))
     renderer = spun.start(RendererNode)
@@ -323,7 +350,7 @@ def test_the_source_stamps_scales_and_describes_its_images(spun, tmp_path):
     assert -1.0 <= age < 10.0
     info = spun.received["/camera/camera_info"][0]
     assert (info.width, info.height) == (64, 48)
-    assert intrinsics_from_message(info) is None
+    assert calibration_from_message(info) is None
 
 
 def test_the_source_gives_the_calibration_that_it_was_given(spun, tmp_path):
@@ -344,7 +371,7 @@ projection_matrix: {rows: 3, cols: 4, data: [40, 0, 15.5, 0, 0, 40, 11.5, 0, 0, 
     spun.listen(CameraInfo, "/camera/camera_info", image_qos(5))
     spun.start(VideoSourceNode, source=str(tmp_path), fps=50.0, calibration_file=str(calibration))
     spun.spin_until(lambda: spun.received["/camera/camera_info"])
-    assert intrinsics_from_message(spun.received["/camera/camera_info"][0]).focal == 40.0
+    assert calibration_from_message(spun.received["/camera/camera_info"][0]).intrinsics.focal == 40.0
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def run_python(code: str, folder: Path, **environment: str) -> str:
 def installed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a `pip install` of the source tree, without its dependencies."""
     source = tmp_path_factory.mktemp("source")
-    for folder in ("face3dmm_ros", *DATA_FOLDERS):
+    for folder in ("face3dmm_ros", "msg", *DATA_FOLDERS):
         shutil.copytree(repository / folder, source / folder, ignore=LEFT_BEHIND)
     for path in repository.iterdir():
         if path.is_file():
@@ -66,6 +66,12 @@ def test_an_installed_package_finds_its_resources(installed: Path) -> None:
     code = "from face3dmm_ros.files import package_file; print(package_file('resource/default_model.npz'))"
     found = run_python(code, installed, PYTHONPATH=str(installed))
     assert found.strip() == str(installed / "face3dmm_ros" / "resource" / "default_model.npz")
+
+
+def test_an_installed_package_finds_its_messages_and_hides_no_generated_module(installed: Path) -> None:
+    code = "from face3dmm_ros.files import package_file; package_file('msg/Face3DMMParams.msg'); "
+    code += "from importlib.util import find_spec; print(find_spec('face3dmm_ros.msg'))"
+    assert run_python(code, installed, PYTHONPATH=str(installed)).strip() == "None"
 
 
 def test_a_colcon_install_finds_its_resources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

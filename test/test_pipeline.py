@@ -7,6 +7,7 @@ import pytest
 from face3dmm_ros.camera import pose_angles, rotation_angle, rotation_from_vector
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.shaper import FaceShaper
@@ -92,3 +93,15 @@ def test_the_shaper_refuses_parameters_of_another_model(
     (face,) = pipeline.process(astronaut)
     with pytest.raises(Face3DMMError, match="digest"):
         FaceShaper(default_model).vertices(0, replace(face.parameters, model_digest="0" * 64))
+
+
+def test_a_pipeline_smooths_where_it_has_a_smoother_and_the_time(
+    pipeline: FacePipeline, default_model: MorphableModel, astronaut: np.ndarray
+) -> None:
+    smoothed = FacePipeline(pipeline.tracker, pipeline.fitter, FaceSmoother(default_model))
+    moved = np.roll(astronaut, 1, axis=1)
+    smoothed.process(astronaut, 0.0)
+    x = smoothed.process(moved, 1.0)[0].parameters.camera.translation[0]  # after a gap: as it is
+    assert smoothed.process(astronaut, 1.03)[0].parameters.camera.translation[0] == pytest.approx(x, abs=1.0)
+    untimed = smoothed.process(moved)[0].parameters.camera.translation[0]
+    assert untimed == pytest.approx(x, abs=0.2)

@@ -4,7 +4,12 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_from_vector
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.rendering.vertex_colors import sample_vertex_colors, vertex_visibility, visible_vertices
+from face3dmm_ros.rendering.vertex_colors import (
+    merge_vertex_colors,
+    sample_vertex_colors,
+    vertex_visibility,
+    visible_vertices,
+)
 
 CAMERA = WeakPerspective(1.0, FRONTAL, np.array([50.0, 50.0]))
 
@@ -97,3 +102,9 @@ class TestSampling:
         ):
             with pytest.raises(Face3DMMError, match=reason):
                 call()
+
+
+def test_colors_of_several_pictures_are_taken_where_they_see_best() -> None:
+    red, blue = np.full((3, 3), (200, 0, 0), np.uint8), np.full((3, 3), (0, 0, 100), np.uint8)
+    merged = merge_vertex_colors([red, blue], [np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])])
+    np.testing.assert_array_equal(merged, [[200, 0, 0], [0, 0, 100], [100, 0, 50]])

@@ -3,6 +3,7 @@
 #
 #   tools/set_up.sh environment    system libraries and .venv, with ROS 2 in it where none is sourced
 #   tools/set_up.sh development    what tests and benchmarks use besides
+#   tools/set_up.sh torch          torch for the photometric fit; exit code 1 where it cannot be had
 #   tools/set_up.sh build          colcon build into build/ and install/
 #
 # PYTHON chooses the interpreter of a new .venv (python3).
@@ -95,7 +96,8 @@ install_beside_ros() {
   "$venv/bin/python" -c 'import numpy; print(f"numpy<{int(numpy.__version__.split(chr(46))[0]) + 1}")' >"$constraints"
   mapfile -t missing < <("$venv/bin/python" - <<'PYTHON'
 from importlib.util import find_spec
-requirements = {"cv2": "opencv-python-headless", "OpenGL": "PyOpenGL", "scipy": "scipy", "yaml": "PyYAML"}
+requirements = {"cv2": "opencv-python-headless", "matplotlib": "matplotlib", "OpenGL": "PyOpenGL", "scipy": "scipy"}
+requirements |= {"tqdm": "tqdm", "yaml": "PyYAML"}
 print(*(name for module, name in requirements.items() if find_spec(module) is None), sep="\n", end="")
 PYTHON
   )
@@ -129,6 +131,23 @@ development() {
     "$venv/bin/pip" install ${ROS_DISTRO:+-c "$constraints"} -r requirements-dev.txt
 }
 
+# PyPI's torch for Linux on x86-64 brings gigabytes of CUDA, which nothing here uses: PyTorch's own index has builds
+# without it, and where that cannot be reached, pip's usual indexes serve only if theirs needs none either.
+torch() {
+  local constraints=$venv/numpy.txt index=https://download.pytorch.org/whl/cpu
+  local install=("$venv/bin/pip" install ${ROS_DISTRO:+-c "$constraints"} -r requirements-torch.txt)
+  if "$venv/bin/python" -c "import urllib.request; urllib.request.urlopen('$index/torch/', timeout=5)" 2>/dev/null; then
+    install+=(--extra-index-url "$index")
+  elif "${install[@]}" --quiet --dry-run --report - 2>/dev/null </dev/null | grep -q '"nvidia-'; then
+    say "without torch, so without --fit-method photometric: $index cannot be reached, and PyPI's has gigabytes of CUDA"
+    return 1
+  fi
+  if ! (quietly "installing torch into .venv" "${install[@]}"); then
+    say "without torch, so without --fit-method photometric"
+    return 1
+  fi
+}
+
 build() {
   if [ -z "${ROS_DISTRO:-}" ]; then
     export PATH=$venv/bin:$PATH AMENT_PREFIX_PATH=$venv CMAKE_PREFIX_PATH=$venv
@@ -142,6 +161,6 @@ build() {
 }
 
 case ${1:-} in
-  environment | development | build) "$1" ;;
-  *) fail "usage: tools/set_up.sh environment|development|build" ;;
+  environment | development | torch | build) "$1" ;;
+  *) fail "usage: tools/set_up.sh environment|development|torch|build" ;;
 esac

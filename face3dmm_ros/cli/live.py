@@ -3,7 +3,6 @@
 import argparse
 import importlib.util
 import json
-import shutil
 import signal
 import sys
 import threading
@@ -40,6 +39,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--backend", default="facemesh", help="landmark detector: facemesh or dlib")
     add("--model", default="default", help="face model: default, or a .npz or BFM .mat file")
     add("--fit-method", default="joint", help="how to fit: joint or alternating")
+    add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")
     add("--max-faces", type=int, default=1, help="faces to track at most")
     add("--view", default="shaded", help="overlay: shaded, wireframe or landmarks")
     add("--record-images", choices=("jpeg", "raw", "none"), default="jpeg", help="how images go into the bag")
@@ -97,15 +97,13 @@ def _make_room(out: Path) -> None:
     Raises:
         Face3DMMError: it cannot be made, or something else is in the place of these files.
     """
+    from face3dmm_ros.evaluation.bag_files import remove_bag
+
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Face3DMMError(f"{out} cannot be made: {error.strerror}") from error
-    bag = out / "bag"
-    if bag.exists():
-        if not (bag / "metadata.yaml").is_file() and not (bag / "bag.mcap").is_file():
-            raise Face3DMMError(f"{bag} is there already and is no recording: choose another --out")
-        shutil.rmtree(bag)
+    remove_bag(out / "bag")
     for name in ("overlay.mp4", "summary.json"):
         (out / name).unlink(missing_ok=True)
 
@@ -129,7 +127,11 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
                 "fps": arguments.fps,
             },
             LANDMARKS: {"backend": arguments.backend, "max_faces": arguments.max_faces},
-            FITTER: {"model": arguments.model, "fit_method": arguments.fit_method},
+            FITTER: {
+                "model": arguments.model,
+                "fit_method": arguments.fit_method,
+                "smoothing": arguments.smoothing,
+            },
             RENDERER: {"model": arguments.model, "view": arguments.view},
         },
         placement=placement,

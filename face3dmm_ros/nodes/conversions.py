@@ -3,7 +3,7 @@ element by element."""
 
 from array import array
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from geometry_msgs.msg import Point, PoseStamped
@@ -13,11 +13,20 @@ from sensor_msgs.msg import CameraInfo, PointCloud2, PointField, RegionOfInteres
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
-from face3dmm_ros.camera import Intrinsics, MetricPose, WeakPerspective
+from face3dmm_ros.calibration import Calibration
+from face3dmm_ros.camera import MetricPose
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.message_fields import (
+    check_slot,
+    from_array,
+    landmarks_fields,
+    no_landmarks_fields,
+    no_parameters_fields,
+    parameters_fields,
+)
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
-from face3dmm_ros.values import Box, FaceParameters, Landmarks, Mesh, TrackedLandmarks
+from face3dmm_ros.values import FaceParameters, Landmarks, Mesh
 
 _TYPECODES = {np.dtype(np.float32): "f", np.dtype(np.float64): "d", np.dtype(np.uint8): "B", np.dtype(np.uint32): "I"}
 
@@ -47,8 +56,7 @@ def slot_of(message: FaceMessage) -> FaceSlot:
     Raises:
         Face3DMMError: its index does not fit its count.
     """
-    if message.face_index >= max(message.face_count, 1):
-        raise Face3DMMError(f"face_index {message.face_index} of a message with face_count {message.face_count}")
+    check_slot(message)
     return FaceSlot(message.header, message.face_id, message.face_index, message.face_count)
 
 
@@ -70,128 +78,41 @@ def to_array(values: NDArray, dtype: type[np.generic]) -> array:
     return flat
 
 
-def from_array(values: array, dtype: type[np.generic], columns: int, what: str) -> NDArray:
-    """A message's array field as (N, columns), or (N,) for one column; a view of the message's buffer.
-
-    Raises:
-        Face3DMMError: its length is no multiple of the columns, or a value is not finite.
-    """
-    flat = np.frombuffer(values, dtype) if len(values) else np.empty(0, dtype)
-    if flat.size % columns:
-        raise Face3DMMError(f"{what} has {flat.size} values, expected a multiple of {columns}")
-    if flat.dtype.kind == "f" and not np.isfinite(flat).all():
-        raise Face3DMMError(f"{what} holds values that are not finite (NaN or infinity)")
-    return flat if columns == 1 else flat.reshape(-1, columns)
+def _field_arrays(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields with their arrays of any length as `array.array`."""
+    fixed = ("rotation", "translation")
+    return {
+        name: to_array(value, value.dtype.type) if isinstance(value, np.ndarray) and name not in fixed else value
+        for name, value in fields.items()
+    }
 
 
 def landmarks_to_message(slot: FaceSlot, landmarks: Landmarks) -> FaceLandmarks:
     """The message of one face's landmarks."""
-    width, height = landmarks.image_size
-    depth = np.empty(0) if landmarks.depth is None else landmarks.depth
-    return FaceLandmarks(
-        **_slot_fields(slot),
-        image_width=width,
-        image_height=height,
-        scheme=landmarks.scheme,
-        roi=_region_of_interest(landmarks.box, landmarks.image_size),
-        confidence=float(landmarks.confidence),
-        points=to_array(landmarks.points, np.float32),
-        depth=to_array(depth, np.float32),
-    )
+    return _landmarks_message(slot, landmarks_fields(landmarks))
 
 
 def no_landmarks_message(header: Header, image_size: tuple[int, int]) -> FaceLandmarks:
     """The answer to an image without a face."""
-    return FaceLandmarks(**_slot_fields(FaceSlot(header)), image_width=image_size[0], image_height=image_size[1])
+    return _landmarks_message(FaceSlot(header), no_landmarks_fields(image_size))
 
 
-def landmarks_from_message(message: FaceLandmarks) -> TrackedLandmarks:
-    """The landmarks of a message that has a face; the box is in whole pixels, within the image.
-
-    Raises:
-        Face3DMMError: arrays of the wrong length, values that are not finite, or an image without size.
-    """
-    slot = slot_of(message)
-    points = from_array(message.points, np.float32, 2, "FaceLandmarks.points")
-    depth = from_array(message.depth, np.float32, 1, "FaceLandmarks.depth")
-    if len(depth) not in (0, len(points)):
-        raise Face3DMMError(f"FaceLandmarks has {len(points)} points but {len(depth)} depths")
-    if not len(points):
-        raise Face3DMMError("FaceLandmarks of a face has no points")
-    roi = message.roi
-    landmarks = Landmarks(
-        scheme=message.scheme,
-        points=points,
-        box=Box(roi.x_offset, roi.y_offset, roi.width, roi.height),
-        confidence=_confidence(message.confidence),
-        image_size=_image_size(message.image_width, message.image_height),
-        depth=depth if len(depth) else None,
-    )
-    return TrackedLandmarks(slot.face_id, landmarks)
+def _landmarks_message(slot: FaceSlot, fields: dict[str, Any]) -> FaceLandmarks:
+    region = RegionOfInterest(**fields["roi"])
+    return FaceLandmarks(**_slot_fields(slot), **_field_arrays(fields) | {"roi": region})
 
 
 def parameters_to_message(slot: FaceSlot, parameters: FaceParameters) -> Face3DMMParams:
     """The message of one face's parameters."""
-    width, height = parameters.image_size
-    camera = parameters.camera
-    return Face3DMMParams(
-        **_slot_fields(slot),
-        image_width=width,
-        image_height=height,
-        model=parameters.model,
-        model_digest=parameters.model_digest,
-        method=parameters.method,
-        scale=float(camera.scale),
-        rotation=np.asarray(camera.rotation, np.float64).ravel(),
-        translation=np.asarray(camera.translation, np.float64),
-        alpha=to_array(parameters.alpha, np.float64),
-        beta=to_array(parameters.beta, np.float64),
-        gamma=to_array(parameters.gamma, np.float64),
-        residual_px=float(parameters.residual_px),
-        confidence=float(parameters.confidence),
-    )
+    return Face3DMMParams(**_slot_fields(slot), **_field_arrays(parameters_fields(parameters)))
 
 
 def no_parameters_message(
     header: Header, image_size: tuple[int, int], model: MorphableModel, method: str
 ) -> Face3DMMParams:
     """The answer to an image without a face."""
-    return Face3DMMParams(
-        **_slot_fields(FaceSlot(header)),
-        image_width=image_size[0],
-        image_height=image_size[1],
-        model=model.name,
-        model_digest=model.digest,
-        method=method,
-    )
-
-
-def parameters_from_message(message: Face3DMMParams) -> FaceParameters:
-    """The parameters of a message that has a face.
-
-    Raises:
-        Face3DMMError: values that are not finite, a scale that is not positive, an R that is no rotation, or an image
-            without size.
-    """
-    slot_of(message)
-    R = np.array(message.rotation, np.float64).reshape(3, 3)
-    t = np.array(message.translation, np.float64)
-    if not (np.isfinite(R).all() and np.isfinite(t).all() and np.isfinite(message.scale) and message.scale > 0):
-        raise Face3DMMError("Face3DMMParams needs a positive scale and a finite rotation and translation")
-    if np.abs(R @ R.T - np.eye(3)).max() > 1e-6 or np.linalg.det(R) < 0:
-        raise Face3DMMError(f"Face3DMMParams.rotation is no rotation: {R.ravel().tolist()}")
-    return FaceParameters(
-        camera=WeakPerspective(message.scale, R, t),
-        alpha=from_array(message.alpha, np.float64, 1, "Face3DMMParams.alpha"),
-        beta=from_array(message.beta, np.float64, 1, "Face3DMMParams.beta"),
-        gamma=from_array(message.gamma, np.float64, 1, "Face3DMMParams.gamma"),
-        model=message.model,
-        model_digest=message.model_digest,
-        method=message.method,
-        residual_px=message.residual_px,
-        confidence=_confidence(message.confidence),
-        image_size=_image_size(message.image_width, message.image_height),
-    )
+    fields = no_parameters_fields(image_size, model.name, model.digest, method)
+    return Face3DMMParams(**_slot_fields(FaceSlot(header)), **_field_arrays(fields))
 
 
 def mesh_to_message(slot: FaceSlot, mesh: Mesh) -> FaceMesh:
@@ -298,32 +219,34 @@ def no_marker_message(header: Header) -> Marker:
     return Marker(header=header, ns=_MARKER_NAMESPACE, action=Marker.DELETEALL)
 
 
-def intrinsics_from_message(message: CameraInfo) -> Intrinsics | None:
-    """The camera's intrinsics; None where K[0] = 0 says that they are not known. Lens distortion is not modelled.
+def calibration_from_message(message: CameraInfo) -> Calibration | None:
+    """The camera's calibration; None where K[0] = 0 says that it is not known.
 
     Raises:
-        Face3DMMError: K is neither zero nor that of a camera.
+        Face3DMMError: K is neither zero nor that of a camera, or the lens model is not known.
     """
     if message.k[0] == 0.0:
         return None
-    return Intrinsics(float(message.k[0]), float(message.k[2]), float(message.k[5]))
+    return Calibration(
+        (message.width, message.height),
+        np.array(message.k, np.float64).reshape(3, 3),
+        message.distortion_model,
+        np.array(message.d, np.float64),
+        np.array(message.r, np.float64).reshape(3, 3),
+        np.array(message.p, np.float64).reshape(3, 4),
+    )
 
 
-def _region_of_interest(box: Box, image_size: tuple[int, int]) -> RegionOfInterest:
-    """A box in whole pixels, within the image."""
-    width, height = image_size
-    left, right = (int(np.clip(round(x), 0, width)) for x in (box.x, box.x + box.width))
-    top, bottom = (int(np.clip(round(y), 0, height)) for y in (box.y, box.y + box.height))
-    return RegionOfInterest(x_offset=left, y_offset=top, width=right - left, height=bottom - top)
-
-
-def _confidence(value: float) -> float:
-    if not 0.0 <= value <= 1.0:
-        raise Face3DMMError(f"a confidence lies between 0 and 1, not {value}")
-    return value
-
-
-def _image_size(width: int, height: int) -> tuple[int, int]:
-    if width < 1 or height < 1:
-        raise Face3DMMError(f"the image of a face has a size, not {width}×{height}")
-    return width, height
+def calibration_to_message(header: Header, calibration: Calibration) -> CameraInfo:
+    """The message of a camera's calibration."""
+    width, height = calibration.image_size
+    return CameraInfo(
+        header=header,
+        width=width,
+        height=height,
+        distortion_model=calibration.distortion_model,
+        d=calibration.distortion.tolist(),
+        k=calibration.matrix.ravel(),
+        r=calibration.rectification.ravel(),
+        p=calibration.projection.ravel(),
+    )

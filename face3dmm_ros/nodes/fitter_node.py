@@ -12,18 +12,21 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from face3dmm_ros.calibration import Calibration
 from face3dmm_ros.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, metric_pose
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting import FIT_METHODS, TrackFitter
+from face3dmm_ros.fitting.perspective import PerspectiveFitter
+from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother
+from face3dmm_ros.message_fields import landmarks_from_message
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.decimation import decimate
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes.conversions import (
     FaceSlot,
+    calibration_from_message,
     cloud_message,
-    intrinsics_from_message,
-    landmarks_from_message,
     marker_message,
     mesh_to_message,
     no_marker_message,
@@ -33,9 +36,9 @@ from face3dmm_ros.nodes.conversions import (
     pose_to_message,
     topology_message,
 )
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, image_qos, latched_qos, run_node
-from face3dmm_ros.nodes.synchronization import FaceCollector
-from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedLandmarks
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
+from face3dmm_ros.nodes.synchronization import FaceCollector, stamp_of
+from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 
 MODEL = NodeParameter("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.", read_only=True)
 _MARKER_TRIANGLES = 1000
@@ -44,8 +47,8 @@ _WARM_UP_FITS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class _FittedFace:
-    """A face of the present image, what it is and where it is."""
+class _LocatedFace:
+    """A face of the present image in the camera's space: what it is, α and β, and where it is."""
 
     face_id: int
     parameters: FaceParameters
@@ -55,13 +58,15 @@ class _FittedFace:
 class FitterNode(FaceNode):
     """Fits the model to the landmarks of every face.
 
-    Parameters go out first, for the overlay waits for them. Whatever is made of the mesh is made only while somebody
+    Parameters go out first, for the overlay waits for them. They are weak perspective; where the camera is calibrated,
+    pose and mesh come from a fit under full perspective. Whatever is made of the mesh is made only while somebody
     listens, or, for /face/mesh, where the parameter `always_publish_mesh` is set.
     """
 
     PARAMETERS = (
         MODEL,
         NodeParameter("fit_method", "joint", "How to fit.", choices=FIT_METHODS, read_only=True),
+        NodeParameter("smoothing", SMOOTHING_METHODS[0], "Smoothing over time.", choices=SMOOTHING_METHODS),
         NodeParameter(
             "field_of_view",
             60.0,
@@ -79,8 +84,12 @@ class FitterNode(FaceNode):
     def configure(self) -> None:
         """Load the model."""
         self._camera_info: CameraInfo | None = None
+        self._calibration: Calibration | None = None
+        self._camera_problem = ""
         self._model = load_model(self.value("model"))
         self._fitter = TrackFitter(self._model, self.value("fit_method"))
+        self._smoother = FaceSmoother(self._model, self.value("smoothing"))
+        self._perspective = PerspectiveFitter(TrackFitter(self._model, self.value("fit_method")))
         self._shaper = FaceShaper(self._model)
         self._mean_rgb = self._model.rgb()
         self._marker_vertices, self._marker_triangles = decimate(self._model, _MARKER_TRIANGLES)
@@ -95,12 +104,12 @@ class FitterNode(FaceNode):
         self._marker_output = self.create_output(Marker, "face/mesh_marker", qos)
         self._topology_output = self.create_output(FaceTopology, "face/topology", latched_qos())
         self.create_input(FaceLandmarks, "face/landmarks", self._on_landmarks, qos)
-        self.create_input(CameraInfo, "camera/camera_info", self._on_camera_info, image_qos(1))
+        self.create_input(CameraInfo, "camera/camera_info", self._on_camera_info, self.image_qos())
 
     def _warm_up(self) -> None:
         """Fit the mean face: the first time is the slowest, and no image should have to wait for it."""
         camera = WeakPerspective(2.0, FRONTAL, np.array([320.0, 240.0]))
-        pose = metric_pose(camera, self._intrinsics((640, 480)))
+        pose = metric_pose(camera, Intrinsics.from_field_of_view((640, 480), 60.0))
         for scheme, points in self._model.landmarks.items():
             seen = camera.project(points.interpolate(self._model.mean)).astype(np.float32)
             face = TrackedLandmarks(0, Landmarks(scheme, seen, Box(0, 0, 640, 480), 1.0, (640, 480)))
@@ -114,8 +123,31 @@ class FitterNode(FaceNode):
         """Say once what all meshes share."""
         self._topology_output.publish(topology_message(self._model))
 
+    def apply_parameters(self, values: dict[str, Any]) -> None:
+        """Change the smoothing."""
+        if values["smoothing"] != self._smoother.method:
+            self._smoother = FaceSmoother(self._model, values["smoothing"])
+
     def _on_camera_info(self, message: CameraInfo) -> None:
+        if self._camera_info is not None and _describes_the_same_camera(message, self._camera_info):
+            return
         self._camera_info = message
+        self._calibration = None
+        self._perspective.reset()
+        problem = ""
+        try:
+            self._calibration = calibration_from_message(message)
+        except Face3DMMError as error:
+            problem = f"camera/camera_info is not used: {error}"
+        self._report_camera(problem)
+
+    def _report_camera(self, problem: str) -> None:
+        """Say what is wrong with the camera's description, once; or that it is right again."""
+        if problem == self._camera_problem:
+            return
+        self.activity.problem = self._camera_problem = problem
+        if problem:
+            self.get_logger().error(f"{problem}; the parameter field_of_view is taken instead")
 
     def _on_landmarks(self, message: FaceLandmarks) -> None:
         incomplete = self._faces.incomplete
@@ -123,46 +155,50 @@ class FitterNode(FaceNode):
         self.activity.dropped += self._faces.incomplete - incomplete
         if messages is None:
             return
-        image_size = message.image_width, message.image_height
-        self._fitter.retain({m.face_id for m in messages})
-        self._shaper.retain({m.face_id for m in messages})
-        fitted = [face for m in messages if (face := self._fit(m)) is not None]
-        self._publish(message.header, image_size, fitted)
-        self.answered(message.header, len(fitted))
-
-    def _fit(self, message: FaceLandmarks) -> _FittedFace | None:
-        """A face fitted; None, and a complaint, for landmarks that make no face."""
-        try:
-            tracked = landmarks_from_message(message)
-            with self.activity.stage("fitting"):
-                parameters = self._fitter.fit(tracked)
-            pose = metric_pose(parameters.camera, self._intrinsics(parameters.image_size))
-        except Face3DMMError as error:
-            self.complain(f"face {message.face_id} of face/landmarks: {error}")
-            return None
-        return _FittedFace(message.face_id, parameters, pose)
-
-    def _intrinsics(self, image_size: tuple[int, int]) -> Intrinsics:
-        """Of the calibrated camera, else by the field of view."""
-        info = self._camera_info
-        if info is not None and (info.width, info.height) == image_size:
-            calibrated = intrinsics_from_message(info)
-            if calibrated is not None:
-                return calibrated
-        return Intrinsics.from_field_of_view(image_size, self.value("field_of_view"))
-
-    def _publish(self, header: Header, image_size: tuple[int, int], faces: list[_FittedFace]) -> None:
+        header, image_size = message.header, (message.image_width, message.image_height)
+        for keeper in (self._fitter, self._smoother, self._perspective, self._shaper):
+            keeper.retain({m.face_id for m in messages})
+        faces = [face for m in messages if (face := self._fit(m)) is not None]
         slots = [FaceSlot(header, face.face_id, index, len(faces)) for index, face in enumerate(faces)]
         if not faces:
             self._parameters_output.publish(no_parameters_message(header, image_size, self._model, self._fitter.method))
         for slot, face in zip(slots, faces, strict=True):
             self._parameters_output.publish(parameters_to_message(slot, face.parameters))
-        for face in faces:
-            self._pose_output.publish(pose_to_message(header, face.pose))
+        located = [self._locate(face) for face in faces]
+        for place in located:
+            self._pose_output.publish(pose_to_message(header, place.pose))
         with self.activity.stage("mesh"):
-            self._publish_meshes(header, slots, faces)
+            self._publish_meshes(header, slots, located)
+        self.answered(header, len(faces))
 
-    def _publish_meshes(self, header: Header, slots: list[FaceSlot], faces: list[_FittedFace]) -> None:
+    def _fit(self, message: FaceLandmarks) -> TrackedFace | None:
+        """A face fitted and smoothed; None, and a complaint, for landmarks that make no face."""
+        try:
+            tracked = landmarks_from_message(message)
+            with self.activity.stage("fitting"):
+                face = TrackedFace(tracked.face_id, tracked.landmarks, self._fitter.fit(tracked))
+        except Face3DMMError as error:
+            self.complain(f"face {message.face_id} of face/landmarks: {error}")
+            return None
+        with self.activity.stage("smoothing"):
+            seconds, nanoseconds = stamp_of(message.header)
+            return self._smoother.smooth(face, seconds + 1e-9 * nanoseconds)
+
+    def _locate(self, face: TrackedFace) -> _LocatedFace:
+        """A face in the camera's space: under full perspective if the camera is calibrated, else by field of view."""
+        if self._calibration is not None:
+            try:
+                with self.activity.stage("perspective"):
+                    fitted = self._perspective.fit(face, self._calibration)
+                self._report_camera("")
+                return _LocatedFace(face.face_id, fitted.parameters, fitted.pose)
+            except Face3DMMError as error:
+                self._report_camera(f"camera/camera_info is not used: {error}")
+        parameters = face.parameters
+        intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self.value("field_of_view"))
+        return _LocatedFace(face.face_id, parameters, metric_pose(parameters.camera, intrinsics))
+
+    def _publish_meshes(self, header: Header, slots: list[FaceSlot], faces: list[_LocatedFace]) -> None:
         """All that needs vertices, for those who listen."""
         now = time.monotonic()
         mesh_wanted = self._mesh_output.subscribers > 0 or self.value("always_publish_mesh")
@@ -192,6 +228,12 @@ class FitterNode(FaceNode):
     def _rgb(self, gamma: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Vertex colours of albedo coefficients, (N, 3) uint8 sRGB."""
         return self._model.rgb(gamma) if gamma.size else self._mean_rgb
+
+
+def _describes_the_same_camera(a: CameraInfo, b: CameraInfo) -> bool:
+    """Whether two messages say the same of the camera, whenever they were sent."""
+    first, second = ((info.width, info.height, info.distortion_model, list(info.d), list(info.k)) for info in (a, b))
+    return first == second
 
 
 def main(args: list[str] | None = None) -> int:

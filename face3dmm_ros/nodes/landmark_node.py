@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from face3dmm_ros.image_layout import image_from_compressed
 from face3dmm_ros.landmarks import BACKENDS, create_backend
 from face3dmm_ros.landmarks.backend import LandmarkBackend
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.tracker import LandmarkTracker
 from face3dmm_ros.msg import FaceLandmarks
 from face3dmm_ros.nodes.conversions import FaceSlot, landmarks_to_message, no_landmarks_message
-from face3dmm_ros.nodes.image_conversion import compressed_imgmsg_to_cv2, image_conversion
+from face3dmm_ros.nodes.image_conversion import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
 
 IMAGE_TOPIC = "camera/image_raw"
@@ -37,7 +38,7 @@ def create_image_input(node: FaceNode, callback: ImageCallback) -> None:
         callback(message.header, conversion.imgmsg_to_cv2(message))
 
     def take_compressed(message: CompressedImage) -> None:
-        callback(message.header, compressed_imgmsg_to_cv2(message))
+        callback(message.header, image_from_compressed(message))
 
     if node.value("image_transport") == "compressed":
         node.create_input(CompressedImage, f"{IMAGE_TOPIC}/compressed", take_compressed, node.image_qos())

@@ -86,9 +86,16 @@ AUTOSTART = NodeParameter("autostart", True, "Configure and activate without bei
 IMAGE_DEPTH = NodeParameter(
     "image_queue_depth", 5, "Images that wait at most; older ones are dropped.", low=1, high=5, read_only=True
 )
+RELIABLE_IMAGES = NodeParameter(
+    "reliable_images",
+    False,
+    "Send and take images reliably instead of dropping late ones, as a replay needs it; both ends must say so.",
+    read_only=True,
+)
 RESULT_DEPTH = NodeParameter(
     "result_queue_depth", 10, "Results that wait at most, per topic.", low=1, high=1000, read_only=True
 )
+_COMMON = (AUTOSTART, IMAGE_DEPTH, RELIABLE_IMAGES, RESULT_DEPTH)
 
 
 class Output:
@@ -140,7 +147,7 @@ class FaceNode(LifecycleNode):
         self._inputs: list[Any] = []
         self._active = False
         self._configured = False
-        self._specifications = {p.name: p for p in (AUTOSTART, IMAGE_DEPTH, RESULT_DEPTH, *self.PARAMETERS)}
+        self._specifications = {p.name: p for p in (*_COMMON, *self.PARAMETERS)}
         events = PublisherEventCallbacks(use_default_callbacks=False)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10, event_callbacks=events)
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -241,8 +248,8 @@ class FaceNode(LifecycleNode):
         self.activity.faces = faces
 
     def image_qos(self) -> QoSProfile:
-        """Sensor data: best effort, the last few."""
-        return image_qos(self.value("image_queue_depth"))
+        """Sensor data, the last few: best effort, or reliable as the parameter `reliable_images` says."""
+        return image_qos(self.value("image_queue_depth"), reliable=self.value("reliable_images"))
 
     def result_qos(self) -> QoSProfile:
         """Reliable, the last few."""
@@ -311,6 +318,8 @@ class FaceNode(LifecycleNode):
         self._start_timer.cancel()
         for transition in (self.trigger_configure, self.trigger_activate):
             if transition() != TransitionCallbackReturn.SUCCESS:
+                if not self.context.ok():
+                    return
                 raise Face3DMMError(f"{self.get_name()}: {self.failure}")
         # What is loaded now stays. A full garbage collection that goes through it all takes 20 ms.
         gc.collect()
@@ -326,7 +335,9 @@ class FaceNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
             self.failure = f"{type(error).__name__}: {error}"
-            self.get_logger().error(f"cannot {what}: {traceback.format_exc()}")
+            # A signal ends ROS under whatever runs at that moment.
+            if self.context.ok():
+                self.get_logger().error(f"cannot {what}: {traceback.format_exc()}")
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
@@ -359,9 +370,10 @@ class FaceNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
 
-def image_qos(depth: int) -> QoSProfile:
-    """Sensor data: best effort, the last `depth`."""
-    return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
+def image_qos(depth: int, *, reliable: bool = False) -> QoSProfile:
+    """Sensor data, the last `depth`: best effort unless `reliable`."""
+    reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+    return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=reliability)
 
 
 def result_qos(depth: int) -> QoSProfile:

@@ -21,8 +21,9 @@ except ImportError:  # Humble has it elsewhere.
     from rclpy.qos_event import SubscriptionEventCallbacks
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.evaluation.bag_files import IMAGE_TYPE
 from face3dmm_ros.msg import Face3DMMParams
-from face3dmm_ros.nodes.recording import IMAGE_TYPE, Recording, Topic
+from face3dmm_ros.nodes.recording import Recording, Topic
 from face3dmm_ros.nodes.synchronization import Stamp, stamp_of
 
 OVERLAY = "/face/overlay"

@@ -6,31 +6,32 @@ import queue
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
-from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.interfaces import Connection, Qos
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import CompressedImage, Image
 
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.files import PACKAGE, package_file
+from face3dmm_ros.evaluation.bag_files import (
+    COMPRESSED,
+    COMPRESSED_TYPE,
+    IMAGE_TYPE,
+    METADATA_VERSION,
+    message_types,
+    recorded_qos,
+)
 from face3dmm_ros.nodes.frame_source import resized
 from face3dmm_ros.nodes.image_conversion import cv2_to_compressed_imgmsg, image_conversion
 
 IMAGE_RECORDINGS = ("jpeg", "raw", "none")
 """How images go into a bag: as CompressedImage under image_transport's `/compressed`, as they are, or not at all."""
 
-IMAGE_TYPE = "sensor_msgs/msg/Image"
-_COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
-# Humble's rosbag2 refuses later metadata versions.
-_METADATA_VERSION: Literal[8] = 8
-_FOREVER = QosTime(9223372036, 854775807)
 _WAITING_MESSAGES = 2000
 _NICENESS = 10
 
@@ -69,11 +70,11 @@ class Recording:
         self._video_size = (0, 0)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._bag = Writer(folder / "bag", version=_METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
+            self._bag = Writer(folder / "bag", version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
             self._bag.open()
         except Exception as error:
             raise Face3DMMError(f"cannot record into {folder}: {error}") from error
-        self._typestore = get_typestore(Stores.ROS2_JAZZY)
+        self._typestore = message_types()
         self._connections: dict[str, Connection | None] = {}
         for topic in topics:
             self._connections[topic.name] = self._connect(topic)
@@ -108,21 +109,13 @@ class Recording:
         is_image = topic.message_type == IMAGE_TYPE
         if is_image and self._images == "none":
             return None
-        self._register(topic.message_type)
         compress = is_image and self._images == "jpeg"
         return self._bag.add_connection(
-            f"{topic.name}/compressed" if compress else topic.name,
-            _COMPRESSED_TYPE if compress else topic.message_type,
+            f"{topic.name}{COMPRESSED}" if compress else topic.name,
+            COMPRESSED_TYPE if compress else topic.message_type,
             typestore=self._typestore,
             offered_qos_profiles=[_recorded_qos(topic.qos)],
         )
-
-    def _register(self, message_type: str) -> None:
-        """Teach the bag this package's own messages."""
-        package, _, name = message_type.split("/")
-        if package == PACKAGE and message_type not in self._typestore.fielddefs:
-            definition = package_file(f"msg/{name}.msg").read_text(encoding="utf-8")
-            self._typestore.register(get_types_from_msg(definition, message_type))
 
     def _write_all(self) -> None:
         # On Linux a thread has a priority of its own: nodes with an image in hand go first.
@@ -139,12 +132,12 @@ class Recording:
 
     def _write_one(self, topic: str, time_ns: int, message: bytes) -> None:
         connection = self._connections[topic]
-        if topic == self._overlay_topic or (connection is not None and connection.msgtype == _COMPRESSED_TYPE):
+        if topic == self._overlay_topic or (connection is not None and connection.msgtype == COMPRESSED_TYPE):
             image_message: Any = deserialize_message(message, Image)
             image = self._conversion.imgmsg_to_cv2(image_message)
             if topic == self._overlay_topic:
                 self._write_video(image)
-            if connection is not None and connection.msgtype == _COMPRESSED_TYPE:
+            if connection is not None and connection.msgtype == COMPRESSED_TYPE:
                 compressed: CompressedImage = cv2_to_compressed_imgmsg(image, image_message.header)
                 message = serialize_message(compressed)
         if connection is not None:
@@ -161,16 +154,8 @@ class Recording:
 
 def _recorded_qos(qos: QoSProfile) -> Qos:
     """How a topic is offered, as a bag says it, so that a player offers it likewise."""
-    latched = qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
-    reliable = qos.reliability == ReliabilityPolicy.RELIABLE
-    return Qos(
-        history=QosHistory.KEEP_LAST,
+    return recorded_qos(
         depth=qos.depth or 1,
-        reliability=QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
-        durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
-        deadline=_FOREVER,
-        lifespan=_FOREVER,
-        liveliness=QosLiveliness.AUTOMATIC,
-        liveliness_lease_duration=_FOREVER,
-        avoid_ros_namespace_conventions=False,
+        reliable=qos.reliability == ReliabilityPolicy.RELIABLE,
+        latched=qos.durability == DurabilityPolicy.TRANSIENT_LOCAL,
     )

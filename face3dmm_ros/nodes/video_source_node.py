@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from face3dmm_ros.calibration import read_calibration
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.msg import Face3DMMParams
+from face3dmm_ros.nodes.conversions import calibration_to_message
 from face3dmm_ros.nodes.frame_source import FrameSource, open_source, resized
 from face3dmm_ros.nodes.image_conversion import image_conversion
 from face3dmm_ros.nodes.landmark_node import IMAGE_TOPIC
@@ -78,7 +79,8 @@ class VideoSourceNode(FaceNode):
     def configure(self) -> None:
         """Open the source."""
         self._conversion = image_conversion()
-        self._calibration = _read_calibration(self.value("calibration_file"))
+        file = self.value("calibration_file")
+        self._calibration = read_calibration(Path(file).expanduser()) if file else None
         self._source = self._open()
         self.get_logger().info(f"images from {self._source.description}")
         self._images_output = self.create_output(Image, IMAGE_TOPIC, self.image_qos())
@@ -208,40 +210,15 @@ class VideoSourceNode(FaceNode):
     def _describe(self, header: Header, width: int, height: int) -> CameraInfo:
         """The camera; K of zeros, ROS's word for uncalibrated, also where the calibration is for another size."""
         calibration = self._calibration
-        if calibration is None or (calibration.width, calibration.height) != (width, height):
-            if calibration is not None:
-                self.activity.problem = (
-                    f"the calibration is for {calibration.width}×{calibration.height} images, these are {width}×"
-                    f"{height}: not used"
-                )
-            return CameraInfo(header=header, width=width, height=height)
-        calibration.header = header
-        return calibration
-
-
-def _read_calibration(path: str) -> CameraInfo | None:
-    """The calibration that ROS's camera_calibration writes; None for no path.
-
-    Raises:
-        Face3DMMError: not such a file.
-    """
-    if not path:
-        return None
-    try:
-        document = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
-        return CameraInfo(
-            width=int(document["image_width"]),
-            height=int(document["image_height"]),
-            distortion_model=str(document["distortion_model"]),
-            d=[float(value) for value in document["distortion_coefficients"]["data"]],
-            k=[float(value) for value in document["camera_matrix"]["data"]],
-            r=[float(value) for value in document["rectification_matrix"]["data"]],
-            p=[float(value) for value in document["projection_matrix"]["data"]],
-        )
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, AssertionError) as error:
-        raise Face3DMMError(
-            f"{path} is not a camera's calibration as ROS's camera_calibration writes it: {error}"
-        ) from error
+        if calibration is not None and calibration.image_size == (width, height):
+            return calibration_to_message(header, calibration)
+        if calibration is not None:
+            calibrated_width, calibrated_height = calibration.image_size
+            self.activity.problem = (
+                f"the calibration is for {calibrated_width}×{calibrated_height} images, these are {width}×{height}: "
+                "not used"
+            )
+        return CameraInfo(header=header, width=width, height=height)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -1,0 +1,362 @@
+"""What `face3dmm fit` does: pictures in; parameters, meshes and overlays out."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.calibration import Calibration, read_calibration
+from face3dmm_ros.camera import FRONTAL, Intrinsics, MetricPose, metric_pose, pose_angles
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fitting.perspective import PerspectiveFitter
+from face3dmm_ros.fitting.several_pictures import PersonFitter
+from face3dmm_ros.landmarks import LandmarkTracker, create_backend
+from face3dmm_ros.mesh_files import SUFFIXES, write_mesh, write_textured_mesh
+from face3dmm_ros.morphable_model import MorphableModel, load_model
+from face3dmm_ros.pipeline import FacePipeline
+from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
+from face3dmm_ros.rendering.spherical_harmonics import UNLIT, SphericalHarmonicsLight
+from face3dmm_ros.rendering.texture import Unwrapping, paint_texture, unwrap
+from face3dmm_ros.rendering.vertex_colors import merge_vertex_colors, sample_vertex_colors, vertex_visibility
+from face3dmm_ros.values import FaceParameters, TrackedFace
+
+_PHOTOMETRIC = "photometric"
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """A picture, its faces as they were fitted, and the light on each where that was fitted too."""
+
+    path: Path
+    image: NDArray[np.uint8]
+    faces: list[TrackedFace]
+    lights: list[SphericalHarmonicsLight | None]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.shape[1], self.image.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class _ColoredFace:
+    """Colours of a face's vertices in a picture, (N, 3) uint8 RGB, and how well they are seen, (N,) in [0, 1]."""
+
+    rgb: NDArray[np.uint8]
+    visibility: NDArray[np.float32]
+
+
+def fit_pictures(arguments: argparse.Namespace) -> int:
+    """Fit and write what `face3dmm fit` was asked for; returns the exit code.
+
+    Raises:
+        Face3DMMError: as `face3dmm_ros.cli.fit.run`.
+    """
+    _check(arguments)
+    calibration = read_calibration(arguments.camera) if arguments.camera else None
+    model = load_model(arguments.model)
+    pictures = _fitted(arguments, model, calibration)
+    uncertainty_mm = None
+    if arguments.same_person:
+        pictures, uncertainty_mm = _with_one_identity(pictures, arguments, model)
+    several = len(arguments.images) > 1
+    writer = _Writer(arguments, model, calibration)
+    colored = []
+    for picture, name in zip(pictures, _folder_names([picture.path for picture in pictures]), strict=True):
+        if several:
+            print(f"{picture.path}:")
+        colored.append(writer.write(picture, arguments.out / name if several else arguments.out))
+    if uncertainty_mm is not None:
+        writer.write_identity(pictures, [faces[0] for faces in colored], uncertainty_mm)
+    print(f"written to {arguments.out}/")
+    return 2 if len(pictures) < len(arguments.images) else 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Check that the options go together.
+
+    Raises:
+        Face3DMMError: they do not.
+    """
+    if not 0.0 < arguments.fov < 180.0:
+        raise Face3DMMError(f"the field of view must lie between 0 and 180 degrees, not {arguments.fov}")
+    if arguments.face and not arguments.same_person:
+        raise Face3DMMError("--face says which face is the person of --same-person: give that too, or neither")
+    if arguments.face and len(arguments.face) not in (1, len(arguments.images)):
+        raise Face3DMMError(
+            f"--face is given once, or once for each of the {len(arguments.images)} pictures, not "
+            f"{len(arguments.face)} times"
+        )
+    if arguments.same_person and arguments.camera:
+        raise Face3DMMError("--camera cannot be used with --same-person: leave one of them out")
+    if arguments.same_person and arguments.fit_method not in ("joint", _PHOTOMETRIC):
+        raise Face3DMMError(f"--same-person fits by joint or {_PHOTOMETRIC}, not by {arguments.fit_method}")
+
+
+def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: Calibration | None) -> list[_Picture]:
+    """The pictures that have a face, each fitted on its own; the others are told of, unless there is only one.
+
+    Raises:
+        Face3DMMError: no picture has a face.
+    """
+    photometric = arguments.fit_method == _PHOTOMETRIC
+    tracker = LandmarkTracker(create_backend(arguments.backend), max_faces=arguments.max_faces)
+    pipeline = FacePipeline(tracker, TrackFitter(model, "joint" if photometric else arguments.fit_method))
+    pictures = []
+    for path in arguments.images:
+        try:
+            image = _read(path)
+            if calibration is not None and calibration.image_size != (image.shape[1], image.shape[0]):
+                raise Face3DMMError(
+                    f"{arguments.camera} is for pictures of {calibration.image_size[0]}×{calibration.image_size[1]}, "
+                    f"{path} has {image.shape[1]}×{image.shape[0]}"
+                )
+            pipeline.reset()
+            faces = pipeline.process(image)
+            if not faces:
+                raise Face3DMMError(f"there is no face in {path}")
+        except Face3DMMError as error:
+            if len(arguments.images) == 1:
+                raise
+            print(f"face3dmm fit: {error}", file=sys.stderr)
+            continue
+        pictures.append(_Picture(path, image, faces, [None] * len(faces)))
+    if not pictures:
+        raise Face3DMMError(f"none of the {len(arguments.images)} pictures has a face")
+    if photometric and not arguments.same_person:
+        pictures = [_from_pixels(picture, model) for picture in pictures]
+    return pictures
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    if not path.is_file():
+        raise Face3DMMError(f"{path} is not a file: name a picture")
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise Face3DMMError(f"{path} is not a picture that OpenCV can read")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _from_pixels(picture: _Picture, model: MorphableModel) -> _Picture:
+    """The picture with its faces fitted to the pixels, each on its own."""
+    from face3dmm_ros.fitting.photometric import photometric_fit
+
+    fits = [photometric_fit([picture.image], [face], model)[0] for face in picture.faces]
+    faces = [replace(face, parameters=fit.parameters) for face, fit in zip(picture.faces, fits, strict=True)]
+    return replace(picture, faces=faces, lights=[fit.light for fit in fits])
+
+
+def _with_one_identity(
+    pictures: Sequence[_Picture], arguments: argparse.Namespace, model: MorphableModel
+) -> tuple[list[_Picture], NDArray[np.float64]]:
+    """The pictures with the person's face alone, fitted with one identity, and what remains unknown of it, mm."""
+    wanted = dict(zip(arguments.images, (arguments.face or [None]) * len(arguments.images), strict=False))
+    faces = [_person(picture, wanted[picture.path]) for picture in pictures]
+    person = PersonFitter(model).fit_person([face.landmarks for face in faces])
+    faces = [replace(face, parameters=p) for face, p in zip(faces, person.pictures, strict=True)]
+    lights: list[SphericalHarmonicsLight | None] = [None] * len(faces)
+    if arguments.fit_method == _PHOTOMETRIC:
+        from face3dmm_ros.fitting.photometric import photometric_fit
+
+        fits = photometric_fit([picture.image for picture in pictures], faces, model)
+        faces = [replace(face, parameters=fit.parameters) for face, fit in zip(faces, fits, strict=True)]
+        lights = [fit.light for fit in fits]
+    alone = [
+        replace(picture, faces=[face], lights=[light])
+        for picture, face, light in zip(pictures, faces, lights, strict=True)
+    ]
+    return alone, person.uncertainty_mm
+
+
+def _person(picture: _Picture, index: int | None) -> TrackedFace:
+    """The face of a picture that was asked for, else the largest.
+
+    Raises:
+        Face3DMMError: there is no such face.
+    """
+    faces = picture.faces
+    if index is None:
+        index = int(np.argmax([np.ptp(face.landmarks.points, axis=0).prod() for face in faces]))
+        if len(faces) > 1:
+            print(
+                f"face3dmm fit: {picture.path} shows {len(faces)} faces: face {index}, the largest, is taken for the "
+                "person; --face chooses another",
+                file=sys.stderr,
+            )
+    if not 0 <= index < len(faces):
+        raise Face3DMMError(f"{picture.path} has no face {index}: it shows {len(faces)}, counted from 0")
+    return faces[index]
+
+
+def _folder_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each picture's folder: the file's, numbered where that was there before."""
+    names: list[str] = []
+    for path in paths:
+        candidates = [path.stem, *(f"{path.stem}_{number}" for number in range(1, len(paths) + 1))]
+        names.append(next(name for name in candidates if name not in names))
+    return names
+
+
+class _Writer:
+    """Writes what was fitted."""
+
+    def __init__(self, arguments: argparse.Namespace, model: MorphableModel, calibration: Calibration | None) -> None:
+        self._arguments = arguments
+        self._model = model
+        self._calibration = calibration
+        self._unwrapping: Unwrapping | None = unwrap(model) if arguments.texture_size else None
+
+    def write(self, picture: _Picture, folder: Path) -> list[_ColoredFace]:
+        """Meshes, overlay and parameters of a picture; returns its faces' colours."""
+        folder.mkdir(parents=True, exist_ok=True)
+        model = self._model
+        posed, colored, records = [], [], []
+        for index, (face, light) in enumerate(zip(picture.faces, picture.lights, strict=True)):
+            camera, gamma = face.parameters.camera, face.parameters.gamma
+            albedo = model.rgb(gamma)
+            vertices = model.vertices(face.parameters.alpha, face.parameters.beta)
+            normals = model.normals(vertices)
+            shaded = light.shade(model.albedo(gamma), normals @ camera.rotation.T) if light else albedo
+            posed.append(PosedFace(vertices, normals, shaded, camera))
+            points = camera.project(vertices)
+            inside = ((points > -0.5) & (points < np.array(picture.size) - 0.5)).all(axis=1)
+            visibility = vertex_visibility(vertices, normals, model.triangles, camera) * inside
+            rgb = sample_vertex_colors(picture.image, points, visibility, albedo, skin=model.regions.get("skin"))
+            colored.append(_ColoredFace(rgb, visibility))
+            located, pose = self._locate(face)
+            if located is not face.parameters:
+                vertices = model.vertices(located.alpha, located.beta)
+            mesh = model.mesh(vertices, pose, rgb)
+            path = folder / _mesh_name(index)
+            for suffix in SUFFIXES:
+                if suffix == ".glb" and self._unwrapping is not None:
+                    texture = paint_texture(
+                        picture.image,
+                        model,
+                        self._unwrapping,
+                        posed[-1].vertices,
+                        camera,
+                        gamma=gamma,
+                        size=self._arguments.texture_size,
+                    )
+                    unwrapped = self._unwrapping.of(mesh)
+                    write_textured_mesh(path.with_suffix(suffix), unwrapped, self._unwrapping.uv, texture)
+                else:
+                    write_mesh(path.with_suffix(suffix), mesh)
+            records.append(_record(face, index, model.expression_names, light, pose))
+            print(_describe(face, index, model.expression_names))
+        self._write_overlay(picture, posed, folder)
+        record = {
+            "image": picture.path.name,
+            "image_size": picture.size,
+            "model": model.name,
+            "model_digest": model.digest,
+            "method": self._arguments.fit_method,
+            "field_of_view_deg": None if self._calibration else self._arguments.fov,
+            "faces": records,
+        }
+        _write_json(folder / "params.json", record)
+        return colored
+
+    def write_identity(
+        self, pictures: Sequence[_Picture], colored: Sequence[_ColoredFace], uncertainty_mm: NDArray[np.float64]
+    ) -> None:
+        """The neutral face that the pictures share, in all colours seen, and what is known of it."""
+        model, out = self._model, self._arguments.out
+        parameters = pictures[0].faces[0].parameters
+        rgb = merge_vertex_colors([face.rgb for face in colored], [face.visibility for face in colored])
+        pose = MetricPose(FRONTAL, np.array([0.0, 0.0, 1.0]))
+        mesh = model.mesh(model.identity(parameters.alpha), pose, rgb)
+        for suffix in SUFFIXES:
+            write_mesh(out / f"identity{suffix}", mesh)
+        record = {
+            "images": [picture.path.name for picture in pictures],
+            "model": model.name,
+            "model_digest": model.digest,
+            "method": self._arguments.fit_method,
+            "alpha": parameters.alpha.tolist(),
+            "gamma": parameters.gamma.tolist(),
+            "uncertainty_mm": uncertainty_mm.tolist(),
+        }
+        _write_json(out / "identity.json", record)
+        steps = " → ".join(f"{value:.2f}" for value in uncertainty_mm)
+        print(f"identity: ± mm per vertex after 0, 1, … {len(pictures)} pictures, by the landmarks: {steps}")
+
+    def _locate(self, face: TrackedFace) -> tuple[FaceParameters, MetricPose]:
+        """A face in the camera's space: α and β, and where it is."""
+        parameters = face.parameters
+        if self._calibration is None:
+            intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self._arguments.fov)
+        elif self._arguments.fit_method == _PHOTOMETRIC:
+            # Its shape comes from the pixels, which were seen in weak perspective: only its place can be mended.
+            intrinsics = self._calibration.intrinsics
+        else:
+            fitter = PerspectiveFitter(TrackFitter(self._model, self._arguments.fit_method))
+            fitted = fitter.fit(face, self._calibration)
+            return fitted.parameters, fitted.pose
+        return parameters, metric_pose(parameters.camera, intrinsics)
+
+    def _write_overlay(self, picture: _Picture, posed: Sequence[PosedFace], folder: Path) -> None:
+        try:
+            # What the photometric fit found is the light of the picture itself, and drawn as it is.
+            lighting = UNLIT if self._arguments.fit_method == _PHOTOMETRIC else None
+            renderer = FaceRenderer(self._model.triangles, lighting=lighting)
+        except Face3DMMError as error:
+            print(f"face3dmm fit: no overlay.png, because {error}", file=sys.stderr)
+            return
+        with renderer:
+            overlay = renderer.overlay(picture.image, posed, opacity=self._arguments.opacity)
+        cv2.imwrite(str(folder / "overlay.png"), overlay)
+
+
+def _write_json(path: Path, record: dict) -> None:
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _mesh_name(index: int) -> str:
+    return "mesh" if index == 0 else f"mesh_{index}"
+
+
+def _record(
+    face: TrackedFace,
+    index: int,
+    expression_names: tuple[str, ...],
+    light: SphericalHarmonicsLight | None,
+    pose: MetricPose,
+) -> dict:
+    """A face as it stands in params.json; units are in the keys."""
+    parameters = face.parameters
+    pitch, yaw, roll = np.degrees(pose_angles(parameters.camera.rotation))
+    return {
+        "mesh": _mesh_name(index),
+        "scale_px_per_mm": parameters.camera.scale,
+        "rotation": parameters.camera.rotation.tolist(),
+        "translation_px": parameters.camera.translation.tolist(),
+        "pose_deg": {"pitch": pitch, "yaw": yaw, "roll": roll},
+        "in_camera": {"rotation": pose.rotation.tolist(), "position_m": pose.position.tolist()},
+        "alpha": parameters.alpha.tolist(),
+        "beta": dict(zip(expression_names, parameters.beta.tolist(), strict=True)),
+        "gamma": parameters.gamma.tolist(),
+        "light": light.coefficients.tolist() if light else None,
+        "residual_px": parameters.residual_px,
+        "confidence": parameters.confidence,
+        "landmarks": {"scheme": face.landmarks.scheme, "points_px": face.landmarks.points.tolist()},
+    }
+
+
+def _describe(face: TrackedFace, index: int, expression_names: tuple[str, ...]) -> str:
+    """A line for a person: where the face looks, how well it fits, what it does."""
+    parameters = face.parameters
+    pitch, yaw, roll = np.degrees(pose_angles(parameters.camera.rotation))
+    strongest = np.argsort(-np.abs(parameters.beta))[:4]
+    expression = ", ".join(f"{expression_names[i]} {parameters.beta[i]:.2f}" for i in strongest)
+    return (
+        f"face {index}: pitch {pitch:.0f}°, yaw {yaw:.0f}°, roll {roll:.0f}°, "
+        f"residual {parameters.residual_px:.1f} px; {expression}"
+    )

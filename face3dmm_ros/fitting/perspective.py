@@ -1,0 +1,121 @@
+"""Faces under full perspective, where the camera is calibrated.
+
+A near face is not seen in weak perspective: its nose is nearer than its ears by a good part of the distance, and a fit
+takes that for a larger nose and a turned head. Here the landmarks are first moved to where a camera would see them that
+does not magnify what is near: x′ = f·(X/Z)·(Z/Z₀), the scaled orthographic image of POSIT (DeMenthon & Davis, IJCV
+1995). With the depths Z from the face itself, the weak perspective fit of x′ is the full perspective fit of x.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.calibration import Calibration
+from face3dmm_ros.camera import MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting.track_fitter import TrackFitter
+from face3dmm_ros.landmarks.schemes import IBUG68, convert
+from face3dmm_ros.morphable_model.model import MorphableModel
+from face3dmm_ros.values import FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
+
+_FIRST_PASSES = 3
+_NEAREST = 0.2
+"""No part of a face is nearer than this part of its distance: depths that say so are wrong."""
+
+
+@dataclass(frozen=True, eq=False)
+class PerspectiveFace:
+    """A face in the camera's space.
+
+    Attributes:
+        parameters: α, β, and the scaled orthographic camera of the moved landmarks, which do not lie where the image
+            shows them: what `pose` and the mesh are made from, not for an overlay.
+        pose: model to camera.
+    """
+
+    parameters: FaceParameters
+    pose: MetricPose
+
+
+class PerspectiveFitter:
+    """Fits tracked faces under full perspective, each with a memory of its own.
+
+    On a face's first image a few fits settle its depths; from then on the last image's serve, and one fit does.
+    """
+
+    def __init__(self, fitter: TrackFitter) -> None:
+        """Fit by a fitter, which this one must have to itself."""
+        self._fitter = fitter
+        self._depths: dict[int, NDArray[np.float64]] = {}
+
+    def fit(self, face: TrackedFace, calibration: Calibration) -> PerspectiveFace:
+        """A face, fitted in weak perspective, under full perspective.
+
+        Raises:
+            Face3DMMError: the calibration is for images of another size, or the landmarks make no face under it.
+        """
+        landmarks = face.landmarks
+        if landmarks.image_size != calibration.image_size:
+            raise Face3DMMError(
+                f"the calibration is for images of {calibration.image_size[0]}×{calibration.image_size[1]}, this one "
+                f"has {landmarks.image_size[0]}×{landmarks.image_size[1]}"
+            )
+        model = self._fitter.model
+        if landmarks.scheme not in model.landmarks and IBUG68 in model.landmarks:
+            landmarks = convert(landmarks, IBUG68)
+        rays = calibration.rays(landmarks.points)
+        depths = self._depths.get(face.face_id)
+        if depths is not None and len(depths) == len(rays):
+            fitted = self._fit_at(face.face_id, landmarks, rays, depths, calibration)
+        else:
+            pose = metric_pose(face.parameters.camera, calibration.intrinsics)
+            fitted = PerspectiveFace(face.parameters, pose)
+            for _ in range(_FIRST_PASSES):
+                # Each of these fits begins anew, so that the image speaks for the identity once.
+                self._fitter.retain(self._depths.keys() - {face.face_id})
+                depths = relative_depths(model, landmarks.scheme, fitted)
+                fitted = self._fit_at(face.face_id, landmarks, rays, depths, calibration)
+        self._depths[face.face_id] = relative_depths(model, landmarks.scheme, fitted)
+        return fitted
+
+    def retain(self, face_ids: Collection[int]) -> None:
+        """Forget all tracks but these."""
+        self._fitter.retain(face_ids)
+        for face_id in [known for known in self._depths if known not in face_ids]:
+            del self._depths[face_id]
+
+    def reset(self) -> None:
+        """Forget all tracks."""
+        self._fitter.reset()
+        self._depths.clear()
+
+    def _fit_at(
+        self,
+        face_id: int,
+        landmarks: Landmarks,
+        rays: NDArray[np.float64],
+        depths: NDArray[np.float64],
+        calibration: Calibration,
+    ) -> PerspectiveFace:
+        """Fit with landmarks at depths Z/Z₀, (N,)."""
+        intrinsics = calibration.intrinsics
+        center = np.array([intrinsics.center_x, intrinsics.center_y])
+        moved = center + intrinsics.focal * rays * depths[:, None]
+        parameters = self._fitter.fit(TrackedLandmarks(face_id, replace(landmarks, points=moved.astype(np.float32))))
+        return PerspectiveFace(parameters, _scaled_orthographic_pose(parameters.camera, center, intrinsics.focal))
+
+
+def relative_depths(model: MorphableModel, scheme: str, face: PerspectiveFace) -> NDArray[np.float64]:
+    """Z/Z₀ of a face's landmarks, (N,): how far they are from the camera, over how far the model's origin is."""
+    points = model.scheme(scheme).interpolate(model.vertices(face.parameters.alpha, face.parameters.beta))
+    depths = face.pose.transform(points)[:, 2] / face.pose.position[2]
+    return np.maximum(depths, _NEAREST).astype(np.float64)
+
+
+def _scaled_orthographic_pose(camera: WeakPerspective, center: NDArray[np.float64], focal: float) -> MetricPose:
+    """Where the head is, m. Here R is the head's rotation in the camera itself, not relative to its viewing ray."""
+    Z = focal / (1000.0 * camera.scale)
+    offset = (camera.translation - center) * (Z / focal)
+    return MetricPose(camera.rotation, np.array([offset[0], offset[1], Z]))

@@ -1,0 +1,119 @@
+"""Several pictures of one person: one identity from all of them, pose and expression from each.
+
+The sum of the pictures' energies of `joint` is minimised over the α that they share and their own s, R, t and β. Every
+picture, fitted under what the others say of the identity, says ½αᵀSα − hᵀα of it in turn, its own unknowns eliminated
+(as bundle adjustment eliminates what only one picture sees: Triggs et al., Bundle Adjustment – A Modern Synthesis,
+1999). Where this no longer changes anything, all agree on one α, the minimum of the sum.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting.bounded import solve_symmetric
+from face3dmm_ros.fitting.linear_points import LandmarkModel
+from face3dmm_ros.fitting.observation import Observation
+from face3dmm_ros.fitting.track_fitter import FitOptions, TrackFitter
+from face3dmm_ros.landmarks.schemes import IBUG68, convert
+from face3dmm_ros.morphable_model.model import MorphableModel
+from face3dmm_ros.values import FaceParameters, Landmarks
+
+PICTURE_OPTIONS = FitOptions(frame_correlation=0.1)
+"""Separate pictures show a face from different sides, so that their landmarks err less alike than a track's frames."""
+
+_ROUNDS = 10
+_SETTLED = 0.01
+"""The identity has settled once a round moves no coefficient by more of the prior's standard deviations."""
+
+
+@dataclass(frozen=True, eq=False)
+class SamePerson:
+    """One person in n pictures.
+
+    Attributes:
+        alpha: (K,) the identity.
+        pictures: what each picture shows; all have that identity.
+        uncertainty_mm: (n + 1,) what remains unknown of the neutral face after 0, 1, … n of the pictures: standard
+            deviation of a vertex, RMS over the vertices, mm.
+    """
+
+    alpha: NDArray[np.float64]
+    pictures: tuple[FaceParameters, ...]
+    uncertainty_mm: NDArray[np.float64]
+
+
+class PersonFitter(TrackFitter):
+    """Fits several pictures of one person at once, by method `joint`."""
+
+    def __init__(self, model: MorphableModel, options: FitOptions = PICTURE_OPTIONS) -> None:
+        """Fit this model."""
+        super().__init__(model, "joint", options)
+
+    def fit_person(self, pictures: Sequence[Landmarks]) -> SamePerson:
+        """One identity for all pictures, and each one's pose and expression.
+
+        Args:
+            pictures: the person's landmarks in each picture, which may differ in size and scheme.
+
+        Raises:
+            Face3DMMError: no picture, or landmarks that `fit` refuses.
+        """
+        if not pictures:
+            raise Face3DMMError("a person is fitted in at least one picture, there is none")
+        K, options = self.model.shape_count, self.options
+        seen = [self._observe(landmarks) for landmarks in pictures]
+        tracks = [self._begin(model, observed)[0] for model, observed, _ in seen]
+        evidence = np.zeros((len(seen), K, K)), np.zeros((len(seen), K))
+
+        def pooled(chosen: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            """(Λ, η) of the identity by what some pictures say."""
+            S, h = (values[chosen].sum(axis=0) for values in evidence)
+            return self._pooled(replace(tracks[0], precision=S, shift=h, frames=int(chosen.sum())))
+
+        for i, track in enumerate(tracks):
+            assert track.first_fit is not None
+            self._absorb(track, track.first_fit)
+            evidence[0][i], evidence[1][i] = track.precision, track.shift
+        everyone = np.ones(len(seen), bool)
+        alpha = solve_symmetric(*pooled(everyone))
+        for _ in range(_ROUNDS if len(seen) > 1 else 0):
+            for i, (track, (model, observed, _)) in enumerate(zip(tracks, seen, strict=True)):
+                others = everyone.copy()
+                others[i] = False
+                prior = self._prior(*pooled(others))
+                start = np.concatenate([alpha, track.beta])
+                fit = self._solve(model.points, observed, track.camera, start, prior, options.tracked_iterations)
+                track.camera, track.beta = fit.camera, fit.coefficients[K:]
+                track.precision, track.shift = np.zeros((K, K)), np.zeros(K)
+                self._absorb(track, fit)
+                evidence[0][i], evidence[1][i] = track.precision, track.shift
+            before, alpha = alpha, solve_symmetric(*pooled(everyone))
+            if np.abs(alpha - before).max() * np.sqrt(options.shape_prior or 1.0) < _SETTLED:
+                break
+        fitted = []
+        for track, (model, observed, landmarks) in zip(tracks, seen, strict=True):
+            points = model.points.holding(alpha)
+            fit = self._solve(
+                points, observed, track.camera, track.beta, self._expression_prior, options.max_iterations
+            )
+            c = np.concatenate([alpha, fit.coefficients])
+            fitted.append(self._parameters(fit.camera, c, fit.residual_px, landmarks))
+        counts = range(len(seen) + 1)
+        uncertainty = [self._uncertainty_mm(pooled(np.arange(len(seen)) < count)[0]) for count in counts]
+        return SamePerson(fitted[0].alpha, tuple(fitted), np.array(uncertainty))
+
+    def _observe(self, landmarks: Landmarks) -> tuple[LandmarkModel, Observation, Landmarks]:
+        """What a picture's landmarks are fitted by, the landmarks in that order, and as they are."""
+        if landmarks.scheme not in self.model.landmarks and IBUG68 in self.model.landmarks:
+            landmarks = convert(landmarks, IBUG68)
+        model = self._landmark_model(landmarks.scheme)
+        return model, Observation.of(landmarks, model), landmarks
+
+    def _uncertainty_mm(self, precision: NDArray[np.float64]) -> float:
+        """Standard deviation of the neutral face's vertices, RMS, mm, by α's precision (K, K) in the fit's units."""
+        basis = self.model.shape_basis * self._unit[: self.model.shape_count].astype(np.float32)
+        covariance = solve_symmetric(precision, np.eye(len(precision)))
+        return float(np.sqrt((covariance * (basis.T @ basis)).sum() / self.model.vertex_count))
