@@ -63,7 +63,7 @@ def stages() -> dict[str, Callable[[], object]]:
     """Each stage by itself on a tracked portrait, then all together."""
     image = portrait()
     model = load_model("default")
-    backend = create_backend("facemesh")
+    backend = create_backend()
     tracker = LandmarkTracker(backend, detection_interval=10**9)
     pipeline = FacePipeline(tracker, TrackFitter(model))
     for _ in range(200):
@@ -94,7 +94,7 @@ def stages() -> dict[str, Callable[[], object]]:
 def default_model_fits() -> dict[str, Callable[[], object]]:
     """The default model on the portrait's 468 landmarks."""
     image, model = portrait(), load_model("default")
-    face = LandmarkTracker(create_backend("facemesh")).track(image)[0]
+    face = LandmarkTracker(create_backend()).track(image)[0]
     still, fresh, baseline = TrackFitter(model), TrackFitter(model), TrackFitter(model, "alternating")
     rng = np.random.default_rng(0)
     moving = [_jittered(face, rng) for _ in range(64)]

@@ -31,6 +31,7 @@ class Landmarks:
         points: (N, 2) float32, px.
         depth: (N,) float32 relative depth in px, smaller is nearer to the camera; None where the detector has none.
         deviation: (N,) float32 standard deviation of each point's coordinates, px; None where the detector tells none.
+            With it, outline points are where the scheme has them on the face, not on its visible edge.
         box: region of the image in which the landmarks were looked for, px.
         confidence: in [0, 1].
         image_size: (width, height) of the image, px.

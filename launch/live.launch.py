@@ -25,7 +25,7 @@ ARGUMENTS = (
         description="auto (first camera, else the sample clip), sample, a camera's index, a video, picture or folder; "
         "none: images come from a camera driver of yours on /camera/image_raw",
     ),
-    DeclareLaunchArgument("backend", default_value="facemesh", choices=BACKENDS, description="landmark detector"),
+    DeclareLaunchArgument("backend", default_value="dense", choices=BACKENDS, description="landmark detector"),
     DeclareLaunchArgument(
         "model", default_value="default", description="face model: default, or a .npz or BFM .mat file"
     ),

@@ -17,7 +17,7 @@ from face3dmm_ros.nodes.recording import IMAGE_RECORDINGS
 
 # Those of live.launch.py that are passed on.
 LIVE_ARGUMENTS = (
-    DeclareLaunchArgument("backend", default_value="facemesh", choices=BACKENDS, description="landmark detector"),
+    DeclareLaunchArgument("backend", default_value="dense", choices=BACKENDS, description="landmark detector"),
     DeclareLaunchArgument(
         "model", default_value="default", description="face model: default, or a .npz or BFM .mat file"
     ),

@@ -183,3 +183,14 @@ def test_help_and_import_are_light() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_ctrl_c_ends_a_verb_with_one_line(
+    portrait: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cv2, "imread", interrupted)
+    assert main(["fit", str(portrait)]) == 130
+    assert capsys.readouterr().err == "face3dmm fit: interrupted\n"

@@ -36,14 +36,14 @@ def backend(request: pytest.FixtureRequest) -> LandmarkBackend:
         except Face3DMMError as error:
             pytest.skip(str(error))
         return create_backend("dlib")
-    pytest.importorskip("ai_edge_litert", reason="the facemesh backend needs ai-edge-litert")
-    return create_backend("facemesh", scheme=IBUG68)
+    pytest.importorskip("ai_edge_litert", reason=f"the {request.param} backend needs ai-edge-litert")
+    return create_backend(request.param, scheme=IBUG68)
 
 
 @pytest.fixture(scope="module")
 def facemesh() -> LandmarkBackend:
     pytest.importorskip("ai_edge_litert", reason="the facemesh backend needs ai-edge-litert")
-    return create_backend()
+    return create_backend("facemesh")
 
 
 @pytest.fixture

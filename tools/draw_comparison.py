@@ -90,7 +90,7 @@ def _fits(
     """Each method's face, and the light that it found; None where the detector finds none."""
     fits: dict[str, tuple[TrackedFace, SphericalHarmonicsLight | None]] = {}
     for method in METHODS[:2]:
-        found = FacePipeline(LandmarkTracker(create_backend("facemesh")), TrackFitter(model, method)).process(image)
+        found = FacePipeline(LandmarkTracker(create_backend()), TrackFitter(model, method)).process(image)
         if truth is not None:
             middle = truth[0].points.mean(axis=0)
             size = np.ptp(truth[0].points, axis=0).max()

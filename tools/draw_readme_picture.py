@@ -26,7 +26,7 @@ def main() -> None:
     """Fit, draw, write."""
     image = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
     model = load_model("default")
-    (face,) = FacePipeline(LandmarkTracker(create_backend("facemesh")), TrackFitter(model)).process(image)
+    (face,) = FacePipeline(LandmarkTracker(create_backend()), TrackFitter(model)).process(image)
     camera = face.parameters.camera
     vertices = model.vertices(face.parameters.alpha, face.parameters.beta)
     normals = model.normals(vertices)

@@ -28,7 +28,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     add("--out", type=Path, default=Path("out"), metavar="DIR", help="folder to write to, made if missing")
     add("--image-topic", metavar="TOPIC", help="the camera's topic; without it /camera/image_raw or the only one")
     add("--truth-topic", default="/truth/params", metavar="TOPIC", help="the true parameters, used where they are")
-    add("--backend", default="facemesh", help="landmark detector: facemesh or dlib")
+    add("--backend", default="dense", help="landmark detector: dense, facemesh or dlib")
     add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
     add("--fit-method", default="joint", help="joint or alternating")
     add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")

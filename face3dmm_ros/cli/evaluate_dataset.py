@@ -8,8 +8,6 @@ from pathlib import Path
 from face3dmm_ros.nodes.middleware import single_threaded_algebra
 
 SOURCES = ("detector", "truth")
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 
 def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -34,7 +32,7 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to, made if missing")
     add("--roi", choices=SOURCES, default=SOURCES[0], help="whose boxes say where to look for landmarks")
     add("--landmarks", choices=SOURCES, default=SOURCES[0], help="whose 2D points are fitted to")
-    add("--backend", default="facemesh", help="landmark detector: facemesh (default) or dlib")
+    add("--backend", default="dense", help="landmark detector: dense (default), facemesh or dlib")
     add(
         "--fit-method",
         nargs="+",
@@ -53,7 +51,7 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate and report; returns 0, or 130 after Ctrl-C.
+    """Evaluate and report; returns 0.
 
     Raises:
         Face3DMMError: no such data set or option, or results of other options in the way.
@@ -97,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
                 done += 1
         except KeyboardInterrupt:
             print(f"stopped: {done} of {len(tasks)} pictures are done; the same command goes on", file=sys.stderr)
-            return INTERRUPTED
+            raise
         evaluation = collect(arguments.path, options, tasks, results)
         first = options.fit_methods[0]
         worst = worst_faces(evaluation.errors[first])

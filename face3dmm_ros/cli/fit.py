@@ -37,7 +37,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "all pictures, or once for each in their order; without it the largest",
     )
     verb.add_argument("--model", default="default", help="'default', a model .npz, or a BFM .mat")
-    verb.add_argument("--backend", default="facemesh", help="landmark detector: facemesh or dlib")
+    verb.add_argument("--backend", default="dense", help="landmark detector: dense, facemesh or dlib")
     verb.add_argument("--fit-method", default="joint", help="joint, alternating or photometric (needs torch)")
     verb.add_argument("--max-faces", type=int, default=DEFAULT_MAX_FACES, metavar="N", help="fit at most N faces")
     verb.add_argument("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")

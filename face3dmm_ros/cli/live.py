@@ -36,7 +36,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--width", type=int, default=0, help="scale images to this width, px; 0: as they are")
     add("--height", type=int, default=0, help="scale images to this height, px; 0: as they are")
     add("--fps", type=float, default=-1.0, help="images per second; -1: the source's own rate; 0: as fast as it goes")
-    add("--backend", default="facemesh", help="landmark detector: facemesh or dlib")
+    add("--backend", default="dense", help="landmark detector: dense, facemesh or dlib")
     add("--model", default="default", help="face model: default, or a .npz or BFM .mat file")
     add("--fit-method", default="joint", help="how to fit: joint or alternating")
     add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")

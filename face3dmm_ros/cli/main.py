@@ -10,6 +10,8 @@ from face3dmm_ros.errors import Face3DMMError
 VERBS = (fit, live, evaluate, synth, fetch_dlib_model)
 BAD_INPUT = 2
 """Exit code for input that cannot be used, as argparse has it."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,13 +29,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a verb; returns the exit code: 0, or 2 with one clear line on stderr."""
+    """Run a verb; returns the exit code: 0, 2 with one clear line on stderr, or 130 after Ctrl-C."""
     arguments = parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
     except Face3DMMError as error:
         print(f"face3dmm {arguments.verb}: {error}", file=sys.stderr)
         return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"face3dmm {arguments.verb}: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class EvaluationOptions:
 
     format: str
     model: str = "default"
-    backend: str = "facemesh"
+    backend: str = "dense"
     fit_methods: tuple[str, ...] = ("joint",)
     roi: str = "detector"
     landmarks: str = "detector"

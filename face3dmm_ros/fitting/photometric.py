@@ -31,6 +31,7 @@ except ImportError as error:
 
 from face3dmm_ros.fitting.bounded import minimize_in_box
 from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
+from face3dmm_ros.fitting.observation import Observation
 from face3dmm_ros.fitting.photometric_pixels import (
     LIGHT_SIZE,
     POSE_SIZE,
@@ -79,8 +80,9 @@ class PhotometricOptions:
 
     Attributes:
         levels: from coarse to fine.
-        landmark_noise_mm: σₗ, standard deviation of a landmark on the face, mm; twice that of the landmark fit, which
-            the pixels may correct.
+        landmark_noise_mm: σₗ, standard deviation of a landmark on the face, mm, where the detector tells none; twice
+            that of the landmark fit, which the pixels may correct.
+        deviation_gain: by how much to enlarge the deviations that a detector tells; twice as much, likewise.
         patch_mm: side of the patch A whose pixels count as one observation, mm; what the model's albedo leaves
             unexplained (stubble, freckles, shadows) is alike that far.
         color_noise: least σ_c, sRGB in [0, 1]; above it, σ_c follows the residuals' median.
@@ -91,6 +93,7 @@ class PhotometricOptions:
 
     levels: tuple[Level, ...] = (Level(0.35, 6, 3000), Level(0.8, 8, 5000))
     landmark_noise_mm: float = 8.0
+    deviation_gain: float = 4.0
     patch_mm: float = 5.0
     color_noise: float = 0.03
     shape_prior: float = 4.0
@@ -193,14 +196,15 @@ class _Problem:
         self.unit_alpha, self.unit_beta, self.unit_gamma = np.split(unit, [K, K + E])
         self.pixels = FacePixels(model, unit, _vertex_weight(model))
         self.landmark_models: list[LandmarkModel] = []
-        self.observed: list[NDArray[np.float64]] = []
+        self.observed: list[Observation] = []
         for start in starts:
             landmarks = start.landmarks
             if landmarks.scheme not in model.landmarks and IBUG68 in model.landmarks:
                 landmarks = convert(landmarks, IBUG68)
-            landmark_model = LandmarkModel.of(model, landmarks.scheme, unit=unit[: K + E])
+            outline = landmarks.deviation is None
+            landmark_model = LandmarkModel.of(model, landmarks.scheme, unit=unit[: K + E], outline=outline)
             self.landmark_models.append(landmark_model)
-            self.observed.append(np.asarray(landmarks.points, np.float64)[landmark_model.order].T)
+            self.observed.append(Observation.of(landmarks, landmark_model))
         alpha = np.mean([start.parameters.alpha for start in starts], axis=0)
         light = SphericalHarmonicsLight.even(_GREY_LIGHT).coefficients
         self.states = [
@@ -264,9 +268,8 @@ class _Problem:
         for index, (view, state) in enumerate(zip(views, states, strict=True)):
             _, color = self._robust(view, self.pixels.residuals(view.picture, state, view.samples))
             total += 0.5 * self._pixel_weight(view, self.states[index]) * color
-            difference = self._landmark_residuals(index, view, state)
-            noise = self.options.landmark_noise_mm * self.states[index].camera.scale
-            total += 0.5 * float((difference**2).sum()) / noise**2
+            difference = self._landmark_residuals(index, view, state) / self._landmark_noise(index)
+            total += 0.5 * float((difference**2).sum())
             beta, light = state.beta / self.unit_beta, (state.light - _mean_light()).ravel()
             total += 0.5 * float(beta @ beta + light @ self.light_precision @ light)
         alpha, gamma = states[0].alpha / self.unit_alpha, states[0].gamma / self.unit_gamma
@@ -276,7 +279,14 @@ class _Problem:
         """(2, P) px."""
         camera = state.camera
         X = self._landmark_points(view, state)
-        return (camera.scale * camera.rotation[:2]) @ X + camera.translation[:, None] - self.observed[index]
+        return (camera.scale * camera.rotation[:2]) @ X + camera.translation[:, None] - self.observed[index].points
+
+    def _landmark_noise(self, index: int) -> NDArray[np.float64]:
+        """σₗ of a picture's landmarks, (P,), px."""
+        observed = self.observed[index]
+        if observed.deviation is not None:
+            return self.options.deviation_gain * observed.deviation
+        return np.full(observed.points.shape[1], self.options.landmark_noise_mm * self.states[index].camera.scale)
 
     def _landmark_points(self, view: _View, state: FaceState) -> NDArray[np.float64]:
         """(3, P) mm. In torch, whose threads are held, as are all products of any size here: see `_one_thread`."""
@@ -407,9 +417,10 @@ class _Problem:
         A = camera.scale * camera.rotation[:2]
         by_coefficients = np.einsum("dk,kpc->dpc", A, view.points.basis)
         J = np.concatenate([pose.transpose(0, 2, 1), by_coefficients], axis=2).reshape(2 * len(x), -1)
-        J /= self.options.landmark_noise_mm * camera.scale
+        noise = np.tile(self._landmark_noise(index), 2)
+        J /= noise[:, None]
         H[np.ix_(where, where)] += (torch.as_tensor(J).T @ torch.as_tensor(J)).numpy()
-        g[where] += J.T @ (difference.ravel() / (self.options.landmark_noise_mm * camera.scale))
+        g[where] += J.T @ (difference.ravel() / noise)
 
     def _add_light_prior(
         self, H: NDArray[np.float64], g: NDArray[np.float64], where: NDArray[np.intp], state: FaceState

@@ -109,7 +109,7 @@ class PersonFitter(TrackFitter):
         """What a picture's landmarks are fitted by, the landmarks in that order, and as they are."""
         if landmarks.scheme not in self.model.landmarks and IBUG68 in self.model.landmarks:
             landmarks = convert(landmarks, IBUG68)
-        model = self._landmark_model(landmarks.scheme)
+        model = self._landmark_model(landmarks)
         return model, Observation.of(landmarks, model), landmarks
 
     def _uncertainty_mm(self, precision: NDArray[np.float64]) -> float:

@@ -104,7 +104,7 @@ class TrackFitter:
         free = np.tile([[-np.inf], [np.inf]], model.shape_count)
         self._bounds = np.concatenate([free, model.expression_bounds], axis=1) / self._unit
         self._expression_prior = self._prior(np.zeros((0, 0)), np.zeros(0))
-        self._landmark_models: dict[str, LandmarkModel] = {}
+        self._landmark_models: dict[tuple[str, bool], LandmarkModel] = {}
         self._tracks: dict[int, _Track] = {}
 
     def fit(self, face: TrackedLandmarks) -> FaceParameters:
@@ -118,7 +118,7 @@ class TrackFitter:
         if landmarks.scheme not in self.model.landmarks and IBUG68 in self.model.landmarks:
             # A model that knows 68 points, as BFM does, still fits what a denser detector sees.
             landmarks = convert(landmarks, IBUG68)
-        model = self._landmark_model(landmarks.scheme)
+        model = self._landmark_model(landmarks)
         observed = Observation.of(landmarks, model)
         if self.method == "alternating":
             camera, c, residual_px = alternating_fit(model, observed.points, self._bounds)
@@ -144,11 +144,14 @@ class TrackFitter:
         """Forget all tracks."""
         self._tracks.clear()
 
-    def _landmark_model(self, scheme: str) -> LandmarkModel:
-        if scheme not in self._landmark_models:
-            outline = self.options.outline and self.method == "joint"
-            self._landmark_models[scheme] = LandmarkModel.of(self.model, scheme, unit=self._unit, outline=outline)
-        return self._landmark_models[scheme]
+    def _landmark_model(self, landmarks: Landmarks) -> LandmarkModel:
+        # Detectors that tell deviations tell where on the skin each point is, seen or not; others mark what they see.
+        outline = self.options.outline and self.method == "joint" and landmarks.deviation is None
+        key = landmarks.scheme, outline
+        if key not in self._landmark_models:
+            model = LandmarkModel.of(self.model, landmarks.scheme, unit=self._unit, outline=outline)
+            self._landmark_models[key] = model
+        return self._landmark_models[key]
 
     def _begin(self, model: LandmarkModel, observed: Observation) -> tuple[_Track, float]:
         """A face's first frame: everything unknown, started at the mean face. Returns its track and residual, px."""

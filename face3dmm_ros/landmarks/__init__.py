@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace
+from face3dmm_ros.landmarks.dense_backend import DenseBackend
 from face3dmm_ros.landmarks.dlib_backend import DlibBackend
 from face3dmm_ros.landmarks.facemesh import FaceMeshBackend
 from face3dmm_ros.landmarks.region import Region
@@ -12,6 +13,7 @@ from face3dmm_ros.landmarks.tracker import LandmarkTracker
 
 __all__ = [
     "BACKENDS",
+    "DenseBackend",
     "Detection",
     "DlibBackend",
     "FaceMeshBackend",
@@ -22,14 +24,18 @@ __all__ = [
     "create_backend",
 ]
 
-_CLASSES: dict[str, Callable[..., LandmarkBackend]] = {"facemesh": FaceMeshBackend, "dlib": DlibBackend}
+_CLASSES: dict[str, Callable[..., LandmarkBackend]] = {
+    "dense": DenseBackend,
+    "facemesh": FaceMeshBackend,
+    "dlib": DlibBackend,
+}
 
 BACKENDS = tuple(_CLASSES)
 """The names that `create_backend` knows, the default first."""
 
 
-def create_backend(name: str = "facemesh", **options: object) -> LandmarkBackend:
-    """A landmark detector by its name, with the options of its class (`FaceMeshBackend`, `DlibBackend`).
+def create_backend(name: str = "dense", **options: object) -> LandmarkBackend:
+    """A landmark detector by its name, with the options of its class: `DenseBackend`, `FaceMeshBackend`, `DlibBackend`.
 
     Raises:
         Face3DMMError: the name or an option is unknown, or what the backend needs is not installed.

@@ -19,7 +19,7 @@ from face3dmm_ros.landmarks.schemes import MEDIAPIPE468, SCHEME_SIZES, convert
 from face3dmm_ros.values import Box, Landmarks
 
 _RIGHT_EYE_CORNER, _LEFT_EYE_CORNER = 33, 263
-_REGION_SCALE = 1.5
+REGION_SCALE = 1.5
 _SAME_FACE = 0.4
 
 
@@ -32,8 +32,7 @@ class FaceMeshBackend:
         Raises:
             Face3DMMError: LiteRT is not installed, a network is missing, or the scheme is unknown.
         """
-        if scheme not in SCHEME_SIZES:
-            raise Face3DMMError(f"the facemesh backend gives {', '.join(sorted(SCHEME_SIZES))}, not {scheme!r}")
+        check_scheme(scheme)
 
         def network(name: str) -> Path:
             return package_file(f"resource/landmark_models/{name}.tflite")
@@ -71,8 +70,18 @@ class FaceMeshBackend:
             depth=surface[:, 2] * np.float32(region.size / side),
         )
         across = points[_LEFT_EYE_CORNER] - points[_RIGHT_EYE_CORNER]
-        next_region = region_around(points, float(np.arctan2(across[1], across[0])), _REGION_SCALE)
+        next_region = region_around(points, float(np.arctan2(across[1], across[0])), REGION_SCALE)
         return LocatedFace(convert(landmarks, self.scheme), next_region)
+
+
+def check_scheme(scheme: str) -> None:
+    """Refuse a scheme that is no subset of Face Mesh's points.
+
+    Raises:
+        Face3DMMError: so it is.
+    """
+    if scheme not in SCHEME_SIZES:
+        raise Face3DMMError(f"Face Mesh's points make up {', '.join(sorted(SCHEME_SIZES))}, not {scheme!r}")
 
 
 def _detections(faces: BlazeFaces) -> list[Detection]:
@@ -84,7 +93,7 @@ def _detections(faces: BlazeFaces) -> list[Detection]:
         region = Region(
             x=(left + right) / 2.0,
             y=(top + bottom) / 2.0,
-            size=_REGION_SCALE * max(right - left, bottom - top),
+            size=REGION_SCALE * max(right - left, bottom - top),
             angle=float(np.arctan2(across[1], across[0])),
         )
         detections.append(Detection(Box(left, top, right - left, bottom - top), float(score), region))

@@ -22,6 +22,7 @@ _PLAUSIBLE_STEP = 0.3
 _CENTERED = 0.8
 _SMALL_STEP = 0.9
 _MAX_PASSES = 5
+_FIRST_LOOKS = 2
 _MIN_REGION_PX = 8.0
 _REST = 0.005
 """A face that moves by less than this part of its region rests."""
@@ -129,31 +130,39 @@ class LandmarkTracker:
         return tracks
 
     def _locate_detected(self, image: NDArray[np.uint8], detection: Detection) -> LocatedFace | None:
-        """The landmarks of a detection, located again from the first ones, which frame the face better."""
-        face = self._locate(image, detection.region)
-        return None if face is None else self._locate(image, face.region)
+        """The landmarks of a detection, judged once the first ones have framed the face better than the detector did.
+
+        A turned head is often beside the middle of its detection or seen aslant there, and looks doubtful until then.
+        """
+        region = detection.region
+        for _ in range(_FIRST_LOOKS):
+            face = self._look(image, region, min_confidence=0.0)
+            if face is None:
+                return None
+            region = face.region
+        return self._locate(image, region)
 
     def _locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace | None:
         """The face in or near a region, looked at until it lies in the middle; None where it is not found.
 
         Landmarks of a face far from the middle are wrong, but point to where it is.
         """
-        face = self._look(image, region)
+        face = self._look(image, region, self._min_confidence)
         for _ in range(_MAX_PASSES - 1):
             if face is None or face.region.overlap(region) >= _CENTERED:
                 break
             region = face.region
-            face = self._look(image, region)
+            face = self._look(image, region, self._min_confidence)
         return face
 
-    def _look(self, image: NDArray[np.uint8], region: Region) -> LocatedFace | None:
+    def _look(self, image: NDArray[np.uint8], region: Region, min_confidence: float) -> LocatedFace | None:
         """The face in a region; None where there is none, or where it cannot be the one looked for."""
         height, width = image.shape[:2]
         if not (0.0 <= region.x < width and 0.0 <= region.y < height):
             return None
         face = self._backend.locate(image, region)
         points = face.landmarks.points
-        if not np.isfinite(points).all() or face.landmarks.confidence < self._min_confidence:
+        if not np.isfinite(points).all() or face.landmarks.confidence < min_confidence:
             return None
         inside = ((points > -0.5) & (points < [width - 0.5, height - 0.5])).all(axis=1)
         if 2 * np.count_nonzero(inside) < len(points):

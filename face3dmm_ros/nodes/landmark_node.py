@@ -51,7 +51,7 @@ class LandmarkNode(FaceNode):
 
     PARAMETERS = (
         IMAGE_TRANSPORT,
-        NodeParameter("backend", "facemesh", "The landmark detector.", choices=BACKENDS, read_only=True),
+        NodeParameter("backend", "dense", "The landmark detector.", choices=BACKENDS, read_only=True),
         NodeParameter("max_faces", 1, "Faces to track at most.", low=1, high=64),
         NodeParameter("detection_interval", 30, "Images from one look for new faces to the next.", low=1, high=10_000),
         NodeParameter("patience", 10, "Images after which a lost face is forgotten.", low=0, high=10_000),

@@ -1,0 +1,83 @@
+"""How Face Mesh answers to faces that are known: where its points stray as a head turns, and how far they may be off.
+
+Measured by `tools/measure_face_mesh_response.py` on this package's synthetic faces alone. Face Mesh draws the far cheek
+along the head's visible edge and turns heads too little from 45° on; both are undone here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.camera import WeakPerspective, nearest_rotation
+from face3dmm_ros.errors import Face3DMMError
+
+
+@dataclass(frozen=True, eq=False)
+class FaceMeshResponse:
+    """Face Mesh's errors by yaw, for heads that look to the right of the image; the mirror image for the others.
+
+    Attributes:
+        yaw: (B,) degrees, ascending from 0.
+        bias: (B, 468, 2) float32, mm: how far right and down, as the upright face is seen, each point strays.
+        deviation: (B, 468) float32, mm: standard deviation of a coordinate about that.
+        canonical: (468, 3) float32, mm: where the points lie on the mean face.
+        mirror: (468,) int32: each point's counterpart on the other side.
+    """
+
+    yaw: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+    canonical: NDArray[np.float32]
+    mirror: NDArray[np.int32]
+
+    @staticmethod
+    def load(path: Path) -> "FaceMeshResponse":
+        """Read a .npz.
+
+        Raises:
+            Face3DMMError: the file is missing or not such a table.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                response = FaceMeshResponse(
+                    **{name: arrays[name] for name in ("yaw", "bias", "deviation", "canonical", "mirror")}
+                )
+        except (OSError, ValueError, KeyError) as error:
+            raise Face3DMMError(f"{path} is not a table of Face Mesh's response: {error}") from error
+        B, P = response.deviation.shape
+        if response.bias.shape != (B, P, 2) or response.canonical.shape != (P, 3) or response.yaw.shape != (B,):
+            raise Face3DMMError(f"{path} is not a table of Face Mesh's response: its arrays' shapes do not match")
+        return response
+
+    def view(self, points: NDArray[np.float32], depth: NDArray[np.float32]) -> WeakPerspective:
+        """How a face is seen whose 468 points (468, 2) and depth (468,), px, are known in three dimensions.
+
+        The similarity from the mean face (Umeyama, PAMI 1991); its translation is left out.
+        """
+        seen = np.column_stack([points, depth]).astype(np.float64)
+        seen -= seen.mean(axis=0)
+        mean = self.canonical.astype(np.float64)
+        mean -= mean.mean(axis=0)
+        rotation = nearest_rotation(seen.T @ mean)
+        scale = float(np.einsum("pi,ij,pj->", seen, rotation, mean) / (mean**2).sum())
+        return WeakPerspective(max(scale, 1e-6), rotation, np.zeros(2))
+
+    def undo(
+        self, points: NDArray[np.float32], view: WeakPerspective
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Face Mesh's points (468, 2), px, as they should be for a face seen so, and their deviation (468,), px."""
+        R = view.rotation
+        yaw = float(np.degrees(np.arctan2(R[0, 2], -R[2, 2])))
+        at = float(np.interp(abs(yaw), self.yaw, np.arange(len(self.yaw))))
+        low = min(int(at), len(self.yaw) - 2)
+        share = np.float32(at - low)
+        bias = (1 - share) * self.bias[low] + share * self.bias[low + 1]
+        deviation = (1 - share) * self.deviation[low] + share * self.deviation[low + 1]
+        if yaw < 0:
+            bias, deviation = bias[self.mirror] * np.array([-1, 1], np.float32), deviation[self.mirror]
+        up = R[:2, 1] / max(float(np.linalg.norm(R[:2, 1])), 1e-9)
+        right_and_down = np.array([[-up[1], up[0]], [-up[0], -up[1]]])
+        scale = np.float32(view.scale)
+        return points - scale * (bias @ right_and_down).astype(np.float32), scale * deviation

@@ -1,0 +1,151 @@
+"""The dense network, how Face Mesh's errors are undone, and both together."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.files import package_file
+from face3dmm_ros.landmarks.dense_backend import DenseBackend
+from face3dmm_ros.landmarks.dense_network import DenseNetwork, upright_region
+from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse
+from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend
+from face3dmm_ros.landmarks.region import Region
+from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene
+from face3dmm_ros.synthesis.scene_renderer import RenderedScene, SceneRenderer
+
+pytest.importorskip("ai_edge_litert", reason="the dense backend needs ai-edge-litert")
+
+RESPONSE = package_file("resource/landmark_models/face_mesh_response.npz")
+NETWORK = package_file("resource/landmark_models/dense.onnx")
+
+
+@pytest.fixture(scope="module")
+def backend() -> DenseBackend:
+    return DenseBackend()
+
+
+@pytest.fixture(scope="module")
+def response() -> FaceMeshResponse:
+    return FaceMeshResponse.load(RESPONSE)
+
+
+@pytest.fixture(scope="module")
+def profiles(default_model: MorphableModel) -> list[RenderedScene]:
+    """Six synthetic people seen at 75° to the one side or the other."""
+    scenes = []
+    with SceneRenderer(default_model) as renderer:
+        for k in range(6):
+            scene = random_scene(np.random.default_rng([9, k]), default_model, SceneOptions(glasses=0, occluder=0))
+            rotation = rotation_from_pose_angles(0.0, np.radians(75.0 if k % 2 else -75.0), 0.0)
+            camera = WeakPerspective(1.2, rotation, np.array([225.0, 180.0]))
+            scenes.append(renderer.render(replace(scene, camera=camera)))
+    return scenes
+
+
+def seen(response: FaceMeshResponse, camera: WeakPerspective) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    points = response.canonical.astype(np.float64)
+    return camera.project(points).astype(np.float32), camera.depth(points).astype(np.float32)
+
+
+def of_size(points: NDArray[np.floating]) -> float:
+    return float(np.sqrt(np.prod(np.ptp(points[:, :2], axis=0))))
+
+
+@pytest.mark.parametrize("yaw", [-80.0, -20.0, 0.0, 55.0])
+def test_a_view_is_known_from_points_in_three_dimensions(response: FaceMeshResponse, yaw: float) -> None:
+    camera = WeakPerspective(1.7, rotation_from_pose_angles(0.2, np.radians(yaw), -0.1), np.array([200.0, 150.0]))
+    view = response.view(*seen(response, camera))
+    assert np.degrees(rotation_angle(view.rotation, camera.rotation)) < 0.01
+    assert view.scale == pytest.approx(1.7, rel=1e-4)
+
+
+def test_known_errors_are_undone_in_the_faces_own_directions(response: FaceMeshResponse) -> None:
+    known = replace(response, bias=np.tile(np.array([2.0, -1.0], np.float32), (*response.deviation.shape, 1)))
+    camera = WeakPerspective(1.5, rotation_from_pose_angles(0.0, -0.3, 0.4), np.array([100.0, 100.0]))
+    points, _ = seen(response, camera)
+    up = camera.rotation[:2, 1] / np.linalg.norm(camera.rotation[:2, 1])
+    strayed = points + 1.5 * (2.0 * np.array([-up[1], up[0]]) + 1.0 * up)
+    np.testing.assert_allclose(known.undo(strayed.astype(np.float32), camera)[0], points, atol=1e-3)
+
+
+def test_the_other_side_is_the_mirror_image(response: FaceMeshResponse) -> None:
+    points = np.zeros((468, 2), np.float32)
+    answers = [
+        response.undo(points, WeakPerspective(1.0, rotation_from_pose_angles(0.0, yaw, 0.0), np.zeros(2)))
+        for yaw in (-0.9, 0.9)
+    ]
+    np.testing.assert_allclose(answers[0][0], answers[1][0][response.mirror] * [-1, 1], atol=1e-4)
+    np.testing.assert_allclose(answers[0][1], answers[1][1][response.mirror], atol=1e-5)
+
+
+def test_face_mesh_is_less_sure_of_turned_heads(response: FaceMeshResponse) -> None:
+    assert np.median(response.deviation[0]) < 0.5 * np.median(response.deviation[-1])
+
+
+def test_profiles_are_found_where_face_mesh_gives_up(backend: DenseBackend, profiles: list[RenderedScene]) -> None:
+    face_mesh = FaceMeshBackend()
+    confident = {"dense": 0, "facemesh": 0}
+    errors = []
+    for scene in profiles:
+        truth = scene.landmarks("mediapipe468")
+        face = backend.locate(scene.image, upright_region(truth[:, :2], REGION_SCALE))
+        confident["dense"] += face.landmarks.confidence > 0.5
+        mesh = face_mesh.locate(scene.image, upright_region(truth[:, :2], REGION_SCALE))
+        confident["facemesh"] += mesh.landmarks.confidence > 0.5
+        errors.append(np.linalg.norm(face.landmarks.points - truth[:, :2], axis=1).mean() / of_size(truth))
+    assert confident["dense"] == 6 > confident["facemesh"]
+    assert np.mean(errors) < 0.06
+
+
+def test_deviations_tell_how_far_the_points_are_off(backend: DenseBackend, profiles: list[RenderedScene]) -> None:
+    ratios = []
+    for scene in profiles:
+        truth = scene.landmarks("mediapipe468")
+        landmarks = backend.locate(scene.image, upright_region(truth[:, :2], REGION_SCALE)).landmarks
+        assert landmarks.deviation is not None
+        ratios.append(np.abs(landmarks.points - truth[:, :2]) / landmarks.deviation[:, None])
+    assert 0.1 < np.median(ratios) < 2.0
+
+
+def test_a_portrait_is_seen_as_face_mesh_sees_it(backend: DenseBackend, astronaut: NDArray[np.uint8]) -> None:
+    region = backend.detect(astronaut)[0].region
+    both = backend.locate(astronaut, backend.locate(astronaut, region).region).landmarks
+    mesh = FaceMeshBackend().locate(astronaut, region).landmarks
+    inner = np.linalg.norm(mesh.points - mesh.points.mean(axis=0), axis=1) < 0.35 * of_size(mesh.points)
+    assert np.linalg.norm(both.points - mesh.points, axis=1)[inner].mean() < 0.04 * of_size(mesh.points)
+
+
+def test_a_wall_is_no_face(backend: DenseBackend) -> None:
+    rows, columns = np.mgrid[:200, :200]
+    wall = np.where((rows // 20 + columns // 40) % 2, 150, 90).astype(np.uint8)
+    face = backend.locate(np.repeat(wall[..., None], 3, axis=2), Region(100.0, 100.0, 150.0))
+    assert face.landmarks.confidence < 0.5
+
+
+@pytest.mark.parametrize("content", [b"", b"not a network", None])
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "dense.onnx"
+    path.write_bytes(NETWORK.read_bytes()[:5000] if content is None else content)
+    with pytest.raises(Face3DMMError, match="not a network"):
+        DenseNetwork(path)
+
+
+def test_a_missing_network_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Face3DMMError, match="missing"):
+        DenseNetwork(tmp_path / "dense.onnx")
+
+
+@pytest.mark.parametrize("name", ["yaw", "bias", "mirror"])
+def test_a_table_that_is_not_one_is_refused(tmp_path: Path, name: str) -> None:
+    with np.load(RESPONSE) as arrays:
+        rest = {key: arrays[key] for key in arrays if key != name}
+    path = tmp_path / "table.npz"
+    np.savez(path, **rest)
+    with pytest.raises(Face3DMMError, match="not a table"):
+        FaceMeshResponse.load(path)

@@ -1,0 +1,163 @@
+"""Training of the dense network, for a given time rather than a number of steps; it goes on after a kill."""
+
+import math
+import multiprocessing as mp
+import time
+from multiprocessing.queues import Queue
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from dense_network.augmentation import augmented, crop
+from dense_network.network import DenseNet
+from dense_network.pictures import Chunk
+from face3dmm_ros.landmarks.dense_network import SIDE, upright_region
+
+_BATCH = 64
+_PEAK_RATE = 3e-3
+_WARM_UP = 300  # steps
+_DECAY = 0.02
+_AVERAGE = 0.998
+"""Of the weights, from step to step: the average generalises better than the last."""
+_EVERY = 60.0  # seconds between checkpoints
+_EVALUATE = 500  # steps between looks at the validation faces
+
+Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
+
+
+def train(chunks: list[Path], mirror: NDArray[np.int32], checkpoint: Path, minutes: float, threads: int) -> DenseNet:
+    """Train on all chunks but the first, which validates; returns the averaged network.
+
+    Args:
+        chunks: files of `render_chunks`.
+        mirror: (468,) each point's counterpart on the other side of the face.
+        checkpoint: written every minute, and continued from where it exists.
+        minutes: to train for, those before a kill included; the rate falls to nothing over them.
+        threads: of torch; augmentation takes a process besides.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    network = DenseNet().to(memory_format=torch.channels_last)
+    validation = _validation(chunks[0])
+    with torch.no_grad():
+        bias = network.head.bias.view(-1, 4)
+        bias[:, :3], bias[:, 3] = _targets(validation[1]).mean(dim=0), -2.5
+        network.head.weight *= 0.2
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": weights, "weight_decay": _DECAY}, {"params": others, "weight_decay": 0.0}], betas=(0.9, 0.98)
+    )
+    average = {name: value.clone() for name, value in network.state_dict().items()}
+    used, step = 0.0, 0
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        average, used, step = state["average"], state["used"], state["step"]
+    queue: Queue[Batch] = mp.Queue(24)
+    feeder = mp.Process(target=_feed, args=(queue, chunks[1:], mirror, step), daemon=True)
+    feeder.start()
+    started, saved = time.monotonic() - used, time.monotonic()
+    with tqdm(total=round(60 * minutes), initial=round(used), unit="s", desc="training") as progress:
+        while used < 60 * minutes:
+            share = used / (60 * minutes)
+            for group in optimizer.param_groups:
+                group["lr"] = _PEAK_RATE * min(1.0, (step + 1) / _WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * share))
+            pictures, points = queue.get()
+            network.train()
+            loss = _loss(network(_inputs(pictures)), _targets(points))
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+            optimizer.step()
+            step += 1
+            _follow(average, network, min(_AVERAGE, 1 - 1 / (step + 1)))
+            used = time.monotonic() - started
+            progress.update(round(used) - progress.n)
+            if step % _EVALUATE == 0:
+                progress.set_postfix_str(f"step {step}, validation {_error(average, validation):.2f} %")
+            if time.monotonic() - saved > _EVERY or used >= 60 * minutes:
+                state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
+                unfinished = checkpoint.with_suffix(".unfinished")
+                torch.save(state | {"used": used, "step": step}, unfinished)
+                unfinished.replace(checkpoint)
+                saved = time.monotonic()
+    feeder.terminate()
+    print(f"{step} steps, validation error {_error(average, validation):.2f} % of √(w·h)")
+    return _averaged(average)
+
+
+def _loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Distance, error of depth, and the Gaussian negative log-likelihood that teaches σ (Wood et al., eq. 1)."""
+    squared = ((outputs[..., :2] - targets[..., :2]) ** 2).sum(dim=2)
+    log_sigma = outputs[..., 3].clamp(-6, 1)
+    likelihood = (squared * torch.exp(-2 * log_sigma) / 2 + 2 * log_sigma).mean()
+    depth = (outputs[..., 2] - targets[..., 2]).abs().mean()
+    return 10 * torch.sqrt(squared + 1e-6).mean() + 3 * depth + 0.02 * likelihood
+
+
+def _follow(average: dict[str, Tensor], network: DenseNet, keep: float) -> None:
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.dtype.is_floating_point:
+                average[name].lerp_(value, 1 - keep)
+            else:
+                average[name].copy_(value)
+
+
+def _averaged(average: dict[str, Tensor]) -> DenseNet:
+    network = DenseNet()
+    network.load_state_dict(average)
+    return network.eval()
+
+
+def _feed(queue: "Queue[Batch]", chunks: list[Path], mirror: NDArray[np.int32], seed: int) -> None:
+    """Fill a queue with augmented batches for ever."""
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng(seed)
+    loaded = [Chunk.load(path) for path in chunks]
+    while True:
+        pictures, points = [], []
+        for _ in range(_BATCH):
+            chunk = loaded[rng.integers(len(loaded))]
+            index = int(rng.integers(len(chunk.jpegs)))
+            seen, truth = augmented(rng, chunk.picture(index), chunk.points[index], mirror)
+            pictures.append(seen)
+            points.append(truth)
+        queue.put((np.stack(pictures), np.stack(points)))
+
+
+def _validation(path: Path) -> Batch:
+    """A chunk's faces, each in its exact crop."""
+    chunk = Chunk.load(path)
+    seen = [crop(chunk.picture(k), points, upright_region(points[:, :2])) for k, points in enumerate(chunk.points)]
+    return np.stack([picture for picture, _ in seen]), np.stack([points for _, points in seen])
+
+
+def _error(average: dict[str, Tensor], validation: Batch) -> float:
+    """Mean distance over the points and faces, % of √(w·h) of the points' box."""
+    pictures, points = validation
+    network = _averaged(average)
+    with torch.no_grad():
+        parts = [network(_inputs(pictures[k : k + 100])) for k in range(0, len(pictures), 100)]
+    found = torch.cat(parts).numpy()[..., :2] * SIDE + (SIDE - 1) / 2
+    size = np.sqrt(np.ptp(points[..., :2], axis=1).prod(axis=1))
+    return float(100 * (np.linalg.norm(found - points[..., :2], axis=2).mean(axis=1) / size).mean())
+
+
+def _inputs(pictures: NDArray[np.uint8]) -> Tensor:
+    batch = (torch.from_numpy(pictures).permute(0, 3, 1, 2).float() - 127.5) / 127.5
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def _targets(points: NDArray[np.float32]) -> Tensor:
+    """Points in sides of the crop, x and y from its middle."""
+    targets = torch.from_numpy(points / np.float32(SIDE))
+    targets[..., :2] -= (SIDE - 1) / 2 / SIDE
+    return targets

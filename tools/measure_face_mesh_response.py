@@ -1,0 +1,90 @@
+"""Measure how Face Mesh answers to synthetic faces of every yaw; write landmark_models/face_mesh_response.npz.
+
+Uses the faces that `tools/train_dense_network.py` renders, and renders them if need be.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+from dense_network.pictures import CHUNK, Chunk, render_chunks  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+from train_dense_network import mirror_points  # noqa: E402
+
+from face3dmm_ros.landmarks.dense_network import upright_region  # noqa: E402
+from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend  # noqa: E402
+from face3dmm_ros.morphable_model import load_model  # noqa: E402
+
+_KNOTS = np.arange(0.0, 91.0, 10.0)  # degrees of yaw
+_HALF_WIDTH = 7.5  # degrees about a knot whose faces speak for it
+_LOST = 0.3  # confidence below which Face Mesh sees no face
+_FAR = 30.0  # mm at which a stray point's distance is cut off
+
+
+def stray_points(chunks: list[Path], mirror: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Yaw (n,), degrees from 0 up, and by how much right and down each point strays (n, 468, 2), mm, upright."""
+    backend, rng = FaceMeshBackend(), np.random.default_rng(3)
+    yaws, strays = [], []
+    for path in tqdm(chunks, unit="chunks", desc="measuring"):
+        chunk = Chunk.load(path)
+        for k, truth in enumerate(chunk.points):
+            region = upright_region(truth[:, :2], REGION_SCALE * float(np.exp(rng.normal(0, 0.06))))
+            picture = chunk.picture(k)
+            face = backend.locate(picture, backend.locate(picture, region).region)
+            if face.landmarks.confidence < _LOST:
+                continue
+            R = chunk.rotations[k]
+            up = R[:2, 1] / np.linalg.norm(R[:2, 1])
+            right_and_down = np.array([[-up[1], up[0]], [-up[0], -up[1]]])
+            stray = (face.landmarks.points - truth[:, :2]) @ right_and_down.T / chunk.scales[k]
+            yaw = np.degrees(np.arctan2(R[0, 2], -R[2, 2]))
+            strays.append(stray if yaw >= 0 else stray[mirror] * [-1, 1])
+            yaws.append(abs(yaw))
+    return np.array(yaws), np.array(strays)
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "dense_network")
+    parser.add_argument("--faces", type=int, default=8000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=ROOT / "resource" / "landmark_models" / "face_mesh_response.npz")
+    arguments = parser.parse_args()
+    model = load_model("default")
+    count = max(1, arguments.faces // CHUNK)
+    render_chunks(arguments.folder / "faces", model, count, arguments.seed)
+    canonical = model.scheme("mediapipe468").interpolate(model.mean)
+    mirror = mirror_points(canonical)
+    yaw, stray = stray_points(sorted((arguments.folder / "faces").glob("*.npz"))[:count], mirror)
+    bias, deviation = [], []
+    for knot in _KNOTS:
+        near = stray[np.abs(yaw - knot) < _HALF_WIDTH]
+        middle = np.median(near, axis=0)
+        bias.append(middle)
+        deviation.append(np.sqrt((np.clip(near - middle, -_FAR, _FAR) ** 2).mean(axis=(0, 2))))
+        strayed = np.linalg.norm(middle, axis=1).mean()
+        print(
+            f"yaw {knot:2.0f}°: {len(near)} faces, bias {strayed:.1f} mm, deviation {np.median(deviation[-1]):.1f} mm"
+        )
+    # Where Face Mesh's points lie on the model was found from the front: from there, by definition, they do not stray.
+    frontal = (bias[0] + bias[0][mirror] * [-1, 1]) / 2
+    bias = [middle - frontal for middle in bias]
+    bias[0] = np.zeros_like(frontal)
+    np.savez_compressed(
+        arguments.out,
+        yaw=_KNOTS.astype(np.float32),
+        bias=np.array(bias, np.float32),
+        deviation=np.array(deviation, np.float32),
+        canonical=canonical.astype(np.float32),
+        mirror=mirror,
+    )
+
+
+if __name__ == "__main__":
+    main()
