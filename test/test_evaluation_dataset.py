@@ -33,7 +33,7 @@ OFFSET = rotation_from_vector([0.0, 0.1, 0.0])
 
 def fitted(image: np.ndarray, model: MorphableModel) -> FaceParameters:
     """What the pipeline makes of the only face in an image."""
-    (face,) = LandmarkTracker(create_backend("facemesh")).track(image)
+    (face,) = LandmarkTracker(create_backend()).track(image)
     return TrackFitter(model, "joint").fit(face)
 
 
@@ -111,7 +111,7 @@ def test_the_report_has_what_its_readers_look_for(run: Path) -> None:
     assert set(report["methods"]) == {"joint", "alternating"}
     assert report["bins"] == report["methods"]["joint"]["bins"] != report["methods"]["alternating"]["bins"]
     assert report["false_alarms"]["pictures"] > 20
-    assert report["false_alarms"]["faces"] <= 1
+    assert report["false_alarms"]["faces"] <= 0.03 * report["false_alarms"]["pictures"]
     page = (run / "report.html").read_text()
     assert page.count("<img") == 3 + 2  # plots and faces
     assert not re.search(r'(src|href)="(?!data:)', page)

@@ -16,7 +16,7 @@ from face3dmm_ros.pipeline import FacePipeline
 
 @pytest.fixture
 def pipeline(default_model: MorphableModel) -> FacePipeline:
-    return FacePipeline(LandmarkTracker(create_backend("facemesh"), max_faces=2), TrackFitter(default_model))
+    return FacePipeline(LandmarkTracker(create_backend(), max_faces=2), TrackFitter(default_model))
 
 
 def test_the_portrait_is_found_upright_and_smiling(

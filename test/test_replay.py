@@ -69,7 +69,7 @@ def fields(bag: BagReader, topic: str) -> list[tuple[int, bytes]]:
 
 def without_ros(path: Path, out: Path, model) -> dict[str, list[tuple[int, bytes]]]:
     """What `face3dmm evaluate bag` gives for a bag."""
-    tracker = ObservedTracker(create_backend("facemesh"))
+    tracker = ObservedTracker(create_backend())
     with BagReader(path) as bag, BagWriter(out / "bag") as writer:
         replay(bag, bag.image_topic(), tracker, TrackFitter(model), FaceSmoother(model), writer)
     with BagReader(out / "bag") as bag:

@@ -146,10 +146,11 @@ def identity_information(
     Expressions on a bound are held there. S is the Schur complement of the pose's and expression's block.
     """
     c, K = fit.coefficients, shape_count
-    per_equation = np.tile(fit.noise_px, 2)
-    J = _jacobian(fit.points, fit.camera, c) / per_equation[:, None]
+    precision = np.tile(1.0 / fit.noise_px, 2)
+    J = _jacobian(fit.points, fit.camera, c)
+    J *= precision[:, None]
     H = J.T @ J
-    g = J.T @ (fit.residuals.ravel() / per_equation)
+    g = J.T @ (fit.residuals.ravel() * precision)
     H[POSE_SIZE + K :, POSE_SIZE + K :] += prior.precision[K:, K:]
     g[POSE_SIZE + K :] += prior.precision[K:, K:] @ c[K:] - prior.shift[K:]
     inner = np.arange(K, len(c))
@@ -173,10 +174,11 @@ def _primal_step(
     noise_px: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gauss–Newton step (pose (6,), Δc (D,)) from the (6+D)² normal equations, bounds kept."""
-    per_equation = np.tile(noise_px, 2)
-    J = _jacobian(points, camera, c) / per_equation[:, None]
+    precision = np.tile(1.0 / noise_px, 2)
+    J = _jacobian(points, camera, c)
+    J *= precision[:, None]
     H = J.T @ J
-    g = (residuals.ravel() / per_equation) @ J
+    g = (residuals.ravel() * precision) @ J
     H[POSE_SIZE:, POSE_SIZE:] += prior.precision
     g[POSE_SIZE:] += prior.precision @ c - prior.shift
     free = np.full(POSE_SIZE, np.inf)

@@ -27,7 +27,7 @@ _GIVES_UP = 0.2
 class DenseBackend:
     """BlazeFace, Face Mesh and the dense network. `scheme` is ``mediapipe468`` or its subset ``ibug68``."""
 
-    def __init__(self, scheme: str = MEDIAPIPE468, min_score: float = 0.5, num_threads: int = 1) -> None:
+    def __init__(self, scheme: str = MEDIAPIPE468, min_score: float = 0.35, num_threads: int = 1) -> None:
         """Load the networks that ship with the package.
 
         Raises:

@@ -23,6 +23,8 @@ _CENTERED = 0.8
 _SMALL_STEP = 0.9
 _MAX_PASSES = 5
 _FIRST_LOOKS = 2
+_TURNS = (0.0, -0.5, 0.5)  # radians
+_SURE = 0.6
 _MIN_REGION_PX = 8.0
 _REST = 0.005
 """A face that moves by less than this part of its region rests."""
@@ -133,14 +135,20 @@ class LandmarkTracker:
         """The landmarks of a detection, judged once the first ones have framed the face better than the detector did.
 
         A turned head is often beside the middle of its detection or seen aslant there, and looks doubtful until then.
+        Where the detector is sure of a face, other turns are tried before it is given up.
         """
-        region = detection.region
-        for _ in range(_FIRST_LOOKS):
-            face = self._look(image, region, min_confidence=0.0)
-            if face is None:
-                return None
-            region = face.region
-        return self._locate(image, region)
+        for turn in _TURNS if detection.score >= _SURE else _TURNS[:1]:
+            region = replace(detection.region, angle=detection.region.angle + turn)
+            first: LocatedFace | None = None
+            for _ in range(_FIRST_LOOKS):
+                first = self._look(image, region, min_confidence=0.0)
+                if first is None:
+                    break
+                region = first.region
+            face = None if first is None else self._locate(image, region)
+            if face is not None:
+                return face
+        return None
 
     def _locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace | None:
         """The face in or near a region, looked at until it lies in the middle; None where it is not found.
