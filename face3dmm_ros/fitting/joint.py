@@ -146,11 +146,9 @@ def identity_information(
     Expressions on a bound are held there. S is the Schur complement of the pose's and expression's block.
     """
     c, K = fit.coefficients, shape_count
-    precision = np.tile(1.0 / fit.noise_px, 2)
-    J = _jacobian(fit.points, fit.camera, c)
-    J *= precision[:, None]
+    J = _jacobian(fit.points, fit.camera, c, fit.noise_px)
     H = J.T @ J
-    g = J.T @ (fit.residuals.ravel() * precision)
+    g = (fit.residuals / fit.noise_px).ravel() @ J
     H[POSE_SIZE + K :, POSE_SIZE + K :] += prior.precision[K:, K:]
     g[POSE_SIZE + K :] += prior.precision[K:, K:] @ c[K:] - prior.shift[K:]
     inner = np.arange(K, len(c))
@@ -174,11 +172,9 @@ def _primal_step(
     noise_px: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gauss–Newton step (pose (6,), Δc (D,)) from the (6+D)² normal equations, bounds kept."""
-    precision = np.tile(1.0 / noise_px, 2)
-    J = _jacobian(points, camera, c)
-    J *= precision[:, None]
+    J = _jacobian(points, camera, c, noise_px)
     H = J.T @ J
-    g = (residuals.ravel() * precision) @ J
+    g = (residuals / noise_px).ravel() @ J
     H[POSE_SIZE:, POSE_SIZE:] += prior.precision
     g[POSE_SIZE:] += prior.precision @ c - prior.shift
     free = np.full(POSE_SIZE, np.inf)
@@ -214,13 +210,16 @@ def _dual_step(
     return delta, -np.tensordot(back, points.basis, 2) - c
 
 
-def _jacobian(points: LinearPoints, camera: WeakPerspective, c: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Derivative of the projected points, px, by (pose, c): (2P, 6 + D)."""
+def _jacobian(
+    points: LinearPoints, camera: WeakPerspective, c: NDArray[np.float64], noise_px: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Derivative of the projected points, in their σ, by (pose, c): (2P, 6 + D)."""
     P, D = points.basis.shape[1:]
     J = np.empty((2, P, POSE_SIZE + D))
-    J[..., :POSE_SIZE] = _pose_jacobian(camera, points.points(c))
+    precision = (1.0 / noise_px)[:, None]
+    J[..., :POSE_SIZE] = _pose_jacobian(camera, points.points(c)) * precision
     A = camera.scale * camera.rotation[:2]
-    J[..., POSE_SIZE:] = (A @ points.basis.reshape(3, P * D)).reshape(2, P, D)
+    np.multiply((A @ points.basis.reshape(3, P * D)).reshape(2, P, D), precision, out=J[..., POSE_SIZE:])
     return J.reshape(2 * P, POSE_SIZE + D)
 
 

@@ -82,7 +82,7 @@ class PhotometricOptions:
         levels: from coarse to fine.
         landmark_noise_mm: σₗ, standard deviation of a landmark on the face, mm, where the detector tells none; twice
             that of the landmark fit, which the pixels may correct.
-        deviation_gain: by how much to enlarge the deviations that a detector tells; twice as much, likewise.
+        deviation_gain: by how much to enlarge the deviations that a detector tells.
         patch_mm: side of the patch A whose pixels count as one observation, mm; what the model's albedo leaves
             unexplained (stubble, freckles, shadows) is alike that far.
         color_noise: least σ_c, sRGB in [0, 1]; above it, σ_c follows the residuals' median.
@@ -93,7 +93,7 @@ class PhotometricOptions:
 
     levels: tuple[Level, ...] = (Level(0.35, 6, 3000), Level(0.8, 8, 5000))
     landmark_noise_mm: float = 8.0
-    deviation_gain: float = 4.0
+    deviation_gain: float = 2.0
     patch_mm: float = 5.0
     color_noise: float = 0.03
     shape_prior: float = 4.0
