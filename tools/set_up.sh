@@ -138,7 +138,7 @@ torch() {
   local install=("$venv/bin/pip" install ${ROS_DISTRO:+-c "$constraints"} -r requirements-torch.txt)
   if "$venv/bin/python" -c "import urllib.request; urllib.request.urlopen('$index/torch/', timeout=5)" 2>/dev/null; then
     install+=(--extra-index-url "$index")
-  elif "${install[@]}" --quiet --dry-run --report - 2>/dev/null </dev/null | grep -q '"nvidia-'; then
+  elif [[ $("${install[@]}" --quiet --dry-run --report - 2>/dev/null </dev/null) == *'"nvidia-'* ]]; then
     say "without torch, so without --fit-method photometric: $index cannot be reached, and PyPI's has gigabytes of CUDA"
     return 1
   fi
