@@ -60,8 +60,10 @@ def train(chunks: list[Path], mirror: NDArray[np.int32], checkpoint: Path, minut
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         average, used, step = state["average"], state["used"], state["step"]
-    queue: Queue[Batch] = mp.Queue(24)
-    feeder = mp.Process(target=_feed, args=(queue, chunks[1:], mirror, step), daemon=True)
+    # A forked process would inherit the locks of torch's and OpenGL's threads, and wait for them for ever.
+    fresh = mp.get_context("spawn")
+    queue: Queue[Batch] = fresh.Queue(24)
+    feeder = fresh.Process(target=_feed, args=(queue, chunks[1:], mirror, step), daemon=True)
     feeder.start()
     started, saved = time.monotonic() - used, time.monotonic()
     with tqdm(total=round(60 * minutes), initial=round(used), unit="s", desc="training") as progress:
