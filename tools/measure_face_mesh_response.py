@@ -17,6 +17,7 @@ from tqdm import tqdm  # noqa: E402
 from train_dense_network import mirror_points  # noqa: E402
 
 from face3dmm_ros.landmarks.dense_network import upright_region  # noqa: E402
+from face3dmm_ros.landmarks.face_mesh_response import right_and_down, yaw_degrees  # noqa: E402
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend  # noqa: E402
 from face3dmm_ros.morphable_model import load_model  # noqa: E402
 
@@ -39,10 +40,8 @@ def stray_points(chunks: list[Path], mirror: NDArray[np.int32]) -> tuple[NDArray
             if face.landmarks.confidence < _LOST:
                 continue
             R = chunk.rotations[k]
-            up = R[:2, 1] / np.linalg.norm(R[:2, 1])
-            right_and_down = np.array([[-up[1], up[0]], [-up[0], -up[1]]])
-            stray = (face.landmarks.points - truth[:, :2]) @ right_and_down.T / chunk.scales[k]
-            yaw = np.degrees(np.arctan2(R[0, 2], -R[2, 2]))
+            stray = (face.landmarks.points - truth[:, :2]) @ right_and_down(R).T / chunk.scales[k]
+            yaw = yaw_degrees(R)
             strays.append(stray if yaw >= 0 else stray[mirror] * [-1, 1])
             yaws.append(abs(yaw))
     return np.array(yaws), np.array(strays)

@@ -7,7 +7,20 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.linear_points import LandmarkModel
+from face3dmm_ros.landmarks.schemes import IBUG68, convert
+from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import Landmarks
+
+
+def in_a_known_scheme(landmarks: Landmarks, model: MorphableModel) -> Landmarks:
+    """The landmarks in a scheme of the model's: one of 68 points, as BFM, still fits what a denser detector sees.
+
+    Raises:
+        Face3DMMError: they cannot be converted.
+    """
+    if landmarks.scheme not in model.landmarks and IBUG68 in model.landmarks:
+        return convert(landmarks, IBUG68)
+    return landmarks
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from face3dmm_ros.calibration import Calibration
 from face3dmm_ros.camera import MetricPose, WeakPerspective, metric_pose
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting.observation import in_a_known_scheme
 from face3dmm_ros.fitting.track_fitter import TrackFitter
-from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 
@@ -63,8 +63,7 @@ class PerspectiveFitter:
                 f"has {landmarks.image_size[0]}×{landmarks.image_size[1]}"
             )
         model = self._fitter.model
-        if landmarks.scheme not in model.landmarks and IBUG68 in model.landmarks:
-            landmarks = convert(landmarks, IBUG68)
+        landmarks = in_a_known_scheme(landmarks, model)
         rays = calibration.rays(landmarks.points)
         depths = self._depths.get(face.face_id)
         if depths is not None and len(depths) == len(rays):

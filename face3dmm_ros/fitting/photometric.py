@@ -31,7 +31,7 @@ except ImportError as error:
 
 from face3dmm_ros.fitting.bounded import minimize_in_box
 from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
-from face3dmm_ros.fitting.observation import Observation
+from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
 from face3dmm_ros.fitting.photometric_pixels import (
     LIGHT_SIZE,
     POSE_SIZE,
@@ -41,7 +41,6 @@ from face3dmm_ros.fitting.photometric_pixels import (
     Samples,
     moved_camera,
 )
-from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
 from face3dmm_ros.values import FaceParameters, TrackedFace
@@ -198,9 +197,7 @@ class _Problem:
         self.landmark_models: list[LandmarkModel] = []
         self.observed: list[Observation] = []
         for start in starts:
-            landmarks = start.landmarks
-            if landmarks.scheme not in model.landmarks and IBUG68 in model.landmarks:
-                landmarks = convert(landmarks, IBUG68)
+            landmarks = in_a_known_scheme(start.landmarks, model)
             outline = landmarks.deviation is None
             landmark_model = LandmarkModel.of(model, landmarks.scheme, unit=unit[: K + E], outline=outline)
             self.landmark_models.append(landmark_model)

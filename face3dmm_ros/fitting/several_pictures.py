@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.linear_points import LandmarkModel
-from face3dmm_ros.fitting.observation import Observation
+from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
 from face3dmm_ros.fitting.track_fitter import FitOptions, TrackFitter
-from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import FaceParameters, Landmarks
 
@@ -107,8 +106,7 @@ class PersonFitter(TrackFitter):
 
     def _observe(self, landmarks: Landmarks) -> tuple[LandmarkModel, Observation, Landmarks]:
         """What a picture's landmarks are fitted by, the landmarks in that order, and as they are."""
-        if landmarks.scheme not in self.model.landmarks and IBUG68 in self.model.landmarks:
-            landmarks = convert(landmarks, IBUG68)
+        landmarks = in_a_known_scheme(landmarks, self.model)
         model = self._landmark_model(landmarks)
         return model, Observation.of(landmarks, model), landmarks
 

@@ -12,8 +12,7 @@ from face3dmm_ros.fitting.alternating import alternating_fit
 from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.joint import GaussianPrior, JointFit, identity_information, joint_fit
 from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
-from face3dmm_ros.fitting.observation import Observation
-from face3dmm_ros.landmarks.schemes import IBUG68, convert
+from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import FaceParameters, Landmarks, TrackedLandmarks
 
@@ -114,10 +113,7 @@ class TrackFitter:
             Face3DMMError: landmarks of a scheme that the model can make nothing of, of the wrong number or not finite,
                 or that do not determine a face.
         """
-        landmarks = face.landmarks
-        if landmarks.scheme not in self.model.landmarks and IBUG68 in self.model.landmarks:
-            # A model that knows 68 points, as BFM does, still fits what a denser detector sees.
-            landmarks = convert(landmarks, IBUG68)
+        landmarks = in_a_known_scheme(face.landmarks, self.model)
         model = self._landmark_model(landmarks)
         observed = Observation.of(landmarks, model)
         if self.method == "alternating":

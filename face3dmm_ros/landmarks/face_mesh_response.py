@@ -5,6 +5,7 @@ along the head's visible edge and turns heads too little from 45° on; both are 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +59,7 @@ class FaceMeshResponse:
         """
         seen = np.column_stack([points, depth]).astype(np.float64)
         seen -= seen.mean(axis=0)
-        mean = self.canonical.astype(np.float64)
-        mean -= mean.mean(axis=0)
+        mean = self._centered
         rotation = nearest_rotation(seen.T @ mean)
         scale = float(np.einsum("pi,ij,pj->", seen, rotation, mean) / (mean**2).sum())
         return WeakPerspective(max(scale, 1e-6), rotation, np.zeros(2))
@@ -68,8 +68,7 @@ class FaceMeshResponse:
         self, points: NDArray[np.float32], view: WeakPerspective
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Face Mesh's points (468, 2), px, as they should be for a face seen so, and their deviation (468,), px."""
-        R = view.rotation
-        yaw = float(np.degrees(np.arctan2(R[0, 2], -R[2, 2])))
+        yaw = yaw_degrees(view.rotation)
         at = float(np.interp(abs(yaw), self.yaw, np.arange(len(self.yaw))))
         low = min(int(at), len(self.yaw) - 2)
         share = np.float32(at - low)
@@ -77,7 +76,22 @@ class FaceMeshResponse:
         deviation = (1 - share) * self.deviation[low] + share * self.deviation[low + 1]
         if yaw < 0:
             bias, deviation = bias[self.mirror] * np.array([-1, 1], np.float32), deviation[self.mirror]
-        up = R[:2, 1] / max(float(np.linalg.norm(R[:2, 1])), 1e-9)
-        right_and_down = np.array([[-up[1], up[0]], [-up[0], -up[1]]])
         scale = np.float32(view.scale)
-        return points - scale * (bias @ right_and_down).astype(np.float32), scale * deviation
+        return points - scale * (bias @ right_and_down(view.rotation)).astype(np.float32), scale * deviation
+
+    @cached_property
+    def _centered(self) -> NDArray[np.float64]:
+        """The canonical points about their mean."""
+        canonical = self.canonical.astype(np.float64)
+        return np.asarray(canonical - canonical.mean(axis=0))
+
+
+def yaw_degrees(rotation: NDArray[np.floating]) -> float:
+    """How far a face seen under R (3, 3) looks to the right of the image, degrees."""
+    return float(np.degrees(np.arctan2(rotation[0, 2], -rotation[2, 2])))
+
+
+def right_and_down(rotation: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(2, 2): the image directions that are right and down once a face seen under R (3, 3) is upright."""
+    up = rotation[:2, 1] / max(float(np.linalg.norm(rotation[:2, 1])), 1e-9)
+    return np.array([[-up[1], up[0]], [-up[0], -up[1]]])

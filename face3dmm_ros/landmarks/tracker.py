@@ -139,16 +139,19 @@ class LandmarkTracker:
         """
         for turn in _TURNS if detection.score >= _SURE else _TURNS[:1]:
             region = replace(detection.region, angle=detection.region.angle + turn)
-            first: LocatedFace | None = None
-            for _ in range(_FIRST_LOOKS):
-                first = self._look(image, region, min_confidence=0.0)
-                if first is None:
-                    break
-                region = first.region
-            face = None if first is None else self._locate(image, region)
+            face = self._locate_from_afar(image, region)
             if face is not None:
                 return face
         return None
+
+    def _locate_from_afar(self, image: NDArray[np.uint8], region: Region) -> LocatedFace | None:
+        """The face near a region that may be well beside it: the first looks only say where to look again."""
+        for _ in range(_FIRST_LOOKS):
+            face = self._look(image, region, min_confidence=0.0)
+            if face is None:
+                return None
+            region = face.region
+        return self._locate(image, region)
 
     def _locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace | None:
         """The face in or near a region, looked at until it lies in the middle; None where it is not found.
