@@ -17,7 +17,7 @@ help:
 	@echo 'make live    track a face, live: SOURCE=auto|sample|CAMERA|FILE|FOLDER DURATION=SECONDS OUT=FOLDER ARGS="..."'
 	@echo 'make test    lint and test: ARGS="-k camera" chooses tests'
 	@echo 'make bench   measure each stage and the whole: ARGS="..." goes to benchmarks'
-	@echo 'make torch   add torch, for face3dmm fit --fit-method photometric'
+	@echo 'make torch   add torch, for face3dmm train and fit --fit-method photometric'
 	@echo 'make lint    ruff and mypy only'
 	@echo 'make build   set up and build, without running anything'
 	@echo 'make clean   remove what was built (.venv stays)'

@@ -1,4 +1,6 @@
-"""`make bench`: every stage and the whole at 640×480, and the fitters on a model of BFM's size beside their peers."""
+"""`make bench`: every stage and the whole at 640×480, the fitters on a model of BFM's size beside their peers, and what
+feeds a training.
+"""
 
 import argparse
 import json
@@ -7,6 +9,7 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 # One thread for the numerical libraries, which read this when they are loaded: figures of one core, and steadier.
@@ -53,6 +56,13 @@ def main() -> int:
             peer="joint, from nothing to convergence",
         ),
     }
+    if find_spec("torch") is None:
+        print("\ntorch is not installed: what feeds a training is left out")
+    else:
+        from benchmarks.training_data import training_data
+
+        with training_data() as rows:
+            report["training_data"] = _table("Training data, one process", rows, options.seconds)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     print(f"\nwritten to {options.out}")

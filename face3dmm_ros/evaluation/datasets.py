@@ -6,15 +6,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.truth_files import check_truth_file, matlab_shapes, read_matrices, read_text
 
 LANDMARK_COUNT = 68
 _PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-_MAX_TRUTH_BYTES = 1 << 26
-_MAX_COEFFICIENTS = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +111,7 @@ def read_aflw2000(picture: Path) -> FaceTruth:
         Face3DMMError: the file is missing or damaged, or what it holds is not such a truth.
     """
     path = picture.with_suffix(".mat")
-    fields = _read_mat(path, {"pt3d_68": (3, LANDMARK_COUNT), "Pose_Para": (1, 7)})
+    fields = read_matrices(path, {"pt3d_68": (3, LANDMARK_COUNT), "Pose_Para": (1, 7)})
     points = fields["pt3d_68"]
     _check_extent(path, points[:2].T)
     return FaceTruth(points[:2].T.copy(), -points[2], _pose(fields), _shape(path))
@@ -132,9 +130,9 @@ def read_300w_lp(picture: Path) -> FaceTruth:
     companion = picture.parent.parent / "landmarks" / picture.parent.name / f"{picture.stem}_pts.mat"
     if not companion.is_file():
         return read_aflw2000(picture)
-    points = _read_mat(companion, {"pts_3d": (LANDMARK_COUNT, 2)})["pts_3d"]
+    points = read_matrices(companion, {"pts_3d": (LANDMARK_COUNT, 2)})["pts_3d"]
     _check_extent(companion, points)
-    return FaceTruth(points, pose=_pose(_read_mat(path, {"Pose_Para": (1, 7)})))
+    return FaceTruth(points, pose=_pose(read_matrices(path, {"Pose_Para": (1, 7)})))
 
 
 def read_pts(picture: Path) -> FaceTruth:
@@ -144,7 +142,7 @@ def read_pts(picture: Path) -> FaceTruth:
         Face3DMMError: the file is missing, or is not such a file.
     """
     path = picture.with_suffix(".pts")
-    _check_file(path)
+    check_truth_file(path)
     head, brace, rest = path.read_text(encoding="ascii", errors="replace").partition("{")
     body, closing, _ = rest.partition("}")
     if not (head.startswith("version") and brace and closing):
@@ -167,51 +165,6 @@ FORMATS: Mapping[str, DatasetFormat] = {
 }
 
 
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise Face3DMMError(f"the truth {path.name} is missing")
-    if path.stat().st_size > _MAX_TRUTH_BYTES:
-        raise Face3DMMError(f"{path.name} has {path.stat().st_size} bytes: no truth of one face is that large")
-
-
-def _read_mat(path: Path, shapes: Mapping[str, tuple[int, int]]) -> dict[str, NDArray[np.float64]]:
-    """Finite matrices of a .mat file, of the shapes that they must have."""
-    _check_file(path)
-    # Shapes are looked at before the contents, which a few compressed bytes can claim to be huge.
-    found = _shapes(path)
-    for name, shape in shapes.items():
-        if name not in found:
-            raise Face3DMMError(f"{path.name} lacks {name}")
-        if found[name] != shape:
-            raise Face3DMMError(f"{path.name}: {name} has shape {found[name]}, expected {shape}")
-    fields = {}
-    for name, array in _load(path, list(shapes)).items():
-        if array.dtype.kind not in "iuf":
-            raise Face3DMMError(f"{path.name}: {name} must be a matrix of real numbers, found {array.dtype}")
-        if not np.isfinite(array).all():
-            raise Face3DMMError(f"{path.name}: {name} holds values that are not finite (NaN or infinity)")
-        fields[name] = array.astype(np.float64)
-    return fields
-
-
-def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The names and shapes in a .mat file."""
-    try:
-        return {name: shape for name, shape, _ in scipy.io.whosmat(str(path))}
-    # A damaged file can make the parser fail in any way; it builds arrays only and runs nothing.
-    except Exception as error:
-        raise Face3DMMError(f"{path.name} is not a readable MATLAB file (version 7 or older): {error}") from error
-
-
-def _load(path: Path, names: list[str]) -> dict[str, NDArray]:
-    """The arrays of those names in a .mat file."""
-    try:
-        contents = scipy.io.loadmat(str(path), variable_names=names)
-        return {name: np.asarray(contents[name]) for name in names}
-    except Exception as error:  # as above
-        raise Face3DMMError(f"{path.name} is damaged: {error!r}") from error
-
-
 def _check_extent(path: Path, points: NDArray[np.float64]) -> None:
     """Refuse points that no face can have."""
     if not np.isfinite(points).all():
@@ -228,11 +181,8 @@ def _pose(fields: Mapping[str, NDArray[np.float64]]) -> tuple[float, float, floa
 
 def _shape(path: Path) -> ShapeTruth | None:
     """The exact coefficients of a rendered face, where the file carries them."""
-    names = ["alpha", "beta", "model_digest"]
-    shapes = _shapes(path)
-    if not all(name in shapes and np.prod(shapes[name]) <= _MAX_COEFFICIENTS for name in names):
+    found = matlab_shapes(path)
+    if "model_digest" not in found or any(found.get(name, ())[:1] != (1,) for name in ("alpha", "beta")):
         return None
-    alpha, beta, digest = (array.ravel() for array in _load(path, names).values())
-    if not all(array.dtype.kind in "iuf" and np.isfinite(array).all() for array in (alpha, beta)):
-        raise Face3DMMError(f"{path.name}: alpha and beta must be finite real numbers")
-    return ShapeTruth(alpha.astype(np.float64), beta.astype(np.float64), str(digest[0]) if digest.size else "")
+    fields = read_matrices(path, {"alpha": (1, None), "beta": (1, None)})
+    return ShapeTruth(fields["alpha"][0], fields["beta"][0], read_text(path, "model_digest"))

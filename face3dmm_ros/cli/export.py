@@ -1,0 +1,65 @@
+"""`face3dmm export WEIGHTS`: a trained regressor for use elsewhere."""
+
+import argparse
+from pathlib import Path
+
+_EXAMPLES = """
+Both formats take crops as they are, uint8 BGR (B, 120, 120, 3), and the landmark map (B, 120, 120) where the network
+was trained with it; normalisation, whitening and decoding are inside. They give scale s (B,) px/mm, rotation R
+(B, 3, 3), translation t (B, 2) px, alpha, beta, and landmarks (B, 68, 2) px with their deviation (B, 68) px where the
+network has them (else empty in TorchScript, left out of ONNX); pixels are those of the crop. Every export is run beside
+the original, and refused if it differs by more than 1e-4.
+
+The pipeline itself needs no export: it makes its archive from the weights, in ~/.cache/face3dmm_ros. A TorchScript
+archive can run any code, so it takes one from elsewhere only by the SHA-256 that is printed here.
+
+examples:
+  face3dmm export runs/light                              runs/light/weights.pt, TorchScript
+  face3dmm export runs/light --format onnx --out face.onnx
+  face3dmm export runs/light --format weights --out face.safetensors      the weights themselves, checked, in 16 bits
+"""
+_SUFFIXES = {"torchscript": ".pt", "onnx": ".onnx", "weights": ".safetensors"}
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Describe the verb."""
+    verb = verbs.add_parser(
+        "export",
+        help="write a trained network as TorchScript or ONNX (needs torch)",
+        description="Write a trained network as TorchScript or ONNX, and check that it is the same.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("weights", type=Path, metavar="WEIGHTS", help=".safetensors file, or the folder of a training")
+    verb.add_argument("--format", choices=tuple(_SUFFIXES), default="torchscript", help="default torchscript")
+    verb.add_argument("--out", type=Path, metavar="FILE", help="to write (default beside the weights)")
+    return verb
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export; returns 0.
+
+    Raises:
+        Face3DMMError: no torch, no weights of ours, or an export that is not the same.
+    """
+    from face3dmm_ros.cli.train import require_torch
+    from face3dmm_ros.errors import Face3DMMError
+
+    require_torch()
+    from face3dmm_ros.regression.export import save_onnx, save_torchscript
+    from face3dmm_ros.regression.training import WEIGHTS
+    from face3dmm_ros.regression.weights_file import digest_of, load_regressor, read_description, save_weights
+
+    weights = arguments.weights / WEIGHTS if arguments.weights.is_dir() else arguments.weights
+    out = arguments.out or weights.with_suffix(_SUFFIXES[arguments.format])
+    if out.resolve() == weights.resolve():
+        raise Face3DMMError(f"{out} would be written over itself: name another file with --out")
+    if arguments.format == "weights":
+        save_weights(out, load_regressor(weights), read_description(weights))
+        checked = "the weights of one network"
+    else:
+        save = save_torchscript if arguments.format == "torchscript" else save_onnx
+        checked = f"within {max(save(weights, out), 1e-9):.0e} of the original"
+    print(f"written: {out} ({out.stat().st_size / 1e6:.1f} MB, {checked})")
+    print(f"SHA-256: {digest_of(out)}")
+    return 0

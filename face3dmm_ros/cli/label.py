@@ -1,0 +1,104 @@
+"""`face3dmm label PHOTOGRAPHS`: labels to learn from, pooled from many pictures of each person."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from face3dmm_ros.errors import Face3DMMError
+
+# As `regression.pooled_labels.LABEL_METHODS`, which would load numpy.
+_METHODS = ("joint", "photometric")
+_EXAMPLES = """
+Pictures that lie in one folder show one person; PHOTOGRAPHS may have a subfolder for each. Every picture is fitted
+alone, and a person's identity is the mean of these fits, weighed by confidence (Tran et al., CVPR 2017).
+Written are, in DIR with the same subfolders, each face cut out as NAME.jpg, its label as NAME.mat in the layout that
+`face3dmm synth --format dataset` writes, and person.json with the weights. A stopped run goes on where it was. To learn
+from the labels, name DIR as a data set of kind labelled_folder.
+
+example:
+  face3dmm label people --out labels    people/anna/1.jpg, people/anna/2.jpg, people/ben/a.png … to labels/anna/1.mat …
+"""
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Describe the verb."""
+    verb = verbs.add_parser(
+        "label",
+        help="make labels to train on from several pictures of each person",
+        description="Fit many pictures of one person and pool the fits into one label.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = verb.add_argument
+    add("pictures", type=Path, metavar="PHOTOGRAPHS", help="folder of one person's pictures, or with one folder each")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write to, made if missing")
+    add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
+    add("--backend", default="dense", help="landmark detector: dense (default), facemesh or dlib")
+    add(
+        "--fit-method",
+        choices=_METHODS,
+        default="joint",
+        help="of each picture: joint fits landmarks (default), photometric then pixels too, and labels have an albedo",
+    )
+    return verb
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Label and write; returns 0, or 2 where a person could not be labelled.
+
+    Raises:
+        Face3DMMError: no pictures, nobody in them, or a folder that cannot be written to.
+    """
+    from tqdm import tqdm
+
+    from face3dmm_ros.morphable_model import load_model
+    from face3dmm_ros.regression.picture_folder import find_pictures
+    from face3dmm_ros.regression.pooled_labels import PersonLabeller, is_written, write_person
+
+    root: Path = arguments.pictures
+    pictures = find_pictures(root)
+    _check_apart(root, arguments.out)
+    model = load_model(arguments.model)
+    labeller = PersonLabeller(model, arguments.backend, arguments.fit_method)
+    people: dict[Path, list[Path]] = {}
+    for path in pictures:
+        people.setdefault(path.parent, []).append(path)
+    labelled = faces = 0
+    for folder, paths in tqdm(people.items(), unit="people", disable=not sys.stderr.isatty()):
+        person = folder.relative_to(root)
+        recipe: dict[str, object] = {
+            "pictures": [path.name for path in paths],
+            "model": model.name,
+            "model_digest": model.digest,
+            "backend": arguments.backend,
+            "fit_method": arguments.fit_method,
+        }
+        if is_written(arguments.out / person, recipe):
+            labelled += 1
+            continue
+        try:
+            found = labeller.label(paths)
+        except Face3DMMError as error:
+            tqdm.write(f"face3dmm label: {folder} is left out: {error}", file=sys.stderr)
+            continue
+        write_person(arguments.out / person, found, model, recipe)
+        labelled += 1
+        faces += len(found.pictures)
+        print(
+            f"{folder}: {len(found.pictures)} of {len(paths)} pictures, single fits {found.spread_mm:.2f} mm from the "
+            "pooled face (RMS)"
+        )
+    if not labelled:
+        raise Face3DMMError(f"nobody in {root} could be labelled: its pictures show no face that is found")
+    print(f"written: {faces} labels to {arguments.out}/; {labelled} of {len(people)} people are labelled there")
+    return 0 if labelled == len(people) else 2
+
+
+def _check_apart(pictures: Path, out: Path) -> None:
+    """Refuse to write among the pictures, where labels' own pictures would be taken for the person's.
+
+    Raises:
+        Face3DMMError: so it is.
+    """
+    if out.resolve() == pictures.resolve() or pictures.resolve() in out.resolve().parents:
+        raise Face3DMMError(f"--out {out} lies within {pictures}: choose a folder beside it")

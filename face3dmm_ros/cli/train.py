@@ -1,0 +1,89 @@
+"""`face3dmm train CONFIG`: a network that regresses face parameters from pixels."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+_EXAMPLES = """
+CONFIG is a YAML file, or the name of one that ships (face3dmm_ros/config/train):
+
+  light             the light network for live use, on synthetic faces of the default model: needs no data
+  2dasl             2DASL's recipe: ResNet-50, 300W-LP and unlabelled photographs, self-critic
+  tran              Tran et al.'s recipe: ResNet-101, pooled labels, asymmetric loss
+
+The folder gets checkpoint.pt, from which the same command goes on after a kill at any moment, along the same curve;
+weights.safetensors, for `face3dmm export` and `--fit-method regressor`; losses.csv and validation.csv, the curves; and
+the same for TensorBoard (tensorboard --logdir DIR). Faces are validated before the first step, so that what is wrong
+with data, model or disk shows at once.
+
+examples:
+  face3dmm train light --out runs/light                              on a GPU where there is one, else on the CPU
+  face3dmm train light --out runs/try --set steps=100 --set batch=8  with some values replaced
+  face3dmm train 2dasl --out runs/2dasl --set model=BFM.mat --set datasets.0.path=300W_LP
+  face3dmm train mine.yaml --check                                   read the configuration and the data only
+  torchrun --nproc-per-node 4 -m face3dmm_ros.cli.main train 2dasl --out runs/2dasl       on four GPUs
+"""
+
+
+def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Describe the verb."""
+    verb = verbs.add_parser(
+        "train",
+        help="train a network that regresses face parameters from pixels (needs torch)",
+        description="Train a network that regresses the model's parameters from the pixels of a face.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = verb.add_argument
+    add("config", type=Path, metavar="CONFIG", help="YAML file, or the name of a shipped one")
+    add("--out", type=Path, metavar="DIR", help="folder to write to, made if missing (default runs/CONFIG's name)")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="replace a value of the configuration, such as "
+        "optimizer.rate=0.01; repeatable")  # fmt: skip
+    add("--fresh", action="store_true", help="start over, without the folder's checkpoint")
+    add("--check", action="store_true", help="read the configuration and a face of each data set, and stop")
+    return verb
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train; returns 0.
+
+    Raises:
+        Face3DMMError: no torch, a wrong configuration, data that cannot be used, or a checkpoint of another training.
+    """
+    from face3dmm_ros.regression.config import read_config
+
+    config = read_config(arguments.config, tuple(arguments.set))
+    require_torch()
+    from face3dmm_ros.regression.batches import FaceStream, check
+    from face3dmm_ros.regression.learner import new_network
+    from face3dmm_ros.regression.training import train
+
+    if arguments.check:
+        new_network(config)
+        for line in check(config, FaceStream(config)):
+            print(line)
+        return 0
+    folder = arguments.out or Path("runs") / arguments.config.stem
+    try:
+        weights = train(config, folder, resume=not arguments.fresh)
+    except KeyboardInterrupt:
+        print(f"stopped: the same command goes on from {folder}", file=sys.stderr)
+        raise
+    if os.environ.get("RANK", "0") == "0":
+        print(f"written: {weights}")
+    return 0
+
+
+def require_torch() -> None:
+    """Check that torch is there.
+
+    Raises:
+        Face3DMMError: it is not.
+    """
+    from importlib.util import find_spec
+
+    from face3dmm_ros.errors import Face3DMMError
+
+    if find_spec("torch") is None:
+        raise Face3DMMError("this needs torch, which is not installed: `make torch`, or pip install torch")

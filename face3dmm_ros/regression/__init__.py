@@ -1,0 +1,1 @@
+"""Pixels → parameters: networks, losses, data, training, export."""

@@ -1,0 +1,99 @@
+"""Faces with their truth, as a network is shown them: cropped, mirrored and disturbed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.camera import WeakPerspective
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.regression.augmentation import IBUG68_EYES, disturbed, jittered
+from face3dmm_ros.regression.crops import IBUG68_MIRROR, CropView, face_region
+from face3dmm_ros.regression.face_chunks import FaceRecord, FaceSource
+from face3dmm_ros.regression.face_mirror import FaceMirror
+from face3dmm_ros.regression.samples import FaceSample
+
+
+class CroppedFaces:
+    """A `FaceDataset` over any source of faces.
+
+    With `augment`, a crop lies as a detector might have it, is mirrored every other time where the model has mirror
+    images, and is disturbed as `augmentation.disturbed` does; otherwise it lies exactly and is left as it is.
+    """
+
+    def __init__(
+        self,
+        source: FaceSource,
+        model: MorphableModel,
+        shape_count: int | None = None,
+        expression_count: int | None = None,
+    ) -> None:
+        """Crop the faces of a source.
+
+        Args:
+            source: of the faces.
+            model: whose coefficients these have.
+            shape_count: leading α of a sample, None for all that the model has.
+            expression_count: leading β of a sample, None for all that the model has.
+
+        Raises:
+            Face3DMMError: more coefficients than the model has.
+        """
+        self.source = source
+        self.shape_count = _count("shape_count", shape_count, model.shape_count)
+        self.expression_count = _count("expression_count", expression_count, model.expression_count)
+        self._mirror = FaceMirror.of(model, self.shape_count, self.expression_count)
+
+    def __len__(self) -> int:
+        """How many faces there are."""
+        return len(self.source)
+
+    def sample(self, index: int, rng: np.random.Generator, augment: bool) -> FaceSample:
+        """A face, cropped.
+
+        Raises:
+            Face3DMMError: a picture that has become unreadable.
+        """
+        record = self.source.record(index)
+        region, mirrored = face_region(record.landmarks), False
+        if augment:
+            region = jittered(rng, region)
+            mirrored = bool(rng.random() < 0.5) and (self._mirror is not None or not record.labelled)
+        view = CropView(region, mirrored=mirrored)
+        landmarks = view.points(record.landmarks, IBUG68_MIRROR)
+        crop = view.pixels(record.picture)
+        if augment:
+            crop = disturbed(rng, crop, landmarks, IBUG68_EYES)
+        alpha, beta = self._coefficients(record, mirrored)
+        camera = view.camera(record.camera) if record.labelled else _UNKNOWN
+        return FaceSample(
+            crop=crop,
+            scale=camera.scale,
+            rotation=camera.rotation.astype(np.float32),
+            translation=camera.translation.astype(np.float32),
+            alpha=alpha,
+            beta=beta,
+            landmarks=landmarks,
+            labelled=record.labelled,
+        )
+
+    def _coefficients(self, record: FaceRecord, mirrored: bool) -> Sequence[NDArray[np.float32]]:
+        """The leading α and β."""
+        if not record.labelled:
+            return np.zeros(self.shape_count, np.float32), np.zeros(self.expression_count, np.float32)
+        alpha, beta = record.alpha[: self.shape_count], record.beta[: self.expression_count]
+        if mirrored and self._mirror is not None:
+            alpha, beta = self._mirror.alpha(alpha), self._mirror.beta(beta)
+        return np.asarray(alpha, np.float32), np.asarray(beta, np.float32)
+
+
+_UNKNOWN = WeakPerspective(1.0, np.eye(3), np.zeros(2))
+
+
+def _count(what: str, asked: int | None, there: int) -> int:
+    if asked is None:
+        return there
+    if isinstance(asked, bool) or not isinstance(asked, int) or not 0 <= asked <= there:
+        raise Face3DMMError(f"{what} must be a number from 0 to the model's {there}, not {asked!r}")
+    return asked

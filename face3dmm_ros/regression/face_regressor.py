@@ -1,0 +1,184 @@
+"""A network with all that its use depends on: how crops are normalised and what its numbers mean travel inside."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.regression.parameter_layout import (
+    ParameterBatch,
+    ParameterLayout,
+    ShapeTextureLayout,
+    Whitening,
+    decode_vector,
+)
+
+_HALF_RANGE = (127.5, 127.5, 127.5)
+"""Mean and deviation that carry 0 … 255 to −1 … 1, the range of a landmark map."""
+
+
+class CropRegressor(nn.Module):
+    """A network between a uint8 crop and a vector in the units of its layout.
+
+    Attributes:
+        network: (B, 3 or 4, 120, 120) to (B, size), whitened.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    whitening_mean: Tensor
+    whitening_deviation: Tensor
+
+    __jit_unused_properties__ = ("whitening", "layout")  # dataclasses, which TorchScript does not know
+
+    def __init__(
+        self, network: nn.Module, size: int, whitening: Whitening, mean: Sequence[float], deviation: Sequence[float]
+    ) -> None:
+        """Take over a network of `size` outputs; see `FaceRegressor`."""
+        super().__init__()
+        if whitening.mean.shape != (size,):
+            raise Face3DMMError(f"the layout has {size} numbers, the whitening {tuple(whitening.mean.shape)}")
+        if len(mean) != 3 or len(deviation) != 3 or not (np.isfinite([*mean, *deviation]).all() and min(deviation) > 0):
+            raise Face3DMMError(
+                "crops are normalised by three finite means and three positive deviations, in the order R, G, B; "
+                f"found {list(mean)} and {list(deviation)}"
+            )
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32))
+        self.register_buffer("whitening_mean", whitening.mean.detach().float().clone())
+        self.register_buffer("whitening_deviation", whitening.deviation.detach().float().clone())
+
+    @property
+    def whitening(self) -> Whitening:
+        """The network's units."""
+        return Whitening(self.whitening_mean, self.whitening_deviation)
+
+    def normalise(self, crop: Tensor, landmark_map: Tensor | None = None) -> Tensor:
+        """What the network takes: (B, 120, 120, 3) uint8 BGR, and a (B, 120, 120) map, to (B, 3 or 4, 120, 120)."""
+        rgb = (crop.flip(3).to(self.mean.dtype) - self.mean) / self.deviation
+        image = rgb.permute(0, 3, 1, 2)
+        if landmark_map is not None:
+            image = torch.cat([image, landmark_map[:, None].to(image.dtype)], dim=1)
+        return image
+
+    def raw(self, crop: Tensor, landmark_map: Tensor | None = None) -> Tensor:
+        """The network's answer in the layout's own units, (B, size)."""
+        white = self.network(self.normalise(crop, landmark_map)).to(self.whitening_mean.dtype)
+        return white * self.whitening_deviation + self.whitening_mean
+
+
+class FaceRegressor(CropRegressor):
+    """From crops to faces: takes BGR uint8 and gives parameters, so that training and use cannot be mismatched.
+
+    Train with `normalise`, `network` and `whitening`; `forward` is the whole way, for use, and TorchScript can compile
+    it.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layout: ParameterLayout,
+        whitening: Whitening,
+        mean: Sequence[float] = _HALF_RANGE,
+        deviation: Sequence[float] = _HALF_RANGE,
+    ) -> None:
+        """Join a network to its meaning.
+
+        Args:
+            network: (B, 3 or 4, 120, 120) normalised floats to (B, layout.size), whitened.
+            layout: what the numbers are.
+            whitening: their units.
+            mean: of R, G and B, subtracted from a crop.
+            deviation: of R, G and B, by which it is then divided.
+
+        Raises:
+            Face3DMMError: a whitening of another layout, or a normalisation that cannot be.
+        """
+        super().__init__(network, layout.size, whitening, mean, deviation)
+        self._six_numbers = layout.rotation == "6d"
+        self._shape_count = layout.shape_count
+        self._expression_count = layout.expression_count
+        self._landmark_count = layout.landmark_count
+
+    @property
+    def layout(self) -> ParameterLayout:
+        """What the network's numbers are."""
+        rotation = "6d" if self._six_numbers else "matrix"
+        return ParameterLayout(rotation, self._shape_count, self._expression_count, self._landmark_count)
+
+    def forward(
+        self, crop: Tensor, landmark_map: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The faces in crops.
+
+        Args:
+            crop: (B, 120, 120, 3) uint8 BGR.
+            landmark_map: (B, 120, 120), 1 at a landmark and −1 elsewhere, for a network of four channels.
+
+        Returns:
+            The tensors of `ParameterBatch` in its order, px of the crop; (B, 0, 2) landmarks and (B, 0) deviations
+            where the layout has none.
+        """
+        raw = self.raw(crop, landmark_map)
+        return decode_vector(raw, self._six_numbers, self._shape_count, self._expression_count, self._landmark_count)
+
+
+class ShapeTextureRegressor(CropRegressor):
+    """From crops to identity alone: the α and γ of Tran et al., CVPR 2017."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layout: ShapeTextureLayout,
+        whitening: Whitening,
+        mean: Sequence[float] = _HALF_RANGE,
+        deviation: Sequence[float] = _HALF_RANGE,
+    ) -> None:
+        """Join a network to its meaning; arguments and errors as in `FaceRegressor`."""
+        super().__init__(network, layout.size, whitening, mean, deviation)
+        self._shape_count = layout.shape_count
+
+    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
+        """The faces in (B, 120, 120, 3) uint8 BGR crops: α (B, shape_count) and γ (B, texture_count), raw."""
+        raw = self.raw(crop)
+        return raw[:, : self._shape_count], raw[:, self._shape_count :]
+
+
+def parameter_batch(outputs: tuple[Tensor, ...]) -> ParameterBatch:
+    """What `FaceRegressor.forward`, or an archive made of it, gave, with None for empty landmarks."""
+    return ParameterBatch(*outputs) if outputs[5].shape[1] else ParameterBatch(*outputs[:5])
+
+
+def to_image(batch: ParameterBatch, crop_to_image: NDArray[np.floating] | Tensor) -> ParameterBatch:
+    """The same faces in the pixels of the image that their crops were cut from.
+
+    With A = (k·Q | a), x_image = k·Q·x_crop + a: s → k·s, R → diag(Q, 1)·R, t → A·t, σ → k·σ.
+
+    Args:
+        batch: in pixels of the crops.
+        crop_to_image: (2, 3), or (B, 2, 3) one for each crop: turns, scales and shifts, nothing else.
+
+    Raises:
+        Face3DMMError: the affine map shears, mirrors or collapses the crop, or is not finite.
+    """
+    affine = torch.as_tensor(crop_to_image, dtype=batch.scale.dtype, device=batch.scale.device)
+    if affine.shape not in ((2, 3), (len(batch), 2, 3)):
+        raise Face3DMMError(f"crop_to_image is (2, 3) or ({len(batch)}, 2, 3), found {tuple(affine.shape)}")
+    affine = affine.expand(len(batch), 2, 3)
+    linear, offset = affine[:, :, :2], affine[:, :, 2]
+    scale = torch.linalg.vector_norm(linear, dim=(1, 2)) / 2.0**0.5
+    turn = linear / scale[:, None, None]
+    a, b, c, d = turn.flatten(1).unbind(1)
+    # A rotation is (a, b | −b, a). NaN, which a map that is zero or not finite gives, fails the comparisons too.
+    turned = ((a - d).abs() < 1e-3) & ((b + c).abs() < 1e-3) & torch.isfinite(offset).all(1)
+    if not bool(turned.all()):
+        raise Face3DMMError("crop_to_image may turn, scale and shift a crop, but not shear, mirror or collapse it")
+    rotation = torch.cat([turn @ batch.rotation[:, :2], batch.rotation[:, 2:]], dim=1)
+    translation = (linear @ batch.translation[:, :, None])[:, :, 0] + offset
+    landmarks = None if batch.landmarks is None else batch.landmarks @ linear.mT + offset[:, None]
+    deviation = None if batch.deviation is None else batch.deviation * scale[:, None]
+    return ParameterBatch(batch.scale * scale, rotation, translation, batch.alpha, batch.beta, landmarks, deviation)

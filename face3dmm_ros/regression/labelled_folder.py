@@ -1,0 +1,139 @@
+"""Pictures with the parameters of their faces: 300W-LP and AFLW2000-3D with a BFM, and what this package wrote.
+
+Beside NAME.jpg stands NAME.mat. In that of 300W-LP (Zhu et al., CVPR 2016): ``Pose_Para`` (pitch, yaw, roll, tx, ty,
+tz, scale), ``Shape_Para`` and ``Exp_Para``, and the 68 landmarks, ``pt3d_68`` here or ``pts_3d`` in the data set's
+``landmarks/SUBSET/NAME_pts.mat``. In those that `face3dmm synth --format dataset` and `face3dmm label` write:
+``scale``, ``rotation``, ``translation``, ``alpha``, ``beta``, ``model_digest`` and ``pt3d_68``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.morphable_model import MorphableModel, load_model
+from face3dmm_ros.regression.cropped_faces import CroppedFaces
+from face3dmm_ros.regression.face_chunks import FaceRecord
+from face3dmm_ros.regression.picture_folder import CACHE, find_pictures, kept_faces, read_picture
+from face3dmm_ros.truth_files import matlab_shapes, read_matrices, read_text
+
+_MISFIT = 0.04
+"""Beyond such an RMS distance, in sides of the landmarks' box, a label's face is not the one in the picture."""
+_OURS = {"alpha", "beta", "scale", "rotation", "translation"}
+
+
+def open_labelled_folder(
+    path: str | Path,
+    model: str = "default",
+    shape_count: int | None = None,
+    expression_count: int | None = None,
+    cache: str | Path | None = None,
+) -> CroppedFaces:
+    """A data set of labelled pictures; those without a .mat beside them are left out.
+
+    Args:
+        path: of the folder, which may have subfolders.
+        model: the one that the labels are coefficients of; as `load_model` takes it.
+        shape_count: leading α of a sample, None for all.
+        expression_count: leading β of a sample, None for all.
+        cache: folder to keep the faces in; `CACHE` below the path if None.
+
+    Raises:
+        Face3DMMError: no labelled picture, a file that is damaged, labels of another model, or as `kept_faces`.
+    """
+    folder, loaded = Path(path), load_model(model)
+    pictures = [picture for picture in find_pictures(folder) if picture.with_suffix(".mat").is_file()]
+    if not pictures:
+        raise Face3DMMError(f"{folder} holds pictures, but none has its truth beside it, as NAME.mat")
+    faces = kept_faces(
+        pictures, Path(cache or folder / CACHE), "labelled", loaded, lambda picture: [read_labelled(picture, loaded)]
+    )
+    return CroppedFaces(faces, loaded, shape_count, expression_count)
+
+
+def read_labelled(picture: Path, model: MorphableModel) -> FaceRecord:
+    """A picture and the parameters in the .mat beside it.
+
+    Raises:
+        Face3DMMError: a file that is missing or damaged, or a label of another model.
+    """
+    label = picture.with_suffix(".mat")
+    shapes = matlab_shapes(label)
+    if shapes.keys() >= _OURS:
+        camera, alpha, beta, landmarks = _own_label(label, model)
+    elif "Shape_Para" in shapes:
+        camera, alpha, beta, landmarks = _label_of_300w_lp(picture, label, model)
+    else:
+        raise Face3DMMError(
+            f"{label} has neither Shape_Para, as 300W-LP, nor {', '.join(sorted(_OURS))}, as face3dmm writes: it holds "
+            f"{', '.join(shapes) or 'nothing'}"
+        )
+    return FaceRecord(read_picture(picture, upright=False), camera, alpha, beta, landmarks)
+
+
+_Label = tuple[WeakPerspective, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""Camera, all α, all β, landmarks (68, 2)."""
+
+
+def _own_label(path: Path, model: MorphableModel) -> _Label:
+    """What this package wrote."""
+    digest = read_text(path, "model_digest")
+    if digest != model.digest:
+        raise Face3DMMError(
+            f"{path} holds coefficients of the model with digest {digest[:12] or '(none)'}…, expected {model.name} "
+            f"({model.digest[:12]}…): name the model that the labels were made with"
+        )
+    K, E = model.shape_count, model.expression_count
+    found = read_matrices(
+        path,
+        {
+            "alpha": (1, K),
+            "beta": (1, E),
+            "scale": (1, 1),
+            "rotation": (3, 3),
+            "translation": (1, 2),
+            "pt3d_68": (3, 68),
+        },
+    )
+    R = found["rotation"]
+    if not (found["scale"] > 0 and np.allclose(R @ R.T, np.eye(3), atol=1e-4) and np.linalg.det(R) > 0):
+        raise Face3DMMError(f"{path}: scale must be positive and rotation a proper rotation")
+    camera = WeakPerspective(float(found["scale"][0, 0]), R, found["translation"][0])
+    return camera, found["alpha"][0], found["beta"][0], found["pt3d_68"][:2].T
+
+
+def _label_of_300w_lp(picture: Path, path: Path, model: MorphableModel) -> _Label:
+    """R, α and β as the file has them; s and t are those under which this face meets its landmarks best.
+
+    So it does not matter where a model has its origin, which unit it is in, and from which pixel a data set counts.
+    """
+    found = read_matrices(path, {"Pose_Para": (1, 7), "Shape_Para": (None, 1), "Exp_Para": (None, 1)})
+    alpha = _coefficients(path, "Shape_Para", found["Shape_Para"], model.shape_count)
+    beta = _coefficients(path, "Exp_Para", found["Exp_Para"], model.expression_count)
+    companion = picture.parent.parent / "landmarks" / picture.parent.name / f"{picture.stem}_pts.mat"
+    if companion.is_file():
+        landmarks = read_matrices(companion, {"pts_3d": (68, 2)})["pts_3d"]
+    else:
+        landmarks = read_matrices(path, {"pt3d_68": (3, 68)})["pt3d_68"][:2].T
+    pitch, yaw, roll = (float(angle) for angle in found["Pose_Para"][0, :3])
+    rotation = rotation_from_pose_angles(pitch, yaw, roll)
+    turned = model.scheme("ibug68").interpolate(model.vertices(alpha, beta)).astype(np.float64) @ rotation[:2].T
+    around, seen = turned - turned.mean(axis=0), landmarks - landmarks.mean(axis=0)
+    scale = float((around * seen).sum() / (around**2).sum())
+    misfit = float(np.sqrt(((scale * around - seen) ** 2).sum(axis=1).mean()))
+    if not (scale > 0 and misfit <= _MISFIT * np.ptp(landmarks, axis=0).max()):
+        raise Face3DMMError(
+            f"{path}: {model.name} with these coefficients misses the landmarks by {misfit:.1f} px (RMS): they belong "
+            "to another model"
+        )
+    camera = WeakPerspective(scale, rotation, landmarks.mean(axis=0) - scale * turned.mean(axis=0))
+    return camera, alpha, beta, landmarks
+
+
+def _coefficients(path: Path, name: str, column: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """All coefficients of the model; a file may have fewer, the rest is zero."""
+    if len(column) > count:
+        raise Face3DMMError(f"{path}: {name} has {len(column)} coefficients, but the model only {count}")
+    return np.concatenate([column[:, 0], np.zeros(count - len(column))])

@@ -1,0 +1,142 @@
+"""The networks: a normalised crop, and where it is wanted a landmark map, to one vector."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.regression.crops import SIDE
+from face3dmm_ros.regression.face_mesh_trunk import (
+    CHANNELS,
+    STRIDE_8,
+    STRIDE_16,
+    AddedResidual,
+    face_mesh_trunk,
+)
+
+
+def build_network(name: str, inputs: int, outputs: int) -> nn.Module:
+    """A network from (B, inputs, 120, 120) normalised floats to (B, outputs).
+
+    Args:
+        name: ``resnet50``, ``resnet101`` or ``light``.
+        inputs: channels, 3 for RGB or 4 with a landmark map.
+        outputs: length of the vector.
+
+    Raises:
+        Face3DMMError: an unknown name, or no channels or outputs.
+    """
+    if name not in NETWORKS:
+        raise Face3DMMError(f"the networks are {', '.join(NETWORKS)}; there is no {name!r}")
+    if inputs < 1 or outputs < 1:
+        raise Face3DMMError(f"a network needs inputs and outputs, not {inputs} and {outputs}")
+    return NETWORKS[name](inputs, outputs)
+
+
+class ResNet(nn.Module):
+    """The residual network of bottlenecks (He et al., Deep Residual Learning for Image Recognition, CVPR 2016).
+
+    The stride is in a bottleneck's 3 × 3 convolution, and the last normalisation of each begins at zero, so that
+    training starts from a shallow network (Goyal et al., Accurate, Large Minibatch SGD, 2017).
+    """
+
+    def __init__(self, depths: tuple[int, int, int, int], inputs: int, outputs: int) -> None:
+        """With so many bottlenecks in each of the four stages."""
+        super().__init__()
+        self.stem = nn.Sequential(*_convolution(inputs, 64, 7, 2, nn.ReLU(inplace=True)), nn.MaxPool2d(3, 2, 1))
+        blocks: list[nn.Module] = []
+        channels = 64
+        for stage, depth in enumerate(depths):
+            width = 64 << stage
+            for index in range(depth):
+                stride = 2 if stage > 0 and index == 0 else 1
+                blocks.append(_Bottleneck(channels, width, stride))
+                channels = 4 * width
+        self.blocks = nn.Sequential(*blocks)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(channels, outputs)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs)."""
+        return self.head(self.pool(self.blocks(self.stem(x))).flatten(1))
+
+
+class _Bottleneck(nn.Module):
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        outputs = 4 * width
+        self.residual = nn.Sequential(
+            *_convolution(inputs, width, 1, 1, nn.ReLU(inplace=True)),
+            *_convolution(width, width, 3, stride, nn.ReLU(inplace=True)),
+            *_convolution(width, outputs, 1, 1),
+        )
+        nn.init.zeros_(self.residual[-1].weight)
+        same = inputs == outputs and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Sequential(*_convolution(inputs, outputs, 1, stride))
+        self.activation = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, 4 width, H / stride, W / stride)."""
+        return self.activation(self.residual(x) + self.shortcut(x))
+
+
+class LightNetwork(nn.Module):
+    """Face Mesh's trunk, which knows photographs, made deeper and under a head of its own: for live use on one thread.
+
+    What it begins with carries over to photographs of people even where all that it is trained on is rendered. Where a
+    feature lies tells where the face is, so that the last map is not averaged but squeezed and flattened.
+
+    Attributes:
+        seen: the trunk up to a stride of 8, which keeps its weights (its first layer learns a fourth channel's).
+        tuned_16, tuned_32: the rest of it, up to these strides.
+        added_16, added_32: what follows each of these.
+    """
+
+    _ADDED, _EXPANSION = 2, 3
+    _SQUEEZED, _EMBEDDED = 64, 256
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        """From so many channels, RGB the first three, to so many numbers; see `face_mesh_trunk` for the errors."""
+        super().__init__()
+        trunk = face_mesh_trunk(inputs=inputs)
+        self.seen = nn.Sequential(*trunk[:STRIDE_8]).requires_grad_(False)
+        trunk[0].requires_grad_(inputs > 3)
+        self.tuned_16 = nn.Sequential(*trunk[STRIDE_8:STRIDE_16])
+        self.added_16 = nn.Sequential(*(AddedResidual(CHANNELS, self._EXPANSION) for _ in range(self._ADDED)))
+        self.tuned_32 = nn.Sequential(*trunk[STRIDE_16:])
+        self.added_32 = nn.Sequential(*(AddedResidual(CHANNELS, self._EXPANSION) for _ in range(self._ADDED)))
+        self.squeeze = nn.Sequential(nn.Conv2d(CHANNELS, self._SQUEEZED, 1), nn.PReLU(self._SQUEEZED))
+        cells = -(-SIDE // 32)
+        self._border = [(32 * cells - SIDE) // 2] * 4
+        self.embed = nn.Sequential(nn.Linear(self._SQUEEZED * cells**2, self._EMBEDDED), nn.PReLU(self._EMBEDDED))
+        self.head = nn.Linear(self._EMBEDDED, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, 120, 120), RGB from −1 to 1, to (B, outputs)."""
+        # Face Mesh wants 0 … 1.
+        x = functional.pad(0.5 * x + 0.5, self._border, mode="replicate")
+        x = self.added_32(self.tuned_32(self.added_16(self.tuned_16(self.seen(x)))))
+        return self.head(self.embed(self.squeeze(x).flatten(1)))
+
+
+def _convolution(
+    inputs: int, outputs: int, side: int, stride: int, activation: nn.Module | None = None, groups: int = 1
+) -> list[nn.Module]:
+    """A convolution that keeps H and W but for its stride, its batch normalisation and what follows them."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, side, stride, side // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+    return layers if activation is None else [*layers, activation]
+
+
+NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {
+    "resnet50": lambda inputs, outputs: ResNet((3, 4, 6, 3), inputs, outputs),
+    "resnet101": lambda inputs, outputs: ResNet((3, 4, 23, 3), inputs, outputs),
+    "light": LightNetwork,
+}
+"""By name."""

@@ -1,0 +1,108 @@
+"""A training small enough for tests: drawn faces, a tiny network. Run as a program, it trains into a folder."""
+
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.morphable_model import MorphableModel, load_model
+from face3dmm_ros.regression import batches, networks
+from face3dmm_ros.regression.config import (
+    AsymmetricConfig,
+    DatasetConfig,
+    LayoutConfig,
+    LossConfig,
+    LossesConfig,
+    OptimizerConfig,
+    TrainingConfig,
+)
+from face3dmm_ros.regression.samples import FaceDataset, FaceSample
+from face3dmm_ros.regression.training import train
+
+SHAPES, EXPRESSIONS = 4, 3
+
+
+class DrawnFaces:
+    """Faces of which only the landmarks are drawn, as dots."""
+
+    shape_count, expression_count = SHAPES, EXPRESSIONS
+
+    def __init__(self, model: MorphableModel, count: int, labelled: bool = True, broken: int | None = None) -> None:
+        self._model, self._points = model, model.scheme("ibug68")
+        self._count, self._labelled, self._broken = count, labelled, broken
+
+    def __len__(self) -> int:
+        return self._count
+
+    def sample(self, index: int, rng: np.random.Generator, augment: bool) -> FaceSample:
+        if index == self._broken:
+            raise Face3DMMError(f"picture {index} is broken")
+        own = np.random.default_rng(index)
+        alpha = own.standard_normal(SHAPES) * self._model.shape_sigma[:SHAPES]
+        beta = own.uniform(0, 1, EXPRESSIONS)
+        rotation = rotation_from_pose_angles(*own.uniform(-0.5, 0.5, 3))
+        camera = WeakPerspective(own.uniform(0.5, 0.6), rotation, own.uniform(50, 70, 2))
+        points = camera.project(self._points.interpolate(self._model.vertices(alpha, beta)))
+        crop = np.full((120, 120, 3), rng.integers(0, 60) if augment else 30, np.uint8)
+        rows, columns = np.clip(points[:, ::-1].round().astype(int), 1, 118).T
+        for down in (-1, 0, 1):
+            crop[rows + down, columns] = 255
+        if not self._labelled:
+            zeros = np.zeros(SHAPES), np.zeros(EXPRESSIONS)
+            return FaceSample(crop, 1.0, np.eye(3), np.zeros(2), *zeros, points, labelled=False)
+        return FaceSample(crop, camera.scale, rotation, camera.translation, alpha, beta, points)
+
+
+def tiny_network(inputs: int, outputs: int) -> nn.Module:
+    """Three layers, with what a network may bring: normalisation over the batch, and something random."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, 8, 5, 4), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(6), nn.Flatten(),
+        nn.Dropout(0.1), nn.Linear(8 * 36, outputs),
+    )  # fmt: skip
+
+
+@cache
+def _model() -> MorphableModel:
+    return load_model("default")
+
+
+def open_drawn_faces(options: dict) -> FaceDataset:
+    """In place of `samples.open_dataset`: ``path`` is how many faces there are."""
+    labelled = options["kind"] != "unlabelled_folder"
+    return DrawnFaces(_model(), int(options["path"]), labelled, options.get("broken"))
+
+
+def small_config(**changes: object) -> TrainingConfig:
+    """A training of a second or two."""
+    values: dict = {
+        "network": "tiny",
+        "datasets": (DatasetConfig("labelled_folder", "24"),),
+        "losses": LossesConfig(asymmetric_euclidean=AsymmetricConfig(), vertex_distance=LossConfig(0.01)),
+        "layout": LayoutConfig("6d", SHAPES, EXPRESSIONS),
+        "optimizer": OptimizerConfig("adamw", rate=3e-3),
+        "steps": 30,
+        "batch": 4,
+        "validation_every": 10,
+        "validation_count": 4,
+        "checkpoint_every": 7,
+        "log_every": 3,
+        "average": 0.9,
+        "workers": 0,
+    }
+    return TrainingConfig(**(values | changes))
+
+
+def use_small_parts(patch: pytest.MonkeyPatch) -> None:
+    """Let trainings find the drawn faces and the tiny network."""
+    patch.setitem(networks.NETWORKS, "tiny", tiny_network)
+    patch.setattr(batches, "open_dataset", open_drawn_faces)
+
+
+if __name__ == "__main__":
+    use_small_parts(pytest.MonkeyPatch())
+    train(small_config(steps=int(sys.argv[2])), Path(sys.argv[1]), progress=False)

@@ -1,0 +1,101 @@
+"""`face3dmm train` and `face3dmm export` as their users type them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from face3dmm_ros.cli.main import main
+
+CONFIG = """
+network: tiny
+datasets:
+  - {kind: labelled_folder, path: 12}
+losses:
+  vertex_distance: {weight: 0.01}
+layout: {shape_count: 4, expression_count: 3}
+steps: 4
+batch: 4
+validation_count: 4
+workers: 0
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pytest.importorskip("torch", reason="needs torch")
+    from small_training import use_small_parts
+
+    use_small_parts(monkeypatch)
+    path = tmp_path / "mine.yaml"
+    path.write_text(CONFIG.replace("path: 12", "path: '12'").replace("tiny", "light"))
+    return path
+
+
+def test_train_writes_weights_that_export_takes(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(["train", str(config), "--out", str(out), "--set", "steps=2"]) == 0
+    said = capsys.readouterr()
+    assert f"written: {out / 'weights.safetensors'}" in said.out
+    assert "8 faces to learn from, 4 held back" in said.err
+    assert main(["train", str(config), "--out", str(out), "--set", "steps=3"]) == 0
+    assert "going on after step 2 of 3" in capsys.readouterr().err
+    assert main(["export", str(out)]) == 0
+    assert (out / "weights.pt").is_file()
+    assert "SHA-256: " in capsys.readouterr().out
+
+
+def test_check_reads_configuration_and_data_only(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", str(config), "--check"]) == 0
+    assert "labelled_folder 12: 8 faces to learn from, 4 held back" in capsys.readouterr().out
+    assert {file.name for file in tmp_path.iterdir()} == {"mine.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["train", "nowhere.yaml"], "nowhere.yaml"),
+        (["train", "nothing-of-that-name"], "config/train/nothing-of-that-name.yaml"),
+        (["train", "light", "--set", "stepz=3"], "did you mean 'steps'?"),
+        (["train", "light", "--set", "steps"], "expected KEY=VALUE"),
+        (["export", "nowhere.safetensors"], "nowhere.safetensors"),
+    ],
+)
+def test_mistake_is_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
+    if arguments[0] == "export":
+        pytest.importorskip("torch", reason="needs torch")
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert error.strip().count("\n") == 0
+
+
+def test_export_refuses_what_is_no_regressor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    path = tmp_path / "face.safetensors"
+    path.write_text("hello")
+    assert main(["export", str(path)]) == 2
+    assert "is not a regressor's weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["train", "export"])
+def test_help_teaches_and_is_light(verb: str) -> None:
+    program = (
+        "import contextlib, io, sys\n"
+        "from face3dmm_ros.cli.main import main\n"
+        "said = io.StringIO()\n"
+        "with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):\n"
+        f"    main([{verb!r}, '--help'])\n"
+        "assert 'examples:' in said.getvalue()\n"
+        "heavy = {'torch', 'numpy', 'cv2', 'yaml', 'tqdm'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
