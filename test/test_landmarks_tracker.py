@@ -150,6 +150,32 @@ def test_a_track_that_slid_off_its_face_is_put_back_by_the_next_detection() -> N
     assert [face.landmarks.confidence for face in seen] == [0.6] * 4 + [1.0]
 
 
+class AslantBackend(ScriptedBackend):
+    """Detects a face in a wrong turn, and sees it the better the nearer it is looked at to its true one."""
+
+    true_angle = 0.0
+
+    def locate(self, image: np.ndarray, region: Region) -> LocatedFace:
+        face = super().locate(image, region)
+        confidence = max(0.0, np.cos(region.angle - self.true_angle))
+        return LocatedFace(replace(face.landmarks, confidence=confidence), replace(face.region, angle=region.angle))
+
+
+@pytest.mark.parametrize(("seen", "true"), [(1.4, 0.0), (2.6, 0.0), (1.3, 1.9), (-1.2, -1.7), (3.0, 3.1)])
+def test_a_face_is_found_though_its_detection_is_turned_wrongly(seen: float, true: float) -> None:
+    backend = AslantBackend([replace(LEFT, angle=seen)])
+    backend.true_angle = true
+    (face,) = LandmarkTracker(backend, min_confidence=0.8).track(IMAGE)
+    assert face.landmarks.confidence > 0.8
+
+
+def test_a_face_that_seems_upside_down_is_upright_where_it_looks_better_so() -> None:
+    backend = AslantBackend([replace(LEFT, angle=1.8)])
+    backend.true_angle = 0.4
+    (face,) = LandmarkTracker(backend, min_confidence=0.0).track(IMAGE)
+    assert face.landmarks.confidence == pytest.approx(np.cos(0.4))
+
+
 def test_low_confidence_is_a_loss() -> None:
     backend = ScriptedBackend([LEFT])
     tracker = LandmarkTracker(backend, min_confidence=0.5)

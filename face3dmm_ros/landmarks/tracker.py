@@ -23,7 +23,8 @@ _CENTERED = 0.8
 _SMALL_STEP = 0.9
 _MAX_PASSES = 5
 _FIRST_LOOKS = 2
-_TURNS = (0.0, -0.5, 0.5)  # radians
+_TURN = 0.5  # radians
+_UPSIDE_DOWN = math.pi / 2
 _SURE = 0.6
 _MIN_REGION_PX = 8.0
 _REST = 0.005
@@ -135,14 +136,17 @@ class LandmarkTracker:
         """The landmarks of a detection, judged once the first ones have framed the face better than the detector did.
 
         A turned head is often beside the middle of its detection or seen aslant there, and looks doubtful until then.
-        Where the detector is sure of a face, other turns are tried before it is given up.
+        Where the detector is sure of a face, other turns are tried before it is given up: from the side, the line of
+        the eyes tells little of how a face is turned, and one that seems upside down is most likely upright.
         """
-        for turn in _TURNS if detection.score >= _SURE else _TURNS[:1]:
-            region = replace(detection.region, angle=detection.region.angle + turn)
-            face = self._locate_from_afar(image, region)
-            if face is not None:
-                return face
-        return None
+        angle = math.remainder(detection.region.angle, math.tau)
+        face = self._locate_from_afar(image, detection.region)
+        plausible = face is not None and abs(angle) < _UPSIDE_DOWN
+        if plausible or detection.score < _SURE:
+            return face
+        regions = [replace(detection.region, angle=other) for other in (0.0, angle - _TURN, angle + _TURN)]
+        found = [face, *(self._locate_from_afar(image, region) for region in regions)]
+        return max((face for face in found if face), key=lambda face: face.landmarks.confidence, default=None)
 
     def _locate_from_afar(self, image: NDArray[np.uint8], region: Region) -> LocatedFace | None:
         """The face near a region that may be well beside it: the first looks only say where to look again."""
