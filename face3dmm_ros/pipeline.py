@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks.tracker import LandmarkTracker
@@ -21,17 +22,26 @@ class FacePipeline:
     def process(self, image: NDArray[np.uint8], time: float | None = None) -> list[TrackedFace]:
         """The faces in the next image, ordered by face_id; empty where there is none.
 
+        A face that cannot be fitted is left out, so that it does not take its neighbours with it.
+
         Args:
             image: (H, W, 3) BGR uint8.
             time: when it was taken, s, for the smoother; without it nothing is smoothed.
 
         Raises:
-            Face3DMMError: not such an image.
+            Face3DMMError: not such an image, or none of its faces can be fitted.
         """
         tracked = self.tracker.track(image)
         face_ids = {face.face_id for face in tracked}
         self.fitter.retain(face_ids)
-        faces = [TrackedFace(face.face_id, face.landmarks, self.fitter.fit(face)) for face in tracked]
+        faces, failures = [], []
+        for face in tracked:
+            try:
+                faces.append(TrackedFace(face.face_id, face.landmarks, self.fitter.fit(face)))
+            except Face3DMMError as error:
+                failures.append(error)
+        if failures and not faces:
+            raise failures[0]
         if self.smoother is None or time is None:
             return faces
         self.smoother.retain(face_ids)

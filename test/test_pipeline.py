@@ -1,5 +1,7 @@
 """Image in, tracked and fitted faces out."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.pipeline import FacePipeline
+from face3dmm_ros.values import FaceParameters, TrackedLandmarks
 
 
 @pytest.fixture
@@ -65,6 +68,24 @@ def test_two_faces_have_two_lasting_identities(pipeline: FacePipeline, astronaut
     assert [face.face_id for face in pipeline.process(both)] == first
 
 
+def test_a_face_that_cannot_be_fitted_does_not_take_its_neighbour_with_it(
+    pipeline: FacePipeline, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = pipeline.fitter.fit
+
+    def fit_but_the_first(face: TrackedLandmarks) -> FaceParameters:
+        if face.face_id == 0:
+            raise Face3DMMError("the landmarks do not determine a face")
+        return fit(face)
+
+    monkeypatch.setattr(pipeline.fitter, "fit", fit_but_the_first)
+    assert [face.face_id for face in pipeline.process(np.hstack([astronaut, astronaut]))] == [1]
+    pipeline.tracker.reset()
+    monkeypatch.setattr(pipeline.fitter, "fit", lambda face: fit_but_the_first(replace(face, face_id=0)))
+    with pytest.raises(Face3DMMError, match="do not determine"):
+        pipeline.process(astronaut)
+
+
 def test_a_picture_without_a_face_gives_none(pipeline: FacePipeline) -> None:
     assert pipeline.process(np.zeros((480, 640, 3), np.uint8)) == []
 
@@ -88,8 +109,6 @@ def test_the_shaper_gives_the_models_vertices_and_keeps_the_neutral_face(
 def test_the_shaper_refuses_parameters_of_another_model(
     pipeline: FacePipeline, default_model: MorphableModel, astronaut: np.ndarray
 ) -> None:
-    from dataclasses import replace
-
     (face,) = pipeline.process(astronaut)
     with pytest.raises(Face3DMMError, match="digest"):
         FaceShaper(default_model).vertices(0, replace(face.parameters, model_digest="0" * 64))
