@@ -11,7 +11,7 @@ from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_p
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.dense_backend import DenseBackend
-from face3dmm_ros.landmarks.dense_network import DenseNetwork, upright_region
+from face3dmm_ros.landmarks.dense_network import SIDE, DenseNetwork, upright_region
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend
 from face3dmm_ros.landmarks.region import Region
@@ -22,7 +22,7 @@ from face3dmm_ros.synthesis.scene_renderer import RenderedScene, SceneRenderer
 pytest.importorskip("ai_edge_litert", reason="the dense backend needs ai-edge-litert")
 
 RESPONSE = package_file("resource/landmark_models/face_mesh_response.npz")
-NETWORK = package_file("resource/landmark_models/dense.onnx")
+NETWORK = package_file("resource/landmark_models/dense.tflite")
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +113,53 @@ def test_deviations_tell_how_far_the_points_are_off(backend: DenseBackend, profi
     assert 0.1 < np.median(ratios) < 2.0
 
 
+def test_from_the_side_the_mirror_image_is_looked_at_and_face_mesh_is_not_asked(
+    backend: DenseBackend, profiles: list[RenderedScene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(backend._face_mesh, "locate_in_crop", lambda *_: asked.append("Face Mesh"))
+    locate = backend._network.locate_in_crop
+    monkeypatch.setattr(
+        backend._network, "locate_in_crop", lambda *given: asked.append(f"{len(given)} given") or locate(*given)
+    )
+    truth = profiles[0].landmarks("mediapipe468")
+    backend.locate(profiles[0].image, upright_region(truth[:, :2], REGION_SCALE))
+    assert asked == ["2 given", "3 given"]
+
+
+def test_a_mirror_image_is_located_as_the_mirrored_picture_is(
+    response: FaceMeshResponse, profiles: list[RenderedScene]
+) -> None:
+    network = DenseNetwork(NETWORK)
+    image = profiles[0].image
+    region = upright_region(profiles[0].landmarks("mediapipe468")[:, :2])
+    as_mirrored = network.locate_in_crop(region.crop(image, SIDE), region, response.mirror)
+    right = image.shape[1] - 1
+    flipped = network.locate(
+        np.ascontiguousarray(image[:, ::-1]), Region(right - region.x, region.y, region.size, -region.angle)
+    )
+    expected = flipped.points[response.mirror] * [-1, 1] + [right, 0]
+    np.testing.assert_allclose(as_mirrored.points, expected, atol=0.5)
+    np.testing.assert_allclose(as_mirrored.depth, flipped.depth[response.mirror], atol=0.5)
+
+
+def test_what_is_seen_changes_steadily_as_a_head_turns_to_the_side(
+    backend: DenseBackend, default_model: MorphableModel
+) -> None:
+    scene = random_scene(np.random.default_rng([9, 1]), default_model, SceneOptions(glasses=0, occluder=0))
+    points = []
+    with SceneRenderer(default_model) as renderer:
+        for degrees in range(36, 56, 2):
+            rotation = rotation_from_pose_angles(0.0, np.radians(degrees), 0.0)
+            camera = WeakPerspective(1.2, rotation, np.array([225.0, 180.0]))
+            rendered = renderer.render(replace(scene, camera=camera))
+            truth = rendered.landmarks("mediapipe468")[:, :2]
+            found = backend.locate(rendered.image, upright_region(truth, REGION_SCALE)).landmarks
+            points.append(found.points - truth)
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=2).mean(axis=1)
+    assert steps.max() < 0.03 * of_size(truth)
+
+
 def test_a_portrait_is_seen_as_face_mesh_sees_it(backend: DenseBackend, astronaut: NDArray[np.uint8]) -> None:
     region = backend.detect(astronaut)[0].region
     both = backend.locate(astronaut, backend.locate(astronaut, region).region).landmarks
@@ -130,7 +177,7 @@ def test_a_wall_is_no_face(backend: DenseBackend) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"not a network", None])
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "dense.onnx"
+    path = tmp_path / "dense.tflite"
     path.write_bytes(NETWORK.read_bytes()[:5000] if content is None else content)
     with pytest.raises(Face3DMMError, match="not a network"):
         DenseNetwork(path)
@@ -138,7 +185,7 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path, content: bytes | N
 
 def test_a_missing_network_is_named(tmp_path: Path) -> None:
     with pytest.raises(Face3DMMError, match="missing"):
-        DenseNetwork(tmp_path / "dense.onnx")
+        DenseNetwork(tmp_path / "dense.tflite")
 
 
 @pytest.mark.parametrize("name", ["yaw", "bias", "mirror"])

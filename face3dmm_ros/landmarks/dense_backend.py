@@ -1,7 +1,8 @@
-"""The dense backend: Face Mesh and the dense network look at a face together, each trusted where it is good.
+"""The dense backend: every face is looked at twice, and what is seen is averaged by inverse variance.
 
-Face Mesh knows real faces well from the front and gives up on profiles; the dense network has seen every yaw, but only
-synthetic faces. Their points are averaged by inverse variance, Face Mesh's after its known errors are undone.
+Face Mesh knows real faces well from the front and gives up on profiles; the dense network has been trained on every
+yaw, but on synthetic faces alone. From the front both look, Face Mesh's points after its known errors are undone; from
+the side the dense network looks again, at the mirror image.
 """
 
 from dataclasses import replace
@@ -11,15 +12,18 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.backend import Detection, LocatedFace
-from face3dmm_ros.landmarks.dense_network import MARGIN, DenseNetwork, DensePoints, upright_region
-from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse
+from face3dmm_ros.landmarks.dense_network import MARGIN, SIDE, DenseNetwork, upright_region
+from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse, yaw_degrees
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend, check_scheme
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.schemes import MEDIAPIPE468, convert
 from face3dmm_ros.values import Landmarks
 
-_NETWORK_TRUST = 2.0
-"""Photographs differ from what the network was trained on: its deviations are enlarged by this."""
+_FROM_THE_SIDE = (40.0, 50.0)
+"""Degrees of yaw from which on the mirror image is looked at, and from which on instead of Face Mesh."""
+_INNER = MARGIN / REGION_SCALE
+_BORDER = round(SIDE * (1.0 / _INNER - 1.0) / 2.0)
+"""Of Face Mesh's crop around the dense network's, px."""
 _GIVES_UP = 0.2
 """Face Mesh's confidence below which its points are left out."""
 
@@ -36,7 +40,7 @@ class DenseBackend:
         check_scheme(scheme)
         self.scheme = scheme
         self._face_mesh = FaceMeshBackend(min_score=min_score, num_threads=num_threads)
-        self._network = DenseNetwork(package_file("resource/landmark_models/dense.onnx"))
+        self._network = DenseNetwork(package_file("resource/landmark_models/dense.tflite"), num_threads)
         self._response = FaceMeshResponse.load(package_file("resource/landmark_models/face_mesh_response.npz"))
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
@@ -45,20 +49,31 @@ class DenseBackend:
 
     def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
         """468 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
-        mesh = self._face_mesh.locate(image, region).landmarks
-        dense = self._network.locate(image, replace(region, size=region.size * MARGIN / REGION_SCALE))
-        landmarks = self._together(mesh, dense)
-        return LocatedFace(convert(landmarks, self.scheme), upright_region(landmarks.points, REGION_SCALE))
-
-    def _together(self, mesh: Landmarks, dense: DensePoints) -> Landmarks:
-        """Both detectors' points of one face as one."""
-        deviation = _NETWORK_TRUST * dense.deviation
-        points = dense.points
-        if mesh.confidence >= _GIVES_UP:
-            view = self._response.view(dense.points, dense.depth)
-            mesh_points, mesh_deviation = self._response.undo(mesh.points, view)
-            weight = deviation**2 / (deviation**2 + mesh_deviation**2)
-            points = points + weight[:, None] * (mesh_points - points)
-            deviation = np.sqrt(weight) * mesh_deviation
-        confidence = max(mesh.confidence, dense.confidence)
-        return replace(mesh, points=points, depth=dense.depth, deviation=deviation, confidence=confidence)
+        crop = region.crop(image, self._face_mesh.side)
+        # The face is as large in both networks' crops: the middle of the one is the other.
+        inner, inner_region = crop[_BORDER:-_BORDER, _BORDER:-_BORDER], replace(region, size=region.size * _INNER)
+        dense = self._network.locate_in_crop(inner, inner_region)
+        view = self._response.view(dense.points, dense.depth)
+        aside = float(np.interp(abs(yaw_degrees(view.rotation)), _FROM_THE_SIDE, (0.0, 1.0)))
+        if aside > 0.0:
+            mirrored = self._network.locate_in_crop(inner, inner_region, self._response.mirror)
+            dense = dense.mixed(mirrored, aside / 2.0)
+        points, deviation = dense.points, dense.deviation
+        if aside < 1.0:
+            mesh = self._face_mesh.locate_in_crop(crop, image.shape[1::-1], region).landmarks
+            if mesh.confidence >= _GIVES_UP:
+                mesh_points, mesh_deviation = self._response.undo(mesh.points, view)
+                weight = np.float32(1.0 - aside) * deviation**2 / (deviation**2 + mesh_deviation**2)
+                points = points + weight[:, None] * (mesh_points - points)
+                deviation = np.sqrt((1.0 - weight) ** 2 * deviation**2 + weight**2 * mesh_deviation**2)
+        height, width = image.shape[:2]
+        landmarks = Landmarks(
+            scheme=MEDIAPIPE468,
+            points=points,
+            box=region.box((width, height)),
+            confidence=dense.confidence,
+            image_size=(width, height),
+            depth=dense.depth,
+            deviation=deviation,
+        )
+        return LocatedFace(convert(landmarks, self.scheme), upright_region(points, REGION_SCALE))

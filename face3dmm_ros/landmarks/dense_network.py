@@ -1,29 +1,31 @@
 """The dense network: 468 points of a face turned by up to 90°, each with its depth and how far it may be off.
 
 A small convolutional network that regresses every point and its standard deviation (Wood et al., 3D Face Reconstruction
-with Dense Landmarks, ECCV 2022), trained by `tools/train_dense_network.py` on this package's synthetic faces alone. Its
-points keep their place on the skin, seen or not. It runs on OpenCV.
+with Dense Landmarks, ECCV 2022). Its first layers are Face Mesh's; the rest was trained by
+`tools/train_dense_network.py` on this package's synthetic faces alone. Its points keep their place on the skin, seen or
+not. It runs on LiteRT.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import Region, region_around
 
-SIDE = 96
+SIDE = 160
 """Side of the network's input, px."""
 POINT_COUNT = 468
 MARGIN = 1.25
 """Side of its crop over the longer side of the points' box."""
 _FOREHEAD, _CHIN = 10, 152
+_MIRRORED = np.array([-1, 1, 1, 1], np.float32)
 # Where there is no face, the network is unsure of all its points: the median deviation, in sides of the crop, at which
 # a face is as likely as not, and how steeply that changes.
-_DOUBTFUL, _STEEPNESS = 0.072, 6.0
+_DOUBTFUL, _STEEPNESS = 0.06, 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,25 +44,35 @@ class DensePoints:
     deviation: NDArray[np.float32]
     confidence: float
 
+    def mixed(self, other: "DensePoints", share: float) -> "DensePoints":
+        """These and, by a share in [0, 1], others of the same face."""
+        mine, theirs = np.float32(1.0 - share), np.float32(share)
+        return DensePoints(
+            mine * self.points + theirs * other.points,
+            mine * self.depth + theirs * other.depth,
+            mine * self.deviation + theirs * other.deviation,
+            (1.0 - share) * self.confidence + share * other.confidence,
+        )
+
 
 class DenseNetwork:
     """The network. Not for use by several threads at once."""
 
-    def __init__(self, path: Path) -> None:
-        """Load an ONNX file.
+    def __init__(self, path: Path, num_threads: int = 1) -> None:
+        """Load a .tflite file.
 
         Raises:
-            Face3DMMError: the file is missing or not such a network.
+            Face3DMMError: LiteRT is not installed, or the file is missing or not such a network.
         """
         if not path.is_file():
             raise Face3DMMError(f"{path} is missing: the package is not installed completely")
-        try:
-            self._network = cv2.dnn.readNetFromONNX(str(path))
-            outputs = self._run(np.zeros((SIDE, SIDE, 3), np.uint8))
-        except cv2.error as error:
-            raise Face3DMMError(f"{path} is not a network that OpenCV can run: {error}") from error
-        if outputs.shape != (POINT_COUNT, 4):
-            raise Face3DMMError(f"{path} gives an array of {outputs.shape}, expected ({POINT_COUNT}, 4)")
+        self._network = Network(path, (0.0, 1.0), num_threads)
+        outputs = self._network.run(np.zeros((self._network.side, self._network.side, 3), np.uint8))
+        if self._network.side != SIDE or [output.shape for output in outputs] != [(POINT_COUNT * 4,)]:
+            raise Face3DMMError(
+                f"{path} takes {self._network.side} px and gives arrays of {[output.shape for output in outputs]}, "
+                f"expected {SIDE} px and one of ({POINT_COUNT * 4},)"
+            )
 
     def locate(self, image: NDArray[np.uint8], region: Region) -> DensePoints:
         """The points of the face in a region (see `upright_region`) of a (H, W, 3) BGR image.
@@ -68,7 +80,23 @@ class DenseNetwork:
         Raises:
             Face3DMMError: the region does not touch the image.
         """
-        outputs = self._run(region.crop(image, SIDE))
+        return self.locate_in_crop(region.crop(image, SIDE), region)
+
+    def locate_in_crop(
+        self, crop: NDArray[np.uint8], region: Region, mirror: NDArray[np.int32] | None = None
+    ) -> DensePoints:
+        """The same from the crop of that region.
+
+        Args:
+            crop: (SIDE, SIDE, 3) uint8 BGR.
+            region: that it shows.
+            mirror: (468,) each point's counterpart on the other side of the face: look at the mirror image, and give
+                the points as they are all the same. It errs otherwise than the crop itself.
+        """
+        if mirror is None:
+            outputs = self._network.run(crop)[0].reshape(POINT_COUNT, 4)
+        else:
+            outputs = self._network.run(crop[:, ::-1])[0].reshape(POINT_COUNT, 4)[mirror] * _MIRRORED
         matrix = region.crop_to_image(SIDE).astype(np.float32)
         on_crop = outputs[:, :2] * np.float32(SIDE) + np.float32((SIDE - 1) / 2.0)
         size = np.float32(region.size)
@@ -80,11 +108,6 @@ class DenseNetwork:
             deviation=size * deviation,
             confidence=float(1.0 / (1.0 + (np.median(deviation) / _DOUBTFUL) ** _STEEPNESS)),
         )
-
-    def _run(self, crop: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(468, 4): x and y from the crop's middle and depth, in sides, and the logarithm of the deviation."""
-        self._network.setInput(cv2.dnn.blobFromImage(crop, 1.0 / 127.5, (SIDE, SIDE), (127.5, 127.5, 127.5)))
-        return np.asarray(self._network.forward(), dtype=np.float32).reshape(-1, 4)
 
 
 def upright_region(points: NDArray[np.floating], margin: float = MARGIN) -> Region:

@@ -57,11 +57,11 @@ class FaceMeshResponse:
 
         The similarity from the mean face (Umeyama, PAMI 1991); its translation is left out.
         """
-        seen = np.column_stack([points, depth]).astype(np.float64)
-        seen -= seen.mean(axis=0)
-        mean = self._centered
-        rotation = nearest_rotation(seen.T @ mean)
-        scale = float(np.einsum("pi,ij,pj->", seen, rotation, mean) / (mean**2).sum())
+        mean, square = self._centered
+        # The mean face is centred: the points need not be.
+        cross = np.vstack([points.T @ mean, depth @ mean])
+        rotation = nearest_rotation(cross)
+        scale = float((rotation * cross).sum() / square)
         return WeakPerspective(max(scale, 1e-6), rotation, np.zeros(2))
 
     def undo(
@@ -80,10 +80,11 @@ class FaceMeshResponse:
         return points - scale * (bias @ right_and_down(view.rotation)).astype(np.float32), scale * deviation
 
     @cached_property
-    def _centered(self) -> NDArray[np.float64]:
-        """The canonical points about their mean."""
+    def _centered(self) -> tuple[NDArray[np.float64], float]:
+        """The canonical points about their mean, and the sum of their squares."""
         canonical = self.canonical.astype(np.float64)
-        return np.asarray(canonical - canonical.mean(axis=0))
+        canonical -= canonical.mean(axis=0)
+        return canonical, float((canonical**2).sum())
 
 
 def yaw_degrees(rotation: NDArray[np.floating]) -> float:

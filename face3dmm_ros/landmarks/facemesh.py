@@ -24,7 +24,11 @@ _SAME_FACE = 0.4
 
 
 class FaceMeshBackend:
-    """BlazeFace and Face Mesh. `scheme` is ``mediapipe468`` or its subset ``ibug68``."""
+    """BlazeFace and Face Mesh. `scheme` is ``mediapipe468`` or its subset ``ibug68``.
+
+    Attributes:
+        side: of Face Mesh's crop, px.
+    """
 
     def __init__(self, scheme: str = MEDIAPIPE468, min_score: float = 0.5, num_threads: int = 1) -> None:
         """Load the networks that ship with the package.
@@ -41,6 +45,7 @@ class FaceMeshBackend:
         self._short_range = BlazeFace(network("face_detection_short_range"), SHORT_RANGE, min_score, num_threads)
         self._full_range = BlazeFace(network("face_detection_full_range_sparse"), FULL_RANGE, min_score, num_threads)
         self._face_mesh = Network(network("face_landmark"), (0.0, 1.0), num_threads)
+        self.side = self._face_mesh.side
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """All faces in a (H, W, 3) BGR image, the surest first.
@@ -54,19 +59,22 @@ class FaceMeshBackend:
 
     def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
         """468 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
-        side = self._face_mesh.side
-        outputs = self._face_mesh.run(region.crop(image, side))
+        return self.locate_in_crop(region.crop(image, self.side), image.shape[1::-1], region)
+
+    def locate_in_crop(self, crop: NDArray[np.uint8], image_size: tuple[int, int], region: Region) -> LocatedFace:
+        """The same from the crop, (side, side, 3), of that region of an image of (width, height) px."""
+        side = self.side
+        outputs = self._face_mesh.run(crop)
         presence, surface = sorted(outputs, key=np.size)
         surface = surface.reshape(-1, 3)
         matrix = region.crop_to_image(side).astype(np.float32)
         points = surface[:, :2] @ matrix[:, :2].T + matrix[:, 2]
-        height, width = image.shape[:2]
         landmarks = Landmarks(
             scheme=MEDIAPIPE468,
             points=points,
-            box=region.box((width, height)),
+            box=region.box(image_size),
             confidence=float(1.0 / (1.0 + np.exp(-presence))),
-            image_size=(width, height),
+            image_size=image_size,
             depth=surface[:, 2] * np.float32(region.size / side),
         )
         across = points[_LEFT_EYE_CORNER] - points[_RIGHT_EYE_CORNER]

@@ -29,7 +29,7 @@ class Network:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise Face3DMMError(
-                f"the facemesh backend needs LiteRT, which cannot be imported ({error}): pip install ai-edge-litert"
+                f"the landmark networks need LiteRT, which cannot be imported ({error}): pip install ai-edge-litert"
             ) from error
         try:
             with _without_greeting():

@@ -14,7 +14,7 @@ from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
 
 CHUNK = 500
-_SIDE = 192
+_SIDE = 256
 _JPEG_QUALITY = 93
 
 
@@ -59,7 +59,7 @@ def render_chunks(folder: Path, model: MorphableModel, count: int, seed: int) ->
         max_yaw=100.0,
         max_pitch=40.0,
         max_roll=30.0,
-        face_share=(0.42, 0.56),
+        face_share=(0.46, 0.60),
         off_center=0.03,
         pictures=find_pictures(None),
     )

@@ -6,35 +6,40 @@ import time
 from multiprocessing.queues import Queue
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from dense_network.augmentation import augmented, crop
 from dense_network.network import DenseNet
 from dense_network.pictures import Chunk
 from face3dmm_ros.landmarks.dense_network import SIDE, upright_region
+from face3dmm_ros.regression.augmentation import Eyes, augmented
+from face3dmm_ros.regression.crops import CropView
+from face3dmm_ros.regression.worker_process import begin_worker
 
 _BATCH = 64
-_PEAK_RATE = 3e-3
-_WARM_UP = 300  # steps
-_DECAY = 0.02
+_PEAK_RATE = 1e-3
+_TUNED_RATE = 0.3
+"""Of that, for what Face Mesh brought: it shall not forget photographs."""
+_WARM_UP = 200  # steps
+_DECAY = 0.01
 _AVERAGE = 0.998
 """Of the weights, from step to step: the average generalises better than the last."""
 _EVERY = 60.0  # seconds between checkpoints
 _EVALUATE = 500  # steps between looks at the validation faces
+_EYES: Eyes = ((33, 133), (362, 263))
+_RELOAD = 300.0  # seconds between looks for more pictures
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 
-def train(chunks: list[Path], mirror: NDArray[np.int32], checkpoint: Path, minutes: float, threads: int) -> DenseNet:
+def train(folder: Path, mirror: NDArray[np.int32], checkpoint: Path, minutes: float, threads: int) -> DenseNet:
     """Train on all chunks but the first, which validates; returns the averaged network.
 
     Args:
-        chunks: files of `render_chunks`.
+        folder: of `render_chunks`; chunks that are added later are used, too.
         mirror: (468,) each point's counterpart on the other side of the face.
         checkpoint: written every minute, and continued from where it exists.
         minutes: to train for, those before a kill included; the rate falls to nothing over them.
@@ -43,16 +48,17 @@ def train(chunks: list[Path], mirror: NDArray[np.int32], checkpoint: Path, minut
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     network = DenseNet().to(memory_format=torch.channels_last)
-    validation = _validation(chunks[0])
+    averaged = DenseNet().eval()
+    first = min(folder.glob("*.npz"))
+    validation = _validation(first)
     with torch.no_grad():
         bias = network.head.bias.view(-1, 4)
         bias[:, :3], bias[:, 3] = _targets(validation[1]).mean(dim=0), -2.5
         network.head.weight *= 0.2
-    weights = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": weights, "weight_decay": _DECAY}, {"params": others, "weight_decay": 0.0}], betas=(0.9, 0.98)
-    )
+    tuned = list(network.tuned.parameters())
+    fresh = [*network.added.parameters(), *network.squeeze.parameters(), *network.embed.parameters()]
+    groups = [{"params": tuned, "share": _TUNED_RATE}, {"params": [*fresh, *network.head.parameters()], "share": 1.0}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=_DECAY)
     average = {name: value.clone() for name, value in network.state_dict().items()}
     used, step = 0.0, 0
     if checkpoint.is_file():
@@ -61,16 +67,17 @@ def train(chunks: list[Path], mirror: NDArray[np.int32], checkpoint: Path, minut
         optimizer.load_state_dict(state["optimizer"])
         average, used, step = state["average"], state["used"], state["step"]
     # A forked process would inherit the locks of torch's and OpenGL's threads, and wait for them for ever.
-    fresh = mp.get_context("spawn")
-    queue: Queue[Batch] = fresh.Queue(24)
-    feeder = fresh.Process(target=_feed, args=(queue, chunks[1:], mirror, step), daemon=True)
+    spawn = mp.get_context("spawn")
+    queue: Queue[Batch] = spawn.Queue(24)
+    feeder = spawn.Process(target=_feed, args=(queue, folder, first, mirror, step), daemon=True)
     feeder.start()
     started, saved = time.monotonic() - used, time.monotonic()
     with tqdm(total=round(60 * minutes), initial=round(used), unit="s", desc="training") as progress:
         while used < 60 * minutes:
             share = used / (60 * minutes)
+            rate = _PEAK_RATE * min(1.0, (step + 1) / _WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * share))
             for group in optimizer.param_groups:
-                group["lr"] = _PEAK_RATE * min(1.0, (step + 1) / _WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * share))
+                group["lr"] = rate * group["share"]
             pictures, points = queue.get()
             network.train()
             loss = _loss(network(_inputs(pictures)), _targets(points))
@@ -83,7 +90,8 @@ def train(chunks: list[Path], mirror: NDArray[np.int32], checkpoint: Path, minut
             used = time.monotonic() - started
             progress.update(round(used) - progress.n)
             if step % _EVALUATE == 0:
-                progress.set_postfix_str(f"step {step}, validation {_error(average, validation):.2f} %")
+                averaged.load_state_dict(average)
+                progress.set_postfix_str(f"step {step}, validation {_error(averaged, validation):.2f} %")
             if time.monotonic() - saved > _EVERY or used >= 60 * minutes:
                 state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
                 unfinished = checkpoint.with_suffix(".unfinished")
@@ -91,8 +99,9 @@ def train(chunks: list[Path], mirror: NDArray[np.int32], checkpoint: Path, minut
                 unfinished.replace(checkpoint)
                 saved = time.monotonic()
     feeder.terminate()
-    print(f"{step} steps, validation error {_error(average, validation):.2f} % of √(w·h)")
-    return _averaged(average)
+    averaged.load_state_dict(average)
+    print(f"{step} steps, validation error {_error(averaged, validation):.2f} % of √(w·h)")
+    return averaged
 
 
 def _loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -107,29 +116,29 @@ def _loss(outputs: Tensor, targets: Tensor) -> Tensor:
 def _follow(average: dict[str, Tensor], network: DenseNet, keep: float) -> None:
     with torch.no_grad():
         for name, value in network.state_dict().items():
-            if value.dtype.is_floating_point:
-                average[name].lerp_(value, 1 - keep)
-            else:
-                average[name].copy_(value)
+            average[name].lerp_(value, 1 - keep)
 
 
-def _averaged(average: dict[str, Tensor]) -> DenseNet:
-    network = DenseNet()
-    network.load_state_dict(average)
-    return network.eval()
-
-
-def _feed(queue: "Queue[Batch]", chunks: list[Path], mirror: NDArray[np.int32], seed: int) -> None:
-    """Fill a queue with augmented batches for ever."""
-    cv2.setNumThreads(1)
+def _feed(queue: "Queue[Batch]", folder: Path, left_out: Path, mirror: NDArray[np.int32], seed: int) -> None:
+    """Fill a queue with augmented batches until the training ends."""
+    begin_worker()
     rng = np.random.default_rng(seed)
-    loaded = [Chunk.load(path) for path in chunks]
+    known: set[Path] = {left_out}
+    loaded: list[Chunk] = []
+    looked = -math.inf
     while True:
+        if time.monotonic() - looked > _RELOAD:
+            new = sorted(set(folder.glob("*.npz")) - known)
+            loaded += [Chunk.load(path) for path in new]
+            known |= set(new)
+            looked = time.monotonic()
         pictures, points = [], []
         for _ in range(_BATCH):
             chunk = loaded[rng.integers(len(loaded))]
             index = int(rng.integers(len(chunk.jpegs)))
-            seen, truth = augmented(rng, chunk.picture(index), chunk.points[index], mirror)
+            truth = chunk.points[index]
+            region = upright_region(truth[:, :2])
+            seen, truth = augmented(rng, chunk.picture(index), truth, region, side=SIDE, mirror=mirror, eyes=_EYES)
             pictures.append(seen)
             points.append(truth)
         queue.put((np.stack(pictures), np.stack(points)))
@@ -138,14 +147,16 @@ def _feed(queue: "Queue[Batch]", chunks: list[Path], mirror: NDArray[np.int32], 
 def _validation(path: Path) -> Batch:
     """A chunk's faces, each in its exact crop."""
     chunk = Chunk.load(path)
-    seen = [crop(chunk.picture(k), points, upright_region(points[:, :2])) for k, points in enumerate(chunk.points)]
-    return np.stack([picture for picture, _ in seen]), np.stack([points for _, points in seen])
+    views = [CropView(upright_region(points[:, :2]), SIDE) for points in chunk.points]
+    pictures = [view.pixels(chunk.picture(k)) for k, view in enumerate(views)]
+    unmirrored = np.arange(chunk.points.shape[1])
+    points = [view.points(points, unmirrored) for view, points in zip(views, chunk.points, strict=True)]
+    return np.stack(pictures), np.stack(points)
 
 
-def _error(average: dict[str, Tensor], validation: Batch) -> float:
+def _error(network: DenseNet, validation: Batch) -> float:
     """Mean distance over the points and faces, % of √(w·h) of the points' box."""
     pictures, points = validation
-    network = _averaged(average)
     with torch.no_grad():
         parts = [network(_inputs(pictures[k : k + 100])) for k in range(0, len(pictures), 100)]
     found = torch.cat(parts).numpy()[..., :2] * SIDE + (SIDE - 1) / 2
@@ -154,8 +165,8 @@ def _error(average: dict[str, Tensor], validation: Batch) -> float:
 
 
 def _inputs(pictures: NDArray[np.uint8]) -> Tensor:
-    batch = (torch.from_numpy(pictures).permute(0, 3, 1, 2).float() - 127.5) / 127.5
-    return batch.contiguous(memory_format=torch.channels_last)
+    rgb = torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1]))
+    return (rgb.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
 
 
 def _targets(points: NDArray[np.float32]) -> Tensor:
