@@ -10,8 +10,8 @@ was trained with it; normalisation, whitening and decoding are inside. They give
 network has them (else empty in TorchScript, left out of ONNX); pixels are those of the crop. Every export is run beside
 the original, and refused if it differs by more than 1e-4.
 
-The pipeline itself needs no export: it makes its archive from the weights, in ~/.cache/face3dmm_ros. A TorchScript
-archive can run any code, so it takes one from elsewhere only by the SHA-256 that is printed here.
+A TorchScript archive can run any code: open one from elsewhere only where its SHA-256 is the one that was printed when
+it was written.
 
 examples:
   face3dmm export runs/light                              runs/light/weights.pt, TorchScript

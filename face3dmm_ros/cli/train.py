@@ -13,9 +13,9 @@ CONFIG is a YAML file, or the name of one that ships (face3dmm_ros/config/train)
   tran              Tran et al.'s recipe: ResNet-101, pooled labels, asymmetric loss
 
 The folder gets checkpoint.pt, from which the same command goes on after a kill at any moment, along the same curve;
-weights.safetensors, for `face3dmm export` and `--fit-method regressor`; losses.csv and validation.csv, the curves; and
-the same for TensorBoard (tensorboard --logdir DIR). Faces are validated before the first step, so that what is wrong
-with data, model or disk shows at once.
+weights.safetensors, for `face3dmm export`; losses.csv and validation.csv, the curves; and the same for TensorBoard
+(tensorboard --logdir DIR). Faces are validated before the first step, so that what is wrong with data, model or disk
+shows at once.
 
 examples:
   face3dmm train light --out runs/light                              on a GPU where there is one, else on the CPU

@@ -49,6 +49,7 @@ class DenseBackend:
 
     def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
         """468 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
+        image_size = (image.shape[1], image.shape[0])
         crop = region.crop(image, self._face_mesh.side)
         # The face is as large in both networks' crops: the middle of the one is the other.
         inner, inner_region = crop[_BORDER:-_BORDER, _BORDER:-_BORDER], replace(region, size=region.size * _INNER)
@@ -60,19 +61,18 @@ class DenseBackend:
             dense = dense.mixed(mirrored, aside / 2.0)
         points, deviation = dense.points, dense.deviation
         if aside < 1.0:
-            mesh = self._face_mesh.locate_in_crop(crop, image.shape[1::-1], region).landmarks
+            mesh = self._face_mesh.locate_in_crop(crop, image_size, region).landmarks
             if mesh.confidence >= _GIVES_UP:
                 mesh_points, mesh_deviation = self._response.undo(mesh.points, view)
                 weight = np.float32(1.0 - aside) * deviation**2 / (deviation**2 + mesh_deviation**2)
                 points = points + weight[:, None] * (mesh_points - points)
                 deviation = np.sqrt((1.0 - weight) ** 2 * deviation**2 + weight**2 * mesh_deviation**2)
-        height, width = image.shape[:2]
         landmarks = Landmarks(
             scheme=MEDIAPIPE468,
             points=points,
-            box=region.box((width, height)),
+            box=region.box(image_size),
             confidence=dense.confidence,
-            image_size=(width, height),
+            image_size=image_size,
             depth=dense.depth,
             deviation=deviation,
         )

@@ -59,7 +59,7 @@ class FaceMeshBackend:
 
     def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
         """468 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
-        return self.locate_in_crop(region.crop(image, self.side), image.shape[1::-1], region)
+        return self.locate_in_crop(region.crop(image, self.side), (image.shape[1], image.shape[0]), region)
 
     def locate_in_crop(self, crop: NDArray[np.uint8], image_size: tuple[int, int], region: Region) -> LocatedFace:
         """The same from the crop, (side, side, 3), of that region of an image of (width, height) px."""
