@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import WeakPerspective, estimate_weak_perspective, rotation_angle
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.datasets import FaceTruth, find_pictures, read_aflw2000, read_picture
+from face3dmm_ros.evaluation.datasets import FaceTruth, read_aflw2000
 from face3dmm_ros.evaluation.metrics import nme, similarity_align
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.photometric import METHOD, photometric_fit
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel, load_model
+from face3dmm_ros.picture_files import find_pictures, read_picture
 from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.spherical_harmonics import UNLIT, SphericalHarmonicsLight

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from face3dmm_ros.morphable_model import load_model
-    from face3dmm_ros.regression.picture_folder import find_pictures
+    from face3dmm_ros.picture_files import find_pictures
     from face3dmm_ros.regression.pooled_labels import PersonLabeller, is_written, write_person
 
     root: Path = arguments.pictures

@@ -19,7 +19,7 @@ import numpy as np
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.evaluation.accuracy import face_errors
 from face3dmm_ros.evaluation.dataset_report import Evaluation, FalseAlarms
-from face3dmm_ros.evaluation.datasets import dataset_format, find_pictures
+from face3dmm_ros.evaluation.datasets import dataset_format
 from face3dmm_ros.evaluation.face_evaluator import EvaluationOptions, FaceEvaluator
 from face3dmm_ros.evaluation.faceless_pictures import (
     FacelessPicture,
@@ -29,6 +29,7 @@ from face3dmm_ros.evaluation.faceless_pictures import (
 from face3dmm_ros.evaluation.results_file import Record, ResultsFile
 from face3dmm_ros.files import package_file
 from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.picture_files import find_pictures
 
 RESULTS_NAME = "results.jsonl"
 _SKIPPED = "skipped"

@@ -17,11 +17,12 @@ import face3dmm_ros
 from face3dmm_ros.camera import rotation_angle
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.evaluation.accuracy import ALL, ERROR_LIMIT, FOUND_IOU, MEAN, YAW_BINS, FaceErrors, Summary, summarize
-from face3dmm_ros.evaluation.datasets import FaceTruth, dataset_format, read_picture
+from face3dmm_ros.evaluation.datasets import FaceTruth, dataset_format
 from face3dmm_ros.evaluation.face_evaluator import EvaluationOptions
 from face3dmm_ros.evaluation.metrics import box_around, cumulative_error
 from face3dmm_ros.evaluation.report import Report, format_cell
 from face3dmm_ros.evaluation.results_file import Record
+from face3dmm_ros.picture_files import read_picture
 
 WORST = 10
 _LISTED = 20

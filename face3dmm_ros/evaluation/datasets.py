@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +11,6 @@ from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.truth_files import check_truth_file, matlab_shapes, read_matrices, read_text
 
 LANDMARK_COUNT = 68
-_PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,36 +66,6 @@ def dataset_format(name: str) -> DatasetFormat:
     if name not in FORMATS:
         raise Face3DMMError(f"unknown data set format {name!r}; known: {', '.join(FORMATS)}")
     return FORMATS[name]
-
-
-def find_pictures(root: Path, nested: bool = True) -> list[Path]:
-    """The pictures in a folder, and in its subfolders where `nested`, in a fixed order.
-
-    Raises:
-        Face3DMMError: no such folder, or no picture in it.
-    """
-    if not root.is_dir():
-        raise Face3DMMError(f"{root} is not a folder: name the one that holds the pictures")
-    entries = root.rglob("*") if nested else root.iterdir()
-    pictures = sorted(path for path in entries if path.suffix.lower() in _PICTURES and path.is_file())
-    if not pictures:
-        raise Face3DMMError(f"{root} holds no pictures ({', '.join(sorted(_PICTURES))})")
-    return pictures
-
-
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """A picture as (H, W, 3) BGR uint8, its pixels as they are stored: truths do not follow EXIF's orientation.
-
-    Raises:
-        Face3DMMError: OpenCV cannot read it.
-    """
-    try:
-        decoded = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise Face3DMMError(f"{path.name} is not a picture that OpenCV can read: {error}") from error
-    if decoded is None:
-        raise Face3DMMError(f"{path.name} is not a picture that OpenCV can read")
-    return np.asarray(decoded, dtype=np.uint8)
 
 
 def read_aflw2000(picture: Path) -> FaceTruth:

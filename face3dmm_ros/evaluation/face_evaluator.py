@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import pose_angles
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.datasets import FaceTruth, dataset_format, read_picture
+from face3dmm_ros.evaluation.datasets import FaceTruth, dataset_format
 from face3dmm_ros.evaluation.faceless_pictures import FacelessPicture
 from face3dmm_ros.evaluation.metrics import (
     box_around,
@@ -25,6 +25,7 @@ from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks import Detection, LandmarkBackend, LandmarkTracker, LocatedFace, Region, create_backend
 from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model import MorphableModel, load_model
+from face3dmm_ros.picture_files import read_picture
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 
 FitFace = Callable[[NDArray[np.uint8], Landmarks], FaceParameters]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.evaluation.datasets import find_pictures, read_picture
+from face3dmm_ros.picture_files import find_pictures, read_picture
 
 _WITHOUT_A_FACE = (
     "brick.png", "cell.png", "chelsea.png", "chessboard_RGB.png", "clock_motion.png", "coffee.png", "color.png",

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.morphable_model import MorphableModel, load_model
+from face3dmm_ros.picture_files import find_pictures, read_picture
 from face3dmm_ros.regression.cropped_faces import CroppedFaces
 from face3dmm_ros.regression.face_chunks import FaceRecord
-from face3dmm_ros.regression.picture_folder import CACHE, find_pictures, kept_faces, read_picture
+from face3dmm_ros.regression.picture_folder import CACHE, kept_faces
 from face3dmm_ros.truth_files import matlab_shapes, read_matrices, read_text
 
 _MISFIT = 0.04

@@ -4,10 +4,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.regression.face_chunks import FaceChunks, FaceRecord, make_missing, write_chunk
@@ -16,44 +12,6 @@ CACHE = ".face3dmm_faces"
 """The folder, in that of the pictures, where their faces are kept unless another is named."""
 CHUNK = 250
 """Pictures in a chunk."""
-_PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-
-
-def find_pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder and its subfolders, in a fixed order.
-
-    Raises:
-        Face3DMMError: no such folder, or no picture in it.
-    """
-    if not folder.is_dir():
-        raise Face3DMMError(f"{folder} is not a folder: name the one that holds the pictures")
-    pictures = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in _PICTURES and path.is_file() and CACHE not in path.relative_to(folder).parts
-    )
-    if not pictures:
-        raise Face3DMMError(f"{folder} holds no pictures ({', '.join(sorted(_PICTURES))})")
-    return pictures
-
-
-def read_picture(path: Path, *, upright: bool) -> NDArray[np.uint8]:
-    """A picture as (H, W, 3) BGR uint8.
-
-    Args:
-        path: of the file.
-        upright: turned as EXIF says; otherwise its pixels as they are stored, which is what labels follow.
-
-    Raises:
-        Face3DMMError: OpenCV cannot read it.
-    """
-    try:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION))
-    except cv2.error as error:
-        raise Face3DMMError(f"{path} is not a picture that OpenCV can read: {error}") from error
-    if image is None:
-        raise Face3DMMError(f"{path} is not a picture that OpenCV can read")
-    return np.asarray(image, dtype=np.uint8)
 
 
 def kept_faces(

@@ -23,8 +23,8 @@ from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.picture_files import read_picture
 from face3dmm_ros.regression.face_chunks import FaceRecord
-from face3dmm_ros.regression.picture_folder import read_picture
 from face3dmm_ros.regression.whole_file import whole_file
 from face3dmm_ros.values import FaceParameters, TrackedFace
 

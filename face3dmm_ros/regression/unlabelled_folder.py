@@ -16,9 +16,10 @@ from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel, load_model
+from face3dmm_ros.picture_files import find_pictures, read_picture
 from face3dmm_ros.regression.cropped_faces import CroppedFaces
 from face3dmm_ros.regression.face_chunks import FaceRecord
-from face3dmm_ros.regression.picture_folder import CACHE, find_pictures, kept_faces, read_picture
+from face3dmm_ros.regression.picture_folder import CACHE, kept_faces
 from face3dmm_ros.values import TrackedLandmarks
 
 _MAX_FACES = 20
