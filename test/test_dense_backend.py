@@ -135,9 +135,9 @@ def test_a_mirror_image_is_located_as_the_mirrored_picture_is(
     region = upright_region(profiles[0].landmarks("mediapipe468")[:, :2])
     as_mirrored = network.locate_in_crop(region.crop(image, SIDE), region, response.mirror)
     right = image.shape[1] - 1
-    flipped = network.locate(
-        np.ascontiguousarray(image[:, ::-1]), Region(right - region.x, region.y, region.size, -region.angle)
-    )
+    flipped_region = Region(right - region.x, region.y, region.size, -region.angle)
+    flipped_crop = flipped_region.crop(np.ascontiguousarray(image[:, ::-1]), SIDE)
+    flipped = network.locate_in_crop(flipped_crop, flipped_region)
     expected = flipped.points[response.mirror] * [-1, 1] + [right, 0]
     np.testing.assert_allclose(as_mirrored.points, expected, atol=0.5)
     np.testing.assert_allclose(as_mirrored.depth, flipped.depth[response.mirror], atol=0.5)

@@ -74,18 +74,10 @@ class DenseNetwork:
                 f"expected {SIDE} px and one of ({POINT_COUNT * 4},)"
             )
 
-    def locate(self, image: NDArray[np.uint8], region: Region) -> DensePoints:
-        """The points of the face in a region (see `upright_region`) of a (H, W, 3) BGR image.
-
-        Raises:
-            Face3DMMError: the region does not touch the image.
-        """
-        return self.locate_in_crop(region.crop(image, SIDE), region)
-
     def locate_in_crop(
         self, crop: NDArray[np.uint8], region: Region, mirror: NDArray[np.int32] | None = None
     ) -> DensePoints:
-        """The same from the crop of that region.
+        """The points of the face in the crop of a region (see `upright_region`).
 
         Args:
             crop: (SIDE, SIDE, 3) uint8 BGR.

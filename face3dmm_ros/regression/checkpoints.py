@@ -11,7 +11,7 @@ import torch
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.regression.checked_yaml import plain
 from face3dmm_ros.regression.config import TrainingConfig
-from face3dmm_ros.regression.whole_file import whole_file
+from face3dmm_ros.whole_file import whole_file
 
 FORMAT_VERSION = 1
 _MAY_DIFFER = ("steps", "workers", "checkpoint_every")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.regression.whole_file import whole_file
+from face3dmm_ros.whole_file import whole_file
 
 KINDS = ("losses", "validation")
 TENSORBOARD = "tensorboard"

@@ -31,7 +31,7 @@ from face3dmm_ros.regression.weights_file import (
     read_description,
     require_model,
 )
-from face3dmm_ros.regression.whole_file import whole_file
+from face3dmm_ros.whole_file import whole_file
 
 TOLERANCE = 1e-4
 """How far an export's outputs may be from the original's, relative to those beyond 1."""

@@ -19,7 +19,7 @@ from face3dmm_ros.camera import WeakPerspective
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.regression.crops import IBUG68_MIRROR, CropView, face_region
-from face3dmm_ros.regression.whole_file import whole_file
+from face3dmm_ros.whole_file import whole_file
 
 VERSION = 1
 _JPEG_QUALITY = 93

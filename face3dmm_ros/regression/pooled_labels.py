@@ -16,7 +16,6 @@ import numpy as np
 import scipy.io
 from numpy.typing import ArrayLike, NDArray
 
-from face3dmm_ros.camera import pose_angles
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
@@ -25,8 +24,9 @@ from face3dmm_ros.landmarks.schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.picture_files import read_picture
 from face3dmm_ros.regression.face_chunks import FaceRecord
-from face3dmm_ros.regression.whole_file import whole_file
+from face3dmm_ros.synthesis.dataset import label
 from face3dmm_ros.values import FaceParameters, TrackedFace
+from face3dmm_ros.whole_file import whole_file
 
 LABEL_METHODS = ("joint", "photometric")
 """How a single picture is fitted: by its landmarks, or then by its pixels too, which gives an albedo as well."""
@@ -244,22 +244,10 @@ def _record(picture: LabelledPicture, model: MorphableModel) -> FaceRecord:
 def _label(record: FaceRecord, fitted: FaceParameters, model: MorphableModel) -> dict[str, object]:
     """What a picture's .mat holds."""
     camera = record.camera
-    points = model.scheme(IBUG68).interpolate(model.vertices(record.alpha, record.beta))
-    low, high = record.landmarks.min(axis=0), record.landmarks.max(axis=0)
-    return {
-        "pt3d_68": np.vstack([record.landmarks.T, -camera.depth(points)]),
-        "Pose_Para": np.array([[*pose_angles(camera.rotation), *camera.translation, 0.0, camera.scale]]),
-        "roi": np.array([[*low, *high]]),
-        "scale": np.array(camera.scale),
-        "rotation": camera.rotation,
-        "translation": camera.translation,
-        "alpha": record.alpha,
-        "beta": record.beta,
-        "gamma": fitted.gamma,
-        "confidence": np.array(fitted.confidence),
-        "model": model.name,
-        "model_digest": model.digest,
-    }
+    depth = camera.depth(model.scheme(IBUG68).interpolate(model.vertices(record.alpha, record.beta)))
+    points = np.column_stack([record.landmarks, -depth])
+    values = label(model, camera, points, record.alpha, record.beta, fitted.gamma)
+    return {**values, "confidence": np.array(fitted.confidence)}
 
 
 def _unused(name: str, names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from face3dmm_ros.regression.crops import MARGIN
 from face3dmm_ros.regression.face_regressor import FaceRegressor
 from face3dmm_ros.regression.networks import build_network
 from face3dmm_ros.regression.parameter_layout import ParameterLayout, Whitening
-from face3dmm_ros.regression.whole_file import whole_file
+from face3dmm_ros.whole_file import whole_file
 
 FORMAT = "face3dmm_ros regressor"
 FORMAT_VERSION = 1

@@ -18,11 +18,12 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import pose_angles
+from face3dmm_ros.camera import WeakPerspective, pose_angles
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.synthesis.scene_renderer import RenderedScene, SceneRenderer
+from face3dmm_ros.whole_file import whole_file
 
 RECORD = "synthesis.json"
 """The file that says how a folder was made; a run with other options does not continue it."""
@@ -85,37 +86,47 @@ def write_picture(path: Path, model: MorphableModel, rendered: RenderedScene) ->
     """Write a picture, .jpg or .png, and its truth beside it."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix == ".jpg" else []
     _, encoded = cv2.imencode(path.suffix, rendered.image, settings)
-    _replace(path, encoded.tobytes())
+    _write(path, encoded.tobytes())
     content = BytesIO()
     scipy.io.savemat(content, truth(model, rendered), do_compression=True)
-    _replace(path.with_suffix(".mat"), content.getvalue())
+    _write(path.with_suffix(".mat"), content.getvalue())
 
 
 def truth(model: MorphableModel, rendered: RenderedScene) -> dict[str, NDArray | str]:
     """What a picture's .mat holds; see the module."""
     scene = rendered.scene
-    points = rendered.landmarks()
-    camera = scene.camera
+    values = label(model, scene.camera, rendered.landmarks(), scene.alpha, scene.beta, scene.gamma)
+    values["visibility"] = rendered.visibility(model.scheme("ibug68"))
+    if scene.intrinsics is not None:
+        K = scene.intrinsics
+        values["intrinsics"] = np.array([K.focal, K.center_x, K.center_y])
+    return values
+
+
+def label(
+    model: MorphableModel,
+    camera: WeakPerspective,
+    points: NDArray[np.floating],
+    alpha: NDArray[np.floating],
+    beta: NDArray[np.floating],
+    gamma: NDArray[np.floating],
+) -> dict[str, NDArray | str]:
+    """What a .mat says of a face with those landmarks, (68, 3) px, z toward the viewer; see the module."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     pose = [*pose_angles(camera.rotation), *camera.translation, 0.0, camera.scale]
-    values: dict[str, NDArray | str] = {
+    return {
         "pt3d_68": points.T,
         "Pose_Para": np.array([pose]),
         "roi": np.array([[*low, *high]]),
         "scale": np.array(camera.scale),
         "rotation": camera.rotation,
         "translation": camera.translation,
-        "alpha": scene.alpha,
-        "beta": scene.beta,
-        "gamma": scene.gamma,
-        "visibility": rendered.visibility(model.scheme("ibug68")),
+        "alpha": alpha,
+        "beta": beta,
+        "gamma": gamma,
         "model": model.name,
         "model_digest": model.digest,
     }
-    if scene.intrinsics is not None:
-        K = scene.intrinsics
-        values["intrinsics"] = np.array([K.focal, K.center_x, K.center_y])
-    return values
 
 
 def _keep_record(folder: Path, model: MorphableModel, options: DatasetOptions, scenes: SceneOptions) -> None:
@@ -136,7 +147,7 @@ def _keep_record(folder: Path, model: MorphableModel, options: DatasetOptions, s
         if found != json.loads(json.dumps(record)):
             raise Face3DMMError(f"{folder} was made with other options (see {RECORD}): choose another folder")
         return
-    _replace(path, (json.dumps(record, indent=1) + "\n").encode())
+    _write(path, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def _plain(value: object) -> object:
@@ -146,8 +157,6 @@ def _plain(value: object) -> object:
     return value
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+def _write(path: Path, content: bytes) -> None:
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(content)

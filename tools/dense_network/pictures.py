@@ -12,6 +12,7 @@ from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.synthesis.backgrounds import find_pictures
 from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
+from face3dmm_ros.whole_file import whole_file
 
 CHUNK = 500
 _SIDE = 256
@@ -80,8 +81,7 @@ def render_chunks(folder: Path, model: MorphableModel, count: int, seed: int) ->
                 scales.append(scene.camera.scale)
                 progress.update()
             path = folder / f"{seed:03d}_{c:04d}.npz"
-            unfinished = path.with_suffix(".unfinished")
-            with unfinished.open("wb") as file:
+            with whole_file(path) as unfinished, unfinished.open("wb") as file:
                 np.savez(
                     file,
                     jpegs=np.frombuffer(b"".join(jpegs), np.uint8),
@@ -90,4 +90,3 @@ def render_chunks(folder: Path, model: MorphableModel, count: int, seed: int) ->
                     rotations=np.array(rotations, np.float32),
                     scales=np.array(scales, np.float32),
                 )
-            unfinished.replace(path)

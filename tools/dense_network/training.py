@@ -18,6 +18,7 @@ from face3dmm_ros.landmarks.dense_network import SIDE, upright_region
 from face3dmm_ros.regression.augmentation import Eyes, augmented
 from face3dmm_ros.regression.crops import CropView
 from face3dmm_ros.regression.worker_process import begin_worker
+from face3dmm_ros.whole_file import whole_file
 
 _BATCH = 64
 _PEAK_RATE = 1e-3
@@ -94,9 +95,8 @@ def train(folder: Path, mirror: NDArray[np.int32], checkpoint: Path, minutes: fl
                 progress.set_postfix_str(f"step {step}, validation {_error(averaged, validation):.2f} %")
             if time.monotonic() - saved > _EVERY or used >= 60 * minutes:
                 state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
-                unfinished = checkpoint.with_suffix(".unfinished")
-                torch.save(state | {"used": used, "step": step}, unfinished)
-                unfinished.replace(checkpoint)
+                with whole_file(checkpoint) as unfinished:
+                    torch.save(state | {"used": used, "step": step}, unfinished)
                 saved = time.monotonic()
     feeder.terminate()
     averaged.load_state_dict(average)
