@@ -64,6 +64,18 @@ class Calibration:
         K = self.matrix
         return Intrinsics(float(np.sqrt(K[0, 0] * K[1, 1])), float(K[0, 2]), float(K[1, 2]))
 
+    def require_size(self, image_size: tuple[int, int]) -> None:
+        """Check that an image of (width, height) px is one that this holds for.
+
+        Raises:
+            Face3DMMError: it is not.
+        """
+        if image_size != self.image_size:
+            raise Face3DMMError(
+                f"the calibration is for images of {self.image_size[0]}×{self.image_size[1]}, this one has "
+                f"{image_size[0]}×{image_size[1]}"
+            )
+
     def rays(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Viewing rays of (N, 2) image points, px, as (x/z, y/z), (N, 2): distortion and K undone."""
         K = np.asarray(self.matrix, np.float64)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks.tracker import LandmarkTracker
 from face3dmm_ros.values import TrackedFace
@@ -13,7 +13,7 @@ from face3dmm_ros.values import TrackedFace
 class FacePipeline:
     """Landmarks, then parameters, of every face in a stream of images (or in one picture)."""
 
-    def __init__(self, tracker: LandmarkTracker, fitter: TrackFitter, smoother: FaceSmoother | None = None) -> None:
+    def __init__(self, tracker: LandmarkTracker, fitter: FaceFitter, smoother: FaceSmoother | None = None) -> None:
         """Join a tracker, a fitter and, if one is wanted, a smoother, which keep the state of the tracks."""
         self.tracker = tracker
         self.fitter = fitter
@@ -37,7 +37,7 @@ class FacePipeline:
         faces, failures = [], []
         for face in tracked:
             try:
-                faces.append(TrackedFace(face.face_id, face.landmarks, self.fitter.fit(face)))
+                faces.append(TrackedFace(face.face_id, face.landmarks, self.fitter.fit(face, image)))
             except Face3DMMError as error:
                 failures.append(error)
         if failures and not faces:

@@ -10,7 +10,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from face3dmm_ros.files import package_file
-from face3dmm_ros.fitting import FIT_METHODS
+from face3dmm_ros.fit_methods import FIT_METHODS, SHIPPED
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
 from face3dmm_ros.landmarks import BACKENDS
 from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage, single_threaded_algebra
@@ -29,7 +29,17 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         "model", default_value="default", description="face model: default, or a .npz or BFM .mat file"
     ),
-    DeclareLaunchArgument("fit_method", default_value="joint", choices=FIT_METHODS, description="how to fit"),
+    DeclareLaunchArgument("fit_method", default_value=FIT_METHODS[0], choices=FIT_METHODS, description="how to fit"),
+    DeclareLaunchArgument(
+        "regressor",
+        default_value=SHIPPED,
+        description="network of the regressor methods: default, weights (.safetensors), or a TorchScript archive",
+    ),
+    DeclareLaunchArgument(
+        "regressor_sha256",
+        default_value="",
+        description="hash of a TorchScript archive, without which it is not opened",
+    ),
     DeclareLaunchArgument(
         "smoothing", default_value=SMOOTHING_METHODS[0], choices=SMOOTHING_METHODS, description="smoothing over time"
     ),
@@ -55,6 +65,9 @@ ARGUMENTS = (
     ),
 )
 
+FITTER_ARGUMENTS = ("model", "fit_method", "regressor", "regressor_sha256", "smoothing", "image_transport")
+"""Those that are the fitter's parameters."""
+
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch face3dmm_ros live.launch.py` starts."""
@@ -79,7 +92,7 @@ def generate_launch_description() -> LaunchDescription:
             ),
             _node(
                 "fitter_node",
-                {"model": _text("model"), "fit_method": _text("fit_method"), "smoothing": _text("smoothing")},
+                {name: _text(name) for name in FITTER_ARGUMENTS},
             ),
             _node(
                 "renderer_node",

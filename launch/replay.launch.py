@@ -10,7 +10,7 @@ from launch_ros.actions import Node, SetParameter
 from launch_ros.parameter_descriptions import ParameterValue
 
 from face3dmm_ros.files import package_file
-from face3dmm_ros.fitting import FIT_METHODS
+from face3dmm_ros.fit_methods import FIT_METHODS, SHIPPED
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
 from face3dmm_ros.landmarks import BACKENDS
 from face3dmm_ros.nodes.recording import IMAGE_RECORDINGS
@@ -21,7 +21,17 @@ LIVE_ARGUMENTS = (
     DeclareLaunchArgument(
         "model", default_value="default", description="face model: default, or a .npz or BFM .mat file"
     ),
-    DeclareLaunchArgument("fit_method", default_value="joint", choices=FIT_METHODS, description="how to fit"),
+    DeclareLaunchArgument("fit_method", default_value=FIT_METHODS[0], choices=FIT_METHODS, description="how to fit"),
+    DeclareLaunchArgument(
+        "regressor",
+        default_value=SHIPPED,
+        description="network of the regressor methods: default, weights (.safetensors), or a TorchScript archive",
+    ),
+    DeclareLaunchArgument(
+        "regressor_sha256",
+        default_value="",
+        description="hash of a TorchScript archive, without which it is not opened",
+    ),
     DeclareLaunchArgument(
         "smoothing", default_value=SMOOTHING_METHODS[0], choices=SMOOTHING_METHODS, description="smoothing over time"
     ),

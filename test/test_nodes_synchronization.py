@@ -85,8 +85,10 @@ def test_no_more_results_wait_than_there_is_room_for():
     matcher: StampMatcher[int, int] = StampMatcher(3)
     for second in range(10):
         matcher.add_results((second, 0), second)
+    assert matcher.dropped_results == 7
     assert matcher.add_image((0, 0), 0) is None
     assert matcher.add_image((9, 0), 9) == (9, 9)
+    assert matcher.dropped_results == 9
 
 
 def test_what_is_cleared_is_neither_matched_nor_counted():

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options, regressor_file
 from face3dmm_ros.nodes.middleware import single_threaded_algebra
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     add("--truth-topic", default="/truth/params", metavar="TOPIC", help="the true parameters, used where they are")
     add("--backend", default="dense", help="landmark detector: dense, facemesh or dlib")
     add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
-    add("--fit-method", default="joint", help="joint or alternating")
+    add("--fit-method", default="joint", help=METHODS)
+    add_regressor_options(verb)
     add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")
     add("--max-faces", type=int, default=1, metavar="N", help="faces to track at most")
     add("--record-images", choices=("none", "jpeg", "raw"), default="none", help="how images go into the output bag")
@@ -55,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from face3dmm_ros.evaluation.bag_files import BagReader, BagWriter, remove_bag
     from face3dmm_ros.evaluation.bag_replay import ObservedTracker, replay
     from face3dmm_ros.evaluation.bag_report import bag_report
-    from face3dmm_ros.fitting import TrackFitter
+    from face3dmm_ros.fit_methods import create_fitter
     from face3dmm_ros.fitting.smoothing import FaceSmoother
     from face3dmm_ros.landmarks import create_backend
     from face3dmm_ros.morphable_model import load_model
@@ -65,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         truth = reader.parameters(arguments.truth_topic) if arguments.truth_topic in reader.topics else None
         model = load_model(arguments.model)
         tracker = ObservedTracker(create_backend(arguments.backend), max_faces=arguments.max_faces)
-        fitter = TrackFitter(model, arguments.fit_method)
+        fitter = create_fitter(model, arguments.fit_method, regressor_file(arguments))
         if (arguments.out / "bag").resolve() == arguments.bag.resolve():
             raise Face3DMMError(f"the output would take the place of {arguments.bag}: choose another --out")
         remove_bag(arguments.out / "bag")
@@ -87,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         "truth_topic": None if truth is None else arguments.truth_topic,
         "backend": arguments.backend,
         "fit_method": arguments.fit_method,
+        "regressor": arguments.regressor,
         "smoothing": arguments.smoothing,
         "model": model.name,
         "model_digest": model.digest,

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from face3dmm_ros.cli.regressor_options import add_regressor_options, regressor_file
 from face3dmm_ros.nodes.middleware import single_threaded_algebra
 
 SOURCES = ("detector", "truth")
@@ -38,8 +39,10 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         nargs="+",
         default=["joint"],
         metavar="NAME",
-        help="joint (default), alternating or photometric; several are set side by side",
+        help="joint (default), alternating, photometric, regressor or regressor+fit (the last three need torch); "
+        "several are set side by side",
     )
+    add_regressor_options(kind)
     add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
     add("--negatives", type=Path, metavar="FOLDER", help="more pictures without a face, to count false alarms on")
     add("--limit", type=int, metavar="N", help="only N pictures, spread evenly over the set")
@@ -80,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         fit_methods=tuple(arguments.fit_method),
         roi=arguments.roi,
         landmarks=arguments.landmarks,
+        regressor=regressor_file(arguments),
     )
     jobs = len(os.sched_getaffinity(0)) if arguments.jobs is None else arguments.jobs
     if jobs < 1:

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options
+
 DEFAULT_MAX_FACES = 20
 
 
@@ -38,7 +40,8 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     verb.add_argument("--model", default="default", help="'default', a model .npz, or a BFM .mat")
     verb.add_argument("--backend", default="dense", help="landmark detector: dense, facemesh or dlib")
-    verb.add_argument("--fit-method", default="joint", help="joint, alternating or photometric (needs torch)")
+    verb.add_argument("--fit-method", default="joint", help=f"photometric (needs torch), {METHODS}")
+    add_regressor_options(verb)
     verb.add_argument("--max-faces", type=int, default=DEFAULT_MAX_FACES, metavar="N", help="fit at most N faces")
     verb.add_argument("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")
     verb.add_argument(

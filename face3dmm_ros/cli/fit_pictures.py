@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.calibration import Calibration, read_calibration
 from face3dmm_ros.camera import FRONTAL, Intrinsics, MetricPose, metric_pose, pose_angles
+from face3dmm_ros.cli.regressor_options import regressor_file
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.fitting import TrackFitter
-from face3dmm_ros.fitting.perspective import PerspectiveFitter
+from face3dmm_ros.fit_methods import create_fitter, create_perspective_fitter
 from face3dmm_ros.fitting.several_pictures import PersonFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.mesh_files import SUFFIXES, write_mesh, write_textured_mesh
@@ -107,7 +107,8 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
     """
     photometric = arguments.fit_method == _PHOTOMETRIC
     tracker = LandmarkTracker(create_backend(arguments.backend), max_faces=arguments.max_faces)
-    pipeline = FacePipeline(tracker, TrackFitter(model, "joint" if photometric else arguments.fit_method))
+    method = "joint" if photometric else arguments.fit_method
+    pipeline = FacePipeline(tracker, create_fitter(model, method, regressor_file(arguments)))
     pictures = []
     for path in arguments.images:
         try:
@@ -293,13 +294,12 @@ class _Writer:
         parameters = face.parameters
         if self._calibration is None:
             intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self._arguments.fov)
-        elif self._arguments.fit_method == _PHOTOMETRIC:
-            # Its shape comes from the pixels, which were seen in weak perspective: only its place can be mended.
-            intrinsics = self._calibration.intrinsics
         else:
-            fitter = PerspectiveFitter(TrackFitter(self._model, self._arguments.fit_method))
-            fitted = fitter.fit(face, self._calibration)
-            return fitted.parameters, fitted.pose
+            fitter = create_perspective_fitter(self._model, self._arguments.fit_method)
+            if fitter is not None:
+                fitted = fitter.fit(face, self._calibration)
+                return fitted.parameters, fitted.pose
+            intrinsics = self._calibration.intrinsics
         return parameters, metric_pose(parameters.camera, intrinsics)
 
     def _write_overlay(self, picture: _Picture, posed: Sequence[PosedFace], folder: Path) -> None:

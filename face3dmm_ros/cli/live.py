@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.nodes import middleware
 
@@ -38,7 +39,8 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--fps", type=float, default=-1.0, help="images per second; -1: the source's own rate; 0: as fast as it goes")
     add("--backend", default="dense", help="landmark detector: dense, facemesh or dlib")
     add("--model", default="default", help="face model: default, or a .npz or BFM .mat file")
-    add("--fit-method", default="joint", help="how to fit: joint or alternating")
+    add("--fit-method", default="joint", help=f"how to fit: {METHODS}")
+    add_regressor_options(parser)
     add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")
     add("--max-faces", type=int, default=1, help="faces to track at most")
     add("--view", default="shaded", help="overlay: shaded, wireframe or landmarks")
@@ -130,6 +132,8 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
             FITTER: {
                 "model": arguments.model,
                 "fit_method": arguments.fit_method,
+                "regressor": arguments.regressor,
+                "regressor_sha256": arguments.regressor_sha256,
                 "smoothing": arguments.smoothing,
             },
             RENDERER: {"model": arguments.model, "view": arguments.view},

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.evaluation.bag_files import BagReader, BagWriter, RecordedImage
-from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks.backend import LandmarkBackend
 from face3dmm_ros.landmarks.tracker import LandmarkTracker
@@ -82,7 +82,7 @@ def replay(
     reader: BagReader,
     image_topic: str,
     tracker: ObservedTracker,
-    fitter: TrackFitter,
+    fitter: FaceFitter,
     smoother: FaceSmoother | None = None,
     writer: BagWriter | None = None,
     *,
@@ -128,7 +128,7 @@ def _write(
     recorded: RecordedImage,
     image: NDArray[np.uint8],
     faces: list[TrackedFace],
-    fitter: TrackFitter,
+    fitter: FaceFitter,
     record_images: str,
 ) -> None:
     """An image's results with its own header, as the nodes give them."""

@@ -20,6 +20,7 @@ from face3dmm_ros.evaluation.metrics import (
     point_errors,
     similarity_align,
 )
+from face3dmm_ros.fit_methods import RegressorFile, create_fitter
 from face3dmm_ros.fitting import FitOptions, TrackFitter
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks import Detection, LandmarkBackend, LandmarkTracker, LocatedFace, Region, create_backend
@@ -38,6 +39,7 @@ MAX_FACES = 20
 # The landmark networks see a face's box with half its size around it.
 _REGION_SCALE = 1.5
 _TRUTH_NOISE_MM = 1.0
+_SHIPPED_REGRESSOR = RegressorFile()
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class EvaluationOptions:
         fit_methods: one or more; they are given the same landmarks.
         roi: where to look for landmarks: in the ``detector``'s boxes or in the box of the ``truth``.
         landmarks: the points to fit to: the ``detector``'s or those of the ``truth``.
+        regressor: the network of the fit methods that run one.
     """
 
     format: str
@@ -59,6 +62,7 @@ class EvaluationOptions:
     fit_methods: tuple[str, ...] = ("joint",)
     roi: str = "detector"
     landmarks: str = "detector"
+    regressor: RegressorFile = _SHIPPED_REGRESSOR
 
     def __post_init__(self) -> None:
         """Check the words.
@@ -109,7 +113,9 @@ class FaceEvaluator:
         # Nor does a detector stand between: true points are off by no more than schemes differ in their meaning.
         self._truth_fit_options = FitOptions(outline=self.format.visible_outline, landmark_noise_mm=_TRUTH_NOISE_MM)
         fit_options = FitOptions() if options.landmarks == "detector" else self._truth_fit_options
-        self._fits = {method: _fit_face(self.model, method, fit_options) for method in options.fit_methods}
+        self._fits = {
+            method: _fit_face(self.model, method, fit_options, options.regressor) for method in options.fit_methods
+        }
 
     def face(self, picture: Path) -> dict[str, Any]:
         """The face in a labelled picture: its truth, what was detected, and each method's errors.
@@ -236,17 +242,17 @@ class Ibug68Points:
         return points.points(c).T[self._place]
 
 
-def _fit_face(model: MorphableModel, method: str, options: FitOptions) -> FitFace:
+def _fit_face(model: MorphableModel, method: str, options: FitOptions, regressor: RegressorFile) -> FitFace:
     """A fit method by its name.
 
     Raises:
         Face3DMMError: there is none of that name, or what it needs is not installed.
     """
-    fitter = TrackFitter(model, "joint" if method == "photometric" else method, options)
+    fitter = create_fitter(model, "joint" if method == "photometric" else method, regressor, options)
 
     def fit(image: NDArray[np.uint8], landmarks: Landmarks) -> FaceParameters:
         fitter.reset()
-        return fitter.fit(TrackedLandmarks(0, landmarks))
+        return fitter.fit(TrackedLandmarks(0, landmarks), image)
 
     if method != "photometric":
         return fit

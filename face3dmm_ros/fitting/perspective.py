@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.calibration import Calibration
 from face3dmm_ros.camera import MetricPose, WeakPerspective, metric_pose
-from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.observation import in_a_known_scheme
 from face3dmm_ros.fitting.track_fitter import TrackFitter
 from face3dmm_ros.morphable_model.model import MorphableModel
@@ -57,11 +56,7 @@ class PerspectiveFitter:
             Face3DMMError: the calibration is for images of another size, or the landmarks make no face under it.
         """
         landmarks = face.landmarks
-        if landmarks.image_size != calibration.image_size:
-            raise Face3DMMError(
-                f"the calibration is for images of {calibration.image_size[0]}×{calibration.image_size[1]}, this one "
-                f"has {landmarks.image_size[0]}×{landmarks.image_size[1]}"
-            )
+        calibration.require_size(landmarks.image_size)
         model = self._fitter.model
         landmarks = in_a_known_scheme(landmarks, model)
         rays = calibration.rays(landmarks.points)

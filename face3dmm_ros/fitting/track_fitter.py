@@ -16,7 +16,8 @@ from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import FaceParameters, Landmarks, TrackedLandmarks
 
-FIT_METHODS = ("joint", "alternating")
+LANDMARK_METHODS = ("joint", "alternating")
+"""Those that need landmarks alone, the default first."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class TrackFitter:
 
     Attributes:
         model: the face model.
-        method: one of `FIT_METHODS`.
+        method: one of `LANDMARK_METHODS`.
         options: of method `joint`.
 
     Raises:
@@ -91,8 +92,8 @@ class TrackFitter:
     options: FitOptions = field(default_factory=FitOptions)
 
     def __post_init__(self) -> None:
-        if self.method not in FIT_METHODS:
-            raise Face3DMMError(f"unknown fit method {self.method!r}; known: {', '.join(FIT_METHODS)}")
+        if self.method not in LANDMARK_METHODS:
+            raise Face3DMMError(f"unknown fit method {self.method!r}; known: {', '.join(LANDMARK_METHODS)}")
         model, options = self.model, self.options
         self._unit = model.sigma.copy()
         if self.method == "joint":
@@ -106,8 +107,18 @@ class TrackFitter:
         self._landmark_models: dict[tuple[str, bool], LandmarkModel] = {}
         self._tracks: dict[int, _Track] = {}
 
-    def fit(self, face: TrackedLandmarks) -> FaceParameters:
+    def fit(
+        self,
+        face: TrackedLandmarks,
+        image: NDArray[np.uint8] | None = None,
+        start: FaceParameters | None = None,
+    ) -> FaceParameters:
         """Fit one face, continuing its track.
+
+        Args:
+            face: its landmarks.
+            image: not looked at.
+            start: of method `joint`: from where a face is fitted of which nothing is known yet; the mean face if None.
 
         Raises:
             Face3DMMError: landmarks of a scheme that the model can make nothing of, of the wrong number or not finite,
@@ -127,7 +138,7 @@ class TrackFitter:
                 self._refine_identity(track, observed)
             residual_px = self._follow(track, observed)
         if track is None or residual_px > 3.0 * self.options.landmark_noise_mm * track.camera.scale:
-            track, residual_px = self._begin(model, observed)
+            track, residual_px = self._begin(model, observed, start)
         self._tracks[face.face_id] = track
         return self._parameters(track.camera, np.concatenate([track.alpha, track.beta]), residual_px, landmarks)
 
@@ -149,13 +160,19 @@ class TrackFitter:
             self._landmark_models[key] = model
         return self._landmark_models[key]
 
-    def _begin(self, model: LandmarkModel, observed: Observation) -> tuple[_Track, float]:
+    def _begin(
+        self, model: LandmarkModel, observed: Observation, start: FaceParameters | None = None
+    ) -> tuple[_Track, float]:
         """A face's first frame: everything unknown, started at the mean face. Returns its track and residual, px."""
         K = model.shape_count
-        start = np.clip(np.zeros(len(self._unit)), *self._bounds)
-        camera = estimate_weak_perspective(model.points.points(start).T, observed.points.T)
+        if start is None:
+            c = np.clip(np.zeros(len(self._unit)), *self._bounds)
+            camera = estimate_weak_perspective(model.points.points(c).T, observed.points.T)
+        else:
+            c = np.clip(np.concatenate([start.alpha, start.beta]) / self._unit, *self._bounds)
+            camera = start.camera
         prior = self._prior(float(self.options.shape_prior > 0) * np.eye(K), np.zeros(K))
-        fit = self._solve(model.points, observed, camera, start, prior, self.options.max_iterations)
+        fit = self._solve(model.points, observed, camera, c, prior, self.options.max_iterations)
         alpha, beta = fit.coefficients[:K], fit.coefficients[K:]
         points = model.points.holding(alpha)
         track = _Track(model, fit.camera, alpha, beta, points, fit, np.zeros((K, K)), np.zeros(K))

@@ -1,9 +1,9 @@
-"""Landmarks in; parameters, pose and meshes out."""
+"""Landmarks in, and images where the method looks at them; parameters, pose and meshes out."""
 
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -15,8 +15,14 @@ from visualization_msgs.msg import Marker
 from face3dmm_ros.calibration import Calibration
 from face3dmm_ros.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, metric_pose
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.fitting import FIT_METHODS, TrackFitter
-from face3dmm_ros.fitting.perspective import PerspectiveFitter
+from face3dmm_ros.fit_methods import (
+    FIT_METHODS,
+    REGRESSOR_METHODS,
+    SHIPPED,
+    RegressorFile,
+    create_fitter,
+    create_perspective_fitter,
+)
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother
 from face3dmm_ros.message_fields import landmarks_from_message
 from face3dmm_ros.morphable_model import load_model
@@ -36,14 +42,17 @@ from face3dmm_ros.nodes.conversions import (
     pose_to_message,
     topology_message,
 )
+from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
-from face3dmm_ros.nodes.synchronization import FaceCollector, stamp_of
+from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 
 MODEL = NodeParameter("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.", read_only=True)
 _MARKER_TRIANGLES = 1000
 _MARKER_PERIOD = 0.2
 _WARM_UP_FITS = 3
+_WAITING_IMAGES = 30
+Picture: TypeAlias = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +74,21 @@ class FitterNode(FaceNode):
 
     PARAMETERS = (
         MODEL,
-        NodeParameter("fit_method", "joint", "How to fit.", choices=FIT_METHODS, read_only=True),
+        IMAGE_TRANSPORT,
+        NodeParameter("fit_method", FIT_METHODS[0], "How to fit.", choices=FIT_METHODS, read_only=True),
+        NodeParameter(
+            "regressor",
+            SHIPPED,
+            "Network of the regressor methods: `default`, the path of weights (.safetensors), or of a TorchScript "
+            "archive.",
+            read_only=True,
+        ),
+        NodeParameter(
+            "regressor_sha256",
+            "",
+            "SHA-256 of a TorchScript archive, which can run any code: it is opened only if its hash is this one.",
+            read_only=True,
+        ),
         NodeParameter("smoothing", SMOOTHING_METHODS[0], "Smoothing over time.", choices=SMOOTHING_METHODS),
         NodeParameter(
             "field_of_view",
@@ -87,15 +110,18 @@ class FitterNode(FaceNode):
         self._calibration: Calibration | None = None
         self._camera_problem = ""
         self._model = load_model(self.value("model"))
-        self._fitter = TrackFitter(self._model, self.value("fit_method"))
+        method = self.value("fit_method")
+        regressor = RegressorFile(self.value("regressor"), self.value("regressor_sha256"))
+        self._fitter = create_fitter(self._model, method, regressor)
         self._smoother = FaceSmoother(self._model, self.value("smoothing"))
-        self._perspective = PerspectiveFitter(TrackFitter(self._model, self.value("fit_method")))
+        self._perspective = create_perspective_fitter(self._model, method)
         self._shaper = FaceShaper(self._model)
         self._mean_rgb = self._model.rgb()
         self._marker_vertices, self._marker_triangles = decimate(self._model, _MARKER_TRIANGLES)
         self._warm_up()
         self._marker_due = 0.0
         self._faces = FaceCollector[FaceLandmarks]()
+        self._matcher = StampMatcher[Picture, list[FaceLandmarks]](_WAITING_IMAGES)
         qos = self.result_qos()
         self._parameters_output = self.create_output(Face3DMMParams, "face/params", qos)
         self._pose_output = self.create_output(PoseStamped, "face/pose", qos)
@@ -105,16 +131,20 @@ class FitterNode(FaceNode):
         self._topology_output = self.create_output(FaceTopology, "face/topology", latched_qos())
         self.create_input(FaceLandmarks, "face/landmarks", self._on_landmarks, qos)
         self.create_input(CameraInfo, "camera/camera_info", self._on_camera_info, self.image_qos())
+        self._looks_at_images = method in REGRESSOR_METHODS
+        if self._looks_at_images:
+            create_image_input(self, self._on_image)
 
     def _warm_up(self) -> None:
         """Fit the mean face: the first time is the slowest, and no image should have to wait for it."""
         camera = WeakPerspective(2.0, FRONTAL, np.array([320.0, 240.0]))
         pose = metric_pose(camera, Intrinsics.from_field_of_view((640, 480), 60.0))
+        nothing = np.zeros((480, 640, 3), np.uint8)
         for scheme, points in self._model.landmarks.items():
             seen = camera.project(points.interpolate(self._model.mean)).astype(np.float32)
             face = TrackedLandmarks(0, Landmarks(scheme, seen, Box(0, 0, 640, 480), 1.0, (640, 480)))
             for _ in range(_WARM_UP_FITS):
-                parameters = self._fitter.fit(face)
+                parameters = self._fitter.fit(face, nothing)
             self._model.mesh(self._shaper.vertices(0, parameters), pose, self._mean_rgb)
         self._fitter.reset()
         self._shaper.retain(())
@@ -133,7 +163,8 @@ class FitterNode(FaceNode):
             return
         self._camera_info = message
         self._calibration = None
-        self._perspective.reset()
+        if self._perspective is not None:
+            self._perspective.reset()
         problem = ""
         try:
             self._calibration = calibration_from_message(message)
@@ -155,10 +186,30 @@ class FitterNode(FaceNode):
         self.activity.dropped += self._faces.incomplete - incomplete
         if messages is None:
             return
+        if not messages or not self._looks_at_images:
+            self._answer(message, messages)
+        if self._looks_at_images:
+            self._answer_match(self._matcher.add_results(stamp_of(message.header), messages))
+
+    def _on_image(self, header: Header, image: Picture) -> None:
+        self._answer_match(self._matcher.add_image(stamp_of(header), image))
+
+    def _answer_match(self, match: tuple[Picture, list[FaceLandmarks]] | None) -> None:
+        """Answer an image whose landmarks are there."""
+        self.activity.dropped += self._matcher.dropped_results
+        self._matcher.dropped_results = 0
+        # An image without a face needed no look, and has been answered.
+        if match is not None and match[1]:
+            image, messages = match
+            self._answer(messages[0], messages, image)
+
+    def _answer(self, message: FaceLandmarks, messages: list[FaceLandmarks], image: Picture | None = None) -> None:
+        """Publish what is made of an image's faces; `message` is any about it."""
         header, image_size = message.header, (message.image_width, message.image_height)
         for keeper in (self._fitter, self._smoother, self._perspective, self._shaper):
-            keeper.retain({m.face_id for m in messages})
-        faces = [face for m in messages if (face := self._fit(m)) is not None]
+            if keeper is not None:
+                keeper.retain({m.face_id for m in messages})
+        faces = [face for m in messages if (face := self._fit(m, image)) is not None]
         slots = [FaceSlot(header, face.face_id, index, len(faces)) for index, face in enumerate(faces)]
         if not faces:
             self._parameters_output.publish(no_parameters_message(header, image_size, self._model, self._fitter.method))
@@ -171,12 +222,12 @@ class FitterNode(FaceNode):
             self._publish_meshes(header, slots, located)
         self.answered(header, len(faces))
 
-    def _fit(self, message: FaceLandmarks) -> TrackedFace | None:
+    def _fit(self, message: FaceLandmarks, image: Picture | None) -> TrackedFace | None:
         """A face fitted and smoothed; None, and a complaint, for landmarks that make no face."""
         try:
             tracked = landmarks_from_message(message)
             with self.activity.stage("fitting"):
-                face = TrackedFace(tracked.face_id, tracked.landmarks, self._fitter.fit(tracked))
+                face = TrackedFace(tracked.face_id, tracked.landmarks, self._fitter.fit(tracked, image))
         except Face3DMMError as error:
             self.complain(f"face {message.face_id} of face/landmarks: {error}")
             return None
@@ -186,16 +237,20 @@ class FitterNode(FaceNode):
 
     def _locate(self, face: TrackedFace) -> _LocatedFace:
         """A face in the camera's space: under full perspective if the camera is calibrated, else by field of view."""
-        if self._calibration is not None:
-            try:
-                with self.activity.stage("perspective"):
-                    fitted = self._perspective.fit(face, self._calibration)
-                self._report_camera("")
-                return _LocatedFace(face.face_id, fitted.parameters, fitted.pose)
-            except Face3DMMError as error:
-                self._report_camera(f"camera/camera_info is not used: {error}")
         parameters = face.parameters
         intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self.value("field_of_view"))
+        if self._calibration is not None:
+            try:
+                if self._perspective is not None:
+                    with self.activity.stage("perspective"):
+                        fitted = self._perspective.fit(face, self._calibration)
+                    self._report_camera("")
+                    return _LocatedFace(face.face_id, fitted.parameters, fitted.pose)
+                self._calibration.require_size(parameters.image_size)
+                intrinsics = self._calibration.intrinsics
+                self._report_camera("")
+            except Face3DMMError as error:
+                self._report_camera(f"camera/camera_info is not used: {error}")
         return _LocatedFace(face.face_id, parameters, metric_pose(parameters.camera, intrinsics))
 
     def _publish_meshes(self, header: Header, slots: list[FaceSlot], faces: list[_LocatedFace]) -> None:

@@ -21,6 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import package_file
+from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.nodes.composition import FITTER, LANDMARKS, NODES, RENDERER, SOURCE
 from face3dmm_ros.nodes.monitor_node import MonitorNode, percentiles
 from face3dmm_ros.nodes.recording import Recording
@@ -234,11 +235,12 @@ class LiveSession:
             return int(self._monitor.statuses[node].get(f"subscribers/{topic}", 0))
 
         recorded = self._recording is not None
+        fitter_looks = self._options.parameters.get(FITTER, {}).get("fit_method") in REGRESSOR_METHODS
         landmarks = listeners(LANDMARKS, "face/landmarks")
         # The renderer listens to parameters, or, where it draws only landmarks, to these.
         results = landmarks + listeners(FITTER, "face/params")
         return (
-            listeners(SOURCE, "camera/image_raw") >= 2 + recorded
+            listeners(SOURCE, "camera/image_raw") >= 2 + fitter_looks + recorded
             and listeners(SOURCE, "camera/camera_info") >= 1 + recorded
             and landmarks >= 1 + recorded
             and results >= 3 + recorded

@@ -256,7 +256,9 @@ class ReplayNode(FaceNode):
             status = self._statuses.get(f"{namespace}/{node}".strip("/"), {})
             if int(status.get(f"subscribers/{topic}", 0)) < max(least, self.count_subscribers(topic)):
                 return False
-        return self._images_output.subscribers >= 1 + drawn and (
+        # The fitter listens to images too where its method looks at them.
+        listeners = max(1 + drawn, self.count_subscribers(IMAGE_TOPIC))
+        return self._images_output.subscribers >= listeners and (
             not self._camera_infos or self._camera_info_output.subscribers >= 1
         )
 

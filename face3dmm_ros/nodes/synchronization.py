@@ -56,11 +56,12 @@ class StampMatcher(Generic[Image, Results]):
     Attributes:
         dropped: images that were given up: their results did not come before those of a later one, or within
             `capacity` images.
+        dropped_results: results that were given up, since their image did not come.
     """
 
     def __init__(self, capacity: int) -> None:
         """Keep at most `capacity` images, and as many results, that wait for the other."""
-        self.dropped = 0
+        self.dropped = self.dropped_results = 0
         self._capacity = capacity
         self._images: OrderedDict[Stamp, Image] = OrderedDict()
         self._results: OrderedDict[Stamp, Results] = OrderedDict()
@@ -78,6 +79,7 @@ class StampMatcher(Generic[Image, Results]):
         self._results[stamp] = results
         while len(self._results) > self._capacity:
             self._results.popitem(last=False)
+            self.dropped_results += 1
         return self._match(stamp)
 
     def clear(self) -> None:
@@ -93,5 +95,6 @@ class StampMatcher(Generic[Image, Results]):
             self.dropped += next(iter(self._images)) != stamp
             self._images.popitem(last=False)
         while stamp in self._results:
+            self.dropped_results += next(iter(self._results)) != stamp
             self._results.popitem(last=False)
         return pair

@@ -97,7 +97,7 @@ class LightNetwork(nn.Module):
     """
 
     _ADDED, _EXPANSION = 2, 3
-    _SQUEEZED, _EMBEDDED = 64, 256
+    _SQUEEZED, _EMBEDDED = 128, 512
 
     def __init__(self, inputs: int, outputs: int) -> None:
         """From so many channels, RGB the first three, to so many numbers; see `face_mesh_trunk` for the errors."""

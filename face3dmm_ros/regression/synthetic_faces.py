@@ -22,6 +22,8 @@ from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
 
 CHUNK = 250
 """Faces in a chunk, unless another number is asked for."""
+DRAWN = "drawn"
+"""In place of a folder of backgrounds: no photographs."""
 SCENES = SceneOptions(
     image_size=(192, 192),
     max_yaw=100.0,
@@ -147,7 +149,8 @@ def open_synthetic_faces(
         scenes: what to draw from, fields of `SceneOptions` by their names, in place of those of `SCENES`. With a
             ``field_of_view`` the pictures and their landmarks are in perspective; s, R, t are the weak perspective
             nearest to it at the model's origin.
-        backgrounds: folder of pictures to stand behind the faces; see `backgrounds.find_pictures`.
+        backgrounds: folder of pictures to stand behind the faces; ``drawn`` for none but drawn ones, the same on
+            every machine; None for photographs that are installed, see `backgrounds.find_pictures`.
         processes: that render into the folder.
         chunk_size: faces in a file.
 
@@ -158,7 +161,8 @@ def open_synthetic_faces(
     for name, value, low in numbers:
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise Face3DMMError(f"{name} of rendered faces must be a whole number from {low} up, found {value!r}")
-    options = replace(_scene_options(scenes or {}), pictures=find_pictures(Path(backgrounds) if backgrounds else None))
+    pictures = () if backgrounds == DRAWN else find_pictures(Path(backgrounds) if backgrounds else None)
+    options = replace(_scene_options(scenes or {}), pictures=pictures)
     loaded = load_model(model)
     source: FaceChunks | RenderedFaces
     if path is None:

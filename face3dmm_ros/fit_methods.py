@@ -1,0 +1,81 @@
+"""The fit methods by their names: the same words on the command line, as node parameter and in messages."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.files import package_file
+from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
+from face3dmm_ros.fitting.face_fitter import FaceFitter
+from face3dmm_ros.fitting.perspective import PerspectiveFitter
+from face3dmm_ros.morphable_model import MorphableModel
+
+REGRESSOR_METHODS = ("regressor", "regressor+fit")
+"""Those that look at pixels by a trained network: what it says as it is, or a landmark fit that it guides."""
+FIT_METHODS = (*LANDMARK_METHODS, *REGRESSOR_METHODS)
+"""All that track, the default first."""
+SHIPPED = "default"
+"""The name of the regressor that comes with the package."""
+
+
+@dataclass(frozen=True)
+class RegressorFile:
+    """Which network the methods of `REGRESSOR_METHODS` run.
+
+    Attributes:
+        path: ``default`` for the one that ships, weights (.safetensors), or a TorchScript archive.
+        sha256: of a TorchScript archive, which is code: it is opened only if its hash is this.
+    """
+
+    path: str = SHIPPED
+    sha256: str = ""
+
+
+def create_fitter(
+    model: MorphableModel,
+    method: str = FIT_METHODS[0],
+    regressor: RegressorFile | None = None,
+    options: FitOptions | None = None,
+) -> FaceFitter:
+    """A fit method by its name. What it needs is loaded here, and torch only for those that run a network.
+
+    Args:
+        model: the face model.
+        method: one of `FIT_METHODS`.
+        regressor: the network, of the methods that have one; the shipped one if None.
+        options: of the fit to landmarks, of the methods that have one.
+
+    Raises:
+        Face3DMMError: an unknown method, torch is not installed, or the network cannot be used with this model.
+    """
+    if method not in FIT_METHODS:
+        raise Face3DMMError(f"unknown fit method {method!r}; known: {', '.join(FIT_METHODS)}")
+    options = options or FitOptions()
+    if method in LANDMARK_METHODS:
+        return TrackFitter(model, method, options)
+    try:
+        from face3dmm_ros.regression.guided_fitter import GuidedFitter
+        from face3dmm_ros.regression.image_regressor import open_regressor
+        from face3dmm_ros.regression.regressor_fitter import RegressorFitter
+    except ImportError as error:
+        raise Face3DMMError(
+            f"the fit method {method} needs {error.name}, which is not installed: `make torch`, or pip install torch "
+            "safetensors"
+        ) from error
+    regressor = regressor or RegressorFile()
+    shipped = regressor.path == SHIPPED
+    path = package_file("resource/regressor.safetensors") if shipped else Path(regressor.path)
+    opened = open_regressor(model, path, regressor.sha256)
+    return (
+        RegressorFitter(opened) if method == "regressor" else GuidedFitter(opened, TrackFitter(model, options=options))
+    )
+
+
+def create_perspective_fitter(model: MorphableModel, method: str) -> PerspectiveFitter | None:
+    """What places a method's faces before a calibrated camera, by their landmarks.
+
+    None for methods whose shape comes from the pixels, seen in weak perspective: only the place can be mended then.
+    """
+    if method in LANDMARK_METHODS:
+        return PerspectiveFitter(TrackFitter(model, method))
+    return PerspectiveFitter(TrackFitter(model)) if method == "regressor+fit" else None

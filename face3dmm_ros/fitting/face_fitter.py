@@ -1,0 +1,44 @@
+"""What every fit method offers, so that pipeline and nodes need not know which one is at work."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.morphable_model.model import MorphableModel
+from face3dmm_ros.values import FaceParameters, TrackedLandmarks
+
+
+class FaceFitter(Protocol):
+    """Fits tracked faces, each with a memory of its own."""
+
+    @property
+    def model(self) -> MorphableModel:
+        """Whose parameters it gives."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """Its name."""
+        ...
+
+    def fit(self, face: TrackedLandmarks, image: NDArray[np.uint8] | None = None) -> FaceParameters:
+        """Fit one face, continuing its track.
+
+        Args:
+            face: its landmarks.
+            image: (H, W, 3) uint8 BGR, which they lie in; needed by methods that look at pixels.
+
+        Raises:
+            Face3DMMError: landmarks or image that no face can be made of.
+        """
+        ...
+
+    def retain(self, face_ids: Collection[int]) -> None:
+        """Forget all tracks but these."""
+        ...
+
+    def reset(self) -> None:
+        """Forget all tracks."""
+        ...
