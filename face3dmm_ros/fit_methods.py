@@ -57,6 +57,7 @@ def create_fitter(
         from face3dmm_ros.regression.guided_fitter import GuidedFitter
         from face3dmm_ros.regression.image_regressor import open_regressor
         from face3dmm_ros.regression.regressor_fitter import RegressorFitter
+        from face3dmm_ros.regression.weights_file import SHIPPED_WEIGHTS
     except ImportError as error:
         raise Face3DMMError(
             f"the fit method {method} needs {error.name}, which is not installed: `make torch`, or pip install torch "
@@ -64,7 +65,7 @@ def create_fitter(
         ) from error
     regressor = regressor or RegressorFile()
     shipped = regressor.path == SHIPPED
-    path = package_file("resource/regressor.safetensors") if shipped else Path(regressor.path)
+    path = package_file(SHIPPED_WEIGHTS) if shipped else Path(regressor.path)
     opened = open_regressor(model, path, regressor.sha256)
     return (
         RegressorFitter(opened) if method == "regressor" else GuidedFitter(opened, TrackFitter(model, options=options))

@@ -16,10 +16,10 @@ from face3dmm_ros.regression.config import (
     AsymmetricConfig,
     DatasetConfig,
     LayoutConfig,
-    LossConfig,
     LossesConfig,
     OptimizerConfig,
     TrainingConfig,
+    VertexDistanceConfig,
 )
 from face3dmm_ros.regression.samples import FaceDataset, FaceSample
 from face3dmm_ros.regression.training import train
@@ -82,7 +82,7 @@ def small_config(**changes: object) -> TrainingConfig:
     values: dict = {
         "network": "tiny",
         "datasets": (DatasetConfig("labelled_folder", "24"),),
-        "losses": LossesConfig(asymmetric_euclidean=AsymmetricConfig(), vertex_distance=LossConfig(0.01)),
+        "losses": LossesConfig(asymmetric_euclidean=AsymmetricConfig(), vertex_distance=VertexDistanceConfig(0.01)),
         "layout": LayoutConfig("6d", SHAPES, EXPRESSIONS),
         "optimizer": OptimizerConfig("adamw", rate=3e-3),
         "steps": 30,

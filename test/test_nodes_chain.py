@@ -13,6 +13,7 @@ pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from ros_harness import harness
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -20,6 +21,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
 from face3dmm_ros.message_fields import landmarks_from_message, parameters_from_message
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
@@ -38,6 +40,7 @@ from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 from face3dmm_ros.rendering.face_renderer import FaceRenderer
 
 PLAIN = PlainConversion()
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
 RESULTS = {
     "/face/landmarks": FaceLandmarks,
     "/face/params": Face3DMMParams,
@@ -73,9 +76,9 @@ class Chain:
         nodes = self.landmark_node, self.fitter_node, self.renderer_node
         spun.spin_until(
             lambda: (
-                self.images.get_subscription_count() == 2
+                len([o for n in nodes for o in n._outputs]) == 8
                 and all(output.subscribers for node in nodes for output in node._outputs)
-                and len([o for n in nodes for o in n._outputs]) == 8
+                and self.images.get_subscription_count() == 2 + self.fitter_node._looks_at_images
             ),
             "the chain to connect",
         )
@@ -292,6 +295,46 @@ def test_compressed_images_are_taken_where_asked_for(spun, portrait):
     spun.spin_until(lambda: spun.received["/face/landmarks"])
     message = spun.received["/face/landmarks"][0]
     assert (message.header, message.face_count) == (header, 1)
+
+
+@needs_torch
+@pytest.mark.parametrize("method", REGRESSOR_METHODS)
+def test_methods_that_look_at_pixels_answer_every_image(spun, portrait, method):
+    chain = Chain(spun, fitter={"fit_method": method})
+    header, _, results = chain.answer(portrait)
+    (message,) = results["/face/params"]
+    assert (message.header, message.method, message.face_count) == (header, method, 1)
+    landmarks = landmarks_from_message(results["/face/landmarks"][-1]).landmarks
+    eyes = float(np.linalg.norm(landmarks.points[33] - landmarks.points[263]))
+    assert message.residual_px < 0.2 * eyes
+    assert len(results["/face/pose"]) == 1
+    nothing, _, results = chain.answer(np.full((300, 300, 3), 90, np.uint8))
+    last = results["/face/params"][-1]
+    assert (last.header, last.face_count) == (nothing, 0)
+    assert chain.fitter_node.activity.answered == 2
+    assert chain.fitter_node.activity.dropped == 0
+
+
+@needs_torch
+def test_faces_whose_image_did_not_come_are_counted_as_dropped(spun, portrait):
+    chain = Chain(spun, fitter={"fit_method": "regressor"})
+    _, _, results = chain.answer(portrait)
+    message = results["/face/landmarks"][-1]
+    lost = spun.node.create_publisher(FaceLandmarks, "/face/landmarks", result_qos(5))
+    spun.spin_until(lambda: lost.get_subscription_count() >= 2)
+    message.header.stamp.sec += 1
+    chain._second += 1
+    lost.publish(message)
+    spun.spin_for(0.2)
+    chain.answer(portrait)
+    assert chain.fitter_node.activity.answered == 2
+    assert chain.fitter_node.activity.dropped == 1
+
+
+def test_a_regressor_that_is_none_keeps_the_fitter_from_starting(spun, tmp_path):
+    node = spun.start(FitterNode, autostart=False, fit_method="regressor", regressor=str(tmp_path / "none.safetensors"))
+    assert node.trigger_configure() != TransitionCallbackReturn.SUCCESS
+    assert "none.safetensors" in node.failure or "torch" in node.failure
 
 
 def test_face_ids_are_not_used_again_after_a_change_of_settings(spun, portrait):

@@ -205,6 +205,11 @@ def test_vertex_distance_is_the_mean_square_in_the_camera(two_points: FaceBases)
     assert float(losses.vertex_distance(prediction, target, two_points)) == pytest.approx(9.0 + 16.0)
 
 
+def test_vertex_distance_of_power_1_is_the_mean_distance(two_points: FaceBases) -> None:
+    prediction, target = PLAIN.decode(vector(t=(3.0, 0.0), beta=4.0)), PLAIN.decode(vector())
+    assert float(losses.vertex_distance(prediction, target, two_points, power=1.0)) == pytest.approx(5.0)
+
+
 def test_landmark_2d_is_the_sum_of_weighted_distances() -> None:
     points, target = torch.tensor([[[3.0, 4.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 2.0]]]), torch.zeros(2, 2, 2)
     assert float(losses.landmark_2d(points, target)) == pytest.approx((5 + math.sqrt(2) + 2) / 2)

@@ -58,7 +58,7 @@ def test_the_light_network_begins_with_what_face_mesh_sees() -> None:
     trunk = torch.nn.Sequential(*face_mesh_trunk())
     expected = trunk(torch.nn.functional.pad(crop, (4, 4, 4, 4), mode="replicate"))
     features = []
-    network.squeeze.register_forward_pre_hook(lambda _, given: features.append(given[0]))
+    network.squeeze_32.register_forward_pre_hook(lambda _, given: features.append(given[0]))
     network(2 * crop - 1)
     torch.testing.assert_close(features[0], expected)
 

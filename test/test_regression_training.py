@@ -291,6 +291,23 @@ def test_training_learns_and_leaves_weights_curves_and_events(tmp_path: Path) ->
     assert list((tmp_path / "tensorboard").glob("events.*"))
 
 
+def test_training_can_start_with_another_ones_weights_and_units(tmp_path: Path) -> None:
+    weights = train(small_config(steps=200, average=0.0), tmp_path / "first", progress=False)
+    train(small_config(steps=1, start=str(weights), seed=1), tmp_path / "second", progress=False)
+    first, second = (columns(tmp_path / name / "validation.csv") for name in ("first", "second"))
+    # What is written is rounded to 16 bits, and the faces held back are the same.
+    assert second["loss"][0] == pytest.approx(first["loss"][-1], rel=0.05)
+
+
+def test_start_with_weights_of_another_layout_is_refused(tmp_path: Path) -> None:
+    weights = train(small_config(steps=1), tmp_path / "first", progress=False)
+    other = small_config(steps=1, start=str(weights), layout=LayoutConfig("matrix", 4, 3))
+    with pytest.raises(
+        Face3DMMError, match=r"start: .*weights\.safetensors holds tiny of 3 channels with .*6d.*matrix"
+    ):
+        train(other, tmp_path / "second", progress=False)
+
+
 def test_everything_is_tried_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_step(*_: object) -> None:
         raise RuntimeError("the first step")

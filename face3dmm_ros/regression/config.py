@@ -84,6 +84,14 @@ class AsymmetricConfig:
 
 
 @dataclass(frozen=True)
+class VertexDistanceConfig:
+    """VDC, with the power of each vertex's distance: 2 as in the paper, 1 to be robust."""
+
+    weight: float = number(1.0, low=0.0, high=1e6)
+    power: float = number(2.0, low=1.0, high=2.0)
+
+
+@dataclass(frozen=True)
 class SelfCriticConfig:
     """The self-critic, with the learning rate of the critic itself."""
 
@@ -98,7 +106,7 @@ class LossesConfig:
     asymmetric_euclidean: AsymmetricConfig | None = None
     weighted_coefficient: LossConfig | None = None
     weighted_parameter_distance: LossConfig | None = None
-    vertex_distance: LossConfig | None = None
+    vertex_distance: VertexDistanceConfig | None = None
     landmark_2d: LossConfig | None = None
     landmark_3d: LossConfig | None = None
     landmark_likelihood: LossConfig | None = None
@@ -176,6 +184,8 @@ class TrainingConfig:
         batch: samples in a batch, over all processes together.
         seed: of everything random.
         model: ``default``, a model's .npz, or a BFM's .mat.
+        start: weights to begin with, of the same network and layout: ``default`` for those that ship, or a file's path.
+            None for a new network.
         validation_every: steps between looks at faces held back.
         validation_count: how many faces each labelled data set holds back, its last.
         checkpoint_every: steps between checkpoints: what a kill costs at most.
@@ -197,6 +207,7 @@ class TrainingConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     seed: int = number(0, low=0, high=2**31)
     model: str = "default"
+    start: str | None = None
     validation_every: int = number(1000, low=1, high=1_000_000_000)
     validation_count: int = number(256, low=1, high=1_000_000)
     checkpoint_every: int = number(500, low=1, high=1_000_000_000)

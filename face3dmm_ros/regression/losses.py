@@ -129,13 +129,20 @@ def weighted_parameter_distance(
     return _weighted_distance(prediction, target, layout, influence, influence.amax(1, keepdim=True))
 
 
-def vertex_distance(prediction: ParameterBatch, target: ParameterBatch, bases: FaceBases) -> Tensor:
-    """‖V(p̂) − V(p*)‖² / L, px²: VDC, over L vertices in the camera, their depth included.
+def vertex_distance(prediction: ParameterBatch, target: ParameterBatch, bases: FaceBases, power: float = 2.0) -> Tensor:
+    """Σᵢ ‖Vᵢ(p̂) − Vᵢ(p*)‖² / L, px²: VDC, over L vertices in the camera, their depth included.
 
     Zhu et al., CVPR 2016; with depth Guo et al., Towards Fast, Accurate and Stable 3D Dense Face Alignment, ECCV 2020.
+
+    Args:
+        prediction: p̂.
+        target: p*.
+        bases: the vertices V.
+        power: of each distance. With 1 in place of 2, px, faces that nobody could tell, hidden or cut off, do not
+            outweigh those that are seen.
     """
-    squares = (bases.in_camera(prediction) - bases.in_camera(target)).square().sum(2)
-    return _over_faces(squares.mean(1))
+    distance = torch.linalg.vector_norm(bases.in_camera(prediction) - bases.in_camera(target), dim=2)
+    return _over_faces((distance**power).mean(1))
 
 
 def landmark_2d(points: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:

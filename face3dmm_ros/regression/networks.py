@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -88,16 +89,18 @@ class LightNetwork(nn.Module):
     """Face Mesh's trunk, which knows photographs, made deeper and under a head of its own: for live use on one thread.
 
     What it begins with carries over to photographs of people even where all that it is trained on is rendered. Where a
-    feature lies tells where the face is, so that the last map is not averaged but squeezed and flattened.
+    feature lies tells where the face is, so that the last maps are not averaged but squeezed and flattened: that of a
+    stride of 32, which sees most of the face at once, and that of 16, which is finer.
 
     Attributes:
         seen: the trunk up to a stride of 8, which keeps its weights (its first layer learns a fourth channel's).
         tuned_16, tuned_32: the rest of it, up to these strides.
         added_16, added_32: what follows each of these.
+        squeeze_16, squeeze_32: what of each goes on to the head.
     """
 
     _ADDED, _EXPANSION = 2, 3
-    _SQUEEZED, _EMBEDDED = 128, 512
+    _SQUEEZED_16, _SQUEEZED_32, _EMBEDDED = 32, 128, 512
 
     def __init__(self, inputs: int, outputs: int) -> None:
         """From so many channels, RGB the first three, to so many numbers; see `face_mesh_trunk` for the errors."""
@@ -109,18 +112,22 @@ class LightNetwork(nn.Module):
         self.added_16 = nn.Sequential(*(AddedResidual(CHANNELS, self._EXPANSION) for _ in range(self._ADDED)))
         self.tuned_32 = nn.Sequential(*trunk[STRIDE_16:])
         self.added_32 = nn.Sequential(*(AddedResidual(CHANNELS, self._EXPANSION) for _ in range(self._ADDED)))
-        self.squeeze = nn.Sequential(nn.Conv2d(CHANNELS, self._SQUEEZED, 1), nn.PReLU(self._SQUEEZED))
+        self.squeeze_16 = nn.Sequential(nn.Conv2d(CHANNELS, self._SQUEEZED_16, 1), nn.PReLU(self._SQUEEZED_16))
+        self.squeeze_32 = nn.Sequential(nn.Conv2d(CHANNELS, self._SQUEEZED_32, 1), nn.PReLU(self._SQUEEZED_32))
         cells = -(-SIDE // 32)
         self._border = [(32 * cells - SIDE) // 2] * 4
-        self.embed = nn.Sequential(nn.Linear(self._SQUEEZED * cells**2, self._EMBEDDED), nn.PReLU(self._EMBEDDED))
+        flat = self._SQUEEZED_16 * (2 * cells) ** 2 + self._SQUEEZED_32 * cells**2
+        self.embed = nn.Sequential(nn.Linear(flat, self._EMBEDDED), nn.PReLU(self._EMBEDDED))
         self.head = nn.Linear(self._EMBEDDED, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, 120, 120), RGB from −1 to 1, to (B, outputs)."""
         # Face Mesh wants 0 … 1.
         x = functional.pad(0.5 * x + 0.5, self._border, mode="replicate")
-        x = self.added_32(self.tuned_32(self.added_16(self.tuned_16(self.seen(x)))))
-        return self.head(self.embed(self.squeeze(x).flatten(1)))
+        fine = self.added_16(self.tuned_16(self.seen(x)))
+        coarse = self.added_32(self.tuned_32(fine))
+        flat = torch.cat([self.squeeze_16(fine).flatten(1), self.squeeze_32(coarse).flatten(1)], dim=1)
+        return self.head(self.embed(flat))
 
 
 def _convolution(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from face3dmm_ros.morphable_model import MorphableModel
@@ -17,7 +18,7 @@ from face3dmm_ros.regression.parameter_layout import ParameterBatch, ParameterLa
 from face3dmm_ros.regression.samples import SampleBatch
 
 _VERTEX_COUNT = 512
-"""Vertices that stand for the whole surface in VDC and WPDC."""
+"""Vertices that stand for the whole face in VDC and WPDC."""
 
 Network = Callable[[Tensor], Tensor]
 """From normalised inputs (B, 3 or 4, 120, 120) to whitened vectors (B, size), float32."""
@@ -60,8 +61,7 @@ class Objectives:
         self.layout: ParameterLayout = regressor.layout
         self.whitening: Whitening = regressor.whitening
         self.landmarks = losses.face_bases(model, model.scheme("ibug68")).to(device)
-        chosen = np.linspace(0, model.vertex_count - 1, min(_VERTEX_COUNT, model.vertex_count)).round()
-        self._surface = losses.face_bases(model, SurfacePoints.at_vertices(chosen)).to(device)
+        self._surface = losses.face_bases(model, SurfacePoints.at_vertices(_spread_vertices(model))).to(device)
 
     def ask(self, network: Network, batch: SampleBatch, landmark_noise: float = 0.0) -> Answer:
         """Put a batch to a network; crops that need a landmark map get it of their landmarks, so far off (σ, px)."""
@@ -98,7 +98,7 @@ class Objectives:
             )
         if config.vertex_distance is not None:
             values["vertex_distance"] = losses.vertex_distance(
-                answer.faces.at(labelled), truth.at(labelled), self._surface
+                answer.faces.at(labelled), truth.at(labelled), self._surface, config.vertex_distance.power
             )
         if config.landmark_2d is not None:
             values["landmark_2d"] = losses.landmark_2d(projected, truth.landmarks)
@@ -130,3 +130,9 @@ class Objectives:
             target=self.whitening.whiten(self.layout.encode(batch.parameters)),
             batch=batch,
         )
+
+
+def _spread_vertices(model: MorphableModel) -> NDArray[np.intp]:
+    """Vertices spread over the face, or over all of a model that does not say what of it is face."""
+    face = np.flatnonzero(model.regions.get("face", np.ones(model.vertex_count)) > 0.5)
+    return face[np.linspace(0, len(face) - 1, min(_VERTEX_COUNT, len(face))).round().astype(np.intp)]

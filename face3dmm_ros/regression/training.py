@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.files import package_file
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.regression.batches import (
     FaceStream,
@@ -33,7 +34,13 @@ from face3dmm_ros.regression.curves import KINDS, TENSORBOARD, Curves
 from face3dmm_ros.regression.learner import Learner, channels, layout_of, new_network
 from face3dmm_ros.regression.parameter_layout import Whitening
 from face3dmm_ros.regression.processes import Processes, processes
-from face3dmm_ros.regression.weights_file import RegressorDescription, save_weights
+from face3dmm_ros.regression.weights_file import (
+    SHIPPED_WEIGHTS,
+    RegressorDescription,
+    load_regressor,
+    read_description,
+    save_weights,
+)
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 _MEASURED = 1024
@@ -57,14 +64,15 @@ def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: b
         Face3DMMError: data, model, checkpoint or folder cannot be used, or the loss is no longer finite.
     """
     with processes() as here, _alone(folder, here), worker_deaths_explained():
-        network, model = new_network(config), load_model(config.model)
+        model = load_model(config.model)
+        network, start_units = _beginning(config, model)
         stream = FaceStream(config)
         for line in check(config, stream):
             _say(here, progress, line)
         share = Share(here.rank, here.count)
         state = _last_state(config, folder, resume, here)
         if state is None:
-            learner = Learner(config, model, network, _measured(config, stream, here), here)
+            learner = Learner(config, model, network, start_units or _measured(config, stream, here), here)
             first_step, window = 0, _Window()
         else:
             learner = Learner(config, model, network, _whitening(folder, state), here)
@@ -214,6 +222,27 @@ def _last_state(config: TrainingConfig, folder: Path, resume: bool, here: Proces
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
     return None
+
+
+def _beginning(config: TrainingConfig, model: MorphableModel) -> tuple[nn.Module, Whitening | None]:
+    """The network before the first step, and the units that it knows already.
+
+    Raises:
+        Face3DMMError: the weights to start with cannot be read, or are another network's.
+    """
+    if config.start is None:
+        return new_network(config), None
+    path = package_file(SHIPPED_WEIGHTS) if config.start == "default" else Path(config.start)
+    described = read_description(path)
+    wanted = (config.network, channels(config), layout_of(config))
+    found = (described.network, described.inputs, described.layout)
+    if found != wanted:
+        raise Face3DMMError(
+            f"start: {path} holds {found[0]} of {found[1]} channels with {found[2]}, expected {wanted[0]} of "
+            f"{wanted[1]} with {wanted[2]}"
+        )
+    regressor = load_regressor(path, model.digest)
+    return regressor.network.to(memory_format=torch.channels_last), regressor.whitening
 
 
 def _measured(config: TrainingConfig, stream: FaceStream, here: Processes) -> Whitening:

@@ -16,6 +16,8 @@ from face3dmm_ros.whole_file import whole_file
 
 FORMAT = "face3dmm_ros regressor"
 FORMAT_VERSION = 1
+SHIPPED_WEIGHTS = "resource/regressor.safetensors"
+"""The regressor that comes with the package, for `files.package_file`."""
 _LONGEST_HEADER = 1 << 24
 _NETWORK = "network."
 
