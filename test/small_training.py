@@ -28,13 +28,25 @@ SHAPES, EXPRESSIONS = 4, 3
 
 
 class DrawnFaces:
-    """Faces of which only the landmarks are drawn, as dots."""
+    """Faces of which only the landmarks are drawn, as dots; two albedo coefficients are how blue and how red these are.
 
-    shape_count, expression_count = SHAPES, EXPRESSIONS
+    The faces are always of `SHAPES` and `EXPRESSIONS` coefficients, and samples tell as many as are asked for.
+    """
 
-    def __init__(self, model: MorphableModel, count: int, labelled: bool = True, broken: int | None = None) -> None:
+    shape_count = SHAPES
+
+    def __init__(
+        self,
+        model: MorphableModel,
+        count: int,
+        labelled: bool = True,
+        broken: int | None = None,
+        expression_count: int = EXPRESSIONS,
+        texture_count: int = 0,
+    ) -> None:
         self._model, self._points = model, model.scheme("ibug68")
         self._count, self._labelled, self._broken = count, labelled, broken
+        self.expression_count, self.texture_count = expression_count, texture_count
 
     def __len__(self) -> int:
         return self._count
@@ -47,15 +59,19 @@ class DrawnFaces:
         beta = own.uniform(0, 1, EXPRESSIONS)
         rotation = rotation_from_pose_angles(*own.uniform(-0.5, 0.5, 3))
         camera = WeakPerspective(own.uniform(0.5, 0.6), rotation, own.uniform(50, 70, 2))
+        gamma = own.standard_normal(self.texture_count)
+        color = np.full(3, 255.0)
+        color[: 2 * self.texture_count : 2] = 150 + 50 * gamma.clip(-2, 2)
         points = camera.project(self._points.interpolate(self._model.vertices(alpha, beta)))
         crop = np.full((120, 120, 3), rng.integers(0, 60) if augment else 30, np.uint8)
         rows, columns = np.clip(points[:, ::-1].round().astype(int), 1, 118).T
         for down in (-1, 0, 1):
-            crop[rows + down, columns] = 255
+            crop[rows + down, columns] = color
         if not self._labelled:
-            zeros = np.zeros(SHAPES), np.zeros(EXPRESSIONS)
+            zeros = np.zeros(SHAPES), np.zeros(self.expression_count), np.zeros(self.texture_count)
             return FaceSample(crop, 1.0, np.eye(3), np.zeros(2), *zeros, points, labelled=False)
-        return FaceSample(crop, camera.scale, rotation, camera.translation, alpha, beta, points)
+        coefficients = alpha, beta[: self.expression_count], gamma
+        return FaceSample(crop, camera.scale, rotation, camera.translation, *coefficients, points)
 
 
 def tiny_network(inputs: int, outputs: int) -> nn.Module:
@@ -74,7 +90,8 @@ def _model() -> MorphableModel:
 def open_drawn_faces(options: dict) -> FaceDataset:
     """In place of `samples.open_dataset`: ``path`` is how many faces there are."""
     labelled = options["kind"] != "unlabelled_folder"
-    return DrawnFaces(_model(), int(options["path"]), labelled, options.get("broken"))
+    counts = options["expression_count"], options["texture_count"]
+    return DrawnFaces(_model(), int(options["path"]), labelled, options.get("broken"), *counts)
 
 
 def small_config(**changes: object) -> TrainingConfig:

@@ -30,7 +30,7 @@ from face3dmm_ros.regression.synthetic_faces import SCENES, RenderedFaces, open_
 from face3dmm_ros.regression.unlabelled_folder import open_unlabelled_folder  # noqa: E402
 from face3dmm_ros.synthesis.backgrounds import find_pictures  # noqa: E402
 from face3dmm_ros.synthesis.dataset import DatasetOptions, write_dataset  # noqa: E402
-from face3dmm_ros.synthesis.random_scene import SceneOptions  # noqa: E402
+from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene  # noqa: E402
 from face3dmm_ros.synthesis.scene_renderer import SceneRenderer  # noqa: E402
 
 SMALL = replace(SCENES, image_size=(72, 72), max_yaw=60.0, pictures=find_pictures(None))
@@ -44,10 +44,11 @@ def records(model: MorphableModel, count: int = 3, seed: int = 0) -> list[FaceRe
     for _ in range(count):
         alpha = rng.standard_normal(model.shape_count) * model.shape_sigma
         beta = rng.uniform(0, 0.5, model.expression_count)
+        gamma = rng.standard_normal(len(model.albedo_sigma)) * model.albedo_sigma
         camera = WeakPerspective(0.5, rotation_from_pose_angles(*rng.uniform(-0.4, 0.4, 3)), np.array([80.0, 50.0]))
         points = camera.project(model.scheme("ibug68").interpolate(model.vertices(alpha, beta)))
         picture = cv2.GaussianBlur(rng.integers(0, 255, (128, 160, 3), dtype=np.uint8), (0, 0), 4)
-        made.append(FaceRecord(np.asarray(picture, np.uint8), camera, alpha, beta, points))
+        made.append(FaceRecord(np.asarray(picture, np.uint8), camera, alpha, beta, gamma, points))
     return made
 
 
@@ -281,21 +282,33 @@ def test_a_samples_parameters_put_its_landmarks_where_they_are(default_model: Mo
 
 def test_a_sample_has_the_leading_coefficients_asked_for(default_model: MorphableModel) -> None:
     face = records(default_model, 1)[0]
-    sample = CroppedFaces(Listed([face]), default_model, 40, 10).sample(0, np.random.default_rng(0), False)
+    sample = CroppedFaces(Listed([face]), default_model, 40, 10, 5).sample(0, np.random.default_rng(0), False)
     np.testing.assert_allclose(sample.alpha, face.alpha[:40], rtol=1e-6)
     np.testing.assert_allclose(sample.beta, face.beta[:10], rtol=1e-6)
+    np.testing.assert_allclose(sample.gamma, face.gamma[:5], rtol=1e-6)
+
+
+def test_a_mirrored_face_keeps_its_albedo(default_model: MorphableModel) -> None:
+    face = records(default_model, 1)[0]
+    faces = CroppedFaces(Listed([face]), default_model)
+    samples = [faces.sample(0, np.random.default_rng(seed), augment=True) for seed in range(8)]
+    assert len({sample.alpha.tobytes() for sample in samples}) == 2
+    for sample in samples:
+        np.testing.assert_allclose(sample.gamma, face.gamma, rtol=1e-6)
 
 
 @pytest.mark.parametrize("count", [101, -1, 2.5, True, "40"])
 def test_a_count_that_the_model_does_not_have_is_refused(default_model: MorphableModel, count: object) -> None:
     with pytest.raises(Face3DMMError, match="shape_count must be a number from 0 to the model's 100"):
         CroppedFaces(Listed(records(default_model, 1)), default_model, count)  # type: ignore[arg-type]
+    with pytest.raises(Face3DMMError, match="texture_count must be a number from 0 to the model's 8"):
+        CroppedFaces(Listed(records(default_model, 1)), default_model, 40, 10, count)  # type: ignore[arg-type]
 
 
 def test_samples_become_a_batch(default_model: MorphableModel) -> None:
     faces = records(default_model)
     faces[1] = replace(faces[1], labelled=False)
-    dataset = CroppedFaces(Listed(faces), default_model, 40, 10)
+    dataset = CroppedFaces(Listed(faces), default_model, 40, 10, 5)
     batch = collate([dataset.sample(index, np.random.default_rng(0), False) for index in range(3)])
     assert batch.crops.shape == (3, SIDE, SIDE, 3)
     assert batch.crops.dtype == torch.uint8
@@ -303,18 +316,19 @@ def test_samples_become_a_batch(default_model: MorphableModel) -> None:
     parameters = batch.parameters
     shapes = [tuple(t.shape) for t in (parameters.scale, parameters.rotation, parameters.translation)]
     assert shapes == [(3,), (3, 3, 3), (3, 2)]
-    assert (parameters.alpha.shape, parameters.beta.shape) == ((3, 40), (3, 10))
+    assert (parameters.alpha.shape, parameters.beta.shape, parameters.gamma.shape) == ((3, 40), (3, 10), (3, 5))
     assert parameters.landmarks is not None
     assert parameters.landmarks.shape == (3, 68, 2)
     assert parameters.scale.dtype == parameters.alpha.dtype == torch.float32
     assert not parameters.alpha[1].any()
+    assert not parameters.gamma[1].any()
     assert parameters.landmarks[1].any()
 
 
 def test_samples_of_different_sizes_make_no_batch(default_model: MorphableModel) -> None:
     source, rng = Listed(records(default_model, 1)), np.random.default_rng(0)
-    samples = [CroppedFaces(source, default_model, count, 10).sample(0, rng, False) for count in (40, 41)]
-    with pytest.raises(Face3DMMError, match=r"\[\(40, 10\), \(41, 10\)\]"):
+    samples = [CroppedFaces(source, default_model, 40, 10, count).sample(0, rng, False) for count in (0, 8)]
+    with pytest.raises(Face3DMMError, match=r"\[\(40, 10, 0\), \(40, 10, 8\)\].*texture_count"):
         collate(samples)
     with pytest.raises(Face3DMMError, match="at least one"):
         collate([])
@@ -348,7 +362,8 @@ def test_a_configuration_that_cannot_be_is_refused(config: dict, message: str) -
 
 
 def written(path: Path, model: MorphableModel, faces: Sequence[FaceRecord]) -> Path:
-    write_chunk(path, faces, (model.shape_count, model.expression_count), model.digest)
+    coefficients = model.shape_count, model.expression_count, len(model.albedo_sigma)
+    write_chunk(path, faces, coefficients, model.digest)
     return path
 
 
@@ -365,8 +380,17 @@ def test_faces_come_back_from_chunks(tmp_path: Path, default_model: MorphableMod
         found = kept.record(index)
         assert np.abs(found.picture.astype(int) - face.picture).mean() < 3.0
         np.testing.assert_allclose(found.camera.rotation, face.camera.rotation, atol=1e-6)
-        for name in ("alpha", "beta", "landmarks"):
+        for name in ("alpha", "beta", "gamma", "landmarks"):
             np.testing.assert_allclose(getattr(found, name), getattr(face, name), rtol=1e-5, atol=1e-5)
+
+
+def test_chunks_remember_whose_albedo_is_unknown(tmp_path: Path, default_model: MorphableModel) -> None:
+    known, unknown = records(default_model, 2)
+    kept = FaceChunks(
+        [written(tmp_path / "a.npz", default_model, [known, replace(unknown, gamma=np.zeros(0))])], default_model.digest
+    )
+    assert kept.albedo_known.tolist() == [True, False]
+    assert [len(kept.record(index).gamma) for index in range(2)] == [len(default_model.albedo_sigma), 0]
 
 
 def test_a_chunk_that_was_not_finished_is_not_there(tmp_path: Path, default_model: MorphableModel) -> None:
@@ -418,7 +442,8 @@ def with_array(name: str, value: object) -> Callable[[Path], None]:
         (lambda path: path.unlink(), "a.npz is missing or no chunk of faces"),
         (lambda path: truncate(path.with_suffix(".jpegs")), r"a.jpegs has \d+ bytes, expected"),
         (lambda path: path.with_suffix(".jpegs").unlink(), "a.jpegs has 0 bytes"),
-        (with_array("version", 99), "version 99, expected 1"),
+        (with_array("version", 1), "version 1, expected 2: remove it, and it is made anew"),
+        (with_array("gamma", np.zeros((3, 8), np.float32)), r"gamma has shape \(3, 8\)"),
         (with_array("model_digest", "0123456789abcdef"), r"another model \(0123456789ab"),
         (with_array("landmarks", np.zeros((2, 5, 2), np.float32)), r"landmarks has shape \(2, 5, 2\)"),
         (with_array("scale", np.full(2, np.nan, np.float32)), "scale holds values that are not finite"),
@@ -471,12 +496,20 @@ def test_a_rendered_face_depends_on_seed_chunk_and_number_alone(rendered: Path, 
     for index in (3, 0):
         a, b = kept.record(index), fresh.record(index)
         np.testing.assert_allclose(a.alpha, b.alpha, rtol=1e-6)
+        np.testing.assert_allclose(a.gamma, b.gamma, rtol=1e-6)
         np.testing.assert_allclose(a.landmarks, b.landmarks, atol=1e-4)
         assert np.abs(a.picture.astype(int) - b.picture).mean() < 6.0
     assert np.abs(kept.record(0).alpha - kept.record(2).alpha).max() > 1.0
     with pytest.raises(IndexError):
         fresh.record(4)
     fresh.close()
+
+
+def test_a_rendered_faces_albedo_is_its_scenes(rendered: Path, default_model: MorphableModel) -> None:
+    options = {"chunks": 2, "chunk_size": 2, "seed": 7, "scenes": {"image_size": [72, 72], "max_yaw": 60.0}}
+    sample = open_synthetic_faces(rendered, texture_count=5, **options).sample(3, np.random.default_rng(0), True)
+    scene = random_scene(np.random.default_rng([7, 1, 1]), default_model, SMALL)
+    np.testing.assert_allclose(sample.gamma, scene.gamma[:5], rtol=1e-6)
 
 
 def test_a_rendered_faces_landmarks_are_where_its_parameters_put_them(
@@ -549,6 +582,8 @@ def test_what_synth_writes_is_learnt_from(tmp_path: Path, default_model: Morphab
     for index in range(2):
         sample = faces.sample(index, np.random.default_rng(0), augment=False)
         np.testing.assert_allclose(projected(default_model, sample), sample.landmarks, atol=0.02)
+        truth = scipy.io.loadmat(tmp_path / f"face{index:06d}.mat")
+        np.testing.assert_allclose(sample.gamma, truth["gamma"][0], rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -566,8 +601,8 @@ def bfm(default_model: MorphableModel, tmp_path_factory: pytest.TempPathFactory)
         "expPC": default_model.expression_basis[rows, :4] * 1e3,
         "expEV": default_model.expression_sigma[:4, None],
         "texMU": np.full_like(mean, 128.0),
-        "texPC": np.ones((len(mean), 1)),
-        "texEV": np.ones((1, 1)),
+        "texPC": default_model.albedo_basis[rows, :2] * 255.0,
+        "texEV": default_model.albedo_sigma[:2, None],
         "tri": default_model.triangles.T + 1,
         "kpt_ind": indices[None] + 1,
     }
@@ -611,7 +646,7 @@ def test_300w_lp_is_learnt_from_with_a_bfm(
     tmp_path: Path, bfm: tuple[Path, NDArray, NDArray], default_model: MorphableModel, companion: bool
 ) -> None:
     alpha, beta, R = write_300w_lp(tmp_path / "AFW", bfm, default_model, companion)
-    faces = open_labelled_folder(tmp_path, str(bfm[0]), cache=tmp_path / "kept")
+    faces = open_labelled_folder(tmp_path, str(bfm[0]), texture_count=0, cache=tmp_path / "kept")
     sample = faces.sample(0, np.random.default_rng(0), augment=False)
     np.testing.assert_allclose(sample.alpha, alpha, rtol=1e-5)
     np.testing.assert_allclose(sample.beta, beta, rtol=1e-5)
@@ -624,6 +659,26 @@ def test_300w_lp_is_learnt_from_with_a_bfm(
     assert record.camera.scale == pytest.approx(0.7, rel=1e-4)
     assert (tmp_path / "kept").is_dir()
     assert not (tmp_path / CACHE).exists()
+
+
+def test_albedo_of_300w_lp_is_learnt_from_where_the_model_has_it(
+    tmp_path: Path, bfm: tuple[Path, NDArray, NDArray], default_model: MorphableModel
+) -> None:
+    write_300w_lp(tmp_path, bfm, default_model)
+    edited(Tex_Para=np.array([[0.5], [-1.5]]))(tmp_path / "face.mat")
+    sample = open_labelled_folder(tmp_path, str(bfm[0])).sample(0, np.random.default_rng(0), augment=False)
+    assert sample.gamma.tolist() == [0.5, -1.5]
+
+
+@pytest.mark.parametrize("texture", [None, np.zeros((199, 1))])
+def test_300w_lp_without_albedo_of_the_model_is_refused_only_where_albedo_is_asked_for(
+    tmp_path: Path, bfm: tuple[Path, NDArray, NDArray], default_model: MorphableModel, texture: NDArray | None
+) -> None:
+    write_300w_lp(tmp_path, bfm, default_model)
+    edited(Tex_Para=texture)(tmp_path / "face.mat")
+    assert open_labelled_folder(tmp_path, str(bfm[0]), texture_count=0).texture_count == 0
+    with pytest.raises(Face3DMMError, match=r"1 of 1 labels have no albedo of the model Model_Shape.*face\.mat"):
+        open_labelled_folder(tmp_path, str(bfm[0]), texture_count=2)
 
 
 def edited(**changes: object) -> Callable[[Path], None]:
@@ -647,6 +702,7 @@ def shift_landmarks(path: Path, by: float) -> None:
         (edited(Shape_Para=np.zeros((199, 1))), "Shape_Para has 199 coefficients, but the model only 5"),
         (edited(Shape_Para=None), "has neither Shape_Para"),
         (edited(Exp_Para=np.full((4, 1), np.nan)), "Exp_Para holds values that are not finite"),
+        (edited(Tex_Para=np.full((2, 1), np.nan)), "Tex_Para holds values that are not finite"),
         (edited(pt3d_68=np.zeros((3, 21))), r"pt3d_68 has shape \(3, 21\), expected 3 × 68"),
         (edited(pt3d_68=None), "lacks pt3d_68"),
         (lambda path: shift_landmarks(path, 5000.0), r"face.jpg: .* outside of the image"),
@@ -677,6 +733,7 @@ def write_own(folder: Path, model: MorphableModel, **changes: object) -> None:
         "translation": camera.translation,
         "alpha": face.alpha,
         "beta": face.beta,
+        "gamma": face.gamma,
         "pt3d_68": np.vstack([face.landmarks.T, np.zeros(68)]),
         "model_digest": model.digest,
     }
@@ -693,6 +750,7 @@ def write_own(folder: Path, model: MorphableModel, **changes: object) -> None:
         ({"scale": -1.0}, "scale must be positive"),
         ({"alpha": np.zeros(7)}, r"alpha has shape \(1, 7\), expected 1 × 100"),
         ({"beta": np.full(51, np.inf)}, "beta holds values that are not finite"),
+        ({"gamma": np.zeros(7)}, r"gamma has shape \(1, 7\), expected 1 × 8"),
     ],
 )
 def test_a_label_of_ours_that_cannot_be_is_refused(
@@ -703,6 +761,21 @@ def test_a_label_of_ours_that_cannot_be_is_refused(
     write_own(tmp_path, default_model, **changes)
     with pytest.raises(Face3DMMError, match=message):
         open_labelled_folder(tmp_path)
+
+
+def test_albedo_of_our_labels_is_learnt_from(tmp_path: Path, default_model: MorphableModel) -> None:
+    write_own(tmp_path, default_model)
+    sample = open_labelled_folder(tmp_path, texture_count=5).sample(0, np.random.default_rng(0), augment=False)
+    np.testing.assert_allclose(sample.gamma, records(default_model, 1)[0].gamma[:5], rtol=1e-6)
+
+
+def test_labels_by_landmarks_alone_are_refused_only_where_albedo_is_asked_for(
+    tmp_path: Path, default_model: MorphableModel
+) -> None:
+    write_own(tmp_path, default_model, gamma=np.zeros(0))
+    assert open_labelled_folder(tmp_path, texture_count=0).texture_count == 0
+    with pytest.raises(Face3DMMError, match=r"1 of 1 labels .*face\.mat: make them with .*--fit-method photometric"):
+        open_labelled_folder(tmp_path, texture_count=5)
 
 
 def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
@@ -726,11 +799,11 @@ def photographs(tmp_path_factory: pytest.TempPathFactory, astronaut: NDArray[np.
 
 
 def test_photographs_give_landmarks_without_labels(photographs: Path) -> None:
-    faces = open_unlabelled_folder(photographs, shape_count=40, expression_count=10)
+    faces = open_unlabelled_folder(photographs, shape_count=40, expression_count=10, texture_count=5)
     assert len(faces) == 1
     sample = faces.sample(0, np.random.default_rng(0), augment=False)
     assert not sample.labelled
-    assert (sample.scale, sample.alpha.shape, sample.beta.shape) == (1.0, (40,), (10,))
+    assert (sample.scale, sample.alpha.shape, sample.beta.shape, sample.gamma.shape) == (1.0, (40,), (10,), (5,))
     np.testing.assert_array_equal(sample.rotation, np.eye(3))
     assert not sample.alpha.any()
     mouth, right_eye, left_eye = (

@@ -22,6 +22,7 @@ from face3dmm_ros.regression.export import (
     example_inputs,
     load_archive,
     load_torchscript,
+    regressed_outputs,
     save_onnx,
     save_torchscript,
 )
@@ -41,6 +42,8 @@ DIGEST = "ab" * 32
 FORMS = {
     "6d with landmarks": (ParameterLayout("6d", 5, 3, 68), 3),
     "matrix with landmark map": (ParameterLayout("matrix", 5, 3), 4),
+    "6d with albedo": (ParameterLayout("6d", 5, 3, texture_count=2), 3),
+    "shape and albedo alone": (ParameterLayout("none", 5, 0, texture_count=4), 3),
 }
 
 
@@ -97,6 +100,19 @@ def test_weights_in_16_bits_take_half_the_room_and_hardly_change_a_face(tmp_path
     torch.testing.assert_close(rotation, again, rtol=0, atol=0.01)
 
 
+def test_weights_from_before_albedo_could_be_regressed_are_read(tmp_path: Path) -> None:
+    regressor, description = random_regressor()
+    path = tmp_path / "face.safetensors"
+    save_weights(path, regressor, description, half=False)
+    told = json.loads(description.to_json())
+    del told["layout"]["texture_count"]
+    changed(path, description=json.dumps(told))
+    assert read_description(path) == description
+    inputs = example_inputs(description, 2)
+    for expected, found in zip(regressor(*inputs), load_regressor(path, DIGEST)(*inputs), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
 def test_weights_are_for_one_face_model(weights: Path) -> None:
     with pytest.raises(Face3DMMError, match=r"abababab.*model in use has the digest cdcdcdcd"):
         load_regressor(weights, "cd" * 32)
@@ -109,6 +125,9 @@ def changed(weights: Path, **changes: str) -> Path:
         metadata = json.loads(file.read(length))["__metadata__"]
     save_file(load_file(weights), weights, metadata | changes)
     return weights
+
+
+LAYOUT = {"rotation": "6d", "shape_count": 5, "expression_count": 3, "landmark_count": 68}
 
 
 def description_with(**changes: object) -> str:
@@ -129,10 +148,10 @@ def description_with(**changes: object) -> str:
         ({"description": description_with(colour="red")}, "does not say what its regressor is"),
         ({"description": description_with(network="magic")}, "no 'magic'"),
         ({"description": description_with(network="light")}, "does not hold the network that it describes"),
-        (
-            {"description": description_with(layout={"rotation": "6d", "shape_count": 10**9, "expression_count": 1})},
-            "its layout has the counts",
-        ),
+        ({"description": description_with(layout=LAYOUT | {"shape_count": 10**9})}, "its layout has the counts"),
+        ({"description": description_with(layout=LAYOUT | {"texture_count": 10**9})}, "its layout has the counts"),
+        ({"description": description_with(layout=LAYOUT | {"texture_count": "8"})}, "its layout has the counts"),
+        ({"description": description_with(layout=LAYOUT | {"rotation": "none"})}, "landmarks need a pose"),
     ],
 )
 def test_weights_that_are_not_ours_are_refused(weights: Path, changes: dict[str, str], complaint: str) -> None:
@@ -238,22 +257,38 @@ def test_other_weights_have_an_archive_of_their_own(tmp_path: Path, weights: Pat
 # ONNX
 
 
-def test_onnx_runs_in_opencv_and_gives_what_the_original_gives(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        ("matrix with landmark map", ["scale", "rotation", "translation", "alpha", "beta"]),
+        ("6d with albedo", ["scale", "rotation", "translation", "alpha", "beta", "gamma"]),
+        ("6d with landmarks", ["scale", "rotation", "translation", "alpha", "beta", "landmarks", "deviation"]),
+        ("shape and albedo alone", ["alpha", "gamma"]),
+    ],
+)
+def test_onnx_has_what_the_network_was_trained_for(form: str, names: list[str]) -> None:
+    assert list(regressed_outputs(FORMS[form][0])) == names
+
+
+@pytest.mark.parametrize("form", ["matrix with landmark map", "shape and albedo alone"])
+def test_onnx_runs_in_opencv_and_gives_what_the_original_gives(tmp_path: Path, form: str) -> None:
     onnx = pytest.importorskip("onnx", reason="needs onnx")
     pytest.importorskip("onnxscript", reason="needs onnxscript")
-    regressor, description = random_regressor("matrix with landmark map")
+    regressor, description = random_regressor(form)
     weights, path = tmp_path / "face.safetensors", tmp_path / "face.onnx"
     save_weights(weights, regressor, description, half=False)
     assert save_onnx(weights, path) < 1e-4
-    onnx.checker.check_model(onnx.load(path), full_check=True)
+    written = onnx.load(path)
+    onnx.checker.check_model(written, full_check=True)
+    names = list(regressed_outputs(description.layout))
+    assert [output.name for output in written.graph.output] == names
     network = cv2.dnn.readNetFromONNX(str(path))
     inputs = example_inputs(description, 2, seed=7)
     for name, value in zip(INPUTS, inputs, strict=False):
         network.setInput(value.numpy(), name)
-    names = OUTPUTS[:5]
     with torch.inference_mode():
-        expected = regressor(*inputs)[: len(names)]
-    for name, one, other in zip(names, expected, network.forward(names), strict=True):
-        np.testing.assert_allclose(other, one.numpy(), rtol=1e-4, atol=1e-4, err_msg=name)
+        expected = dict(zip(OUTPUTS, regressor(*inputs), strict=True))
+    for name, found in zip(names, network.forward(names), strict=True):
+        np.testing.assert_allclose(found, expected[name].numpy(), rtol=1e-4, atol=1e-4, err_msg=name)
     # Nothing of the machine that it was made on.
     assert str(Path(__file__).parents[1]).encode() not in path.read_bytes()

@@ -12,26 +12,23 @@ from face3dmm_ros.camera import nearest_rotation as nearest_by_svd
 torch = pytest.importorskip("torch", reason="needs torch: make torch")
 
 from face3dmm_ros.errors import Face3DMMError  # noqa: E402
-from face3dmm_ros.regression.face_regressor import (  # noqa: E402
-    FaceRegressor,
-    ShapeTextureRegressor,
-    parameter_batch,
-    to_image,
-)
+from face3dmm_ros.regression.face_regressor import FaceRegressor, parameter_batch, to_image  # noqa: E402
 from face3dmm_ros.regression.networks import build_network  # noqa: E402
 from face3dmm_ros.regression.parameter_layout import (  # noqa: E402
+    MIDDLE,
     ParameterBatch,
     ParameterLayout,
-    ShapeTextureLayout,
     Whitening,
 )
 from face3dmm_ros.regression.rotations import nearest_rotation, rotation_6d, rotation_from_6d  # noqa: E402
 
-LAYOUT = ParameterLayout("6d", shape_count=4, expression_count=3, landmark_count=5)
+LAYOUT = ParameterLayout("6d", shape_count=4, expression_count=3, landmark_count=5, texture_count=2)
 FORMS = ["6d", "matrix"]
+WHO = ParameterLayout("none", shape_count=4, expression_count=3, texture_count=2)
+"""Of a network that tells who somebody is, and nothing of where the face is."""
 
 
-def random_faces(count: int = 6, landmark_count: int = 5) -> ParameterBatch:
+def random_faces(count: int = 6, landmark_count: int = 5, texture_count: int = 2) -> ParameterBatch:
     rng = np.random.default_rng(0)
     rotations = np.array([rotation_from_pose_angles(*rng.normal(size=3)) for _ in range(count)])
     arrays = (
@@ -40,6 +37,7 @@ def random_faces(count: int = 6, landmark_count: int = 5) -> ParameterBatch:
         rng.normal(60, 5, (count, 2)),
         rng.normal(size=(count, 4)),
         rng.uniform(size=(count, 3)),
+        rng.normal(size=(count, texture_count)),
         rng.uniform(0, 119, (count, landmark_count, 2)),
         rng.uniform(0.5, 3, (count, landmark_count)),
     )
@@ -53,7 +51,7 @@ def identity(size: int) -> Whitening:
 def random_regressor(layout: ParameterLayout, inputs: int = 3) -> FaceRegressor:
     """As if it were trained: every normalisation has weights and statistics of its own."""
     torch.manual_seed(0)
-    raw = layout.encode(random_faces(20, max(layout.landmark_count, 1)))
+    raw = layout.encode(random_faces(20, max(layout.landmark_count, 1), layout.texture_count))
     regressor = FaceRegressor(build_network("light", inputs, layout.size), layout, Whitening.measured(layout, raw))
     for module in regressor.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -116,29 +114,56 @@ def test_a_vector_holds_its_numbers_in_the_order_of_the_layout() -> None:
         torch.tensor([[60.5, 57.5]]),
         torch.tensor([[7.0, 8.0]]),
         torch.tensor([[9.0]]),
+        torch.tensor([[11.0, 12.0]]),
         torch.tensor([[[59.5, 49.5], [69.5, 0.0]]]),
         torch.tensor([[1.0, math.e]]),
     )
     pose = [1.0, 1.0, -2.0]
-    rest = [7.0, 8.0, 9.0, 0.0, -10.0, 10.0, -59.5, 0.0, 1.0]
+    coefficients = [7.0, 8.0, 9.0, 11.0, 12.0]
+    landmarks = [0.0, -10.0, 10.0, -59.5, 0.0, 1.0]
     for form, rotation in (("6d", [1, 0, 0, 0, -1, 0]), ("matrix", [1, 0, 0, 0, -1, 0, 0, 0, -1])):
-        layout = ParameterLayout(form, 2, 1, 2)
-        assert layout.encode(face)[0].tolist() == pytest.approx([*rotation, *pose, *rest])
-        assert layout.size == len(rotation) + 12
+        layout = ParameterLayout(form, 2, 1, 2, 2)
+        assert layout.encode(face)[0].tolist() == pytest.approx([*rotation, *pose, *coefficients, *landmarks])
+        assert layout.size == len(rotation) + 14
+    assert ParameterLayout("none", 2, 1, 0, 2).encode(face)[0].tolist() == coefficients
 
 
-def test_the_layout_of_the_paper_has_62_numbers() -> None:
+def test_each_part_of_a_vector_is_where_the_layout_says() -> None:
+    names = ("rotation", "scale", "translation", "shape", "expression", "texture", "landmark", "log_deviation")
+    for layout in (LAYOUT, WHO):
+        parts = [getattr(layout, f"{name}_slice") for name in names]
+        assert [index for part in parts for index in range(part.start, part.stop)] == list(range(layout.size))
+        assert layout.parameter_slice == slice(0, layout.texture_slice.stop)
+
+
+def test_the_layout_of_2dasl_has_62_numbers() -> None:
     layout = ParameterLayout("matrix", 40, 10)
     assert (layout.size, layout.shape_slice, layout.expression_slice) == (62, slice(12, 52), slice(52, 62))
 
 
+def test_the_layout_of_tran_et_al_has_198_numbers() -> None:
+    layout = ParameterLayout("none", 99, 0, texture_count=99)
+    assert (layout.size, layout.shape_slice, layout.texture_slice) == (198, slice(0, 99), slice(99, 198))
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_decoding_returns_what_was_encoded(form: str) -> None:
-    layout = ParameterLayout(form, 4, 3, 5)
+    layout = ParameterLayout(form, 4, 3, 5, 2)
     faces = random_faces()
     back = layout.decode(layout.encode(faces))
-    for name in ("scale", "rotation", "translation", "alpha", "beta", "landmarks", "deviation"):
+    for name in ("scale", "rotation", "translation", "alpha", "beta", "gamma", "landmarks", "deviation"):
         assert getattr(back, name).numpy() == pytest.approx(getattr(faces, name).numpy(), abs=1e-4), name
+
+
+def test_a_face_without_a_pose_decodes_to_one_seen_from_the_front() -> None:
+    faces = random_faces()
+    back = WHO.decode(WHO.encode(faces))
+    for name in ("alpha", "beta", "gamma"):
+        assert torch.equal(getattr(back, name), getattr(faces, name)), name
+    assert back.scale.tolist() == [1.0] * 6
+    assert back.translation.tolist() == [[MIDDLE, MIDDLE]] * 6
+    assert back.rotation.numpy() == pytest.approx(np.broadcast_to(FRONTAL, (6, 3, 3)))
+    assert back.landmarks is None
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -156,15 +181,17 @@ def test_any_vector_decodes_to_a_proper_rotation_and_a_positive_scale(form: str)
 def test_a_face_without_a_known_scale_encodes_to_finite_numbers() -> None:
     faces = random_faces()
     unknown = ParameterBatch(0 * faces.scale, *(getattr(faces, name) for name in ("rotation", "translation")),
-                             faces.alpha, faces.beta, faces.landmarks)  # fmt: skip
+                             faces.alpha, faces.beta, faces.gamma, faces.landmarks)  # fmt: skip
     assert bool(torch.isfinite(LAYOUT.encode(unknown)).all())
 
 
 def test_a_layout_refuses_faces_of_other_counts() -> None:
-    with pytest.raises(Face3DMMError, match=r"40 shape and 3 expression.* 4 and 3"):
-        ParameterLayout("6d", 40, 3).encode(random_faces())
+    with pytest.raises(Face3DMMError, match=r"40 shape, 3 expression and 2 texture.* 4, 3 and 2"):
+        ParameterLayout("6d", 40, 3, texture_count=2).encode(random_faces())
+    with pytest.raises(Face3DMMError, match=r"4 shape, 3 expression and 0 texture.* 4, 3 and 2"):
+        ParameterLayout("none", 4, 3).encode(random_faces())
     with pytest.raises(Face3DMMError, match="68 landmarks, the faces have 5"):
-        ParameterLayout("6d", 4, 3, 68).encode(random_faces())
+        ParameterLayout("6d", 4, 3, 68, 2).encode(random_faces())
 
 
 def test_a_layout_refuses_forms_and_counts_that_it_cannot_have() -> None:
@@ -172,6 +199,13 @@ def test_a_layout_refuses_forms_and_counts_that_it_cannot_have() -> None:
         ParameterLayout("euler", 40, 10)
     with pytest.raises(Face3DMMError, match="negative"):
         ParameterLayout("6d", -1, 10)
+    with pytest.raises(Face3DMMError, match="negative"):
+        ParameterLayout("none", 99, 0, texture_count=-1)
+
+
+def test_landmarks_need_a_pose() -> None:
+    with pytest.raises(Face3DMMError, match="found 68 of them without a rotation"):
+        ParameterLayout("none", 40, 10, 68)
 
 
 def test_some_faces_of_a_batch_are_a_batch() -> None:
@@ -187,21 +221,28 @@ def test_some_faces_of_a_batch_are_a_batch() -> None:
 
 def test_measured_whitening_brings_each_number_to_mean_0_and_deviation_1() -> None:
     raw = LAYOUT.encode(random_faces(50))
-    white = Whitening.measured(LAYOUT, raw).whiten(raw)[:, LAYOUT.scale_index : LAYOUT.landmark_slice.stop]
+    white = Whitening.measured(LAYOUT, raw).whiten(raw)[:, LAYOUT.scale_slice.start : LAYOUT.landmark_slice.stop]
     assert white.mean(0).numpy() == pytest.approx(np.zeros(white.shape[1]), abs=1e-4)
     assert white.std(0).numpy() == pytest.approx(np.ones(white.shape[1]), abs=1e-4)
 
 
+def test_coefficients_are_whitened_without_a_pose_too() -> None:
+    raw = WHO.encode(random_faces(50))
+    white = Whitening.measured(WHO, raw).whiten(raw)
+    assert white.mean(0).numpy() == pytest.approx(np.zeros(WHO.size), abs=1e-4)
+    assert white.std(0).numpy() == pytest.approx(np.ones(WHO.size), abs=1e-4)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_rotations_keep_their_unit(form: str) -> None:
-    layout = ParameterLayout(form, 4, 3, 5)
+    layout = ParameterLayout(form, 4, 3, 5, 2)
     whitening = Whitening.measured(layout, layout.encode(random_faces(50)))
     assert set(whitening.deviation[layout.rotation_slice].tolist()) == {1.0}
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_network_that_answers_0_sees_the_average_face_from_the_front(form: str) -> None:
-    layout = ParameterLayout(form, 4, 3, 5)
+    layout = ParameterLayout(form, 4, 3, 5, 2)
     faces = random_faces(50)
     whitening = Whitening.measured(layout, layout.encode(faces))
     face = layout.decode(whitening.unwhiten(torch.zeros(1, layout.size)))
@@ -233,7 +274,7 @@ def test_whitening_that_cannot_be_is_refused(mean: torch.Tensor, deviation: torc
 
 
 def test_whitening_is_measured_on_at_least_two_faces_of_the_layout() -> None:
-    with pytest.raises(Face3DMMError, match="F ≥ 2, 31"):
+    with pytest.raises(Face3DMMError, match="F ≥ 2, 33"):
         Whitening.measured(LAYOUT, torch.zeros(1, LAYOUT.size))
 
 
@@ -266,7 +307,7 @@ def test_a_landmark_map_is_the_fourth_channel() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_regressor_unwhitens_and_decodes_what_its_network_says(form: str) -> None:
-    layout = ParameterLayout(form, 4, 3, 5)
+    layout = ParameterLayout(form, 4, 3, 5, 2)
     truth = random_faces()
     whitening = Whitening.measured(layout, layout.encode(truth))
 
@@ -277,14 +318,28 @@ def test_a_regressor_unwhitens_and_decodes_what_its_network_says(form: str) -> N
     found = parameter_batch(FaceRegressor(Oracle(), layout, whitening)(random_crops(6)))
     assert found.translation.numpy() == pytest.approx(truth.translation.numpy(), abs=1e-4)
     assert found.rotation.numpy() == pytest.approx(truth.rotation.numpy(), abs=1e-5)
+    assert found.gamma.numpy() == pytest.approx(truth.gamma.numpy(), abs=1e-5)
     assert found.landmarks is not None
     assert found.landmarks.numpy() == pytest.approx(truth.landmarks.numpy(), abs=1e-3)
 
 
 def test_a_regressor_without_landmarks_gives_empty_tensors_that_become_none() -> None:
     outputs = random_regressor(ParameterLayout("6d", 4, 3))(random_crops(2))
-    assert (outputs[5].shape, outputs[6].shape) == ((2, 0, 2), (2, 0))
+    assert (outputs[6].shape, outputs[7].shape) == ((2, 0, 2), (2, 0))
     assert parameter_batch(outputs).landmarks is None
+
+
+def test_a_regressor_without_albedo_gives_an_empty_gamma() -> None:
+    faces = parameter_batch(random_regressor(ParameterLayout("6d", 4, 3, 5))(random_crops(2)))
+    assert faces.gamma.shape == (2, 0)
+
+
+def test_an_archive_from_before_albedo_gives_an_empty_gamma() -> None:
+    scale, rotation, translation, alpha, beta, _, landmarks, deviation = random_regressor(LAYOUT)(random_crops(2))
+    faces = parameter_batch((scale, rotation, translation, alpha, beta, landmarks, deviation))
+    assert faces.gamma.shape == (2, 0)
+    assert torch.equal(faces.landmarks, landmarks)
+    assert torch.equal(faces.deviation, deviation)
 
 
 def test_a_face_comes_out_the_same_alone_and_in_a_batch() -> None:
@@ -294,9 +349,9 @@ def test_a_face_comes_out_the_same_alone_and_in_a_batch() -> None:
             assert together[1].numpy() == pytest.approx(alone[0].numpy(), abs=1e-4)
 
 
-@pytest.mark.parametrize(("form", "inputs", "landmark_count"), [("6d", 3, 5), ("matrix", 4, 0)])
-def test_torchscript_equals_eager(form: str, inputs: int, landmark_count: int) -> None:
-    regressor = random_regressor(ParameterLayout(form, 4, 3, landmark_count), inputs)
+@pytest.mark.parametrize(("layout", "inputs"), [(LAYOUT, 3), (ParameterLayout("matrix", 4, 3), 4), (WHO, 3), (WHO, 4)])
+def test_torchscript_equals_eager(layout: ParameterLayout, inputs: int) -> None:
+    regressor = random_regressor(layout, inputs)
     crops = random_crops(2)
     landmark_map = torch.rand(2, 120, 120) if inputs == 4 else None
     with warnings.catch_warnings(), torch.inference_mode():
@@ -318,14 +373,15 @@ def test_units_and_normalisation_travel_in_the_state() -> None:
             assert torch.equal(original, copied)
 
 
-def test_a_regressor_tells_its_layout_and_units() -> None:
-    regressor = random_regressor(LAYOUT)
-    assert regressor.layout == LAYOUT
+@pytest.mark.parametrize("layout", [LAYOUT, ParameterLayout("matrix", 4, 3), WHO])
+def test_a_regressor_tells_its_layout_and_units(layout: ParameterLayout) -> None:
+    regressor = random_regressor(layout)
+    assert regressor.layout == layout
     assert torch.equal(regressor.whitening.mean, regressor.state_dict()["whitening_mean"])
 
 
 def test_a_regressor_refuses_the_units_of_another_layout() -> None:
-    with pytest.raises(Face3DMMError, match="31 numbers"):
+    with pytest.raises(Face3DMMError, match="33 numbers"):
         FaceRegressor(torch.nn.Identity(), LAYOUT, identity(7))
 
 
@@ -335,24 +391,6 @@ def test_a_regressor_refuses_the_units_of_another_layout() -> None:
 def test_a_regressor_refuses_a_normalisation_that_cannot_be(mean: tuple, deviation: tuple) -> None:
     with pytest.raises(Face3DMMError, match="three finite means and three positive deviations"):
         FaceRegressor(torch.nn.Identity(), LAYOUT, identity(LAYOUT.size), mean, deviation)
-
-
-def test_the_198_numbers_of_shape_and_texture_have_the_units_of_the_model() -> None:
-    layout = ShapeTextureLayout()
-    assert layout.size == 198
-    alpha, gamma = torch.randn(2, 1, 99, generator=torch.Generator().manual_seed(0))
-    shape_sigma, texture_sigma = torch.linspace(1, 2, 199), torch.linspace(3, 4, 199)
-    whitening = layout.whitening(shape_sigma, texture_sigma)
-    white = whitening.whiten(layout.encode(alpha * shape_sigma[:99], gamma * texture_sigma[:99]))
-    assert white.numpy() == pytest.approx(torch.cat([alpha, gamma], 1).numpy(), abs=1e-6)
-
-    class Oracle(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return white
-
-    found = ShapeTextureRegressor(Oracle(), layout, whitening)(random_crops(1))
-    assert found[0].numpy() == pytest.approx((alpha * shape_sigma[:99]).numpy(), abs=1e-5)
-    assert found[1].numpy() == pytest.approx((gamma * texture_sigma[:99]).numpy(), abs=1e-5)
 
 
 # From the crop to the image
@@ -381,6 +419,7 @@ def test_a_face_lies_in_the_image_where_the_crop_shows_it(angle: float) -> None:
     assert in_image.deviation is not None
     assert in_image.landmarks.numpy() == pytest.approx(faces.landmarks.numpy() @ linear.T + affine[:, 2], abs=1e-2)
     assert in_image.deviation.numpy() == pytest.approx(2.5 * faces.deviation.numpy(), rel=1e-4)
+    assert torch.equal(in_image.gamma, faces.gamma)
 
 
 def test_each_crop_of_a_batch_may_lie_elsewhere() -> None:

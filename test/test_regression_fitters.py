@@ -32,7 +32,9 @@ SHAPES, EXPRESSIONS = 5, 4
 class Face:
     """A face somewhere in the image, its exact landmarks, and a network that sees it in its crop."""
 
-    def __init__(self, model: MorphableModel, landmarks: int = 68, inputs: int = 3, turn: float = 0.4) -> None:
+    def __init__(
+        self, model: MorphableModel, landmarks: int = 68, inputs: int = 3, turn: float = 0.4, textures: int = 0
+    ) -> None:
         rng = np.random.default_rng(3)
         self.model = model
         self.camera = WeakPerspective(0.7, rotation_from_pose_angles(0.1, turn, 0.3), np.array([150.0, 110.0]))
@@ -41,7 +43,8 @@ class Face:
         self.beta = np.concatenate([[0.6, 0.1, 0.0, 0.9], np.zeros(model.expression_count - EXPRESSIONS)])
         vertices = model.vertices(self.alpha, self.beta)
         self.points = self.camera.project(model.scheme("ibug68").interpolate(vertices))
-        self.layout = ParameterLayout("6d", SHAPES, EXPRESSIONS, landmarks)
+        self.gamma = np.concatenate([rng.standard_normal(textures), np.zeros(len(model.albedo_sigma) - textures)])
+        self.layout = ParameterLayout("6d", SHAPES, EXPRESSIONS, landmarks, textures)
         description = RegressorDescription("light", inputs, self.layout, model.name, model.digest)
         self.archive = Archive(self._see, description)
         self.asked: list[tuple[torch.Tensor, ...]] = []
@@ -66,7 +69,7 @@ class Face:
 
         return (
             one(camera.scale * self.scale), one(camera.rotation), one(camera.translation),
-            one(self.alpha[:SHAPES]), one(self.beta[:EXPRESSIONS]),
+            one(self.alpha[:SHAPES]), one(self.beta[:EXPRESSIONS]), one(self.gamma[: self.layout.texture_count]),
             one(points), one(np.full(len(points), 0.5)),
         )  # fmt: skip
 
@@ -92,6 +95,17 @@ def test_coefficients_that_a_network_does_not_regress_are_zero(face: Face) -> No
     parameters = ImageRegressor(face.model, face.archive).regress(IMAGE, face.landmarks).parameters
     np.testing.assert_allclose(parameters.alpha, face.alpha, atol=1e-5)
     np.testing.assert_allclose(parameters.beta, face.beta, atol=1e-6)
+
+
+def test_albedo_that_a_network_regresses_is_filled_up_with_zeros(default_model: MorphableModel) -> None:
+    face = Face(default_model, textures=3)
+    parameters = ImageRegressor(face.model, face.archive).regress(IMAGE, face.landmarks).parameters
+    assert len(parameters.gamma) == len(default_model.albedo_sigma)
+    np.testing.assert_allclose(parameters.gamma, face.gamma, atol=1e-6)
+
+
+def test_a_network_that_does_not_regress_albedo_gives_none(face: Face) -> None:
+    assert ImageRegressor(face.model, face.archive).regress(IMAGE, face.landmarks).parameters.gamma.shape == (0,)
 
 
 def test_blendshape_weights_stay_in_their_range(face: Face) -> None:
@@ -134,10 +148,22 @@ def test_an_answer_that_is_not_finite_is_refused(face: Face) -> None:
         ImageRegressor(face.model, face.archive).regress(IMAGE, face.landmarks)
 
 
-def test_a_network_with_more_coefficients_than_the_model_is_refused(face: Face) -> None:
-    layout = ParameterLayout("6d", 500, 4)
+@pytest.mark.parametrize(
+    ("layout", "complaint"),
+    [
+        (ParameterLayout("6d", 500, 4), "gives 500 shape"),
+        (
+            ParameterLayout("6d", 5, 4, texture_count=99),
+            r"99 texture coefficients, the model default has 100, 51 and 8",
+        ),
+        (ParameterLayout("none", 5, 0, texture_count=8), "tells who somebody is but not where the face is"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_model_or_the_task_is_refused(
+    face: Face, layout: ParameterLayout, complaint: str
+) -> None:
     archive = Archive(None, RegressorDescription("light", 3, layout, face.model.name, face.model.digest))
-    with pytest.raises(Face3DMMError, match="gives 500 shape"):
+    with pytest.raises(Face3DMMError, match=complaint):
         ImageRegressor(face.model, archive)
 
 
@@ -160,6 +186,15 @@ def test_one_identity_is_pooled_along_a_track(face: Face) -> None:
     np.testing.assert_allclose(second.alpha, 2.0 * first, atol=1e-5)
     np.testing.assert_array_equal(fitter.fit(face.tracked, IMAGE).alpha, second.alpha)
     np.testing.assert_allclose(fitter.fit(face.tracked, IMAGE).alpha, 2.5 * first, atol=1e-5)
+
+
+def test_albedo_is_pooled_along_a_track_as_the_shape_is(default_model: MorphableModel) -> None:
+    face = Face(default_model, textures=3)
+    fitter = RegressorFitter(ImageRegressor(face.model, face.archive))
+    first = face.gamma.copy()
+    fitter.fit(face.tracked, IMAGE)
+    face.gamma = 3.0 * first
+    np.testing.assert_allclose(fitter.fit(face.tracked, IMAGE).gamma, 2.0 * first, atol=1e-5)
 
 
 def test_a_face_that_comes_back_after_its_track_ended_is_new(face: Face) -> None:

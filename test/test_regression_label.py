@@ -16,7 +16,7 @@ from face3dmm_ros.cli.main import main
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.regression.pooled_labels import PersonLabeller, confidence_of, pool
+from face3dmm_ros.regression.pooled_labels import LabelledPerson, PersonLabeller, confidence_of, pool, write_person
 from face3dmm_ros.synthesis.random_scene import SceneOptions, random_identity, random_scene
 from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace
@@ -135,7 +135,7 @@ def test_written_labels_are_learnt_from(labels: Path, default_model: MorphableMo
     pytest.importorskip("torch", reason="needs torch (make torch)")
     from face3dmm_ros.regression.labelled_folder import open_labelled_folder
 
-    faces = open_labelled_folder(labels)
+    faces = open_labelled_folder(labels, texture_count=0)
     assert len(faces) == PICTURES + 1
     samples = [faces.sample(index, np.random.default_rng(0), augment=False) for index in range(len(faces))]
     for sample in samples:
@@ -161,15 +161,30 @@ def test_people_who_could_not_be_labelled_are_named(
     assert "nobody is left out: none of its 1 pictures shows a face" in capsys.readouterr().err
 
 
-def test_labels_by_pixels_have_an_albedo(
-    people: tuple[Path, NDArray[np.float64]], default_model: MorphableModel
-) -> None:
+@pytest.fixture(scope="module")
+def by_pixels(people: tuple[Path, NDArray[np.float64]], default_model: MorphableModel) -> LabelledPerson:
+    """Two pictures of that person, labelled by their pixels."""
     pytest.importorskip("torch", reason="needs torch (make torch)")
     pictures = sorted((people[0] / "one").glob("*.png"))[:2]
-    labelled = PersonLabeller(default_model, fit_method="photometric").label(pictures)
-    assert labelled.pooled.gamma.shape == default_model.albedo_sigma.shape
-    assert labelled.pooled.gamma.any()
-    assert labelled.pictures[0].parameters.method == "photometric"
+    return PersonLabeller(default_model, fit_method="photometric").label(pictures)
+
+
+def test_labels_by_pixels_have_an_albedo(by_pixels: LabelledPerson, default_model: MorphableModel) -> None:
+    assert by_pixels.pooled.gamma.shape == default_model.albedo_sigma.shape
+    assert by_pixels.pooled.gamma.any()
+    assert by_pixels.pictures[0].parameters.method == "photometric"
+
+
+def test_albedo_of_written_labels_is_learnt_from(
+    by_pixels: LabelledPerson, default_model: MorphableModel, tmp_path: Path
+) -> None:
+    from face3dmm_ros.regression.labelled_folder import open_labelled_folder
+
+    write_person(tmp_path, by_pixels, default_model, {})
+    faces = open_labelled_folder(tmp_path)
+    for index in range(2):
+        sample = faces.sample(index, np.random.default_rng(0), augment=False)
+        np.testing.assert_allclose(sample.gamma, by_pixels.pooled.gamma, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def random_faces(count: int, layout: ParameterLayout, seed: int = 0) -> Paramete
         tensor(rng.normal(MIDDLE, 4.0, (count, 2))),
         tensor(rng.normal(size=(count, layout.shape_count))),
         tensor(rng.uniform(size=(count, layout.expression_count))),
+        tensor(rng.normal(size=(count, layout.texture_count))),
         tensor(rng.uniform(20, 100, (count, layout.landmark_count, 2))),
     )
 
@@ -79,7 +80,7 @@ def test_bases_restrict_the_model_to_its_landmarks(default_model: MorphableModel
     face = ParameterBatch(
         *(
             torch.as_tensor(value, dtype=torch.float32)[None]
-            for value in (camera.scale, camera.rotation, camera.translation, alpha, beta)
+            for value in (camera.scale, camera.rotation, camera.translation, alpha, beta, np.zeros(0))
         )
     )
 
@@ -148,7 +149,7 @@ def test_weights_are_computed_with_one_coefficient_exchanged_at_a_time(rotation:
     whitening = Whitening(torch.full((layout.size,), 0.1), torch.linspace(0.5, 2.0, layout.size))
 
     def in_camera(raw: np.ndarray) -> np.ndarray:
-        size = layout.scale_index
+        size = layout.scale_slice.start
         if rotation == "matrix":
             R = nearest_rotation(raw[:9].reshape(3, 3))
         else:
@@ -192,6 +193,19 @@ def test_weighted_losses_leave_the_landmarks_behind_the_parameters_alone(loss: C
     whitening = Whitening(torch.zeros(layout.size), torch.ones(layout.size))
     longer = [torch.cat([face, torch.randn(1, 6)], dim=1) for face in (vector(alpha=2.0), vector())]
     assert float(loss(*longer, layout, whitening, two_points)) == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("loss", [losses.weighted_coefficient, losses.weighted_parameter_distance])
+def test_weighted_losses_leave_albedo_which_moves_no_point_alone(loss: Callable, two_points: FaceBases) -> None:
+    layout = ParameterLayout("6d", 1, 1, texture_count=2)
+    whitening = Whitening(torch.zeros(layout.size), torch.ones(layout.size))
+    plain = vector(t=(3.0, 0.0), alpha=2.0), vector()
+    colored = [torch.cat([face, torch.randn(1, 2)], dim=1).requires_grad_() for face in plain]
+    value = loss(*colored, layout, whitening, two_points)
+    value.backward()
+    assert value.item() == pytest.approx(float(loss(*plain, PLAIN, UNCHANGED, two_points)))
+    assert colored[0].grad is not None
+    assert not colored[0].grad[:, layout.texture_slice].any()
 
 
 def test_weighted_losses_refuse_vectors_of_another_layout(two_points: FaceBases) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs torch")
 import torch
-from small_training import open_drawn_faces, small_config, use_small_parts
+from small_training import SHAPES, DrawnFaces, small_config, use_small_parts
 
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.morphable_model import MorphableModel
@@ -34,12 +35,14 @@ from face3dmm_ros.regression.config import (
     read_config,
 )
 from face3dmm_ros.regression.curves import read_curve
+from face3dmm_ros.regression.export import load_archive, regressed_outputs
 from face3dmm_ros.regression.face_regressor import FaceRegressor
 from face3dmm_ros.regression.landmark_map import landmark_maps
 from face3dmm_ros.regression.learner import Learner, layout_of, new_network
 from face3dmm_ros.regression.objectives import Objectives
 from face3dmm_ros.regression.parameter_layout import Whitening
 from face3dmm_ros.regression.processes import Processes
+from face3dmm_ros.regression.samples import FaceSample
 from face3dmm_ros.regression.training import CHECKPOINT, WEIGHTS, train
 from face3dmm_ros.regression.weights_file import load_regressor, read_description
 
@@ -80,6 +83,18 @@ def everything() -> TrainingConfig:
     )
 
 
+def who(**changes: object) -> TrainingConfig:
+    """Who somebody is and not where the face is: α and γ alone, as Tran et al. have it, with a critic."""
+    values: dict = {
+        "layout": LayoutConfig("none", SHAPES, 0, texture_count=2),
+        "losses": LossesConfig(
+            asymmetric_euclidean=AsymmetricConfig(), self_critic=SelfCriticConfig(weight=0.01, rate=1e-4)
+        ),
+        "datasets": (DatasetConfig("labelled_folder", "24", 3.0), DatasetConfig("unlabelled_folder", "8", 1.0)),
+    }
+    return small_config(**(values | changes))
+
+
 def columns(path: Path) -> dict[str, list[float]]:
     rows = read_curve(path)
     return {name: [row[name] for row in rows] for name in rows[0]}
@@ -117,6 +132,13 @@ def test_recipe_of_tran_et_al_is_the_papers() -> None:
     assert config.losses.asymmetric_euclidean == AsymmetricConfig(1.0, over=1.0, under=3.0)
 
 
+def test_recipe_of_tran_et_al_regresses_shape_and_albedo_alone(default_model: MorphableModel) -> None:
+    layout = layout_of(read_config(Path("tran")))
+    assert (layout.has_pose, layout.shape_count, layout.expression_count) == (False, 99, 0)
+    assert layout.texture_count == len(default_model.albedo_sigma)
+    assert layout_of(read_config(Path("tran"), ("layout.texture_count=99",))).size == 198
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -129,12 +151,19 @@ def test_recipe_of_tran_et_al_is_the_papers() -> None:
         ("batch: true", "batch: found True, expected a whole number"),
         ("layout: {landmark_count: 5}", "landmark_count: found 5, expected 0 (none) or 68"),
         ("layout: 3", "layout: found 3, expected keys and values"),
+        ("layout: {texture_count: -1}", "layout.texture_count: found -1, expected 0 to 1000"),
+        ("layout: {rotation: none}", "losses.vertex_distance looks at where a face's points lie"),
+        ("layout: {rotation: none, landmark_count: 68}", "landmark_count: found 68, expected 0 with 'rotation: none'"),
         ("losses: {}", "losses: found [], expected at least one"),
         ("losses: {cycle: {weight: 1}}", "landmark_map: true"),
         ("datasets: []", "datasets: found none"),
         ("datasets: [{kind: unlabelled_folder}]", "at least one with labels"),
         ("datasets: [{kind: films}]", "datasets.0.kind: found 'films', expected one of synthetic"),
         ("datasets: [{kind: synthetic, options: {model: x}}]", "datasets.0: options: found 'model', which is set once"),
+        (
+            "datasets: [{kind: synthetic, options: {texture_count: 8}}]",
+            "found 'texture_count', which is set in 'layout'",
+        ),
         ("datasets: [{path: here}]", "the key 'datasets.0.kind' is missing"),
         ("steps: 10\nsteps: 20", "the key 'steps' stands twice"),
         ("steps: [", "not a readable YAML file"),
@@ -155,6 +184,24 @@ def test_mistake_in_a_configuration_is_named_with_file_and_key(tmp_path: Path, c
         read_config(path)
     assert str(path) in str(caught.value)
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "weighted_coefficient",
+        "weighted_parameter_distance",
+        "vertex_distance",
+        "landmark_2d",
+        "landmark_3d",
+        "landmark_likelihood",
+        "cycle",
+    ],
+)
+def test_losses_that_look_at_points_need_a_pose(name: str) -> None:
+    losses = LossesConfig(asymmetric_euclidean=AsymmetricConfig(), **{name: LossConfig()})
+    with pytest.raises(Face3DMMError, match=f"losses.{name} .*'rotation: none'.* asymmetric_euclidean and self_critic"):
+        who(losses=losses, landmark_map=True)
 
 
 def test_rate_may_be_written_as_people_write_it(tmp_path: Path) -> None:
@@ -216,20 +263,15 @@ def test_every_batch_holds_each_data_set_by_its_weight() -> None:
         next(training_batches(config, FaceStream(config), 0, Share(0, 8)))
 
 
-def test_faces_held_back_are_never_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faces_held_back_are_never_learnt_from(monkeypatch: pytest.MonkeyPatch, default_model: MorphableModel) -> None:
     asked: list[tuple[int, bool]] = []
 
-    class Watched:
-        shape_count, expression_count = 4, 3
-
-        def __len__(self) -> int:
-            return 9
-
-        def sample(self, index: int, rng: np.random.Generator, augment: bool) -> object:
+    class Watched(DrawnFaces):
+        def sample(self, index: int, rng: np.random.Generator, augment: bool) -> FaceSample:
             asked.append((index, augment))
-            return open_drawn_faces({"kind": "labelled_folder", "path": "9"}).sample(index, rng, augment)
+            return super().sample(index, rng, augment)
 
-    monkeypatch.setattr(batches, "open_dataset", lambda options: Watched())
+    monkeypatch.setattr(batches, "open_dataset", lambda options: Watched(default_model, 9))
     config = small_config(steps=20)
     list(training_batches(config, FaceStream(config), 0, Share()))
     assert {index for index, _ in asked} == set(range(5))
@@ -306,6 +348,52 @@ def test_start_with_weights_of_another_layout_is_refused(tmp_path: Path) -> None
         Face3DMMError, match=r"start: .*weights\.safetensors holds tiny of 3 channels with .*6d.*matrix"
     ):
         train(other, tmp_path / "second", progress=False)
+
+
+def test_training_without_a_pose_learns_shape_and_albedo(tmp_path: Path) -> None:
+    config = who(
+        datasets=(DatasetConfig("labelled_folder", "100"),),
+        losses=LossesConfig(asymmetric_euclidean=AsymmetricConfig(over=1.0, under=1.0)),
+        batch=16,
+        steps=150,
+        validation_every=150,
+        checkpoint_every=150,
+        validation_count=16,
+    )
+    train(config, tmp_path, progress=False)
+    losses, validation = columns(tmp_path / "losses.csv"), columns(tmp_path / "validation.csv")
+    assert losses["loss"][-1] < 0.7 * losses["loss"][0]
+    assert set(validation) == {"step", "loss", "shape", "texture"}
+    assert validation["texture"][-1] < 0.6 * validation["texture"][0]
+
+
+def test_training_without_a_pose_goes_on_along_the_same_curve(tmp_path: Path) -> None:
+    train(who(steps=30), tmp_path / "unbroken", progress=False)
+    for steps in (15, 30):
+        train(who(steps=steps), tmp_path / "stopped", progress=False)
+    expected, found = (columns(tmp_path / name / "losses.csv") for name in ("unbroken", "stopped"))
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, err_msg=name)
+
+
+def test_what_was_trained_without_a_pose_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    weights = train(who(steps=3), tmp_path, progress=False)
+    archive = load_archive(weights)
+    assert regressed_outputs(archive.description.layout) == ("alpha", "gamma")
+    crops = torch.zeros((2, 120, 120, 3), dtype=torch.uint8)
+    for expected, found in zip(load_regressor(weights)(crops), archive.module(crops), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("config", "shown"), [(small_config, True), (who, False)])
+def test_progress_shows_errors_of_the_pose_where_there_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], config: Callable[..., TrainingConfig], shown: bool
+) -> None:
+    train(config(steps=3), tmp_path)
+    said = capsys.readouterr().err
+    assert "loss=" in said
+    assert ("R=" in said, "NME=" in said) == (shown, shown)
 
 
 def test_everything_is_tried_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,6 +568,15 @@ def test_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Face3DMMError, match="is of a training with batch 4, and the configuration now says 6"):
         train(small_config(steps=6, batch=6), tmp_path, progress=False)
     train(small_config(steps=9), tmp_path, progress=False)  # more steps are no other training
+
+
+def test_checkpoint_from_before_albedo_could_be_regressed_is_gone_on_with(tmp_path: Path) -> None:
+    train(small_config(steps=6), tmp_path, progress=False)
+    record = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    del record["config"]["layout"]["texture_count"]
+    torch.save(record, tmp_path / CHECKPOINT)
+    train(small_config(steps=9), tmp_path, progress=False)
+    assert columns(tmp_path / "losses.csv")["step"] == [3, 6, 9]
 
 
 class Intruder:

@@ -60,7 +60,7 @@ def rendered_faces() -> SampleBatch:
     """The faces, in exact crops."""
     model = load_model("default")
     source = RenderedFaces(model, 1, chunk_size=FACES)
-    faces = CroppedFaces(source, model, LAYOUT.shape_count, LAYOUT.expression_count)
+    faces = CroppedFaces(source, model, LAYOUT.shape_count, LAYOUT.expression_count, LAYOUT.texture_count)
     batch = collate([faces.sample(index, np.random.default_rng(index), augment=False) for index in range(FACES)])
     source.close()
     return batch

@@ -6,9 +6,10 @@ from pathlib import Path
 _EXAMPLES = """
 Both formats take crops as they are, uint8 BGR (B, 120, 120, 3), and the landmark map (B, 120, 120) where the network
 was trained with it; normalisation, whitening and decoding are inside. They give scale s (B,) px/mm, rotation R
-(B, 3, 3), translation t (B, 2) px, alpha, beta, and landmarks (B, 68, 2) px with their deviation (B, 68) px where the
-network has them (else empty in TorchScript, left out of ONNX); pixels are those of the crop. Every export is run beside
-the original, and refused if it differs by more than 1e-4.
+(B, 3, 3), translation t (B, 2) px, alpha, beta, gamma, and landmarks (B, 68, 2) px with their deviation (B, 68) px;
+pixels are those of the crop. What the network was not trained for is left out of ONNX, and empty in TorchScript (of a
+pose: that of a face seen from the front). Every export is run beside the original, and refused if it differs by more
+than 1e-4.
 
 A TorchScript archive can run any code: open one from elsewhere only where its SHA-256 is the one that was printed when
 it was written.

@@ -231,6 +231,7 @@ def _opened(dataset: DatasetConfig, config: TrainingConfig) -> FaceDataset:
         "model": config.model,
         "shape_count": config.layout.shape_count,
         "expression_count": config.layout.expression_count,
+        "texture_count": config.layout.texture_count,
         **dataset.options,
     }
     if dataset.path is not None:

@@ -11,12 +11,15 @@ from face3dmm_ros.regression.checked_yaml import checked, number, number_of_each
 
 _NEED_OTHERS = ("self_critic", "landmark_3d")
 """Losses that say only whether an answer looks right or agrees with itself."""
+_NEED_NO_POSE = ("asymmetric_euclidean", "self_critic")
+"""Losses that look at a face's numbers only, not at where its points lie."""
 _SET_ELSEWHERE = {
     "kind": "beside them",
     "path": "beside them",
     "model": "once for all, as 'model'",
     "shape_count": "in 'layout'",
     "expression_count": "in 'layout'",
+    "texture_count": "in 'layout'",
 }
 """Arguments of data sets that their options may not give, and where they are given."""
 
@@ -25,19 +28,22 @@ _SET_ELSEWHERE = {
 class LayoutConfig:
     """What the network puts out: `parameter_layout.ParameterLayout`."""
 
-    rotation: Literal["6d", "matrix"] = "6d"
+    rotation: Literal["6d", "matrix", "none"] = "6d"
     shape_count: int = number(40, low=0, high=1000)
     expression_count: int = number(10, low=0, high=1000)
     landmark_count: int = 0
+    texture_count: int = number(0, low=0, high=1000)
 
     def __post_init__(self) -> None:
         """Check the count of landmarks.
 
         Raises:
-            Face3DMMError: neither none nor iBUG's.
+            Face3DMMError: neither none nor iBUG's, or some without a pose.
         """
         if self.landmark_count not in (0, 68):
             raise Face3DMMError(f"landmark_count: found {self.landmark_count}, expected 0 (none) or 68 (iBUG's)")
+        if self.landmark_count and self.rotation == "none":
+            raise Face3DMMError("landmark_count: found 68, expected 0 with 'rotation: none', which has no pose either")
 
 
 @dataclass(frozen=True)
@@ -230,6 +236,12 @@ class TrainingConfig:
             raise Face3DMMError("datasets: found none with a weight, expected at least one")
         if all(dataset.kind == "unlabelled_folder" for dataset in self.datasets):
             raise Face3DMMError("datasets: found unlabelled ones only, expected at least one with labels")
+        projecting = [name for name in used if name not in _NEED_NO_POSE]
+        if projecting and self.layout.rotation == "none":
+            raise Face3DMMError(
+                f"losses.{projecting[0]} looks at where a face's points lie, which 'rotation: none' in layout leaves "
+                f"out; expected {' and '.join(_NEED_NO_POSE)} only"
+            )
         if "landmark_likelihood" in used and not self.layout.landmark_count:
             raise Face3DMMError("losses.landmark_likelihood needs 'landmark_count: 68' in layout")
         for name in ("cycle", "landmark_3d"):

@@ -19,7 +19,8 @@ class CroppedFaces:
     """A `FaceDataset` over any source of faces.
 
     With `augment`, a crop lies as a detector might have it, is mirrored every other time where the model has mirror
-    images, and is disturbed as `augmentation.disturbed` does; otherwise it lies exactly and is left as it is.
+    images, and is disturbed as `augmentation.disturbed` does; otherwise it lies exactly and is left as it is. A
+    mirrored face keeps its γ: albedo is taken to be symmetric, as the default model's is.
     """
 
     def __init__(
@@ -28,14 +29,16 @@ class CroppedFaces:
         model: MorphableModel,
         shape_count: int | None = None,
         expression_count: int | None = None,
+        texture_count: int | None = None,
     ) -> None:
         """Crop the faces of a source.
 
         Args:
-            source: of the faces.
+            source: of the faces; those that are labelled must have as much γ as is asked for.
             model: whose coefficients these have.
             shape_count: leading α of a sample, None for all that the model has.
             expression_count: leading β of a sample, None for all that the model has.
+            texture_count: leading γ of a sample, None for all that the model has.
 
         Raises:
             Face3DMMError: more coefficients than the model has.
@@ -43,6 +46,7 @@ class CroppedFaces:
         self.source = source
         self.shape_count = _count("shape_count", shape_count, model.shape_count)
         self.expression_count = _count("expression_count", expression_count, model.expression_count)
+        self.texture_count = _count("texture_count", texture_count, len(model.albedo_sigma))
         self._mirror = FaceMirror.of(model, self.shape_count, self.expression_count)
 
     def __len__(self) -> int:
@@ -65,7 +69,7 @@ class CroppedFaces:
         crop = view.pixels(record.picture)
         if augment:
             crop = disturbed(rng, crop, landmarks, IBUG68_EYES)
-        alpha, beta = self._coefficients(record, mirrored)
+        alpha, beta, gamma = self._coefficients(record, mirrored)
         camera = view.camera(record.camera) if record.labelled else _UNKNOWN
         return FaceSample(
             crop=crop,
@@ -74,18 +78,21 @@ class CroppedFaces:
             translation=camera.translation.astype(np.float32),
             alpha=alpha,
             beta=beta,
+            gamma=gamma,
             landmarks=landmarks,
             labelled=record.labelled,
         )
 
     def _coefficients(self, record: FaceRecord, mirrored: bool) -> Sequence[NDArray[np.float32]]:
-        """The leading α and β."""
+        """The leading α, β and γ."""
+        counts = self.shape_count, self.expression_count, self.texture_count
         if not record.labelled:
-            return np.zeros(self.shape_count, np.float32), np.zeros(self.expression_count, np.float32)
-        alpha, beta = record.alpha[: self.shape_count], record.beta[: self.expression_count]
+            return [np.zeros(count, np.float32) for count in counts]
+        every = record.alpha, record.beta, record.gamma
+        alpha, beta, gamma = (values[:count] for values, count in zip(every, counts, strict=True))
         if mirrored and self._mirror is not None:
             alpha, beta = self._mirror.alpha(alpha), self._mirror.beta(beta)
-        return np.asarray(alpha, np.float32), np.asarray(beta, np.float32)
+        return [np.asarray(values, np.float32) for values in (alpha, beta, gamma)]
 
 
 _UNKNOWN = WeakPerspective(1.0, np.eye(3), np.zeros(2))

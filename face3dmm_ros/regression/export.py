@@ -9,7 +9,7 @@ import io
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.regression.crops import SIDE
 from face3dmm_ros.regression.face_regressor import FaceRegressor
+from face3dmm_ros.regression.parameter_layout import ParameterLayout
 from face3dmm_ros.regression.weights_file import (
     RegressorDescription,
     digest_of,
@@ -37,8 +38,8 @@ TOLERANCE = 1e-4
 """How far an export's outputs may be from the original's, relative to those beyond 1."""
 INPUTS = ("crop", "landmark_map")
 """Of a regressor, in order; the second where the network wants it."""
-OUTPUTS = ("scale", "rotation", "translation", "alpha", "beta", "landmarks", "deviation")
-"""Of a regressor, in order; the last two where it has landmarks."""
+OUTPUTS = ("scale", "rotation", "translation", "alpha", "beta", "gamma", "landmarks", "deviation")
+"""Of a regressor, in order; ONNX has those that `regressed_outputs` names."""
 _DESCRIPTION = "face3dmm_ros.json"
 _ONNX_OPSET = 18
 
@@ -138,7 +139,7 @@ def cached_archive(weights: Path) -> Path:
 
 
 def save_onnx(weights: Path, path: Path) -> float:
-    """Write a regressor as ONNX, for batches of any size: its inputs are `INPUTS`, its outputs `OUTPUTS`.
+    """Write a regressor as ONNX, for batches of any size: its inputs are `INPUTS`, its outputs `regressed_outputs`.
 
     Args:
         weights: what `weights_file.save_weights` wrote.
@@ -159,12 +160,12 @@ def save_onnx(weights: Path, path: Path) -> float:
             f"ONNX export needs {error.name}, which is not installed: pip install onnx onnxscript"
         ) from error
     regressor, description = load_regressor(weights), read_description(weights)
-    names = OUTPUTS if description.layout.landmark_count else OUTPUTS[:5]
+    names = regressed_outputs(description.layout)
     inputs = example_inputs(description, batch=2)
     with whole_file(path) as unfinished:
         with _quietly():
             program = torch.onnx.export(
-                _Trimmed(regressor, len(names)).eval(),
+                _Regressed(regressor, names).eval(),
                 inputs,
                 input_names=list(INPUTS[: len(inputs)]),
                 output_names=list(names),
@@ -186,12 +187,27 @@ def save_onnx(weights: Path, path: Path) -> float:
             return [torch.from_numpy(np.array(output)) for output in network.forward(names)]
 
         try:
-            return _compared(regressor, description, run, path)
+            return _compared(regressor, description, run, path, names)
         except cv2.error as error:
             raise Face3DMMError(
                 f"OpenCV {cv2.__version__} cannot run what would be {path}, so that it cannot be checked: use OpenCV 5 "
                 f"or newer ({' '.join(str(error).split())[:150]})"
             ) from error
+
+
+def regressed_outputs(layout: ParameterLayout) -> tuple[str, ...]:
+    """Those of `OUTPUTS` that a layout regresses: neither empty nor, as a pose that it does not have, constant."""
+    numbers = {
+        "scale": layout.has_pose,
+        "rotation": layout.has_pose,
+        "translation": layout.has_pose,
+        "alpha": layout.shape_count,
+        "beta": layout.expression_count,
+        "gamma": layout.texture_count,
+        "landmarks": layout.landmark_count,
+        "deviation": layout.landmark_count,
+    }
+    return tuple(name for name in OUTPUTS if numbers[name])
 
 
 def example_inputs(description: RegressorDescription, batch: int, seed: int = 0) -> tuple[Tensor, ...]:
@@ -204,15 +220,16 @@ def example_inputs(description: RegressorDescription, batch: int, seed: int = 0)
     return crops, torch.where(marks, 1.0, -1.0)
 
 
-class _Trimmed(nn.Module):
-    """A regressor without the outputs that are empty."""
+class _Regressed(nn.Module):
+    """A regressor with some of its outputs alone."""
 
-    def __init__(self, regressor: FaceRegressor, count: int) -> None:
+    def __init__(self, regressor: FaceRegressor, names: Sequence[str]) -> None:
         super().__init__()
-        self.regressor, self._count = regressor, count
+        self.regressor, self._chosen = regressor, [OUTPUTS.index(name) for name in names]
 
     def forward(self, crop: Tensor, landmark_map: Tensor | None = None) -> tuple[Tensor, ...]:
-        return tuple(self.regressor(crop, landmark_map)[: self._count])
+        outputs = self.regressor(crop, landmark_map)
+        return tuple(outputs[index] for index in self._chosen)
 
 
 def _frozen(regressor: FaceRegressor, description: RegressorDescription) -> torch.jit.ScriptModule:
@@ -257,14 +274,17 @@ def _loaded(content: bytes, path: Path) -> Archive:
     return Archive(module, description)
 
 
-def _compared(regressor: FaceRegressor, description: RegressorDescription, run: Any, path: Path) -> float:
-    """How far an export is from the original; raises where that is too far."""
+def _compared(
+    regressor: FaceRegressor, description: RegressorDescription, run: Any, path: Path, names: Sequence[str] = OUTPUTS
+) -> float:
+    """How far an export, which has the outputs of these names, is from the original; raises where that is too far."""
     worst = 0.0
     for seed, batch in enumerate((1, 3)):
         inputs = example_inputs(description, batch, seed)
         with torch.inference_mode():
-            expected, found = regressor(*inputs), run(inputs)
-        for name, one, other in zip(OUTPUTS, expected, found, strict=False):
+            expected, found = dict(zip(OUTPUTS, regressor(*inputs), strict=True)), run(inputs)
+        for name, other in zip(names, found, strict=True):
+            one = expected[name]
             if one.shape != other.shape:
                 raise Face3DMMError(f"{path}: {name} has shape {tuple(other.shape)}, expected {tuple(one.shape)}")
             if one.numel():

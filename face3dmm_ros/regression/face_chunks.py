@@ -21,7 +21,7 @@ from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.regression.crops import IBUG68_MIRROR, CropView, face_region
 from face3dmm_ros.whole_file import whole_file
 
-VERSION = 1
+VERSION = 2
 _JPEG_QUALITY = 93
 _SURROUNDINGS = 1.7  # side of what is kept around a face, in sides of its crop
 _SMALLEST, _LARGEST = 32, 224  # px
@@ -32,11 +32,13 @@ _SHAPES: dict[str, tuple[int | None, ...]] = {
     "translation": (2,),
     "alpha": (None,),
     "beta": (None,),
+    "gamma": (None,),
+    "albedo_known": (),
     "landmarks": (68, 2),
     "labelled": (),
 }
 """The arrays of a chunk, and what of their shapes comes after the faces; None for any."""
-_TYPES = {"lengths": np.int64, "labelled": np.bool_}
+_TYPES = {"lengths": np.int64, "albedo_known": np.bool_, "labelled": np.bool_}
 """Those that are not float32."""
 
 
@@ -49,14 +51,16 @@ class FaceRecord:
         camera: s, R, t.
         alpha: (K,) identity coefficients of the model.
         beta: (E,) expression coefficients of the model.
+        gamma: (L,) albedo coefficients of the model; empty where they are not known.
         landmarks: (68, 2) iBUG's points, px.
-        labelled: False where the landmarks alone are known; camera, α and β then mean nothing.
+        labelled: False where the landmarks alone are known; camera, α, β and γ then mean nothing.
     """
 
     picture: NDArray[np.uint8]
     camera: WeakPerspective
     alpha: NDArray[np.floating]
     beta: NDArray[np.floating]
+    gamma: NDArray[np.floating]
     landmarks: NDArray[np.floating]
     labelled: bool = True
 
@@ -116,6 +120,11 @@ class FaceChunks:
         """How many faces there are."""
         return len(self._start)
 
+    @property
+    def albedo_known(self) -> NDArray[np.bool_]:
+        """(faces,) whether a face's γ is known."""
+        return self._truths["albedo_known"]
+
     def record(self, index: int) -> FaceRecord:
         """A face.
 
@@ -137,23 +146,27 @@ class FaceChunks:
             ),
             alpha=truth["alpha"],
             beta=truth["beta"],
+            gamma=truth["gamma"] if truth["albedo_known"] else truth["gamma"][:0],
             landmarks=truth["landmarks"],
             labelled=bool(truth["labelled"]),
         )
 
 
-def write_chunk(path: Path, records: Iterable[FaceRecord], coefficients: tuple[int, int], model_digest: str) -> None:
+def write_chunk(
+    path: Path, records: Iterable[FaceRecord], coefficients: tuple[int, int, int], model_digest: str
+) -> None:
     """Write a chunk, NAME.npz and NAME.jpegs.
 
     Args:
         path: NAME.npz.
         records: in their order; may be none.
-        coefficients: K and E, of α and β.
+        coefficients: K, E and L, of α, β and γ.
         model_digest: of the model that these belong to.
 
     Raises:
         Face3DMMError: it cannot be written.
     """
+    counts = dict(zip(("alpha", "beta", "gamma"), coefficients, strict=True))
     truths: dict[str, list] = {name: [] for name in _SHAPES}
     with whole_file(path.with_suffix(".jpegs")) as unfinished, unfinished.open("wb") as file:
         for record in records:
@@ -164,7 +177,10 @@ def write_chunk(path: Path, records: Iterable[FaceRecord], coefficients: tuple[i
                 truths[name].append(getattr(record.camera, name))
             for name in ("alpha", "beta", "landmarks", "labelled"):
                 truths[name].append(getattr(record, name))
-    n, counts = len(truths["lengths"]), dict(zip(("alpha", "beta"), coefficients, strict=True))
+            known = len(record.gamma) > 0
+            truths["albedo_known"].append(known)
+            truths["gamma"].append(record.gamma if known else np.zeros(counts["gamma"]))
+    n = len(truths["lengths"])
     arrays: dict[str, Any] = {"version": VERSION, "model_digest": model_digest}
     for (name, values), rest in zip(truths.items(), _SHAPES.values(), strict=True):
         shape = (n, counts[name]) if name in counts else (n, *rest)

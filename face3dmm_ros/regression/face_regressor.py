@@ -8,23 +8,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.regression.parameter_layout import (
-    ParameterBatch,
-    ParameterLayout,
-    ShapeTextureLayout,
-    Whitening,
-    decode_vector,
-)
+from face3dmm_ros.regression.parameter_layout import ParameterBatch, ParameterLayout, Whitening, decode_vector
 
 _HALF_RANGE = (127.5, 127.5, 127.5)
 """Mean and deviation that carry 0 … 255 to −1 … 1, the range of a landmark map."""
 
 
-class CropRegressor(nn.Module):
-    """A network between a uint8 crop and a vector in the units of its layout.
+class FaceRegressor(nn.Module):
+    """From crops to faces: takes BGR uint8 and gives parameters, so that training and use cannot be mismatched.
+
+    Train with `normalise`, `network` and `whitening`; `forward` is the whole way, for use, and TorchScript can compile
+    it.
 
     Attributes:
-        network: (B, 3 or 4, 120, 120) to (B, size), whitened.
+        network: (B, 3 or 4, 120, 120) to (B, layout.size), whitened.
     """
 
     mean: Tensor
@@ -33,50 +30,6 @@ class CropRegressor(nn.Module):
     whitening_deviation: Tensor
 
     __jit_unused_properties__ = ("whitening", "layout")  # dataclasses, which TorchScript does not know
-
-    def __init__(
-        self, network: nn.Module, size: int, whitening: Whitening, mean: Sequence[float], deviation: Sequence[float]
-    ) -> None:
-        """Take over a network of `size` outputs; see `FaceRegressor`."""
-        super().__init__()
-        if whitening.mean.shape != (size,):
-            raise Face3DMMError(f"the layout has {size} numbers, the whitening {tuple(whitening.mean.shape)}")
-        if len(mean) != 3 or len(deviation) != 3 or not (np.isfinite([*mean, *deviation]).all() and min(deviation) > 0):
-            raise Face3DMMError(
-                "crops are normalised by three finite means and three positive deviations, in the order R, G, B; "
-                f"found {list(mean)} and {list(deviation)}"
-            )
-        self.network = network
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
-        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32))
-        self.register_buffer("whitening_mean", whitening.mean.detach().float().clone())
-        self.register_buffer("whitening_deviation", whitening.deviation.detach().float().clone())
-
-    @property
-    def whitening(self) -> Whitening:
-        """The network's units."""
-        return Whitening(self.whitening_mean, self.whitening_deviation)
-
-    def normalise(self, crop: Tensor, landmark_map: Tensor | None = None) -> Tensor:
-        """What the network takes: (B, 120, 120, 3) uint8 BGR, and a (B, 120, 120) map, to (B, 3 or 4, 120, 120)."""
-        rgb = (crop.flip(3).to(self.mean.dtype) - self.mean) / self.deviation
-        image = rgb.permute(0, 3, 1, 2)
-        if landmark_map is not None:
-            image = torch.cat([image, landmark_map[:, None].to(image.dtype)], dim=1)
-        return image
-
-    def raw(self, crop: Tensor, landmark_map: Tensor | None = None) -> Tensor:
-        """The network's answer in the layout's own units, (B, size)."""
-        white = self.network(self.normalise(crop, landmark_map)).to(self.whitening_mean.dtype)
-        return white * self.whitening_deviation + self.whitening_mean
-
-
-class FaceRegressor(CropRegressor):
-    """From crops to faces: takes BGR uint8 and gives parameters, so that training and use cannot be mismatched.
-
-    Train with `normalise`, `network` and `whitening`; `forward` is the whole way, for use, and TorchScript can compile
-    it.
-    """
 
     def __init__(
         self,
@@ -98,21 +51,53 @@ class FaceRegressor(CropRegressor):
         Raises:
             Face3DMMError: a whitening of another layout, or a normalisation that cannot be.
         """
-        super().__init__(network, layout.size, whitening, mean, deviation)
-        self._six_numbers = layout.rotation == "6d"
+        super().__init__()
+        if whitening.mean.shape != (layout.size,):
+            raise Face3DMMError(f"the layout has {layout.size} numbers, the whitening {tuple(whitening.mean.shape)}")
+        if len(mean) != 3 or len(deviation) != 3 or not (np.isfinite([*mean, *deviation]).all() and min(deviation) > 0):
+            raise Face3DMMError(
+                "crops are normalised by three finite means and three positive deviations, in the order R, G, B; "
+                f"found {list(mean)} and {list(deviation)}"
+            )
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
+        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32))
+        self.register_buffer("whitening_mean", whitening.mean.detach().float().clone())
+        self.register_buffer("whitening_deviation", whitening.deviation.detach().float().clone())
+        self._rotation = layout.rotation
         self._shape_count = layout.shape_count
         self._expression_count = layout.expression_count
+        self._texture_count = layout.texture_count
         self._landmark_count = layout.landmark_count
 
     @property
     def layout(self) -> ParameterLayout:
         """What the network's numbers are."""
-        rotation = "6d" if self._six_numbers else "matrix"
-        return ParameterLayout(rotation, self._shape_count, self._expression_count, self._landmark_count)
+        return ParameterLayout(
+            self._rotation, self._shape_count, self._expression_count, self._landmark_count, self._texture_count
+        )
+
+    @property
+    def whitening(self) -> Whitening:
+        """The network's units."""
+        return Whitening(self.whitening_mean, self.whitening_deviation)
+
+    def normalise(self, crop: Tensor, landmark_map: Tensor | None = None) -> Tensor:
+        """What the network takes: (B, 120, 120, 3) uint8 BGR, and a (B, 120, 120) map, to (B, 3 or 4, 120, 120)."""
+        rgb = (crop.flip(3).to(self.mean.dtype) - self.mean) / self.deviation
+        image = rgb.permute(0, 3, 1, 2)
+        if landmark_map is not None:
+            image = torch.cat([image, landmark_map[:, None].to(image.dtype)], dim=1)
+        return image
+
+    def raw(self, crop: Tensor, landmark_map: Tensor | None = None) -> Tensor:
+        """The network's answer in the layout's own units, (B, layout.size)."""
+        white = self.network(self.normalise(crop, landmark_map)).to(self.whitening_mean.dtype)
+        return white * self.whitening_deviation + self.whitening_mean
 
     def forward(
         self, crop: Tensor, landmark_map: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The faces in crops.
 
         Args:
@@ -121,36 +106,24 @@ class FaceRegressor(CropRegressor):
 
         Returns:
             The tensors of `ParameterBatch` in its order, px of the crop; (B, 0, 2) landmarks and (B, 0) deviations
-            where the layout has none.
+            where the layout has none. Without a pose scale, rotation and translation are `ParameterLayout.decode`'s.
         """
-        raw = self.raw(crop, landmark_map)
-        return decode_vector(raw, self._six_numbers, self._shape_count, self._expression_count, self._landmark_count)
-
-
-class ShapeTextureRegressor(CropRegressor):
-    """From crops to identity alone: the α and γ of Tran et al., CVPR 2017."""
-
-    def __init__(
-        self,
-        network: nn.Module,
-        layout: ShapeTextureLayout,
-        whitening: Whitening,
-        mean: Sequence[float] = _HALF_RANGE,
-        deviation: Sequence[float] = _HALF_RANGE,
-    ) -> None:
-        """Join a network to its meaning; arguments and errors as in `FaceRegressor`."""
-        super().__init__(network, layout.size, whitening, mean, deviation)
-        self._shape_count = layout.shape_count
-
-    def forward(self, crop: Tensor) -> tuple[Tensor, Tensor]:
-        """The faces in (B, 120, 120, 3) uint8 BGR crops: α (B, shape_count) and γ (B, texture_count), raw."""
-        raw = self.raw(crop)
-        return raw[:, : self._shape_count], raw[:, self._shape_count :]
+        return decode_vector(
+            self.raw(crop, landmark_map),
+            self._rotation,
+            self._shape_count,
+            self._expression_count,
+            self._texture_count,
+            self._landmark_count,
+        )
 
 
 def parameter_batch(outputs: tuple[Tensor, ...]) -> ParameterBatch:
     """What `FaceRegressor.forward`, or an archive made of it, gave, with None for empty landmarks."""
-    return ParameterBatch(*outputs) if outputs[5].shape[1] else ParameterBatch(*outputs[:5])
+    if len(outputs) == 7:
+        # Of an archive from before albedo could be regressed.
+        outputs = (*outputs[:5], outputs[0].new_zeros(len(outputs[0]), 0), *outputs[5:])
+    return ParameterBatch(*outputs) if outputs[6].shape[1] else ParameterBatch(*outputs[:6])
 
 
 def to_image(batch: ParameterBatch, crop_to_image: NDArray[np.floating] | Tensor) -> ParameterBatch:
@@ -181,4 +154,5 @@ def to_image(batch: ParameterBatch, crop_to_image: NDArray[np.floating] | Tensor
     translation = (linear @ batch.translation[:, :, None])[:, :, 0] + offset
     landmarks = None if batch.landmarks is None else batch.landmarks @ linear.mT + offset[:, None]
     deviation = None if batch.deviation is None else batch.deviation * scale[:, None]
-    return ParameterBatch(batch.scale * scale, rotation, translation, batch.alpha, batch.beta, landmarks, deviation)
+    coefficients = batch.alpha, batch.beta, batch.gamma
+    return ParameterBatch(batch.scale * scale, rotation, translation, *coefficients, landmarks, deviation)

@@ -26,8 +26,8 @@ class RegressedFace:
     """What a network says of a face.
 
     Attributes:
-        parameters: coefficients that it does not regress are 0. `residual_px` is how far the model's iBUG points are
-            from the landmarks that the face was looked for by.
+        parameters: coefficients that it does not regress are 0, and γ is empty where it regresses none at all.
+            `residual_px` is how far the model's iBUG points are from the landmarks that the face was looked for by.
         points: (68, 2) iBUG points as the network sees them itself, px; None where it does not.
         deviation: (68,) the standard deviation of their coordinates, px; None where it does not tell.
     """
@@ -44,13 +44,21 @@ class ImageRegressor:
         """Run an archive whose coefficients are this model's.
 
         Raises:
-            Face3DMMError: it gives more coefficients than the model has, or the model has no iBUG points.
+            Face3DMMError: it regresses no pose, gives more coefficients than the model has, or the model has no iBUG
+                points.
         """
         layout = archive.description.layout
-        if layout.shape_count > model.shape_count or layout.expression_count > model.expression_count:
+        if not layout.has_pose:
             raise Face3DMMError(
-                f"the regressor gives {layout.shape_count} shape and {layout.expression_count} expression "
-                f"coefficients, the model {model.name} has {model.shape_count} and {model.expression_count}"
+                "the regressor tells who somebody is but not where the face is (its layout has no pose), so that no "
+                "face can be fitted with it: choose one that was trained with 'rotation: 6d' or 'matrix'"
+            )
+        given = layout.shape_count, layout.expression_count, layout.texture_count
+        there = model.shape_count, model.expression_count, len(model.albedo_sigma)
+        if any(count > known for count, known in zip(given, there, strict=True)):
+            raise Face3DMMError(
+                f"the regressor gives {given[0]} shape, {given[1]} expression and {given[2]} texture coefficients, the "
+                f"model {model.name} has {there[0]}, {there[1]} and {there[2]}"
             )
         self.model = model
         self._module, self._description = archive.module, archive.description
@@ -76,12 +84,13 @@ class ImageRegressor:
             in_crop = parameter_batch(self._module(*inputs))
             face = to_image(in_crop, view.region.crop_to_image(SIDE))
         camera = WeakPerspective(float(face.scale[0]), _array(face.rotation), _array(face.translation))
-        alpha, beta = np.zeros(self.model.shape_count), np.zeros(self.model.expression_count)
-        regressed_alpha, regressed_beta = _array(face.alpha), _array(face.beta)
-        alpha[: len(regressed_alpha)] = regressed_alpha
-        beta[: len(regressed_beta)] = regressed_beta
+        alpha = _filled_up(_array(face.alpha), self.model.shape_count)
+        beta = _filled_up(_array(face.beta), self.model.expression_count)
         beta = np.clip(beta, *self.model.expression_bounds)
-        numbers = (camera.scale, camera.rotation, camera.translation, alpha, beta)
+        gamma = _array(face.gamma)
+        if len(gamma):
+            gamma = _filled_up(gamma, len(self.model.albedo_sigma))
+        numbers = (camera.scale, camera.rotation, camera.translation, alpha, beta, gamma)
         if not all(np.isfinite(values).all() for values in numbers):
             raise Face3DMMError("the regressor's answer is not finite: its weights do not fit such a picture")
         parameters = FaceParameters(
@@ -94,6 +103,7 @@ class ImageRegressor:
             residual_px=_rms(self.points(camera, alpha, beta) - points),
             confidence=landmarks.confidence,
             image_size=landmarks.image_size,
+            gamma=gamma,
         )
         return RegressedFace(
             parameters,
@@ -127,6 +137,11 @@ def open_regressor(model: MorphableModel, path: Path, sha256: str = "") -> Image
 
 def _array(batch_of_one: torch.Tensor) -> NDArray[np.float64]:
     return batch_of_one[0].numpy().astype(np.float64)
+
+
+def _filled_up(leading: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """So many coefficients, of which those after the leading ones are 0."""
+    return np.concatenate([leading, np.zeros(count - len(leading))])
 
 
 def _rms(difference: NDArray[np.float64]) -> float:

@@ -114,10 +114,10 @@ class Learner:
         """What `best` makes of faces held back, as means over all processes' faces.
 
         Returns:
-            ``loss``, the weighted sum without the self-critic; ``rotation_degrees``; ``nme_percent``, the distance of
-            the projected landmarks over √(w·h) of the true ones' box; ``landmark_nme_percent``, the same of the
-            network's own landmarks, where it has any; ``shape`` and ``expression``, the mean error of a whitened α
-            and β.
+            ``loss``, the weighted sum without the self-critic; where there is a pose ``rotation_degrees`` and
+            ``nme_percent``, the distance of the projected landmarks over √(w·h) of the true ones' box;
+            ``landmark_nme_percent``, the same of the network's own landmarks, where it has any; ``shape``,
+            ``expression`` and ``texture``, the mean error of a whitened α, β and γ, where there are any.
         """
         regressor = self.best
         network = self._asking(regressor.network)
@@ -249,12 +249,15 @@ class Learner:
 
     def _error_names(self) -> list[str]:
         layout = self.regressor.layout
-        names = ["rotation_degrees", "nme_percent"]
-        if layout.landmark_count:
-            names.append("landmark_nme_percent")
-        return names + [
-            name for name, n in (("shape", layout.shape_count), ("expression", layout.expression_count)) if n
-        ]
+        there = {
+            "rotation_degrees": layout.has_pose,
+            "nme_percent": layout.has_pose,
+            "landmark_nme_percent": layout.landmark_count,
+            "shape": layout.shape_count,
+            "expression": layout.expression_count,
+            "texture": layout.texture_count,
+        }
+        return [name for name, count in there.items() if count]
 
     def _errors(self, answer: Answer) -> dict[str, Tensor]:
         """Per face, (B,); see `validate`."""
@@ -271,20 +274,21 @@ class Learner:
         errors = {
             "rotation_degrees": torch.rad2deg(torch.acos(cosine.clamp(-1, 1))),
             "nme_percent": distance(self._objectives.landmarks.projected(faces)),
+            "shape": off[:, layout.shape_slice].mean(1),
+            "expression": off[:, layout.expression_slice].mean(1),
+            "texture": off[:, layout.texture_slice].mean(1),
         }
         if faces.landmarks is not None:
             errors["landmark_nme_percent"] = distance(faces.landmarks)
-        if layout.shape_count:
-            errors["shape"] = off[:, layout.shape_slice].mean(1)
-        if layout.expression_count:
-            errors["expression"] = off[:, layout.expression_slice].mean(1)
-        return errors
+        return {name: errors[name] for name in self._error_names()}
 
 
 def layout_of(config: TrainingConfig) -> ParameterLayout:
     """What the network of a training puts out."""
     layout = config.layout
-    return ParameterLayout(layout.rotation, layout.shape_count, layout.expression_count, layout.landmark_count)
+    return ParameterLayout(
+        layout.rotation, layout.shape_count, layout.expression_count, layout.landmark_count, layout.texture_count
+    )
 
 
 def channels(config: TrainingConfig) -> int:

@@ -204,7 +204,7 @@ def _influence(
 ) -> Tensor:
     """How far each number, taken alone from the prediction, moves the true face's points, (B, D) px.
 
-    It is the norm over all points and the first 2 or 3 axes of the camera.
+    It is the norm over all points and the first 2 or 3 axes of the camera. γ colors the points and moves none.
     """
     D, P = layout.parameter_slice.stop, layout.translation_slice.stop
     if prediction.shape[1] < D or prediction.shape != target.shape:
@@ -231,7 +231,8 @@ def _influence(
     # A coefficient moves the points by A·S times its change, and over the points Σ ‖A·S‖² = tr(A·(Σ S·Sᵀ)·Aᵀ).
     basis = torch.cat([bases.shape[: layout.shape_count], bases.expression[: layout.expression_count]])
     squares = torch.einsum("bkd,ide,bke->bi", A, basis.mT @ basis, A)
-    return torch.cat([by_pose, change[:, P:].abs() * squares.clamp(min=0.0).sqrt()], dim=1)
+    by_coefficients = change[:, P : layout.expression_slice.stop].abs() * squares.clamp(min=0.0).sqrt()
+    return torch.cat([by_pose, by_coefficients, change.new_zeros(B, layout.texture_count)], dim=1)
 
 
 def _weighted_distance(

@@ -16,8 +16,8 @@ from face3dmm_ros.regression.rotations import nearest_rotation, rotation_6d, rot
 
 MIDDLE = (SIDE - 1) / 2.0
 """Of the crop, px, in x and y: translations and landmarks count from here."""
-ROTATION_SIZES = {"6d": 6, "matrix": 9}
-"""How many numbers each form of a rotation has."""
+ROTATION_SIZES = {"6d": 6, "matrix": 9, "none": 0}
+"""How many numbers each form of a rotation has; with ``none`` there is no scale and no translation either."""
 
 _SMALLEST_SCALE = 1e-6  # px/mm, so that a face without a known scale still has a finite logarithm
 _FRONTAL = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
@@ -33,6 +33,7 @@ class ParameterBatch:
         translation: t, (B, 2) px of the crop.
         alpha: (B, n) identity coefficients, raw.
         beta: (B, m) expression coefficients, raw.
+        gamma: (B, l) albedo coefficients, raw; l may be 0.
         landmarks: (B, N, 2) px of the crop, or None.
         deviation: (B, N) standard deviation of each landmark's coordinates, px, or None.
     """
@@ -42,6 +43,7 @@ class ParameterBatch:
     translation: Tensor
     alpha: Tensor
     beta: Tensor
+    gamma: Tensor
     landmarks: Tensor | None = None
     deviation: Tensor | None = None
 
@@ -64,49 +66,59 @@ class ParameterBatch:
 
 @dataclass(frozen=True)
 class ParameterLayout:
-    """Rotation, log s, t, α, β and, where there are any, landmarks and their log σ, in this order in one vector.
+    """Rotation, log s, t, α, β, γ and, where there are any, landmarks and their log σ, in this order in one vector.
 
     t and the landmarks count from the middle of the crop, the rest is as in `ParameterBatch`: coefficients are raw, and
     `Whitening` gives them a network's units.
 
     Attributes:
         rotation: ``6d`` (`rotation_from_6d`) or ``matrix``: nine numbers, row by row, of which the nearest rotation
-            counts, as in 2DASL (Tu et al., 2019).
+            counts, as in 2DASL (Tu et al., 2019); or ``none``: neither rotation nor log s nor t, only who somebody is,
+            wherever the face is, as in Tran et al., CVPR 2017, whose 198 numbers are 99 α and 99 γ.
         shape_count: n, the leading identity coefficients that are regressed.
         expression_count: m, the leading expression coefficients that are regressed.
         landmark_count: N, 0 for none.
+        texture_count: l, the leading albedo coefficients that are regressed.
     """
 
     rotation: str
     shape_count: int
     expression_count: int
     landmark_count: int = 0
+    texture_count: int = 0
 
     def __post_init__(self) -> None:
         """Check the counts.
 
         Raises:
-            Face3DMMError: an unknown form of rotation, or a count below zero.
+            Face3DMMError: an unknown form of rotation, a count below zero, or landmarks without a pose.
         """
         if self.rotation not in ROTATION_SIZES:
             raise Face3DMMError(f"a rotation is regressed as one of {list(ROTATION_SIZES)}, not as {self.rotation!r}")
-        if min(self.shape_count, self.expression_count, self.landmark_count) < 0:
+        if min(self.shape_count, self.expression_count, self.landmark_count, self.texture_count) < 0:
             raise Face3DMMError(f"the counts of a layout must not be negative: {self}")
+        if self.landmark_count and not self.has_pose:
+            raise Face3DMMError(f"landmarks need a pose: found {self.landmark_count} of them without a rotation")
+
+    @property
+    def has_pose(self) -> bool:
+        """Whether there are rotation, log s and t."""
+        return ROTATION_SIZES[self.rotation] > 0
 
     @property
     def rotation_slice(self) -> slice:
-        """Where the rotation's 6 or 9 numbers are."""
+        """Where the rotation's numbers are."""
         return slice(0, ROTATION_SIZES[self.rotation])
 
     @property
-    def scale_index(self) -> int:
+    def scale_slice(self) -> slice:
         """Where log s is."""
-        return self.rotation_slice.stop
+        return slice(self.rotation_slice.stop, self.rotation_slice.stop + self.has_pose)
 
     @property
     def translation_slice(self) -> slice:
         """Where t is."""
-        return slice(self.scale_index + 1, self.scale_index + 3)
+        return slice(self.scale_slice.stop, self.scale_slice.stop + 2 * self.has_pose)
 
     @property
     def shape_slice(self) -> slice:
@@ -119,14 +131,19 @@ class ParameterLayout:
         return slice(self.shape_slice.stop, self.shape_slice.stop + self.expression_count)
 
     @property
+    def texture_slice(self) -> slice:
+        """Where γ is."""
+        return slice(self.expression_slice.stop, self.expression_slice.stop + self.texture_count)
+
+    @property
     def parameter_slice(self) -> slice:
         """Where the face's parameters are: all but the landmarks and their log σ."""
-        return slice(0, self.expression_slice.stop)
+        return slice(0, self.texture_slice.stop)
 
     @property
     def landmark_slice(self) -> slice:
         """Where the landmarks' x₀ y₀ x₁ y₁ … are."""
-        return slice(self.expression_slice.stop, self.expression_slice.stop + 2 * self.landmark_count)
+        return slice(self.texture_slice.stop, self.texture_slice.stop + 2 * self.landmark_count)
 
     @property
     def log_deviation_slice(self) -> slice:
@@ -145,15 +162,17 @@ class ParameterLayout:
             Face3DMMError: other counts of coefficients or landmarks than the layout's.
         """
         B = len(batch)
-        found = batch.alpha.shape[1], batch.beta.shape[1]
-        if found != (self.shape_count, self.expression_count):
+        found = batch.alpha.shape[1], batch.beta.shape[1], batch.gamma.shape[1]
+        if found != (self.shape_count, self.expression_count, self.texture_count):
             raise Face3DMMError(
-                f"the layout has {self.shape_count} shape and {self.expression_count} expression coefficients, "
-                f"the faces have {found[0]} and {found[1]}"
+                f"the layout has {self.shape_count} shape, {self.expression_count} expression and {self.texture_count} "
+                f"texture coefficients, the faces have {found[0]}, {found[1]} and {found[2]}"
             )
-        rotation = rotation_6d(batch.rotation) if self.rotation == "6d" else batch.rotation.flatten(1)
-        log_scale = batch.scale.clamp(min=_SMALLEST_SCALE).log()[:, None]
-        parts = [rotation, log_scale, batch.translation - MIDDLE, batch.alpha, batch.beta]
+        parts = [batch.alpha, batch.beta, batch.gamma]
+        if self.has_pose:
+            rotation = rotation_6d(batch.rotation) if self.rotation == "6d" else batch.rotation.flatten(1)
+            log_scale = batch.scale.clamp(min=_SMALLEST_SCALE).log()[:, None]
+            parts = [rotation, log_scale, batch.translation - MIDDLE, *parts]
         if self.landmark_count:
             if batch.landmarks is None or batch.landmarks.shape[1] != self.landmark_count:
                 what = "none" if batch.landmarks is None else str(batch.landmarks.shape[1])
@@ -166,79 +185,38 @@ class ParameterLayout:
     def decode(self, raw: Tensor) -> ParameterBatch:
         """The faces of (B, size) vectors that are not whitened: the inverse of `encode`, differentiable.
 
-        Vectors of the parameters alone, (B, parameter_slice.stop), decode too, to faces without landmarks.
+        Vectors of the parameters alone, (B, parameter_slice.stop), decode too, to faces without landmarks. What has no
+        pose decodes to faces seen from the front, of s = 1, in the middle of the crop.
         """
         count = self.landmark_count if raw.shape[1] > self.parameter_slice.stop else 0
-        values = decode_vector(raw, self.rotation == "6d", self.shape_count, self.expression_count, count)
-        return ParameterBatch(*values) if count else ParameterBatch(*values[:5])
+        values = decode_vector(raw, self.rotation, self.shape_count, self.expression_count, self.texture_count, count)
+        return ParameterBatch(*values) if count else ParameterBatch(*values[:6])
 
 
 def decode_vector(
     raw: Tensor,
-    six_numbers: bool,
+    form: str,
     shape_count: int,
     expression_count: int,
+    texture_count: int,
     landmark_count: int,
     middle: float = MIDDLE,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """`ParameterLayout.decode` in the words that TorchScript knows: `ParameterBatch`'s tensors, empty ones for None."""
-    if six_numbers:
-        rotation_size = 6
-        rotation = rotation_from_6d(raw[:, :6])
+    B = raw.shape[0]
+    pose_size = 0 if form == "none" else 9 if form == "6d" else 12
+    sizes = [pose_size, shape_count, expression_count, texture_count, 2 * landmark_count, landmark_count]
+    pose, alpha, beta, gamma, landmarks, log_deviation = raw.split(sizes, dim=1)
+    if form == "none":
+        scale = raw.new_ones(B)
+        rotation = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=raw.dtype, device=raw.device)).repeat(B, 1, 1)
+        translation = raw.new_full((B, 2), middle)
     else:
-        rotation_size = 9
-        rotation = nearest_rotation(raw[:, :9].reshape(-1, 3, 3))
-    sizes = [rotation_size, 1, 2, shape_count, expression_count, 2 * landmark_count, landmark_count]
-    _, log_scale, translation, alpha, beta, landmarks, log_deviation = raw.split(sizes, dim=1)
-    return (
-        log_scale[:, 0].exp(),
-        rotation,
-        translation + middle,
-        alpha,
-        beta,
-        landmarks.reshape(raw.shape[0], landmark_count, 2) + middle,
-        log_deviation.exp(),
-    )
-
-
-@dataclass(frozen=True)
-class ShapeTextureLayout:
-    """α and then γ in one vector: the 198 numbers of Tran et al., CVPR 2017.
-
-    Attributes:
-        shape_count: identity coefficients.
-        texture_count: albedo coefficients.
-    """
-
-    shape_count: int = 99
-    texture_count: int = 99
-
-    @property
-    def size(self) -> int:
-        """The length of the vector."""
-        return self.shape_count + self.texture_count
-
-    def encode(self, alpha: Tensor, gamma: Tensor) -> Tensor:
-        """(B, shape_count) and (B, texture_count) raw coefficients as (B, size) vectors, not whitened.
-
-        Raises:
-            Face3DMMError: other counts than the layout's.
-        """
-        if (alpha.shape[1], gamma.shape[1]) != (self.shape_count, self.texture_count):
-            raise Face3DMMError(
-                f"the layout has {self.shape_count} shape and {self.texture_count} texture coefficients, "
-                f"the faces have {alpha.shape[1]} and {gamma.shape[1]}"
-            )
-        return torch.cat([alpha, gamma], dim=1)
-
-    def decode(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        """α and γ of (B, size) vectors that are not whitened: the inverse of `encode`."""
-        return raw[:, : self.shape_count], raw[:, self.shape_count :]
-
-    def whitening(self, shape_sigma: Tensor, texture_sigma: Tensor) -> "Whitening":
-        """The model's own: mean 0, and each coefficient's σ, the first of (K,) and (L,)."""
-        deviation = self.encode(shape_sigma[None, : self.shape_count], texture_sigma[None, : self.texture_count])[0]
-        return Whitening(torch.zeros_like(deviation), deviation)
+        scale = pose[:, -3].exp()
+        rotation = rotation_from_6d(pose[:, :6]) if form == "6d" else nearest_rotation(pose[:, :9].reshape(-1, 3, 3))
+        translation = pose[:, -2:] + middle
+    landmarks = landmarks.reshape(B, landmark_count, 2) + middle
+    return scale, rotation, translation, alpha, beta, gamma, landmarks, log_deviation.exp()
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,9 +261,10 @@ class Whitening:
             raise Face3DMMError(f"whitening is measured on (F ≥ 2, {layout.size}) vectors, found {tuple(raw.shape)}")
         mean, deviation = raw.mean(0), raw.std(0)
         deviation = torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
-        frontal = rotation_6d(_FRONTAL[None])[0] if layout.rotation == "6d" else _FRONTAL.flatten()
-        mean[layout.rotation_slice] = frontal.to(mean)
-        deviation[layout.rotation_slice] = 1.0
+        if layout.has_pose:
+            frontal = rotation_6d(_FRONTAL[None])[0] if layout.rotation == "6d" else _FRONTAL.flatten()
+            mean[layout.rotation_slice] = frontal.to(mean)
+            deviation[layout.rotation_slice] = 1.0
         mean[layout.log_deviation_slice] = 0.0
         deviation[layout.log_deviation_slice] = 1.0
         return Whitening(mean, deviation)

@@ -35,6 +35,7 @@ def kept_faces(
     """
     parts = [pictures[k : k + CHUNK] for k in range(0, len(pictures), CHUNK)]
     names = [_name(part, f"{recipe} {model.digest}") for part in parts]
+    coefficients = model.shape_count, model.expression_count, len(model.albedo_sigma)
 
     def make(missing: Sequence[Path]) -> None:
         from tqdm import tqdm
@@ -49,7 +50,7 @@ def kept_faces(
                         yield from (_surroundings(picture, face) for face in faces(picture))
                         progress.update()
 
-                write_chunk(path, records(), (model.shape_count, model.expression_count), model.digest)
+                write_chunk(path, records(), coefficients, model.digest)
 
     return FaceChunks(make_missing(cache, names, make), model.digest)
 

@@ -238,7 +238,8 @@ def _record(picture: LabelledPicture, model: MorphableModel) -> FaceRecord:
     fitted = picture.parameters
     image = read_picture(picture.path, upright=True)
     points = model.scheme(IBUG68).interpolate(model.vertices(fitted.alpha, fitted.beta))
-    return FaceRecord(image, fitted.camera, fitted.alpha, fitted.beta, fitted.camera.project(points))
+    coefficients = fitted.alpha, fitted.beta, fitted.gamma
+    return FaceRecord(image, fitted.camera, *coefficients, fitted.camera.project(points))
 
 
 def _label(record: FaceRecord, fitted: FaceParameters, model: MorphableModel) -> dict[str, object]:
@@ -246,7 +247,7 @@ def _label(record: FaceRecord, fitted: FaceParameters, model: MorphableModel) ->
     camera = record.camera
     depth = camera.depth(model.scheme(IBUG68).interpolate(model.vertices(record.alpha, record.beta)))
     points = np.column_stack([record.landmarks, -depth])
-    values = label(model, camera, points, record.alpha, record.beta, fitted.gamma)
+    values = label(model, camera, points, record.alpha, record.beta, record.gamma)
     return {**values, "confidence": np.array(fitted.confidence)}
 
 

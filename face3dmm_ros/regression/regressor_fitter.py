@@ -17,12 +17,12 @@ _IDENTITY_INTERVAL = 15
 
 @dataclass(eq=False)
 class _PooledIdentity:
-    """The mean of α over the frames of a track (Tran et al., CVPR 2017, pool the pictures of a person so).
+    """The mean of α and γ over the frames of a track (Tran et al., CVPR 2017, pool the pictures of a person so).
 
     Attributes:
-        total: (K,) sum of α.
+        total: (K + L,) sum of (α, γ); L is 0 where albedo is not regressed.
         frames: how many.
-        shown: (K,) the mean as it was last taken over.
+        shown: (K + L,) the mean as it was last taken over.
         due: the frame at which it is taken over next.
     """
 
@@ -31,8 +31,8 @@ class _PooledIdentity:
     shown: NDArray[np.float64]
     due: int
 
-    def add(self, alpha: NDArray[np.float64]) -> None:
-        self.total += alpha
+    def add(self, coefficients: NDArray[np.float64]) -> None:
+        self.total += coefficients
         self.frames += 1
         if self.frames >= self.due:
             self.shown = self.total / self.frames
@@ -61,12 +61,14 @@ class RegressorFitter:
             Face3DMMError: no image, or as `ImageRegressor.regress`.
         """
         parameters = self._regressor.regress(required(image, self.method), face.landmarks).parameters
+        coefficients = np.concatenate([parameters.alpha, parameters.gamma])
         identity = self._identities.get(face.face_id)
         if identity is None:
-            identity = _PooledIdentity(np.zeros_like(parameters.alpha), 0, parameters.alpha, 1)
+            identity = _PooledIdentity(np.zeros_like(coefficients), 0, coefficients, 1)
             self._identities[face.face_id] = identity
-        identity.add(parameters.alpha)
-        return replace(parameters, alpha=identity.shown)
+        identity.add(coefficients)
+        alpha, gamma = np.split(identity.shown, [len(parameters.alpha)])
+        return replace(parameters, alpha=alpha, gamma=gamma)
 
     def retain(self, face_ids: Collection[int]) -> None:
         """Forget all tracks but these."""

@@ -25,6 +25,7 @@ class FaceSample:
         translation: t, (2,), px of the crop, (0, 0) the centre of its top-left pixel.
         alpha: (n,) the leading identity coefficients.
         beta: (m,) the leading expression coefficients.
+        gamma: (l,) the leading albedo coefficients.
         landmarks: (68, 2) iBUG's points, px of the crop.
         labelled: False where the landmarks alone are known: the second branch of 2DASL (Tu et al., IEEE Transactions on
             Multimedia 2021). s is then 1, R the identity, and the rest zero.
@@ -36,6 +37,7 @@ class FaceSample:
     translation: NDArray[np.floating]
     alpha: NDArray[np.floating]
     beta: NDArray[np.floating]
+    gamma: NDArray[np.floating]
     landmarks: NDArray[np.floating]
     labelled: bool = True
 
@@ -68,6 +70,11 @@ class FaceDataset(Protocol):
         """How many coefficients β of its samples have."""
         ...
 
+    @property
+    def texture_count(self) -> int:
+        """How many coefficients γ of its samples have."""
+        ...
+
     def __len__(self) -> int:
         """How many faces there are."""
         ...
@@ -85,11 +92,11 @@ def collate(samples: Sequence[FaceSample]) -> SampleBatch:
     """
     if not samples:
         raise Face3DMMError("a batch holds at least one sample, found none")
-    counts = {(len(sample.alpha), len(sample.beta)) for sample in samples}
+    counts = {(len(sample.alpha), len(sample.beta), len(sample.gamma)) for sample in samples}
     if len(counts) > 1:
         raise Face3DMMError(
-            f"samples with different numbers of (alpha, beta) cannot share a batch: {sorted(counts)}; open all data "
-            "sets with the same shape_count and expression_count"
+            f"samples with different numbers of (alpha, beta, gamma) cannot share a batch: {sorted(counts)}; open all "
+            "data sets with the same shape_count, expression_count and texture_count"
         )
 
     def stacked(values: Sequence[object]) -> torch.Tensor:
@@ -103,6 +110,7 @@ def collate(samples: Sequence[FaceSample]) -> SampleBatch:
             translation=stacked([sample.translation for sample in samples]),
             alpha=stacked([sample.alpha for sample in samples]),
             beta=stacked([sample.beta for sample in samples]),
+            gamma=stacked([sample.gamma for sample in samples]),
             landmarks=stacked([sample.landmarks for sample in samples]),
             deviation=None,
         ),

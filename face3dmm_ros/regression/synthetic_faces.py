@@ -68,7 +68,8 @@ class RenderedFaces:
         rng = np.random.default_rng([self._seed, *divmod(index, self.chunk_size)])
         rendered = self._renderer.render(random_scene(rng, self.model, self._scenes))
         scene = rendered.scene
-        return FaceRecord(rendered.image, scene.camera, scene.alpha, scene.beta, rendered.landmarks()[:, :2])
+        coefficients = scene.alpha, scene.beta, scene.gamma
+        return FaceRecord(rendered.image, scene.camera, *coefficients, rendered.landmarks()[:, :2])
 
     def close(self) -> None:
         """Give OpenGL back."""
@@ -129,6 +130,7 @@ def open_synthetic_faces(
     model: str = "default",
     shape_count: int | None = None,
     expression_count: int | None = None,
+    texture_count: int | None = None,
     chunks: int = 40,
     seed: int = 0,
     scenes: Mapping[str, object] | None = None,
@@ -144,6 +146,7 @@ def open_synthetic_faces(
         model: whose faces; as `load_model` takes it.
         shape_count: leading α of a sample, None for all.
         expression_count: leading β of a sample, None for all.
+        texture_count: leading γ of a sample, None for all: of the skin alone, without what a scene has over it.
         chunks: how many times `chunk_size` faces there are.
         seed: of all that is random.
         scenes: what to draw from, fields of `SceneOptions` by their names, in place of those of `SCENES`. With a
@@ -170,7 +173,7 @@ def open_synthetic_faces(
     else:
         paths = render_chunks(Path(path), loaded, chunks, seed, options, processes, chunk_size)
         source = FaceChunks(paths, loaded.digest)
-    return CroppedFaces(source, loaded, shape_count, expression_count)
+    return CroppedFaces(source, loaded, shape_count, expression_count, texture_count)
 
 
 def _scene_options(changes: Mapping[str, object]) -> SceneOptions:
@@ -236,5 +239,6 @@ def _render_chunk(faces: RenderedFaces, path: Path, chunk: int) -> int:
     model = faces.model
     size = faces.chunk_size
     records = (faces.record(index) for index in range(chunk * size, (chunk + 1) * size))
-    write_chunk(path, records, (model.shape_count, model.expression_count), model.digest)
+    coefficients = model.shape_count, model.expression_count, len(model.albedo_sigma)
+    write_chunk(path, records, coefficients, model.digest)
     return size

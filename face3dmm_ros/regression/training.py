@@ -161,7 +161,8 @@ class _Record:
         """Look at the faces held back; returns their loss."""
         values = self._learner.validate(held_back)
         _require_finite(step, values["loss"])
-        self.latest |= {"R": f"{values['rotation_degrees']:.2f}°", "NME": f"{values['nme_percent']:.2f}%"}
+        shown = {"R": ("rotation_degrees", "°"), "NME": ("nme_percent", "%")}
+        self.latest |= {name: f"{values[key]:.2f}{unit}" for name, (key, unit) in shown.items() if key in values}
         if self._curves is not None:
             self._curves.add("validation", step, values)
         self.weights()

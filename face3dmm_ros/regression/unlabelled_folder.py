@@ -31,6 +31,7 @@ def open_unlabelled_folder(
     model: str = "default",
     shape_count: int | None = None,
     expression_count: int | None = None,
+    texture_count: int | None = None,
     backend: str = "dense",
     cache: str | Path | None = None,
 ) -> CroppedFaces:
@@ -41,6 +42,7 @@ def open_unlabelled_folder(
         model: gives a dense detector's points the meaning of its own 68; as `load_model` takes it.
         shape_count: length of a sample's α, which is zero; None for as many as the model has.
         expression_count: length of a sample's β, likewise.
+        texture_count: length of a sample's γ, likewise.
         backend: the detector; see `create_backend`.
         cache: folder to keep the faces in; `CACHE` below the path if None.
 
@@ -58,14 +60,12 @@ def open_unlabelled_folder(
             image = read_picture(picture, upright=True)
         except Face3DMMError:
             return ()
-        nothing = WeakPerspective(1.0, np.eye(3), np.zeros(2)), np.zeros(loaded.shape_count)
-        return [
-            FaceRecord(image, *nothing, np.zeros(loaded.expression_count), landmarks, labelled=False)
-            for landmarks in finder[0].find(image)
-        ]
+        nowhere = WeakPerspective(1.0, np.eye(3), np.zeros(2))
+        nobody = np.zeros(loaded.shape_count), np.zeros(loaded.expression_count), np.zeros(len(loaded.albedo_sigma))
+        return [FaceRecord(image, nowhere, *nobody, landmarks, labelled=False) for landmarks in finder[0].find(image)]
 
     kept = kept_faces(pictures, Path(cache or folder / CACHE), f"unlabelled {backend}", loaded, faces)
-    return CroppedFaces(kept, loaded, shape_count, expression_count)
+    return CroppedFaces(kept, loaded, shape_count, expression_count, texture_count)
 
 
 class LandmarkFinder:
