@@ -57,10 +57,14 @@ def main() -> int:
         ),
     }
     if find_spec("torch") is None:
-        print("\ntorch is not installed: what feeds a training is left out")
+        print("\ntorch is not installed: regressors and what feeds a training are left out")
     else:
+        from benchmarks.regressors import PEER, regressors
         from benchmarks.training_data import training_data
 
+        image, model = portrait(), load_model("default")
+        rows = regressors(model, image, LandmarkTracker(create_backend()).track(image)[0])
+        report["regressors"] = _table("Regressors, one face", rows, options.seconds, peer=PEER)
         with training_data() as rows:
             report["training_data"] = _table("Training data, one process", rows, options.seconds)
     options.out.parent.mkdir(parents=True, exist_ok=True)

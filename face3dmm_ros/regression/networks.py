@@ -100,7 +100,7 @@ class LightNetwork(nn.Module):
     """
 
     _ADDED, _EXPANSION = 2, 3
-    _SQUEEZED_16, _SQUEEZED_32, _EMBEDDED = 32, 128, 512
+    _SQUEEZED_16, _SQUEEZED_32, _EMBEDDED = 16, 64, 384
 
     def __init__(self, inputs: int, outputs: int) -> None:
         """From so many channels, RGB the first three, to so many numbers; see `face_mesh_trunk` for the errors."""
