@@ -67,9 +67,7 @@ def create_fitter(
     shipped = regressor.path == SHIPPED
     path = package_file(SHIPPED_WEIGHTS) if shipped else Path(regressor.path)
     opened = open_regressor(model, path, regressor.sha256)
-    return (
-        RegressorFitter(opened) if method == "regressor" else GuidedFitter(opened, TrackFitter(model, options=options))
-    )
+    return RegressorFitter(opened) if method == "regressor" else GuidedFitter(opened, options)
 
 
 def create_perspective_fitter(model: MorphableModel, method: str) -> PerspectiveFitter | None:

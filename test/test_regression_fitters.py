@@ -1,6 +1,7 @@
 """Fit methods that run a network, whose answers a test makes up: where it looks, and what becomes of what it says."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from face3dmm_ros.regression.image_regressor import ImageRegressor, open_regress
 from face3dmm_ros.regression.parameter_layout import ParameterLayout
 from face3dmm_ros.regression.regressor_fitter import RegressorFitter
 from face3dmm_ros.regression.weights_file import RegressorDescription
-from face3dmm_ros.values import Box, Landmarks, TrackedLandmarks
+from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedLandmarks
 
 SIZE = (320, 240)
 IMAGE = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
@@ -48,7 +49,10 @@ class Face:
         description = RegressorDescription("light", inputs, self.layout, model.name, model.digest)
         self.archive = Archive(self._see, description)
         self.asked: list[tuple[torch.Tensor, ...]] = []
-        self.scale = 1.0
+        self.scale, self.deviation = 1.0, 0.5
+        self.found: np.ndarray | None = None  # where the detector has the landmarks; None where they are
+        self.seen_at: WeakPerspective | None = None
+        self.seen_points: np.ndarray | None = None
 
     @property
     def landmarks(self) -> Landmarks:
@@ -60,9 +64,10 @@ class Face:
 
     def _see(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         self.asked.append(inputs)
-        view = CropView(face_region(self.landmarks.points))
-        camera = view.camera(self.camera)
-        points = view.points(self.points, np.arange(68))[: self.layout.landmark_count]
+        view = CropView(face_region(self.landmarks.points if self.found is None else self.found))
+        camera = self.seen_at or view.camera(self.camera)
+        points = view.points(self.points, np.arange(68)) if self.seen_points is None else self.seen_points
+        points = points[: self.layout.landmark_count]
 
         def one(values: object) -> torch.Tensor:
             return torch.tensor(np.asarray(values)[None], dtype=torch.float32)
@@ -70,7 +75,7 @@ class Face:
         return (
             one(camera.scale * self.scale), one(camera.rotation), one(camera.translation),
             one(self.alpha[:SHAPES]), one(self.beta[:EXPRESSIONS]), one(self.gamma[: self.layout.texture_count]),
-            one(points), one(np.full(len(points), 0.5)),
+            one(points), one(np.full(len(points), self.deviation)),
         )  # fmt: skip
 
 
@@ -206,7 +211,7 @@ def test_a_face_that_comes_back_after_its_track_ended_is_new(face: Face) -> None
     np.testing.assert_allclose(fitter.fit(face.tracked, IMAGE).alpha, 3.0 * first, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [RegressorFitter, lambda r: GuidedFitter(r, TrackFitter(r.model))])
+@pytest.mark.parametrize("kind", [RegressorFitter, GuidedFitter])
 def test_methods_that_look_at_pixels_ask_for_the_image(
     face: Face, kind: Callable[[ImageRegressor], FaceFitter]
 ) -> None:
@@ -218,11 +223,48 @@ def test_methods_that_look_at_pixels_ask_for_the_image(
 
 
 def guided(face: Face) -> GuidedFitter:
-    return GuidedFitter(ImageRegressor(face.model, face.archive), TrackFitter(face.model))
+    return GuidedFitter(ImageRegressor(face.model, face.archive))
 
 
-def test_the_guided_fit_says_what_it_is(face: Face) -> None:
+def test_the_guided_fit_starts_a_new_face_at_what_the_network_sees(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = []
+
+    def fit(self: TrackFitter, evidence: TrackedLandmarks, start: FaceParameters) -> FaceParameters:
+        starts.append(start)
+        return start
+
+    monkeypatch.setattr(TrackFitter, "fit", fit)
     assert guided(face).fit(face.tracked, IMAGE).method == "regressor+fit"
+    assert np.degrees(rotation_angle(starts[0].camera.rotation, face.camera.rotation)) < 1e-3
+
+
+def test_the_guided_fit_is_to_the_networks_landmarks_too_where_deviations_are_known(face: Face) -> None:
+    exact = face.landmarks
+    # The detector is off, and says so; the network is right.
+    face.found = exact.points + np.float32([12.0, 0.0])
+    landmarks = replace(exact, points=face.found, deviation=np.full(68, 12.0, np.float32))
+    fitted = guided(face).fit(TrackedLandmarks(7, landmarks), IMAGE)
+    alone = TrackFitter(face.model).fit(TrackedLandmarks(7, landmarks))
+    assert abs(fitted.camera.translation[0] - face.camera.translation[0]) < 1.0
+    assert abs(alone.camera.translation[0] - face.camera.translation[0]) > 8.0
+
+
+def test_the_guided_fit_is_to_the_detectors_landmarks_alone_where_these_have_no_deviation(face: Face) -> None:
+    fitted = guided(face).fit(face.tracked, IMAGE)
+    alone = TrackFitter(face.model).fit(face.tracked)
+    assert fitted.residual_px == pytest.approx(alone.residual_px, abs=0.2)
+    assert np.degrees(rotation_angle(fitted.camera.rotation, alone.camera.rotation)) < 1.0
+
+
+def test_a_fit_far_from_what_the_network_sees_is_less_confident(face: Face) -> None:
+    face.deviation = 3.0
+    near = guided(face).fit(face.tracked, IMAGE).confidence
+    assert near == pytest.approx(0.8, abs=0.01)
+    view = CropView(face_region(face.landmarks.points))
+    beside = replace(face.camera, translation=face.camera.translation + np.array([0.0, 30.0]))
+    face.seen_at = view.camera(beside)
+    face.seen_points = view.points(face.points + np.array([0.0, 30.0]), np.arange(68))
+    assert guided(face).fit(face.tracked, IMAGE).confidence < 0.4 * near
 
 
 # Files

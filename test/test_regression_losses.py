@@ -224,6 +224,12 @@ def test_vertex_distance_of_power_1_is_the_mean_distance(two_points: FaceBases) 
     assert float(losses.vertex_distance(prediction, target, two_points, power=1.0)) == pytest.approx(5.0)
 
 
+def test_shape_distance_judges_identity_and_expression_apart_and_no_pose(two_points: FaceBases) -> None:
+    # The changes by α and by β, 3 mm up and 4 mm forward, would make 5 mm together.
+    prediction, target = PLAIN.decode(vector(t=(9.0, 9.0), alpha=3.0, beta=-4.0)), PLAIN.decode(vector())
+    assert float(losses.shape_distance(prediction, target, two_points)) == pytest.approx(3.0 + 4.0)
+
+
 def test_landmark_2d_is_the_sum_of_weighted_distances() -> None:
     points, target = torch.tensor([[[3.0, 4.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 2.0]]]), torch.zeros(2, 2, 2)
     assert float(losses.landmark_2d(points, target)) == pytest.approx((5 + math.sqrt(2) + 2) / 2)
@@ -292,6 +298,7 @@ SUPERVISED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         white, TARGET, LAYOUT, WHITENING, BASES
     ),
     "vertex_distance": lambda white: losses.vertex_distance(LAYOUT.decode(WHITENING.unwhiten(white)), TRUTH, BASES),
+    "shape_distance": lambda white: losses.shape_distance(LAYOUT.decode(WHITENING.unwhiten(white)), TRUTH, BASES),
     "landmark_2d": lambda white: losses.landmark_2d(_points(white), _points(TARGET)),
     "landmark_3d": lambda white: losses.landmark_3d(_mm(white), _mm(TARGET)),
     "cycle": lambda white: losses.cycle(_points(white), _points(TARGET)),

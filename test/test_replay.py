@@ -24,7 +24,7 @@ from face3dmm_ros.evaluation.bag_files import (
     message_types,
 )
 from face3dmm_ros.evaluation.bag_replay import ObservedTracker, replay
-from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fit_methods import FIT_METHODS, REGRESSOR_METHODS, create_fitter
 from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks import create_backend
 from face3dmm_ros.nodes import replay_node
@@ -67,25 +67,29 @@ def fields(bag: BagReader, topic: str) -> list[tuple[int, bytes]]:
     ]
 
 
-def without_ros(path: Path, out: Path, model) -> dict[str, list[tuple[int, bytes]]]:
+def without_ros(path: Path, out: Path, model, method: str) -> dict[str, list[tuple[int, bytes]]]:
     """What `face3dmm evaluate bag` gives for a bag."""
     tracker = ObservedTracker(create_backend())
     with BagReader(path) as bag, BagWriter(out / "bag") as writer:
-        replay(bag, bag.image_topic(), tracker, TrackFitter(model), FaceSmoother(model), writer)
+        replay(bag, bag.image_topic(), tracker, create_fitter(model, method), FaceSmoother(model), writer)
     with BagReader(out / "bag") as bag:
         return {topic: fields(bag, topic) for topic in (LANDMARKS, PARAMETERS)}
 
 
-def start_nodes(spun: Harness, *more, **replay_parameters) -> ReplayNode:
-    for node_class in (LandmarkNode, FitterNode, *more):
+def start_nodes(spun: Harness, *more, fit_method: str = "joint", **replay_parameters) -> ReplayNode:
+    spun.start(FitterNode, reliable_images=True, fit_method=fit_method)
+    for node_class in (LandmarkNode, *more):
         spun.start(node_class, reliable_images=True)
     return spun.start(ReplayNode, reliable_images=True, **replay_parameters)
 
 
-def test_the_nodes_give_what_the_library_gives(spun, portrait_bag, default_model, tmp_path) -> None:
-    node = start_nodes(spun, bag=str(portrait_bag), out=str(tmp_path / "ros"))
+@pytest.mark.parametrize("method", FIT_METHODS)
+def test_the_nodes_give_what_the_library_gives(spun, portrait_bag, default_model, tmp_path, method) -> None:
+    if method in REGRESSOR_METHODS:
+        pytest.importorskip("torch", reason="needs torch")
+    node = start_nodes(spun, bag=str(portrait_bag), out=str(tmp_path / "ros"), fit_method=method)
     spun.spin_until(lambda: node.ended and node._recording is None, timeout=60.0)
-    expected = without_ros(portrait_bag, tmp_path / "library", default_model)
+    expected = without_ros(portrait_bag, tmp_path / "library", default_model, method)
     with BagReader(tmp_path / "ros" / "bag") as bag:
         assert {topic: fields(bag, topic) for topic in expected} == expected
         assert bag.count("/face/pose") == FRAMES - 1
@@ -188,7 +192,7 @@ def test_the_launch_file_replays_a_bag_and_ends(portrait_bag, default_model, tmp
     assert process.returncode == 0, said
     assert f"{FRAMES} images, 0 skipped" in said
     assert said.count("process has finished cleanly") == 3, said
-    expected = without_ros(portrait_bag, tmp_path / "library", default_model)
+    expected = without_ros(portrait_bag, tmp_path / "library", default_model, "joint")
     with BagReader(tmp_path / "ros" / "bag") as bag:
         assert {topic: fields(bag, topic) for topic in expected} == expected
 

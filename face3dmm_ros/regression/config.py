@@ -113,6 +113,7 @@ class LossesConfig:
     weighted_coefficient: LossConfig | None = None
     weighted_parameter_distance: LossConfig | None = None
     vertex_distance: VertexDistanceConfig | None = None
+    shape_distance: LossConfig | None = None
     landmark_2d: LossConfig | None = None
     landmark_3d: LossConfig | None = None
     landmark_likelihood: LossConfig | None = None

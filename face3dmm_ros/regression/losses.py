@@ -145,6 +145,22 @@ def vertex_distance(prediction: ParameterBatch, target: ParameterBatch, bases: F
     return _over_faces((distance**power).mean(1))
 
 
+def shape_distance(prediction: ParameterBatch, target: ParameterBatch, bases: FaceBases) -> Tensor:
+    """Σᵢ (‖S·(α̂ − α*)‖ᵢ + ‖E·(β̂ − β*)‖ᵢ) / L, mm: over L vertices in the model's own space, whatever the pose.
+
+    In the camera the errors of the pose are the larger ones for long, and the gradient of a vertex's distance points
+    along them, so that coefficients would hardly learn. Here each half is judged by itself.
+    """
+
+    def moved(change: Tensor, basis: Tensor) -> Tensor:
+        offsets = change @ basis[: change.shape[1]].flatten(1)
+        return torch.linalg.vector_norm(offsets.view(-1, *basis.shape[1:]), dim=2)
+
+    identity = moved(prediction.alpha - target.alpha, bases.shape)
+    expression = moved(prediction.beta - target.beta, bases.expression)
+    return _over_faces((identity + expression).mean(1))
+
+
 def landmark_2d(points: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     """Σᵢ vᵢ·‖xᵢ − x̂ᵢ‖, px: 2DASL's 2D landmark consistency (Tu et al., 2019).
 

@@ -100,6 +100,10 @@ class Objectives:
             values["vertex_distance"] = losses.vertex_distance(
                 answer.faces.at(labelled), truth.at(labelled), self._surface, config.vertex_distance.power
             )
+        if config.shape_distance is not None:
+            values["shape_distance"] = losses.shape_distance(
+                answer.faces.at(labelled), truth.at(labelled), self._surface
+            )
         if config.landmark_2d is not None:
             values["landmark_2d"] = losses.landmark_2d(projected, truth.landmarks)
         if config.landmark_likelihood is not None:
