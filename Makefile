@@ -17,7 +17,7 @@ help:
 	@echo 'make live    track a face, live: SOURCE=auto|sample|CAMERA|FILE|FOLDER DURATION=SECONDS OUT=FOLDER ARGS="..."'
 	@echo 'make test    lint and test: ARGS="-k camera" chooses tests'
 	@echo 'make bench   measure each stage and the whole: ARGS="..." goes to benchmarks'
-	@echo 'make torch   add torch, for face3dmm train and fit --fit-method photometric'
+	@echo 'make torch   add torch, for face3dmm train, and the fit methods photometric and regressor'
 	@echo 'make lint    ruff and mypy only'
 	@echo 'make build   set up and build, without running anything'
 	@echo 'make clean   remove what was built (.venv stays)'
@@ -52,7 +52,7 @@ $(DEVELOPMENT): requirements-dev.txt $(ENVIRONMENT)
 	@tools/set_up.sh development
 	@touch $@
 
-# Nothing but the photometric fit needs torch: where it cannot be had, the rest goes on.
+# Nothing but the photometric fit and regressors need torch: where it cannot be had, the rest goes on.
 $(TORCH): requirements-torch.txt $(ENVIRONMENT)
 	@if tools/set_up.sh torch; then touch $@; fi
 

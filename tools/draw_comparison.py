@@ -3,7 +3,8 @@
     tools/in_environment.sh face3dmm synth … --count 60 --out faces      # faces with exact truth
     tools/in_environment.sh python tools/draw_comparison.py faces comparison.jpg --rows 6
 
-Any folder of pictures does; without truths beside them there is no label column and no table.
+Any folder of pictures does; without truths beside them there is no label column and no table. `--fit-method` chooses
+what is set side by side.
 """
 
 import argparse
@@ -18,7 +19,8 @@ from face3dmm_ros.camera import WeakPerspective, estimate_weak_perspective, rota
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.evaluation.datasets import FaceTruth, read_aflw2000
 from face3dmm_ros.evaluation.metrics import nme, similarity_align
-from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fit_methods import FIT_METHODS, create_fitter
+from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.fitting.photometric import METHOD, photometric_fit
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import IBUG68
@@ -30,6 +32,7 @@ from face3dmm_ros.rendering.spherical_harmonics import UNLIT, SphericalHarmonics
 from face3dmm_ros.values import FaceParameters, TrackedFace
 
 METHODS = ("alternating", "joint", METHOD)
+"""Those that are compared unless others are asked for."""
 PANEL = 220
 HEADING = 30
 MEASURES = ("vertices, mm", "neutral face, mm", "rotation, °", "NME of the 68, %")
@@ -40,24 +43,30 @@ def main() -> None:
     arguments = _arguments()
     model = load_model("default")
     rows: list[NDArray[np.uint8]] = []
-    errors: dict[str, list[tuple[float, ...]]] = {method: [] for method in METHODS}
+    methods: list[str] = arguments.fit_method
+    # The photometric fit starts from joint's, and panels lie around that.
+    fitters = {method: create_fitter(model, method) for method in {*methods, "joint"} - {METHOD}}
+    errors: dict[str, list[tuple[float, ...]]] = {method: [] for method in methods}
     labelled = False
     with FaceRenderer(model.triangles) as grey, FaceRenderer(model.triangles, lighting=UNLIT) as colored:
         for path in find_pictures(arguments.pictures)[: arguments.count]:
             image = read_picture(path)
             truth = _truth(path, model)
-            faces = _fits(image, model, truth)
-            if faces is None:
+            fits = _fits(image, model, truth, fitters, METHOD in methods)
+            if fits is None:
                 continue
+            faces = {method: fits[method] for method in methods}
             labelled = labelled or truth is not None
             for method, (face, _) in faces.items():
                 if truth is not None:
                     errors[method].append(_errors(model, face.parameters, *truth))
             if len(rows) < arguments.rows:
-                rows.append(_row(image, model, truth, faces, grey, colored))
+                rows.append(_row(image, model, truth, fits["joint"][0].parameters, faces, grey, colored))
     if not rows:
         raise SystemExit(f"no face was found in the pictures of {arguments.pictures}")
-    names = ["picture", *(["label"] if labelled else []), *METHODS]
+    names = ["picture", *(["label"] if labelled else []), *methods]
+    if METHOD in methods:
+        names.insert(names.index(METHOD) + 1, "with albedo and light")
     cv2.imwrite(str(arguments.out), np.vstack([_heading(names), *rows]), [cv2.IMWRITE_JPEG_QUALITY, 88])
     if labelled:
         _print_table(errors)
@@ -68,6 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("pictures", type=Path, help="a folder of pictures, with AFLW2000-3D's .mat beside them or not")
     parser.add_argument("out", type=Path, help="the picture to write")
     parser.add_argument("--rows", type=int, default=6, help="faces to draw")
+    parser.add_argument("--fit-method", nargs="+", choices=(*FIT_METHODS, METHOD), default=list(METHODS))
     parser.add_argument("--count", type=int, default=60, help="faces to measure")
     return parser.parse_args()
 
@@ -86,12 +96,17 @@ def _truth(path: Path, model: MorphableModel) -> tuple[FaceTruth, NDArray[np.flo
 
 
 def _fits(
-    image: NDArray[np.uint8], model: MorphableModel, truth: tuple[FaceTruth, NDArray, WeakPerspective] | None
+    image: NDArray[np.uint8],
+    model: MorphableModel,
+    truth: tuple[FaceTruth, NDArray, WeakPerspective] | None,
+    fitters: dict[str, FaceFitter],
+    photometric: bool,
 ) -> dict[str, tuple[TrackedFace, SphericalHarmonicsLight | None]] | None:
     """Each method's face, and the light that it found; None where the detector finds none."""
     fits: dict[str, tuple[TrackedFace, SphericalHarmonicsLight | None]] = {}
-    for method in METHODS[:2]:
-        found = FacePipeline(LandmarkTracker(create_backend()), TrackFitter(model, method)).process(image)
+    for method, fitter in fitters.items():
+        fitter.reset()
+        found = FacePipeline(LandmarkTracker(create_backend()), fitter).process(image)
         if truth is not None:
             middle = truth[0].points.mean(axis=0)
             size = np.ptp(truth[0].points, axis=0).max()
@@ -99,9 +114,10 @@ def _fits(
         if not found:
             return None
         fits[method] = (found[0], None)
-    start = fits["joint"][0]
-    (refined,) = photometric_fit([image], [start], model)
-    fits[METHOD] = (TrackedFace(start.face_id, start.landmarks, refined.parameters), refined.light)
+    if photometric:
+        start = fits["joint"][0]
+        (refined,) = photometric_fit([image], [start], model)
+        fits[METHOD] = (TrackedFace(start.face_id, start.landmarks, refined.parameters), refined.light)
     return fits
 
 
@@ -133,12 +149,12 @@ def _row(
     image: NDArray[np.uint8],
     model: MorphableModel,
     truth: tuple[FaceTruth, NDArray[np.float32], WeakPerspective] | None,
+    joint: FaceParameters,
     fits: dict[str, tuple[TrackedFace, SphericalHarmonicsLight | None]],
     grey: FaceRenderer,
     colored: FaceRenderer,
 ) -> NDArray[np.uint8]:
     """Picture, label and fits of one face."""
-    joint = fits["joint"][0].parameters
     projected = joint.camera.project(model.vertices(joint.alpha, joint.beta))
     middle, half = projected.mean(axis=0), 0.6 * np.ptp(projected, axis=0).max()
 
@@ -173,8 +189,8 @@ def _row(
 
 def _heading(names: Sequence[str]) -> NDArray[np.uint8]:
     """A strip with the columns' names."""
-    strip = np.full((HEADING, PANEL * (len(names) + 1), 3), 255, np.uint8)
-    for column, name in enumerate([*names, "with albedo and light"]):
+    strip = np.full((HEADING, PANEL * len(names), 3), 255, np.uint8)
+    for column, name in enumerate(names):
         place = (column * PANEL + 8, 20)
         cv2.putText(strip, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40), 1, cv2.LINE_AA)
     return strip
@@ -182,7 +198,7 @@ def _heading(names: Sequence[str]) -> NDArray[np.uint8]:
 
 def _print_table(errors: dict[str, list[tuple[float, ...]]]) -> None:
     """Means and medians as a Markdown table."""
-    count = len(errors["joint"])
+    count = len(next(iter(errors.values())))
     print(f"mean (median) of {count} faces\n")
     print("| | " + " | ".join(MEASURES) + " |")
     print("| --- |" + " --- |" * len(MEASURES))

@@ -171,7 +171,7 @@ def measured(variant: Variant, source: FaceSource, steps: int, batch: int, name:
         learnt = np.stack([source.record(index).beta for index in range(0, variant.faces, 4)])
         expressions = PrincipalExpressions(plain, learnt, variant.components)
         faces, model = InComponents(source, expressions), expressions.model
-    cropped = CroppedFaces(faces, model, SHAPES, model.expression_count)
+    cropped = CroppedFaces(faces, model, SHAPES, model.expression_count, 0)
     config = TrainingConfig(
         network="light",
         datasets=(DatasetConfig("synthetic"),),

@@ -3,7 +3,7 @@
 #
 #   tools/set_up.sh environment    system libraries and .venv, with ROS 2 in it where none is sourced
 #   tools/set_up.sh development    what tests and benchmarks use besides
-#   tools/set_up.sh torch          torch for the photometric fit; exit code 1 where it cannot be had
+#   tools/set_up.sh torch          torch for the photometric fit and regressors; exit code 1 where it cannot be had
 #   tools/set_up.sh build          colcon build into build/ and install/
 #
 # PYTHON chooses the interpreter of a new .venv (python3).
@@ -139,11 +139,11 @@ torch() {
   if "$venv/bin/python" -c "import urllib.request; urllib.request.urlopen('$index/torch/', timeout=5)" 2>/dev/null; then
     install+=(--extra-index-url "$index")
   elif [[ $("${install[@]}" --quiet --dry-run --report - 2>/dev/null </dev/null) == *'"nvidia-'* ]]; then
-    say "without torch, so without --fit-method photometric: $index cannot be reached, and PyPI's has gigabytes of CUDA"
+    say "without torch, so without the fit methods photometric and regressor: $index cannot be reached, and PyPI's has gigabytes of CUDA"
     return 1
   fi
   if ! (quietly "installing torch into .venv" "${install[@]}"); then
-    say "without torch, so without --fit-method photometric"
+    say "without torch, so without the fit methods photometric and regressor"
     return 1
   fi
 }

@@ -11,7 +11,7 @@ from face3dmm_ros.regression.checked_yaml import checked, number, number_of_each
 
 _NEED_OTHERS = ("self_critic", "landmark_3d")
 """Losses that say only whether an answer looks right or agrees with itself."""
-_NEED_NO_POSE = ("asymmetric_euclidean", "self_critic")
+_NEED_NO_POSE = ("asymmetric_euclidean", "shape_distance", "self_critic")
 """Losses that look at a face's numbers only, not at where its points lie."""
 _SET_ELSEWHERE = {
     "kind": "beside them",
@@ -241,7 +241,7 @@ class TrainingConfig:
         if projecting and self.layout.rotation == "none":
             raise Face3DMMError(
                 f"losses.{projecting[0]} looks at where a face's points lie, which 'rotation: none' in layout leaves "
-                f"out; expected {' and '.join(_NEED_NO_POSE)} only"
+                f"out; expected {', '.join(_NEED_NO_POSE)} only"
             )
         if "landmark_likelihood" in used and not self.layout.landmark_count:
             raise Face3DMMError("losses.landmark_likelihood needs 'landmark_count: 68' in layout")
