@@ -10,9 +10,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from face3dmm_ros.files import package_file
-from face3dmm_ros.fit_methods import FIT_METHODS, SHIPPED
-from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
-from face3dmm_ros.landmarks import BACKENDS
+from face3dmm_ros.nodes.launch_arguments import TRACKING_ARGUMENTS
 from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage, single_threaded_algebra
 
 PACKAGE = "face3dmm_ros"
@@ -25,25 +23,7 @@ ARGUMENTS = (
         description="auto (first camera, else the sample clip), sample, a camera's index, a video, picture or folder; "
         "none: images come from a camera driver of yours on /camera/image_raw",
     ),
-    DeclareLaunchArgument("backend", default_value="dense", choices=BACKENDS, description="landmark detector"),
-    DeclareLaunchArgument(
-        "model", default_value="default", description="face model: default, or a .npz or BFM .mat file"
-    ),
-    DeclareLaunchArgument("fit_method", default_value=FIT_METHODS[0], choices=FIT_METHODS, description="how to fit"),
-    DeclareLaunchArgument(
-        "regressor",
-        default_value=SHIPPED,
-        description="network of the regressor methods: default, weights (.safetensors), or a TorchScript archive",
-    ),
-    DeclareLaunchArgument(
-        "regressor_sha256",
-        default_value="",
-        description="hash of a TorchScript archive, without which it is not opened",
-    ),
-    DeclareLaunchArgument(
-        "smoothing", default_value=SMOOTHING_METHODS[0], choices=SMOOTHING_METHODS, description="smoothing over time"
-    ),
-    DeclareLaunchArgument("max_faces", default_value="1", description="faces to track at most"),
+    *TRACKING_ARGUMENTS,
     DeclareLaunchArgument("render", default_value="true", description="start the renderer, which gives /face/overlay"),
     DeclareLaunchArgument(
         "rviz", default_value="false", description="start rviz2 with image, overlay, cloud and marker"
@@ -56,10 +36,6 @@ ARGUMENTS = (
     ),
     DeclareLaunchArgument("image_topic", default_value="camera/image_raw", description="the camera's image topic"),
     DeclareLaunchArgument("camera_info_topic", default_value="camera/camera_info", description="its camera_info topic"),
-    DeclareLaunchArgument(
-        "params_file", default_value=str(package_file("config/live.yaml")), description="the nodes' other parameters"
-    ),
-    DeclareLaunchArgument("namespace", default_value="", description="namespace of all nodes and topics"),
     DeclareLaunchArgument(
         "autostart", default_value="true", description="false: the nodes wait to be configured and activated"
     ),

@@ -10,39 +10,15 @@ from launch_ros.actions import Node, SetParameter
 from launch_ros.parameter_descriptions import ParameterValue
 
 from face3dmm_ros.files import package_file
-from face3dmm_ros.fit_methods import FIT_METHODS, SHIPPED
-from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
-from face3dmm_ros.landmarks import BACKENDS
+from face3dmm_ros.nodes.launch_arguments import TRACKING_ARGUMENTS
 from face3dmm_ros.nodes.recording import IMAGE_RECORDINGS
 
 # Those of live.launch.py that are passed on.
 LIVE_ARGUMENTS = (
-    DeclareLaunchArgument("backend", default_value="dense", choices=BACKENDS, description="landmark detector"),
-    DeclareLaunchArgument(
-        "model", default_value="default", description="face model: default, or a .npz or BFM .mat file"
-    ),
-    DeclareLaunchArgument("fit_method", default_value=FIT_METHODS[0], choices=FIT_METHODS, description="how to fit"),
-    DeclareLaunchArgument(
-        "regressor",
-        default_value=SHIPPED,
-        description="network of the regressor methods: default, weights (.safetensors), or a TorchScript archive",
-    ),
-    DeclareLaunchArgument(
-        "regressor_sha256",
-        default_value="",
-        description="hash of a TorchScript archive, without which it is not opened",
-    ),
-    DeclareLaunchArgument(
-        "smoothing", default_value=SMOOTHING_METHODS[0], choices=SMOOTHING_METHODS, description="smoothing over time"
-    ),
-    DeclareLaunchArgument("max_faces", default_value="1", description="faces to track at most"),
+    *TRACKING_ARGUMENTS,
     DeclareLaunchArgument(
         "render", default_value="false", description="draw overlays, wait for each and record overlay.mp4"
     ),
-    DeclareLaunchArgument(
-        "params_file", default_value=str(package_file("config/live.yaml")), description="the nodes' other parameters"
-    ),
-    DeclareLaunchArgument("namespace", default_value="", description="namespace of all nodes and topics"),
 )
 ARGUMENTS = (
     DeclareLaunchArgument("bag", description="the rosbag2 to replay: a folder, or a .mcap or .db3 file"),

