@@ -114,6 +114,18 @@ def test_a_turned_and_scaled_face_lies_alike_in_its_crop(default_model: Morphabl
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
+def test_camera_and_points_come_back_from_a_crop(default_model: MorphableModel, mirrored: bool) -> None:
+    face = records(default_model, 1)[0]
+    view = CropView(Region(70.0, 60.0, 90.0, angle=0.4), mirrored=mirrored)
+    back = view.camera_in_picture(view.camera(face.camera))
+    assert back.scale == pytest.approx(face.camera.scale)
+    np.testing.assert_allclose(back.rotation, face.camera.rotation, atol=1e-9)
+    np.testing.assert_allclose(back.translation, face.camera.translation, atol=1e-9)
+    points = view.points_in_picture(view.points(face.landmarks, IBUG68_MIRROR), IBUG68_MIRROR)
+    np.testing.assert_allclose(points, face.landmarks, atol=1e-4)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
 def test_camera_points_and_pixels_move_into_a_crop_together(default_model: MorphableModel, mirrored: bool) -> None:
     face = records(default_model, 1)[0]
     view = CropView(Region(70.0, 60.0, 90.0, angle=0.4), mirrored=mirrored)

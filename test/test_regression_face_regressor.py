@@ -6,13 +6,13 @@ import warnings
 import numpy as np
 import pytest
 
-from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.camera import FRONTAL, rotation_from_pose_angles
 from face3dmm_ros.camera import nearest_rotation as nearest_by_svd
 
 torch = pytest.importorskip("torch", reason="needs torch: make torch")
 
 from face3dmm_ros.errors import Face3DMMError  # noqa: E402
-from face3dmm_ros.regression.face_regressor import FaceRegressor, parameter_batch, to_image  # noqa: E402
+from face3dmm_ros.regression.face_regressor import FaceRegressor, parameter_batch  # noqa: E402
 from face3dmm_ros.regression.networks import build_network  # noqa: E402
 from face3dmm_ros.regression.parameter_layout import (  # noqa: E402
     MIDDLE,
@@ -391,59 +391,3 @@ def test_a_regressor_refuses_the_units_of_another_layout() -> None:
 def test_a_regressor_refuses_a_normalisation_that_cannot_be(mean: tuple, deviation: tuple) -> None:
     with pytest.raises(Face3DMMError, match="three finite means and three positive deviations"):
         FaceRegressor(torch.nn.Identity(), LAYOUT, identity(LAYOUT.size), mean, deviation)
-
-
-# From the crop to the image
-
-
-def project(faces: ParameterBatch, index: int, points: np.ndarray) -> np.ndarray:
-    values = (faces.scale, faces.rotation, faces.translation)
-    scale, rotation, translation = (value[index].double().numpy() for value in values)
-    return WeakPerspective(float(scale), rotation, translation).project(points)
-
-
-@pytest.mark.parametrize("angle", [0.0, 0.7, -2.5])
-def test_a_face_lies_in_the_image_where_the_crop_shows_it(angle: float) -> None:
-    linear = 2.5 * rotation_from_vector([0, 0, angle])[:2, :2]
-    affine = np.column_stack([linear, [300.0, -20.0]])
-    faces = random_faces(3)
-    points = np.random.default_rng(1).normal(0, 60, (7, 3))
-    in_image = to_image(faces, affine)
-    for index in range(3):
-        expected = project(faces, index, points) @ linear.T + affine[:, 2]
-        assert project(in_image, index, points) == pytest.approx(expected, abs=1e-2)
-    assert torch.linalg.det(in_image.rotation).numpy() == pytest.approx(np.ones(3), abs=1e-5)
-    assert faces.landmarks is not None
-    assert faces.deviation is not None
-    assert in_image.landmarks is not None
-    assert in_image.deviation is not None
-    assert in_image.landmarks.numpy() == pytest.approx(faces.landmarks.numpy() @ linear.T + affine[:, 2], abs=1e-2)
-    assert in_image.deviation.numpy() == pytest.approx(2.5 * faces.deviation.numpy(), rel=1e-4)
-    assert torch.equal(in_image.gamma, faces.gamma)
-
-
-def test_each_crop_of_a_batch_may_lie_elsewhere() -> None:
-    affines = np.stack([np.column_stack([k * np.eye(2), [10.0 * k, 0.0]]) for k in (1.0, 2.0)])
-    in_image = to_image(random_faces(2), affines)
-    assert in_image.scale.numpy() == pytest.approx(random_faces(2).scale.numpy() * [1.0, 2.0])
-    assert in_image.translation[1].numpy() == pytest.approx(2 * random_faces(2).translation[1].numpy() + [20.0, 0.0])
-
-
-@pytest.mark.parametrize(
-    "linear",
-    [[[-1.0, 0.0], [0.0, 1.0]], [[1.0, 0.3], [0.0, 1.0]], [[1.0, 0.0], [0.0, 2.0]], [[0.0, 0.0], [0.0, 0.0]],
-     [[math.nan, 0.0], [0.0, 1.0]]],
-)  # fmt: skip
-def test_a_map_that_mirrors_shears_or_collapses_the_crop_is_refused(linear: list[list[float]]) -> None:
-    with pytest.raises(Face3DMMError, match="turn, scale and shift"):
-        to_image(random_faces(2), np.column_stack([linear, [0.0, 0.0]]))
-
-
-def test_a_map_to_nowhere_is_refused() -> None:
-    with pytest.raises(Face3DMMError, match="turn, scale and shift"):
-        to_image(random_faces(2), np.array([[1.0, 0.0, math.inf], [0.0, 1.0, 0.0]]))
-
-
-def test_a_map_of_another_shape_is_refused() -> None:
-    with pytest.raises(Face3DMMError, match=r"\(3, 3\)"):
-        to_image(random_faces(2), np.eye(3))

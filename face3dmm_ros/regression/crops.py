@@ -95,3 +95,24 @@ class CropView:
             rotation = _FLIP @ rotation @ _FLIP
             translation = np.array([self.side - 1 - translation[0], translation[1]])
         return WeakPerspective(camera.scale * shrink, rotation, translation)
+
+    def camera_in_picture(self, camera: WeakPerspective) -> WeakPerspective:
+        """The camera that sees in the picture what another sees in the crop: the inverse of `camera`."""
+        rotation, translation = camera.rotation, camera.translation
+        if self.mirrored:
+            rotation = _FLIP @ rotation @ _FLIP
+            translation = np.array([self.side - 1 - translation[0], translation[1]])
+        matrix = self.region.crop_to_image(self.side)
+        enlarge = self.region.size / self.side
+        turn = np.eye(3)
+        turn[:2, :2] = matrix[:, :2] / enlarge
+        return WeakPerspective(camera.scale * enlarge, turn @ rotation, matrix[:, :2] @ translation + matrix[:, 2])
+
+    def points_in_picture(self, points: NDArray[np.floating], mirror: NDArray[np.integer]) -> NDArray[np.float64]:
+        """(P, 2) points of the crop in pixels of the picture: the inverse of `points`, with the same `mirror`."""
+        moved = np.array(points, dtype=np.float64)
+        if self.mirrored:
+            moved[:, 0] = self.side - 1 - moved[:, 0]
+            moved = moved[mirror]
+        matrix = self.region.crop_to_image(self.side)
+        return moved @ matrix[:, :2].T + matrix[:, 2]

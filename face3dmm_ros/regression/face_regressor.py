@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from face3dmm_ros.errors import Face3DMMError
@@ -124,35 +123,3 @@ def parameter_batch(outputs: tuple[Tensor, ...]) -> ParameterBatch:
         # Of an archive from before albedo could be regressed.
         outputs = (*outputs[:5], outputs[0].new_zeros(len(outputs[0]), 0), *outputs[5:])
     return ParameterBatch(*outputs) if outputs[6].shape[1] else ParameterBatch(*outputs[:6])
-
-
-def to_image(batch: ParameterBatch, crop_to_image: NDArray[np.floating] | Tensor) -> ParameterBatch:
-    """The same faces in the pixels of the image that their crops were cut from.
-
-    With A = (k·Q | a), x_image = k·Q·x_crop + a: s → k·s, R → diag(Q, 1)·R, t → A·t, σ → k·σ.
-
-    Args:
-        batch: in pixels of the crops.
-        crop_to_image: (2, 3), or (B, 2, 3) one for each crop: turns, scales and shifts, nothing else.
-
-    Raises:
-        Face3DMMError: the affine map shears, mirrors or collapses the crop, or is not finite.
-    """
-    affine = torch.as_tensor(crop_to_image, dtype=batch.scale.dtype, device=batch.scale.device)
-    if affine.shape not in ((2, 3), (len(batch), 2, 3)):
-        raise Face3DMMError(f"crop_to_image is (2, 3) or ({len(batch)}, 2, 3), found {tuple(affine.shape)}")
-    affine = affine.expand(len(batch), 2, 3)
-    linear, offset = affine[:, :, :2], affine[:, :, 2]
-    scale = torch.linalg.vector_norm(linear, dim=(1, 2)) / 2.0**0.5
-    turn = linear / scale[:, None, None]
-    a, b, c, d = turn.flatten(1).unbind(1)
-    # A rotation is (a, b | −b, a). NaN, which a map that is zero or not finite gives, fails the comparisons too.
-    turned = ((a - d).abs() < 1e-3) & ((b + c).abs() < 1e-3) & torch.isfinite(offset).all(1)
-    if not bool(turned.all()):
-        raise Face3DMMError("crop_to_image may turn, scale and shift a crop, but not shear, mirror or collapse it")
-    rotation = torch.cat([turn @ batch.rotation[:, :2], batch.rotation[:, 2:]], dim=1)
-    translation = (linear @ batch.translation[:, :, None])[:, :, 0] + offset
-    landmarks = None if batch.landmarks is None else batch.landmarks @ linear.mT + offset[:, None]
-    deviation = None if batch.deviation is None else batch.deviation * scale[:, None]
-    coefficients = batch.alpha, batch.beta, batch.gamma
-    return ParameterBatch(batch.scale * scale, rotation, translation, *coefficients, landmarks, deviation)

@@ -14,7 +14,7 @@ from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.regression.crops import IBUG68_MIRROR, SIDE, CropView, face_region
 from face3dmm_ros.regression.export import Archive, load_archive, load_torchscript
-from face3dmm_ros.regression.face_regressor import parameter_batch, to_image
+from face3dmm_ros.regression.face_regressor import parameter_batch
 from face3dmm_ros.regression.landmark_map import landmark_map
 from face3dmm_ros.values import FaceParameters, Landmarks
 
@@ -81,9 +81,9 @@ class ImageRegressor:
         if self._description.inputs == 4:
             inputs.append(torch.from_numpy(landmark_map(view.points(points, IBUG68_MIRROR))[None]))
         with torch.inference_mode():
-            in_crop = parameter_batch(self._module(*inputs))
-            face = to_image(in_crop, view.region.crop_to_image(SIDE))
-        camera = WeakPerspective(float(face.scale[0]), _array(face.rotation), _array(face.translation))
+            face = parameter_batch(self._module(*inputs))
+        in_crop = WeakPerspective(float(face.scale[0]), _array(face.rotation), _array(face.translation))
+        camera = view.camera_in_picture(in_crop)
         alpha = _filled_up(_array(face.alpha), self.model.shape_count)
         beta = _filled_up(_array(face.beta), self.model.expression_count)
         beta = np.clip(beta, *self.model.expression_bounds)
@@ -107,8 +107,8 @@ class ImageRegressor:
         )
         return RegressedFace(
             parameters,
-            None if face.landmarks is None else _array(face.landmarks),
-            None if face.deviation is None else _array(face.deviation),
+            None if face.landmarks is None else view.points_in_picture(_array(face.landmarks), IBUG68_MIRROR),
+            None if face.deviation is None else _array(face.deviation) * (view.region.size / SIDE),
         )
 
     def points(
