@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +51,8 @@ INNER_LIPS = 62, 66
 """iBUG's points in the middle of the upper and the lower lip's inner edge."""
 _SEED_MEAN, _SEED_DEVIATION = 127.5 * 255, 128.0 * 255
 """The report's networks were run on pixels (x / 255 − 127.5) / 128."""
+_MEASURED = 8
+"""Batches from which the units of the numbers are measured."""
 
 
 @dataclass(frozen=True)
@@ -150,26 +153,37 @@ def main() -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     faces = open_synthetic_faces(arguments.faces, shape_count=SHAPES, chunks=80, processes=2, backgrounds="drawn")
     print(f"{'':30} vertices explained   mouth's opening: correlation, slope")
+    trained: dict[Variant, TrainedVariant] = {}
     for name in arguments.only:
         path = arguments.out / f"{name.replace(' ', '_')}_{arguments.steps}x{arguments.batch}.json"
         if not path.is_file():
-            figures = measured(VARIANTS[name], faces.source, arguments.steps, arguments.batch, name)
+            learnt_by = replace(VARIANTS[name], normalised_otherwise=False)
+            if learnt_by not in trained:
+                trained[learnt_by] = train_variant(learnt_by, faces.source, arguments.steps, arguments.batch, name)
+            figures = judged(trained[learnt_by], faces.source, VARIANTS[name].normalised_otherwise)
             with whole_file(path) as unfinished:
                 unfinished.write_text(json.dumps(figures, indent=1) + "\n")
         figures = json.loads(path.read_text())
-        print(
-            f"{name:30} {figures['explained']:18.3f} {figures['correlation']:32.3f}, {figures['slope']:.3f}", flush=True
-        )
+        explained, correlation, slope = (figures[key] for key in ("explained", "correlation", "slope"))
+        print(f"{name:30} {explained:18.3f} {correlation:32.3f}, {slope:.3f}", flush=True)
     return 0
 
 
-def measured(variant: Variant, source: FaceSource, steps: int, batch: int, name: str) -> dict[str, float]:
-    """Train a variant, and how it does on faces held back."""
-    plain = load_model("default")
-    faces, model = source, plain
+@dataclass(frozen=True, eq=False)
+class TrainedVariant:
+    """A regressor, the model whose coefficients it gives, and the faces in these."""
+
+    regressor: FaceRegressor
+    model: MorphableModel
+    faces: CroppedFaces
+
+
+def train_variant(variant: Variant, source: FaceSource, steps: int, batch: int, name: str) -> TrainedVariant:
+    """Train one."""
+    faces, model = source, load_model("default")
     if variant.components is not None:
         learnt = np.stack([source.record(index).beta for index in range(0, variant.faces, 4)])
-        expressions = PrincipalExpressions(plain, learnt, variant.components)
+        expressions = PrincipalExpressions(model, learnt, variant.components)
         faces, model = InComponents(source, expressions), expressions.model
     cropped = CroppedFaces(faces, model, SHAPES, model.expression_count, 0)
     config = TrainingConfig(
@@ -184,14 +198,14 @@ def measured(variant: Variant, source: FaceSource, steps: int, batch: int, name:
     )
     stream = batches(cropped, variant.faces, steps, batch)
     layout = layout_of(config)
-    first = [next(stream) for _ in range(8)]
+    first = [next(stream) for _ in range(_MEASURED)]
     raw = torch.cat([layout.encode(one.parameters) for one in first])
     whitening = Whitening.measured(layout, raw) if variant.whitened else _basel_units(model, layout.size)
     with processes() as here:
         learner = Learner(config, model, new_network(config), whitening, here)
-        for step, one in enumerate(tqdm(stream, total=steps - 8, desc=name, leave=False, disable=None)):
+        for step, one in enumerate(tqdm(stream, total=steps - _MEASURED, desc=name, leave=False, disable=None)):
             learner.learn(step, one)
-        return judged(learner.best, cropped, source, model, plain, variant)
+        return TrainedVariant(learner.best, model, cropped)
 
 
 def batches(faces: CroppedFaces, learnt: int, steps: int, batch: int) -> Iterator[SampleBatch]:
@@ -216,23 +230,17 @@ def _basel_units(model: MorphableModel, size: int) -> Whitening:
 
 
 @torch.no_grad()
-def judged(
-    regressor: FaceRegressor,
-    faces: CroppedFaces,
-    source: FaceSource,
-    model: MorphableModel,
-    plain: MorphableModel,
-    variant: Variant,
-) -> dict[str, float]:
+def judged(trained: TrainedVariant, source: FaceSource, normalised_otherwise: bool) -> dict[str, float]:
     """How much of the expression comes back on the last faces."""
-    if variant.normalised_otherwise:
+    plain, model, faces, regressor = load_model("default"), trained.model, trained.faces, trained.regressor
+    if normalised_otherwise:
+        regressor = deepcopy(regressor)
         regressor.mean.fill_(_SEED_MEAN)
         regressor.deviation.fill_(_SEED_DEVIATION)
     indices = range(len(faces) - HELD_BACK, len(faces))
     crops = torch.stack([torch.from_numpy(faces.sample(k, np.random.default_rng(k), False).crop) for k in indices])
     beta = torch.cat([parameter_batch(regressor(part)).beta for part in crops.split(50)]).double().numpy()
-    if model is plain:
-        beta = np.clip(beta, *model.expression_bounds)
+    beta = np.clip(beta, *model.expression_bounds)
     true = np.stack([source.record(k).beta for k in indices]).astype(np.float64)
     chosen = np.linspace(0, plain.vertex_count - 1, 1024).round().astype(int)
     lips = plain.scheme("ibug68").at(np.array(INNER_LIPS))
