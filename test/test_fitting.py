@@ -11,7 +11,7 @@ from scipy.optimize import lsq_linear
 from benchmarks.random_model import random_model
 from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.fitting import FIT_METHODS, FitOptions, TrackFitter
+from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
 from face3dmm_ros.fitting.bounded import minimize_in_box
 from face3dmm_ros.fitting.joint import GaussianPrior, _dual_step, _primal_step
 from face3dmm_ros.fitting.linear_points import LandmarkModel
@@ -101,7 +101,7 @@ def test_joint_beats_the_alternation_on_exact_landmarks() -> None:
     assert residual["joint"] < 0.5 * residual["alternating"]
 
 
-@pytest.mark.parametrize("method", FIT_METHODS)
+@pytest.mark.parametrize("method", LANDMARK_METHODS)
 def test_blendshape_weights_stay_between_zero_and_one(method: str) -> None:
     rng = np.random.default_rng(5)
     camera, alpha, _ = random_face(BLENDSHAPES, 5)
@@ -112,7 +112,7 @@ def test_blendshape_weights_stay_between_zero_and_one(method: str) -> None:
     assert fitted.beta.max() <= 1.0
 
 
-@pytest.mark.parametrize("method", FIT_METHODS)
+@pytest.mark.parametrize("method", LANDMARK_METHODS)
 def test_the_rotation_is_proper(method: str) -> None:
     camera, alpha, beta = random_face(UNBOUNDED, 1)
     points = points_of(UNBOUNDED, "ibug68", camera, alpha, beta) + np.random.default_rng(1).normal(0, 5, (68, 2))
