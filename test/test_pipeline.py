@@ -73,15 +73,15 @@ def test_a_face_that_cannot_be_fitted_does_not_take_its_neighbour_with_it(
 ) -> None:
     fit = pipeline.fitter.fit
 
-    def fit_but_the_first(face: TrackedLandmarks) -> FaceParameters:
+    def fit_but_the_first(face: TrackedLandmarks, image: np.ndarray) -> FaceParameters:
         if face.face_id == 0:
             raise Face3DMMError("the landmarks do not determine a face")
-        return fit(face)
+        return fit(face, image)
 
     monkeypatch.setattr(pipeline.fitter, "fit", fit_but_the_first)
     assert [face.face_id for face in pipeline.process(np.hstack([astronaut, astronaut]))] == [1]
     pipeline.tracker.reset()
-    monkeypatch.setattr(pipeline.fitter, "fit", lambda face: fit_but_the_first(replace(face, face_id=0)))
+    monkeypatch.setattr(pipeline.fitter, "fit", lambda face, image: fit_but_the_first(replace(face, face_id=0), image))
     with pytest.raises(Face3DMMError, match="do not determine"):
         pipeline.process(astronaut)
 

@@ -200,7 +200,7 @@ def test_mistake_in_a_configuration_is_named_with_file_and_key(tmp_path: Path, c
 )
 def test_losses_that_look_at_points_need_a_pose(name: str) -> None:
     losses = LossesConfig(asymmetric_euclidean=AsymmetricConfig(), **{name: LossConfig()})
-    with pytest.raises(Face3DMMError, match=f"losses.{name} .*'rotation: none'.* asymmetric_euclidean and self_critic"):
+    with pytest.raises(Face3DMMError, match=f"losses.{name} .*'rotation: none'.* asymmetric_euclidean, shape_distance"):
         who(losses=losses, landmark_map=True)
 
 
