@@ -28,7 +28,7 @@ from face3dmm_ros.evaluation.faceless_pictures import (
 )
 from face3dmm_ros.evaluation.results_file import Record, ResultsFile
 from face3dmm_ros.files import package_file
-from face3dmm_ros.fit_methods import SHIPPED
+from face3dmm_ros.fit_methods import REGRESSOR_METHODS, SHIPPED
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.picture_files import find_pictures
 
@@ -95,16 +95,17 @@ def settings(root: Path, options: EvaluationOptions) -> Record:
         "dataset": str(root.resolve()),
         **asdict(options),
         "model_digest": model.digest,
-        "software": software_digest(options.model, options.regressor.path),
+        "software": software_digest(options),
     }
 
 
-def software_digest(model: str, regressor: str) -> str:
-    """SHA-256 (hex) of this package's code, its networks, and the files of the model and the regressor."""
+def software_digest(options: EvaluationOptions) -> str:
+    """SHA-256 (hex) of this package's code, its networks, and the files of the model and the regressor in use."""
     code = Path(__file__).parent.parent
     resources = package_file("resource/default_model.npz").parent
     files = [*code.rglob("*.py"), *(file for suffix in _NETWORKS for file in resources.rglob(f"*{suffix}"))]
-    files += [Path(path) for path in (model, regressor) if path != SHIPPED]
+    regressors = [options.regressor.path] if set(REGRESSOR_METHODS) & set(options.fit_methods) else []
+    files += [Path(path) for path in (options.model, *regressors) if path != SHIPPED]
     sha = hashlib.sha256()
     for file in sorted(files):
         sha.update(file.read_bytes())
@@ -175,7 +176,7 @@ def collect(root: Path, options: EvaluationOptions, tasks: Sequence[Task], resul
         options=options,
         model=model.name,
         model_digest=model.digest,
-        software=software_digest(options.model, options.regressor.path),
+        software=software_digest(options),
         errors=errors,
         skipped=skipped,
         false_alarms=None if "truth" in (options.roi, options.landmarks) else FalseAlarms(pictures, faces),
