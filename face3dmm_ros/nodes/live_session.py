@@ -187,7 +187,8 @@ class LiveSession:
         self._stopped = True
         for process in self._processes.values():
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+                # SIGTERM: ROS ends on it as on Ctrl-C, and Python ends without a word while it still imports.
+                process.terminate()
         deadline = time.monotonic() + _STOP_TIMEOUT
         for process in self._processes.values():
             try:
