@@ -87,7 +87,7 @@ def overfit(
         loss.backward()
         optimizer.step()
         schedule.step()
-        values.append(float(loss))
+        values.append(float(loss.detach()))
     with torch.no_grad():
         values.append(float(losses.asymmetric_euclidean(network(inputs), target, over=1.0, under=1.0)))
     return values[0], values[-1]
