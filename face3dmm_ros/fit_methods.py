@@ -1,10 +1,8 @@
 """The fit methods by their names: the same words on the command line, as node parameter and in messages."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.files import package_file
 from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
 from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.fitting.perspective import PerspectiveFitter
@@ -57,16 +55,14 @@ def create_fitter(
         from face3dmm_ros.regression.guided_fitter import GuidedFitter
         from face3dmm_ros.regression.image_regressor import open_regressor
         from face3dmm_ros.regression.regressor_fitter import RegressorFitter
-        from face3dmm_ros.regression.weights_file import SHIPPED_WEIGHTS
+        from face3dmm_ros.regression.weights_file import regressor_path
     except ImportError as error:
         raise Face3DMMError(
             f"the fit method {method} needs {error.name}, which is not installed: `make torch`, or pip install torch "
             "safetensors"
         ) from error
     regressor = regressor or RegressorFile()
-    shipped = regressor.path == SHIPPED
-    path = package_file(SHIPPED_WEIGHTS) if shipped else Path(regressor.path)
-    opened = open_regressor(model, path, regressor.sha256)
+    opened = open_regressor(model, regressor_path(regressor.path), regressor.sha256)
     return RegressorFitter(opened) if method == "regressor" else GuidedFitter(opened, options)
 
 

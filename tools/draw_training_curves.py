@@ -1,7 +1,6 @@
 """Draw the curves of a training, as for docs/images/regressor_curves.png: the loss learnt from, and faces held back."""
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import matplotlib
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
+
+from face3dmm_ros.regression.curves import read_curve
 
 
 def main() -> int:
@@ -38,10 +39,9 @@ def main() -> int:
 
 
 def columns(path: Path) -> dict[str, list[float]]:
-    """A CSV file of numbers by its columns."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+    """A curve's numbers by its columns."""
+    rows = read_curve(path)
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 if __name__ == "__main__":

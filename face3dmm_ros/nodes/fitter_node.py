@@ -238,20 +238,25 @@ class FitterNode(FaceNode):
     def _locate(self, face: TrackedFace) -> _LocatedFace:
         """A face in the camera's space: under full perspective if the camera is calibrated, else by field of view."""
         parameters = face.parameters
-        intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self.value("field_of_view"))
         if self._calibration is not None:
             try:
-                if self._perspective is not None:
-                    with self.activity.stage("perspective"):
-                        fitted = self._perspective.fit(face, self._calibration)
-                    self._report_camera("")
-                    return _LocatedFace(face.face_id, fitted.parameters, fitted.pose)
-                self._calibration.require_size(parameters.image_size)
-                intrinsics = self._calibration.intrinsics
+                located = self._locate_calibrated(face, self._calibration)
                 self._report_camera("")
+                return located
             except Face3DMMError as error:
                 self._report_camera(f"camera/camera_info is not used: {error}")
+        intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self.value("field_of_view"))
         return _LocatedFace(face.face_id, parameters, metric_pose(parameters.camera, intrinsics))
+
+    def _locate_calibrated(self, face: TrackedFace, calibration: Calibration) -> _LocatedFace:
+        """A face in a calibrated camera's space; Face3DMMError where the calibration is not for such images."""
+        if self._perspective is not None:
+            with self.activity.stage("perspective"):
+                fitted = self._perspective.fit(face, calibration)
+            return _LocatedFace(face.face_id, fitted.parameters, fitted.pose)
+        parameters = face.parameters
+        calibration.require_size(parameters.image_size)
+        return _LocatedFace(face.face_id, parameters, metric_pose(parameters.camera, calibration.intrinsics))
 
     def _publish_meshes(self, header: Header, slots: list[FaceSlot], faces: list[_LocatedFace]) -> None:
         """All that needs vertices, for those who listen."""

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.files import package_file
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.regression.batches import (
     FaceStream,
@@ -35,10 +34,10 @@ from face3dmm_ros.regression.learner import Learner, channels, layout_of, new_ne
 from face3dmm_ros.regression.parameter_layout import Whitening
 from face3dmm_ros.regression.processes import Processes, processes
 from face3dmm_ros.regression.weights_file import (
-    SHIPPED_WEIGHTS,
     RegressorDescription,
     load_regressor,
     read_description,
+    regressor_path,
     save_weights,
 )
 
@@ -233,7 +232,7 @@ def _beginning(config: TrainingConfig, model: MorphableModel) -> tuple[nn.Module
     """
     if config.start is None:
         return new_network(config), None
-    path = package_file(SHIPPED_WEIGHTS) if config.start == "default" else Path(config.start)
+    path = regressor_path(config.start)
     described = read_description(path)
     wanted = (config.network, channels(config), layout_of(config))
     found = (described.network, described.inputs, described.layout)

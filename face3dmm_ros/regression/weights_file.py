@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.files import package_file
 from face3dmm_ros.regression.crops import MARGIN
 from face3dmm_ros.regression.face_regressor import FaceRegressor
 from face3dmm_ros.regression.networks import build_network
@@ -71,6 +72,15 @@ class RegressorDescription:
         if described.inputs not in (3, 4) or not 0.5 <= described.crop_margin <= 10.0:
             raise ValueError(f"it has {described.inputs} channels and a crop margin of {described.crop_margin}")
         return described
+
+
+def regressor_path(name: str) -> Path:
+    """Where a regressor lies: ``default`` for the one that ships, or its path.
+
+    Raises:
+        Face3DMMError: the installation lacks the one that ships.
+    """
+    return package_file(SHIPPED_WEIGHTS) if name == "default" else Path(name)
 
 
 def save_weights(path: Path, regressor: FaceRegressor, description: RegressorDescription, *, half: bool = True) -> None:
