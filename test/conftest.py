@@ -5,7 +5,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
+from itertools import cycle, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,17 +16,26 @@ from numpy.typing import NDArray
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.nodes.middleware import fast_dds_settings
 
+if TYPE_CHECKING:
+    from ros_harness import Harness
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOMAINS = range(1, 102)  # those whose ports stay clear of Linux's ephemeral ones
 
 
+_turns = cycle([*DOMAINS[os.getpid() % len(DOMAINS) :], *DOMAINS[: os.getpid() % len(DOMAINS)]])
+
+
 @contextmanager
 def unused_ros_domain() -> Iterator[int]:
-    """A ROS domain that no other test on this machine holds, of this process or another."""
+    """A ROS domain that no other test on this machine holds, of this process or another, nor held a short while ago.
+
+    What the last participant of a domain sent may still lie in its shared memory: nodes that start there at once would
+    believe in nodes that are gone, and now and then never find each other.
+    """
     folder = Path(tempfile.gettempdir()) / "face3dmm_ros_test_domains"
     folder.mkdir(mode=0o777, exist_ok=True)
-    first = os.getpid() % len(DOMAINS)
-    for domain in (*DOMAINS[first:], *DOMAINS[:first]):
+    for domain in islice(_turns, len(DOMAINS)):
         with (folder / str(domain)).open("w") as lock:
             try:
                 flock(lock, LOCK_EX | LOCK_NB)
@@ -51,6 +62,15 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     with unused_ros_domain() as domain:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
         yield domain
+
+
+@pytest.fixture
+def spun(ros_domain: int) -> Iterator["Harness"]:
+    """Nodes and a listener to them in a domain of their own; for tests that need ROS."""
+    from ros_harness import harness
+
+    with harness() as spun:
+        yield spun
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
-from ros_harness import harness, launch, stop
+from ros_harness import launch, stop
 from sensor_msgs.msg import Image
 
 from face3dmm_ros.files import package_file
@@ -34,12 +34,6 @@ RVIZ_TYPES = {
     "rviz_default_plugins/Marker": "visualization_msgs/msg/Marker",
     "rviz_default_plugins/Pose": "geometry_msgs/msg/PoseStamped",
 }
-
-
-@pytest.fixture
-def spun():
-    with harness() as spun:
-        yield spun
 
 
 @pytest.mark.parametrize("method", ["joint", "regressor"])

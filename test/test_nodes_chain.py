@@ -15,7 +15,6 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from ros_harness import harness
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
@@ -105,12 +104,6 @@ class Chain:
         self.spun.spin_until(lambda: overlays and overlays[-1].header == header, "the overlay")
         self.spun.spin_for(0.1)
         return header, overlays[-1], {topic: self.spun.received[topic] for topic in RESULTS}
-
-
-@pytest.fixture
-def spun():
-    with harness() as spun:
-        yield spun
 
 
 @pytest.fixture

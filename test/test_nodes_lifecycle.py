@@ -58,12 +58,6 @@ class EchoNode(FaceNode):
         self.answered(message, 0)
 
 
-@pytest.fixture
-def spun():
-    with harness() as spun:
-        yield spun
-
-
 def state(node):
     return node._state_machine.current_state[1]
 

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
 
-from ros_harness import Harness, harness, launch
+from ros_harness import Harness, launch
 from sensor_msgs.msg import Image
 
 from face3dmm_ros.camera import Intrinsics
@@ -37,12 +37,6 @@ from face3dmm_ros.nodes.replay_node import ReplayNode
 LAUNCH_FILE = Path(__file__).parent.parent / "launch" / "replay.launch.py"
 FRAMES = 12
 START_NS, PERIOD_NS = 1_700_000_000_000_000_007, 33_333_333
-
-
-@pytest.fixture
-def spun():
-    with harness() as spun:
-        yield spun
 
 
 @pytest.fixture(scope="module")
