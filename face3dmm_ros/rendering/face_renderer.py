@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip, world_to_view
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.rendering.layer import Layer, Rectangle, covering_rectangle
 from face3dmm_ros.rendering.lighting import Lighting
 from face3dmm_ros.rendering.offscreen import open_context
 
@@ -38,28 +39,6 @@ class PosedFace:
     normals: NDArray[np.float32]
     rgb: NDArray[np.uint8]
     camera: WeakPerspective
-
-
-@dataclass(frozen=True)
-class _Rectangle:
-    """Pixels left ≤ x < right, top ≤ y < bottom of an image."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def width(self) -> int:
-        return self.right - self.left
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
-
-    @property
-    def rows_and_columns(self) -> tuple[slice, slice]:
-        return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
 class FaceRenderer:
@@ -123,11 +102,10 @@ class FaceRenderer:
         if width < 1 or height < 1:
             raise Face3DMMError(f"an image has a positive width and height, not {width}×{height}")
         picture = np.zeros((height, width, 4), np.uint8)
-        drawn = self._draw(image_size, faces, view)
-        if drawn is not None:
-            rectangle, pixels = drawn
-            rgba = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA)
-            picture[rectangle.rows_and_columns] = cv2.cvtColor(rgba, cv2.COLOR_mRGBA2RGBA)
+        layer = self._draw(image_size, faces, view)
+        if layer is not None:
+            rgba = cv2.cvtColor(layer.pixels, cv2.COLOR_BGRA2RGBA)
+            picture[layer.rectangle.rows_and_columns] = cv2.cvtColor(rgba, cv2.COLOR_mRGBA2RGBA)
         return picture
 
     def overlay(
@@ -149,14 +127,9 @@ class FaceRenderer:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
         result = np.array(image, order="C")
-        drawn = self._draw((image.shape[1], image.shape[0]), faces, view)
-        if drawn is not None:
-            rectangle, pixels = drawn
-            part = result[rectangle.rows_and_columns]
-            alpha = cv2.extractChannel(pixels, 3)
-            kept = cv2.addWeighted(alpha, -opacity, alpha, 0.0, 255.0)
-            background = cv2.multiply(part, cv2.merge([kept, kept, kept]), scale=1.0 / 255.0)
-            part[:] = cv2.addWeighted(background, 1.0, cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR), opacity, 0.0)
+        layer = self._draw((image.shape[1], image.shape[0]), faces, view)
+        if layer is not None:
+            layer.over(result, opacity)
         return result
 
     def close(self) -> None:
@@ -173,10 +146,8 @@ class FaceRenderer:
     ) -> None:
         self.close()
 
-    def _draw(
-        self, image_size: tuple[int, int], faces: Sequence[PosedFace], view: str
-    ) -> tuple[_Rectangle, NDArray[np.uint8]] | None:
-        """The part of the image that the faces take up and its (h, w, 4) BGRA, premultiplied; None if there is none."""
+    def _draw(self, image_size: tuple[int, int], faces: Sequence[PosedFace], view: str) -> Layer | None:
+        """The part of the image that the faces take up; None if there is none."""
         if self._closed:
             raise Face3DMMError("this renderer is closed: make a new one")
         if view not in VIEWS:
@@ -184,11 +155,15 @@ class FaceRenderer:
         for face in faces:
             _check_face(face, self._least_vertex_count)
         far_to_near = sorted(((face, _bounding_box(face)) for face in faces), key=lambda pair: pair[0].camera.scale)
-        rectangle = _covering_rectangle([box for _, box in far_to_near], image_size)
+        if not far_to_near:
+            return None
+        low = np.min([box[:2, 0] for _, box in far_to_near], axis=0)
+        high = np.max([box[:2, 1] for _, box in far_to_near], axis=0)
+        rectangle = covering_rectangle(low, high, image_size)
         if rectangle is None:
             return None
         factor = _supersampling(rectangle)
-        to_canvas = _clip_to_canvas(image_size, rectangle)
+        to_canvas = rectangle.clip_to_canvas(image_size)
         with self._context.current():
             self._canvas.begin(factor * rectangle.width, factor * rectangle.height)
             for face, box in far_to_near:
@@ -206,10 +181,9 @@ class FaceRenderer:
             pixels = self._canvas.read()
         if factor > 1:
             size = (rectangle.width, rectangle.height)
-            pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-        elif view == "shaded":
-            pixels = _soften_edge(pixels)
-        return rectangle, pixels
+            return Layer(rectangle, np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
+        layer = Layer(rectangle, pixels)
+        return layer.softened() if view == "shaded" else layer
 
 
 def _check_face(face: PosedFace, least_vertex_count: int) -> None:
@@ -235,41 +209,7 @@ def _bounding_box(face: PosedFace) -> NDArray[np.float64]:
     return box
 
 
-def _covering_rectangle(boxes: Sequence[NDArray[np.float64]], image_size: tuple[int, int]) -> _Rectangle | None:
-    """The part of an image that holds some boxes and a pixel around them; None where they lie outside."""
-    if not boxes:
-        return None
-    low = np.min([box[:2, 0] for box in boxes], axis=0)
-    high = np.max([box[:2, 1] for box in boxes], axis=0)
-    # Clipped before they become integers, which far outside could not hold them.
-    left, top = np.floor(np.clip(low - 1.0, 0.0, image_size)).astype(int)
-    right, bottom = np.ceil(np.clip(high + 2.0, 0.0, image_size)).astype(int)
-    return _Rectangle(int(left), int(top), int(right), int(bottom)) if left < right and top < bottom else None
-
-
-def _clip_to_canvas(image_size: tuple[int, int], rectangle: _Rectangle) -> NDArray[np.float64]:
-    """(4, 4): the clip space of an image to that of a rectangle in it, upside down.
-
-    Rows of the canvas go upward, rows of an image downward: drawing upside down spares turning the picture over.
-    """
-    width, height = image_size
-    matrix = np.eye(4)
-    matrix[0, 0] = width / rectangle.width
-    matrix[0, 3] = (width - rectangle.left - rectangle.right) / rectangle.width
-    matrix[1, 1] = -height / rectangle.height
-    matrix[1, 3] = (height - rectangle.top - rectangle.bottom) / rectangle.height
-    return matrix
-
-
-def _supersampling(rectangle: _Rectangle) -> int:
+def _supersampling(rectangle: Rectangle) -> int:
     """How many times larger, along each side, a rectangle is drawn to be averaged: it smooths a small face's edges."""
     factor = math.isqrt(_SUPERSAMPLED_PIXELS // (rectangle.width * rectangle.height))
     return min(max(factor, 1), _SUPERSAMPLING_LIMIT)
-
-
-def _soften_edge(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """BGRA, (h, w, 4), made to fade out over the pixel inside its outline; multisampling would cost ten times this."""
-    alpha = cv2.extractChannel(pixels, 3)
-    mean = cv2.blur(alpha, (3, 3), borderType=cv2.BORDER_REPLICATE)
-    ramp = cv2.min(alpha, cv2.addWeighted(mean, 2.0, mean, 0.0, -255.0))
-    return np.asarray(cv2.multiply(pixels, cv2.merge([ramp] * 4), scale=1.0 / 255.0), np.uint8)

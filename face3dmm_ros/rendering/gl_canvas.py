@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from OpenGL import GL
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
 from face3dmm_ros.rendering.lighting import FLAT, LIT_PER_PIXEL, LIT_PER_VERTEX, Lighting
 
 _POSITION, _NORMAL, _SRGB = 0, 1, 2  # the vertex shader's locations
@@ -21,12 +22,7 @@ class Canvas:
 
     def __init__(self, triangles: NDArray[np.uint32], wire_color: tuple[float, float, float]) -> None:
         """Make the objects for (M, 3) triangles; `wire_color` is sRGB in [0, 1]."""
-        limits = (*GL.glGetIntegerv(GL.GL_MAX_VIEWPORT_DIMS), GL.glGetIntegerv(GL.GL_MAX_RENDERBUFFER_SIZE))
-        self._largest_side = int(min(limits))
-        self._capacity = (0, 0)
-        self._size = (0, 0)
-        self._framebuffer = GL.glGenFramebuffers(1)
-        self._colors, self._depths = GL.glGenRenderbuffers(2)
+        self._framebuffer = GrowingFramebuffer()
         self._lit_per_pixel = ShaderProgram(*LIT_PER_PIXEL)
         self._lit_per_vertex = ShaderProgram(*LIT_PER_VERTEX)
         self._flat = ShaderProgram(*FLAT)
@@ -60,17 +56,7 @@ class Canvas:
         Raises:
             Face3DMMError: it is larger than OpenGL can draw here.
         """
-        if max(width, height) > self._largest_side:
-            raise Face3DMMError(
-                f"OpenGL draws pictures of up to {self._largest_side} px a side here, not {width}×{height}"
-            )
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer)
-        if width > self._capacity[0] or height > self._capacity[1]:
-            self._allocate(max(width, self._capacity[0]), max(height, self._capacity[1]))
-        self._size = (width, height)
-        GL.glViewport(0, 0, width, height)
-        GL.glScissor(0, 0, width, height)
-        GL.glClear(GL.GL_COLOR_BUFFER_BIT)
+        self._framebuffer.begin(width, height)
 
     def load(self, vertices: NDArray[np.floating], normals: NDArray[np.floating], rgb: NDArray[np.uint8]) -> None:
         """Upload the mesh that is drawn next: (N, 3) each."""
@@ -115,24 +101,7 @@ class Canvas:
 
     def read(self) -> NDArray[np.uint8]:
         """What was drawn, (height, width, 4) uint8 BGRA, its first row the lowest in clip space."""
-        width, height = self._size
-        pixels = np.empty((height, width, 4), np.uint8)
-        GL.glReadPixels(0, 0, width, height, GL.GL_BGRA, GL.GL_UNSIGNED_BYTE, array=pixels)
-        return pixels
-
-    def _allocate(self, width: int, height: int) -> None:
-        """Give the framebuffer room; it only ever grows, as a face's size changes with every frame."""
-        self._capacity = (width, height)
-        for buffer, kind, attachment in (
-            (self._colors, GL.GL_RGBA8, GL.GL_COLOR_ATTACHMENT0),
-            (self._depths, GL.GL_DEPTH_COMPONENT24, GL.GL_DEPTH_ATTACHMENT),
-        ):
-            GL.glBindRenderbuffer(GL.GL_RENDERBUFFER, buffer)
-            GL.glRenderbufferStorage(GL.GL_RENDERBUFFER, kind, width, height)
-            GL.glFramebufferRenderbuffer(GL.GL_FRAMEBUFFER, attachment, GL.GL_RENDERBUFFER, buffer)
-        status = GL.glCheckFramebufferStatus(GL.GL_FRAMEBUFFER)
-        if status != GL.GL_FRAMEBUFFER_COMPLETE:
-            raise Face3DMMError(f"OpenGL gave no {width}×{height} framebuffer (status {status:#x})")
+        return self._framebuffer.read()
 
     def _draw_triangles(self) -> None:
         GL.glDrawElements(GL.GL_TRIANGLES, self._triangle_indices, GL.GL_UNSIGNED_INT, None)

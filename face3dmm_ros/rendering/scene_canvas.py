@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.rendering.framebuffer import Framebuffer, read_pixels
 from face3dmm_ros.rendering.gl_canvas import ShaderProgram
 from face3dmm_ros.rendering.scene_shaders import MATERIALS, SAMPLERS, SHADOW
 from face3dmm_ros.rendering.vertex_arrays import VertexArrays
@@ -109,7 +109,7 @@ class SceneCanvas:
         self._make_shadow_map()
         for unit, name in enumerate(SAMPLERS[1:], start=1):
             _load_texture(unit, noise[name])
-        self._drawn, self._resolved = _Framebuffer(samples if samples > 1 else 0), _Framebuffer(0)
+        self._drawn, self._resolved = Framebuffer(samples if samples > 1 else 0), Framebuffer(0)
         self._size = (0, 0)
         GL.glEnable(GL.GL_CULL_FACE)
         GL.glEnable(GL.GL_DEPTH_TEST)
@@ -183,10 +183,7 @@ class SceneCanvas:
 
     def read(self) -> NDArray[np.uint8]:
         """What was drawn, (height, width, 4) uint8 BGRA with premultiplied alpha."""
-        width, height = self._size
-        pixels = np.empty((height, width, 4), np.uint8)
-        GL.glReadPixels(0, 0, width, height, GL.GL_BGRA, GL.GL_UNSIGNED_BYTE, array=pixels)
-        return pixels
+        return read_pixels(*self._size)
 
     def read_depth(self) -> NDArray[np.float32]:
         """The depth of what was drawn, (height, width) float32 from 0 (near) to 1 (far, and where nothing is)."""
@@ -227,34 +224,6 @@ class SceneCanvas:
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_framebuffer)
         GL.glFramebufferTexture2D(GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_TEXTURE_2D, texture, 0)
         GL.glDrawBuffer(GL.GL_NONE)
-
-
-class _Framebuffer:
-    """Colour and depth, with several samples a pixel or (0) with one."""
-
-    def __init__(self, samples: int) -> None:
-        self.name = GL.glGenFramebuffers(1)
-        self._samples = samples
-        self._buffers = GL.glGenRenderbuffers(2)
-
-    def allocate(self, width: int, height: int) -> None:
-        """Give it a size, px.
-
-        Raises:
-            Face3DMMError: it is more than OpenGL has.
-        """
-        largest = int(GL.glGetIntegerv(GL.GL_MAX_RENDERBUFFER_SIZE))
-        if max(width, height) > largest:
-            raise Face3DMMError(f"OpenGL draws pictures of up to {largest} px a side here, not {width}×{height}")
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self.name)
-        kinds = ((GL.GL_RGBA8, GL.GL_COLOR_ATTACHMENT0), (GL.GL_DEPTH_COMPONENT24, GL.GL_DEPTH_ATTACHMENT))
-        for buffer, (kind, attachment) in zip(self._buffers, kinds, strict=True):
-            GL.glBindRenderbuffer(GL.GL_RENDERBUFFER, buffer)
-            GL.glRenderbufferStorageMultisample(GL.GL_RENDERBUFFER, self._samples, kind, width, height)
-            GL.glFramebufferRenderbuffer(GL.GL_FRAMEBUFFER, attachment, GL.GL_RENDERBUFFER, buffer)
-        status = GL.glCheckFramebufferStatus(GL.GL_FRAMEBUFFER)
-        if status != GL.GL_FRAMEBUFFER_COMPLETE:
-            raise Face3DMMError(f"OpenGL gave no {width}×{height} framebuffer (status {status:#x})")
 
 
 def _load_texture(unit: int, image: NDArray[np.uint8]) -> None:

@@ -1,0 +1,1 @@
+"""Parameters to another face: blendshape weights, and the avatars that they move."""

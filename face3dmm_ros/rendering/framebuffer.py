@@ -1,0 +1,81 @@
+"""Where OpenGL draws to, offscreen, and how pictures get from there.
+
+As `gl_canvas`, this module imports PyOpenGL, so it may be imported only after `offscreen.open_context` has chosen the
+platform; and all of it runs with that context current.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from OpenGL import GL
+
+from face3dmm_ros.errors import Face3DMMError
+
+
+class Framebuffer:
+    """Colour and depth, with several samples a pixel or (0) with one.
+
+    Attributes:
+        name: OpenGL's.
+    """
+
+    def __init__(self, samples: int = 0) -> None:
+        """Without a size yet."""
+        self.name = GL.glGenFramebuffers(1)
+        self._samples = samples
+        self._buffers = GL.glGenRenderbuffers(2)
+
+    def allocate(self, width: int, height: int) -> None:
+        """Give it a size, px, and bind it.
+
+        Raises:
+            Face3DMMError: it is more than OpenGL has.
+        """
+        largest = int(min(*GL.glGetIntegerv(GL.GL_MAX_VIEWPORT_DIMS), GL.glGetIntegerv(GL.GL_MAX_RENDERBUFFER_SIZE)))
+        if max(width, height) > largest:
+            raise Face3DMMError(f"OpenGL draws pictures of up to {largest} px a side here, not {width}×{height}")
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self.name)
+        kinds = ((GL.GL_RGBA8, GL.GL_COLOR_ATTACHMENT0), (GL.GL_DEPTH_COMPONENT24, GL.GL_DEPTH_ATTACHMENT))
+        for buffer, (kind, attachment) in zip(self._buffers, kinds, strict=True):
+            GL.glBindRenderbuffer(GL.GL_RENDERBUFFER, buffer)
+            GL.glRenderbufferStorageMultisample(GL.GL_RENDERBUFFER, self._samples, kind, width, height)
+            GL.glFramebufferRenderbuffer(GL.GL_FRAMEBUFFER, attachment, GL.GL_RENDERBUFFER, buffer)
+        status = GL.glCheckFramebufferStatus(GL.GL_FRAMEBUFFER)
+        if status != GL.GL_FRAMEBUFFER_COMPLETE:
+            raise Face3DMMError(f"OpenGL gave no {width}×{height} framebuffer (status {status:#x})")
+
+
+class GrowingFramebuffer:
+    """A framebuffer whose pictures change their size with every frame: it only ever grows."""
+
+    def __init__(self) -> None:
+        """Without a size yet."""
+        self._framebuffer = Framebuffer()
+        self._capacity = (0, 0)
+        self._size = (0, 0)
+
+    def begin(self, width: int, height: int) -> None:
+        """Bind it and clear colour and depth for a picture of some size; needs the scissor test.
+
+        Raises:
+            Face3DMMError: it is larger than OpenGL can draw here.
+        """
+        if width > self._capacity[0] or height > self._capacity[1]:
+            capacity = max(width, self._capacity[0]), max(height, self._capacity[1])
+            self._framebuffer.allocate(*capacity)
+            self._capacity = capacity
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._framebuffer.name)
+        self._size = (width, height)
+        GL.glViewport(0, 0, width, height)
+        GL.glScissor(0, 0, width, height)
+        GL.glClear(GL.GL_COLOR_BUFFER_BIT | GL.GL_DEPTH_BUFFER_BIT)
+
+    def read(self) -> NDArray[np.uint8]:
+        """What was drawn, (height, width, 4) uint8 BGRA, its first row the lowest in clip space."""
+        return read_pixels(*self._size)
+
+
+def read_pixels(width: int, height: int) -> NDArray[np.uint8]:
+    """The lower left part of the bound framebuffer, (height, width, 4) uint8 BGRA, its first row the lowest."""
+    pixels = np.empty((height, width, 4), np.uint8)
+    GL.glReadPixels(0, 0, width, height, GL.GL_BGRA, GL.GL_UNSIGNED_BYTE, array=pixels)
+    return pixels
