@@ -51,9 +51,9 @@ def augmented(
     return disturbed(rng, view.pixels(picture), moved, eyes), moved
 
 
-def jittered(rng: np.random.Generator, region: Region) -> Region:
+def jittered(rng: np.random.Generator, region: Region, far_share: float = 0.3) -> Region:
     """The region as a detector might give it: usually close, at times far off."""
-    far = rng.random() < 0.3
+    far = rng.random() < far_share
     shift = rng.normal(0, 0.09 if far else 0.045, 2) * region.size
     size = region.size * np.exp(rng.normal(0, 0.16 if far else 0.08))
     turn = np.radians(rng.normal(0, 32 if far else 10))

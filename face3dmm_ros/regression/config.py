@@ -114,6 +114,7 @@ class LossesConfig:
     weighted_parameter_distance: LossConfig | None = None
     vertex_distance: VertexDistanceConfig | None = None
     shape_distance: LossConfig | None = None
+    rotation_distance: LossConfig | None = None
     landmark_2d: LossConfig | None = None
     landmark_3d: LossConfig | None = None
     landmark_likelihood: LossConfig | None = None

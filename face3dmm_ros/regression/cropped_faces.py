@@ -30,6 +30,7 @@ class CroppedFaces:
         shape_count: int | None = None,
         expression_count: int | None = None,
         texture_count: int | None = None,
+        undisturbed: float = 0.0,
     ) -> None:
         """Crop the faces of a source.
 
@@ -39,10 +40,14 @@ class CroppedFaces:
             shape_count: leading α of a sample, None for all that the model has.
             expression_count: leading β of a sample, None for all that the model has.
             texture_count: leading γ of a sample, None for all that the model has.
+            undisturbed: share of the augmented samples whose crop is close and its pixels as they are.
 
         Raises:
-            Face3DMMError: more coefficients than the model has.
+            Face3DMMError: more coefficients than the model has, or no share.
         """
+        if isinstance(undisturbed, bool) or not isinstance(undisturbed, int | float) or not 0 <= undisturbed <= 1:
+            raise Face3DMMError(f"undisturbed must be a share from 0 to 1, not {undisturbed!r}")
+        self._undisturbed = float(undisturbed)
         self.source = source
         self.shape_count = _count("shape_count", shape_count, model.shape_count)
         self.expression_count = _count("expression_count", expression_count, model.expression_count)
@@ -60,14 +65,15 @@ class CroppedFaces:
             Face3DMMError: a picture that has become unreadable.
         """
         record = self.source.record(index)
-        region, mirrored = face_region(record.landmarks), False
+        region, mirrored, disturb = face_region(record.landmarks), False, False
         if augment:
-            region = jittered(rng, region)
+            disturb = bool(rng.random() >= self._undisturbed)
+            region = jittered(rng, region) if disturb else jittered(rng, region, far_share=0.0)
             mirrored = bool(rng.random() < 0.5) and (self._mirror is not None or not record.labelled)
         view = CropView(region, mirrored=mirrored)
         landmarks = view.points(record.landmarks, IBUG68_MIRROR)
         crop = view.pixels(record.picture)
-        if augment:
+        if disturb:
             crop = disturbed(rng, crop, landmarks, IBUG68_EYES)
         alpha, beta, gamma = self._coefficients(record, mirrored)
         camera = view.camera(record.camera) if record.labelled else _UNKNOWN

@@ -18,7 +18,7 @@ from face3dmm_ros.files import package_file
 
 CHANNELS = 128
 """Of the trunk's output."""
-STRIDE_8, STRIDE_16 = 9, 12
+STRIDE_4, STRIDE_8, STRIDE_16 = 6, 9, 12
 """How many layers of the trunk there are up to these strides; all of them reach 32."""
 _BLOCKS = (
     (16, 16, 1), (16, 16, 1), (16, 32, 2), (32, 32, 1), (32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 64, 1),

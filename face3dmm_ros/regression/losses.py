@@ -161,6 +161,20 @@ def shape_distance(prediction: ParameterBatch, target: ParameterBatch, bases: Fa
     return _over_faces((identity + expression).mean(1))
 
 
+def rotation_distance(prediction: Tensor, target: Tensor) -> Tensor:
+    """2·asin(‖R̂ − R‖ / √8), degrees: the angle of the rotation from R to R̂.
+
+    Huynh, Metrics for 3D Rotations, Journal of Mathematical Imaging and Vision 2009. Vertices tell a rotation only as
+    far as it moves them, and a face is shallow.
+
+    Args:
+        prediction: R̂, (B, 3, 3).
+        target: R, (B, 3, 3).
+    """
+    chord = torch.linalg.vector_norm(prediction - target, dim=(1, 2)) / 8.0**0.5
+    return _over_faces(torch.rad2deg(2.0 * torch.asin(chord.clamp(max=1.0 - 1e-6))))
+
+
 def landmark_2d(points: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     """Σᵢ vᵢ·‖xᵢ − x̂ᵢ‖, px: 2DASL's 2D landmark consistency (Tu et al., 2019).
 

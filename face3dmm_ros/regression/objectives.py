@@ -104,6 +104,10 @@ class Objectives:
             values["shape_distance"] = losses.shape_distance(
                 answer.faces.at(labelled), truth.at(labelled), self._surface
             )
+        if config.rotation_distance is not None:
+            values["rotation_distance"] = losses.rotation_distance(
+                answer.faces.rotation[labelled], truth.rotation[labelled]
+            )
         if config.landmark_2d is not None:
             values["landmark_2d"] = losses.landmark_2d(projected, truth.landmarks)
         if config.landmark_likelihood is not None:

@@ -137,6 +137,7 @@ def open_synthetic_faces(
     backgrounds: str | Path | None = None,
     processes: int = 1,
     chunk_size: int = CHUNK,
+    undisturbed: float = 0.0,
 ) -> CroppedFaces:
     """A data set of rendered faces.
 
@@ -156,6 +157,7 @@ def open_synthetic_faces(
             every machine; None for photographs that are installed, see `backgrounds.find_pictures`.
         processes: that render into the folder.
         chunk_size: faces in a file.
+        undisturbed: share of the samples to learn from that are spared blur, noise, occluders and a crop far off.
 
     Raises:
         Face3DMMError: options that cannot be, a model that cannot be read, or as `render_chunks`.
@@ -173,7 +175,7 @@ def open_synthetic_faces(
     else:
         paths = render_chunks(Path(path), loaded, chunks, seed, options, processes, chunk_size)
         source = FaceChunks(paths, loaded.digest)
-    return CroppedFaces(source, loaded, shape_count, expression_count, texture_count)
+    return CroppedFaces(source, loaded, shape_count, expression_count, texture_count, undisturbed)
 
 
 def _scene_options(changes: Mapping[str, object]) -> SceneOptions:
