@@ -9,12 +9,13 @@ from launch.substitutions import LaunchConfiguration, NotEqualsSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from face3dmm_ros.avatar.styles import STYLES
 from face3dmm_ros.files import package_file
 from face3dmm_ros.nodes.launch_arguments import TRACKING_ARGUMENTS
 from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage, single_threaded_algebra
 
 PACKAGE = "face3dmm_ros"
-PROCESSES = 5
+PROCESSES = 6
 
 ARGUMENTS = (
     DeclareLaunchArgument(
@@ -26,7 +27,14 @@ ARGUMENTS = (
     *TRACKING_ARGUMENTS,
     DeclareLaunchArgument("render", default_value="true", description="start the renderer, which gives /face/overlay"),
     DeclareLaunchArgument(
-        "rviz", default_value="false", description="start rviz2 with image, overlay, cloud and marker"
+        "rviz", default_value="false", description="start rviz2 with image, overlay, avatar, cloud, marker and pose"
+    ),
+    DeclareLaunchArgument("avatar", default_value="", description=f"also start the avatar node: {STYLES}"),
+    DeclareLaunchArgument(
+        "avatar_placement",
+        default_value="image",
+        choices=("image", "alone"),
+        description="the avatar in the person's place in the camera's image, or alone before a backdrop",
     ),
     DeclareLaunchArgument(
         "image_transport",
@@ -74,6 +82,16 @@ def generate_launch_description() -> LaunchDescription:
                 "renderer_node",
                 {"model": _text("model"), "image_transport": _text("image_transport")},
                 condition=IfCondition(LaunchConfiguration("render")),
+            ),
+            _node(
+                "avatar_node",
+                {
+                    "style": _text("avatar"),
+                    "placement": _text("avatar_placement"),
+                    "model": _text("model"),
+                    "image_transport": _text("image_transport"),
+                },
+                condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration("avatar"), "")),
             ),
             Node(
                 package="rviz2",

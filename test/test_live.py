@@ -26,6 +26,7 @@ TOPICS = {
     "/face/mesh_marker",
     "/face/params",
     "/face/pose",
+    "/face/pose_marker",
     "/face/topology",
 }
 

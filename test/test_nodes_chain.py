@@ -47,6 +47,7 @@ RESULTS = {
     "/face/pose": PoseStamped,
     "/face/mesh_cloud": PointCloud2,
     "/face/mesh_marker": Marker,
+    "/face/pose_marker": Marker,
 }
 
 
@@ -75,7 +76,7 @@ class Chain:
         nodes = self.landmark_node, self.fitter_node, self.renderer_node
         spun.spin_until(
             lambda: (
-                len([o for n in nodes for o in n._outputs]) == 8
+                len([o for n in nodes for o in n._outputs]) == 9
                 and all(output.subscribers for node in nodes for output in node._outputs)
                 and self.images.get_subscription_count() == 2 + self.fitter_node._looks_at_images
             ),
@@ -144,6 +145,8 @@ def test_a_portrait_is_answered_on_every_topic(spun, portrait, default_model):
     )
     assert results["/face/mesh_cloud"][-1].width == default_model.vertex_count
     assert 300 < len(results["/face/mesh_marker"][-1].points) <= 3000
+    tail, head = ([point.x, point.y, point.z] for point in results["/face/pose_marker"][-1].points)
+    assert head[2] < tail[2], "the arrow points to the camera"
 
     drawn = PLAIN.imgmsg_to_cv2(overlay)
     changed = (drawn != portrait).any(axis=2)
@@ -164,6 +167,7 @@ def test_a_picture_without_a_face_is_answered_with_face_count_0(spun):
     assert not len(results["/face/mesh"][-1].vertices)
     assert results["/face/mesh_cloud"][-1].width == 0
     assert results["/face/mesh_marker"][-1].action == Marker.DELETEALL
+    assert results["/face/pose_marker"][-1].action == Marker.DELETEALL
     assert not results["/face/pose"]
     np.testing.assert_array_equal(PLAIN.imgmsg_to_cv2(overlay), nothing)
 

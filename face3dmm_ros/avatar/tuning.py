@@ -60,10 +60,14 @@ class WeightTuner:
 
     def __init__(self, tuning: Tuning) -> None:
         """With no face known yet."""
+        self._rests: dict[int, _Rest] = {}
+        self.change(tuning)
+
+    def change(self, tuning: Tuning) -> None:
+        """Tune otherwise from now on; what is known of faces at rest stays."""
         self.tuning = tuning
         self._gains = _each(tuning.gain, tuning.gains)
         self._dead_zones = _each(tuning.dead_zone, tuning.dead_zones)
-        self._rests: dict[int, _Rest] = {}
 
     def tune(self, face_id: int, weights: NDArray[np.float32], time: float) -> NDArray[np.float32]:
         """What a face shows, (52,) float32 in [0, 1]: gain·(w' − dead) / (1 − dead), w' = (w − rest) / (1 − rest).

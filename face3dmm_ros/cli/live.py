@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from face3dmm_ros.avatar.styles import STYLES, WATERMELON, check_style
 from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.nodes import middleware
@@ -33,7 +34,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         help="auto (first camera, else the sample clip), sample, a camera's index, or a path",
     )
     add("--duration", type=_positive, metavar="SECONDS", help="how long; without it until Ctrl-C")
-    add("--out", type=Path, metavar="DIR", help="folder for overlay.mp4, bag/ and summary.json")
+    add("--out", type=Path, metavar="DIR", help="folder for overlay.mp4, avatar.mp4, bag/ and summary.json")
     add("--width", type=int, default=0, help="scale images to this width, px; 0: as they are")
     add("--height", type=int, default=0, help="scale images to this height, px; 0: as they are")
     add("--fps", type=float, default=-1.0, help="images per second; -1: the source's own rate; 0: as fast as it goes")
@@ -44,6 +45,8 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")
     add("--max-faces", type=int, default=1, help="faces to track at most")
     add("--view", default="shaded", help="overlay: shaded, wireframe or landmarks")
+    add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}")
+    add("--avatar-placement", choices=("image", "alone"), default="image", help="in the person's place, or by itself")
     add("--record-images", choices=("jpeg", "raw", "none"), default="jpeg", help="how images go into the bag")
     add("--composed", action="store_true", help="all nodes in one process, beside this one's")
     add("--network", action="store_true", help="let other machines see the topics; otherwise nothing leaves this one")
@@ -64,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.source != "auto" and not arguments.source.isdigit():
         open_source(arguments.source).close()
+    if arguments.avatar is not None:
+        check_style(arguments.avatar)
     if arguments.out is not None:
         _make_room(arguments.out)
     interrupted = threading.Event()
@@ -106,17 +111,18 @@ def _make_room(out: Path) -> None:
     except OSError as error:
         raise Face3DMMError(f"{out} cannot be made: {error.strerror}") from error
     remove_bag(out / "bag")
-    for name in ("overlay.mp4", "summary.json"):
+    for name in ("overlay.mp4", "avatar.mp4", "summary.json"):
         (out / name).unlink(missing_ok=True)
 
 
 def _options(arguments: argparse.Namespace) -> "LiveOptions":
     """What to run; one process where several would lose images."""
-    from face3dmm_ros.nodes.composition import FITTER, LANDMARKS, RENDERER, SOURCE
+    from face3dmm_ros.nodes.composition import AVATAR, FITTER, LANDMARKS, RENDERER, SOURCE
     from face3dmm_ros.nodes.live_session import LiveOptions
 
     placement = "composed" if arguments.composed else "separate"
-    processes = {"separate": 5, "composed": 2, "single": 1}
+    extra = () if arguments.avatar is None else (AVATAR,)
+    processes = {"separate": 5 + len(extra), "composed": 2, "single": 1}
     while placement != "single" and (shortage := middleware.shared_memory_shortage(processes[placement])):
         placement = "composed" if placement == "separate" else "single"
         print(f"{shortage}; running in {processes[placement]} instead", file=sys.stderr)
@@ -137,7 +143,13 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
                 "smoothing": arguments.smoothing,
             },
             RENDERER: {"model": arguments.model, "view": arguments.view},
+            AVATAR: {
+                "model": arguments.model,
+                "style": arguments.avatar or WATERMELON,
+                "placement": arguments.avatar_placement,
+            },
         },
+        extra_nodes=extra,
         placement=placement,
         out=arguments.out,
         record_images=arguments.record_images,
@@ -181,7 +193,8 @@ def _report(summary: dict[str, Any], out: Path | None) -> None:
     print(f"{counts}, {faces}, {summary['fps']:.1f} images/s, {times}")
     if out is not None:
         (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        print(f"written: {out / 'overlay.mp4'}, {out / 'bag'}, {out / 'summary.json'}")
+        written = [out / name for name in ("overlay.mp4", "avatar.mp4", "bag", "summary.json")]
+        print(f"written: {', '.join(str(path) for path in written if path.exists())}")
 
 
 def _positive(text: str) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from rclpy.node import Node
 
+from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.lifecycle_node import run_nodes
@@ -12,6 +13,7 @@ from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 
 SOURCE, LANDMARKS, FITTER, RENDERER = "video_source_node", "landmark_node", "fitter_node", "renderer_node"
+AVATAR = "avatar_node"
 
 NODES: dict[str, Callable[..., Node]] = {
     SOURCE: VideoSourceNode,
@@ -20,11 +22,18 @@ NODES: dict[str, Callable[..., Node]] = {
     RENDERER: RendererNode,
 }
 """The nodes, in the order in which an image passes them."""
+EXTRA_NODES: dict[str, Callable[..., Node]] = {AVATAR: AvatarNode}
+"""Those that are started when they are wanted."""
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run them; a parameter is given to one of them as `-p NODE:PARAMETER:=VALUE`."""
-    return run_nodes(list(NODES.values()), args)
+    """Run them, and the extra nodes that are named before `--ros-args`.
+
+    A parameter is given to one of them as `-p NODE:PARAMETER:=VALUE`.
+    """
+    given = sys.argv[1:] if args is None else args
+    wanted = [node_class for name, node_class in EXTRA_NODES.items() if name in given]
+    return run_nodes([*NODES.values(), *wanted], args)
 
 
 if __name__ == "__main__":

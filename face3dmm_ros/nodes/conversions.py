@@ -13,6 +13,7 @@ from sensor_msgs.msg import CameraInfo, PointCloud2, PointField, RegionOfInteres
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
+from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.calibration import Calibration
 from face3dmm_ros.camera import MetricPose
 from face3dmm_ros.errors import Face3DMMError
@@ -25,7 +26,7 @@ from face3dmm_ros.message_fields import (
     parameters_fields,
 )
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
+from face3dmm_ros.msg import Blendshapes, Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.values import FaceParameters, Landmarks, Mesh
 
 _TYPECODES = {np.dtype(np.float32): "f", np.dtype(np.float64): "d", np.dtype(np.uint8): "B", np.dtype(np.uint32): "I"}
@@ -115,6 +116,16 @@ def no_parameters_message(
     return Face3DMMParams(**_slot_fields(FaceSlot(header)), **_field_arrays(fields))
 
 
+def blendshapes_to_message(slot: FaceSlot, weights: NDArray[np.float32]) -> Blendshapes:
+    """The message of one face's weights, (52,) of ARKit's names."""
+    return Blendshapes(**_slot_fields(slot), names=ARKIT_NAMES, weights=to_array(weights, np.float32))
+
+
+def no_blendshapes_message(header: Header) -> Blendshapes:
+    """The answer to an image without a face."""
+    return Blendshapes(**_slot_fields(FaceSlot(header)))
+
+
 def mesh_to_message(slot: FaceSlot, mesh: Mesh) -> FaceMesh:
     """The message of one face's mesh; its triangles travel in `FaceTopology`."""
     return FaceMesh(
@@ -202,6 +213,9 @@ def cloud_message(header: Header, vertices: NDArray[np.float32], rgb: NDArray[np
 
 _MARKER_NAMESPACE = "face"
 _MARKER_COLOR = ColorRGBA(r=0.85, g=0.68, b=0.58, a=1.0)
+_ARROW = np.array([[0.0, 0.0, 60.0], [0.0, 0.0, 220.0]])  # mm in model space, from between the eyes to the front
+_ARROW_SHAFT, _ARROW_HEAD = 0.006, 0.018  # m
+_ARROW_COLOR = ColorRGBA(r=1.0, g=0.55, b=0.1, a=1.0)
 
 
 def marker_message(header: Header, face_id: int, corners: NDArray[np.float32]) -> Marker:
@@ -211,6 +225,16 @@ def marker_message(header: Header, face_id: int, corners: NDArray[np.float32]) -
     marker.pose.orientation.w = 1.0
     marker.color = _MARKER_COLOR
     marker.points = [Point(x=x, y=y, z=z) for x, y, z in corners.tolist()]
+    return marker
+
+
+def arrow_message(header: Header, face_id: int, pose: MetricPose) -> Marker:
+    """An arrow from the face to where the head points, as rviz shows it."""
+    marker = Marker(header=header, ns=_MARKER_NAMESPACE, id=face_id, type=Marker.ARROW, action=Marker.ADD)
+    marker.scale.x, marker.scale.y, marker.scale.z = _ARROW_SHAFT, _ARROW_HEAD, _ARROW_HEAD
+    marker.pose.orientation.w = 1.0
+    marker.color = _ARROW_COLOR
+    marker.points = [Point(x=x, y=y, z=z) for x, y, z in pose.transform(_ARROW).tolist()]
     return marker
 
 

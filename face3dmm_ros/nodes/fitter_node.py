@@ -31,6 +31,7 @@ from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes.conversions import (
     FaceSlot,
+    arrow_message,
     calibration_from_message,
     cloud_message,
     marker_message,
@@ -127,6 +128,7 @@ class FitterNode(FaceNode):
         self._pose_output = self.create_output(PoseStamped, "face/pose", qos)
         self._mesh_output = self.create_output(FaceMesh, "face/mesh", qos)
         self._cloud_output = self.create_output(PointCloud2, "face/mesh_cloud", qos)
+        self._arrow_output = self.create_output(Marker, "face/pose_marker", qos)
         self._marker_output = self.create_output(Marker, "face/mesh_marker", qos)
         self._topology_output = self.create_output(FaceTopology, "face/topology", latched_qos())
         self.create_input(FaceLandmarks, "face/landmarks", self._on_landmarks, qos)
@@ -218,6 +220,10 @@ class FitterNode(FaceNode):
         located = [self._locate(face) for face in faces]
         for place in located:
             self._pose_output.publish(pose_to_message(header, place.pose))
+        if self._arrow_output.subscribers:
+            self._arrow_output.publish(no_marker_message(header))
+            for place in located:
+                self._arrow_output.publish(arrow_message(header, place.face_id, place.pose))
         with self.activity.stage("mesh"):
             self._publish_meshes(header, slots, located)
         self.answered(header, len(faces))

@@ -22,13 +22,17 @@ from rclpy.signals import SignalHandlerOptions
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import package_file
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
-from face3dmm_ros.nodes.composition import FITTER, LANDMARKS, NODES, RENDERER, SOURCE
+from face3dmm_ros.nodes.avatar_node import IN_IMAGE
+from face3dmm_ros.nodes.composition import AVATAR, EXTRA_NODES, FITTER, LANDMARKS, NODES, RENDERER, SOURCE
 from face3dmm_ros.nodes.monitor_node import MonitorNode, percentiles
 from face3dmm_ros.nodes.recording import Recording
 
 PLACEMENTS = ("separate", "composed", "single")
 """Each node in a process of its own; all nodes in one, the monitor in this; or all in this one, where processes cannot
 share the memory that images need."""
+
+VIDEOS = {"/face/overlay": "overlay.mp4", "/avatar/image": "avatar.mp4"}
+"""Topics that a recording also makes videos of, and the videos' names."""
 
 _START_TIMEOUT = 60.0
 _DRAIN_TIMEOUT = 2.0
@@ -44,13 +48,15 @@ class LiveOptions:
 
     Attributes:
         parameters: per node, the parameters that differ from config/live.yaml.
+        extra_nodes: those of `face3dmm_ros.nodes.composition.EXTRA_NODES` that run too.
         placement: one of `PLACEMENTS`.
         out: where the recording goes; None for none.
         record_images: one of `face3dmm_ros.nodes.recording.IMAGE_RECORDINGS`.
-        video_rate: images per second of overlay.mp4.
+        video_rate: images per second of the videos.
     """
 
     parameters: dict[str, dict[str, Any]]
+    extra_nodes: tuple[str, ...] = ()
     placement: str = "separate"
     out: Path | None = None
     record_images: str = "jpeg"
@@ -75,6 +81,7 @@ class LiveSession:
     def __init__(self, options: LiveOptions) -> None:
         """A run that has yet to start."""
         self._options = options
+        self._nodes = NODES | {name: EXTRA_NODES[name] for name in options.extra_nodes}
         self._processes: dict[str, subprocess.Popen] = {}
         self._nodes_here: list[Node] = []
         self._recording: Recording | None = None
@@ -83,7 +90,7 @@ class LiveSession:
         # Ctrl-C ends a run, but must not end the context before the run's last messages are in.
         rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
         self._executor = SingleThreadedExecutor()
-        self._monitor = MonitorNode(NODES, conducted=SOURCE)
+        self._monitor = MonitorNode(self._nodes, conducted=SOURCE)
         self._executor.add_node(self._monitor)
         self._spinning = threading.Thread(target=self._spin, name="executor", daemon=True)
 
@@ -101,16 +108,19 @@ class LiveSession:
         Raises:
             Face3DMMError: a node could not start.
         """
-        parameters = {name: self._options.parameters.get(name, {}) | {"autostart": name != SOURCE} for name in NODES}
+        given = self._options.parameters
+        parameters = {name: given.get(name, {}) | {"autostart": name != SOURCE} for name in self._nodes}
         if self._options.placement == "single":
-            for name, node_class in NODES.items():
+            for name, node_class in self._nodes.items():
                 node = node_class(cli_args=ros_arguments({name: parameters[name]}), use_global_arguments=False)
                 self._nodes_here.append(node)
                 self._executor.add_node(node)
         elif self._options.placement == "composed":
-            self._processes["composition"] = _start_process("composition", ros_arguments(parameters))
+            self._processes["composition"] = _start_process(
+                "composition", [*self._options.extra_nodes, *ros_arguments(parameters)]
+            )
         else:
-            for name in NODES:
+            for name in self._nodes:
                 self._processes[name] = _start_process(name, ros_arguments({name: parameters[name]}))
         self._spinning.start()
         if not self._wait(self._monitor.can_conduct, interrupted):
@@ -128,7 +138,7 @@ class LiveSession:
                 self._options.out,
                 topics,
                 images=self._options.record_images,
-                overlay_topic="/face/overlay",
+                videos=VIDEOS,
                 rate=self._options.video_rate,
             )
         self._monitor.watch(topics, self._recording)
@@ -176,7 +186,7 @@ class LiveSession:
             time.sleep(0.02)
         # Each node's last word on what it did.
         seen = dict(self._monitor.status_count)
-        while time.monotonic() < deadline and any(self._monitor.status_count[n] <= seen.get(n, 0) for n in NODES):
+        while time.monotonic() < deadline and any(self._monitor.status_count[n] <= seen.get(n, 0) for n in self._nodes):
             time.sleep(0.02)
         return self._summary()
 
@@ -226,7 +236,7 @@ class LiveSession:
     def _all_advertised(self) -> bool:
         """Whether every node has been configured, as far as the monitor can see."""
         return self._monitor.topics() is not None and all(
-            any(key.startswith("subscribers/") for key in self._monitor.statuses.get(name, {})) for name in NODES
+            any(key.startswith("subscribers/") for key in self._monitor.statuses.get(name, {})) for name in self._nodes
         )
 
     def _all_connected(self) -> bool:
@@ -238,13 +248,15 @@ class LiveSession:
         recorded = self._recording is not None
         fitter_looks = self._options.parameters.get(FITTER, {}).get("fit_method") in REGRESSOR_METHODS
         landmarks = listeners(LANDMARKS, "face/landmarks")
+        avatar = self._options.parameters.get(AVATAR, {}) if AVATAR in self._nodes else None
+        avatar_looks = avatar is not None and (avatar.get("placement", IN_IMAGE) == IN_IMAGE)
         # The renderer listens to parameters, or, where it draws only landmarks, to these.
         results = landmarks + listeners(FITTER, "face/params")
         return (
-            listeners(SOURCE, "camera/image_raw") >= 2 + fitter_looks + recorded
+            listeners(SOURCE, "camera/image_raw") >= 2 + fitter_looks + avatar_looks + recorded
             and listeners(SOURCE, "camera/camera_info") >= 1 + recorded
             and landmarks >= 1 + recorded
-            and results >= 3 + recorded
+            and results >= 3 + (avatar is not None) + recorded
             and listeners(RENDERER, "face/overlay") >= 1
         )
 
@@ -258,7 +270,7 @@ class LiveSession:
         lost = {name: before - after for name, before, after in zip(list(hops)[1:], counts, counts[1:], strict=False)}
         stages = {
             key.removeprefix("stage_ms/"): float(value)
-            for name in NODES
+            for name in self._nodes
             for key, value in monitor.statuses.get(name, {}).items()
             if key.startswith("stage_ms/")
         }
@@ -271,7 +283,7 @@ class LiveSession:
             "stage_ms": stages,
             "frames_at_each_hop": hops,
             "frames_lost_before_each_hop": lost,
-            "messages_skipped": {name: int(monitor.statuses.get(name, {}).get("skipped", 0)) for name in NODES},
+            "messages_skipped": {name: int(monitor.statuses.get(name, {}).get("skipped", 0)) for name in self._nodes},
             "messages_not_recorded": 0 if self._recording is None else self._recording.lost,
             "processes": 1 + len(self._processes),
             "problems": dict(monitor.problems),

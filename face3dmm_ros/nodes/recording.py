@@ -1,9 +1,10 @@
-"""A live run on disk: a rosbag2 bag (MCAP) of its topics and a video of its overlay, written by a thread of its own."""
+"""A live run on disk: a rosbag2 bag (MCAP) of its topics and videos of its pictures, written by a thread of its own."""
 
 import contextlib
 import os
 import queue
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,17 @@ class Recording:
         failure: what ended the recording early; empty if nothing did.
     """
 
-    def __init__(self, folder: Path, topics: list[Topic], *, images: str, overlay_topic: str, rate: float) -> None:
-        """Begin a recording in `folder`: `bag/` of these topics, and `overlay.mp4`, at a rate in images per second.
+    def __init__(
+        self, folder: Path, topics: list[Topic], *, images: str, videos: Mapping[str, str], rate: float
+    ) -> None:
+        """Begin a recording in `folder`: `bag/` of these topics, and videos, at a rate in images per second.
+
+        Args:
+            folder: made if missing.
+            topics: to record.
+            images: one of `IMAGE_RECORDINGS`.
+            videos: file names by the image topics of which videos are made.
+            rate: of the videos.
 
         Raises:
             Face3DMMError: the folder cannot be written, or holds a recording already.
@@ -63,11 +73,10 @@ class Recording:
         self.failure = ""
         self._folder = folder
         self._images = images
-        self._overlay_topic = overlay_topic
+        self._video_names = videos
         self._rate = rate
         self._conversion = image_conversion()
-        self._video: cv2.VideoWriter | None = None
-        self._video_size = (0, 0)
+        self._videos: dict[str, _Video] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._bag = Writer(folder / "bag", version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
@@ -83,7 +92,7 @@ class Recording:
         self._thread.start()
 
     def write(self, topic: str, time_ns: int, message: bytes) -> None:
-        """Take a serialized message for the bag, and for the video if it is an overlay."""
+        """Take a serialized message for the bag, and for a video if one is made of it."""
         try:
             self._queue.put_nowait((topic, time_ns, message))
         except queue.Full:
@@ -97,8 +106,8 @@ class Recording:
         """
         self._queue.put(None)
         self._thread.join()
-        if self._video is not None:
-            self._video.release()
+        for video in self._videos.values():
+            video.close()
         try:
             self._bag.close()
         except OSError as error:
@@ -132,24 +141,33 @@ class Recording:
 
     def _write_one(self, topic: str, time_ns: int, message: bytes) -> None:
         connection = self._connections[topic]
-        if topic == self._overlay_topic or (connection is not None and connection.msgtype == COMPRESSED_TYPE):
+        video = self._video_names.get(topic)
+        if video is not None or (connection is not None and connection.msgtype == COMPRESSED_TYPE):
             image_message: Any = deserialize_message(message, Image)
             image = self._conversion.imgmsg_to_cv2(image_message)
-            if topic == self._overlay_topic:
-                self._write_video(image)
+            if video is not None:
+                if topic not in self._videos:
+                    self._videos[topic] = _Video(self._folder / video, self._rate, image)
+                self._videos[topic].write(image)
             if connection is not None and connection.msgtype == COMPRESSED_TYPE:
                 compressed: CompressedImage = cv2_to_compressed_imgmsg(image, image_message.header)
                 message = serialize_message(compressed)
         if connection is not None:
             self._bag.write(connection, time_ns, message)
 
-    def _write_video(self, image: NDArray[np.uint8]) -> None:
-        """One image more; the first decides the video's size."""
-        if self._video is None:
-            self._video_size = image.shape[1], image.shape[0]
-            codec = cv2.VideoWriter.fourcc(*"mp4v")
-            self._video = cv2.VideoWriter(str(self._folder / "overlay.mp4"), codec, self._rate, self._video_size)
-        self._video.write(resized(image, *self._video_size))
+
+class _Video:
+    """A video whose first image decides its size."""
+
+    def __init__(self, path: Path, rate: float, first: NDArray[np.uint8]) -> None:
+        self._size = first.shape[1], first.shape[0]
+        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, self._size)
+
+    def write(self, image: NDArray[np.uint8]) -> None:
+        self._writer.write(resized(image, *self._size))
+
+    def close(self) -> None:
+        self._writer.release()
 
 
 def _recorded_qos(qos: QoSProfile) -> Qos:

@@ -128,7 +128,7 @@ class ReplayNode(FaceNode):
             out,
             topics,
             images=self.value("record_images"),
-            overlay_topic=self.resolve_topic_name(OVERLAY),
+            videos={self.resolve_topic_name(OVERLAY): "overlay.mp4"},
             rate=_VIDEO_RATE,
         )
 

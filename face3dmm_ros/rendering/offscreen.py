@@ -32,6 +32,10 @@ _GL_LIBRARIES_HINT = (
 )
 
 
+class NoOpenGLError(Face3DMMError):
+    """No OpenGL 3.3 here; the message names what to install."""
+
+
 @dataclass(frozen=True, eq=False)
 class OffscreenContext:
     """An OpenGL 3.3 core context that belongs to no thread.
@@ -84,7 +88,7 @@ def open_context(platform: str = "auto") -> OffscreenContext:
     try:
         return _open(chosen)
     except Exception as error:
-        raise Face3DMMError(f"OpenGL on {chosen} could not be opened: {error}. {_GL_LIBRARIES_HINT}") from error
+        raise NoOpenGLError(f"OpenGL on {chosen} could not be opened: {error}. {_GL_LIBRARIES_HINT}") from error
 
 
 def choose_platform(candidates: tuple[str, ...]) -> str:
@@ -96,7 +100,7 @@ def choose_platform(candidates: tuple[str, ...]) -> str:
     loaded = _loaded_platform()
     if loaded is not None:
         if loaded not in candidates:
-            raise Face3DMMError(
+            raise NoOpenGLError(
                 f"this process already uses PyOpenGL on {loaded}, which it keeps until it ends: "
                 f"ask for {loaded}, or set PYOPENGL_PLATFORM={candidates[0]} before the program starts"
             )
@@ -108,7 +112,7 @@ def choose_platform(candidates: tuple[str, ...]) -> str:
             return candidate
         failures[candidate] = failure
     reasons = "; ".join(f"{candidate}: {failure}" for candidate, failure in failures.items())
-    raise Face3DMMError(f"no OpenGL platform works here ({reasons}). {_GL_LIBRARIES_HINT}")
+    raise NoOpenGLError(f"no OpenGL platform works here ({reasons}). {_GL_LIBRARIES_HINT}")
 
 
 @cache

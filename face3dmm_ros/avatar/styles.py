@@ -1,0 +1,47 @@
+"""The avatars by their names."""
+
+from pathlib import Path
+
+from face3dmm_ros.avatar.avatar import Avatar
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.morphable_model import MorphableModel
+
+WATERMELON, HEAD, GLTF = "watermelon", "head", "gltf:"
+STYLES = f"{WATERMELON}, {HEAD} or {GLTF}PATH"
+"""For help texts."""
+
+
+def check_style(style: str) -> None:
+    """Check that there is such a style, without loading it.
+
+    Raises:
+        Face3DMMError: there is not.
+    """
+    if style in (WATERMELON, HEAD) or (style.startswith(GLTF) and len(style) > len(GLTF)):
+        return
+    raise Face3DMMError(f"there is no avatar {style!r}: choose {STYLES} (a .glb, .gltf or .vrm file)")
+
+
+def create_avatar(style: str, model: MorphableModel, platform: str = "auto") -> Avatar:
+    """An avatar by its name.
+
+    Args:
+        style: ``watermelon``, ``head`` or ``gltf:PATH``.
+        model: of the faces that drive it.
+        platform: as in `face3dmm_ros.rendering.offscreen.open_context`.
+
+    Raises:
+        Face3DMMError: no such style, a file that cannot be used, or no OpenGL.
+    """
+    check_style(style)
+    if style == WATERMELON:
+        from face3dmm_ros.avatar.watermelon import Watermelon
+
+        return Watermelon(model, platform)
+    if style == HEAD:
+        from face3dmm_ros.avatar.character import Character
+
+        return Character(platform)
+    from face3dmm_ros.avatar.gltf_avatar import GltfAvatar
+
+    return GltfAvatar(Path(style.removeprefix(GLTF)).expanduser(), platform)

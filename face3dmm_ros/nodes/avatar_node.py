@@ -1,0 +1,228 @@
+"""Parameters in, and images where they are drawn on; another face out, as a picture and as blendshape weights."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from face3dmm_ros.avatar.avatar import Avatar, AvatarFace
+from face3dmm_ros.avatar.backdrop import backdrop
+from face3dmm_ros.avatar.retargeting import BlendshapeWeights
+from face3dmm_ros.avatar.styles import STYLES, WATERMELON, check_style, create_avatar
+from face3dmm_ros.avatar.tuning import Tuning, WeightTuner
+from face3dmm_ros.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.message_fields import parameters_from_message
+from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.msg import Blendshapes, Face3DMMParams
+from face3dmm_ros.nodes.conversions import FaceSlot, blendshapes_to_message, no_blendshapes_message
+from face3dmm_ros.nodes.fitter_node import MODEL
+from face3dmm_ros.nodes.image_conversion import image_conversion
+from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
+from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
+from face3dmm_ros.rendering.offscreen import PLATFORMS, NoOpenGLError
+from face3dmm_ros.values import FaceParameters
+
+IN_IMAGE, ALONE = "image", "alone"
+PLACEMENTS = (IN_IMAGE, ALONE)
+"""Where an avatar is shown: in the person's place in the camera's image, or before a backdrop."""
+
+_WAITING_IMAGES = 30
+_WARM_UP_SCALES = (0.7, 1.4, 2.0)
+_EMPTY = "name: value, …"
+Picture = tuple[Header, NDArray[np.uint8]]
+
+
+class AvatarNode(FaceNode):
+    """Shows another face that moves with each tracked one, and tells its weights to whoever listens.
+
+    Without OpenGL it says so, in the log and on /diagnostics, and gives weights only.
+    """
+
+    PARAMETERS = (
+        MODEL,
+        IMAGE_TRANSPORT,
+        NodeParameter("style", WATERMELON, f"The avatar: {STYLES}.", read_only=True),
+        NodeParameter(
+            "placement",
+            IN_IMAGE,
+            "Where it is shown: in the person's place in the camera's image, or alone before a backdrop.",
+            choices=PLACEMENTS,
+            read_only=True,
+        ),
+        NodeParameter("gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS), read_only=True),
+        NodeParameter(
+            "calibration_seconds",
+            1.0,
+            "A new face's first seconds, which are taken for its neutral face; ~/calibrate takes the coming ones.",
+            low=0.0,
+            high=60.0,
+        ),
+        NodeParameter("gain", 1.0, "All weights times this.", low=0.0, high=10.0),
+        NodeParameter("gains", "", f"Gains of single blendshapes instead: `{_EMPTY}`."),
+        NodeParameter("dead_zone", 0.05, "Weights up to this are shown as 0.", low=0.0, high=0.9),
+        NodeParameter("dead_zones", "", f"Dead zones of single blendshapes instead: `{_EMPTY}`."),
+    )
+
+    def __init__(self, name: str = "avatar_node", **options: Any) -> None:
+        """A node that has yet to load its avatar."""
+        self._avatar: Avatar | None = None
+        self._tuner = WeightTuner(Tuning())
+        super().__init__(name, **options)
+        self.create_service(Trigger, "~/calibrate", self._on_calibrate)
+
+    def configure(self) -> None:
+        """Load the model and the avatar."""
+        check_style(self.value("style"))
+        self._model = load_model(self.value("model"))
+        self._weights = BlendshapeWeights(self._model)
+        self._tuner.recalibrate()
+        self.apply_parameters({name: self.value(name) for name in self._specifications})
+        self._conversion = image_conversion()
+        self._faces = FaceCollector[Face3DMMParams]()
+        self._matcher = StampMatcher[Picture, list[AvatarFace]](_WAITING_IMAGES)
+        self._open_avatar()
+        self._image_output = self.create_output(Image, "avatar/image", self.image_qos())
+        self._weights_output = self.create_output(Blendshapes, "avatar/blendshapes", self.result_qos())
+        self.create_input(Face3DMMParams, "face/params", self._on_face, self.result_qos())
+        self._in_image = self._avatar is not None and self.value("placement") == IN_IMAGE
+        self._looks_at_images = self._in_image or (self._avatar is not None and self._avatar.needs_image)
+        if self._looks_at_images:
+            create_image_input(self, self._on_image)
+
+    def release(self) -> None:
+        """Close OpenGL."""
+        if self._avatar is not None:
+            self._avatar.close()
+            self._avatar = None
+
+    def apply_parameters(self, values: dict[str, Any]) -> None:
+        """Tune the weights from now on; what is known of faces at rest stays."""
+        tuning = Tuning(
+            calibration_s=values["calibration_seconds"],
+            gain=values["gain"],
+            gains=_by_name(values["gains"], "gains"),
+            dead_zone=values["dead_zone"],
+            dead_zones=_by_name(values["dead_zones"], "dead_zones"),
+        )
+        self._tuner.change(tuning)
+
+    def _open_avatar(self) -> None:
+        try:
+            self._avatar = create_avatar(self.value("style"), self._model, self.value("gl_platform"))
+            self._warm_up(self._avatar)
+        except NoOpenGLError as error:
+            self.release()
+            self.activity.problem = f"no OpenGL, the avatar has weights but no picture: {error}"
+            self.get_logger().error(self.activity.problem)
+
+    def _warm_up(self, avatar: Avatar) -> None:
+        """Draw the mean face: the first times are the slowest, and no image should have to wait for them."""
+        nothing, size = np.zeros((480, 640, 3), np.uint8), (640, 480)
+        for scale in _WARM_UP_SCALES:
+            camera = WeakPerspective(scale, FRONTAL, np.array([320.0, 240.0]))
+            none = np.zeros(0)
+            face = FaceParameters(camera, none, none, self._model.name, self._model.digest, "", 0.0, 1.0, size)
+            avatar.draw([AvatarFace(0, face, self._weights.of(face))], size, nothing)
+
+    def _on_calibrate(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Take the coming seconds for the faces' rest."""
+        response.success = self._configured
+        response.message = "the node is not configured"
+        if self._configured:
+            self._tuner.recalibrate()
+            seconds = self.value("calibration_seconds")
+            response.message = f"keep a neutral face for {seconds:g} s" if seconds else "calibration_seconds is 0"
+        return response
+
+    def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
+        self._show_match(self._matcher.add_image(stamp_of(header), (header, image)))
+
+    def _on_face(self, message: Face3DMMParams) -> None:
+        messages = self._faces.add(message)
+        if messages is None:
+            return
+        self._tuner.retain({m.face_id for m in messages})
+        faces = [face for m in messages if (face := self._driven(m)) is not None]
+        self._publish_weights(message.header, faces)
+        if self._looks_at_images:
+            self._show_match(self._matcher.add_results(stamp_of(message.header), faces))
+        elif self._avatar is not None:
+            self._show(message.header, faces, (message.image_width, message.image_height), None)
+        else:
+            self.answered(message.header, len(faces))
+
+    def _driven(self, message: Face3DMMParams) -> AvatarFace | None:
+        """A face with the weights that it shows; None, and a complaint, for parameters that cannot be used."""
+        try:
+            parameters = parameters_from_message(message)
+            seconds, nanoseconds = stamp_of(message.header)
+            with self.activity.stage("weights"):
+                weights = self._tuner.tune(message.face_id, self._weights.of(parameters), seconds + 1e-9 * nanoseconds)
+        except Face3DMMError as error:
+            self.complain(f"face {message.face_id} of face/params: {error}")
+            return None
+        return AvatarFace(message.face_id, parameters, weights)
+
+    def _publish_weights(self, header: Header, faces: Sequence[AvatarFace]) -> None:
+        if not faces:
+            self._weights_output.publish(no_blendshapes_message(header))
+        for index, face in enumerate(faces):
+            slot = FaceSlot(header, face.face_id, index, len(faces))
+            self._weights_output.publish(blendshapes_to_message(slot, face.weights))
+
+    def _show_match(self, match: tuple[Picture, list[AvatarFace]] | None) -> None:
+        """Show an image's faces once both are there."""
+        self.activity.dropped += self._matcher.dropped
+        self._matcher.dropped = 0
+        if match is not None:
+            (header, image), faces = match
+            self._show(header, faces, (image.shape[1], image.shape[0]), image)
+
+    def _show(
+        self,
+        header: Header,
+        faces: Sequence[AvatarFace],
+        image_size: tuple[int, int],
+        image: NDArray[np.uint8] | None,
+    ) -> None:
+        """Publish the picture of an image's faces."""
+        assert self._avatar is not None
+        with self.activity.stage("avatar"):
+            picture = np.array(image if image is not None and self._in_image else backdrop(image_size))
+            try:
+                for layer in self._avatar.draw(faces, image_size, image):
+                    layer.over(picture)
+            except Face3DMMError as error:
+                self.complain(f"avatar not drawn: {error}")
+        self._image_output.publish(self._conversion.cv2_to_imgmsg(picture, header))
+        self.answered(header, len(faces))
+
+
+def _by_name(text: str, what: str) -> dict[str, float]:
+    """Numbers by the names of blendshapes.
+
+    Raises:
+        Face3DMMError: the text is not of the form `name: value, …`.
+    """
+    try:
+        found = yaml.safe_load("{" + text + "}")
+        return {str(name): float(value) for name, value in found.items()}
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
+        raise Face3DMMError(f"{what} is written `jawOpen: 1.2, eyeBlinkLeft: 1.5`, found {text!r}") from error
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(AvatarNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

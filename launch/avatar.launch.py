@@ -1,0 +1,24 @@
+"""`ros2 launch face3dmm_ros avatar.launch.py`: an avatar that moves with the face in front of the camera.
+
+It is live.launch.py, whose arguments it takes, with an avatar and without the overlay.
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+from face3dmm_ros.avatar.styles import STYLES, WATERMELON
+from face3dmm_ros.files import package_file
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What it starts."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("avatar", default_value=WATERMELON, description=f"the avatar: {STYLES}"),
+            DeclareLaunchArgument(
+                "render", default_value="false", description="also start the renderer, which gives /face/overlay"
+            ),
+            IncludeLaunchDescription(PythonLaunchDescriptionSource(str(package_file("launch/live.launch.py")))),
+        ]
+    )

@@ -1,0 +1,193 @@
+"""The avatar node: weights at the parameters' rate, and pictures of another face that moves."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from face3dmm_ros.avatar.arkit import ARKIT_NAMES, weight_of
+from face3dmm_ros.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.msg import Blendshapes, Face3DMMParams
+from face3dmm_ros.nodes import avatar_node
+from face3dmm_ros.nodes.avatar_node import AvatarNode
+from face3dmm_ros.nodes.conversions import FaceSlot, no_parameters_message, parameters_to_message
+from face3dmm_ros.nodes.image_conversion import PlainConversion
+from face3dmm_ros.nodes.lifecycle_node import image_qos, result_qos
+from face3dmm_ros.rendering.offscreen import NoOpenGLError
+from face3dmm_ros.values import FaceParameters
+
+PLAIN = PlainConversion()
+SIZE = (320, 240)
+
+
+class Driver:
+    """An avatar node, and the parameters and images that drive it."""
+
+    def __init__(self, spun, model, **parameters):
+        self.spun, self.model = spun, model
+        spun.listen(Image, "/avatar/image", image_qos(5))
+        spun.listen(Blendshapes, "/avatar/blendshapes")
+        self.parameters = spun.node.create_publisher(Face3DMMParams, "/face/params", result_qos(10))
+        self.images = spun.node.create_publisher(Image, "/camera/image_raw", result_qos(10))
+        self.node = spun.start(AvatarNode, **{"calibration_seconds": 0.0, "dead_zone": 0.0} | parameters)
+        spun.spin_until(lambda: self.node._active, "the node to start", timeout=60.0)
+        spun.spin_until(
+            lambda: (
+                all(output.subscribers for output in self.node._outputs)
+                and self.parameters.get_subscription_count()
+                and self.images.get_subscription_count() == self.node._looks_at_images
+            ),
+            "all to connect",
+        )
+        spun.spin_for(0.1)
+        self.second = 100
+
+    def header(self):
+        self.second += 1
+        header = Header(frame_id="some_camera")
+        header.stamp.sec, header.stamp.nanosec = self.second, 7
+        return header
+
+    def face(self, x=160.0, scale=0.8, **weights):
+        beta = np.zeros(self.model.expression_count)
+        for name, weight in weights.items():
+            beta[self.model.expression_names.index(name)] = weight
+        camera = WeakPerspective(scale, FRONTAL, np.array([x, 110.0]))
+        return FaceParameters(camera, np.zeros(0), beta, self.model.name, self.model.digest, "joint", 1.0, 1.0, SIZE)
+
+    def show(self, *faces, image=None):
+        """What is published of an image with some faces: its weights, and its picture."""
+        header = self.header()
+        if image is not None:
+            self.images.publish(PLAIN.cv2_to_imgmsg(image, header))
+        for index, face in enumerate(faces):
+            self.parameters.publish(parameters_to_message(FaceSlot(header, index, index, len(faces)), face))
+        if not faces:
+            self.parameters.publish(no_parameters_message(header, SIZE, self.model, "joint"))
+        received = self.spun.received
+        self.spun.spin_until(
+            lambda: received["/avatar/image"] and received["/avatar/image"][-1].header == header, "the picture"
+        )
+        count = max(len(faces), 1)
+        self.spun.spin_until(lambda: [m.header for m in received["/avatar/blendshapes"]].count(header) == count)
+        weights = [m for m in received["/avatar/blendshapes"] if m.header == header]
+        return weights, PLAIN.imgmsg_to_cv2(received["/avatar/image"][-1])
+
+
+GREY = np.full((240, 320, 3), 128, np.uint8)
+
+
+@pytest.mark.parametrize("style", ["watermelon", "head"])
+def test_an_avatar_stands_in_the_persons_place_in_the_image(spun, default_model, style):
+    driver = Driver(spun, default_model, style=style)
+    _, picture = driver.show(driver.face(x=100.0), image=GREY)
+    changed = (picture != GREY).any(axis=2)
+    assert changed.any()
+    assert abs(np.argwhere(changed)[:, 1].mean() - 100.0) < 15.0
+    assert not changed[:, 260:].any()
+
+
+def test_an_avatar_alone_needs_no_image(spun, default_model):
+    driver = Driver(spun, default_model, style="head", placement="alone")
+    first = driver.show(driver.face())[1]
+    second = driver.show(driver.face(jawOpen=1.0))[1]
+    assert first.shape == (240, 320, 3)
+    assert (first != second).any()
+
+
+def test_weights_go_out_under_arkits_names_one_message_a_face(spun, default_model):
+    driver = Driver(spun, default_model, style="head", placement="alone")
+    faces = driver.face(x=80.0, jawOpen=0.6), driver.face(x=240.0, eyeBlinkLeft=0.9)
+    weights, _ = driver.show(*faces)
+    assert [(m.face_index, m.face_count, m.face_id) for m in weights] == [(0, 2, 0), (1, 2, 1)]
+    assert all(tuple(m.names) == ARKIT_NAMES for m in weights)
+    assert weight_of(np.array(weights[0].weights), "jawOpen") == pytest.approx(0.6)
+    assert weight_of(np.array(weights[1].weights), "eyeBlinkLeft") == pytest.approx(0.9)
+    assert weight_of(np.array(weights[1].weights), "jawOpen") == 0.0
+
+
+def test_an_image_without_a_face_is_shown_as_it_is_and_answered_with_face_count_0(spun, default_model):
+    driver = Driver(spun, default_model, style="watermelon")
+    weights, picture = driver.show(image=GREY)
+    assert weights[0].face_count == 0
+    assert not weights[0].weights
+    np.testing.assert_array_equal(picture, GREY)
+
+
+def test_gains_can_be_changed_while_it_runs_and_nonsense_is_refused(spun, default_model):
+    driver = Driver(spun, default_model, style="head", placement="alone")
+    result = driver.node.set_parameters([Parameter("gains", value="jawOpen: 2.0, mouthPucker: 0")])[0]
+    assert result.successful, result.reason
+    weights, _ = driver.show(driver.face(jawOpen=0.3, mouthPucker=0.5))
+    assert weight_of(np.array(weights[0].weights), "jawOpen") == pytest.approx(0.6)
+    assert weight_of(np.array(weights[0].weights), "mouthPucker") == 0.0
+    for name, value, reason in (
+        ("gains", "jaw: 2.0", "no blendshape 'jaw'"),
+        ("gains", "jawOpen=2", "is written `jawOpen: 1.2"),
+        ("dead_zone", 1.5, "range"),
+    ):
+        result = driver.node.set_parameters([Parameter(name, value=value)])[0]
+        assert not result.successful
+        assert reason in result.reason
+
+
+def test_the_neutral_face_can_be_calibrated_by_a_service_call(spun, default_model):
+    driver = Driver(spun, default_model, style="head", placement="alone", calibration_seconds=2.0)
+    driver.show(driver.face())
+    driver.second += 10
+    weights, _ = driver.show(driver.face(jawOpen=0.5))
+    assert weight_of(np.array(weights[0].weights), "jawOpen") == pytest.approx(0.5)
+    client = spun.node.create_client(Trigger, "/avatar_node/calibrate")
+    spun.spin_until(client.service_is_ready, "the service")
+    future = client.call_async(Trigger.Request())
+    spun.spin_until(future.done)
+    assert future.result().success
+    assert "neutral face for 2 s" in future.result().message
+    driver.show(driver.face(jawOpen=0.5))
+    driver.second += 10
+    weights, _ = driver.show(driver.face(jawOpen=0.5))
+    assert weight_of(np.array(weights[0].weights), "jawOpen") == 0.0
+
+
+def test_parameters_of_another_model_are_skipped_with_a_complaint(spun, default_model):
+    driver = Driver(spun, default_model, style="head", placement="alone")
+    header = driver.header()
+    message = parameters_to_message(FaceSlot(header, 0, 0, 1), driver.face())
+    message.model_digest = "another"
+    driver.parameters.publish(message)
+    spun.spin_until(lambda: driver.node.activity.skipped)
+    assert "use the same model everywhere" in driver.node.activity.complaint
+    assert driver.show(driver.face(jawOpen=1.0))[0][0].face_count == 1
+
+
+def test_without_opengl_it_says_so_and_gives_weights(spun, default_model, monkeypatch):
+    def refuse(*_):
+        raise NoOpenGLError("no OpenGL platform works here")
+
+    monkeypatch.setattr(avatar_node, "create_avatar", refuse)
+    spun.listen(Blendshapes, "/avatar/blendshapes")
+    node = spun.start(AvatarNode, calibration_seconds=0.0)
+    spun.spin_until(lambda: node._active)
+    status = node.activity.status("avatar_node", {})
+    assert status.level == DiagnosticStatus.ERROR
+    assert "weights but no picture" in status.message
+    publisher = spun.node.create_publisher(Face3DMMParams, "/face/params", result_qos(10))
+    spun.spin_until(lambda: publisher.get_subscription_count() and node._outputs[1].subscribers)
+    spun.spin_for(0.1)
+    publisher.publish(no_parameters_message(Header(), SIZE, default_model, "joint"))
+    spun.spin_until(lambda: spun.received["/avatar/blendshapes"])
+
+
+@pytest.mark.parametrize("style", ["pumpkin", "gltf:", "gltf:/no/such/file.glb"])
+def test_an_avatar_that_is_not_there_keeps_the_node_from_starting(spun, style):
+    node = spun.start(AvatarNode, autostart=False, style=style)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert style.removeprefix("gltf:") in node.failure
