@@ -1,0 +1,139 @@
+"""Draw docs/images/avatars.jpg, what the avatars make of some faces, and docs/images/avatars.webp, a clip of them.
+
+The faces are a public-domain portrait and rendered people; each is found, fitted and drawn as it would be live.
+"""
+
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.data
+from numpy.typing import NDArray
+
+from face3dmm_ros.avatar.avatar import Avatar, AvatarFace
+from face3dmm_ros.avatar.backdrop import backdrop
+from face3dmm_ros.avatar.retargeting import BlendshapeWeights
+from face3dmm_ros.avatar.styles import HEAD, WATERMELON, create_avatar
+from face3dmm_ros.fit_methods import create_fitter
+from face3dmm_ros.landmarks import LandmarkTracker, create_backend
+from face3dmm_ros.morphable_model import MorphableModel, load_model
+from face3dmm_ros.pipeline import FacePipeline
+from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
+from face3dmm_ros.synthesis.motion import sequence
+from face3dmm_ros.synthesis.random_scene import SceneOptions
+from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
+from face3dmm_ros.values import TrackedFace
+
+IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
+PANEL = 300
+RATE, SECONDS, CLIP_PANEL = 15, 5, 240
+STILL_SEEDS = (11, 27)
+CLIP_SEED = 4
+GAP = 4
+
+Picture = NDArray[np.uint8]
+
+
+class Studio:
+    """What is shown of each face, drawn as it is live."""
+
+    def __init__(self, model: MorphableModel) -> None:
+        self.model = model
+        self._weights = BlendshapeWeights(model)
+        self._renderer = FaceRenderer(model.triangles)
+        self._rgb = model.rgb()
+        self._avatars = {style: create_avatar(style, model) for style in (WATERMELON, HEAD)}
+
+    def overlay(self, image: Picture, face: TrackedFace, view: str) -> Picture:
+        """The fitted model over the image."""
+        vertices = self.model.vertices(face.parameters.alpha, face.parameters.beta)
+        posed = PosedFace(vertices, self.model.normals(vertices), self._rgb, face.parameters.camera)
+        return self._renderer.overlay(image, [posed], opacity=0.85, view=view)
+
+    def avatar(self, style: str, image: Picture, face: TrackedFace, *, alone: bool) -> Picture:
+        """An avatar in the person's place, or alone."""
+        avatar: Avatar = self._avatars[style]
+        size = image.shape[1], image.shape[0]
+        picture = np.array(backdrop(size) if alone else image)
+        driven = AvatarFace(face.face_id, face.parameters, self._weights.of(face.parameters))
+        for layer in avatar.draw([driven], size, image):
+            layer.over(picture)
+        return picture
+
+
+def main() -> None:
+    """Track, draw, write."""
+    model = load_model("default")
+    studio = Studio(model)
+    portrait = np.ascontiguousarray(skimage.data.astronaut()[:380, 60:440, ::-1])
+    people = [[portrait], *(frames_of(model, seed, "free", 24) for seed in STILL_SEEDS)]
+    rows = [still_row(studio, images) for images in people]
+    cv2.imwrite(str(IMAGES / "avatars.jpg"), stacked(rows), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    clip(studio, frames_of(model, CLIP_SEED, "free", RATE * SECONDS))
+
+
+def frames_of(model: MorphableModel, seed: int, motion: str, frames: int) -> list[Picture]:
+    """A rendered person who moves."""
+    options = SceneOptions(image_size=(480, 480), max_yaw=30.0, face_share=(0.42, 0.5), occluder=0.0)
+    with SceneRenderer(model) as renderer:
+        scenes = sequence(np.random.default_rng(seed), model, motion, frames, RATE, options, noise=1.0)
+        return [renderer.render(scene).image for scene in scenes]
+
+
+def tracked(model: MorphableModel, images: Sequence[Picture]) -> list[TrackedFace]:
+    """The face in each image of a sequence."""
+    pipeline = FacePipeline(LandmarkTracker(create_backend()), create_fitter(model))
+    times = (k / RATE for k in count())
+    return [pipeline.process(image, next(times))[0] for image in images]
+
+
+def still_row(studio: Studio, images: Sequence[Picture]) -> Picture:
+    """The last image, what was found in it, and each avatar."""
+    face, image = tracked(studio.model, images)[-1], images[-1]
+    panels = [
+        image,
+        studio.overlay(image, face, "shaded"),
+        studio.overlay(image, face, "toon"),
+        studio.avatar(WATERMELON, image, face, alone=False),
+        studio.avatar(HEAD, image, face, alone=True),
+    ]
+    return side_by_side([resized(panel, PANEL) for panel in panels])
+
+
+def clip(studio: Studio, images: Sequence[Picture]) -> None:
+    """The images, the watermelon and the character, side by side and moving."""
+    frames = []
+    for image, face in zip(images, tracked(studio.model, images), strict=True):
+        panels = [
+            image,
+            studio.avatar(WATERMELON, image, face, alone=False),
+            studio.avatar(HEAD, image, face, alone=True),
+        ]
+        frames.append(side_by_side([resized(panel, CLIP_PANEL) for panel in panels]))
+    animation = cv2.Animation()
+    animation.frames = frames
+    animation.durations = [round(1000 / RATE)] * len(frames)
+    cv2.imwriteanimation(str(IMAGES / "avatars.webp"), animation, [cv2.IMWRITE_WEBP_QUALITY, 70])
+
+
+def resized(image: Picture, height: int) -> Picture:
+    """A picture at a height, px."""
+    return np.asarray(cv2.resize(image, (height, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def side_by_side(panels: Sequence[Picture]) -> Picture:
+    """Panels of one height with white between them."""
+    gap = np.full((panels[0].shape[0], GAP, 3), 255, np.uint8)
+    return np.hstack([part for panel in panels for part in (panel, gap)][:-1])
+
+
+def stacked(rows: Sequence[Picture]) -> Picture:
+    """Rows of one width with white between them."""
+    gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
+    return np.vstack([part for row in rows for part in (row, gap)][:-1])
+
+
+if __name__ == "__main__":
+    main()
