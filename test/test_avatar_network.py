@@ -365,6 +365,20 @@ def test_ipv6_loopback_is_an_address_too() -> None:
             assert live_link(bound.recv(2048)).name == "face3dmm"
 
 
+def test_a_host_with_both_kinds_of_address_is_sent_to_by_ipv4(
+    receiver: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, port = receiver.getsockname()
+    both = [
+        (socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("::1", port, 0, 0)),
+        (socket.AF_INET, socket.SOCK_DGRAM, 17, "", (host, port)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    with closing(WeightSender("live_link_face", f"localhost:{port}")) as sender:
+        sender.send([face()], 0.0)
+        assert live_link(receiver.recv(2048)).name == "face3dmm"
+
+
 @pytest.mark.parametrize("address", ["203.0.113.1", "203.0.113.1:39539", "[2001:db8::1]:39539", "0.0.0.0"])
 def test_faces_leave_this_machine_only_if_allowed(address: str) -> None:
     with pytest.raises(Face3DMMError, match=r"outside this machine .* allow it"):

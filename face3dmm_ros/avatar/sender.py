@@ -1,5 +1,6 @@
 """Sends faces to avatars of other programs, over UDP."""
 
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
@@ -14,6 +15,7 @@ DEFAULT_PORTS: Mapping[str, int] = {"vmc": 39539, "live_link_face": 11111}
 """By protocol, where receivers listen unless they are told otherwise."""
 
 _LONGEST_SUBJECT = 200
+_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[^:]*))?")
 
 
 class WeightSender:
@@ -120,19 +122,15 @@ def split_address(address: str, default_port: int) -> tuple[str, int]:
     Raises:
         Face3DMMError: it is none of these, or the port is not between 1 and 65535.
     """
-    if address.startswith("["):
-        host, bracket, rest = address[1:].partition("]")
-        malformed = not bracket or (rest != "" and not rest.startswith(":"))
-        port = rest[1:] if rest else str(default_port)
-    else:
-        host, colon, port = address.partition(":")
-        malformed = ":" in port
-        port = port if colon else str(default_port)
-    if malformed or not host:
+    parts = _ADDRESS.fullmatch(address)
+    if parts is None:
         raise Face3DMMError(
             f"{address!r} is no address: write HOST:PORT or [IPv6]:PORT, such as 127.0.0.1:{default_port}"
         )
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+    host, port = parts["ipv6"] or parts["host"], parts["port"]
+    if port is None:
+        return host, default_port
+    if not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= 65535):
         raise Face3DMMError(f"the port in {address!r} is {port!r}, not a number between 1 and 65535")
     return host, int(port)
 
