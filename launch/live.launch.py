@@ -37,6 +37,15 @@ ARGUMENTS = (
         description="the avatar in the person's place in the camera's image, or alone before a backdrop",
     ),
     DeclareLaunchArgument(
+        "vmc", default_value="", description="the avatar node also sends to this HOST:PORT as VMC protocol"
+    ),
+    DeclareLaunchArgument(
+        "live_link_face", default_value="", description="the avatar node also sends to this HOST:PORT as Live Link Face"
+    ),
+    DeclareLaunchArgument(
+        "allow_network", default_value="false", description="whether these may lie outside this machine"
+    ),
+    DeclareLaunchArgument(
         "image_transport",
         default_value="raw",
         choices=("raw", "compressed"),
@@ -88,6 +97,9 @@ def generate_launch_description() -> LaunchDescription:
                 {
                     "style": _text("avatar"),
                     "placement": _text("avatar_placement"),
+                    "vmc": _text("vmc"),
+                    "live_link_face": _text("live_link_face"),
+                    "allow_network": ParameterValue(LaunchConfiguration("allow_network"), value_type=bool),
                     "model": _text("model"),
                     "image_transport": _text("image_transport"),
                 },

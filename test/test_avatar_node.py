@@ -1,5 +1,7 @@
 """The avatar node: weights at the parameters' rate, and pictures of another face that moves."""
 
+import socket
+
 import numpy as np
 import pytest
 
@@ -184,6 +186,25 @@ def test_without_opengl_it_says_so_and_gives_weights(spun, default_model, monkey
     spun.spin_for(0.1)
     publisher.publish(no_parameters_message(Header(), SIZE, default_model, "joint"))
     spun.spin_until(lambda: spun.received["/avatar/blendshapes"])
+
+
+def test_weights_also_go_out_over_udp(spun, default_model):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(10.0)
+        port = receiver.getsockname()[1]
+        driver = Driver(spun, default_model, style="head", placement="alone", live_link_face=f"127.0.0.1:{port}")
+        driver.show(driver.face(jawOpen=0.6))
+        packet = receiver.recv(2000)
+    assert b"face3dmm" in packet
+    assert np.float32(0.6).tobytes()[::-1] in packet
+    assert driver.node.activity.published["live_link_face"] == 1
+
+
+def test_weights_leave_this_machine_only_if_they_may(spun):
+    node = spun.start(AvatarNode, autostart=False, style="head", vmc="192.0.2.1:39539")
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert "outside this machine" in node.failure
 
 
 @pytest.mark.parametrize("style", ["pumpkin", "gltf:", "gltf:/no/such/file.glb"])

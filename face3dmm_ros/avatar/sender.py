@@ -11,7 +11,8 @@ from face3dmm_ros.avatar.live_link_face import live_link_datagram
 from face3dmm_ros.avatar.vmc import BLEND_NAMES, vmc_datagrams
 from face3dmm_ros.errors import Face3DMMError
 
-DEFAULT_PORTS: Mapping[str, int] = {"vmc": 39539, "live_link_face": 11111}
+VMC, LIVE_LINK_FACE = "vmc", "live_link_face"
+DEFAULT_PORTS: Mapping[str, int] = {VMC: 39539, LIVE_LINK_FACE: 11111}
 """By protocol, where receivers listen unless they are told otherwise."""
 
 _LONGEST_SUBJECT = 200
@@ -83,7 +84,7 @@ class WeightSender:
             faces: all that are tracked now; any number.
             time_s: of their image, s.
         """
-        for datagram in self._vmc(faces, time_s) if self.protocol == "vmc" else self._live_link_face(faces, time_s):
+        for datagram in self._vmc(faces, time_s) if self.protocol == VMC else self._live_link_face(faces, time_s):
             self._deliver(datagram)
 
     def close(self) -> None:

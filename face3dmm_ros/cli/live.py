@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from face3dmm_ros.avatar.styles import STYLES, WATERMELON, check_style
+from face3dmm_ros.avatar.styles import HEAD, STYLES, WATERMELON, check_style
 from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.nodes import middleware
@@ -47,6 +47,8 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--view", default="shaded", help="overlay: shaded, wireframe or landmarks")
     add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}")
     add("--avatar-placement", choices=("image", "alone"), default="image", help="in the person's place, or by itself")
+    add("--vmc", default="", metavar="HOST:PORT", help="also send to an avatar program, as VMC protocol")
+    add("--live-link-face", default="", metavar="HOST:PORT", help="also send to Unreal, as Live Link Face")
     add("--record-images", choices=("jpeg", "raw", "none"), default="jpeg", help="how images go into the bag")
     add("--composed", action="store_true", help="all nodes in one process, beside this one's")
     add("--network", action="store_true", help="let other machines see the topics; otherwise nothing leaves this one")
@@ -121,7 +123,8 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
     from face3dmm_ros.nodes.live_session import LiveOptions
 
     placement = "composed" if arguments.composed else "separate"
-    extra = () if arguments.avatar is None else (AVATAR,)
+    avatar = arguments.avatar or (HEAD if arguments.vmc or arguments.live_link_face else None)
+    extra = () if avatar is None else (AVATAR,)
     processes = {"separate": 5 + len(extra), "composed": 2, "single": 1}
     while placement != "single" and (shortage := middleware.shared_memory_shortage(processes[placement])):
         placement = "composed" if placement == "separate" else "single"
@@ -145,8 +148,11 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
             RENDERER: {"model": arguments.model, "view": arguments.view},
             AVATAR: {
                 "model": arguments.model,
-                "style": arguments.avatar or WATERMELON,
+                "style": avatar or WATERMELON,
                 "placement": arguments.avatar_placement,
+                "vmc": arguments.vmc,
+                "live_link_face": arguments.live_link_face,
+                "allow_network": arguments.network,
             },
         },
         extra_nodes=extra,

@@ -14,8 +14,10 @@ from std_srvs.srv import Trigger
 from face3dmm_ros.avatar.avatar import Avatar, AvatarFace
 from face3dmm_ros.avatar.backdrop import backdrop
 from face3dmm_ros.avatar.retargeting import BlendshapeWeights
+from face3dmm_ros.avatar.sender import LIVE_LINK_FACE, VMC, WeightSender
 from face3dmm_ros.avatar.styles import STYLES, WATERMELON, check_style, create_avatar
 from face3dmm_ros.avatar.tuning import Tuning, WeightTuner
+from face3dmm_ros.avatar.vmc import BLEND_NAMES
 from face3dmm_ros.camera import FRONTAL, WeakPerspective
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.message_fields import parameters_from_message
@@ -69,12 +71,30 @@ class AvatarNode(FaceNode):
         NodeParameter("gains", "", f"Gains of single blendshapes instead: `{_EMPTY}`."),
         NodeParameter("dead_zone", 0.05, "Weights up to this are shown as 0.", low=0.0, high=0.9),
         NodeParameter("dead_zones", "", f"Dead zones of single blendshapes instead: `{_EMPTY}`."),
+        NodeParameter("vmc", "", "Also send as VMC protocol (OSC) to HOST:PORT; empty: do not.", read_only=True),
+        NodeParameter(
+            "vmc_names",
+            "pascal",
+            "Names of the blendshapes there: JawOpen or jawOpen.",
+            choices=tuple(BLEND_NAMES),
+            read_only=True,
+        ),
+        NodeParameter(
+            "live_link_face", "", "Also send as Live Link Face (UDP) to HOST:PORT; empty: do not.", read_only=True
+        ),
+        NodeParameter(
+            "allow_network",
+            False,
+            "Whether these may lie outside this machine; what is sent is not encrypted.",
+            read_only=True,
+        ),
     )
 
     def __init__(self, name: str = "avatar_node", **options: Any) -> None:
         """A node that has yet to load its avatar."""
         self._avatar: Avatar | None = None
         self._tuner = WeightTuner(Tuning())
+        self._senders: list[WeightSender] = []
         super().__init__(name, **options)
         self.create_service(Trigger, "~/calibrate", self._on_calibrate)
 
@@ -89,6 +109,10 @@ class AvatarNode(FaceNode):
         self._faces = FaceCollector[Face3DMMParams]()
         self._matcher = StampMatcher[Picture, list[AvatarFace]](_WAITING_IMAGES)
         self._open_avatar()
+        for protocol in (VMC, LIVE_LINK_FACE):
+            if address := self.value(protocol):
+                network, names = self.value("allow_network"), self.value("vmc_names")
+                self._senders.append(WeightSender(protocol, address, allow_network=network, names=names))
         self._image_output = self.create_output(Image, "avatar/image", self.image_qos())
         self._weights_output = self.create_output(Blendshapes, "avatar/blendshapes", self.result_qos())
         self.create_input(Face3DMMParams, "face/params", self._on_face, self.result_qos())
@@ -98,10 +122,13 @@ class AvatarNode(FaceNode):
             create_image_input(self, self._on_image)
 
     def release(self) -> None:
-        """Close OpenGL."""
+        """Close OpenGL and sockets."""
         if self._avatar is not None:
             self._avatar.close()
             self._avatar = None
+        for sender in self._senders:
+            sender.close()
+        self._senders.clear()
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
         """Tune the weights from now on; what is known of faces at rest stays."""
@@ -152,6 +179,10 @@ class AvatarNode(FaceNode):
         self._tuner.retain({m.face_id for m in messages})
         faces = [face for m in messages if (face := self._driven(m)) is not None]
         self._publish_weights(message.header, faces)
+        for sender in self._senders:
+            sender.send(faces, _seconds(message.header))
+            self.activity.published[sender.protocol] = sender.sent
+            self.activity.lost[sender.protocol] = sender.failed
         if self._looks_at_images:
             self._show_match(self._matcher.add_results(stamp_of(message.header), faces))
         elif self._avatar is not None:
@@ -163,9 +194,8 @@ class AvatarNode(FaceNode):
         """A face with the weights that it shows; None, and a complaint, for parameters that cannot be used."""
         try:
             parameters = parameters_from_message(message)
-            seconds, nanoseconds = stamp_of(message.header)
             with self.activity.stage("weights"):
-                weights = self._tuner.tune(message.face_id, self._weights.of(parameters), seconds + 1e-9 * nanoseconds)
+                weights = self._tuner.tune(message.face_id, self._weights.of(parameters), _seconds(message.header))
         except Face3DMMError as error:
             self.complain(f"face {message.face_id} of face/params: {error}")
             return None
@@ -193,8 +223,11 @@ class AvatarNode(FaceNode):
         image_size: tuple[int, int],
         image: NDArray[np.uint8] | None,
     ) -> None:
-        """Publish the picture of an image's faces."""
+        """Publish the picture of an image's faces, if anybody looks."""
         assert self._avatar is not None
+        if not self._image_output.subscribers:
+            self.answered(header, len(faces))
+            return
         with self.activity.stage("avatar"):
             picture = np.array(image if image is not None and self._in_image else backdrop(image_size))
             try:
@@ -204,6 +237,12 @@ class AvatarNode(FaceNode):
                 self.complain(f"avatar not drawn: {error}")
         self._image_output.publish(self._conversion.cv2_to_imgmsg(picture, header))
         self.answered(header, len(faces))
+
+
+def _seconds(header: Header) -> float:
+    """The time of an image, s."""
+    seconds, nanoseconds = stamp_of(header)
+    return seconds + 1e-9 * nanoseconds
 
 
 def _by_name(text: str, what: str) -> dict[str, float]:
