@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import eos_peer, seed_algorithm
+from benchmarks.avatars import avatars
 from benchmarks.random_model import random_model
 from benchmarks.timing import Timing, take_turns
 from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
@@ -46,6 +47,7 @@ def main() -> int:
     report = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "stages_640x480": _table("Stages, 640×480, default model, one thread", stages(), options.seconds),
+        "avatars_640x480": _table("Avatars, 640×480, one face", moving_avatars(), options.seconds),
         "fit_default_model": _table(
             "Fit, default model, 468 points", default_model_fits(), options.seconds, peer="joint, tracked frame"
         ),
@@ -103,6 +105,15 @@ def stages() -> dict[str, Callable[[], object]]:
         "overlay": lambda: renderer.overlay(image, [posed]),
         "image to overlay": whole,
     }
+
+
+def moving_avatars() -> dict[str, Callable[[], object]]:
+    """The avatars on the portrait, whose landmarks move."""
+    image, model = portrait(), load_model("default")
+    face = LandmarkTracker(create_backend()).track(image)[0]
+    fitter, rng = TrackFitter(model), np.random.default_rng(0)
+    moved = [_jittered(face, rng) for _ in range(32)]
+    return avatars(model, image, [TrackedFace(face.face_id, at.landmarks, fitter.fit(at)) for at in moved])
 
 
 def default_model_fits() -> dict[str, Callable[[], object]]:
