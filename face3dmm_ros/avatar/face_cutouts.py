@@ -5,7 +5,6 @@ All its points are tied to the model's surface, so that they move with every exp
 to be smooth, which carries what the model does not know of, such as an open mouth, across as the picture shows it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,70 +20,77 @@ _RIGHT_EYE, _LEFT_EYE, _MOUTH = range(36, 42), range(42, 48), range(48, 60)
 _RIGHT_BROW, _LEFT_BROW = range(17, 22), range(22, 27)
 _SPOKES = 48
 _INNER_RINGS, _OUTER_RINGS = 2, 4
+_INSIDE = np.linspace(0.0, 1.0, _INNER_RINGS + 1, dtype=np.float32)[1:, None, None]
+_OUTSIDE = np.linspace(0.0, 1.0, _OUTER_RINGS + 1, dtype=np.float32)[1:, None, None]
 _TEXELS_PER_MM = 2
-_PART_FADES, _SKIN_FADES = (0.45, 0.20), (0.40, 0.10)
-"""Cosine between the viewing ray and the normal from which a part as a whole, and its skin at a place, fades, and at
-which it is gone."""
+_PART_FADES = np.array([(0.45, 0.20), (0.45, 0.20), (0.62, 0.35)])
+"""Cosine between the viewing ray and the normal of the right eye, the left eye and the mouth from which each fades, and
+at which it is gone. The mouth stands out, so that its far corner is hidden sooner.
+"""
+
+_SKIN_FADES = np.array((0.50, 0.20))
+"""The same of the skin around them, at each place."""
+
+PART_VERTICES = 1 + (_INNER_RINGS + _OUTER_RINGS) * _SPOKES
+"""V, vertices of a part: its middle, then ring by ring outward."""
+
+OUTER_RING = slice(PART_VERTICES - _SPOKES, PART_VERTICES)
+"""Those of its outer outline."""
 
 
 @dataclass(frozen=True, eq=False)
-class Patch:
-    """A part of one face in one picture; V = `VERTEX_COUNT` points in the order of `patch_triangles`.
+class Patches:
+    """The P parts of one face in one picture, each of V = `PART_VERTICES` points.
 
     Attributes:
-        points: (V, 3) model space, mm.
-        beyond: (V,) distance beyond the part's own outline, mm; 0 inside.
-        share: (V,) of the way from the part's own outline to the outer one, in [0, 1]; 0 inside.
-        visibility: (V,) in [0, 1], how well the camera sees it: 0 where it is turned away.
+        points: (P, V, 3) model space, mm.
+        beyond: (P, V) distance beyond the part's own outline, mm; 0 inside.
+        share: (P, V) of the way from the part's own outline to the outer one, in [0, 1]; 0 inside.
+        visibility: (P, V) in [0, 1], how well the camera sees it: 0 where it is turned away.
     """
 
-    points: NDArray[np.float64]
-    beyond: NDArray[np.float64]
-    share: NDArray[np.float64]
-    visibility: NDArray[np.float64]
+    points: NDArray[np.float32]
+    beyond: NDArray[np.float32]
+    share: NDArray[np.float32]
+    visibility: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Cutout:
-    """A part of a model's faces.
+class FaceCutouts:
+    """P parts of a model's faces.
 
     Attributes:
-        center: (3,) on the mean face, model space, mm.
-        inner: its own outline, landmarks in a ring that runs clockwise as seen from the front.
-        outer: (S) points around it on the skin, one a spoke.
+        centers: (P, 2) x and y on the mean face, mm.
+        vertices: (U,) the model's vertices that the parts depend on.
+        outlines: (2·P·S, U) float32 weights of those: the points of the parts' own outlines, one a spoke, clockwise as
+            seen from the front, then those of the outer ones.
     """
 
-    center: NDArray[np.float64]
-    inner: SurfacePoints
-    outer: SurfacePoints
+    centers: NDArray[np.float64]
+    vertices: NDArray[np.intp]
+    outlines: NDArray[np.float32]
 
-    def patch(self, vertices: NDArray[np.float32], camera: WeakPerspective) -> Patch:
-        """The part of a face of vertices (N, 3), model space, mm, that a camera sees."""
-        inner = _closed_curve(len(self.inner.vertices)) @ self.inner.interpolate(vertices)
-        outer = self.outer.interpolate(vertices).astype(np.float64)
-        middle = inner.mean(axis=0)
-        inside = np.linspace(0.0, 1.0, _INNER_RINGS + 1)[1:, None, None]
-        outside = np.linspace(0.0, 1.0, _OUTER_RINGS + 1)[1:]
-        rings = np.concatenate([middle + inside * (inner - middle), inner + outside[:, None, None] * (outer - inner)])
-        beyond = outside[:, None] * np.linalg.norm(outer - inner, axis=1)
-        within = np.zeros(1 + _INNER_RINGS * _SPOKES)
-        return Patch(
-            np.concatenate([middle[None], rings.reshape(-1, 3)]),
-            np.concatenate([within, beyond.ravel()]),
-            np.concatenate([within, np.repeat(outside, _SPOKES)]),
-            np.concatenate([[1.0], _skin_visibility(rings, camera).ravel()]) * _part_visibility(outer, camera),
+    def patches(self, vertices: NDArray[np.float32], camera: WeakPerspective) -> Patches:
+        """The parts of a face of vertices (N, 3), model space, mm, as a camera sees it."""
+        count = len(self.centers)
+        inner, outer = (self.outlines @ vertices[self.vertices]).reshape(2, count, 1, _SPOKES, 3)
+        middle = inner.mean(axis=2, keepdims=True)
+        gap = outer - inner
+        rings = np.concatenate([middle + _INSIDE * (inner - middle), inner + _OUTSIDE * gap], axis=1)
+        within = np.zeros((count, 1 + _INNER_RINGS * _SPOKES), np.float32)
+        beyond = _OUTSIDE[..., 0] * np.sqrt((gap**2).sum(axis=-1))
+        share = np.broadcast_to(_OUTSIDE[..., 0], beyond.shape)
+        seen = _skin_visibility(rings, camera).reshape(count, -1)
+        return Patches(
+            np.concatenate([middle[:, 0], rings.reshape(count, -1, 3)], axis=1),
+            np.concatenate([within, beyond.reshape(count, -1)], axis=1),
+            np.concatenate([within, share.reshape(count, -1)], axis=1),
+            np.concatenate([np.ones((count, 1), np.float32), seen], axis=1) * _part_visibility(outer[:, 0], camera),
         )
 
 
-VERTEX_COUNT = 1 + (_INNER_RINGS + _OUTER_RINGS) * _SPOKES
-"""V, vertices of a patch: its middle, then ring by ring."""
-
-OUTER_RING = slice(VERTEX_COUNT - _SPOKES, VERTEX_COUNT)
-"""The vertices of a patch's outer outline."""
-
-
-def patch_triangles() -> NDArray[np.int32]:
-    """(M, 3) triangles of a patch, counter-clockwise seen from the front."""
+def part_triangles() -> NDArray[np.int32]:
+    """(M, 3) triangles of a part, counter-clockwise seen from the front."""
     here = np.arange(_SPOKES)
     after = np.roll(here, -1)
     fan = [np.stack([np.zeros_like(here), 1 + after, 1 + here], axis=1)]
@@ -94,23 +100,39 @@ def patch_triangles() -> NDArray[np.int32]:
     return np.concatenate(fan).astype(np.int32)
 
 
-def eyes_and_mouth(model: MorphableModel) -> tuple[Cutout, Cutout, Cutout]:
+def eyes_and_mouth(model: MorphableModel) -> FaceCutouts:
     """The right eye, the left eye and the mouth of a model's faces.
 
     Raises:
         Face3DMMError: the model does not know the 68 landmarks, or has no skin around them.
     """
-    landmarks = model.scheme(_SCHEME).interpolate(model.mean).astype(np.float64)
+    scheme = model.scheme(_SCHEME)
+    landmarks = scheme.interpolate(model.mean).astype(np.float64)
     front = _Front(model)
-    parts = []
-    for eye, brow in ((_RIGHT_EYE, _RIGHT_BROW), (_LEFT_EYE, _LEFT_BROW)):
-        box = _box(landmarks[[*eye, *brow]], sideways=(8.0, 8.0), up=10.0, down=13.0)
-        parts.append(_cutout(model, front, landmarks, eye, box))
     # Up to the nose, but without the shade below it.
-    room = landmarks[33, 1] - landmarks[list(_MOUTH), 1].max()
-    box = _box(landmarks[list(_MOUTH)], sideways=(17.0, 17.0), up=0.7 * room, down=18.0)
-    parts.append(_cutout(model, front, landmarks, _MOUTH, box))
-    return parts[0], parts[1], parts[2]
+    to_nose = 0.7 * (landmarks[33, 1] - landmarks[list(_MOUTH), 1].max())
+    parts = (
+        (_RIGHT_EYE, _box(landmarks[[*_RIGHT_EYE, *_RIGHT_BROW]], sideways=8.0, up=10.0, down=13.0)),
+        (_LEFT_EYE, _box(landmarks[[*_LEFT_EYE, *_LEFT_BROW]], sideways=8.0, up=10.0, down=13.0)),
+        (_MOUTH, _box(landmarks[list(_MOUTH)], sideways=17.0, up=to_nose, down=18.0)),
+    )
+    centers, inner, outer = [], [], []
+    for outline, box in parts:
+        curve = _closed_curve(len(outline))
+        points = curve @ landmarks[list(outline), :2]
+        centers.append(points.mean(axis=0))
+        inner.append(curve @ _weights(scheme.at(np.array(outline)), model.vertex_count))
+        outer.append(_weights(front.at(_around(points, box)), model.vertex_count))
+    outlines = np.concatenate([*inner, *outer])
+    used = np.flatnonzero(outlines.any(axis=0))
+    return FaceCutouts(np.array(centers), used, np.ascontiguousarray(outlines[:, used], np.float32))
+
+
+def _weights(points: SurfacePoints, vertex_count: int) -> NDArray[np.float64]:
+    """(P, N) of the model's vertices in surface points."""
+    weights = np.zeros((len(points.vertices), vertex_count))
+    np.add.at(weights, (np.arange(len(weights))[:, None], points.vertices), points.weights)
+    return weights
 
 
 class _Front:
@@ -141,31 +163,21 @@ class _Front:
 
 
 def _box(
-    points: NDArray[np.float64], *, sideways: tuple[float, float], up: float, down: float
+    points: NDArray[np.float64], *, sideways: float, up: float, down: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lowest and highest (x, y) of points (P, 3), with margins, mm."""
-    low = points[:, :2].min(axis=0) - [sideways[0], down]
-    return low, points[:, :2].max(axis=0) + [sideways[1], up]
+    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+    return low - np.array([sideways, down]), high + np.array([sideways, up])
 
 
-def _cutout(
-    model: MorphableModel,
-    front: _Front,
-    landmarks: NDArray[np.float64],
-    outline: Sequence[int],
-    box: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> Cutout:
-    """The part within an outline of landmarks, with the skin in an ellipse that fills a box around."""
-    chosen = np.array(outline)
-    inner = _closed_curve(len(chosen)) @ landmarks[chosen]
-    center = inner.mean(axis=0)
+def _around(outline: NDArray[np.float64], box: tuple[NDArray[np.float64], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """(S, 2) where spokes from the middle through an outline (S, 2) meet the ellipse that fills a box."""
     middle, radii = (box[0] + box[1]) / 2.0, (box[1] - box[0]) / 2.0
-    # Each spoke goes on from the part's middle through its own outline, until it meets the ellipse.
-    start, along = (center[:2] - middle) / radii, (inner - center)[:, :2] / radii
+    center = outline.mean(axis=0)
+    start, along = (center - middle) / radii, (outline - center) / radii
     square, half, rest = (along**2).sum(axis=1), along @ start, start @ start - 1.0
     reach = (np.sqrt(half**2 - square * rest) - half) / square
-    outer = center[:2] + reach[:, None] * (inner - center)[:, :2]
-    return Cutout(center, model.scheme(_SCHEME).at(chosen), front.at(outer))
+    return center + reach[:, None] * (outline - center)
 
 
 def _closed_curve(count: int) -> NDArray[np.float64]:
@@ -184,27 +196,35 @@ def _closed_curve(count: int) -> NDArray[np.float64]:
     return weights
 
 
-def _part_visibility(ring: NDArray[np.float64], camera: WeakPerspective) -> float:
-    """How well a camera sees what a clockwise ring (S, 3) encloses, in [0, 1]."""
-    # A ring's mean normal is that of the sum of its triangles' areas.
-    spokes = ring - ring.mean(axis=0)
-    return float(_faded(np.cross(np.roll(spokes, -1, axis=0), spokes).sum(axis=0), camera, _PART_FADES))
+def _part_visibility(outlines: NDArray[np.float32], camera: WeakPerspective) -> NDArray[np.float32]:
+    """How well a camera sees what clockwise outlines (P, S, 3) enclose, (P, 1) in [0, 1]."""
+    # An outline's mean normal is that of the sum of its triangles' areas.
+    spokes = outlines - outlines.mean(axis=1, keepdims=True)
+    normals = _cross(np.roll(spokes, -1, axis=1), spokes).sum(axis=1)
+    return _faded(normals, camera, _PART_FADES)[:, None]
 
 
-def _skin_visibility(rings: NDArray[np.float64], camera: WeakPerspective) -> NDArray[np.float64]:
-    """How well a camera sees the skin at the points of clockwise rings (rings, S, 3), in [0, 1] each."""
-    visibility = np.ones(rings.shape[:2])
-    skin = rings[_INNER_RINGS - 1 :]
-    outward = np.gradient(skin, axis=0)
-    around = np.roll(skin, -1, axis=1) - np.roll(skin, 1, axis=1)
-    visibility[_INNER_RINGS - 1 :] = _faded(np.cross(around, outward), camera, _SKIN_FADES)
+def _skin_visibility(rings: NDArray[np.float32], camera: WeakPerspective) -> NDArray[np.float32]:
+    """How well a camera sees the skin at the points of clockwise rings (P, rings, S, 3), (P, rings, S) in [0, 1]."""
+    visibility = np.ones(rings.shape[:3], np.float32)
+    skin = rings[:, _INNER_RINGS - 1 :]
+    outward = np.diff(skin, axis=1, append=2.0 * skin[:, -1:] - skin[:, -2:-1])
+    around = np.roll(skin, -1, axis=2) - np.roll(skin, 1, axis=2)
+    visibility[:, _INNER_RINGS - 1 :] = _faded(_cross(around, outward), camera, _SKIN_FADES)
     return visibility
 
 
-def _faded(
-    normals: NDArray[np.float64], camera: WeakPerspective, fades: tuple[float, float]
-) -> NDArray[np.float64]:
-    """1 where normals (…, 3), of any length, face the camera, to 0 where they do not."""
-    cosine = -(normals @ camera.rotation[2]) / np.maximum(np.linalg.norm(normals, axis=-1), 1e-9)
-    t = np.clip((cosine - fades[1]) / (fades[0] - fades[1]), 0.0, 1.0)
+def _faded(normals: NDArray[np.float32], camera: WeakPerspective, fades: NDArray[np.float64]) -> NDArray[np.float32]:
+    """1 where normals (…, 3), of any length, face the camera, to 0 where they do not; between two cosines (…, 2)."""
+    toward = -(normals @ camera.rotation[2].astype(np.float32))
+    cosine = toward / np.maximum(np.sqrt((normals**2).sum(axis=-1)), 1e-9)
+    t = np.clip((cosine - fades[..., 1]) / (fades[..., 0] - fades[..., 1]), 0.0, 1.0).astype(np.float32)
     return t * t * (3.0 - 2.0 * t)
+
+
+def _cross(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """np.cross over the last axis, which takes several times as long on small arrays."""
+    product = np.empty_like(a)
+    for k, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):
+        product[..., k] = a[..., i] * b[..., j] - a[..., j] * b[..., i]
+    return product

@@ -27,19 +27,17 @@ def melon_rind() -> NDArray[np.uint8]:
     shape = (_HEIGHT, _WIDTH)
     drift, width, fray, veins, mottle = (
         fractal(rng, shape, low, high, fall)
-        for low, high, fall in ((2, 7, 1.0), (2, 14, 0.6), (14, 90, 0.9), (10, 48, 0.6), (30, 160, 0.5))
+        for low, high, fall in ((2, 7, 1.0), (2, 14, 0.6), (14, 90, 0.9), (8, 64, 1.0), (30, 160, 0.5))
     )
     u, v = (np.arange(_WIDTH) + 0.5) / _WIDTH, ((np.arange(_HEIGHT) + 0.5) / _HEIGHT)[:, None]
     # Toward the poles, where columns crowd together, the same waver would tear the stripes.
     waver = np.sin(np.pi * v) ** 0.7
-    across = np.abs(2.0 * np.mod(_STRIPES * u + (0.11 * drift + 0.045 * fray) * waver, 1.0) - 1.0)
-    # With an odd number of stripes one would lie in the middle of the face; half a period puts pale ground there.
-    across = 1.0 - across
-    across = across if _STRIPES % 2 else 1.0 - across
+    # An odd number of stripes leaves pale ground in the middle of the face.
+    across = 1.0 - np.abs(2.0 * np.mod(_STRIPES * u + (0.11 * drift + 0.045 * fray) * waver, 1.0) - 1.0)
     half_width = 0.43 + 0.07 * width * waver + 0.12 * (1.0 - waver)
     stripe = 1.0 - _step(half_width - 0.06, half_width + 0.06, across)
     heart = 1.0 - _step(0.0, 0.8, across / np.maximum(half_width, 0.1) + 0.25 * fray)
-    ground = _mix(_PALE, _VEIN, 0.75 * (1.0 - _step(0.08, 0.30, np.abs(veins))) + 0.08 * mottle)
+    ground = _mix(_PALE, _VEIN, 0.55 * (1.0 - _step(0.0, 0.75, np.abs(veins))) + 0.10 * mottle)
     dark = _mix(_DARK, _DARKEST, 0.75 * heart + 0.12 * mottle)
     color = _mix(ground, dark, stripe)
     color = _mix(_CROWN, color, _step(STALK_SHARE, 0.09, v + 0.01 * drift))

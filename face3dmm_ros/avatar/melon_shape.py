@@ -14,7 +14,7 @@ from face3dmm_ros.avatar.melon_rind import STALK_SHARE
 _CENTER = np.array([0.0, 5.0, -62.0])  # mm, model space
 _RADII = np.array([114.0, 147.0, 124.0])  # mm
 _POWER = 2.35
-_COLUMNS, _ROWS = 64, 40
+_COLUMNS, _ROWS = 56, 36
 _STALK = np.array([(0, -6, 0), (1, 8, 0), (5, 19, 1), (13, 29, 3), (24, 36, 5), (28, 37, 6)], float)  # mm, its middle
 _STALK_RADII = np.array([16.0, 8.5, 7.0, 6.5, 7.5, 0.0])  # mm
 _STALK_SIDES = 10
@@ -78,7 +78,7 @@ def melon_shape() -> MelonShape:
 
 
 def melon_front(points: NDArray[np.floating], squash: Squash) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points (N, 2) of model space, mm, carried along z onto the melon's front, and the unit normals there, (N, 3) each.
+    """Points (N, 2) of model space, mm, carried along z onto the melon's front, and the unit normals, (N, 3) each.
 
     Points beyond its outline come to lie near it.
     """
@@ -101,9 +101,7 @@ def _body() -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Rows of (rows, columns, 3) offsets from the stalk down, and their (rows, columns, 2) places on the rind."""
     u, v = np.meshgrid(np.linspace(0.0, 1.0, _COLUMNS + 1), np.linspace(0.0, 1.0, _ROWS + 1))
     longitude, polar = 2.0 * np.pi * (u - 0.5), np.pi * v
-    direction = np.stack(
-        [np.sin(polar) * np.sin(longitude), np.cos(polar), np.sin(polar) * np.cos(longitude)], axis=-1
-    )
+    direction = np.stack([np.sin(polar) * np.sin(longitude), np.cos(polar), np.sin(polar) * np.cos(longitude)], axis=-1)
     unit = direction / ((np.abs(direction) ** _POWER).sum(axis=-1, keepdims=True)) ** (1.0 / _POWER)
     # Broad lobes, and a dimple that the stalk grows from.
     lobes = 0.010 * np.sin(3.0 * longitude + 0.7) + 0.008 * np.sin(5.0 * longitude + 2.0 * polar)

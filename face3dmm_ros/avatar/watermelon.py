@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -9,43 +10,35 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.arkit import weight_of
 from face3dmm_ros.avatar.avatar import AvatarFace
-from face3dmm_ros.avatar.face_cutouts import OUTER_RING, VERTEX_COUNT, Patch, eyes_and_mouth, patch_triangles
+from face3dmm_ros.avatar.face_cutouts import OUTER_RING, PART_VERTICES, Patches, eyes_and_mouth, part_triangles
 from face3dmm_ros.avatar.melon_rind import melon_rind
 from face3dmm_ros.avatar.melon_shape import Squash, melon_front, melon_shape
 from face3dmm_ros.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip, world_to_view
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.shaper import FaceShaper
-from face3dmm_ros.rendering.layer import Layer, Rectangle, covering_rectangle
+from face3dmm_ros.rendering.layer import Layer, covering_rectangle
 from face3dmm_ros.rendering.offscreen import open_context
 
-
-@dataclass(frozen=True)
-class _Look:
-    """How a part of the face is shown.
-
-    Attributes:
-        center: of its middle on the melon, (x, y) in model space, mm.
-        enlargement: on the melon.
-        own_mm, relief_mm: distance beyond its outline up to which the picture itself shows, and from which only its
-            relief does.
-    """
-
-    center: tuple[float, float]
-    enlargement: float
-    own_mm: float
-    relief_mm: float
+if TYPE_CHECKING:
+    from face3dmm_ros.rendering.melon_canvas import CutoutVertices
 
 
-_LOOKS = (
-    _Look(center=(-37.0, 10.0), enlargement=1.5, own_mm=0.5, relief_mm=5.5),
-    _Look(center=(37.0, 10.0), enlargement=1.5, own_mm=0.5, relief_mm=5.5),
-    _Look(center=(0.0, -68.0), enlargement=1.4, own_mm=0.0, relief_mm=5.5),
-)
-"""Of the right eye, the left eye and the mouth: larger than life and farther apart, as a melon has more room."""
-_TO_LIGHT = np.array([-0.45, 0.65, 0.75])  # x right, y up, z toward the viewer
+# Of the right eye, the left eye and the mouth: they are larger than life, and farther apart, as a melon has more room.
+_CENTERS = np.array([(-37.0, 10.0), (37.0, 10.0), (0.0, -68.0)])[:, None]  # mm, on the melon, seen from the front
+_ENLARGEMENTS = np.array([1.5, 1.5, 1.4])[:, None, None]
+_OWN_MM, _RELIEF_MM = 0.3, 5.5
+"""Distance beyond its outline up to which the picture itself shows, and from which only its relief does."""
+
+_USUAL_TO_LIGHT = np.array([-0.40, 0.62, 0.70])  # x right, y up, z toward the viewer
+_USUAL_BRIGHTNESS = 0.6  # sRGB, of skin in a well lit room
+_EXPOSURES = (0.5, 1.15)
+_LUMA = np.array([0.11, 0.59, 0.30])  # BGR
+_SIDE_LIGHT = 0.8  # how far the light moves aside where one eye's surroundings are e times as bright as the other's
 _TONE_BLOCK = 6  # px over which the skin's tone is averaged
-_TONE_RANGE = (0.7, 1.25)  # of its median: what lies outside is hair, or a nostril
+_SMALL_PIXELS, _SMALL_FACTOR = 30_000, 2  # smaller melons are drawn so much larger along each side, then averaged
+_BORDER_PX = 4.0  # parts fade over so much where the picture ends
+_EDGE = (0.07, 0.42)  # cosine between ray and rind over which parts fade toward the melon's outline
 
 
 class Watermelon:
@@ -69,7 +62,7 @@ class Watermelon:
         self._shaper = FaceShaper(model)
         self._cutouts = eyes_and_mouth(model)
         self._shape = melon_shape()
-        triangles = np.concatenate([patch_triangles() + VERTEX_COUNT * part for part in range(len(self._cutouts))])
+        triangles = np.concatenate([part_triangles() + PART_VERTICES * part for part in range(len(_CENTERS))])
         self._context = open_context(platform)
         self._closed = False
         # PyOpenGL, which that module imports, takes the platform that the context has chosen.
@@ -130,69 +123,90 @@ class Watermelon:
         rectangle = covering_rectangle(projected.min(axis=0), projected.max(axis=0), image_size)
         if rectangle is None:
             return None
-        patches = [cutout.patch(face_vertices, camera) for cutout in self._cutouts]
+        parts = _seen_parts(self._cutouts.patches(face_vertices, camera), camera, image)
+        exposure, to_light = _light(parts)
         depth_range = 1.01 * float(np.abs(camera.depth(vertices)).max()) + 1.0
         to_clip = rectangle.clip_to_canvas(image_size) @ view_to_clip(image_size, depth_range)
         model_to_clip = to_clip @ world_to_view() @ model_to_world(camera)
-        to_light = _TO_LIGHT / np.linalg.norm(_TO_LIGHT)
+        size = (rectangle.width, rectangle.height)
+        factor = _SMALL_FACTOR if rectangle.width * rectangle.height < _SMALL_PIXELS else 1
         with self._context.current():
-            self._canvas.begin(rectangle.width, rectangle.height)
-            self._canvas.draw_melon(vertices, normals, model_to_clip, FRONTAL @ camera.rotation, to_light, 1.0)
-            self._draw_parts(patches, squash, camera, image, model_to_clip)
+            self._canvas.begin(factor * size[0], factor * size[1])
+            self._canvas.draw_melon(vertices, normals, model_to_clip, FRONTAL @ camera.rotation, to_light, exposure)
+            if parts is not None:
+                self._canvas.load_picture(parts.picture)
+                self._canvas.draw_cutouts(self._on_melon(parts, squash, camera), model_to_clip)
             pixels = self._canvas.read()
+        if factor > 1:
+            return Layer(rectangle, np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
         return Layer(rectangle, pixels).softened()
 
-    def _draw_parts(
-        self,
-        patches: Sequence[Patch],
-        squash: Squash,
-        camera: WeakPerspective,
-        image: NDArray[np.uint8],
-        model_to_clip: NDArray[np.float64],
-    ) -> None:
+    def _on_melon(self, parts: "_SeenParts", squash: Squash, camera: WeakPerspective) -> "CutoutVertices":
+        """Eyes and mouth where they lie on the melon."""
         from face3dmm_ros.rendering.melon_canvas import CutoutVertices
 
-        points = np.concatenate([patch.points for patch in patches])
-        seen = camera.project(points)
-        size = (image.shape[1], image.shape[0])
-        rectangle = covering_rectangle(seen.min(axis=0), seen.max(axis=0), size)
-        if rectangle is None or not any(patch.visibility.any() for patch in patches):
-            return
-        crop = image[rectangle.rows_and_columns]
-        picture = seen - [rectangle.left, rectangle.top]
-        tones = _Tones(crop)
-        parts = [slice(VERTEX_COUNT * k, VERTEX_COUNT * (k + 1)) for k in range(len(patches))]
-        enlarged, places, tone, visibility = [], [], [], []
-        for part, patch, cutout, look in zip(parts, patches, self._cutouts, _LOOKS, strict=True):
-            enlarged.append(look.center + look.enlargement * (patch.points[:, :2] - cutout.center[:2]))
-            own = (patch.beyond - look.own_mm) / (look.relief_mm - look.own_mm)
-            places.append(np.column_stack([own, patch.share]))
-            tone.append(tones.around(picture[part][OUTER_RING])[None].repeat(VERTEX_COUNT, axis=0))
-            visibility.append(patch.visibility)
-        position, normals = melon_front(np.concatenate(enlarged), squash)
-        facing = -normals @ camera.rotation[2]
-        margin = np.minimum(picture, np.subtract(crop.shape[1::-1], 1) - picture).min(axis=1)
-        shown = np.concatenate(visibility) * np.clip(facing / 0.35 - 0.2, 0, 1) * np.clip(margin / 4.0 + 1.0, 0.0, 1.0)
-        self._canvas.load_picture(cv2.cvtColor(crop, cv2.COLOR_BGR2BGRA))
-        self._canvas.draw_cutouts(
-            CutoutVertices(position, picture, np.concatenate(places), np.concatenate(tone), shown), model_to_clip
+        patches = parts.patches
+        enlarged = _CENTERS + _ENLARGEMENTS * (patches.points[..., :2] - self._cutouts.centers[:, None])
+        position, normals = melon_front(enlarged.reshape(-1, 2), squash)
+        facing = -(normals @ camera.rotation[2])
+        margin = np.minimum(parts.places, np.subtract(parts.picture.shape[1::-1], 1) - parts.places).min(axis=1)
+        visibility = patches.visibility.ravel() * np.clip((facing - _EDGE[0]) / (_EDGE[1] - _EDGE[0]), 0.0, 1.0)
+        return CutoutVertices(
+            position,
+            parts.places,
+            np.column_stack([(patches.beyond.ravel() - _OWN_MM) / (_RELIEF_MM - _OWN_MM), patches.share.ravel()]),
+            np.repeat(parts.tones, PART_VERTICES, axis=0),
+            visibility * np.clip(1.0 + margin / _BORDER_PX, 0.0, 1.0),
         )
 
 
-class _Tones:
-    """The skin's tone in a picture."""
+@dataclass(frozen=True, eq=False)
+class _SeenParts:
+    """Eyes and mouth in a picture.
 
-    def __init__(self, picture: NDArray[np.uint8]) -> None:
-        height, width = picture.shape[:2]
-        size = (max(1, width // _TONE_BLOCK), max(1, height // _TONE_BLOCK))
-        self._blocks = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    Attributes:
+        patches: where they are on the face.
+        picture: (h, w, 4) uint8 BGRA, as much of it as holds them.
+        places: (P·V, 2) of their points in that, px.
+        tones: (P, 3) BGR, sRGB in [0, 1], the skin's around each.
+    """
 
-    def around(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Mean colour near points (P, 2) px, (3,) BGR, sRGB in [0, 1]."""
-        column, row = (points / _TONE_BLOCK).astype(int).T
-        height, width = self._blocks.shape[:2]
-        colors = self._blocks[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)] / 255.0
-        return np.median(colors, axis=0)
+    patches: Patches
+    picture: NDArray[np.uint8]
+    places: NDArray[np.float32]
+    tones: NDArray[np.float64]
+
+
+def _seen_parts(patches: Patches, camera: WeakPerspective, image: NDArray[np.uint8]) -> _SeenParts | None:
+    """What an image shows of eyes and mouth; None if nothing."""
+    seen = camera.project(patches.points.reshape(-1, 3))
+    rectangle = covering_rectangle(seen.min(axis=0), seen.max(axis=0), (image.shape[1], image.shape[0]))
+    if rectangle is None or not patches.visibility.any():
+        return None
+    picture = cv2.cvtColor(image[rectangle.rows_and_columns], cv2.COLOR_BGR2BGRA)
+    places = (seen - [rectangle.left, rectangle.top]).astype(np.float32)
+    size = np.maximum(1, np.array(picture.shape[1::-1]) // _TONE_BLOCK)
+    blocks = cv2.resize(picture, size.tolist(), interpolation=cv2.INTER_AREA)
+    outlines = places.reshape(len(_CENTERS), -1, 2)[:, OUTER_RING]
+    column, row = np.moveaxis(np.clip((outlines / _TONE_BLOCK).astype(int), 0, size - 1), -1, 0)
+    tones = np.median(blocks[row, column, :3], axis=1) / 255.0
+    return _SeenParts(patches, np.asarray(picture, np.uint8), places, tones)
+
+
+def _light(parts: _SeenParts | None) -> tuple[float, NDArray[np.float64]]:
+    """How bright it is, 1 being a well lit room, and the unit vector to the light, x right, y up, z to the viewer.
+
+    Both are guessed from the skin: where it is dim the melon is, and the eye with brighter skin is on the light's side.
+    """
+    # A usual room counts a little too, so that nothing jumps as the last part turns away.
+    brightness, weight, side = np.full(3, _USUAL_BRIGHTNESS), np.zeros(3), 0.0
+    if parts is not None:
+        brightness, weight = np.maximum(parts.tones @ _LUMA, 0.05), parts.patches.visibility.mean(axis=1)
+        side = float(weight[0] * weight[1] * np.log(brightness[1] / brightness[0]))
+    relative = (weight @ (brightness / _USUAL_BRIGHTNESS) + 0.1) / (weight.sum() + 0.1)
+    to_light = _USUAL_TO_LIGHT.copy()
+    to_light[0] += np.clip(_SIDE_LIGHT * side, -0.4, 0.9)
+    return float(np.clip(relative, *_EXPOSURES)), to_light / np.linalg.norm(to_light)
 
 
 def _squash(face: AvatarFace) -> Squash:

@@ -16,7 +16,9 @@ from face3dmm_ros.rendering.gl_canvas import ShaderProgram
 from face3dmm_ros.rendering.melon_shaders import CUTOUT, RIND
 
 _FLOAT_BYTES = 4
-_FINEST_SHRINKING = 2  # times the rind's texture is halved: small melons flicker without, the stalk's bark bleeds with more
+_FINEST_SHRINKING = (
+    2  # times the rind's texture is halved: small melons flicker without, the stalk's bark bleeds with more
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,7 @@ class MelonCanvas:
         normals: NDArray[np.float32],
         model_to_clip: NDArray[np.float64],
         normal_to_world: NDArray[np.float64],
-        to_light: Sequence[float],
+        to_light: NDArray[np.float64],
         exposure: float,
     ) -> None:
         """Draw the melon with vertices and normals (N, 3), model space, with y downward in clip space.
@@ -98,7 +100,7 @@ class MelonCanvas:
             normals: of any length but 0.
             model_to_clip: (4, 4).
             normal_to_world: (3, 3), to x right, y up, z toward the viewer.
-            to_light: unit vector in the world.
+            to_light: (3,) unit vector in the world.
             exposure: 1 in a well lit room.
         """
         self._rind_program.use()

@@ -114,7 +114,8 @@ void main() {
     ratio = mix(vec3(grey), ratio, 0.35);
     vec3 gloss = clamp(ratio - 1.0, 0.0, 0.5);
     added = vec4(own * pixel + (1.0 - own) * relief * 0.25 * gloss, 0.0);
-    kept = vec4((1.0 - own) * mix(vec3(1.0), min(ratio, 1.0), relief), 1.0);
+    ratio = min(ratio, 1.0);
+    kept = vec4((1.0 - own) * mix(vec3(1.0), ratio * sqrt(ratio), relief), 1.0);  // a little stronger than life
 }
 """,
 )
