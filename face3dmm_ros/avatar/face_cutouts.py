@@ -23,7 +23,7 @@ _INNER_RINGS, _OUTER_RINGS = 2, 4
 _INSIDE = np.linspace(0.0, 1.0, _INNER_RINGS + 1, dtype=np.float32)[1:, None, None]
 _OUTSIDE = np.linspace(0.0, 1.0, _OUTER_RINGS + 1, dtype=np.float32)[1:, None, None]
 _TEXELS_PER_MM = 2
-_PART_FADES = np.array([(0.45, 0.20), (0.45, 0.20), (0.62, 0.35)])
+_PART_FADES = np.array([(0.45, 0.20), (0.45, 0.20), (0.60, 0.25)])
 """Cosine between the viewing ray and the normal of the right eye, the left eye and the mouth from which each fades, and
 at which it is gone. The mouth stands out, so that its far corner is hidden sooner.
 """
@@ -67,7 +67,7 @@ class FaceCutouts:
     """
 
     centers: NDArray[np.float64]
-    vertices: NDArray[np.intp]
+    vertices: NDArray[np.integer]
     outlines: NDArray[np.float32]
 
     def patches(self, vertices: NDArray[np.float32], camera: WeakPerspective) -> Patches:
@@ -116,22 +116,21 @@ def eyes_and_mouth(model: MorphableModel) -> FaceCutouts:
         (_LEFT_EYE, _box(landmarks[[*_LEFT_EYE, *_LEFT_BROW]], sideways=8.0, up=10.0, down=13.0)),
         (_MOUTH, _box(landmarks[list(_MOUTH)], sideways=17.0, up=to_nose, down=18.0)),
     )
-    centers, inner, outer = [], [], []
-    for outline, box in parts:
-        curve = _closed_curve(len(outline))
-        points = curve @ landmarks[list(outline), :2]
-        centers.append(points.mean(axis=0))
-        inner.append(curve @ _weights(scheme.at(np.array(outline)), model.vertex_count))
-        outer.append(_weights(front.at(_around(points, box)), model.vertex_count))
-    outlines = np.concatenate([*inner, *outer])
-    used = np.flatnonzero(outlines.any(axis=0))
-    return FaceCutouts(np.array(centers), used, np.ascontiguousarray(outlines[:, used], np.float32))
+    curves = [_closed_curve(len(outline)) for outline, _ in parts]
+    paths = [curve @ landmarks[list(outline), :2] for curve, (outline, _) in zip(curves, parts, strict=True)]
+    inner = [scheme.at(np.array(outline)) for outline, _ in parts]
+    outer = [front.at(_around(path, box)) for path, (_, box) in zip(paths, parts, strict=True)]
+    used = np.unique(np.concatenate([points.vertices for points in (*inner, *outer)]))
+    weights = [curve @ _weights(points, used) for curve, points in zip(curves, inner, strict=True)]
+    weights += [_weights(points, used) for points in outer]
+    centers = np.array([path.mean(axis=0) for path in paths])
+    return FaceCutouts(centers, used, np.concatenate(weights).astype(np.float32))
 
 
-def _weights(points: SurfacePoints, vertex_count: int) -> NDArray[np.float64]:
-    """(P, N) of the model's vertices in surface points."""
-    weights = np.zeros((len(points.vertices), vertex_count))
-    np.add.at(weights, (np.arange(len(weights))[:, None], points.vertices), points.weights)
+def _weights(points: SurfacePoints, used: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(P, U) of the used vertices in surface points."""
+    weights = np.zeros((len(points.vertices), len(used)))
+    np.add.at(weights, (np.arange(len(weights))[:, None], np.searchsorted(used, points.vertices)), points.weights)
     return weights
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,12 +16,9 @@ from face3dmm_ros.camera import FRONTAL, WeakPerspective, model_to_world, view_t
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.shaper import FaceShaper
+from face3dmm_ros.rendering.cutout_vertices import CutoutVertices
 from face3dmm_ros.rendering.layer import Layer, covering_rectangle
 from face3dmm_ros.rendering.offscreen import open_context
-
-if TYPE_CHECKING:
-    from face3dmm_ros.rendering.melon_canvas import CutoutVertices
-
 
 # Of the right eye, the left eye and the mouth: they are larger than life, and farther apart, as a melon has more room.
 _CENTERS = np.array([(-37.0, 10.0), (37.0, 10.0), (0.0, -68.0)])[:, None]  # mm, on the melon, seen from the front
@@ -141,10 +137,8 @@ class Watermelon:
             return Layer(rectangle, np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
         return Layer(rectangle, pixels).softened()
 
-    def _on_melon(self, parts: "_SeenParts", squash: Squash, camera: WeakPerspective) -> "CutoutVertices":
+    def _on_melon(self, parts: "_SeenParts", squash: Squash, camera: WeakPerspective) -> CutoutVertices:
         """Eyes and mouth where they lie on the melon."""
-        from face3dmm_ros.rendering.melon_canvas import CutoutVertices
-
         patches = parts.patches
         enlarged = _CENTERS + _ENLARGEMENTS * (patches.points[..., :2] - self._cutouts.centers[:, None])
         position, normals = melon_front(enlarged.reshape(-1, 2), squash)

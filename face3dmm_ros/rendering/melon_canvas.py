@@ -5,39 +5,20 @@ platform; and all of it runs with that context current.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
+from face3dmm_ros.rendering.cutout_vertices import CutoutVertices
 from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
 from face3dmm_ros.rendering.gl_canvas import ShaderProgram
 from face3dmm_ros.rendering.melon_shaders import CUTOUT, RIND
 
 _FLOAT_BYTES = 4
-_FINEST_SHRINKING = (
+_RIND_HALVINGS = (
     2  # times the rind's texture is halved: small melons flicker without, the stalk's bark bleeds with more
 )
-
-
-@dataclass(frozen=True, eq=False)
-class CutoutVertices:
-    """Parts of a face on the melon; see `melon_shaders.CUTOUT`.
-
-    Attributes:
-        position: (V, 3) model space, mm.
-        picture: (V, 2) px in the picture loaded, (0, 0) the centre of its top-left pixel.
-        place: (V, 2) x below 0 the picture shows, above 1 only its relief, y at 1 nothing of it.
-        tone: (V, 3) BGR, sRGB in [0, 1], of the skin around.
-        visibility: (V,) in [0, 1].
-    """
-
-    position: NDArray[np.floating]
-    picture: NDArray[np.floating]
-    place: NDArray[np.floating]
-    tone: NDArray[np.floating]
-    visibility: NDArray[np.floating]
 
 
 class MelonCanvas:
@@ -189,7 +170,7 @@ def _rind_texture(rind: NDArray[np.uint8]) -> int:
     GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
     GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA8, width, height, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, rind)
     for name, value in (
-        (GL.GL_TEXTURE_MAX_LEVEL, _FINEST_SHRINKING),
+        (GL.GL_TEXTURE_MAX_LEVEL, _RIND_HALVINGS),
         (GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR_MIPMAP_NEAREST),
         (GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR),
         (GL.GL_TEXTURE_WRAP_S, GL.GL_REPEAT),

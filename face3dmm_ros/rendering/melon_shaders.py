@@ -106,8 +106,10 @@ layout(location = 0, index = 1) out vec4 kept;
 
 void main() {
     vec3 pixel = texture(picture_texture, picture_at).rgb;
-    float own = visibility_at * (1.0 - smoothstep(0.0, 1.0, place_at.x));
-    float relief = visibility_at * (1.0 - smoothstep(0.55, 1.0, place_at.y));
+    // It ends a little before the face does: beyond its outline the picture shows what is behind.
+    float seen = smoothstep(0.3, 1.0, visibility_at);
+    float own = seen * (1.0 - smoothstep(0.0, 1.0, place_at.x));
+    float relief = seen * (1.0 - smoothstep(0.55, 1.0, place_at.y));
     // Against the tone of the skin only what lies on it is left: brows, lashes, folds and shades.
     vec3 ratio = pixel / max(tone_at, 0.04);
     float grey = dot(ratio, vec3(0.3, 0.5, 0.2));
