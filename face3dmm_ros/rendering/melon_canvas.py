@@ -16,9 +16,8 @@ from face3dmm_ros.rendering.gl_canvas import ShaderProgram
 from face3dmm_ros.rendering.melon_shaders import CUTOUT, RIND
 
 _FLOAT_BYTES = 4
-_RIND_HALVINGS = (
-    2  # times the rind's texture is halved: small melons flicker without, the stalk's bark bleeds with more
-)
+_RIND_HALVINGS = 2
+"""Times that the rind's texture is halved: small melons flicker without, and with more the bark of the stalk bleeds."""
 
 
 class MelonCanvas:
