@@ -43,7 +43,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add_regressor_options(parser)
     add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")
     add("--max-faces", type=int, default=1, help="faces to track at most")
-    add("--view", default="shaded", help="overlay: shaded, wireframe or landmarks")
+    add("--view", default="shaded", help="overlay: shaded, wireframe, toon or landmarks")
     add("--record-images", choices=("jpeg", "raw", "none"), default="jpeg", help="how images go into the bag")
     add("--composed", action="store_true", help="all nodes in one process, beside this one's")
     add("--network", action="store_true", help="let other machines see the topics; otherwise nothing leaves this one")
