@@ -13,11 +13,11 @@ EYE_CENTER = np.array([30.1, 0.0, 0.0])
 
 EYE_RADIUS = 15.9
 
-EYE_SCALE = np.array([1.40, 1.62, 1.30])
-EYE_SHIFT = np.array([4.0, -3.0, 1.0])
+EYE_SCALE = np.array([1.55, 1.75, 1.30])
+EYE_SHIFT = np.array([5.5, -5.0, 1.0])
 _EYE_RIGID = 17.0  # the warp is one scaling up to here from the eye's centre, so that lids fit the eyeball
-_EYE_REACH = 47.0  # and fades to nothing here, toward the midline sooner
-_MIDLINE_REACH = 30.0
+_EYE_REACH = 52.0  # and fades to nothing here, toward the midline sooner
+_MIDLINE_REACH = 31.0
 
 _NOSE = np.array([0.0, -33.0, 24.0])
 _NOSE_RADII = np.array([27.0, 32.0, 36.0])

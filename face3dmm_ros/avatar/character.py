@@ -14,7 +14,7 @@ from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.rendering.layer import Layer, covering_rectangle
 from face3dmm_ros.rendering.offscreen import open_context
 
-_TO_LIGHT = np.array([-0.38, 0.50, 0.78])
+_TO_LIGHT = np.array([-0.34, 0.42, 0.84])
 _IRIS = (0.98, 0.66, 0.16)
 _OUTLINE_MM = 1.5
 _GLINT = np.array([-0.20, 0.26, 0.0])  # from the iris's middle toward the light, on the unit sphere
@@ -40,7 +40,7 @@ class Character:
             Face3DMMError: no OpenGL 3.3 here; the message names the packages.
         """
         rig = build_rig(load_model("default"))
-        self._model = rig.model
+        self._model, self._still = rig.model, rig.still_vertices
         self._columns = [ARKIT_NAMES.index(name) for name in rig.model.expression_names]
         to_light = _TO_LIGHT / np.linalg.norm(_TO_LIGHT)
         halfway = to_light + [0.0, 0.0, 1.0]
@@ -57,7 +57,9 @@ class Character:
         from face3dmm_ros.rendering.character_canvas import CharacterCanvas
 
         with self._context.current():
-            self._canvas = CharacterCanvas(rig.surface, rig.eyes, rig.paint, constants)
+            self._canvas = CharacterCanvas(
+                rig.still_vertices, rig.still_normals, rig.paint, (rig.outlined, rig.inner, rig.eyes), constants
+            )
 
     def draw(
         self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None = None
@@ -85,7 +87,9 @@ class Character:
         self, camera: WeakPerspective, weights: NDArray[np.float32], image_size: tuple[int, int]
     ) -> Layer | None:
         vertices = self._model.express(self._model.mean, weights[self._columns])
-        posed = (camera.scale * camera.rotation).astype(np.float32) @ vertices.T
+        to_image = (camera.scale * camera.rotation).astype(np.float32)
+        # (3, N) and not (N, 3): numpy's minimum along contiguous rows is ten times faster.
+        posed = np.concatenate([to_image @ vertices.T, to_image @ self._still.T], axis=1)
         low, high = posed.min(axis=1).astype(np.float64), posed.max(axis=1).astype(np.float64)
         if not np.isfinite([*low, *high, *camera.translation]).all():
             raise Face3DMMError("a face's camera or weights hold values that are not finite (NaN or infinity)")
@@ -95,7 +99,7 @@ class Character:
         )
         if rectangle is None:
             return None
-        depth_range = 1.01 * max(abs(low[2]), abs(high[2])) + outline + 1.0
+        depth_range = 1.01 * max(abs(low[2]), abs(high[2])) + 2.5 * outline + 1.0
         to_clip = rectangle.clip_to_canvas(image_size) @ view_to_clip(image_size, depth_range)
         normal_to_world = FRONTAL @ camera.rotation
         gaze = np.stack([_gaze(weights, "Left"), _gaze(weights, "Right")], axis=1)
@@ -107,7 +111,7 @@ class Character:
             "glint": np.column_stack([glint / np.linalg.norm(glint, axis=0), np.zeros(3)]),
         }
         size = (rectangle.width, rectangle.height)
-        in_clip = np.array([2 * outline / size[0], 2 * outline / size[1], outline / depth_range])
+        in_clip = np.array([2 * outline / size[0], 2 * outline / size[1], 2.5 * outline / depth_range])
         normals = self._model.normals(vertices)
         with self._context.current():
             pixels = self._canvas.draw(size, vertices, normals, uniforms, in_clip)

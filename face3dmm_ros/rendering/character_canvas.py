@@ -4,7 +4,7 @@ As `gl_canvas`, this module imports PyOpenGL, so it may be imported only after `
 platform; and all of it runs with that context current.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +22,18 @@ class CharacterCanvas:
 
     def __init__(
         self,
-        surface: NDArray[np.integer],
-        eyes: NDArray[np.integer],
+        still_vertices: NDArray[np.float32],
+        still_normals: NDArray[np.float32],
         paint: NDArray[np.uint8],
+        triangles: Sequence[NDArray[np.integer]],
         constants: Mapping[str, object],
     ) -> None:
-        """Make the objects.
+        """Make the objects for N vertices that move and, after them, n that lie still in the head's frame.
 
         Args:
-            surface: (M, 3) triangles of all but the eyes.
-            eyes: (m, 3) triangles of the eyes.
-            paint: (N, 4) sRGB and gloss of each vertex.
+            still_vertices, still_normals: (n, 3) each.
+            paint: (N + n, 4) sRGB and gloss.
+            triangles: three times (M, 3): of what has an outline, of what has none, and of the eyes.
             constants: uniforms that never change.
         """
         self._framebuffer = GrowingFramebuffer()
@@ -43,25 +44,32 @@ class CharacterCanvas:
                 program.set(name, value)
         GL.glBindVertexArray(GL.glGenVertexArrays(1))
         self._buffers = GL.glGenBuffers(3)
-        for location, size, kind in (
-            (_POSITION, 3, GL.GL_FLOAT),
-            (_NORMAL, 3, GL.GL_FLOAT),
-            (_PAINT, 4, GL.GL_UNSIGNED_BYTE),
-        ):
+        moving = 12 * (len(paint) - len(still_vertices))  # bytes
+        for location, still in ((_POSITION, still_vertices), (_NORMAL, still_normals)):
             GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
-            GL.glVertexAttribPointer(location, size, kind, kind == GL.GL_UNSIGNED_BYTE, 0, None)
+            GL.glBufferData(GL.GL_ARRAY_BUFFER, 12 * len(paint), None, GL.GL_DYNAMIC_DRAW)
+            GL.glBufferSubData(GL.GL_ARRAY_BUFFER, moving, still.nbytes, np.ascontiguousarray(still, np.float32))
+            GL.glVertexAttribPointer(location, 3, GL.GL_FLOAT, False, 0, None)
             GL.glEnableVertexAttribArray(location)
-        paint = np.ascontiguousarray(paint)
-        GL.glBufferData(GL.GL_ARRAY_BUFFER, paint.nbytes, paint, GL.GL_STATIC_DRAW)
-        indices = np.concatenate([surface.ravel(), eyes.ravel()]).astype(np.uint32)
-        self._surface_indices, self._eye_indices = surface.size, eyes.size
+        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[_PAINT])
+        GL.glBufferData(GL.GL_ARRAY_BUFFER, paint.nbytes, np.ascontiguousarray(paint), GL.GL_STATIC_DRAW)
+        GL.glVertexAttribPointer(_PAINT, 4, GL.GL_UNSIGNED_BYTE, True, 0, None)
+        GL.glEnableVertexAttribArray(_PAINT)
+        indices = np.concatenate([block.ravel() for block in triangles]).astype(np.uint32)
+        outlined, plain, eyes = (block.size for block in triangles)
+        # First index and count of what each program draws.
+        self._ranges = {
+            self._surface: (0, outlined + plain),
+            self._eye: (outlined + plain, eyes),
+            self._hull: (0, outlined),
+        }
         GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, GL.glGenBuffers(1))
         GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, indices.nbytes, indices, GL.GL_STATIC_DRAW)
 
         GL.glEnable(GL.GL_DEPTH_TEST)
         GL.glEnable(GL.GL_SCISSOR_TEST)
         GL.glFrontFace(GL.GL_CW)  # counter-clockwise triangles, drawn upside down
-        GL.glCullFace(GL.GL_FRONT)
+        GL.glEnable(GL.GL_CULL_FACE)
         GL.glClearColor(0.0, 0.0, 0.0, 0.0)
         GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
 
@@ -77,7 +85,7 @@ class CharacterCanvas:
 
         Args:
             size: (width, height) of the picture, px.
-            vertices, normals: (N, 3) each.
+            vertices, normals: (N, 3) each, of what moves.
             uniforms: model_to_clip and normal_to_world, and gaze and glint of the eyes.
             outline_width: (3,) along x, y and z in clip space.
 
@@ -85,21 +93,16 @@ class CharacterCanvas:
             Face3DMMError: the picture is larger than OpenGL can draw here.
         """
         self._framebuffer.begin(*size)
-        for buffer, array in ((self._buffers[_POSITION], vertices), (self._buffers[_NORMAL], normals)):
+        for location, array in ((_POSITION, vertices), (_NORMAL, normals)):
             array = np.ascontiguousarray(array, np.float32)
-            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, buffer)
-            GL.glBufferData(GL.GL_ARRAY_BUFFER, array.nbytes, array, GL.GL_STREAM_DRAW)
-        for program in (self._surface, self._eye, self._hull):
+            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
+            GL.glBufferSubData(GL.GL_ARRAY_BUFFER, 0, array.nbytes, array)
+        for program, (first, count) in self._ranges.items():
             program.use()
             for name, value in uniforms.items():
                 program.set(name, value)
-            if program is self._eye:
-                offset = GL.GLvoidp(4 * self._surface_indices)
-                GL.glDrawElements(GL.GL_TRIANGLES, self._eye_indices, GL.GL_UNSIGNED_INT, offset)
-                continue
             if program is self._hull:
                 program.set("outline_width", outline_width)
-                GL.glEnable(GL.GL_CULL_FACE)
-            GL.glDrawElements(GL.GL_TRIANGLES, self._surface_indices, GL.GL_UNSIGNED_INT, None)
-        GL.glDisable(GL.GL_CULL_FACE)
+            GL.glCullFace(GL.GL_FRONT if program is self._hull else GL.GL_BACK)
+            GL.glDrawElements(GL.GL_TRIANGLES, count, GL.GL_UNSIGNED_INT, GL.GLvoidp(4 * first))
         return self._framebuffer.read()

@@ -107,7 +107,7 @@ out vec3 ink_at;
 
 void main() {
     gl_Position = pushed_out(model_to_clip * vec4(position, 1.0), normalize(normal_to_world * normal));
-    ink_at = 0.30 * paint.rgb;
+    ink_at = 0.38 * paint.rgb;
 }
 """,
     _VERSION
