@@ -29,15 +29,34 @@ _TONGUE = (0.90, 0.40, 0.48)
 _TEETH = (1.00, 0.99, 0.97)
 _LASH = (0.13, 0.10, 0.24)
 
-_COLLAR_PROFILE = ((0.82, -8), (0.86, 2), (0.97, 8), (1.08, 8), (1.17, 0), (1.19, -12), (1.12, -20), (0.9, -24), (0.0, -25))
+_COLLAR_PROFILE = (
+    (0.82, -8),
+    (0.86, 2),
+    (0.97, 8),
+    (1.08, 8),
+    (1.17, 0),
+    (1.19, -12),
+    (1.12, -20),
+    (0.9, -24),
+    (0.0, -25),
+)
 """Of the collar from the neck outward and down: distance from its middle as a share of its radius, and height, mm."""
 
-_REST = {"eyeWide": 1.3, "eyeSquint": -0.7, "mouthSmile": 0.14, "browInnerUp": 0.25}
+_REST = {"eyeWide": 1.3, "eyeSquint": -0.7, "mouthSmile": 0.18, "browInnerUp": 0.25}
 """Part of the neutral character, of both sides: open eyes and the hint of a smile."""
 
 _UPPER_TEETH_SHIFT = (0.0, -4.5, 2.0)  # mm, to where a smile shows them
 
-_GAINS = {"browDown": 1.45, "brow": 1.35, "mouthSmile": 1.1, "mouthFrown": 1.6, "mouthPucker": 1.15, "noseSneer": 1.3, "jawOpen": 0.85}
+_GAINS = {
+    "browDown": 2.2,
+    "browInnerUp": 1.9,
+    "browOuterUp": 1.6,
+    "mouthSmile": 1.1,
+    "mouthFrown": 1.6,
+    "mouthPucker": 1.15,
+    "noseSneer": 1.3,
+    "jawOpen": 0.9,
+}
 """Exaggeration by the beginning of the blendshapes' names."""
 
 # Face Mesh's points along the left brow's edges and the left upper lid, from the temple to the nose, and their mirrors.
@@ -85,7 +104,9 @@ def build_rig(model: MorphableModel) -> CharacterRig:
     still = _joined([dressing, eyes])
     N, dressed = len(moving.points), len(dressing.triangles)
     return CharacterRig(
-        model=_linear_model(model.expression_names, replace(moving, triangles=np.concatenate([moving.triangles, inner]))),
+        model=_linear_model(
+            model.expression_names, replace(moving, triangles=np.concatenate([moving.triangles, inner]))
+        ),
         still_vertices=still.points.astype(np.float32),
         still_normals=_linear_model((), still).normals(still.points.astype(np.float32)),
         outlined=np.concatenate([moving.triangles, still.triangles[:dressed] + N]),
@@ -118,7 +139,9 @@ def _joined(parts: Sequence[_Part]) -> _Part:
     return _Part(
         np.concatenate([part.points for part in parts]),
         np.concatenate([part.basis for part in parts]),
-        np.concatenate([part.triangles + start for part, start in zip(parts, starts[:-1], strict=True)]).astype(np.int32),
+        np.concatenate([part.triangles + start for part, start in zip(parts, starts[:-1], strict=True)]).astype(
+            np.int32
+        ),
         np.concatenate([part.paint for part in parts]),
     )
 
@@ -147,20 +170,22 @@ def _caricatured(model: MorphableModel) -> tuple[NDArray[np.float64], NDArray[np
     gain = np.array([next((g for name, g in _GAINS.items() if n.startswith(name)), 1.0) for n in names])
     ears = model.regions["ears"]
     neutral = caricature(model.mean, ears)
-    basis = np.einsum("nij,nje->nie", jacobian(model.mean, ears), basis)
+    basis = _smoothed(model, np.einsum("nij,nje->nie", jacobian(model.mean, ears), basis))
     neutral = _smoothed(model, neutral) + basis @ rest
     above = (model.regions["teeth"] > 0.5) & (np.abs(basis[:, 1, names.index("jawOpen")]) < 1.0)
     neutral[above] += _UPPER_TEETH_SHIFT
     basis = basis * gain
-    # Lids that rest wider open have farther to go until they are closed.
+    # Lids that rest wider open have farther to go until they are closed, or until a lowered brow is above them.
     for side in ("Left", "Right"):
         opening = [names.index(f"{name}{side}") for name in ("eyeWide", "eyeSquint")]
-        basis[:, :, names.index(f"eyeBlink{side}")] -= basis[:, :, opening] @ rest[opening]
+        open_lids = basis[:, :, opening] @ rest[opening]
+        basis[:, :, names.index(f"eyeBlink{side}")] -= open_lids
+        basis[:, :, names.index(f"browDown{side}")] -= 0.4 * open_lids
     return neutral, basis
 
 
-def _smoothed(model: MorphableModel, neutral: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The head (N, 3) with fewer details: its vertices move toward the middle of their neighbours, but at lids and lips.
+def _smoothed(model: MorphableModel, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the head's vertices have, (N, …), with fewer details: moved toward their neighbours' mean, but at lids and lips.
 
     Such a skin takes the light in few large shapes, as a drawn one does.
     """
@@ -170,16 +195,16 @@ def _smoothed(model: MorphableModel, neutral: NDArray[np.float64]) -> NDArray[np
     N = model.vertex_count
     neighbours = scipy.sparse.csr_array((np.ones(len(pairs)), pairs.T), shape=(N, N))
     mean = neighbours / neighbours.sum(axis=1)[:, None]
-    mirrored = model.mean * [1, 1, 1]
-    mirrored[:, 0] = np.abs(mirrored[:, 0])
+    mirrored = np.column_stack([np.abs(model.mean[:, 0]), model.mean[:, 1:]])
     from_eye = np.linalg.norm(mirrored - EYE_CENTER, axis=1)
     from_lips = np.linalg.norm((mirrored - [0.0, -72.0, 25.0]) / [1.9, 1.0, 1.6], axis=1)
     free = np.clip((from_eye - 21.0) / 9.0, 0.0, 1.0) * np.clip((from_lips - 15.0) / 6.0, 0.0, 1.0)
     free *= (model.regions["skin"] > 0.9) & (model.mean[:, 1] > -140)
     free = free * (1.0 - model.regions["ears"])
+    smooth = values.reshape(N, -1)
     for _ in range(10):
-        neutral = neutral + 0.6 * free[:, None] * (mean @ neutral - neutral)
-    return neutral
+        smooth = smooth + 0.6 * free[:, None] * (mean @ smooth - smooth)
+    return smooth.reshape(values.shape)
 
 
 def _head_paint(model: MorphableModel) -> NDArray[np.uint8]:
