@@ -1,8 +1,8 @@
 """A character's proportions: a warp of space that turns the default model's mean face into one of an animated film.
 
-The eyes grow, the nose and the chin shrink, the cheeks round, the ears get tips. All is smooth, so that a linear model
-stays one: a displacement e of a point x becomes J(x)·e, J the warp's Jacobian, and lids that close on the mean face close
-on the character's larger eyes too.
+The eyes grow, the nose and the chin shrink, the cheeks round, the ears get tips. All is smooth, so that a linear
+model stays one: a displacement e of a point x becomes J(x)·e, J the warp's Jacobian, and lids that close on the mean
+face close on the character's larger eyes too.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ EYE_RADIUS = 15.9
 EYE_SCALE = np.array([1.55, 1.75, 1.30])
 EYE_SHIFT = np.array([5.5, -5.0, 1.0])
 _EYE_RIGID = 17.0  # the warp is one scaling up to here from the eye's centre, so that lids fit the eyeball
-_EYE_REACH = 52.0  # and fades to nothing here, toward the midline sooner
+_EYE_REACH = 64.0  # and fades to nothing here, toward the midline sooner
 _MIDLINE_REACH = 31.0
 
 _NOSE = np.array([0.0, -33.0, 24.0])

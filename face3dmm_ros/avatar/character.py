@@ -11,12 +11,13 @@ from face3dmm_ros.avatar.character_rig import build_rig
 from face3dmm_ros.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.morphable_model import load_model
-from face3dmm_ros.rendering.layer import Layer, covering_rectangle
+from face3dmm_ros.rendering.layer import Layer, covering_rectangle, supersampling
 from face3dmm_ros.rendering.offscreen import open_context
 
 _TO_LIGHT = np.array([-0.34, 0.42, 0.84])
 _IRIS = (0.98, 0.66, 0.16)
 _OUTLINE_MM = 1.5
+_OUTLINE_DEPTH = 2.5  # widths that it lies back, so that only deep folds show a line
 _GLINT = np.array([-0.20, 0.26, 0.0])  # from the iris's middle toward the light, on the unit sphere
 _LOOK_OUT, _LOOK_IN, _LOOK_UP, _LOOK_DOWN = np.radians([32.0, 30.0, 22.0, 24.0])
 
@@ -43,7 +44,7 @@ class Character:
         self._model, self._still = rig.model, rig.still_vertices
         self._columns = [ARKIT_NAMES.index(name) for name in rig.model.expression_names]
         to_light = _TO_LIGHT / np.linalg.norm(_TO_LIGHT)
-        halfway = to_light + [0.0, 0.0, 1.0]
+        halfway = to_light + np.array([0.0, 0.0, 1.0])
         constants = {
             "to_light": to_light,
             "halfway": halfway / np.linalg.norm(halfway),
@@ -99,7 +100,7 @@ class Character:
         )
         if rectangle is None:
             return None
-        depth_range = 1.01 * max(abs(low[2]), abs(high[2])) + 2.5 * outline + 1.0
+        depth_range = 1.01 * max(abs(low[2]), abs(high[2])) + _OUTLINE_DEPTH * outline + 1.0
         to_clip = rectangle.clip_to_canvas(image_size) @ view_to_clip(image_size, depth_range)
         normal_to_world = FRONTAL @ camera.rotation
         gaze = np.stack([_gaze(weights, "Left"), _gaze(weights, "Right")], axis=1)
@@ -110,12 +111,14 @@ class Character:
             "gaze": np.column_stack([gaze, np.zeros(3)]),
             "glint": np.column_stack([glint / np.linalg.norm(glint, axis=0), np.zeros(3)]),
         }
-        size = (rectangle.width, rectangle.height)
-        in_clip = np.array([2 * outline / size[0], 2 * outline / size[1], 2.5 * outline / depth_range])
+        factor = supersampling(rectangle)
+        size = (factor * rectangle.width, factor * rectangle.height)
+        in_clip = outline * np.array([2 / rectangle.width, 2 / rectangle.height, _OUTLINE_DEPTH / depth_range])
         normals = self._model.normals(vertices)
         with self._context.current():
             pixels = self._canvas.draw(size, vertices, normals, uniforms, in_clip)
-        return Layer(rectangle, pixels).softened()
+        layer = Layer.averaged(rectangle, pixels)
+        return layer if factor > 1 else layer.softened()
 
 
 def _gaze(weights: NDArray[np.float32], side: str) -> NDArray[np.float64]:

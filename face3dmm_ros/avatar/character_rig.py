@@ -1,4 +1,4 @@
-"""The character as a linear model of its own: the caricatured head, with brows, lashes, hair and collar that follow it."""
+"""The character as a linear model of its own: the caricatured head, with its brows, lashes, hair and collar."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,17 +38,18 @@ _COLLAR_PROFILE = (
     (1.19, -12),
     (1.12, -20),
     (0.9, -24),
-    (0.0, -25),
+    (0.02, -25),
 )
 """Of the collar from the neck outward and down: distance from its middle as a share of its radius, and height, mm."""
 
 _REST = {"eyeWide": 1.3, "eyeSquint": -0.7, "mouthSmile": 0.18, "browInnerUp": 0.25}
 """Part of the neutral character, of both sides: open eyes and the hint of a smile."""
 
-_UPPER_TEETH_SHIFT = (0.0, -4.5, 2.0)  # mm, to where a smile shows them
+_FROWN_MM = 5.0  # that a brow's inner end comes down beyond the skin below it
+_UPPER_TEETH_SHIFT = (0.0, -4.0, 0.0)  # mm, to where a smile shows them
 
 _GAINS = {
-    "browDown": 2.2,
+    "browDown": 1.7,
     "browInnerUp": 1.9,
     "browOuterUp": 1.6,
     "mouthSmile": 1.1,
@@ -61,10 +62,10 @@ _GAINS = {
 
 # Face Mesh's points along the left brow's edges and the left upper lid, from the temple to the nose, and their mirrors.
 _BROWS = {
-    "left": ((300, 293, 334, 296, 336), (276, 283, 282, 295, 285)),
-    "right": ((70, 63, 105, 66, 107), (46, 53, 52, 65, 55)),
+    "Left": ((300, 293, 334, 296, 336), (276, 283, 282, 295, 285)),
+    "Right": ((70, 63, 105, 66, 107), (46, 53, 52, 65, 55)),
 }
-_LIDS = {"left": (263, 466, 388, 387, 386, 385, 384, 398, 362), "right": (33, 246, 161, 160, 159, 158, 157, 173, 133)}
+_LIDS = {"Left": (263, 466, 388, 387, 386, 385, 384, 398, 362), "Right": (33, 246, 161, 160, 159, 158, 157, 173, 133)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +76,8 @@ class CharacterRig:
         model: the N as a linear model without identities; its expressions are ARKit's blendshapes, all but tongueOut,
             with the exaggeration in them.
         still_vertices, still_normals: (n, 3) float32, mm and unit vectors.
-        outlined, inner, eyes: (M, 3) int32 triangles of all N + n: of what has an outline, of the mouth's inside, and of
-            the eyes.
+        outlined, inner, eyes: (M, 3) int32 triangles of all N + n: of what has an outline, of the mouth's inside, and
+            of the eyes.
         paint: (N + n, 4) uint8 sRGB and gloss.
         eye_center: of the left eye, (3,) mm; the right one's is its mirror image.
         eye_radii: (3,) mm.
@@ -153,9 +154,10 @@ def _head(
     regions = model.regions
     shown = model.triangles[((regions["eyes"] < 0.5) & (regions["scalp"] < 0.9))[model.triangles].any(axis=1)]
     used, corners = np.unique(shown, return_inverse=True)
-    corners = corners.reshape(-1, 3).astype(np.int32)
+    corners = np.asarray(corners.reshape(-1, 3), np.int32)
     within = _in_mouth(model)[shown].all(axis=1)
-    return _Part(neutral[used], basis[used], corners[~within], _head_paint(model)[used]), corners[within]
+    outside = np.asarray(corners[~within], np.int32)
+    return _Part(neutral[used], basis[used], outside, _head_paint(model)[used]), np.asarray(corners[within], np.int32)
 
 
 def _in_mouth(model: MorphableModel) -> NDArray[np.bool_]:
@@ -180,12 +182,12 @@ def _caricatured(model: MorphableModel) -> tuple[NDArray[np.float64], NDArray[np
         opening = [names.index(f"{name}{side}") for name in ("eyeWide", "eyeSquint")]
         open_lids = basis[:, :, opening] @ rest[opening]
         basis[:, :, names.index(f"eyeBlink{side}")] -= open_lids
-        basis[:, :, names.index(f"browDown{side}")] -= 0.4 * open_lids
+        basis[:, :, names.index(f"browDown{side}")] -= 0.55 * open_lids
     return neutral, basis
 
 
 def _smoothed(model: MorphableModel, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the head's vertices have, (N, …), with fewer details: moved toward their neighbours' mean, but at lids and lips.
+    """What the head's vertices have, (N, …), moved toward their neighbours' mean, but at lids and lips.
 
     Such a skin takes the light in few large shapes, as a drawn one does.
     """
@@ -245,7 +247,7 @@ def _brows(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[n
     points = model.scheme("mediapipe468")
     normals = model.normals(neutral.astype(np.float32))
     blocks = []
-    for upper, lower in _BROWS.values():
+    for side, (upper, lower) in _BROWS.items():
         middle = points.at(np.array(upper)), points.at(np.array(lower))
         at, moves, outward = (
             _along(0.5 * (middle[0].interpolate(values) + middle[1].interpolate(values)), 14)
@@ -254,6 +256,7 @@ def _brows(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[n
         t = np.linspace(0.0, 1.0, 14)  # from the temple to the nose
         width = 5.6 * np.clip(0.25 + 1.1 * t, 0.0, 1.0) * np.clip(t / 0.12, 0.12, 1.0) ** 0.5
         width *= np.clip((1.0 - t) / 0.12, 0.08, 1.0) ** 0.5
+        moves[:, 1, model.expression_names.index(f"browDown{side}")] -= _FROWN_MM * t**2
         tube = stroke(at + 2.0 * outward + [0.0, 3.0, 0.0], outward, width, 0.75 * width)
         blocks.append(_following(tube, moves, (*HAIR, 0.0)))
     return blocks
@@ -264,7 +267,7 @@ def _lashes(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[
     points = model.scheme("mediapipe468")
     blocks = []
     for name, lid in _LIDS.items():
-        side = 1.0 if name == "left" else -1.0
+        side = 1.0 if name == "Left" else -1.0
         at, moves = (_along(points.at(np.array(lid)).interpolate(values), 16) for values in (neutral, basis))
         t = np.linspace(0.0, 1.0, 16)
         wing = np.clip(1.0 - t / 0.2, 0.0, 1.0)[:, None] ** 1.5 * [6.0 * side, 4.5, -3.0]
@@ -331,7 +334,7 @@ def _linear_model(names: tuple[str, ...], part: _Part) -> MorphableModel:
         expression_basis=np.ascontiguousarray(part.basis, np.float32).reshape(3 * N, E),
         expression_sigma=np.ones(E, np.float32),
         expression_names=names,
-        expression_bounds=np.repeat(np.float32([[0.0], [1.0]]), E, axis=1),
+        expression_bounds=np.repeat(np.array([[0.0], [1.0]], np.float32), E, axis=1),
         albedo_mean=np.zeros((N, 3), np.float32),
         albedo_basis=nothing,
         albedo_sigma=no_sigma,

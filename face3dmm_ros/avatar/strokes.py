@@ -14,7 +14,7 @@ def stroke(
     widths: NDArray[np.floating],
     depths: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """Points (n, 8, 3) around a path (n, 3), mm: ellipses of some half widths across the normals and half depths along."""
+    """Points (n, 8, 3) around a path (n, 3), mm: ellipses of half widths across its normals and half depths along."""
     along = _unit(np.gradient(path, axis=0))
     across = _unit(np.cross(normals, along))
     outward = np.cross(along, across)

@@ -1,6 +1,5 @@
 """Posed faces drawn by OpenGL, offscreen: alone, or laid over the camera's image."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip, world_to_view
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.rendering.layer import Layer, Rectangle, covering_rectangle
+from face3dmm_ros.rendering.layer import Layer, covering_rectangle, supersampling
 from face3dmm_ros.rendering.lighting import Lighting
 from face3dmm_ros.rendering.offscreen import open_context
 
@@ -22,8 +21,6 @@ _WIRE_COLOR = (0.25, 0.9, 0.8)
 _OUTLINE_COLOR = (0.13, 0.08, 0.12)
 _OUTLINE_MM = 1.4  # of a cartoon
 _PER_PIXEL_TRIANGLE = 32  # px; triangles larger than this are lit per pixel, smaller ones per vertex
-_SUPERSAMPLED_PIXELS = 100_000  # small faces are drawn larger by a whole factor, up to this many pixels, then averaged
-_SUPERSAMPLING_LIMIT = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +162,7 @@ class FaceRenderer:
         rectangle = covering_rectangle(low, high, image_size)
         if rectangle is None:
             return None
-        factor = _supersampling(rectangle)
+        factor = supersampling(rectangle)
         to_canvas = rectangle.clip_to_canvas(image_size)
         with self._context.current():
             self._canvas.begin(factor * rectangle.width, factor * rectangle.height)
@@ -186,11 +183,8 @@ class FaceRenderer:
                 else:
                     self._canvas.draw_wireframe(model_to_clip)
             pixels = self._canvas.read()
-        if factor > 1:
-            size = (rectangle.width, rectangle.height)
-            return Layer(rectangle, np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
-        layer = Layer(rectangle, pixels)
-        return layer if view == "wireframe" else layer.softened()
+        layer = Layer.averaged(rectangle, pixels)
+        return layer if factor > 1 or view == "wireframe" else layer.softened()
 
 
 def _check_face(face: PosedFace, least_vertex_count: int) -> None:
@@ -214,9 +208,3 @@ def _bounding_box(face: PosedFace) -> NDArray[np.float64]:
     if not np.isfinite(box).all():
         raise Face3DMMError("a face's vertices or camera hold values that are not finite (NaN or infinity)")
     return box
-
-
-def _supersampling(rectangle: Rectangle) -> int:
-    """How many times larger, along each side, a rectangle is drawn to be averaged: it smooths a small face's edges."""
-    factor = math.isqrt(_SUPERSAMPLED_PIXELS // (rectangle.width * rectangle.height))
-    return min(max(factor, 1), _SUPERSAMPLING_LIMIT)

@@ -1,8 +1,8 @@
 """GLSL of cel shading: light in a few soft-edged bands, a bright rim on the lit side, flat colours and a dark outline.
 
 Light is cut into bands over N·L (Lake et al., NPAR 2000), N the unit normal and L the unit vector toward the light. The
-outline is an inverted hull: the surface's back, pushed out along its normals and drawn dark, so that it shows only where
-it stands out beyond the front. Colours are mixed as they are stored, in sRGB, which is how painters pick them.
+outline is an inverted hull: the surface's back, pushed out along its normals and drawn dark, so that it shows only
+where it stands out beyond the front. Colours are mixed as they are stored, in sRGB, which is how painters pick them.
 """
 
 TOON_FUNCTION = """
@@ -25,8 +25,8 @@ uniform vec3 outline_width;  // in clip space, along each axis
 
 // A corner of the inverted hull, N the unit normal in the world.
 vec4 pushed_out(vec4 clip, vec3 N) {
-    // Rows of the canvas go down in clip space. The hull lies back by its own width: it is to show around the surface and
-    // where one part stands out before another, but not in every shallow fold.
+    // Rows of the canvas go down in clip space. The hull lies back by its own width: it is to show around the surface
+    // and where one part stands out before another, but not in every shallow fold.
     vec2 outward = N.xy / max(length(N.xy), 0.25);
     return clip + vec4(vec3(outward.x, -outward.y, 1.0) * outline_width, 0.0);
 }
