@@ -164,6 +164,10 @@ class TestPose:
         assert layers[0].rectangle.left == layers[0].rectangle.top == 0
         assert layers[0].pixels[5, 5, 3] == 255
 
+    def test_a_small_head_has_smooth_edges(self, character: Character) -> None:
+        alpha = character.draw([face(scale=0.25)], SIZE)[0].pixels[..., 3]
+        assert len(np.unique(alpha)) > 8
+
     def test_a_face_outside_the_picture_gives_no_layer(self, character: Character) -> None:
         assert character.draw([face(at=(-900.0, 100.0)), face(at=(100.0, 2000.0))], SIZE) == []
 

@@ -110,7 +110,8 @@ def build_rig(model: MorphableModel) -> CharacterRig:
         ),
         still_vertices=still.points.astype(np.float32),
         still_normals=_linear_model((), still).normals(still.points.astype(np.float32)),
-        outlined=np.concatenate([moving.triangles, still.triangles[:dressed] + N]),
+        # Hair first: what it hides need not be shaded.
+        outlined=np.concatenate([still.triangles[:dressed] + N, moving.triangles]),
         inner=inner,
         eyes=still.triangles[dressed:] + N,
         paint=np.concatenate([moving.paint, still.paint]),
@@ -246,7 +247,7 @@ def _brows(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[n
     """A thick stroke along each brow."""
     points = model.scheme("mediapipe468")
     normals = model.normals(neutral.astype(np.float32))
-    blocks = []
+    parts = []
     for side, (upper, lower) in _BROWS.items():
         middle = points.at(np.array(upper)), points.at(np.array(lower))
         at, moves, outward = (
@@ -258,14 +259,14 @@ def _brows(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[n
         width *= np.clip((1.0 - t) / 0.12, 0.08, 1.0) ** 0.5
         moves[:, 1, model.expression_names.index(f"browDown{side}")] -= _FROWN_MM * t**2
         tube = stroke(at + 2.0 * outward + [0.0, 3.0, 0.0], outward, width, 0.75 * width)
-        blocks.append(_following(tube, moves, (*HAIR, 0.0)))
-    return blocks
+        parts.append(_following(tube, moves, (*HAIR, 0.0)))
+    return parts
 
 
 def _lashes(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[np.float64]) -> list[_Part]:
     """A dark line along each upper lid, which ends in a wing at the temple."""
     points = model.scheme("mediapipe468")
-    blocks = []
+    parts = []
     for name, lid in _LIDS.items():
         side = 1.0 if name == "Left" else -1.0
         at, moves = (_along(points.at(np.array(lid)).interpolate(values), 16) for values in (neutral, basis))
@@ -274,8 +275,8 @@ def _lashes(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[
         width = 2.5 * np.clip(t / 0.25, 0.1, 1.0) ** 0.8 * np.clip(1.25 - t, 0.0, 1.0) ** 0.6
         outward = np.tile([0.25 * side, 0.35, 1.0], (16, 1))
         tube = stroke(at + wing + [0.0, 0.6, 0.8], outward, width, width)
-        blocks.append(_following(tube, moves, (*_LASH, 0.0)))
-    return blocks
+        parts.append(_following(tube, moves, (*_LASH, 0.0)))
+    return parts
 
 
 def _following(tube: NDArray[np.floating], moves: NDArray[np.floating], paint: Paint) -> _Part:
