@@ -274,7 +274,7 @@ def test_the_view_can_change_while_it_runs(spun, portrait):
     if chain.renderer_node.activity.problem:
         pytest.skip("needs OpenGL")
     overlays = []
-    for view in ("shaded", "landmarks", "wireframe"):
+    for view in ("shaded", "landmarks", "wireframe", "toon"):
         assert chain.renderer_node.set_parameters([Parameter("view", value=view)])[0].successful
         spun.spin_for(0.5)
         overlays.append(PLAIN.imgmsg_to_cv2(chain.answer(portrait)[1]))

@@ -218,6 +218,28 @@ class TestOverlay:
         # Seen through, the back's edges would lie between the front's and fill the middle.
         assert 0.1 < shown[120:200, 110:190].mean() < 0.75
 
+    def test_a_cartoon_has_a_dark_outline_around_the_face(self) -> None:
+        face, triangles = egg_face(frontal(2.0, 200.0, 230.0))
+        with open_renderer(triangles) as renderer:
+            surface = renderer.render((400, 460), [face])[230]
+            cartoon = renderer.render((400, 460), [face], view="toon")[230]
+        added = np.flatnonzero((cartoon[:, 3] == 255) & (surface[:, 3] == 0))
+        assert 2 <= np.count_nonzero(added < 200) <= 4
+        assert 2 <= np.count_nonzero(added > 200) <= 4
+        assert (cartoon[added, :3] < 60).all()
+
+    def test_a_cartoon_shows_a_colour_in_few_tones(self) -> None:
+        face, triangles = egg_face(frontal(2.0, 200.0, 230.0))
+        face.rgb[:] = (190, 150, 130)
+        tones = {}
+        with open_renderer(triangles) as renderer:
+            for view in ("shaded", "toon"):
+                middle = renderer.render((400, 460), [face], view=view)[100:360, 70:330, 0]
+                counts = np.bincount(middle.ravel(), minlength=256)
+                tones[view] = np.sort(counts)[-3:].sum() / counts.sum()
+        assert tones["shaded"] < 0.2
+        assert tones["toon"] > 0.7
+
 
 class TestLight:
     """A square that looks along z, lit so that each term can be told."""
@@ -289,6 +311,7 @@ class TestGoldenPictures:
             ("egg_phong", (0.25, 0.4, 0.0), Lighting(specular=0.5, shininess=20.0, model="phong"), "shaded"),
             ("egg_into", (1.2, 0.0, 0.0), Lighting(direction=(-0.5, -0.3, 0.8), transmission=0.8), "shaded"),
             ("egg_wireframe", (0.25, 0.4, 0.0), Lighting(), "wireframe"),
+            ("egg_toon", (0.25, 0.4, 0.0), Lighting(direction=(-0.8, -0.5, -1.0)), "toon"),
         ],
     )
     def test_egg(self, name: str, turn: tuple[float, float, float], lighting: Lighting, view: str) -> None:

@@ -44,7 +44,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add_regressor_options(parser)
     add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")
     add("--max-faces", type=int, default=1, help="faces to track at most")
-    add("--view", default="shaded", help="overlay: shaded, wireframe or landmarks")
+    add("--view", default="shaded", help="overlay: shaded, wireframe, toon or landmarks")
     add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}")
     add("--avatar-placement", choices=("image", "alone"), default="image", help="in the person's place, or by itself")
     add("--vmc", default="", metavar="HOST:PORT", help="also send to an avatar program, as VMC protocol")

@@ -1,6 +1,5 @@
 """Posed faces drawn by OpenGL, offscreen: alone, or laid over the camera's image."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,17 +10,17 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip, world_to_view
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.rendering.layer import Layer, Rectangle, covering_rectangle
+from face3dmm_ros.rendering.layer import Layer, covering_rectangle, supersampling
 from face3dmm_ros.rendering.lighting import Lighting
 from face3dmm_ros.rendering.offscreen import open_context
 
-VIEWS = ("shaded", "wireframe")
-"""What `FaceRenderer` draws: the lit surface, or its edges with the hidden ones left out."""
+VIEWS = ("shaded", "wireframe", "toon")
+"""What `FaceRenderer` draws: the lit surface, its edges with the hidden ones left out, or a cartoon of the surface."""
 
 _WIRE_COLOR = (0.25, 0.9, 0.8)
+_OUTLINE_COLOR = (0.13, 0.08, 0.12)
+_OUTLINE_MM = 1.4  # of a cartoon
 _PER_PIXEL_TRIANGLE = 32  # px; triangles larger than this are lit per pixel, smaller ones per vertex
-_SUPERSAMPLED_PIXELS = 100_000  # small faces are drawn larger by a whole factor, up to this many pixels, then averaged
-_SUPERSAMPLING_LIMIT = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +77,7 @@ class FaceRenderer:
         from face3dmm_ros.rendering.gl_canvas import Canvas
 
         with self._context.current():
-            self._canvas = Canvas(triangles.astype(np.uint32), _WIRE_COLOR)
+            self._canvas = Canvas(triangles.astype(np.uint32), _WIRE_COLOR, _OUTLINE_COLOR)
 
     @property
     def platform(self) -> str:
@@ -157,12 +156,13 @@ class FaceRenderer:
         far_to_near = sorted(((face, _bounding_box(face)) for face in faces), key=lambda pair: pair[0].camera.scale)
         if not far_to_near:
             return None
-        low = np.min([box[:2, 0] for _, box in far_to_near], axis=0)
-        high = np.max([box[:2, 1] for _, box in far_to_near], axis=0)
+        outline = _OUTLINE_MM if view == "toon" else 0.0
+        low = np.min([box[:2, 0] - outline * face.camera.scale for face, box in far_to_near], axis=0)
+        high = np.max([box[:2, 1] + outline * face.camera.scale for face, box in far_to_near], axis=0)
         rectangle = covering_rectangle(low, high, image_size)
         if rectangle is None:
             return None
-        factor = _supersampling(rectangle)
+        factor = supersampling(rectangle)
         to_canvas = rectangle.clip_to_canvas(image_size)
         with self._context.current():
             self._canvas.begin(factor * rectangle.width, factor * rectangle.height)
@@ -170,20 +170,21 @@ class FaceRenderer:
                 depth_range = 1.01 * float(np.abs(box[2]).max()) + 1.0
                 to_clip = to_canvas @ view_to_clip(image_size, depth_range)
                 model_to_clip = to_clip @ world_to_view() @ model_to_world(face.camera)
+                normal_to_world = FRONTAL @ face.camera.rotation
                 self._canvas.load(face.vertices, face.normals, face.rgb)
                 if view == "shaded":
-                    normal_to_world = FRONTAL @ face.camera.rotation
                     box_width, box_height = box[:2, 1] - box[:2, 0]
                     per_pixel = box_width * box_height > _PER_PIXEL_TRIANGLE * self._triangle_count
                     self._canvas.draw_shaded(model_to_clip, normal_to_world, self.lighting, per_pixel=per_pixel)
+                elif view == "toon":
+                    width = outline * face.camera.scale
+                    in_clip = (2 * width / rectangle.width, 2 * width / rectangle.height, width / depth_range)
+                    self._canvas.draw_toon(model_to_clip, normal_to_world, self.lighting, in_clip)
                 else:
                     self._canvas.draw_wireframe(model_to_clip)
             pixels = self._canvas.read()
-        if factor > 1:
-            size = (rectangle.width, rectangle.height)
-            return Layer(rectangle, np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
-        layer = Layer(rectangle, pixels)
-        return layer.softened() if view == "shaded" else layer
+        layer = Layer.averaged(rectangle, pixels)
+        return layer if factor > 1 or view == "wireframe" else layer.softened()
 
 
 def _check_face(face: PosedFace, least_vertex_count: int) -> None:
@@ -207,9 +208,3 @@ def _bounding_box(face: PosedFace) -> NDArray[np.float64]:
     if not np.isfinite(box).all():
         raise Face3DMMError("a face's vertices or camera hold values that are not finite (NaN or infinity)")
     return box
-
-
-def _supersampling(rectangle: Rectangle) -> int:
-    """How many times larger, along each side, a rectangle is drawn to be averaged: it smooths a small face's edges."""
-    factor = math.isqrt(_SUPERSAMPLED_PIXELS // (rectangle.width * rectangle.height))
-    return min(max(factor, 1), _SUPERSAMPLING_LIMIT)

@@ -13,6 +13,7 @@ from OpenGL import GL
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
 from face3dmm_ros.rendering.lighting import FLAT, LIT_PER_PIXEL, LIT_PER_VERTEX, Lighting
+from face3dmm_ros.rendering.toon import OUTLINE, TOON
 
 _POSITION, _NORMAL, _SRGB = 0, 1, 2  # the vertex shader's locations
 
@@ -20,14 +21,22 @@ _POSITION, _NORMAL, _SRGB = 0, 1, 2  # the vertex shader's locations
 class Canvas:
     """A framebuffer, the shader programs and one mesh topology."""
 
-    def __init__(self, triangles: NDArray[np.uint32], wire_color: tuple[float, float, float]) -> None:
-        """Make the objects for (M, 3) triangles; `wire_color` is sRGB in [0, 1]."""
+    def __init__(
+        self,
+        triangles: NDArray[np.uint32],
+        wire_color: tuple[float, float, float],
+        outline_color: tuple[float, float, float],
+    ) -> None:
+        """Make the objects for (M, 3) triangles; colours are sRGB in [0, 1]."""
         self._framebuffer = GrowingFramebuffer()
         self._lit_per_pixel = ShaderProgram(*LIT_PER_PIXEL)
         self._lit_per_vertex = ShaderProgram(*LIT_PER_VERTEX)
         self._flat = ShaderProgram(*FLAT)
         self._flat.use()
         self._flat.set("flat_color", wire_color)
+        self._toon, self._outline = ShaderProgram(*TOON), ShaderProgram(*OUTLINE)
+        self._outline.use()
+        self._outline.set("flat_color", outline_color)
 
         GL.glBindVertexArray(GL.glGenVertexArrays(1))
         self._vertex_buffers = GL.glGenBuffers(3)
@@ -99,6 +108,32 @@ class Canvas:
         offset = 4 * self._triangle_indices
         GL.glDrawElements(GL.GL_LINES, self._edge_indices, GL.GL_UNSIGNED_INT, GL.GLvoidp(offset))
 
+    def draw_toon(
+        self,
+        model_to_clip: NDArray[np.float64],
+        normal_to_world: NDArray[np.float64],
+        lighting: Lighting,
+        outline_width: tuple[float, float, float],
+    ) -> None:
+        """Draw the loaded mesh like a cartoon, in front of all that was drawn before, with y downward in clip space.
+
+        Of the lighting only its direction counts. The outline's width along x, y and z is in clip space.
+        """
+        self._toon.use()
+        self._toon.set("to_light", lighting.to_light)
+        self._toon.set("model_to_clip", model_to_clip)
+        self._toon.set("normal_to_world", normal_to_world)
+        GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
+        self._draw_triangles()
+        self._outline.use()
+        self._outline.set("model_to_clip", model_to_clip)
+        self._outline.set("normal_to_world", normal_to_world)
+        self._outline.set("outline_width", outline_width)
+        GL.glEnable(GL.GL_CULL_FACE)
+        GL.glCullFace(GL.GL_FRONT)
+        self._draw_triangles()
+        GL.glDisable(GL.GL_CULL_FACE)
+
     def read(self) -> NDArray[np.uint8]:
         """What was drawn, (height, width, 4) uint8 BGRA, its first row the lowest in clip space."""
         return self._framebuffer.read()
@@ -158,8 +193,7 @@ class ShaderProgram:
         """Set the lighting of the program in use, which keeps it."""
         if lighting is self._lighting:
             return
-        to_light = -np.asarray(lighting.direction)
-        self.set("to_light", to_light / np.linalg.norm(to_light))
+        self.set("to_light", lighting.to_light)
         self.set("to_viewer", (0.0, 0.0, 1.0))
         self.set("light_color", lighting.color)
         self.set("ambient_color", lighting.ambient)

@@ -1,10 +1,14 @@
 """A drawn part of a picture, to be laid over another."""
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+_SUPERSAMPLED_PIXELS = 100_000
+_SUPERSAMPLING_LIMIT = 4
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,14 @@ class Layer:
     rectangle: Rectangle
     pixels: NDArray[np.uint8]
 
+    @staticmethod
+    def averaged(rectangle: Rectangle, pixels: NDArray[np.uint8]) -> "Layer":
+        """A layer from pixels that were drawn larger than the rectangle by `supersampling`."""
+        size = (rectangle.width, rectangle.height)
+        if pixels.shape[1::-1] == size:
+            return Layer(rectangle, pixels)
+        return Layer(rectangle, np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
+
     def over(self, image: NDArray[np.uint8], opacity: float = 1.0) -> None:
         """Lay it over an image in place; pixels that it does not cover stay as they are.
 
@@ -91,3 +103,12 @@ def covering_rectangle(
     left, top = np.floor(np.clip(np.asarray(low) - 1.0, 0.0, image_size)).astype(int)
     right, bottom = np.ceil(np.clip(np.asarray(high) + 2.0, 0.0, image_size)).astype(int)
     return Rectangle(int(left), int(top), int(right), int(bottom)) if left < right and top < bottom else None
+
+
+def supersampling(rectangle: Rectangle) -> int:
+    """How many times larger, along each side, a rectangle is drawn to be averaged: it smooths a small face's edges.
+
+    Large ones are drawn as they are, because of the time that they take.
+    """
+    factor = math.isqrt(_SUPERSAMPLED_PIXELS // (rectangle.width * rectangle.height))
+    return min(max(factor, 1), _SUPERSAMPLING_LIMIT)

@@ -16,6 +16,7 @@ sum is encoded to sRGB again (IEC 61966-2-1).
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
 
@@ -68,6 +69,12 @@ class Lighting:
             raise Face3DMMError(f"lighting: shininess must be a number from 0 up, not {self.shininess}")
         if self.model not in LIGHTING_MODELS:
             raise Face3DMMError(f"unknown lighting model {self.model!r}: choose one of {', '.join(LIGHTING_MODELS)}")
+
+    @property
+    def to_light(self) -> NDArray[np.float64]:
+        """L, the unit vector toward the light, (3,)."""
+        against = -np.asarray(self.direction, np.float64)
+        return np.asarray(against / np.linalg.norm(against))
 
 
 _VERSION = "#version 330 core\n"

@@ -1,0 +1,110 @@
+"""GLSL of cel shading: light in a few soft-edged bands, a bright rim on the lit side, flat colours and a dark outline.
+
+Light is cut into bands over N·L (Lake et al., NPAR 2000), N the unit normal and L the unit vector toward the light. The
+outline is an inverted hull: the surface's back, pushed out along its normals and drawn dark, so that it shows only
+where it stands out beyond the front. Colours are mixed as they are stored, in sRGB, which is how painters pick them.
+"""
+
+TOON_FUNCTION = """
+const vec3 SHADOW_TINT = vec3(0.66, 0.54, 0.66);  // shadows of a painted face are cool
+const vec3 MIDDLE_TINT = vec3(0.87, 0.80, 0.87);
+
+// What a surface of an sRGB colour shows; N and to_light are of unit length, z toward the viewer.
+vec3 toon(vec3 srgb, vec3 N, vec3 to_light) {
+    float cosine = dot(N, to_light);
+    float middle = smoothstep(-0.02, 0.08, cosine), bright = smoothstep(0.38, 0.50, cosine);
+    vec3 tint = mix(mix(SHADOW_TINT, MIDDLE_TINT, middle), vec3(1.0), bright);
+    float rim = smoothstep(0.66, 0.80, 1.0 - N.z) * smoothstep(0.15, 0.35, cosine);
+    return mix(srgb * tint, vec3(1.0), 0.35 * rim);
+}
+"""
+"""The light, of all that is shaded like this."""
+
+HULL_FUNCTION = """
+uniform vec3 outline_width;  // in clip space, along each axis
+
+// A corner of the inverted hull, N the unit normal in the world.
+vec4 pushed_out(vec4 clip, vec3 N) {
+    // Rows of the canvas go down in clip space. The hull lies back by its own width: it is to show around the surface
+    // and where one part stands out before another, but not in every shallow fold.
+    vec2 outward = N.xy / max(length(N.xy), 0.25);
+    return clip + vec4(vec3(outward.x, -outward.y, 1.0) * outline_width, 0.0);
+}
+"""
+"""For vertex shaders of outlines; w of clip space is 1."""
+
+_VERSION = "#version 330 core\n"
+
+TOON = (
+    _VERSION
+    + """
+layout(location = 0) in vec3 position;  // model space, mm
+layout(location = 1) in vec3 normal;    // model space
+layout(location = 2) in vec3 srgb;
+
+uniform mat4 model_to_clip;
+uniform mat3 normal_to_world;
+
+out vec3 srgb_at;
+out vec3 normal_at;
+
+void main() {
+    gl_Position = model_to_clip * vec4(position, 1.0);
+    srgb_at = srgb;
+    normal_at = normal_to_world * normal;
+}
+""",
+    _VERSION
+    + TOON_FUNCTION
+    + """
+in vec3 srgb_at;
+in vec3 normal_at;
+
+uniform vec3 to_light;
+
+out vec4 color;
+
+// Brightness in soft steps and a stronger hue, as if painted with few colours.
+vec3 flattened(vec3 srgb) {
+    const float STEPS = 6.0;
+    float brightness = max(dot(srgb, vec3(0.3, 0.59, 0.11)), 1e-3);
+    float step_at = brightness * STEPS;
+    float painted = (floor(step_at) + smoothstep(0.35, 0.65, fract(step_at)) + 0.15) / STEPS;
+    vec3 flat_color = srgb * (painted / brightness);
+    return clamp(painted + 1.35 * (flat_color - painted), 0.0, 1.0);
+}
+
+void main() {
+    vec3 N = normalize(gl_FrontFacing ? normal_at : -normal_at);
+    color = vec4(toon(flattened(srgb_at), N, to_light), 1.0);
+}
+""",
+)
+"""Vertex and fragment shader of a face in its own colours."""
+
+OUTLINE = (
+    _VERSION
+    + HULL_FUNCTION
+    + """
+layout(location = 0) in vec3 position;
+layout(location = 1) in vec3 normal;
+
+uniform mat4 model_to_clip;
+uniform mat3 normal_to_world;
+
+void main() {
+    gl_Position = pushed_out(model_to_clip * vec4(position, 1.0), normalize(normal_to_world * normal));
+}
+""",
+    _VERSION
+    + """
+uniform vec3 flat_color;
+
+out vec4 color;
+
+void main() {
+    color = vec4(flat_color, 1.0);
+}
+""",
+)
+"""Vertex and fragment shader of the inverted hull; its front is to be culled."""
