@@ -110,9 +110,9 @@ class GltfAvatar:
         rectangle = self._rectangle(to_clip, turns[HEAD], image_size)
         if rectangle is None:
             return []
-        positions, normals = self._moved()
+        points = self._moved()
         with self._context.current():
-            self._canvas.move(positions, normals)
+            self._canvas.move(points)
             pixels = self._canvas.draw(
                 rectangle.width, rectangle.height, rectangle.clip_to_canvas(image_size) @ to_clip, turns
             )
@@ -124,15 +124,13 @@ class GltfAvatar:
             self._closed = True
             self._context.close()
 
-    def _moved(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Positions and normals of the figure's moving vertices under the last values."""
-        figure = self._bust.figure
-        positions, normals = figure.positions[: figure.moving].copy(), figure.normals[: figure.moving].copy()
+    def _moved(self) -> NDArray[np.float32]:
+        """Points of the figure's moving vertices under the last values."""
+        points = self._bust.figure.points[: self._bust.figure.moving].copy()
         for morph, value in zip(self._bust.morphs, self._values, strict=True):
             if value > _LEAST_VALUE:
-                positions[morph.vertices] += value * morph.positions
-                normals[morph.vertices] += value * morph.normals
-        return positions, normals
+                points[morph.vertices] += value * morph.points
+        return points
 
     def _turns(self, face: AvatarFace) -> NDArray[np.float64]:
         """(TURNS, 4, 4): how the head and the eyes turn, each about its own place."""

@@ -1,18 +1,18 @@
 """A glTF file's scene as one figure: its skins resolved, its morph targets gathered by what drives them, framed.
 
 Of all joints only the head and, where no morph target moves the gaze, the eyes turn. So a skin need not be evaluated
-for each picture: v' = Σⱼ wⱼ Gⱼ Bⱼ v, with Gⱼ a joint's place and Bⱼ its inverse bind matrix, is evaluated once, and what
-is left is (1 − h) v' + h D v' with h the sum of the weights of the joints that turn with D. That is exact where a file's
-rest pose is the pose in which its skin was bound, and wherever h is 0 or 1.
+for each picture: v' = Σⱼ wⱼ Gⱼ Bⱼ v, with Gⱼ a joint's place and Bⱼ its inverse bind matrix, is evaluated once, and
+what is left is (1 − h) v' + h D v' with h the sum of the weights of the joints that turn with D. That is exact where a
+file's rest pose is the pose in which its skin was bound, and wherever h is 0 or 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.gltf_file import Deltas, Gltf, Primitive, Skin
+from face3dmm_ros.avatar.gltf_file import Deltas, Gltf, Material, Primitive, Skin, vertex_normals
 from face3dmm_ros.avatar.gltf_morphs import Matching
 from face3dmm_ros.avatar.gltf_skeleton import find_bones, nodes_below, rest_pose
 from face3dmm_ros.errors import Face3DMMError
@@ -22,10 +22,23 @@ HEAD, LEFT_EYE, RIGHT_EYE = range(TURNS)
 """The parts that turn."""
 
 _HAIR = 0.35  # of a face's height above it: hats and ears higher than that do not make the head smaller
-_ABOVE, _BELOW = 0.28, 0.72  # of the head's height, in the picture above and below it
+_ABOVE, _BELOW = 0.22, 0.62  # of the head's height, in the picture above and below it
 _MARGIN = 1.25  # of a scene without a head bone around it
 _MOST_VERTICES = 1_000_000  # of all copies of meshes that the nodes carry
 _MODES = ("OPAQUE", "MASK", "BLEND")  # in the order of drawing
+
+
+@dataclass(frozen=True, eq=False)
+class Shift:
+    """What a channel at 1 adds to a figure's points.
+
+    Attributes:
+        vertices: (K,) int32, each once.
+        points: (K, 6) float32.
+    """
+
+    vertices: NDArray[np.int32]
+    points: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +56,7 @@ class Bust:
     """
 
     figure: Figure
-    morphs: tuple[Deltas, ...]
+    morphs: tuple[Shift, ...]
     pivots: NDArray[np.float64]
     eyes_turn: tuple[bool, bool]
     boxes: NDArray[np.float64]
@@ -144,16 +157,28 @@ def _part(
     positions = np.einsum("nij,nj->ni", linear, primitive.positions) + matrices[:, :3, 3]
     if not np.isfinite(positions).all():
         raise Face3DMMError(f"{file.path}: node {file.nodes[node].name!r} puts its mesh beyond all numbers")
-    morphs = {
-        index: Deltas(
-            morph.vertices,
-            np.einsum("nij,nj->ni", linear[morph.vertices], morph.positions),
-            np.einsum("nij,nj->ni", cofactors[morph.vertices], morph.normals) / lengths[morph.vertices, None],
-        )
-        for index, morph in enumerate(primitive.morphs)
-        if (mesh, index) in targets
-    }
+    morphs = {}
+    for index, morph in enumerate(primitive.morphs):
+        if (mesh, index) in targets:
+            morph = morph if morph.normals.any() else _with_normals(morph, primitive)
+            at = morph.vertices
+            morphs[index] = Deltas(
+                at,
+                np.einsum("nij,nj->ni", linear[at], morph.positions),
+                np.einsum("nij,nj->ni", cofactors[at], morph.normals) / lengths[at, None],
+            )
     return _Part(primitive, mesh, positions, normals / lengths[:, None], shares, triangles, morphs)
+
+
+def _with_normals(morph: Deltas, primitive: Primitive) -> Deltas:
+    """A morph target that has no normals of its own with those of the surface that it makes."""
+    touched = np.isin(primitive.triangles, morph.vertices).any(axis=1)
+    triangles = primitive.triangles[touched]
+    moved = primitive.positions.copy()
+    moved[morph.vertices] += morph.positions
+    # Where triangles around a vertex stay still they weigh on both sides of the difference alike, and are left out.
+    change = vertex_normals(moved, triangles) - vertex_normals(primitive.positions, triangles)
+    return Deltas(morph.vertices, morph.positions, change[morph.vertices])
 
 
 def _skinned(
@@ -234,7 +259,9 @@ def _visible(parts: Sequence[_Part], bottom: float) -> list[_Part]:
     return result
 
 
-def _gathered(parts: Sequence[_Part], offsets: NDArray[np.int64], targets: dict, unit: float) -> Deltas:
+def _gathered(
+    parts: Sequence[_Part], offsets: NDArray[np.int64], targets: Mapping[tuple[int, int], float], unit: float
+) -> Shift:
     """What a channel at 1 adds to the vertices of all parts together, in the frame's unit."""
     found = [
         (morph.vertices + offset, share / unit * morph.positions, share * morph.normals)
@@ -243,38 +270,42 @@ def _gathered(parts: Sequence[_Part], offsets: NDArray[np.int64], targets: dict,
         if (share := targets.get((part.mesh, index), 0.0))
     ]
     if not found:
-        return Deltas(np.zeros(0, np.int32), np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32))
+        return Shift(np.zeros(0, np.int32), np.zeros((0, 6), np.float32))
     everything = np.concatenate([vertices for vertices, _, _ in found])
     vertices, places = np.unique(everything, return_inverse=True)
     sums = np.zeros((len(vertices), 6), np.float32)
     np.add.at(sums, places, np.concatenate([np.concatenate([p, n], axis=1) for _, p, n in found]))
-    return Deltas(vertices.astype(np.int32), sums[:, :3].copy(), sums[:, 3:].copy())
+    return Shift(vertices.astype(np.int32), sums)
 
 
 def _figure(
     file: Gltf, parts: Sequence[_Part], offsets: NDArray[np.int64], middle: NDArray[np.float64], unit: float
 ) -> Figure:
-    materials = sorted({part.primitive.material for part in parts}, key=lambda m: _drawing_order(file, parts, m))
-    triangles: list[NDArray] = []
-    surfaces: list[Surface] = []
+    points = np.concatenate(
+        [
+            (np.concatenate([part.positions for part in parts]) - middle) / unit,
+            np.concatenate([part.normals for part in parts]),
+        ],
+        axis=1,
+    ).astype(np.float32)
+    materials: dict[int, list[NDArray[np.int32]]] = {}
+    for part, offset in zip(parts, offsets[:-1], strict=True):
+        materials.setdefault(part.primitive.material, []).append(part.triangles + np.int32(offset))
+    drawn = [
+        _sorted_by_depth(file.materials[index], np.concatenate(triangles), points[:, 2])
+        for index, triangles in materials.items()
+    ]
+    drawn.sort(key=lambda each: (_MODES.index(each[0].alpha_mode), each[0].order, each[2]))
     used: dict[int, int] = {}
+    surfaces: list[Surface] = []
     first = 0
-    for index in materials:
-        material = file.materials[index]
-        own = [
-            part.triangles + offset
-            for part, offset in zip(parts, offsets[:-1], strict=True)
-            if part.primitive.material == index
-        ]
-        triangles += own
-        count = sum(array.size for array in own)
-        texture = -1 if material.texture < 0 else used.setdefault(material.texture, len(used))
+    for material, triangles, _ in drawn:
         surfaces.append(
             Surface(
                 first,
-                count,
+                triangles.size,
                 material.color,
-                texture,
+                -1 if material.texture < 0 else used.setdefault(material.texture, len(used)),
                 material.alpha_mode,
                 material.alpha_cutoff,
                 material.double_sided,
@@ -282,33 +313,36 @@ def _figure(
                 material.shade,
             )
         )
-        first += count
+        first += triangles.size
     colors = np.concatenate([part.primitive.colors for part in parts])
     return Figure(
-        ((np.concatenate([part.positions for part in parts]) - middle) / unit).astype(np.float32),
-        np.concatenate([part.normals for part in parts]).astype(np.float32),
+        points,
         np.concatenate([part.primitive.uv for part in parts]),
         (255.0 * np.clip(colors, 0.0, 1.0) + 0.5).astype(np.uint8),
         np.concatenate([part.shares for part in parts]),
-        np.concatenate(triangles).astype(np.uint32),
+        np.concatenate([triangles for _, triangles, _ in drawn]).astype(np.uint32),
         tuple(surfaces),
         tuple(file.textures[texture] for texture in used),
         0,
     )
 
 
-def _drawing_order(file: Gltf, parts: Sequence[_Part], material: int) -> tuple[int, int, float]:
-    """Blended surfaces last, as their material says, the farther ones first: glasses over eyes."""
-    mode, order = file.materials[material].alpha_mode, file.materials[material].order
-    if mode != "BLEND":
-        return _MODES.index(mode), 0, 0.0
-    depths = [part.positions[:, 2] for part in parts if part.primitive.material == material]
-    return _MODES.index(mode), order, float(np.concatenate(depths).mean())
+def _sorted_by_depth(
+    material: Material, triangles: NDArray[np.int32], z: NDArray[np.float32]
+) -> tuple[Material, NDArray[np.int32], float]:
+    """A surface's triangles in the order of drawing, and a number by which surfaces are.
+
+    Blended ones go from far to near: eyes, then glasses. Others go from near to far, so that what lies behind, such as
+    the inner layers of hair, costs next to nothing; a head turns too little to make much of that wrong.
+    """
+    depth = z[triangles].mean(axis=1)
+    key = depth if material.alpha_mode == "BLEND" else -depth
+    return material, triangles[np.argsort(key, kind="stable")], float(key.mean())
 
 
-def _moving_first(figure: Figure, morphs: Sequence[Deltas]) -> tuple[Figure, list[Deltas]]:
+def _moving_first(figure: Figure, morphs: Sequence[Shift]) -> tuple[Figure, list[Shift]]:
     """The same with the vertices that some morph moves before all others."""
-    N = len(figure.positions)
+    N = len(figure.points)
     moves = np.zeros(N, bool)
     for morph in morphs:
         moves[morph.vertices] = True
@@ -317,8 +351,7 @@ def _moving_first(figure: Figure, morphs: Sequence[Deltas]) -> tuple[Figure, lis
     places[order] = np.arange(N, dtype=np.int32)
     return (
         Figure(
-            figure.positions[order],
-            figure.normals[order],
+            figure.points[order],
             figure.uv[order],
             figure.colors[order],
             figure.shares[order],
@@ -327,7 +360,7 @@ def _moving_first(figure: Figure, morphs: Sequence[Deltas]) -> tuple[Figure, lis
             figure.textures,
             int(moves.sum()),
         ),
-        [Deltas(places[morph.vertices], morph.positions, morph.normals) for morph in morphs],
+        [Shift(places[morph.vertices], morph.points) for morph in morphs],
     )
 
 
@@ -336,7 +369,7 @@ def _boxes(figure: Figure) -> NDArray[np.float64]:
     turning = figure.shares.sum(axis=1)
     corners = []
     for inside in (turning < 1.0, turning > 0.0):
-        points = figure.positions[inside] if inside.any() else figure.positions[:1]
+        points = figure.points[inside if inside.any() else slice(1), :3]
         low, high = points.min(axis=0) - 0.08, points.max(axis=0) + 0.08
         corners.append(np.stack(np.meshgrid(*np.stack([low, high], axis=1)), axis=-1).reshape(8, 3))
     return np.array(corners, np.float64)

@@ -1,7 +1,7 @@
 """glTF 2.0 files, and VRM files, which are such: meshes with morph targets, skins, materials and the tree of nodes.
 
-Khronos, glTF 2.0 specification (ISO/IEC 12113:2022). pygltflib takes the container and its JSON apart; what that says is
-believed only after it was checked, for model files come from anywhere: no number is used as an index, an offset or a
+Khronos, glTF 2.0 specification (ISO/IEC 12113:2022). pygltflib takes the container and its JSON apart; what that says
+is believed only after it was checked, for model files come from anywhere: no number is used as an index, an offset or a
 size before it is known to lie inside what it points into, and no picture is decoded before its size is known.
 """
 
@@ -23,7 +23,7 @@ from face3dmm_ros.errors import Face3DMMError
 _LARGEST_FILE = 512 * 2**20
 _MOST_VERTICES = 1_000_000
 _MOST_TRIANGLES = 4_000_000
-_MOST_DELTAS = 20_000_000
+_MOST_DELTAS = 50_000_000
 _LARGEST_SIDE = 8192  # px of a picture in the file
 _KEPT_SIDE = 1024  # px; larger ones are averaged down: no head in a camera picture shows more
 _MOST_PIXELS = 256 * 2**20  # of all pictures in a file together
@@ -403,7 +403,7 @@ class _Reader:
         for what, count, most in (
             ("vertices", self._vertices, _MOST_VERTICES),
             ("triangles", self._triangles, _MOST_TRIANGLES),
-            ("vertices that morph targets move", self._deltas, _MOST_DELTAS),
+            ("vertices in its morph targets", self._deltas, _MOST_DELTAS),
         ):
             if count > most:
                 raise self._fail(f"it has {count} {what}; an avatar may have {most}: simplify it")
@@ -440,13 +440,13 @@ class _Reader:
         return np.concatenate(joints, axis=1).astype(np.int32), w / w.sum(axis=1, keepdims=True)
 
     def _deltas_of(self, target: Mapping[str, Any], N: int) -> Deltas:
+        self._deltas += N
+        self._check_totals()
         positions, normals = (
             np.zeros((N, 3), np.float32) if values is None else values
             for values in (self._attribute(target, name, ("VEC3",), N) for name in ("POSITION", "NORMAL"))
         )
         moved = np.flatnonzero(positions.any(axis=1) | normals.any(axis=1)).astype(np.int32)
-        self._deltas += len(moved)
-        self._check_totals()
         return Deltas(moved, positions[moved], normals[moved])
 
     def _attribute(
@@ -526,7 +526,7 @@ class _Reader:
     def _dtype(self, component: object, what: str) -> np.dtype:
         if component not in _DTYPES:
             raise self._fail(f"{what} has the component type {component!r}, which glTF does not know")
-        return np.dtype(_DTYPES[component]).newbyteorder("<")  # type: ignore[index]
+        return np.dtype(_DTYPES[component]).newbyteorder("<")
 
     def _extent(self, index: object, view: Any) -> tuple[int, int]:
         """Where a buffer view begins in its buffer, and its length."""

@@ -2,12 +2,13 @@
 
 A file's own names are taken in this order; what comes later fills only what came before left still.
 
-1. VRM expressions (VRM 1: `VRMC_vrm.expressions`; VRM 0: `blendShapeGroups`) that bear ARKit's names, the custom "perfect sync".
+1. VRM expressions (VRM 1: `VRMC_vrm.expressions`; VRM 0: `blendShapeGroups`) that bear ARKit's names, called "perfect
+   sync".
 2. Morph targets that bear ARKit's names.
 3. VRM's presets, and morph targets named like them, by `PRESETS`: coarser, but they let a mouth and eyelids move.
 
-ARKit's names are found as they are, in other cases, with parts before them (``Fcl_``, ``blendShape1.``), and with ``_L``
-and ``_R`` for Left and Right.
+ARKit's names are found as they are, in other cases, with parts before them (``Fcl_``, ``blendShape1.``), and with
+``_L`` and ``_R`` for Left and Right. Morph targets that move nothing count as if they were not there.
 """
 
 import re
@@ -43,14 +44,19 @@ PRESETS: Mapping[str, Mapping[str, float]] = {
 }
 """VRM 1's presets as sums of ARKit's weights. ``relaxed`` and ``neutral`` have no counterpart."""
 
-_PRESET_ALIASES = {
-    # VRM 0 (blendShapeMaster.blendShapeGroups[].presetName)
-    **{"blink_l": "blinkLeft", "blink_r": "blinkRight", "a": "aa", "i": "ih", "u": "ou", "e": "ee", "o": "oh"},
-    **{"joy": "happy", "sorrow": "sad"},
-    # Morph targets of VRoid, Fcl_…, and Oculus's visemes
-    **{"eye_close_l": "blinkLeft", "eye_close_r": "blinkRight", "eye_close": "blink", "mth_a": "aa", "mth_i": "ih"},
-    **{"mth_u": "ou", "mth_e": "ee", "mth_o": "oh", "viseme_aa": "aa", "viseme_o": "oh", "viseme_u": "ou"},
+_ALIASES = {
+    "blinkLeft": ("blink_l", "eye_close_l"),
+    "blinkRight": ("blink_r", "eye_close_r"),
+    "blink": ("eye_close",),
+    "aa": ("a", "mth_a", "viseme_aa"),
+    "ih": ("i", "mth_i", "viseme_i"),
+    "ou": ("u", "mth_u", "viseme_u"),
+    "ee": ("e", "mth_e", "viseme_e"),
+    "oh": ("o", "mth_o", "viseme_o"),
+    "happy": ("joy",),
+    "sad": ("sorrow",),
 }
+"""The presets' names in VRM 0 (presetName), in VRoid's morph targets (less ``Fcl_``, ``Fcl_ALL_``), and of visemes."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ def match_morphs(file: Gltf) -> Matching:
             "as jawOpen and eyeBlinkLeft, or VRM expressions: export the model with its blendshapes (shape keys)"
         )
     expressions = _expressions(file)
-    by_name = _by_file_name(targets)
+    by_name = _by_file_name([target for target in targets if _moves(file, *target[:2])])
     channels: list[Channel] = []
     for candidates in (expressions, by_name):
         driven = _driven(channels)
@@ -200,7 +206,8 @@ def _named_like_arkit(candidates: list[_Candidate]) -> list[Channel]:
 
 def _presets(candidates: list[_Candidate], driven: set[str]) -> list[Channel]:
     """Candidates named like VRM's presets, as far as nothing else shows what they show."""
-    presets = {name.lower(): name for name in PRESETS} | _PRESET_ALIASES
+    presets = {name.lower(): name for name in PRESETS}
+    presets |= {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
     named: dict[str, _Candidate] = {}
     for candidate in candidates:
         preset = presets.get(candidate.preset.lower())
@@ -262,7 +269,7 @@ def _expressions_of_vrm_0(file: Gltf, master: Mapping[str, Any]) -> list[_Candid
 
 
 def _bound(file: Gltf, binds: list[tuple[int, int, float]]) -> Mapping[tuple[int, int], float]:
-    """(mesh, morph target) and their shares; those of a node without a mesh, or of a mesh without a node, move nothing."""
+    """(mesh, morph target) and their shares, of those that move something."""
     targets: dict[tuple[int, int], float] = {}
     for mesh, index, weight in binds:
         if mesh == -1 or not file.meshes[mesh].primitives:
@@ -273,8 +280,13 @@ def _bound(file: Gltf, binds: list[tuple[int, int, float]]) -> Mapping[tuple[int
                 f"{file.path}: a VRM expression moves morph target {index} of mesh {mesh} by {weight}; "
                 f"the mesh has {count} (counted from 0)"
             )
-        targets[mesh, index] = targets.get((mesh, index), 0.0) + min(max(weight, 0.0), 1.0)
+        if _moves(file, mesh, index):
+            targets[mesh, index] = targets.get((mesh, index), 0.0) + min(max(weight, 0.0), 1.0)
     return targets
+
+
+def _moves(file: Gltf, mesh: int, index: int) -> bool:
+    return any(len(primitive.morphs[index].vertices) for primitive in file.meshes[mesh].primitives)
 
 
 def _index(value: Any) -> int:

@@ -40,19 +40,17 @@ class Figure:
     """Axes are OpenGL's: x right, y up, z toward the viewer; the unit is the drawer's own.
 
     Attributes:
-        positions: (N, 3) float32 at rest.
-        normals: (N, 3) float32, pointing outward.
+        points: (N, 6) float32 at rest: positions, and normals that point outward.
         uv: (N, 2) float32 places in the texture, (0, 0) its top left corner.
         colors: (N, 4) uint8 linear RGBA.
         shares: (N, TURNS) float32 in [0, 1], how much a vertex follows each turning part; the rest of it stays.
         triangles: (M, 3) uint32, counter-clockwise seen from outside.
         surfaces: in the order in which they are drawn.
         textures: (H, W, 4) uint8 sRGB RGBA with straight alpha each.
-        moving: only the first `moving` vertices change their positions and normals.
+        moving: only the first `moving` vertices change their points.
     """
 
-    positions: NDArray[np.float32]
-    normals: NDArray[np.float32]
+    points: NDArray[np.float32]
     uv: NDArray[np.float32]
     colors: NDArray[np.uint8]
     shares: NDArray[np.float32]

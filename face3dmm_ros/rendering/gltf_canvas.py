@@ -5,8 +5,9 @@ chosen the platform; and all of it runs with that context current.
 
 Light falls on vertices and not on pixels, which software pays for one by one: a sky that is brighter than the ground,
 and a soft key light from the upper left that reaches a little round the edge, as on skin. A toon's surfaces fall from
-light to their shade colour within a narrow band instead. Colours are squared to linear light and their roots taken
-again, which is sRGB to within a few levels and costs a tenth of it.
+light to their shade colour within a narrow band instead. sRGB is taken for the root of linear light, which it is to
+within a few levels: then the root of texture times light is that of the texture times that of the light, which is a
+vertex's, so that all that is left to a pixel is one product.
 """
 
 from collections.abc import Sequence
@@ -33,11 +34,10 @@ uniform vec3 shade;
 uniform int shading;
 
 out vec2 place;
-out vec4 tint;
-out vec3 front_light;
-out vec3 back_light;
+out vec4 front;
+out vec3 back;
 
-vec3 lit(vec3 n) {{
+vec3 light(vec3 n) {{
     if (shading == 2) {{
         return vec3(1.0);
     }}
@@ -45,14 +45,15 @@ vec3 lit(vec3 n) {{
     if (shading == 1) {{
         return mix(shade, vec3(1.0), smoothstep(-0.25, 0.15, key));
     }}
-    vec3 sky = mix(vec3(0.22, 0.2, 0.19), vec3(0.42, 0.43, 0.46), 0.5 + 0.5 * n.y);
-    return sky + vec3(0.74, 0.72, 0.68) * max((key + 0.3) / 1.3, 0.0);
+    vec3 sky = mix(vec3(0.27, 0.25, 0.24), vec3(0.48, 0.49, 0.52), 0.5 + 0.5 * n.y);
+    return sky + vec3(0.78, 0.76, 0.72) * max((key + 0.3) / 1.3, 0.0);
 }}
 
 void main() {{
     vec4 rest = vec4(position, 1.0);
-    vec4 turned = (1.0 - shares.x - shares.y - shares.z) * rest;
-    vec3 n = (1.0 - shares.x - shares.y - shares.z) * normal;
+    float still = 1.0 - shares.x - shares.y - shares.z;
+    vec4 turned = still * rest;
+    vec3 n = still * normal;
     for (int i = 0; i < {TURNS}; ++i) {{
         turned += shares[i] * (turns[i] * rest);
         n += shares[i] * (mat3(turns[i]) * normal);
@@ -60,17 +61,16 @@ void main() {{
     gl_Position = to_clip * turned;
     n = normalize(n + vec3(0.0, 0.0, 1e-9));
     place = uv;
-    tint = surface_color * color;
-    front_light = lit(n);
-    back_light = lit(-n);
+    vec4 tint = surface_color * color;
+    front = vec4(sqrt(tint.rgb * light(n)), tint.a);
+    back = sqrt(tint.rgb * light(-n));
 }}
 """
 
 _FRAGMENT = """#version 330 core
 in vec2 place;
-in vec4 tint;
-in vec3 front_light;
-in vec3 back_light;
+in vec4 front;
+in vec3 back;
 
 uniform sampler2D base;
 uniform float least_alpha;
@@ -80,12 +80,12 @@ out vec4 color;
 void main() {
     vec4 texel = texture(base, place);
     float alpha = ALPHA;
-    vec3 light = gl_FrontFacing ? front_light : back_light;
-    color = vec4(min(sqrt(texel.rgb * texel.rgb * tint.rgb * light), 1.0) * alpha, alpha);
+    color = vec4(min(texel.rgb * LIT, 1.0) * alpha, alpha);
 }
 """
-_CUT = "texel.a * tint.a; if (alpha < least_alpha) discard"
+_CUT = "texel.a * front.a; if (alpha < least_alpha) discard"
 _ALPHAS = {"OPAQUE": "1.0", "MASK": _CUT + "; alpha = 1.0", "BLEND": _CUT}
+_SIDES = {False: "front.rgb", True: "(gl_FrontFacing ? front.rgb : back)"}
 _SHADINGS = {"lit": 0, "toon": 1, "unlit": 2}
 _LEAST_BLENDED = 0.02  # what is fainter leaves no trace in the depth either
 
@@ -97,23 +97,23 @@ class GltfCanvas:
         """Make the objects for a figure, which is drawn at rest until `move`."""
         self._framebuffer = GrowingFramebuffer()
         self._surfaces = figure.surfaces
-        used = {surface.alpha_mode for surface in figure.surfaces}
         self._programs = {
-            mode: ShaderProgram(_VERTEX, _FRAGMENT.replace("ALPHA", alpha))
-            for mode, alpha in _ALPHAS.items()
-            if mode in used
+            (mode, sides): ShaderProgram(
+                _VERTEX, _FRAGMENT.replace("ALPHA", _ALPHAS[mode]).replace("LIT", _SIDES[sides])
+            )
+            for mode, sides in {(surface.alpha_mode, surface.double_sided) for surface in figure.surfaces}
         }
         self._vertex_array = GL.glGenVertexArrays(1)
         GL.glBindVertexArray(self._vertex_array)
-        arrays: Sequence[NDArray] = (figure.positions, figure.normals, figure.uv, figure.colors, figure.shares)
-        self._buffers = GL.glGenBuffers(len(arrays))
-        for location, array in enumerate(arrays):
-            bytes_ = array.dtype == np.uint8
-            kind = GL.GL_UNSIGNED_BYTE if bytes_ else GL.GL_FLOAT
-            usage = GL.GL_DYNAMIC_DRAW if location < 2 else GL.GL_STATIC_DRAW
-            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
-            GL.glBufferData(GL.GL_ARRAY_BUFFER, array.nbytes, np.ascontiguousarray(array), usage)
-            GL.glVertexAttribPointer(location, array.shape[1], kind, bytes_, 0, None)
+        self._points = _buffer(figure.points, GL.GL_DYNAMIC_DRAW)
+        for location, offset in ((0, 0), (1, 12)):
+            GL.glVertexAttribPointer(location, 3, GL.GL_FLOAT, False, 24, GL.GLvoidp(offset))
+            GL.glEnableVertexAttribArray(location)
+        arrays: Sequence[NDArray] = (figure.uv, figure.colors, figure.shares)
+        for location, array in enumerate(arrays, start=2):
+            _buffer(array, GL.GL_STATIC_DRAW)
+            kind = GL.GL_UNSIGNED_BYTE if array.dtype == np.uint8 else GL.GL_FLOAT
+            GL.glVertexAttribPointer(location, array.shape[1], kind, True, 0, None)
             GL.glEnableVertexAttribArray(location)
         GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, GL.glGenBuffers(1))
         GL.glBufferData(
@@ -133,11 +133,10 @@ class GltfCanvas:
         GL.glClearColor(0.0, 0.0, 0.0, 0.0)
         GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
 
-    def move(self, positions: NDArray[np.float32], normals: NDArray[np.float32]) -> None:
-        """New places for the figure's moving vertices, (moving, 3) each."""
-        for buffer, array in zip(self._buffers[:2], (positions, normals), strict=True):
-            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, buffer)
-            GL.glBufferSubData(GL.GL_ARRAY_BUFFER, 0, array.nbytes, np.ascontiguousarray(array, np.float32))
+    def move(self, points: NDArray[np.float32]) -> None:
+        """New positions and normals of the figure's moving vertices, (moving, 6)."""
+        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._points)
+        GL.glBufferSubData(GL.GL_ARRAY_BUFFER, 0, points.nbytes, points)
 
     def draw(
         self, width: int, height: int, to_clip: NDArray[np.float64], turns: NDArray[np.float64]
@@ -163,7 +162,7 @@ class GltfCanvas:
         return self._framebuffer.read()
 
     def _draw(self, surface: Surface) -> None:
-        program = self._programs[surface.alpha_mode]
+        program = self._programs[surface.alpha_mode, surface.double_sided]
         program.use()
         program.set("surface_color", surface.color)
         program.set("shade", surface.shade)
@@ -174,6 +173,14 @@ class GltfCanvas:
             (GL.glEnable if wanted else GL.glDisable)(capability)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._textures[surface.texture])
         GL.glDrawElements(GL.GL_TRIANGLES, surface.count, GL.GL_UNSIGNED_INT, GL.GLvoidp(4 * surface.first))
+
+
+def _buffer(array: NDArray, usage: int) -> int:
+    """A vertex buffer with an array's contents, which stays bound."""
+    name = int(GL.glGenBuffers(1))
+    GL.glBindBuffer(GL.GL_ARRAY_BUFFER, name)
+    GL.glBufferData(GL.GL_ARRAY_BUFFER, array.nbytes, np.ascontiguousarray(array), usage)
+    return name
 
 
 def _texture(pixels: NDArray[np.uint8]) -> int:
