@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.avatar.avatar import AvatarFace
+from face3dmm_ros.avatar.closed_surfaces import on_closed_surfaces
 from face3dmm_ros.avatar.gltf_avatar import GltfAvatar
 from face3dmm_ros.avatar.gltf_figure import Bust, make_bust
 from face3dmm_ros.avatar.gltf_file import load_gltf
@@ -560,6 +561,31 @@ def set_in(*keys: Any) -> Callable[[dict[str, Any]], None]:
     return edit
 
 
+class TestClosedSurfaces:
+    @pytest.mark.parametrize(
+        ("change", "closed"),
+        [
+            (lambda triangles: triangles, True),
+            (lambda triangles: triangles[1:], False),
+            (lambda triangles: triangles[:, ::-1], False),
+        ],
+        ids=["whole", "with a hole", "inside out"],
+    )
+    def test_a_surface_without_a_hole_that_looks_outward_is_closed(
+        self, change: Callable[[NDArray[np.int32]], NDArray[np.int32]], closed: bool
+    ) -> None:
+        corners = np.float32([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
+        quads = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
+        triangles = np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]])
+        # Vertices on a texture's seam are there twice; another surface lies elsewhere.
+        seamed = np.concatenate([corners, corners, corners + 5.0])
+        triangles[:2] += 8
+        plane = np.array([[16, 17, 19]])
+        result = on_closed_surfaces(seamed, np.concatenate([change(triangles), plane]))
+        assert not result[-1]
+        assert (result[:-1] == closed).all()
+
+
 class TestBadFiles:
     @pytest.mark.parametrize(
         ("data", "reason"),
@@ -568,6 +594,7 @@ class TestBadFiles:
             (b"not a model at all", "expected a glTF 2.0"),
             (b"glTF" + bytes(4), "cut short"),
             (b"glTF\x02\x00\x00\x00\x14\x00\x00\x00\x00\x00\x00\x00BIN\x00", "expected JSON"),
+            (b"glTF\x01\x00\x00\x00\x14\x00\x00\x00\x00\x00\x00\x00JSON", "version 2"),
             (b"{ no json", "not a well-formed glTF"),
             (b"[" * 100_000, "expected a glTF 2.0"),
             (b'{"nodes":' + b"[" * 100_000, "not a well-formed glTF"),
@@ -604,6 +631,7 @@ class TestBadFiles:
             (set_in("bufferViews", 0, "byteStride", 10**6), "stride"),
             (set_in("meshes", 0, "primitives", 0, "indices", 500), "accessor 500"),
             (set_in("meshes", 0, "primitives", 0, "material", 8), "material 8"),
+            (set_in("asset", "version", "1.0"), "expected glTF 2.0, found '1.0'"),
             (set_in("nodes", 0, "mesh", 4), "mesh 4"),
             (set_in("nodes", 0, "skin", 0), "skin 0"),
             (set_in("nodes", 0, "children", [0]), "root of the scene"),

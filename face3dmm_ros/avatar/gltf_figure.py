@@ -7,11 +7,12 @@ file's rest pose is the pose in which its skin was bound, and wherever h is 0 or
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.avatar.closed_surfaces import on_closed_surfaces
 from face3dmm_ros.avatar.gltf_file import Deltas, Gltf, Material, Primitive, Skin, vertex_normals
 from face3dmm_ros.avatar.gltf_morphs import Matching
 from face3dmm_ros.avatar.gltf_skeleton import find_bones, nodes_below, rest_pose
@@ -25,6 +26,7 @@ _HAIR = 0.35  # of a face's height above it: hats and ears higher than that do n
 _ABOVE, _BELOW = 0.22, 0.62  # of the head's height, in the picture above and below it
 _MARGIN = 1.25  # of a scene without a head bone around it
 _MOST_VERTICES = 1_000_000  # of all copies of meshes that the nodes carry
+_WORTH_SPLITTING = 500  # triangles; fewer cost less than one more surface
 _MODES = ("OPAQUE", "MASK", "BLEND")  # in the order of drawing
 
 
@@ -105,6 +107,8 @@ def make_bust(file: Gltf, matching: Matching) -> Bust:
     offsets = np.cumsum([0, *(len(part.positions) for part in parts)])
     morphs = [_gathered(parts, offsets, channel.targets, unit) for channel in matching.channels]
     figure = _figure(file, parts, offsets, middle, unit)
+    if not (np.isfinite(figure.points).all() and all(np.isfinite(morph.points).all() for morph in morphs)):
+        raise Face3DMMError(f"{file.path}: its numbers differ too much in size to be drawn")
     figure, morphs = _moving_first(figure, morphs)
     return Bust(figure, tuple(morphs), (pivots - middle) / unit, (eyes_turn[0], eyes_turn[1]), _boxes(figure))
 
@@ -288,12 +292,14 @@ def _figure(
         ],
         axis=1,
     ).astype(np.float32)
-    materials: dict[int, list[NDArray[np.int32]]] = {}
+    colors = np.concatenate([part.primitive.colors for part in parts])
+    by_material: dict[int, list[NDArray[np.int32]]] = {}
     for part, offset in zip(parts, offsets[:-1], strict=True):
-        materials.setdefault(part.primitive.material, []).append(part.triangles + np.int32(offset))
+        by_material.setdefault(part.primitive.material, []).append(part.triangles + np.int32(offset))
     drawn = [
-        _sorted_by_depth(file.materials[index], np.concatenate(triangles), points[:, 2])
-        for index, triangles in materials.items()
+        _sorted_by_depth(surface, triangles, points[:, 2])
+        for index, all_triangles in by_material.items()
+        for surface, triangles in _cheapened(file, index, np.concatenate(all_triangles), points, colors[:, 3])
     ]
     drawn.sort(key=lambda each: (_MODES.index(each[0].alpha_mode), each[0].order, each[2]))
     used: dict[int, int] = {}
@@ -314,7 +320,6 @@ def _figure(
             )
         )
         first += triangles.size
-    colors = np.concatenate([part.primitive.colors for part in parts])
     return Figure(
         points,
         np.concatenate([part.primitive.uv for part in parts]),
@@ -327,17 +332,36 @@ def _figure(
     )
 
 
+def _cheapened(
+    file: Gltf, index: int, triangles: NDArray[np.int32], points: NDArray[np.float32], alphas: NDArray[np.float32]
+) -> list[tuple[Material, NDArray[np.int32]]]:
+    """A material's triangles, with no alpha to test where none is cut out, and no back to draw where none is seen."""
+    material = file.materials[index]
+    if material.alpha_mode == "MASK":
+        least = material.color[3] * float(alphas[triangles].min())
+        if material.texture >= 0:
+            least *= float(file.textures[material.texture][..., 3].min()) / 255.0
+        if least >= material.alpha_cutoff:
+            material = replace(material, alpha_mode="OPAQUE")
+    if material.double_sided and material.alpha_mode == "OPAQUE" and len(triangles) >= _WORTH_SPLITTING:
+        closed = on_closed_surfaces(points[:, :3], triangles)
+        if closed.sum() >= _WORTH_SPLITTING:
+            halves = [(replace(material, double_sided=False), triangles[closed]), (material, triangles[~closed])]
+            return [half for half in halves if len(half[1])]
+    return [(material, triangles)]
+
+
 def _sorted_by_depth(
     material: Material, triangles: NDArray[np.int32], z: NDArray[np.float32]
 ) -> tuple[Material, NDArray[np.int32], float]:
     """A surface's triangles in the order of drawing, and a number by which surfaces are.
 
-    Blended ones go from far to near: eyes, then glasses. Others go from near to far, so that what lies behind, such as
-    the inner layers of hair, costs next to nothing; a head turns too little to make much of that wrong.
+    Blended ones go from far to near: eyes, then glasses. Of others the near surfaces go first, and hide the rest.
     """
     depth = z[triangles].mean(axis=1)
-    key = depth if material.alpha_mode == "BLEND" else -depth
-    return material, triangles[np.argsort(key, kind="stable")], float(key.mean())
+    if material.alpha_mode != "BLEND":
+        return material, triangles, -float(depth.mean())
+    return material, triangles[np.argsort(depth, kind="stable")], float(depth.mean())
 
 
 def _moving_first(figure: Figure, morphs: Sequence[Shift]) -> tuple[Figure, list[Shift]]:

@@ -218,6 +218,10 @@ def _parse(pygltflib: ModuleType, path: Path, data: bytes) -> Any:
             raise Face3DMMError(
                 f"{path}: the file is cut short: its header says {length} bytes, it has {len(data)}; copy it anew"
             )
+        if int.from_bytes(data[4:8], "little") != 2:
+            raise Face3DMMError(
+                f"{path}: expected version 2 of the GLB container, found another: convert it to glTF 2.0"
+            )
         if data[16:20] != b"JSON":
             raise Face3DMMError(f"{path}: expected JSON in the first chunk of a GLB file, found {data[16:20]!r}")
         return pygltflib.GLTF2.load_from_bytes(data)
@@ -248,6 +252,8 @@ class _Reader:
         self._pixels = self._vertices = self._triangles = self._deltas = 0
 
     def read(self) -> Gltf:
+        if not str(self._file.asset.version).startswith("2."):
+            raise self._fail(f"expected glTF 2.0, found {self._file.asset.version!r}: convert it, e.g. with Blender")
         self._check_extensions()
         nodes = self._nodes()
         materials = [self._material(index) for index in range(len(self._file.materials))]
