@@ -19,6 +19,7 @@ from face3dmm_ros.avatar.gltf_avatar import GltfAvatar
 from face3dmm_ros.avatar.gltf_figure import Bust, make_bust
 from face3dmm_ros.avatar.gltf_file import load_gltf
 from face3dmm_ros.avatar.gltf_morphs import PRESETS, arkit_name, match_morphs
+from face3dmm_ros.avatar.gltf_skeleton import find_bones, rest_pose
 from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_from_vector
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.values import FaceParameters
@@ -350,6 +351,25 @@ class TestHead:
             np.testing.assert_array_equal(picture_of(avatar, far, near), alone)
             assert avatar.draw([], SIZE, None) == []
 
+    @pytest.mark.parametrize(
+        "names", [("LeftArm", "LeftForeArm"), ("J_Bip_L_UpperArm", "J_Bip_L_LowerArm"), ("upper_arm.L", "forearm.L")]
+    )
+    def test_arms_that_are_stretched_out_hang_down(self, tmp_path: Path, names: tuple[str, str]) -> None:
+        def add_arm(writer: Writer, node: int, mesh: int) -> None:
+            lower = writer.node(root=False, name=names[1], translation=[0.3, 0.0, 0.0])
+            upper = writer.node(root=False, name=names[0], translation=[0.2, 1.3, 0.0], children=[lower])
+            other = writer.node(root=False, name="J_Bip_R_UpperArm", translation=[-0.2, 1.3, 0.0])
+            writer.file.nodes[0].children += [other, upper]
+            writer.file.skins[0].joints += [other, upper, lower]
+            writer.file.skins[0].inverseBindMatrices = None
+
+        file = load_gltf(write_figure(tmp_path / "figure.glb", add_arm))
+        bones = find_bones(file)
+        assert file.nodes[bones["leftUpperArm"]].name == names[0]
+        x, y, _ = rest_pose(file, bones)[bones["leftLowerArm"], :3, 3]
+        assert 0.2 < x < 0.35
+        assert y < 1.05
+
     def test_bones_turn_the_eyes_where_no_morph_target_does(self, tmp_path: Path) -> None:
         def add_eye(writer: Writer, node: int, mesh: int) -> None:
             eye, triangles = sphere(radius=0.03)
@@ -497,6 +517,18 @@ class TestLooks:
         grey = np.full((8, 8, 3), 200, np.uint8)
         blue, green, red, _ = self.middle(tmp_path, picture=grey, color=(1.0, 0.25, 0.0, 1.0))
         assert [blue, green, red] == pytest.approx([0, 100, 200], abs=3)
+
+    def test_a_texture_transform_moves_the_places_in_the_texture(self, tmp_path: Path) -> None:
+        writer = Writer()
+        material = writer.material(texture=writer.texture(np.zeros((4, 4, 3), np.uint8)))
+        transform = {"offset": [0.1, 0.2], "scale": [2.0, 3.0], "rotation": np.pi / 2}
+        surface = writer.file.materials[material].pbrMetallicRoughness
+        surface.baseColorTexture.extensions = {"KHR_texture_transform": transform}
+        positions, triangles = sphere()
+        uv = np.tile(np.float32([1.0, 0.0]), (len(positions), 1))
+        writer.node(mesh=writer.mesh(positions, triangles, material=material, TEXCOORD_0=writer.accessor(uv)))
+        read = load_gltf(writer.save(tmp_path / "ball.glb")).meshes[0].primitives[0]
+        np.testing.assert_allclose(read.uv, np.tile([0.1, 0.2 - 2.0], (len(uv), 1)), atol=1e-6)
 
     def test_what_a_mask_cuts_out_is_not_drawn(self, tmp_path: Path) -> None:
         faint = np.full((8, 8, 4), (255, 255, 255, 100), np.uint8)
@@ -719,6 +751,13 @@ class TestBadFiles:
         monkeypatch.setitem(sys.modules, "pygltflib", None)
         with pytest.raises(Face3DMMError, match=r"face3dmm_ros\[avatar\]"):
             load_gltf(tmp_path / "any.glb")
+
+    def test_a_picture_without_pixels_is_refused(self, tmp_path: Path) -> None:
+        with (
+            opened(write_head(tmp_path / "head.glb")) as avatar,
+            pytest.raises(Face3DMMError, match="positive width"),
+        ):
+            avatar.draw([face()], (0, 120), None)
 
     def test_a_closed_avatar_says_so(self, tmp_path: Path) -> None:
         with opened(write_head(tmp_path / "head.glb")) as avatar:

@@ -101,6 +101,8 @@ class GltfAvatar:
         """
         if self._closed:
             raise Face3DMMError("this avatar is closed: make a new one")
+        if min(image_size) < 1:
+            raise Face3DMMError(f"an image has a positive width and height, not {image_size[0]}×{image_size[1]}")
         if not faces:
             return []
         face = max(faces, key=lambda face: face.parameters.camera.scale)

@@ -77,6 +77,7 @@ class _Part:
     morphs: dict[int, Deltas]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is refused at the end
 def make_bust(file: Gltf, matching: Matching) -> Bust:
     """Stand a file's scene before the camera.
 

@@ -24,6 +24,7 @@ _LARGEST_FILE = 512 * 2**20
 _MOST_VERTICES = 1_000_000
 _MOST_TRIANGLES = 4_000_000
 _MOST_DELTAS = 50_000_000
+_LONGEST_NAME = 200
 _LARGEST_SIDE = 8192  # px of a picture in the file
 _KEPT_SIDE = 1024  # px; larger ones are averaged down: no head in a camera picture shows more
 _MOST_PIXELS = 256 * 2**20  # of all pictures in a file together
@@ -308,7 +309,7 @@ class _Reader:
                 self._item(self._file.meshes, mesh, "mesh")
             if skin != -1:
                 self._item(self._file.skins, skin, "skin")
-            result.append(Node(str(node.name or ""), parent, self._local(node), mesh, skin))
+            result.append(Node(_short(node.name), parent, self._local(node), mesh, skin))
         return tuple(result)
 
     def _local(self, node: Any) -> NDArray[np.float64]:
@@ -374,9 +375,9 @@ class _Reader:
             raise self._fail(f"the primitives of mesh {mesh.name!r} have different numbers of morph targets")
         names = _target_names(mesh)
         return MeshPart(
-            str(mesh.name or ""),
+            _short(mesh.name),
             tuple(primitives),
-            tuple(str(names[i]) if i < len(names) else "" for i in range(count)),
+            tuple(_short(names[i]) if i < len(names) else "" for i in range(count)),
         )
 
     def _primitive(self, primitive: Any, default_material: int) -> Primitive:
@@ -664,6 +665,11 @@ def vertex_normals(positions: NDArray[np.float32], triangles: NDArray[np.int32])
         [np.bincount(triangles.ravel(), np.repeat(faces[:, axis], 3), len(positions)) for axis in range(3)], axis=1
     )
     return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-20)).astype(np.float32)
+
+
+def _short(name: object) -> str:
+    """A name as text of a length that is one."""
+    return str(name or "")[:_LONGEST_NAME]
 
 
 def _target_names(mesh: Any) -> Sequence[Any]:

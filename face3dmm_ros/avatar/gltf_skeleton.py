@@ -13,14 +13,14 @@ from face3dmm_ros.errors import Face3DMMError
 
 _BONES = {
     "head": r"head",
-    "leftEye": r"left_?eye|eye_?l(?:eft)?|l_?eye",
-    "rightEye": r"right_?eye|eye_?r(?:ight)?|r_?eye",
-    "leftUpperArm": r"left_?(?:upper_?)?arm|(?:l_?upper_?|upper_?)arm(?:_?l)?",
+    "leftEye": r"left_?eye|l_?eye|eye_?l(?:eft)?",
+    "rightEye": r"right_?eye|r_?eye|eye_?r(?:ight)?",
+    "leftUpperArm": r"left_?(?:upper_?)?arm|l_?upper_?arm|upper_?arm_?l",
     "rightUpperArm": r"right_?(?:upper_?)?arm|r_?upper_?arm|upper_?arm_?r",
     "leftLowerArm": r"left_?(?:fore|lower_?)arm|l_?(?:fore|lower_?)arm|(?:fore|lower_?)arm_?l",
     "rightLowerArm": r"right_?(?:fore|lower_?)arm|r_?(?:fore|lower_?)arm|(?:fore|lower_?)arm_?r",
 }
-"""Names of bones, in VRM's words, and what they are called elsewhere: Mixamo, Ready Player Me, VRoid, Unreal."""
+"""Names of bones, in VRM's words, and what they are called elsewhere: Mixamo, Ready Player Me, VRoid, Unreal, Blender."""
 
 _ARM_DROP = np.radians(72.0)  # below the horizontal, where a standing person's arms hang
 
@@ -41,11 +41,13 @@ def find_bones(file: Gltf) -> dict[str, int]:
     parents = {node.parent for node in file.nodes}
     bones: dict[str, int] = {}
     for bone, pattern in _BONES.items():
-        named = re.compile(rf"(?:^|.*[^a-z]|.*mixamorig\d*)(?:{pattern})(?:[_.]\d+)?", re.IGNORECASE)
+        named = re.compile(rf"(?:^|.*[^a-z]|.*mixamorig\d*)(?:{pattern})(?:_\d+)?", re.IGNORECASE)
         found = [
             index
             for index, node in enumerate(file.nodes)
-            if file.in_scene[index] and (index in joints or index in parents) and named.fullmatch(node.name)
+            if file.in_scene[index]
+            and (index in joints or index in parents)
+            and named.fullmatch(re.sub(r"[\s.\-]", "_", node.name))
         ]
         if found:
             bones[bone] = min(found, key=lambda index: (index not in joints, index))
