@@ -20,7 +20,7 @@ _BONES = {
     "leftLowerArm": r"left_?(?:fore|lower_?)arm|l_?(?:fore|lower_?)arm|(?:fore|lower_?)arm_?l",
     "rightLowerArm": r"right_?(?:fore|lower_?)arm|r_?(?:fore|lower_?)arm|(?:fore|lower_?)arm_?r",
 }
-"""Names of bones, in VRM's words, and what they are called elsewhere: Mixamo, Ready Player Me, VRoid, Unreal, Blender."""
+"""Names of bones, in VRM's words, and what they are called elsewhere: Mixamo, VRoid, Unreal, Blender."""
 
 _ARM_DROP = np.radians(72.0)  # below the horizontal, where a standing person's arms hang
 
