@@ -184,6 +184,10 @@ class ShaderProgram:
             case (4, 4):
                 GL.glUniformMatrix4fv(location, 1, True, array)
 
+    def set_integer(self, name: str, value: int) -> None:
+        """Set an integer uniform of the program in use."""
+        GL.glUniform1i(GL.glGetUniformLocation(self._program, name), value)
+
     def set_samplers(self, names: Sequence[str]) -> None:
         """Let the samplers of the program in use read texture units 0, 1, … in this order."""
         for unit, name in enumerate(names):

@@ -85,8 +85,10 @@ class Layer:
     def softened(self) -> "Layer":
         """The same, fading out over the pixel inside its outline; multisampling would cost ten times this."""
         alpha = cv2.extractChannel(self.pixels, 3)
-        mean = cv2.blur(alpha, (3, 3), borderType=cv2.BORDER_REPLICATE)
-        ramp = cv2.min(alpha, cv2.addWeighted(mean, 2.0, mean, 0.0, -255.0))
+        # What is see-through inside the outline stays as it is.
+        covered = cv2.threshold(alpha, 0, 255, cv2.THRESH_BINARY)[1]
+        mean = cv2.blur(covered, (3, 3), borderType=cv2.BORDER_REPLICATE)
+        ramp = cv2.min(covered, cv2.addWeighted(mean, 2.0, mean, 0.0, -255.0))
         return replace(
             self, pixels=np.asarray(cv2.multiply(self.pixels, cv2.merge([ramp] * 4), scale=1 / 255), np.uint8)
         )

@@ -1,0 +1,38 @@
+"""Which triangles of a mesh belong to closed surfaces, whose inside nobody sees."""
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+_WELD = 1e-5  # of the mesh's size: vertices that are closer are one, split for the sake of a texture's seam
+
+
+def on_closed_surfaces(positions: NDArray[np.floating], triangles: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """(M,) whether each triangle lies on a connected surface without a border that encloses what it looks away from.
+
+    A surface has no border where each triangle's edge is another's in the other direction; it looks outward where the
+    volume that it encloses, the sum of a·(b×c)/6, is positive.
+
+    Args:
+        positions: (N, 3).
+        triangles: (M, 3) vertex indices, counter-clockwise seen from outside.
+    """
+    if not len(triangles):
+        return np.zeros(0, bool)
+    corners = positions[triangles.ravel()].astype(np.float64)
+    size = max(float(np.ptp(corners, axis=0).max()), 1e-20)
+    grid = np.round((corners - corners.min(axis=0)) / (_WELD * size)).astype(np.int64)
+    _, welded = np.unique(grid, axis=0, return_inverse=True)
+    welded = welded.reshape(-1, 3)
+    n = int(welded.max()) + 1
+    edges = welded[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    edges = edges[edges[:, 0] != edges[:, 1]]
+    border = ~np.isin(edges[:, 0] * n + edges[:, 1], edges[:, 1] * n + edges[:, 0])
+    graph = scipy.sparse.coo_matrix((np.ones(len(edges)), edges.T), (n, n))
+    count, surface_of = connected_components(graph, directed=False)
+    a, b, c = corners.reshape(-1, 3, 3).transpose(1, 0, 2) - corners.mean(axis=0)
+    surface = surface_of[welded[:, 0]]
+    closed = np.bincount(surface, np.einsum("mi,mi->m", a, np.cross(b, c)), count) > 0.0
+    closed[surface_of[edges[border, 0]]] = False
+    return closed[surface]
