@@ -13,18 +13,18 @@ def bars(title: str, weights: NDArray[np.floating]) -> str:
     """Markdown with a line per blendshape, or one for both sides of the face, the person's left first.
 
     Args:
-        title: of whom.
+        title: of whom, at most 15 characters.
         weights: (52,) in [0, 1], of `ARKIT_NAMES`.
     """
     by_name = dict(zip(ARKIT_NAMES, np.asarray(weights, np.float64).tolist(), strict=True))
-    lines = [_line("", "left", "right").rstrip()]
+    lines = [_line(title, "left", "right").rstrip()]
     for name in ARKIT_NAMES:
         other = name.removesuffix("Left") + "Right"
         if name.endswith("Left"):
             lines.append(_line(name.removesuffix("Left"), _bar(by_name[name]), _bar(by_name[other])))
         elif not name.endswith("Right"):
             lines.append(_line(name, _bar(by_name[name]), ""))
-    return "\n".join([f"**{title}**", "", "```", *lines, "```"])
+    return "\n".join(["```", *lines, "```"])
 
 
 def _line(name: str, left: str, right: str) -> str:

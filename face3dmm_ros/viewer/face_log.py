@@ -12,10 +12,16 @@ from face3dmm_ros.camera import pose_angles
 from face3dmm_ros.values import FaceParameters, Landmarks, Mesh
 from face3dmm_ros.viewer import layout
 from face3dmm_ros.viewer.blendshape_bars import bars
-from face3dmm_ros.viewer.viewed_frame import Pace, ViewedFrame
+from face3dmm_ros.viewer.viewed_frame import PARTS, Pace, ViewedFrame
 
-_COLORS = ((0x50, 0xFF, 0x78), (0xFF, 0xB0, 0x40), (0x60, 0xB0, 0xFF), (0xFF, 0x70, 0xC0), (0xE8, 0xE0, 0x50))
+_LANDMARK_COLORS = ((0x50, 0xFF, 0x78), (0xFF, 0xB0, 0x40), (0x60, 0xB0, 0xFF), (0xFF, 0x70, 0xC0), (0xE8, 0xE0, 0x50))
 """Of the landmarks of one face and the next, sRGB."""
+
+_CURVE_COLORS = (
+    *((0xE0, 0x5A, 0x50), (0x3F, 0xA8, 0x5A), (0x4A, 0x86, 0xE8)),
+    *((0xD9, 0x9A, 0x28), (0x1F, 0xA8, 0xA8), (0x9A, 0x62, 0xD0)),
+)
+"""Of one curve and the next, sRGB; they stand out from a dark and from a light ground."""
 
 _ANGLES = ("pitch", "yaw", "roll")
 _FAR = (0.0, 0.0, 0.5)
@@ -38,6 +44,7 @@ class FaceLog:
         self._named: set[str] = set()
         self._frames = 0
         self._looks_at_a_head = False
+        stream.set_log_time_enabled(False)
         stream.log("/", rr.ViewCoordinates.RDF, static=True)
         stream.send_blueprint(layout.layout(_FAR, live=live))
 
@@ -59,7 +66,7 @@ class FaceLog:
         if due:
             self._log_pictures(frame)
         for part, value in frame.latency_ms.items():
-            self._curve(f"{layout.LATENCY}/{part}", [value], [part])
+            self._curve(f"{layout.LATENCY}/{part}", [value], [part], PARTS.index(part))
         for face_id, parameters in (frame.parameters or {}).items():
             self._log_curves(face_id, parameters)
         if frame.parameters is not None:
@@ -79,13 +86,14 @@ class FaceLog:
 
     def _log_curves(self, face_id: int, parameters: FaceParameters) -> None:
         angles = np.degrees(pose_angles(parameters.camera.rotation)).tolist()
-        self._curve(f"{layout.POSE}/{face_id}", angles, [f"{name} {face_id}" for name in _ANGLES])
-        self._curve(f"{layout.RESIDUAL}/{face_id}", [parameters.residual_px], [f"residual {face_id}"])
+        self._curve(f"{layout.POSE}/{face_id}", angles, [f"{name} {face_id}" for name in _ANGLES], 3 * face_id)
+        self._curve(f"{layout.RESIDUAL}/{face_id}", [parameters.residual_px], [f"residual {face_id}"], 3 * face_id)
 
     def _log_weights(self, parameters: Mapping[int, FaceParameters], due: bool) -> None:
         weights = {face_id: self._weights.of(face) for face_id, face in parameters.items()}
         for face_id, values in weights.items():
-            self._curve(f"{layout.WEIGHTS}/{face_id}", values.tolist(), [f"{name} {face_id}" for name in ARKIT_NAMES])
+            names = [f"{name} {face_id}" for name in ARKIT_NAMES]
+            self._curve(f"{layout.WEIGHTS}/{face_id}", values.tolist(), names, 0)
         if due:
             documents = {
                 face_id: rr.TextDocument(bars(f"face {face_id}", values), media_type=rr.MediaType.MARKDOWN)
@@ -93,10 +101,12 @@ class FaceLog:
             }
             self._log_faces(layout.BLENDSHAPES, documents)
 
-    def _curve(self, path: str, values: list[float], names: list[str]) -> None:
+    def _curve(self, path: str, values: list[float], names: list[str], color: int) -> None:
+        """A value of each of some curves, which take their colours from this one on."""
         if path not in self._named:
             self._named.add(path)
-            self._stream.log(path, rr.SeriesLines(names=names), static=True)
+            colors = [_CURVE_COLORS[(color + k) % len(_CURVE_COLORS)] for k in range(len(names))]
+            self._stream.log(path, rr.SeriesLines(names=names, colors=colors), static=True)
         self._stream.log(path, rr.Scalars(values))
 
     def _log_faces(self, path: str, faces: Mapping[int, Any]) -> None:
@@ -125,4 +135,6 @@ class FaceLog:
 
 
 def _points(face_id: int, landmarks: Landmarks) -> rr.Points2D:
-    return rr.Points2D(landmarks.points, radii=rr.Radius.ui_points(1.5), colors=_COLORS[face_id % len(_COLORS)])
+    return rr.Points2D(
+        landmarks.points, radii=rr.Radius.ui_points(1.5), colors=_LANDMARK_COLORS[face_id % len(_LANDMARK_COLORS)]
+    )

@@ -18,7 +18,7 @@ BLENDSHAPES, WEIGHTS, POSE, RESIDUAL, LATENCY = (
 STAMP, FRAME = "stamp", "frame"
 """Timelines: the image's stamp, and the number of the image."""
 
-_DISTANCE_M = 0.45
+_DISTANCE_M = 0.36
 
 
 def layout(head: Sequence[float] | NDArray, *, live: bool) -> rrb.Blueprint:
@@ -35,14 +35,12 @@ def layout(head: Sequence[float] | NDArray, *, live: bool) -> rrb.Blueprint:
                 mesh,
                 rrb.Tabs(
                     rrb.TextDocumentView(name="Blendshapes", origin=f"/{BLENDSHAPES}"),
-                    rrb.TimeSeriesView(name="Over time", origin=f"/{WEIGHTS}"),
+                    _curves("Over time", WEIGHTS),
                 ),
                 column_shares=[5, 4, 3],
             ),
             rrb.Horizontal(
-                rrb.TimeSeriesView(name="Pose, degrees", origin=f"/{POSE}"),
-                rrb.TimeSeriesView(name="Residual, px", origin=f"/{RESIDUAL}"),
-                rrb.TimeSeriesView(name="Latency, ms", origin=f"/{LATENCY}"),
+                _curves("Pose, degrees", POSE), _curves("Residual, px", RESIDUAL), _curves("Latency, ms", LATENCY)
             ),
             row_shares=[5, 2],
         ),
@@ -50,3 +48,7 @@ def layout(head: Sequence[float] | NDArray, *, live: bool) -> rrb.Blueprint:
         rrb.SelectionPanel(state="collapsed"),
         rrb.TimePanel(state="collapsed", timeline=STAMP, play_state="following" if live else "paused"),
     )
+
+
+def _curves(name: str, path: str) -> rrb.TimeSeriesView:
+    return rrb.TimeSeriesView(name=name, origin=f"/{path}", plot_legend=rrb.PlotLegend(corner=rrb.Corner2D.LeftTop))

@@ -8,7 +8,8 @@ from typing import Any
 from face3dmm_ros.values import FaceParameters, Landmarks, Mesh
 
 IMAGE, OVERLAY, LANDMARKS, PARAMETERS, MESH = "image", "overlay", "landmarks", "params", "mesh"
-"""The parts of a frame."""
+PARTS = (IMAGE, LANDMARKS, PARAMETERS, MESH, OVERLAY)
+"""The parts of a frame, in the order in which they come."""
 
 _ANEW_NS = 1_000_000_000
 
