@@ -4,13 +4,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from rerun.experimental import RrdReader
+from rerun.recording import load_recording
 
 
 def logged(path: Path) -> dict[str, list[tuple[int, int, Any]]]:
     """By entity and component, the stamp, ns, the frame and the value of each row, in the order of the stamps."""
     rows = defaultdict(list)
-    for chunk in RrdReader(str(path)).stream():
+    for chunk in load_recording(path).chunks():
         batch = chunk.to_record_batch()
         if "stamp" not in batch.schema.names:
             continue

@@ -44,7 +44,6 @@ class FaceLog:
         self._named: set[str] = set()
         self._frames = 0
         self._looks_at_a_head = False
-        stream.set_log_time_enabled(False)
         stream.log("/", rr.ViewCoordinates.RDF, static=True)
         stream.send_blueprint(layout.layout(_FAR, live=live))
 

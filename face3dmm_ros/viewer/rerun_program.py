@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from face3dmm_ros.errors import Face3DMMError
 
-VERSION = "0.34.1"
+VERSION = "0.31.4"
 """Of rerun-sdk, as setup.cfg has it."""
 
 WEB_PORT, GRPC_PORT = 9090, 9876
