@@ -275,7 +275,7 @@ def test_without_rerun_the_command_says_how_to_install_it(tmp_path, monkeypatch)
 def test_the_version_to_install_is_the_one_that_is_required(repository):
     from face3dmm_ros.viewer.rerun_program import VERSION
 
-    for name in ("setup.cfg", "requirements-dev.txt"):
+    for name in ("setup.cfg", "requirements-viewer.txt"):
         assert f"rerun-sdk=={VERSION}" in (repository / name).read_text(), name
 
 
