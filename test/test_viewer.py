@@ -246,6 +246,7 @@ def test_a_bag_without_results_is_refused(tmp_path):
         bag.write_image(np.zeros((48, 64, 3), np.uint8), STAMPS[0])
     with pytest.raises(Face3DMMError, match=r"no results of the tracker.*it has /camera/image_raw"):
         command(tmp_path / "bag", "--save", tmp_path / "out.rrd")
+    assert not (tmp_path / "out.rrd").exists()
 
 
 def test_a_missing_bag_is_refused(tmp_path):

@@ -12,6 +12,9 @@ from face3dmm_ros.errors import Face3DMMError
 if TYPE_CHECKING:
     import rerun as rr
 
+    from face3dmm_ros.morphable_model import MorphableModel
+    from face3dmm_ros.viewer.bag_view import BagView
+
 _BAG_RATE, _LIVE_RATE = 0.0, 15.0
 
 
@@ -88,22 +91,37 @@ def _view_topics(arguments: argparse.Namespace) -> int:
 def _view_bag(arguments: argparse.Namespace) -> int:
     import rerun as rr
 
-    from face3dmm_ros.viewer.rerun_program import RerunProgram
+    from face3dmm_ros.evaluation.bag_files import BagReader
+    from face3dmm_ros.morphable_model import load_model
+    from face3dmm_ros.viewer.bag_view import BagView
 
-    stream = rr.RecordingStream("face3dmm", recording_id=None)
-    if arguments.save is not None:
-        stream.save(arguments.save)
-        _log_bag(arguments, stream)
-        stream.disconnect()
-        print(f"written: {arguments.save}")
-        return 0
     # SIGTERM ends this as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    model = load_model(arguments.model)
+    with BagReader(arguments.bag) as reader:
+        view = BagView(reader, model, quality=arguments.image_quality)
+        stream = rr.RecordingStream("face3dmm")
+        if arguments.save is None:
+            _show(arguments, view, model, stream)
+        else:
+            stream.save(arguments.save)
+            _log_bag(arguments, view, model, stream)
+            stream.disconnect()
+            print(f"written: {arguments.save}")
+    return 0
+
+
+def _show(
+    arguments: argparse.Namespace, view: "BagView", model: "MorphableModel", stream: "rr.RecordingStream"
+) -> None:
+    """Show a bag until Ctrl-C, or until the window is closed."""
+    from face3dmm_ros.viewer.rerun_program import RerunProgram
+
     ports = {"web_port": arguments.web_port, "grpc_port": arguments.grpc_port}
     with RerunProgram(native=arguments.native, memory_limit=arguments.memory_limit, **ports) as program:
         try:
             stream.connect_grpc(program.address)
-            _log_bag(arguments, stream)
+            _log_bag(arguments, view, model, stream)
             stream.flush()
             if program.page:
                 print(f"open {program.page}\nCtrl-C ends it", flush=True)
@@ -114,30 +132,25 @@ def _view_bag(arguments: argparse.Namespace) -> int:
             print(file=sys.stderr)
         finally:
             stream.disconnect()
-    return 0
 
 
-def _log_bag(arguments: argparse.Namespace, stream: "rr.RecordingStream") -> None:
-    """All that is in the bag, and what could not be shown."""
+def _log_bag(
+    arguments: argparse.Namespace, view: "BagView", model: "MorphableModel", stream: "rr.RecordingStream"
+) -> None:
+    """All that is in the bag; says what could not be shown."""
     from tqdm import tqdm
 
     from face3dmm_ros.avatar.retargeting import BlendshapeWeights
-    from face3dmm_ros.evaluation.bag_files import BagReader
-    from face3dmm_ros.morphable_model import load_model
-    from face3dmm_ros.viewer.bag_view import BagView
     from face3dmm_ros.viewer.face_log import FaceLog
 
-    model = load_model(arguments.model)
     rate = _BAG_RATE if arguments.rate is None else arguments.rate
-    with BagReader(arguments.bag) as reader:
-        log = FaceLog(stream, BlendshapeWeights(model), rate=rate, live=False)
-        view = BagView(reader, model, log.due, quality=arguments.image_quality)
-        with tqdm(total=view.message_count, unit=" messages", leave=False, disable=None) as bar:
-            for frame in view.frames(bar.update):
-                try:
-                    log.log(frame)
-                except Face3DMMError as error:
-                    view.skipped[str(error)] += 1
+    log = FaceLog(stream, BlendshapeWeights(model), rate=rate, live=False)
+    with tqdm(total=view.message_count, unit=" messages", leave=False, disable=None) as bar:
+        for frame in view.frames(log.due, bar.update):
+            try:
+                log.log(frame)
+            except Face3DMMError as error:
+                view.skipped[str(error)] += 1
     for reason, count in view.skipped.items():
         print(f"not shown, {count} times: {reason}", file=sys.stderr)
 

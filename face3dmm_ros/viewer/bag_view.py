@@ -40,7 +40,6 @@ class BagView:
         self,
         reader: BagReader,
         model: MorphableModel,
-        due: Callable[[int], bool],
         *,
         quality: int = 80,
         field_of_view: float = 60.0,
@@ -50,7 +49,6 @@ class BagView:
         Args:
             reader: the open bag.
             model: of the parameters in it.
-            due: whether pictures and meshes of a stamp, ns, are wanted.
             quality: 1 to 100, of the JPEGs that are made of raw images; compressed ones stay as they are.
             field_of_view: degrees, of meshes that are not in the bag.
 
@@ -59,8 +57,7 @@ class BagView:
         """
         self.skipped: Counter[str] = Counter()
         self._reader = reader
-        self._messages = FrameMessages(due, quality)
-        self._due = due
+        self._quality = quality
         self._model = model
         self._shaper = FaceShaper(model)
         self._field_of_view = field_of_view
@@ -71,34 +68,40 @@ class BagView:
         """How many messages there are to read."""
         return sum(self._reader.count(topic) for topic in self._parts)
 
-    def frames(self, progress: Callable[[], object] = lambda: None) -> Iterator[ViewedFrame]:
-        """The frames in the order of their stamps; `progress` is called after each message.
+    def frames(
+        self, due: Callable[[int], bool], progress: Callable[[], object] = lambda: None
+    ) -> Iterator[ViewedFrame]:
+        """The frames in the order of their stamps.
+
+        Args:
+            due: whether pictures and meshes of a stamp, ns, are wanted.
+            progress: called after each message.
 
         Raises:
             Face3DMMError: the bag is damaged.
         """
+        messages = FrameMessages(due, self._quality)
+        messages.assembler.expected = frozenset(self._parts.values())
         if self._reader.topics.get(_TOPOLOGY) == f"{PACKAGE}/msg/FaceTopology":
             for _, _, topology in self._reader.read([_TOPOLOGY]):
-                self._messages.take_topology(topology)
-        assembler = self._messages.assembler
-        assembler.expected = frozenset(self._parts.values())
+                messages.take_topology(topology)
         for topic, time_ns, message in self._reader.read(self._parts):
             part, stamp = self._parts[topic], stamp_ns(message.header)
             # A bag that was written, not recorded, does not tell when something came: it has the stamp there.
             latency_ms = 1e-6 * (time_ns - stamp) if time_ns != stamp else None
-            take = self._messages.take_picture if part in (IMAGE, OVERLAY) else self._messages.take_face
+            take = messages.take_picture if part in (IMAGE, OVERLAY) else messages.take_face
             try:
                 finished = take(part, stamp, message, latency_ms)
             except Face3DMMError as error:
                 self.skipped[f"{topic}: {error}"] += 1
             else:
-                yield from self._with_meshes(finished)
+                yield from self._with_meshes(finished, due)
             progress()
-        yield from self._with_meshes(assembler.finish())
+        yield from self._with_meshes(messages.assembler.finish(), due)
 
-    def _with_meshes(self, frames: Iterable[ViewedFrame]) -> Iterator[ViewedFrame]:
+    def _with_meshes(self, frames: Iterable[ViewedFrame], due: Callable[[int], bool]) -> Iterator[ViewedFrame]:
         for frame in frames:
-            if MESH in self._parts.values() or frame.parameters is None or not self._due(frame.stamp_ns):
+            if MESH in self._parts.values() or frame.parameters is None or not due(frame.stamp_ns):
                 yield frame
             else:
                 faces = frame.parameters.items()

@@ -35,7 +35,9 @@ def layout(head: Sequence[float] | NDArray, *, live: bool) -> rrb.Blueprint:
                 mesh,
                 rrb.Tabs(
                     rrb.TextDocumentView(name="Blendshapes", origin=f"/{BLENDSHAPES}"),
-                    _curves("Over time", WEIGHTS),
+                    rrb.TimeSeriesView(
+                        name="Over time", origin=f"/{WEIGHTS}", plot_legend=rrb.PlotLegend(visible=False)
+                    ),
                 ),
                 column_shares=[5, 4, 3],
             ),
