@@ -3,13 +3,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help live build test lint bench torch clean FORCE
+.PHONY: help live build test lint bench torch viewer clean FORCE
 .DELETE_ON_ERROR:
 
 ROS := $(or $(ROS_DISTRO),wheels)
 ENVIRONMENT := .venv/.environment-$(ROS)
 DEVELOPMENT := .venv/.development-$(ROS)
 TORCH := .venv/.torch-$(ROS)
+VIEWER := .venv/.viewer-$(ROS)
 BUILT := install/.built-$(ROS)
 RUN := tools/in_environment.sh
 
@@ -18,6 +19,7 @@ help:
 	@echo 'make test    lint and test: ARGS="-k camera" chooses tests'
 	@echo 'make bench   measure each stage and the whole: ARGS="..." goes to benchmarks'
 	@echo 'make torch   add torch, for face3dmm train, and the fit methods photometric and regressor'
+	@echo 'make viewer  add Rerun, for face3dmm view'
 	@echo 'make lint    ruff and mypy only'
 	@echo 'make build   set up and build, without running anything'
 	@echo 'make clean   remove what was built (.venv stays)'
@@ -28,7 +30,7 @@ live: $(BUILT)
 
 build: $(BUILT)
 
-test: lint $(BUILT) $(TORCH)
+test: lint $(BUILT) $(TORCH) $(VIEWER)
 	@OMP_NUM_THREADS=1 $(RUN) python -m pytest $(ARGS)
 
 lint: $(DEVELOPMENT)
@@ -37,6 +39,8 @@ lint: $(DEVELOPMENT)
 	@.venv/bin/mypy
 
 torch: $(TORCH)
+
+viewer: $(VIEWER)
 
 bench: $(BUILT) $(DEVELOPMENT)
 	@$(RUN) python -m benchmarks $(ARGS)
@@ -56,6 +60,10 @@ $(DEVELOPMENT): requirements-dev.txt $(ENVIRONMENT)
 # Nothing but the photometric fit and regressors need torch: where it cannot be had, the rest goes on.
 $(TORCH): requirements-torch.txt $(ENVIRONMENT)
 	@if tools/set_up.sh torch; then touch $@; fi
+
+# Nothing but the viewer needs Rerun: likewise.
+$(VIEWER): requirements-viewer.txt $(ENVIRONMENT)
+	@if tools/set_up.sh viewer; then touch $@; fi
 
 # Python edits need no build, since the installed files are links; a file that comes or goes does.
 $(BUILT): $(ENVIRONMENT) build/file_list package.xml CMakeLists.txt setup.cfg $(wildcard msg/*.msg)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import WeakPerspective
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedLandmarks
+from face3dmm_ros.values import Box, FaceParameters, Landmarks, Mesh, TrackedLandmarks
 
 
 def check_slot(message: Any) -> None:
@@ -154,6 +154,30 @@ def parameters_from_message(message: Any) -> FaceParameters:
         confidence=_confidence(message.confidence),
         image_size=_image_size(message.image_width, message.image_height),
     )
+
+
+def mesh_from_message(message: Any, topology: Any) -> Mesh:
+    """The mesh of a `FaceMesh` that has a face, with the triangles of its model's topology.
+
+    Raises:
+        Face3DMMError: arrays of the wrong length, values that are not finite, triangles of another model or beyond the
+            vertices.
+    """
+    check_slot(message)
+    if message.model_digest != topology.model_digest:
+        raise Face3DMMError(
+            f"a mesh of model {message.model_digest[:12]}… cannot take the triangles of model "
+            f"{topology.model_digest[:12]}…: wait for its own FaceTopology"
+        )
+    vertices = from_array(message.vertices, np.float32, 3, "FaceMesh.vertices")
+    normals = from_array(message.normals, np.float32, 3, "FaceMesh.normals")
+    rgb = from_array(message.rgb, np.uint8, 3, "FaceMesh.rgb")
+    if not len(vertices) == len(normals) == len(rgb):
+        raise Face3DMMError(f"FaceMesh has {len(vertices)} vertices, {len(normals)} normals and {len(rgb)} colours")
+    triangles = from_array(topology.triangles, np.uint32, 3, "FaceTopology.triangles")
+    if triangles.size and triangles.max() >= len(vertices):
+        raise Face3DMMError(f"FaceTopology refers to vertex {triangles.max()}, the mesh has {len(vertices)}")
+    return Mesh(vertices, normals, triangles.astype(np.int32), rgb, message.model_digest)
 
 
 def _region_of_interest(box: Box, image_size: tuple[int, int]) -> dict[str, Any]:

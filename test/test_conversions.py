@@ -158,7 +158,7 @@ def test_parameters_that_cannot_be_are_refused(parameters, field, value, complai
 
 def test_a_mesh_comes_back_with_its_topology(mesh):
     message = sent(conversions.mesh_to_message(SLOT, mesh))
-    back = conversions.mesh_from_message(message, sent(topology(mesh)))
+    back = message_fields.mesh_from_message(message, sent(topology(mesh)))
     for name in ("vertices", "normals", "triangles", "rgb"):
         np.testing.assert_array_equal(getattr(back, name), getattr(mesh, name), err_msg=name)
     assert back.model_digest == "abc"
@@ -167,7 +167,7 @@ def test_a_mesh_comes_back_with_its_topology(mesh):
 def test_a_mesh_does_not_take_another_models_triangles(mesh):
     message = conversions.mesh_to_message(SLOT, mesh)
     with pytest.raises(Face3DMMError, match="cannot take the triangles of model other"):
-        conversions.mesh_from_message(message, FaceTopology(model_digest="other"))
+        message_fields.mesh_from_message(message, FaceTopology(model_digest="other"))
 
 
 @pytest.mark.parametrize("field", ["vertices", "normals", "rgb"])
@@ -175,7 +175,7 @@ def test_a_mesh_with_an_array_cut_short_is_refused(mesh, field):
     message = conversions.mesh_to_message(SLOT, mesh)
     setattr(message, field, getattr(message, field)[:-3])
     with pytest.raises(Face3DMMError, match=r"vertices|vertex"):
-        conversions.mesh_from_message(message, topology(mesh))
+        message_fields.mesh_from_message(message, topology(mesh))
 
 
 def test_no_face_is_a_message_with_face_count_0_and_empty_arrays(default_model):

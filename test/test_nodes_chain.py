@@ -22,12 +22,11 @@ from visualization_msgs.msg import Marker
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
-from face3dmm_ros.message_fields import landmarks_from_message, parameters_from_message
+from face3dmm_ros.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes import renderer_node, video_source_node
 from face3dmm_ros.nodes.conversions import (
     calibration_from_message,
-    mesh_from_message,
 )
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.image_conversion import PlainConversion, cv2_to_compressed_imgmsg

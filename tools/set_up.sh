@@ -4,6 +4,7 @@
 #   tools/set_up.sh environment    system libraries and .venv, with ROS 2 in it where none is sourced
 #   tools/set_up.sh development    what tests and benchmarks use besides
 #   tools/set_up.sh torch          torch for the photometric fit and regressors; exit code 1 where it cannot be had
+#   tools/set_up.sh viewer         Rerun for the viewer; exit code 1 where it cannot be had
 #   tools/set_up.sh build          colcon build into build/ and install/
 #
 # PYTHON chooses the interpreter of a new .venv (python3).
@@ -148,6 +149,16 @@ torch() {
   fi
 }
 
+# Rerun needs numpy 2, which the compiled parts of an older ROS 2 do not go with.
+viewer() {
+  local constraints=$venv/numpy.txt
+  if ! (quietly "installing Rerun into .venv, about 190 MB to download" \
+    "$venv/bin/pip" install ${ROS_DISTRO:+-c "$constraints"} -r requirements-viewer.txt); then
+    say "without Rerun, so without the viewer"
+    return 1
+  fi
+}
+
 build() {
   if [ -z "${ROS_DISTRO:-}" ]; then
     export PATH=$venv/bin:$PATH AMENT_PREFIX_PATH=$venv CMAKE_PREFIX_PATH=$venv
@@ -161,6 +172,6 @@ build() {
 }
 
 case ${1:-} in
-  environment | development | torch | build) "$1" ;;
-  *) fail "usage: tools/set_up.sh environment|development|torch|build" ;;
+  environment | development | torch | viewer | build) "$1" ;;
+  *) fail "usage: tools/set_up.sh environment|development|torch|viewer|build" ;;
 esac

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: ROS is not there, the source cannot be read, or a node could not start.
     """
-    _require_ros()
+    require_ros()
     middleware.apply_settings(loopback=not arguments.network)
     # Only now: these import rclpy and numpy, which look at the environment once.
     from face3dmm_ros.nodes.frame_source import open_source
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _require_ros() -> None:
+def require_ros() -> None:
     """Check that ROS and this package's messages can be imported, without importing them.
 
     Raises:

@@ -4,10 +4,10 @@ import argparse
 import sys
 
 import face3dmm_ros
-from face3dmm_ros.cli import evaluate, export, fetch_dlib_model, fit, label, live, synth, train
+from face3dmm_ros.cli import evaluate, export, fetch_dlib_model, fit, label, live, synth, train, view
 from face3dmm_ros.errors import Face3DMMError
 
-VERBS = (fit, live, evaluate, synth, label, train, export, fetch_dlib_model)
+VERBS = (fit, live, evaluate, synth, label, train, export, view, fetch_dlib_model)
 BAD_INPUT = 2
 """Exit code for input that cannot be used, as argparse has it."""
 INTERRUPTED = 130

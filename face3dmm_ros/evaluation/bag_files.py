@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -424,12 +424,25 @@ class BagReader:
         Raises:
             Face3DMMError: the bag is damaged.
         """
-        connections = [connection for connection in self._bag.connections if connection.topic == topic]
+        for _, time_ns, data in self._serialized([topic]):
+            yield time_ns, data
+
+    def read(self, topics: Collection[str]) -> Iterator[tuple[str, int, Any]]:
+        """The messages of some topics in the order in which they came: topic, time, ns, and message.
+
+        Raises:
+            Face3DMMError: the bag is damaged, or a message cannot be read.
+        """
+        for topic, time_ns, data in self._serialized(topics):
+            yield topic, time_ns, self._unpacked(topic, data)
+
+    def _serialized(self, topics: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
+        connections = [connection for connection in self._bag.connections if connection.topic in topics]
         if not connections:
             return
         try:
-            for _, time_ns, data in self._bag.messages(connections):
-                yield time_ns, bytes(data)
+            for connection, time_ns, data in self._bag.messages(connections):
+                yield connection.topic, time_ns, bytes(data)
         except Exception as error:
             raise Face3DMMError(f"{self.path} is damaged: {type(error).__name__}: {error}") from error
 

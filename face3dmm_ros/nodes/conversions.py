@@ -16,10 +16,8 @@ from visualization_msgs.msg import Marker
 from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.calibration import Calibration
 from face3dmm_ros.camera import MetricPose
-from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.message_fields import (
     check_slot,
-    from_array,
     landmarks_fields,
     no_landmarks_fields,
     no_parameters_fields,
@@ -140,30 +138,6 @@ def mesh_to_message(slot: FaceSlot, mesh: Mesh) -> FaceMesh:
 def no_mesh_message(header: Header, model: MorphableModel) -> FaceMesh:
     """The answer to an image without a face."""
     return FaceMesh(**_slot_fields(FaceSlot(header)), model_digest=model.digest)
-
-
-def mesh_from_message(message: FaceMesh, topology: FaceTopology) -> Mesh:
-    """The mesh of a message that has a face, with the triangles of its model's topology.
-
-    Raises:
-        Face3DMMError: arrays of the wrong length, values that are not finite, triangles of another model or beyond the
-            vertices.
-    """
-    slot_of(message)
-    if message.model_digest != topology.model_digest:
-        raise Face3DMMError(
-            f"a mesh of model {message.model_digest[:12]}… cannot take the triangles of model "
-            f"{topology.model_digest[:12]}…: wait for its own FaceTopology"
-        )
-    vertices = from_array(message.vertices, np.float32, 3, "FaceMesh.vertices")
-    normals = from_array(message.normals, np.float32, 3, "FaceMesh.normals")
-    rgb = from_array(message.rgb, np.uint8, 3, "FaceMesh.rgb")
-    if not len(vertices) == len(normals) == len(rgb):
-        raise Face3DMMError(f"FaceMesh has {len(vertices)} vertices, {len(normals)} normals and {len(rgb)} colours")
-    triangles = from_array(topology.triangles, np.uint32, 3, "FaceTopology.triangles")
-    if triangles.size and triangles.max() >= len(vertices):
-        raise Face3DMMError(f"FaceTopology refers to vertex {triangles.max()}, the mesh has {len(vertices)}")
-    return Mesh(vertices, normals, triangles.astype(np.int32), rgb, message.model_digest)
 
 
 def topology_message(model: MorphableModel) -> FaceTopology:

@@ -1,0 +1,162 @@
+"""`face3dmm view`: tracked faces in Rerun's viewer, live or from a bag."""
+
+import argparse
+import signal
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from face3dmm_ros.errors import Face3DMMError
+
+if TYPE_CHECKING:
+    import rerun as rr
+
+    from face3dmm_ros.morphable_model import MorphableModel
+    from face3dmm_ros.viewer.bag_view import BagView
+
+_BAG_RATE, _LIVE_RATE = 0.0, 15.0
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Add the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "view",
+        help="look at tracked faces: image, head, blendshapes and curves",
+        description=(
+            "Show what is tracked: the live topics, or a recorded bag. Serves a page on this machine, until Ctrl-C, "
+            "and prints its address. Needs Rerun: `make viewer`."
+        ),
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("bag", type=Path, nargs="?", help="a rosbag2 folder, or a .mcap or .db3 file; without it the live topics")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--web", action="store_true", help="serve a web page, which is the default")
+    where.add_argument("--native", action="store_true", help="open a window in place of the web page")
+    where.add_argument("--save", type=Path, metavar="FILE.rrd", help="write a file for Rerun in place of showing")
+    add("--open", action="store_true", help="open the page in the browser")
+    add("--web-port", type=_port, default=9090, help="of the web page")
+    add("--grpc-port", type=_port, default=9876, help="of the page's data")
+    add("--memory-limit", default="1GB", help="of the data that are kept, such as 512MB; then the oldest go")
+    add("--rate", type=float, help=f"pictures a second at most, 0: all; a bag's {_BAG_RATE:g}, live {_LIVE_RATE:g}")
+    add("--image-quality", type=int, default=80, help="JPEG quality of raw images, 1 to 100")
+    add("--model", default="default", help="face model: default, or a .npz or BFM .mat file")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb; returns the exit code.
+
+    Raises:
+        Face3DMMError: Rerun or ROS is not there, the bag cannot be shown, or a port is taken.
+    """
+    from face3dmm_ros.viewer.rerun_program import require_rerun
+
+    require_rerun()
+    if not 1 <= arguments.image_quality <= 100:
+        raise Face3DMMError(f"--image-quality goes from 1 to 100, not {arguments.image_quality}")
+    if arguments.save is not None and not arguments.save.parent.is_dir():
+        raise Face3DMMError(f"{arguments.save.parent} is no folder to write {arguments.save.name} to")
+    return _view_topics(arguments) if arguments.bag is None else _view_bag(arguments)
+
+
+def _view_topics(arguments: argparse.Namespace) -> int:
+    """The node, in this process."""
+    from face3dmm_ros.cli.live import require_ros
+    from face3dmm_ros.nodes import middleware
+
+    require_ros()
+    middleware.apply_settings(loopback=True)
+    from face3dmm_ros.nodes.viewer_node import main
+
+    parameters = {
+        "model": arguments.model,
+        "show": "window" if arguments.native else "page",
+        "save": "" if arguments.save is None else str(arguments.save.absolute()),
+        "web_port": arguments.web_port,
+        "grpc_port": arguments.grpc_port,
+        "open_browser": str(arguments.open).lower(),
+        "memory_limit": arguments.memory_limit,
+        "image_rate": _LIVE_RATE if arguments.rate is None else arguments.rate,
+        "image_quality": arguments.image_quality,
+    }
+    ros_arguments = ["--ros-args"]
+    for name, value in parameters.items():
+        quoted = "'" + value.replace("'", "''") + "'" if isinstance(value, str) and name != "open_browser" else value
+        ros_arguments += ["-p", f"{name}:={quoted}"]
+    return main(ros_arguments)
+
+
+def _view_bag(arguments: argparse.Namespace) -> int:
+    import rerun as rr
+
+    from face3dmm_ros.evaluation.bag_files import BagReader
+    from face3dmm_ros.morphable_model import load_model
+    from face3dmm_ros.viewer.bag_view import BagView
+
+    # SIGTERM ends this as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    model = load_model(arguments.model)
+    with BagReader(arguments.bag) as reader:
+        view = BagView(reader, model, quality=arguments.image_quality)
+        stream = rr.RecordingStream("face3dmm")
+        if arguments.save is None:
+            _show(arguments, view, model, stream)
+        else:
+            stream.save(arguments.save)
+            _log_bag(arguments, view, model, stream)
+            stream.disconnect()
+            print(f"written: {arguments.save}")
+    return 0
+
+
+def _show(
+    arguments: argparse.Namespace, view: "BagView", model: "MorphableModel", stream: "rr.RecordingStream"
+) -> None:
+    """Show a bag until Ctrl-C, or until the window is closed."""
+    from face3dmm_ros.viewer.rerun_program import RerunProgram
+
+    ports = {"web_port": arguments.web_port, "grpc_port": arguments.grpc_port}
+    with RerunProgram(native=arguments.native, memory_limit=arguments.memory_limit, **ports) as program:
+        try:
+            stream.connect_grpc(program.address)
+            _log_bag(arguments, view, model, stream)
+            stream.flush()
+            if program.page:
+                print(f"open {program.page}\nCtrl-C ends it", flush=True)
+                if arguments.open:
+                    webbrowser.open(program.page)
+            program.wait()
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+        finally:
+            stream.disconnect()
+
+
+def _log_bag(
+    arguments: argparse.Namespace, view: "BagView", model: "MorphableModel", stream: "rr.RecordingStream"
+) -> None:
+    """All that is in the bag; says what could not be shown."""
+    from tqdm import tqdm
+
+    from face3dmm_ros.avatar.retargeting import BlendshapeWeights
+    from face3dmm_ros.viewer.face_log import FaceLog
+
+    rate = _BAG_RATE if arguments.rate is None else arguments.rate
+    log = FaceLog(stream, BlendshapeWeights(model), rate=rate, live=False)
+    with tqdm(total=view.message_count, unit=" messages", leave=False, disable=None) as bar:
+        for frame in view.frames(log.due, bar.update):
+            try:
+                log.log(frame)
+            except Face3DMMError as error:
+                view.skipped[str(error)] += 1
+    for reason, count in view.skipped.items():
+        print(f"not shown, {count} times: {reason}", file=sys.stderr)
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"a port lies between 1 and 65535, not {value}")
+    return value

@@ -1,0 +1,157 @@
+"""Images and results in, Rerun's viewer out."""
+
+import os
+import sys
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sensor_msgs.msg import CompressedImage, Image
+
+from face3dmm_ros.avatar.retargeting import BlendshapeWeights
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
+from face3dmm_ros.nodes.fitter_node import MODEL
+from face3dmm_ros.nodes.landmark_node import IMAGE_TOPIC, IMAGE_TRANSPORT
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
+from face3dmm_ros.nodes.synchronization import stamp_of
+from face3dmm_ros.viewer.frame_messages import FrameMessages
+from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, require_rerun
+from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, ViewedFrame
+
+_FACES = {
+    LANDMARKS: (FaceLandmarks, "face/landmarks"),
+    PARAMETERS: (Face3DMMParams, "face/params"),
+    MESH: (FaceMesh, "face/mesh"),
+}
+_OVERLAY_TOPIC, _TOPOLOGY_TOPIC = "face/overlay", "face/topology"
+_LOOK_PERIOD = 0.5
+_NICENESS = 10
+
+
+class ViewerNode(FaceNode):
+    """Shows image, landmarks, head, blendshapes and curves in Rerun's viewer: a web page, a window, or a file.
+
+    What belongs to one image is shown at once: a frame waits for all topics that somebody publishes, and gives up
+    what has not come when a later frame is there.
+    """
+
+    PARAMETERS = (
+        MODEL,
+        IMAGE_TRANSPORT,
+        NodeParameter(
+            "show", "page", "Serve a web page, or open a window.", choices=("page", "window"), read_only=True
+        ),
+        NodeParameter("save", "", "File (.rrd) to write in place of showing; empty: show.", read_only=True),
+        NodeParameter("web_port", WEB_PORT, "Port of the web page, on this machine only.", 1, 65535, read_only=True),
+        NodeParameter("grpc_port", GRPC_PORT, "Port of the viewer's data, likewise.", 1, 65535, read_only=True),
+        NodeParameter("open_browser", False, "Open the page in the browser.", read_only=True),
+        NodeParameter(
+            "memory_limit", "1GB", "Of the data that are kept for the page; then the oldest go.", read_only=True
+        ),
+        NodeParameter(
+            "image_rate", 15.0, "Images, landmarks and meshes a second at most; 0: all.", 0.0, 1000.0, read_only=True
+        ),
+        NodeParameter("image_quality", 80, "JPEG quality of raw images.", 1, 100, read_only=True),
+    )
+
+    def __init__(self, name: str = "viewer_node", **options: Any) -> None:
+        """A node that has yet to start the viewer."""
+        self._program: RerunProgram | None = None
+        self._stream: Any = None
+        self._look_timer: Any = None
+        super().__init__(name, **options)
+
+    def configure(self) -> None:
+        """Load the model and start the viewer."""
+        require_rerun()
+        import rerun as rr
+
+        from face3dmm_ros.viewer.face_log import FaceLog
+
+        weights = BlendshapeWeights(load_model(self.value("model")))
+        self._stream = rr.RecordingStream("face3dmm")
+        if self.value("save"):
+            self._save(Path(self.value("save")).expanduser())
+        else:
+            self._show()
+        self._log = FaceLog(self._stream, weights, rate=self.value("image_rate"), live=True)
+        self._messages = FrameMessages(self._log.due, self.value("image_quality"))
+        qos = self.result_qos()
+        for part, (message_type, topic) in _FACES.items():
+            self.create_input(message_type, topic, self._taker(part, self._messages.take_face), qos)
+        self.create_input(FaceTopology, _TOPOLOGY_TOPIC, self._messages.take_topology, latched_qos())
+        compressed = self.value("image_transport") == "compressed"
+        image_type = CompressedImage if compressed else Image
+        self._topics = {part: topic for part, (_, topic) in _FACES.items()}
+        self._topics[IMAGE] = f"{IMAGE_TOPIC}/compressed" if compressed else IMAGE_TOPIC
+        self._topics[OVERLAY] = _OVERLAY_TOPIC
+        for part, message_type in ((IMAGE, image_type), (OVERLAY, Image)):
+            take = self._taker(part, self._messages.take_picture)
+            self.create_input(message_type, self._topics[part], take, self.image_qos())
+        self._look_timer = self.create_timer(_LOOK_PERIOD, self._look)
+
+    def release(self) -> None:
+        """Finish the file, or end the viewer."""
+        if self._look_timer is not None:
+            self.destroy_timer(self._look_timer)
+            self._look_timer = None
+        if self._stream is not None:
+            self._stream.disconnect()
+            self._stream = None
+        if self._program is not None:
+            self._program.close()
+            self._program = None
+
+    def _save(self, path: Path) -> None:
+        if not path.parent.is_dir():
+            raise Face3DMMError(f"{path.parent} is no folder to write {path.name} to")
+        self._stream.save(path)
+
+    def _show(self) -> None:
+        self._program = RerunProgram(
+            native=self.value("show") == "window",
+            web_port=self.value("web_port"),
+            grpc_port=self.value("grpc_port"),
+            memory_limit=self.value("memory_limit"),
+        )
+        self._stream.connect_grpc(self._program.address)
+        if self._program.page:
+            # Not by the log, which a launcher may have turned down: without the address the page is of no use.
+            print(f"the viewer is at {self._program.page}", flush=True)
+            if self.value("open_browser"):
+                webbrowser.open(self._program.page)
+
+    def _look(self) -> None:
+        """See which topics are published, so that frames wait for those, and whether the viewer is still there."""
+        published = {part for part, topic in self._topics.items() if self.count_publishers(topic)}
+        self._messages.assembler.expected = frozenset(published)
+        if self._program is not None and not self._program.running:
+            self.activity.problem = "the viewer has ended"
+
+    def _taker(self, part: str, take: Callable[..., list[ViewedFrame]]) -> Callable[[Any], None]:
+        def take_message(message: Any) -> None:
+            seconds, nanoseconds = stamp_of(message.header)
+            stamp_ns = 1_000_000_000 * seconds + nanoseconds
+            latency_ms = 1e-6 * (self.get_clock().now().nanoseconds - stamp_ns)
+            for frame in take(part, stamp_ns, message, latency_ms):
+                self._log_frame(frame)
+                self.answered(message.header, len(frame.parameters or ()))
+
+        return take_message
+
+    def _log_frame(self, frame: ViewedFrame) -> None:
+        with self.activity.stage("viewing"):
+            self._log.log(frame)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node, after all others: what is looked at must not be slowed by it."""
+    os.nice(_NICENESS)
+    return run_node(ViewerNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""A recorded bag as frames to be shown."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from face3dmm_ros.camera import Intrinsics, metric_pose
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.evaluation.bag_files import (
+    COMPRESSED,
+    COMPRESSED_TYPE,
+    IMAGE_TYPE,
+    LANDMARKS_TYPE,
+    PARAMETERS_TYPE,
+    BagReader,
+    stamp_ns,
+)
+from face3dmm_ros.files import PACKAGE
+from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.morphable_model.shaper import FaceShaper
+from face3dmm_ros.values import FaceParameters, Mesh
+from face3dmm_ros.viewer.frame_messages import FrameMessages
+from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, ViewedFrame
+
+_TOPICS = {LANDMARKS: "/face/landmarks", PARAMETERS: "/face/params", MESH: "/face/mesh"}
+_TYPES = {LANDMARKS: LANDMARKS_TYPE, PARAMETERS: PARAMETERS_TYPE, MESH: f"{PACKAGE}/msg/FaceMesh"}
+_TOPOLOGY, _OVERLAY = "/face/topology", "/face/overlay"
+
+
+class BagView:
+    """Reads frames from a bag with the tracker's results.
+
+    Where the bag has no meshes they are made of the parameters, as a camera of some field of view sees them.
+
+    Attributes:
+        skipped: why messages were not shown, and how often.
+    """
+
+    def __init__(
+        self,
+        reader: BagReader,
+        model: MorphableModel,
+        *,
+        quality: int = 80,
+        field_of_view: float = 60.0,
+    ) -> None:
+        """Look into a bag.
+
+        Args:
+            reader: the open bag.
+            model: of the parameters in it.
+            quality: 1 to 100, of the JPEGs that are made of raw images; compressed ones stay as they are.
+            field_of_view: degrees, of meshes that are not in the bag.
+
+        Raises:
+            Face3DMMError: the bag has neither landmarks nor parameters, or they are of another type.
+        """
+        self.skipped: Counter[str] = Counter()
+        self._reader = reader
+        self._quality = quality
+        self._model = model
+        self._shaper = FaceShaper(model)
+        self._field_of_view = field_of_view
+        self._parts = {**_pictures(reader), **_results(reader)}
+
+    @property
+    def message_count(self) -> int:
+        """How many messages there are to read."""
+        return sum(self._reader.count(topic) for topic in self._parts)
+
+    def frames(
+        self, due: Callable[[int], bool], progress: Callable[[], object] = lambda: None
+    ) -> Iterator[ViewedFrame]:
+        """The frames in the order of their stamps.
+
+        Args:
+            due: whether pictures and meshes of a stamp, ns, are wanted.
+            progress: called after each message.
+
+        Raises:
+            Face3DMMError: the bag is damaged.
+        """
+        messages = FrameMessages(due, self._quality)
+        messages.assembler.expected = frozenset(self._parts.values())
+        if self._reader.topics.get(_TOPOLOGY) == f"{PACKAGE}/msg/FaceTopology":
+            for _, _, topology in self._reader.read([_TOPOLOGY]):
+                messages.take_topology(topology)
+        for topic, time_ns, message in self._reader.read(self._parts):
+            part, stamp = self._parts[topic], stamp_ns(message.header)
+            # A bag that was written, not recorded, does not tell when something came: it has the stamp there.
+            latency_ms = 1e-6 * (time_ns - stamp) if time_ns != stamp else None
+            take = messages.take_picture if part in (IMAGE, OVERLAY) else messages.take_face
+            try:
+                finished = take(part, stamp, message, latency_ms)
+            except Face3DMMError as error:
+                self.skipped[f"{topic}: {error}"] += 1
+            else:
+                yield from self._with_meshes(finished, due)
+            progress()
+        yield from self._with_meshes(messages.assembler.finish(), due)
+
+    def _with_meshes(self, frames: Iterable[ViewedFrame], due: Callable[[int], bool]) -> Iterator[ViewedFrame]:
+        for frame in frames:
+            if MESH in self._parts.values() or frame.parameters is None or not due(frame.stamp_ns):
+                yield frame
+            else:
+                faces = frame.parameters.items()
+                meshes = {
+                    face_id: self._mesh(face_id, parameters)
+                    for face_id, parameters in faces
+                    if parameters.model_digest == self._model.digest
+                }
+                yield replace(frame, meshes=meshes)
+
+    def _mesh(self, face_id: int, parameters: FaceParameters) -> Mesh:
+        intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self._field_of_view)
+        vertices = self._shaper.vertices(face_id, parameters)
+        pose = metric_pose(parameters.camera, intrinsics)
+        return self._model.mesh(vertices, pose, self._model.rgb(parameters.gamma))
+
+
+def _pictures(reader: BagReader) -> dict[str, str]:
+    """The topics of image and overlay and what they are; a bag can be without."""
+    found = {}
+    for topic in (_OVERLAY, f"{_OVERLAY}{COMPRESSED}"):
+        if reader.topics.get(topic) in (IMAGE_TYPE, COMPRESSED_TYPE) and reader.count(topic):
+            found = {topic: OVERLAY}
+    try:
+        found[reader.image_topic()] = IMAGE
+    except Face3DMMError:
+        # None, or several of which none is the tracker's: what is left is worth a look.
+        return found
+    return found
+
+
+def _results(reader: BagReader) -> dict[str, str]:
+    """The topics of the tracker's results and what they are.
+
+    Raises:
+        Face3DMMError: there are none, or one has another type.
+    """
+    found = {}
+    for part, topic in _TOPICS.items():
+        kind = reader.topics.get(topic)
+        if kind is None or not reader.count(topic):
+            continue
+        if kind != _TYPES[part]:
+            raise Face3DMMError(f"{topic} of {reader.path} is a {kind}, expected {_TYPES[part]}")
+        found[topic] = part
+    if not {LANDMARKS, PARAMETERS} & set(found.values()):
+        topics = ", ".join(sorted(reader.topics)) or "nothing at all"
+        raise Face3DMMError(
+            f"{reader.path} has no results of the tracker (/face/landmarks or /face/params); it has {topics}. "
+            "`face3dmm evaluate bag` makes such a bag of one with images"
+        )
+    return found

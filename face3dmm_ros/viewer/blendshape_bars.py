@@ -1,0 +1,38 @@
+"""Blendshape weights as bars of text, which a viewer without labelled bars can show."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.avatar.arkit import ARKIT_NAMES
+
+_WIDTH = 10
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def bars(title: str, weights: NDArray[np.floating]) -> str:
+    """Markdown with a line per blendshape, or one for both sides of the face, the person's left first.
+
+    Args:
+        title: of whom, at most 15 characters.
+        weights: (52,) in [0, 1], of `ARKIT_NAMES`.
+    """
+    by_name = dict(zip(ARKIT_NAMES, np.asarray(weights, np.float64).tolist(), strict=True))
+    lines = [_line(title, "left", "right").rstrip()]
+    for name in ARKIT_NAMES:
+        other = name.removesuffix("Left") + "Right"
+        if name.endswith("Left"):
+            lines.append(_line(name.removesuffix("Left"), _bar(by_name[name]), _bar(by_name[other])))
+        elif not name.endswith("Right"):
+            lines.append(_line(name, _bar(by_name[name]), ""))
+    return "\n".join(["```", *lines, "```"])
+
+
+def _line(name: str, left: str, right: str) -> str:
+    return f"{name:<15} {left:<{_WIDTH + 6}}{right}"
+
+
+def _bar(weight: float) -> str:
+    """Full blocks, an eighth of one, and the number."""
+    full, eighths = divmod(round(weight * _WIDTH * 8), 8)
+    drawn = "█" * full + (_EIGHTHS[eighths] if eighths else "")
+    return f"{drawn:<{_WIDTH}} {weight:.2f}"
