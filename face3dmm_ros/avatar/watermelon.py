@@ -72,6 +72,11 @@ class Watermelon:
         """It does: eyes and mouth come from there."""
         return True
 
+    @property
+    def report(self) -> str:
+        """Nothing: what it shows is the person's own."""
+        return ""
+
     def draw(
         self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None
     ) -> Sequence[Layer]:

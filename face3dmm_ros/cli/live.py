@@ -14,6 +14,7 @@ from face3dmm_ros.avatar.styles import HEAD, STYLES, WATERMELON, check_style
 from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.nodes import middleware
+from face3dmm_ros.viewer.rerun_program import require_rerun
 
 if TYPE_CHECKING:
     from face3dmm_ros.nodes.live_session import LiveOptions, LiveSession, Progress
@@ -49,6 +50,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--avatar-placement", choices=("image", "alone"), default="image", help="in the person's place, or by itself")
     add("--vmc", default="", metavar="HOST:PORT", help="also send to an avatar program, as VMC protocol")
     add("--live-link-face", default="", metavar="HOST:PORT", help="also send to Unreal, as Live Link Face")
+    add("--viewer", action="store_true", help="also serve Rerun's viewer as a web page (after `make viewer`)")
     add("--record-images", choices=("jpeg", "raw", "none"), default="jpeg", help="how images go into the bag")
     add("--composed", action="store_true", help="all nodes in one process, beside this one's")
     add("--network", action="store_true", help="let other machines see the topics; otherwise nothing leaves this one")
@@ -69,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.source != "auto" and not arguments.source.isdigit():
         open_source(arguments.source).close()
+    if arguments.viewer:
+        require_rerun()
     if arguments.avatar is not None:
         check_style(arguments.avatar)
     if arguments.out is not None:
@@ -125,7 +129,11 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
     placement = "composed" if arguments.composed else "separate"
     avatar = arguments.avatar or (HEAD if arguments.vmc or arguments.live_link_face else None)
     extra = () if avatar is None else (AVATAR,)
-    processes = {"separate": 5 + len(extra), "composed": 2, "single": 1}
+    processes = {
+        "separate": 5 + len(extra) + arguments.viewer,
+        "composed": 2 + arguments.viewer,
+        "single": 1 + arguments.viewer,
+    }
     while placement != "single" and (shortage := middleware.shared_memory_shortage(processes[placement])):
         placement = "composed" if placement == "separate" else "single"
         print(f"{shortage}; running in {processes[placement]} instead", file=sys.stderr)
@@ -160,6 +168,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
         out=arguments.out,
         record_images=arguments.record_images,
         video_rate=arguments.fps if arguments.fps > 0 else 30.0,
+        viewer={"model": arguments.model} if arguments.viewer else None,
     )
 
 

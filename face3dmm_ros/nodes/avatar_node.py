@@ -145,6 +145,8 @@ class AvatarNode(FaceNode):
         try:
             self._avatar = create_avatar(self.value("style"), self._model, self.value("gl_platform"))
             self._warm_up(self._avatar)
+            if self._avatar.report:
+                self.get_logger().warning(f"{self.value('style')}: {self._avatar.report}")
         except NoOpenGLError as error:
             self.release()
             self.activity.problem = f"no OpenGL, the avatar has weights but no picture: {error}"

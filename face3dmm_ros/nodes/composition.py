@@ -13,7 +13,7 @@ from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 
 SOURCE, LANDMARKS, FITTER, RENDERER = "video_source_node", "landmark_node", "fitter_node", "renderer_node"
-AVATAR = "avatar_node"
+AVATAR, VIEWER = "avatar_node", "viewer_node"
 
 NODES: dict[str, Callable[..., Node]] = {
     SOURCE: VideoSourceNode,

@@ -23,7 +23,7 @@ from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import package_file
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.nodes.avatar_node import IN_IMAGE
-from face3dmm_ros.nodes.composition import AVATAR, EXTRA_NODES, FITTER, LANDMARKS, NODES, RENDERER, SOURCE
+from face3dmm_ros.nodes.composition import AVATAR, EXTRA_NODES, FITTER, LANDMARKS, NODES, RENDERER, SOURCE, VIEWER
 from face3dmm_ros.nodes.monitor_node import MonitorNode, percentiles
 from face3dmm_ros.nodes.recording import Recording
 
@@ -53,6 +53,7 @@ class LiveOptions:
         out: where the recording goes; None for none.
         record_images: one of `face3dmm_ros.nodes.recording.IMAGE_RECORDINGS`.
         video_rate: images per second of the videos.
+        viewer: the viewer node's parameters, to start that too; None for no viewer. Nothing waits for it.
     """
 
     parameters: dict[str, dict[str, Any]]
@@ -61,6 +62,7 @@ class LiveOptions:
     out: Path | None = None
     record_images: str = "jpeg"
     video_rate: float = _VIDEO_RATE
+    viewer: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ class LiveSession:
         if not self._wait(self._all_connected, interrupted):
             return False
         self._monitor.change_state(Transition.TRANSITION_ACTIVATE)
+        if self._options.viewer is not None:
+            self._processes[VIEWER] = _start_process(VIEWER, ros_arguments({VIEWER: self._options.viewer}))
         self._started_at = time.monotonic()
         return True
 
