@@ -2,7 +2,8 @@
 
 Random people, bald and before a plain wall, are shown at rest and then with one blendshape at 1, and followed as they
 would be live: detector, fit to landmarks, ARKit's weights, less those at rest. Row by row, the matrix holds how far
-every weight rose, on average, while one blendshape was shown.
+every weight rose, on average, while one blendshape was shown. Beside it stand how far the blendshape moves the points
+of the face, and how much of that the detector sees.
 """
 
 import argparse
@@ -57,11 +58,12 @@ _RAMP = (0.5,)  # weights on the way from rest to 1
 _HELD_FRAMES = 9
 _READ_FRAMES = 4  # the last of those held
 _NOISE = 2.0  # of the sensor, of 255
+_ALIKE = 0.7  # cosine from which on two blendshapes count as alike
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
-    """What one blendshape or none looks like under one pose, as the camera's frames and the points that are in them.
+class View:
+    """What one blendshape or none looks like under one pose.
 
     Attributes:
         image: (H, W, 3) uint8 BGR, without noise.
@@ -70,6 +72,21 @@ class Views:
 
     image: NDArray[np.uint8]
     points: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Rise:
+    """What was measured of one blendshape in one view.
+
+    Attributes:
+        weights: (51,) how far each rose.
+        moved: (468, 2) px, how far the points moved in truth.
+        seen: (468, 2) px, how far they moved for the detector.
+    """
+
+    weights: NDArray[np.float64]
+    moved: NDArray[np.float32]
+    seen: NDArray[np.float32]
 
 
 class Observer:
@@ -82,31 +99,37 @@ class Observer:
         self._tracker = LandmarkTracker(create_backend())
         self._exact = exact
 
-    def rest(self, view: Views, seeds: Iterator[int]) -> list[TrackedLandmarks]:
-        """The first frames of somebody at rest."""
+    def rest(self, view: View, seeds: Iterator[int]) -> None:
+        """Look at somebody at rest."""
         self._tracker.reset()
-        return [self._look(self._tracker, view, seeds) for _ in range(_REST_FRAMES)]
+        self._resting_points = view.points
+        self._rest = [self._look(self._tracker, view, seeds) for _ in range(_REST_FRAMES)]
 
-    def rise(
-        self, rest: Sequence[TrackedLandmarks], ramp: Sequence[Views], held: Views, seeds: Iterator[int]
-    ) -> NDArray[np.float64]:
-        """(51,) how far the weights rise when, after a rest, something is shown and held."""
+    def rise(self, ramp: Sequence[View], held: View, seeds: Iterator[int]) -> Rise:
+        """What is measured when, after the rest, something is shown and held."""
         self._fitter.reset()
         # A tracker replaces what it remembers and never changes it: the copy forgets what follows.
         tracker = copy.copy(self._tracker)
-        shown = [*ramp, *[held] * _HELD_FRAMES]
-        frames = [*rest, *(self._look(tracker, view, seeds) for view in shown)]
+        frames = [*self._rest, *(self._look(tracker, view, seeds) for view in [*ramp, *[held] * _HELD_FRAMES])]
         tuner = WeightTuner(Tuning(calibration_s=(_REST_FRAMES - 0.5) / _RATE, dead_zone=0.0))
         weights = [tuner.tune(0, self._weights.of(self._fitter.fit(face)), k / _RATE) for k, face in enumerate(frames)]
-        return np.asarray(np.mean(weights[-_READ_FRAMES:], axis=0)[: len(NAMES)], np.float64)
+        return Rise(
+            np.array(weights[-_READ_FRAMES:], np.float64).mean(axis=0)[: len(NAMES)],
+            held.points - self._resting_points,
+            _mean_points(frames[-_READ_FRAMES:]) - _mean_points(self._rest),
+        )
 
-    def _look(self, tracker: LandmarkTracker, view: Views, seeds: Iterator[int]) -> TrackedLandmarks:
+    def _look(self, tracker: LandmarkTracker, view: View, seeds: Iterator[int]) -> TrackedLandmarks:
         faces = tracker.track(expose(view.image, Sensor(noise=_NOISE, seed=next(seeds))))
         if not faces:
             raise Face3DMMError("the detector lost a synthetic face: draw other people with --seed")
         face = faces[0]
         landmarks = replace(face.landmarks, points=view.points) if self._exact else face.landmarks
         return replace(face, face_id=0, landmarks=landmarks)
+
+
+def _mean_points(faces: Sequence[TrackedLandmarks]) -> NDArray[np.float32]:
+    return np.mean([face.landmarks.points for face in faces], axis=0, dtype=np.float32)
 
 
 def somebody(rng: np.random.Generator, model: MorphableModel) -> Scene:
@@ -128,24 +151,29 @@ def turned(scene: Scene, pitch: float, yaw: float) -> Scene:
     return replace(scene, camera=place_face(np.random.default_rng(0), rotation, options))
 
 
-def draw(renderer: SceneRenderer, scene: Scene, k: int | None = None, weight: float = 1.0) -> Views:
+def draw(renderer: SceneRenderer, scene: Scene, k: int | None = None, weight: float = 1.0) -> View:
     """The person with blendshape k at a weight, or at rest."""
     beta = np.zeros(len(NAMES))
     if k is not None:
         beta[k] = weight
     rendered = renderer.render(replace(scene, beta=beta))
-    return Views(rendered.image, rendered.landmarks("mediapipe468")[:, :2].astype(np.float32))
+    return View(rendered.image, rendered.landmarks("mediapipe468")[:, :2].astype(np.float32))
 
 
 def measure(
     model: MorphableModel, people: int, poses: Sequence[tuple[float, float]], seed: int, exact: bool
-) -> NDArray[np.float64]:
-    """(people, poses, 51, 51): per blendshape shown, how far every weight rises.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Show every blendshape to the tracker.
+
+    Returns:
+        (people, poses, 51, 51), per blendshape shown how far every weight rises, and (51, 3), how far it moves the
+        points (RMS over all, mm in the image plane), which share of that the detector sees, and their correlation.
 
     Raises:
         Face3DMMError: a face is lost, or no OpenGL.
     """
     rises = np.zeros((people, len(poses), len(NAMES), len(NAMES)))
+    products = np.zeros((len(NAMES), 3))  # of true and seen movements, mm²
     observer = Observer(model, exact)
     seeds = iter(range(sys.maxsize))
     bar = tqdm(total=people * len(poses) * len(NAMES), unit="expressions", disable=None)
@@ -154,12 +182,35 @@ def measure(
             person = somebody(np.random.default_rng([seed, p]), model)
             for v, (pitch, yaw) in enumerate(poses):
                 scene = turned(person, pitch, yaw)
-                rest = observer.rest(draw(renderer, scene), seeds)
+                observer.rest(draw(renderer, scene), seeds)
                 for k in range(len(NAMES)):
                     ramp = [draw(renderer, scene, k, weight) for weight in _RAMP]
-                    rises[p, v, k] = observer.rise(rest, ramp, draw(renderer, scene, k), seeds)
+                    rise = observer.rise(ramp, draw(renderer, scene, k), seeds)
+                    rises[p, v, k] = rise.weights
+                    moved, seen = rise.moved / scene.camera.scale, rise.seen / scene.camera.scale
+                    products[k] += (moved**2).sum(), (moved * seen).sum(), (seen**2).sum()
                     bar.update()
-    return rises
+    true, both, seen_square = products.T
+    points = people * len(poses) * 468
+    movement = np.column_stack([np.sqrt(true / points), both / true, both / np.sqrt(true * seen_square)])
+    return rises, movement
+
+
+def likeness(model: MorphableModel) -> NDArray[np.float64]:
+    """(51, 51) cosines between how blendshapes move Face Mesh's points on the mean face from the front.
+
+    Compared is what is left once the head's small turns, shifts and growth are taken out (Procrustes' tangent space).
+    """
+    surface = model.scheme("mediapipe468")
+    x, y, z = surface.interpolate(model.mean).astype(np.float64).T
+    moved = surface.interpolate(model.expression_basis.reshape(model.vertex_count, 3, -1))[:, :2].astype(np.float64)
+    no, one = np.zeros_like(x), np.ones_like(x)
+    pose = np.column_stack([np.concatenate(pair) for pair in ((z, no), (no, z), (-y, x), (x, y), (one, no), (no, one))])
+    flat = moved.transpose(1, 0, 2).reshape(len(pose), -1)
+    Q = np.linalg.qr(pose)[0]
+    flat -= Q @ (Q.T @ flat)
+    flat /= np.linalg.norm(flat, axis=0)
+    return np.asarray(flat.T @ flat)
 
 
 def other_side(name: str) -> str:
@@ -207,7 +258,7 @@ def plot(matrix: NDArray[np.float64], path: Path) -> None:
             axes.add_patch(plt.Rectangle(corner, 1, 1, fill=False, edgecolor=color, linewidth=1.6))
     axes.set(xlabel="measured", ylabel="shown")
     right = counts(matrix)["right"]
-    axes.set_title(f"Rise of every weight over that at rest; {right} of {len(NAMES)} are taken for what they are (green)")
+    axes.set_title(f"Rise of every weight over that at rest; {right} of {len(NAMES)} are right (green)")
     figure.colorbar(shown, ax=axes, shrink=0.5, label="mean rise")
     figure.savefig(path)
     plt.close(figure)
@@ -226,7 +277,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
     add("--people", type=int, default=2, help="how many random people")
-    add("--yaws", type=numbers, default="-30,-15,0,15,30", metavar="DEG,…", help="views at pitch 0 (write --yaws=-30,0)")
+    add("--yaws", type=numbers, default="-30,-15,0,15,30", metavar="DEG,…", help="views at pitch 0, as --yaws=-30,0")
     add("--pitches", type=numbers, default="-15,15", metavar="DEG,…", help="further views at yaw 0; '' for none")
     add("--points", choices=("detector", "exact"), default="detector",
         help="exact: the fit gets the true points of the face, which tells its errors from the detector's")  # fmt: skip
@@ -236,9 +287,13 @@ def main() -> int:
     poses = [(0.0, yaw) for yaw in arguments.yaws] + [(pitch, 0.0) for pitch in arguments.pitches]
     if arguments.people < 1 or not poses:
         parser.error("there must be at least one person and one view")
-    rises = measure(load_model("default"), arguments.people, poses, arguments.seed, arguments.points == "exact")
+    model = load_model("default")
+    rises, movement = measure(model, arguments.people, poses, arguments.seed, arguments.points == "exact")
     matrix = rises.mean(axis=(0, 1))
     found = taken_for(matrix)
+    alike = likeness(model)
+    pairs = [(i, j) for i in range(len(NAMES)) for j in range(i) if alike[i, j] > _ALIKE]
+    pairs.sort(key=lambda pair: -alike[pair])
     single = np.array(taken_for(rises)).reshape(rises.shape[:3]) == np.array(NAMES)
     result = {
         "people": arguments.people,
@@ -250,6 +305,8 @@ def main() -> int:
         "share_of_single_views_right": round(float(single.mean()), 3),
         "taken_for": dict(zip(NAMES, found, strict=True)),
         "share_right_by_blendshape": dict(zip(NAMES, np.round(single.mean(axis=(0, 1)), 3).tolist(), strict=True)),
+        "movement_mm_share_seen_correlation": dict(zip(NAMES, np.round(movement, 3).tolist(), strict=True)),
+        "alike": [(NAMES[j], NAMES[i], round(float(alike[i, j]), 2)) for i, j in pairs],
         "names": NAMES,
         "matrix": np.round(matrix, 4).tolist(),
     }
