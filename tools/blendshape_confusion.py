@@ -19,6 +19,7 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import PowerNorm
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -243,7 +244,8 @@ def counts(matrix: NDArray[np.float64]) -> dict[str, int]:
 def plot(matrix: NDArray[np.float64], path: Path) -> None:
     """The matrix as a picture; right answers are framed in green, wrong ones in red."""
     figure, axes = plt.subplots(figsize=(11.5, 11), dpi=100, layout="constrained")
-    shown = axes.imshow(matrix, cmap="magma_r", vmin=0.0, vmax=1.0)
+    # The root of the rises, so that small ones can be told from none.
+    shown = axes.imshow(matrix, cmap="magma_r", norm=PowerNorm(0.5, 0.0, 1.0))
     ticks = np.arange(len(NAMES))
     axes.set_xticks(ticks, NAMES, rotation=90, fontsize=7.5)
     axes.set_yticks(ticks, NAMES, fontsize=7.5)
