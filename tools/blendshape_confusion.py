@@ -1,8 +1,9 @@
 """Measure what the tracker takes each blendshape for; write a matrix as JSON and as a picture.
 
-Random people, bald, are shown at rest and then with one blendshape at 1, and followed as they would be live: detector, fit to landmarks, ARKit's weights, less those at rest. Row by row, the matrix holds how far
-every weight rose, on average, while one blendshape was shown. Beside it stand how far the blendshape moves the points
-of the face, and how much of that the detector sees.
+Random people, bald, are shown at rest and then with one blendshape at 1, and followed as they would be live: detector,
+fit to landmarks, ARKit's weights, less those at rest. Row by row, the matrix holds how far every weight rose, on
+average, while one blendshape was shown. Beside it stand how far the blendshape moves the points of the face, and how
+much of that the detector sees.
 """
 
 import argparse
