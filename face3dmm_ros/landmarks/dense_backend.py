@@ -24,8 +24,8 @@ _FROM_THE_SIDE = (40.0, 50.0)
 _TRUST_FROM_THE_FRONT = (10.0, 30.0), (0.4, 1.0)
 """Degrees of yaw, and the share of Face Mesh's deviation that counts there.
 
-The deviation was measured on rendered faces. On photographs Face Mesh errs less from the front, and follows lids, lips and
-brows twice as far as the dense network does.
+The deviation was measured on rendered faces. On photographs Face Mesh errs less from the front, and follows lids, lips
+and brows twice as far as the dense network does.
 """
 _INNER = MARGIN / REGION_SCALE
 _BORDER = round(SIDE * (1.0 / _INNER - 1.0) / 2.0)

@@ -5,6 +5,8 @@ outline is an inverted hull: the surface's back, pushed out along its normals an
 where it stands out beyond the front. Colours are mixed as they are stored, in sRGB, which is how painters pick them.
 """
 
+from face3dmm_ros.rendering.lighting import FLAT
+
 TOON_FUNCTION = """
 const vec3 SHADOW_TINT = vec3(0.66, 0.54, 0.66);  // shadows of a painted face are cool
 const vec3 MIDDLE_TINT = vec3(0.87, 0.80, 0.87);
@@ -96,15 +98,6 @@ void main() {
     gl_Position = pushed_out(model_to_clip * vec4(position, 1.0), normalize(normal_to_world * normal));
 }
 """,
-    _VERSION
-    + """
-uniform vec3 flat_color;
-
-out vec4 color;
-
-void main() {
-    color = vec4(flat_color, 1.0);
-}
-""",
+    FLAT[1],
 )
 """Vertex and fragment shader of the inverted hull; its front is to be culled."""
