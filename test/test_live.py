@@ -117,6 +117,27 @@ def test_a_run_in_separate_processes_records_every_topic_and_loses_no_frame(tmp_
 
 
 @pytest.mark.usefixtures("_ros")
+def test_a_run_with_an_avatar_records_it_too(tmp_path, ros_domain):
+    arguments = ["--source", "sample", "--duration", "2", "--fps", "10", "--width", "320", "--out", str(tmp_path)]
+    finish(start(*arguments, "--composed", "--avatar", "head", "--avatar-placement", "alone"))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    frames = summary["frames_in"]
+    assert summary["frames_avatar"] == frames
+    assert summary["stage_ms"].keys() >= {"weights", "avatar"}
+    video = cv2.VideoCapture(str(tmp_path / "avatar.mp4"))
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == frames
+    messages = read_bag(tmp_path / "bag")
+    assert len(messages["/avatar/image/compressed"]) == frames
+    assert {len(message.names) for message in messages["/avatar/blendshapes"] if message.face_count} == {52}
+
+
+@pytest.mark.usefixtures("_ros")
+def test_an_avatar_that_is_none_ends_with_one_line_and_exit_code_2(capsys):
+    assert main(["live", "--source", "sample", "--avatar", "pumpkin"]) == 2
+    assert "choose watermelon, head or gltf:PATH" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_ros")
 @pytest.mark.parametrize(
     ("memory_is_short", "number", "processes"), [(False, signal.SIGINT, 2), (True, signal.SIGTERM, 1)]
 )

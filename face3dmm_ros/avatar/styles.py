@@ -1,10 +1,13 @@
 """The avatars by their names."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from face3dmm_ros.avatar.avatar import Avatar
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.morphable_model import MorphableModel
+
+if TYPE_CHECKING:
+    from face3dmm_ros.avatar.avatar import Avatar
+    from face3dmm_ros.morphable_model import MorphableModel
 
 WATERMELON, HEAD, GLTF = "watermelon", "head", "gltf:"
 STYLES = f"{WATERMELON}, {HEAD} or {GLTF}PATH"
@@ -22,7 +25,7 @@ def check_style(style: str) -> None:
     raise Face3DMMError(f"there is no avatar {style!r}: choose {STYLES} (a .glb, .gltf or .vrm file)")
 
 
-def create_avatar(style: str, model: MorphableModel, platform: str = "auto") -> Avatar:
+def create_avatar(style: str, model: "MorphableModel", platform: str = "auto") -> "Avatar":
     """An avatar by its name.
 
     Args:

@@ -179,14 +179,14 @@ class LiveSession:
         )
 
     def stop(self) -> dict[str, Any]:
-        """Stop the images, wait for the last overlay, and sum up.
+        """Stop the images, wait for the last pictures, and sum up.
 
         Raises:
             Face3DMMError: the source does not answer.
         """
         self._monitor.change_state(Transition.TRANSITION_DEACTIVATE)
         deadline = time.monotonic() + _DRAIN_TIMEOUT
-        while time.monotonic() < deadline and self._monitor.overlays < self._answered(SOURCE):
+        while time.monotonic() < deadline and self._is_behind():
             time.sleep(0.02)
         # Each node's last word on what it did.
         seen = dict(self._monitor.status_count)
@@ -264,6 +264,11 @@ class LiveSession:
             and listeners(RENDERER, "face/overlay") >= 1
         )
 
+    def _is_behind(self) -> bool:
+        """Whether pictures of the last images have yet to come."""
+        images = self._answered(SOURCE)
+        return self._monitor.overlays < images or (AVATAR in self._nodes and self._answered(AVATAR) < images)
+
     def _answered(self, node: str) -> int:
         return int(self._monitor.statuses.get(node, {}).get("answered", 0))
 
@@ -286,6 +291,7 @@ class LiveSession:
             "latency_ms": percentiles(monitor.latency_ms),
             "stage_ms": stages,
             "frames_at_each_hop": hops,
+            **({"frames_avatar": self._answered(AVATAR)} if AVATAR in self._nodes else {}),
             "frames_lost_before_each_hop": lost,
             "messages_skipped": {name: int(monitor.statuses.get(name, {}).get("skipped", 0)) for name in self._nodes},
             "messages_not_recorded": 0 if self._recording is None else self._recording.lost,
