@@ -39,7 +39,7 @@ class Driver:
         spun.listen(Blendshapes, "/avatar/blendshapes")
         self.parameters = spun.node.create_publisher(Face3DMMParams, "/face/params", result_qos(10))
         self.images = spun.node.create_publisher(Image, "/camera/image_raw", result_qos(10))
-        self.node = spun.start(AvatarNode, **{"calibration_seconds": 0.0, "dead_zone": 0.0} | parameters)
+        self.node = spun.start(AvatarNode, **{"calibration_seconds": 0.0, "dead_zone": 0.0, "gain": 1.0} | parameters)
         spun.spin_until(lambda: self.node._active, "the node to start", timeout=60.0)
         spun.spin_until(
             lambda: (

@@ -67,7 +67,9 @@ class AvatarNode(FaceNode):
             low=0.0,
             high=60.0,
         ),
-        NodeParameter("gain", 1.0, "All weights times this.", low=0.0, high=10.0),
+        NodeParameter(
+            "gain", 1.5, "All weights times this; detectors report a part of a movement.", low=0.0, high=10.0
+        ),
         NodeParameter("gains", "", f"Gains of single blendshapes instead: `{_EMPTY}`."),
         NodeParameter("dead_zone", 0.05, "Weights up to this are shown as 0.", low=0.0, high=0.9),
         NodeParameter("dead_zones", "", f"Dead zones of single blendshapes instead: `{_EMPTY}`."),
