@@ -292,6 +292,29 @@ def test_a_samples_parameters_put_its_landmarks_where_they_are(default_model: Mo
         assert sample.labelled
 
 
+def test_undisturbed_samples_are_close_crops_of_the_picture_as_it_is(default_model: MorphableModel) -> None:
+    source = Listed(records(default_model))
+    plain, spoilt = (CroppedFaces(source, default_model, undisturbed=share) for share in (1.0, 0.0))
+
+    def noisy(faces: CroppedFaces) -> list[float]:
+        crops = [faces.sample(0, np.random.default_rng(seed), True).crop.astype(np.float32) for seed in range(40)]
+        return [float(np.abs(crop - cv2.blur(crop, (3, 3))).mean()) for crop in crops]
+
+    assert np.std(noisy(plain)) < 0.25 * np.std(noisy(spoilt))
+    off = [
+        faces.sample(0, np.random.default_rng(seed), True).landmarks.mean(axis=0)
+        for faces in (plain,)
+        for seed in range(40)
+    ]
+    assert np.abs(np.array(off) - SIDE / 2).max() < 0.25 * SIDE
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, True, "half", float("nan")])
+def test_a_share_of_undisturbed_samples_that_is_none_is_refused(default_model: MorphableModel, share: object) -> None:
+    with pytest.raises(Face3DMMError, match="undisturbed must be a share from 0 to 1"):
+        CroppedFaces(Listed(records(default_model, 1)), default_model, undisturbed=share)  # type: ignore[arg-type]
+
+
 def test_a_sample_has_the_leading_coefficients_asked_for(default_model: MorphableModel) -> None:
     face = records(default_model, 1)[0]
     sample = CroppedFaces(Listed([face]), default_model, 40, 10, 5).sample(0, np.random.default_rng(0), False)

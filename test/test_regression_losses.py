@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from face3dmm_ros.camera import WeakPerspective, nearest_rotation, rotation_from_pose_angles
+from face3dmm_ros.camera import WeakPerspective, nearest_rotation, rotation_from_pose_angles, rotation_from_vector
 from face3dmm_ros.morphable_model import MorphableModel
 
 torch = pytest.importorskip("torch", reason="needs torch: make torch")
@@ -230,6 +230,20 @@ def test_shape_distance_judges_identity_and_expression_apart_and_no_pose(two_poi
     assert float(losses.shape_distance(prediction, target, two_points)) == pytest.approx(3.0 + 4.0)
 
 
+def test_rotation_distance_is_the_angle_in_degrees() -> None:
+    turn = torch.tensor(rotation_from_vector([0.0, 0.0, math.radians(30.0)]), dtype=torch.float32)
+    start = torch.tensor(rotation_from_vector([0.3, -0.2, 0.1]), dtype=torch.float32)
+    predictions, targets = torch.stack([turn @ start, start]), torch.stack([start, start])
+    assert float(losses.rotation_distance(predictions, targets)) == pytest.approx((30.0 + 0.0) / 2, abs=1e-3)
+
+
+def test_the_gradient_of_rotation_distance_is_finite_where_nothing_is_wrong_and_at_half_a_turn() -> None:
+    for target in (torch.eye(3), torch.diag(torch.tensor([1.0, -1.0, -1.0]))):
+        prediction = torch.eye(3)[None].clone().requires_grad_()
+        losses.rotation_distance(prediction, target[None]).backward()
+        assert torch.isfinite(prediction.grad).all()
+
+
 def test_landmark_2d_is_the_sum_of_weighted_distances() -> None:
     points, target = torch.tensor([[[3.0, 4.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 2.0]]]), torch.zeros(2, 2, 2)
     assert float(losses.landmark_2d(points, target)) == pytest.approx((5 + math.sqrt(2) + 2) / 2)
@@ -299,6 +313,9 @@ SUPERVISED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     ),
     "vertex_distance": lambda white: losses.vertex_distance(LAYOUT.decode(WHITENING.unwhiten(white)), TRUTH, BASES),
     "shape_distance": lambda white: losses.shape_distance(LAYOUT.decode(WHITENING.unwhiten(white)), TRUTH, BASES),
+    "rotation_distance": lambda white: losses.rotation_distance(
+        LAYOUT.decode(WHITENING.unwhiten(white)).rotation, TRUTH.rotation
+    ),
     "landmark_2d": lambda white: losses.landmark_2d(_points(white), _points(TARGET)),
     "landmark_3d": lambda white: losses.landmark_3d(_mm(white), _mm(TARGET)),
     "cycle": lambda white: losses.cycle(_points(white), _points(TARGET)),

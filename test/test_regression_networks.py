@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="needs torch: make torch")
 from face3dmm_ros.errors import Face3DMMError  # noqa: E402
 from face3dmm_ros.files import package_file  # noqa: E402
 from face3dmm_ros.regression.face_mesh_trunk import AddedResidual, face_mesh_trunk  # noqa: E402
-from face3dmm_ros.regression.networks import NETWORKS, build_network  # noqa: E402
+from face3dmm_ros.regression.networks import NETWORKS, SpatialSoftmax, build_network  # noqa: E402
 from face3dmm_ros.regression.self_critic import SelfCritic, critic_objective, regressor_objective  # noqa: E402
 
 
@@ -157,3 +157,11 @@ def test_a_critic_learns_to_tell_labels_from_other_parameters() -> None:
     assert loss.item() < 0.05 * start
     assert bool((critic(crops, labels) > 0).all())
     assert bool((critic(crops, regressed) < 0).all())
+
+
+def test_a_spatial_softmax_tells_where_each_map_is_high() -> None:
+    maps = torch.full((1, 3, 5, 5), -50.0)
+    maps[0, 0, 0, 4] = 50.0  # the right upper corner
+    maps[0, 1, 2, 1] = maps[0, 1, 2, 3] = 50.0  # both sides of the middle
+    maps[0, 2] = 0.0  # nowhere more than elsewhere
+    torch.testing.assert_close(SpatialSoftmax(5)(maps), torch.tensor([[1.0, -1.0, 0.0, 0.0, 0.0, 0.0]]))
