@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -15,10 +16,10 @@ from face3dmm_ros.regression.curves import read_curve
 def main() -> int:
     """Read losses.csv and validation.csv, write a picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of `face3dmm train`")
+    parser.add_argument("folders", type=Path, nargs="+", help="of `face3dmm train`, each going on from the one before")
     parser.add_argument("--out", type=Path, default=Path("docs/images/regressor_curves.png"))
     arguments = parser.parse_args()
-    losses, validation = (columns(arguments.folder / f"{name}.csv") for name in ("losses", "validation"))
+    losses, validation = (columns(arguments.folders, f"{name}.csv") for name in ("losses", "validation"))
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), dpi=110, layout="constrained")
     left.plot(losses["step"], losses["loss"], color="0.75", linewidth=0.8, label="learnt from")
     left.plot(validation["step"][1:], validation["loss"][1:], color="tab:blue", label="held back")
@@ -38,10 +39,16 @@ def main() -> int:
     return 0
 
 
-def columns(path: Path) -> dict[str, list[float]]:
-    """A curve's numbers by its columns."""
-    rows = read_curve(path)
-    return {name: [row[name] for row in rows] for name in rows[0]}
+def columns(folders: Sequence[Path], name: str) -> dict[str, list[float]]:
+    """The numbers of a curve by its columns, steps counted on through the folders."""
+    joined: dict[str, list[float]] = {}
+    for folder in folders:
+        rows = read_curve(folder / name)
+        before = joined["step"][-1] if joined else 0.0
+        for row in rows if not joined else rows[1:]:
+            for column, value in row.items():
+                joined.setdefault(column, []).append(value + before if column == "step" else value)
+    return joined
 
 
 if __name__ == "__main__":
