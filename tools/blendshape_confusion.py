@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import matplotlib
 
@@ -28,7 +29,7 @@ from face3dmm_ros.avatar.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.tuning import Tuning, WeightTuner
 from face3dmm_ros.camera import rotation_from_pose_angles
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.fit_methods import create_fitter
+from face3dmm_ros.fit_methods import FIT_METHODS, create_fitter
 from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel, load_model
@@ -90,13 +91,17 @@ class Rise:
     seen: NDArray[np.float32]
 
 
+Frame: TypeAlias = tuple[TrackedLandmarks, NDArray[np.uint8]]
+"""What a detector finds in an image, and the image."""
+
+
 class Observer:
     """Sees faces as the live pipeline does, or, for comparison, has their points from the truth."""
 
-    def __init__(self, model: MorphableModel, exact: bool) -> None:
-        """With `exact`, the detector's points give way to the true ones; their deviations stay."""
+    def __init__(self, model: MorphableModel, method: str, exact: bool) -> None:
+        """With a fit method. With `exact`, the detector's points give way to the true ones; their deviations stay."""
         self._weights = BlendshapeWeights(model)
-        self._fitter: FaceFitter = create_fitter(model, "joint")
+        self._fitter: FaceFitter = create_fitter(model, method)
         self._tracker = LandmarkTracker(create_backend())
         self._exact = exact
 
@@ -113,24 +118,26 @@ class Observer:
         tracker = copy.copy(self._tracker)
         frames = [*self._rest, *(self._look(tracker, view, seeds) for view in [*ramp, *[held] * _HELD_FRAMES])]
         tuner = WeightTuner(Tuning(calibration_s=(_REST_FRAMES - 0.5) / _RATE, dead_zone=0.0))
-        weights = [tuner.tune(0, self._weights.of(self._fitter.fit(face)), k / _RATE) for k, face in enumerate(frames)]
+        fits = (self._fitter.fit(face, image) for face, image in frames)
+        weights = [tuner.tune(0, self._weights.of(fitted), k / _RATE) for k, fitted in enumerate(fits)]
         return Rise(
             np.array(weights[-_READ_FRAMES:], np.float64).mean(axis=0)[: len(NAMES)],
             held.points - self._resting_points,
             _mean_points(frames[-_READ_FRAMES:]) - _mean_points(self._rest),
         )
 
-    def _look(self, tracker: LandmarkTracker, view: View, seeds: Iterator[int]) -> TrackedLandmarks:
-        faces = tracker.track(expose(view.image, Sensor(noise=_NOISE, seed=next(seeds))))
+    def _look(self, tracker: LandmarkTracker, view: View, seeds: Iterator[int]) -> Frame:
+        image = expose(view.image, Sensor(noise=_NOISE, seed=next(seeds)))
+        faces = tracker.track(image)
         if not faces:
             raise Face3DMMError("the detector lost a synthetic face: draw other people with --seed")
         face = faces[0]
         landmarks = replace(face.landmarks, points=view.points) if self._exact else face.landmarks
-        return replace(face, face_id=0, landmarks=landmarks)
+        return replace(face, face_id=0, landmarks=landmarks), image
 
 
-def _mean_points(faces: Sequence[TrackedLandmarks]) -> NDArray[np.float32]:
-    return np.mean([face.landmarks.points for face in faces], axis=0, dtype=np.float32)
+def _mean_points(frames: Sequence[Frame]) -> NDArray[np.float32]:
+    return np.mean([face.landmarks.points for face, _ in frames], axis=0, dtype=np.float32)
 
 
 def somebody(rng: np.random.Generator, model: MorphableModel) -> Scene:
@@ -162,7 +169,7 @@ def draw(renderer: SceneRenderer, scene: Scene, k: int | None = None, weight: fl
 
 
 def measure(
-    model: MorphableModel, people: int, poses: Sequence[tuple[float, float]], seed: int, exact: bool
+    model: MorphableModel, people: int, poses: Sequence[tuple[float, float]], seed: int, method: str, exact: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Show every blendshape to the tracker.
 
@@ -175,7 +182,7 @@ def measure(
     """
     rises = np.zeros((people, len(poses), len(NAMES), len(NAMES)))
     products = np.zeros((len(NAMES), 3))  # of true and seen movements, mm²
-    observer = Observer(model, exact)
+    observer = Observer(model, method, exact)
     seeds = iter(range(sys.maxsize))
     bar = tqdm(total=people * len(poses) * len(NAMES), unit="expressions", disable=None)
     with SceneRenderer(model, samples=1) as renderer, bar:
@@ -283,6 +290,7 @@ def main() -> int:
     add("--pitches", type=numbers, default="-15,15", metavar="DEG,…", help="further views at yaw 0; '' for none")
     add("--points", choices=("detector", "exact"), default="detector",
         help="exact: the fit gets the true points of the face, which tells its errors from the detector's")  # fmt: skip
+    add("--fit-method", choices=FIT_METHODS, default=FIT_METHODS[0], help="how the weights are fitted")
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("build/blendshape_confusion"), metavar="DIR", help="confusion.json and .png")
     arguments = parser.parse_args()
@@ -290,7 +298,9 @@ def main() -> int:
     if arguments.people < 1 or not poses:
         parser.error("there must be at least one person and one view")
     model = load_model("default")
-    rises, movement = measure(model, arguments.people, poses, arguments.seed, arguments.points == "exact")
+    rises, movement = measure(
+        model, arguments.people, poses, arguments.seed, arguments.fit_method, arguments.points == "exact"
+    )
     matrix = rises.mean(axis=(0, 1))
     found = taken_for(matrix)
     alike = likeness(model)
@@ -301,6 +311,7 @@ def main() -> int:
         "people": arguments.people,
         "views_pitch_yaw_degrees": poses,
         "points": arguments.points,
+        "fit_method": arguments.fit_method,
         "seed": arguments.seed,
         **counts(matrix),
         "right_by_view": [counts(rises[:, v].mean(axis=0))["right"] for v in range(len(poses))],

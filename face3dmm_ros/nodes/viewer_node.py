@@ -79,10 +79,10 @@ class ViewerNode(FaceNode):
             self._show()
         self._log = FaceLog(self._stream, weights, rate=self.value("image_rate"), live=True)
         self._messages = FrameMessages(self._log.due, self.value("image_quality"))
-        qos = self.result_qos()
-        for part, (message_type, topic) in _FACES.items():
-            self.create_input(message_type, topic, self._taker(part, self._messages.take_face), qos)
-        self.create_input(FaceTopology, _TOPOLOGY_TOPIC, self._messages.take_topology, latched_qos())
+        for part in (LANDMARKS, PARAMETERS):
+            self._take_faces(part)
+        self._takes_meshes = False
+        self.create_input(FaceTopology, _TOPOLOGY_TOPIC, self._on_topology, latched_qos())
         compressed = self.value("image_transport") == "compressed"
         image_type = CompressedImage if compressed else Image
         self._topics = {part: topic for part, (_, topic) in _FACES.items()}
@@ -130,6 +130,18 @@ class ViewerNode(FaceNode):
         self._messages.assembler.expected = frozenset(published)
         if self._program is not None and not self._program.running:
             self.activity.problem = "the viewer has ended"
+
+    def _take_faces(self, part: str) -> None:
+        message_type, topic = _FACES[part]
+        take = self._taker(part, self._messages.take_face)
+        self.create_input(message_type, topic, take, self.result_qos())
+
+    def _on_topology(self, message: FaceTopology) -> None:
+        """Take meshes from when their triangles are known."""
+        self._messages.take_topology(message)
+        if not self._takes_meshes:
+            self._takes_meshes = True
+            self._take_faces(MESH)
 
     def _taker(self, part: str, take: Callable[..., list[ViewedFrame]]) -> Callable[[Any], None]:
         def take_message(message: Any) -> None:
