@@ -43,20 +43,19 @@ def test_the_python_subscriber_prints_the_strongest_blendshapes(spun, repository
     command = [sys.executable, "-u", str(repository / "examples" / "avatar_subscriber.py")]
     publisher = spun.node.create_publisher(Blendshapes, "/avatar/blendshapes", result_qos(10))
     weights = [0.9 if name == "jawOpen" else 0.0 for name in ARKIT_NAMES]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             spun.spin_until(publisher.get_subscription_count, "the example to listen")
             spun.spin_for(0.2)
             publisher.publish(Blendshapes(face_id=3, face_count=1, names=ARKIT_NAMES, weights=weights))
             publisher.publish(Blendshapes(header=Header()))
             lines = [process.stdout.readline() for _ in range(2)]
+            assert process.poll() is None, "it goes on listening"
         finally:
-            process.terminate()
-        errors = process.communicate(timeout=20)[1]
+            process.kill()
     assert "face 3" in lines[0]
     assert "jawOpen ##################" in lines[0]
     assert lines[1] == "no face\n"
-    assert "Traceback" not in errors
 
 
 def test_the_cpp_subscriber_compiles_against_the_generated_headers(tmp_path, repository):
