@@ -9,7 +9,7 @@ from launch.substitutions import LaunchConfiguration, NotEqualsSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from face3dmm_ros.avatar.styles import STYLES
+from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES
 from face3dmm_ros.files import package_file
 from face3dmm_ros.nodes.launch_arguments import TRACKING_ARGUMENTS
 from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage, single_threaded_algebra
@@ -32,8 +32,8 @@ ARGUMENTS = (
     DeclareLaunchArgument("avatar", default_value="", description=f"also start the avatar node: {STYLES}"),
     DeclareLaunchArgument(
         "avatar_placement",
-        default_value="image",
-        choices=("image", "alone"),
+        default_value=IN_IMAGE,
+        choices=PLACEMENTS,
         description="the avatar in the person's place in the camera's image, or alone before a backdrop",
     ),
     DeclareLaunchArgument(

@@ -13,6 +13,10 @@ WATERMELON, HEAD, GLTF = "watermelon", "head", "gltf:"
 STYLES = f"{WATERMELON}, {HEAD} or {GLTF}PATH"
 """For help texts."""
 
+IN_IMAGE, ALONE = "image", "alone"
+PLACEMENTS = (IN_IMAGE, ALONE)
+"""Where an avatar is shown: in the person's place in the camera's image, or before a backdrop."""
+
 
 def check_style(style: str) -> None:
     """Check that there is such a style, without loading it.

@@ -138,9 +138,8 @@ class Watermelon:
                 self._canvas.load_picture(parts.picture)
                 self._canvas.draw_cutouts(self._on_melon(parts, squash, camera), model_to_clip)
             pixels = self._canvas.read()
-        if factor > 1:
-            return Layer(rectangle, np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
-        return Layer(rectangle, pixels).softened()
+        layer = Layer.averaged(rectangle, pixels)
+        return layer if factor > 1 else layer.softened()
 
     def _on_melon(self, parts: "_SeenParts", squash: Squash, camera: WeakPerspective) -> CutoutVertices:
         """Eyes and mouth where they lie on the melon."""

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from face3dmm_ros.avatar.styles import HEAD, STYLES, WATERMELON, check_style
+from face3dmm_ros.avatar.styles import HEAD, IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style
 from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.nodes import middleware
@@ -47,7 +47,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--max-faces", type=int, default=1, help="faces to track at most")
     add("--view", default="shaded", help="overlay: shaded, wireframe, toon or landmarks")
     add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}")
-    add("--avatar-placement", choices=("image", "alone"), default="image", help="in the person's place, or by itself")
+    add("--avatar-placement", choices=PLACEMENTS, default=IN_IMAGE, help="in the person's place, or by itself")
     add("--vmc", default="", metavar="HOST:PORT", help="also send to an avatar program, as VMC protocol")
     add("--live-link-face", default="", metavar="HOST:PORT", help="also send to Unreal, as Live Link Face")
     add("--viewer", action="store_true", help="also serve Rerun's viewer as a web page (after `make viewer`)")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, require_rerun
 
 if TYPE_CHECKING:
     import rerun as rr
@@ -36,8 +37,8 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     where.add_argument("--native", action="store_true", help="open a window in place of the web page")
     where.add_argument("--save", type=Path, metavar="FILE.rrd", help="write a file for Rerun in place of showing")
     add("--open", action="store_true", help="open the page in the browser")
-    add("--web-port", type=_port, default=9090, help="of the web page")
-    add("--grpc-port", type=_port, default=9876, help="of the page's data")
+    add("--web-port", type=_port, default=WEB_PORT, help="of the web page")
+    add("--grpc-port", type=_port, default=GRPC_PORT, help="of the page's data")
     add("--memory-limit", default="1GB", help="of the data that are kept, such as 512MB; then the oldest go")
     add("--rate", type=float, help=f"pictures a second at most, 0: all; a bag's {_BAG_RATE:g}, live {_LIVE_RATE:g}")
     add("--image-quality", type=int, default=80, help="JPEG quality of raw images, 1 to 100")
@@ -51,8 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: Rerun or ROS is not there, the bag cannot be shown, or a port is taken.
     """
-    from face3dmm_ros.viewer.rerun_program import require_rerun
-
     require_rerun()
     if not 1 <= arguments.image_quality <= 100:
         raise Face3DMMError(f"--image-quality goes from 1 to 100, not {arguments.image_quality}")
@@ -65,6 +64,7 @@ def _view_topics(arguments: argparse.Namespace) -> int:
     """The node, in this process."""
     from face3dmm_ros.cli.live import require_ros
     from face3dmm_ros.nodes import middleware
+    from face3dmm_ros.nodes.parameter_text import parameter_text
 
     require_ros()
     middleware.apply_settings(loopback=True)
@@ -76,15 +76,14 @@ def _view_topics(arguments: argparse.Namespace) -> int:
         "save": "" if arguments.save is None else str(arguments.save.absolute()),
         "web_port": arguments.web_port,
         "grpc_port": arguments.grpc_port,
-        "open_browser": str(arguments.open).lower(),
+        "open_browser": arguments.open,
         "memory_limit": arguments.memory_limit,
         "image_rate": _LIVE_RATE if arguments.rate is None else arguments.rate,
         "image_quality": arguments.image_quality,
     }
     ros_arguments = ["--ros-args"]
     for name, value in parameters.items():
-        quoted = "'" + value.replace("'", "''") + "'" if isinstance(value, str) and name != "open_browser" else value
-        ros_arguments += ["-p", f"{name}:={quoted}"]
+        ros_arguments += ["-p", f"{name}:={parameter_text(value)}"]
     return main(ros_arguments)
 
 
@@ -115,8 +114,6 @@ def _show(
     arguments: argparse.Namespace, view: "BagView", model: "MorphableModel", stream: "rr.RecordingStream"
 ) -> None:
     """Show a bag until Ctrl-C, or until the window is closed."""
-    from face3dmm_ros.viewer.rerun_program import RerunProgram
-
     ports = {"web_port": arguments.web_port, "grpc_port": arguments.grpc_port}
     with RerunProgram(native=arguments.native, memory_limit=arguments.memory_limit, **ports) as program:
         try:

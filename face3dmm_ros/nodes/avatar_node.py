@@ -15,7 +15,7 @@ from face3dmm_ros.avatar.avatar import Avatar, AvatarFace
 from face3dmm_ros.avatar.backdrop import backdrop
 from face3dmm_ros.avatar.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.sender import LIVE_LINK_FACE, VMC, WeightSender
-from face3dmm_ros.avatar.styles import STYLES, WATERMELON, check_style, create_avatar
+from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style, create_avatar
 from face3dmm_ros.avatar.tuning import Tuning, WeightTuner
 from face3dmm_ros.avatar.vmc import BLEND_NAMES
 from face3dmm_ros.camera import FRONTAL, WeakPerspective
@@ -28,13 +28,10 @@ from face3dmm_ros.nodes.fitter_node import MODEL
 from face3dmm_ros.nodes.image_conversion import image_conversion
 from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
-from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
-from face3dmm_ros.rendering.offscreen import PLATFORMS, NoOpenGLError
+from face3dmm_ros.nodes.renderer_node import GL_PLATFORM
+from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, seconds_of, stamp_of
+from face3dmm_ros.rendering.offscreen import NoOpenGLError
 from face3dmm_ros.values import FaceParameters
-
-IN_IMAGE, ALONE = "image", "alone"
-PLACEMENTS = (IN_IMAGE, ALONE)
-"""Where an avatar is shown: in the person's place in the camera's image, or before a backdrop."""
 
 _WAITING_IMAGES = 30
 _WARM_UP_SCALES = (0.7, 1.4, 2.0)
@@ -59,7 +56,7 @@ class AvatarNode(FaceNode):
             choices=PLACEMENTS,
             read_only=True,
         ),
-        NodeParameter("gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS), read_only=True),
+        GL_PLATFORM,
         NodeParameter(
             "calibration_seconds",
             1.0,
@@ -184,7 +181,7 @@ class AvatarNode(FaceNode):
         faces = [face for m in messages if (face := self._driven(m)) is not None]
         self._publish_weights(message.header, faces)
         for sender in self._senders:
-            sender.send(faces, _seconds(message.header))
+            sender.send(faces, seconds_of(message.header))
             self.activity.published[sender.protocol] = sender.sent
             self.activity.lost[sender.protocol] = sender.failed
         if self._looks_at_images:
@@ -199,7 +196,7 @@ class AvatarNode(FaceNode):
         try:
             parameters = parameters_from_message(message)
             with self.activity.stage("weights"):
-                weights = self._tuner.tune(message.face_id, self._weights.of(parameters), _seconds(message.header))
+                weights = self._tuner.tune(message.face_id, self._weights.of(parameters), seconds_of(message.header))
         except Face3DMMError as error:
             self.complain(f"face {message.face_id} of face/params: {error}")
             return None
@@ -241,12 +238,6 @@ class AvatarNode(FaceNode):
                 self.complain(f"avatar not drawn: {error}")
         self._image_output.publish(self._conversion.cv2_to_imgmsg(picture, header))
         self.answered(header, len(faces))
-
-
-def _seconds(header: Header) -> float:
-    """The time of an image, s."""
-    seconds, nanoseconds = stamp_of(header)
-    return seconds + 1e-9 * nanoseconds
 
 
 def _by_name(text: str, what: str) -> dict[str, float]:

@@ -45,7 +45,7 @@ from face3dmm_ros.nodes.conversions import (
 )
 from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
-from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
+from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, seconds_of, stamp_of
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 
 MODEL = NodeParameter("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.", read_only=True)
@@ -238,8 +238,7 @@ class FitterNode(FaceNode):
             self.complain(f"face {message.face_id} of face/landmarks: {error}")
             return None
         with self.activity.stage("smoothing"):
-            seconds, nanoseconds = stamp_of(message.header)
-            return self._smoother.smooth(face, seconds + 1e-9 * nanoseconds)
+            return self._smoother.smooth(face, seconds_of(message.header))
 
     def _locate(self, face: TrackedFace) -> _LocatedFace:
         """A face in the camera's space: under full perspective if the camera is calibrated, else by field of view."""

@@ -1,8 +1,5 @@
 """A live run from start to summary: the nodes, in one process or several, and a monitor."""
 
-import contextlib
-import ctypes
-import signal
 import subprocess
 import sys
 import threading
@@ -19,12 +16,14 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from face3dmm_ros.avatar.styles import IN_IMAGE
+from face3dmm_ros.child_process import end_with_parent
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import package_file
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
-from face3dmm_ros.nodes.avatar_node import IN_IMAGE
 from face3dmm_ros.nodes.composition import AVATAR, EXTRA_NODES, FITTER, LANDMARKS, NODES, RENDERER, SOURCE, VIEWER
 from face3dmm_ros.nodes.monitor_node import MonitorNode, percentiles
+from face3dmm_ros.nodes.parameter_text import parameter_text
 from face3dmm_ros.nodes.recording import Recording
 
 PLACEMENTS = ("separate", "composed", "single")
@@ -38,7 +37,6 @@ _START_TIMEOUT = 60.0
 _DRAIN_TIMEOUT = 2.0
 _STOP_TIMEOUT = 5.0
 _VIDEO_RATE = 30.0
-_PR_SET_PDEATHSIG = 1
 _LOGGING = ("--log-level", "warn")
 
 
@@ -305,27 +303,14 @@ def ros_arguments(parameters: dict[str, dict[str, Any]]) -> list[str]:
     arguments = ["--ros-args", "--params-file", str(package_file("config/live.yaml")), *_LOGGING]
     for node, values in parameters.items():
         for name, value in values.items():
-            arguments += ["-p", f"{node}:{name}:={_yaml(value)}"]
+            arguments += ["-p", f"{node}:{name}:={parameter_text(value)}"]
     return arguments
-
-
-def _yaml(value: object) -> str:
-    """A value as ROS's command line reads it; a string stays one whatever it looks like."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
 def _start_process(module: str, arguments: list[str]) -> subprocess.Popen:
     """A module of this folder in a process of its own. It does not hear a terminal's Ctrl-C: this one passes it on."""
     command = [sys.executable, "-m", f"face3dmm_ros.nodes.{module}", *arguments]
-    return subprocess.Popen(command, start_new_session=True, preexec_fn=_end_with_parent, stdin=subprocess.DEVNULL)
-
-
-def _end_with_parent() -> None:
-    """Have Linux end this process if its parent is killed."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    return subprocess.Popen(command, start_new_session=True, preexec_fn=end_with_parent, stdin=subprocess.DEVNULL)
 
 
 def _rate(arrival_s: list[float]) -> float:

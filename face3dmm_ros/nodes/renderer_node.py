@@ -24,6 +24,9 @@ from face3dmm_ros.rendering.landmark_view import draw_landmarks
 from face3dmm_ros.rendering.lighting import LIGHTING_MODELS, Lighting
 from face3dmm_ros.rendering.offscreen import PLATFORMS
 
+GL_PLATFORM = NodeParameter(
+    "gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS), read_only=True
+)
 LANDMARKS = "landmarks"
 _WAITING_IMAGES = 30
 _WARM_UP_SCALES = (0.7, 1.0, 1.4, 2.0)
@@ -47,7 +50,7 @@ class RendererNode(FaceNode):
         IMAGE_TRANSPORT,
         NodeParameter("view", "shaded", "What is drawn over the image.", choices=(*VIEWS, LANDMARKS)),
         NodeParameter("opacity", 0.7, "Of the faces.", low=0.0, high=1.0),
-        NodeParameter("gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS), read_only=True),
+        GL_PLATFORM,
         _rgb_parameter(
             "light_direction", _LIGHT.direction, "The way the light travels: x right, y up, z to the viewer"
         ),

@@ -16,6 +16,12 @@ def stamp_of(header: object) -> Stamp:
     return header.stamp.sec, header.stamp.nanosec  # type: ignore[attr-defined]
 
 
+def seconds_of(header: object) -> float:
+    """The time of a header, s."""
+    seconds, nanoseconds = stamp_of(header)
+    return seconds + 1e-9 * nanoseconds
+
+
 class FaceCollector(Generic[Message]):
     """Collects the messages about the faces of one image.
 

@@ -1,11 +1,9 @@
 """Rerun itself: the optional library, and its program that serves the viewer's page or opens its window."""
 
 import contextlib
-import ctypes
 import importlib.util
 import json
 import os
-import signal
 import socket
 import subprocess
 import tempfile
@@ -14,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlencode
 
+from face3dmm_ros.child_process import end_with_parent
 from face3dmm_ros.errors import Face3DMMError
 
 VERSION = "0.31.4"
@@ -23,7 +22,6 @@ WEB_PORT, GRPC_PORT = 9090, 9876
 _LOOPBACK = "127.0.0.1"
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 5.0
-_PR_SET_PDEATHSIG = 1
 
 
 def require_rerun() -> None:
@@ -82,7 +80,7 @@ class RerunProgram:
             stdout=self._words,
             stderr=self._words,
             start_new_session=True,  # A terminal's Ctrl-C is for this process, which then ends that one.
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
         self._wait_until_it_listens([grpc_port] if native else [grpc_port, web_port])
 
@@ -169,9 +167,3 @@ def _listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((_LOOPBACK, port), timeout=1.0):
         return True
     return False
-
-
-def _end_with_parent() -> None:
-    """Have Linux end this process if its parent is killed."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
