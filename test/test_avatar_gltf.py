@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from face3dmm_ros.avatar.gltf_avatar import GltfAvatar
 from face3dmm_ros.avatar.gltf_figure import Bust, make_bust
 from face3dmm_ros.avatar.gltf_file import load_gltf
 from face3dmm_ros.avatar.gltf_morphs import PRESETS, arkit_name, match_morphs
-from face3dmm_ros.avatar.gltf_skeleton import find_bones, rest_pose
+from face3dmm_ros.avatar.gltf_skeleton import find_bones, gaze_limits, rest_pose
 from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_from_vector
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.values import FaceParameters
@@ -30,6 +31,7 @@ SIZE = (160, 120)
 ROWS, COLUMNS = 14, 24
 PATCH = 4  # vertices that each morph target moves
 RED, GREEN, BLUE = (1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 1.0, 1.0)
+SKINNED = ("JOINTS_0", "WEIGHTS_0")
 UNLIT = {"KHR_materials_unlit": {}}
 
 
@@ -341,6 +343,31 @@ class TestHead:
         assert ys.min() > 0.03 * SIZE[1]
         assert picture[-1, SIZE[0] // 2, 3] == 255
 
+    def test_a_wide_head_is_whole_in_the_picture(self, tmp_path: Path) -> None:
+        def widen(writer: Writer, node: int, mesh: int) -> None:
+            box = (sphere(height=1.5)[0] * [4.0, 1.0, 1.0]).astype(np.float32)
+            writer.file.meshes[mesh].primitives[0].attributes.POSITION = writer.accessor(box)
+
+        with opened(write_figure(tmp_path / "wide.glb", widen)) as avatar:
+            seen = picture_of(avatar, face())[: SIZE[1] // 2, :, 3] > 0
+        assert not seen[:, [0, -1]].any()
+        assert np.ptp(np.nonzero(seen)[1]) > 0.5 * SIZE[0]
+
+    def test_a_face_painted_on_a_head_does_not_make_the_picture_of_the_face_alone(self, tmp_path: Path) -> None:
+        def paint(writer: Writer, node: int, mesh: int) -> None:
+            # The morph targets stay with the mesh; its points become a small flat face before a ball of their own.
+            head, triangles = sphere(radius=0.15, height=1.5)
+            weights = {name: getattr(writer.file.meshes[mesh].primitives[0].attributes, name) for name in SKINNED}
+            ball = writer.mesh(head, triangles, material=writer.material(GREEN), **weights)
+            writer.node(mesh=ball, skin=0)
+            flat = ((head - [0, 1.5, 0]) * [0.3, 0.3, 0.0] + [0, 1.5, 0.16]).astype(np.float32)
+            writer.file.meshes[mesh].primitives[0].attributes.POSITION = writer.accessor(flat)
+
+        with opened(write_figure(tmp_path / "painted.glb", paint)) as avatar:
+            ball = picture_of(avatar, face())[..., 1] > 128
+        assert not ball[0].any()
+        assert not ball[: SIZE[1] // 2, [0, -1]].any()
+
     def test_only_the_nearest_face_is_drawn(self, tmp_path: Path) -> None:
         with opened(write_figure(tmp_path / "figure.glb")) as avatar:
             near, far = face((0.0, 0.7, 0.0), scale=3.0, jawOpen=0.5), face(scale=1.0, face_id=2, jawOpen=1.0)
@@ -466,6 +493,44 @@ class TestVrm:
         path = write_figure(tmp_path / "new.vrm", as_vrm_1({"jawOpen": 0}, {}), head="Kopf")
         bust = bust_of(path)
         assert set(np.unique(bust.figure.shares[:, 0])) == {0.0, 1.0}
+
+    @pytest.mark.parametrize(
+        ("extension", "degrees"),
+        [
+            ({"VRM": {"firstPerson": {"lookAtVerticalUp": {"yRange": 10}, "lookAtHorizontalOuter": {"yRange": 0}}}},
+             [10, np.inf, np.inf, 0]),
+            ({"VRM": {"firstPerson": {"lookAtTypeName": "BlendShape"}}}, [0, 0, 0, 0]),
+            ({"VRMC_vrm": {"lookAt": {"type": "bone", "rangeMapHorizontalInner": {"outputScale": 8}}}},
+             [np.inf, np.inf, 8, np.inf]),
+            ({"VRMC_vrm": {"lookAt": {"type": "expression"}}}, [0, 0, 0, 0]),
+            ({"VRMC_vrm": {}}, [np.inf] * 4),
+            ({}, [np.inf] * 4),
+        ],
+    )  # fmt: skip
+    def test_eyes_turn_no_farther_than_the_file_allows(
+        self, tmp_path: Path, extension: dict[str, Any], degrees: list[float]
+    ) -> None:
+        file = replace(load_gltf(write_head(tmp_path / "head.glb")), extensions=extension)
+        np.testing.assert_allclose(np.degrees(gaze_limits(file)), degrees)
+
+    @pytest.mark.parametrize("look_at", [[1], {"rangeMapVerticalUp": 3}, {"rangeMapVerticalUp": {"outputScale": []}}])
+    def test_a_damaged_look_at_is_refused(self, tmp_path: Path, look_at: Any) -> None:
+        file = replace(load_gltf(write_head(tmp_path / "head.glb")), extensions={"VRMC_vrm": {"lookAt": look_at}})
+        with pytest.raises(Face3DMMError, match="look-at is damaged"):
+            gaze_limits(file)
+
+    def test_eyes_that_may_not_turn_stay(self, tmp_path: Path) -> None:
+        def change(writer: Writer, node: int, mesh: int) -> None:
+            as_vrm_1({"jawOpen": 0}, {})(writer, node, mesh)
+            bones = writer.file.extensions["VRMC_vrm"]["humanoid"]["humanBones"]
+            bones["leftEye"] = {"node": writer.node(root=False, name="eye", translation=[0.04, 0.12, 0.1])}
+            writer.file.nodes[1].children = [bones["leftEye"]["node"]]
+            writer.file.extensions["VRMC_vrm"]["lookAt"] = look_at
+
+        look_at: dict[str, Any] = {"type": "bone"}
+        assert bust_of(write_figure(tmp_path / "turns.vrm", change)).eyes_turn == (True, False)
+        look_at["type"] = "expression"
+        assert bust_of(write_figure(tmp_path / "stays.vrm", change)).eyes_turn == (False, False)
 
     @pytest.mark.parametrize(
         ("expressions", "reason"),

@@ -21,7 +21,7 @@ from face3dmm_ros.rendering.offscreen import open_context
 
 _DISTANCE = 4.0  # of the camera, in heights of the frame: a portrait lens
 _NARROWEST = 0.62  # width of what the picture shows at least, in heights of the frame
-_GAZE = np.radians([14.0, 20.0])  # how far an eye turns up and down, and to the sides, at weight 1
+_GAZE = np.radians([14.0, 14.0, 20.0, 20.0])  # how far an eye turns up, down, inward and outward at weight 1
 _LEAST_VALUE = 1e-3
 
 
@@ -138,13 +138,14 @@ class GltfAvatar:
         """(TURNS, 4, 4): how the head and the eyes turn, each about its own place."""
         turns = np.empty((TURNS, 4, 4))
         turns[HEAD] = about(self._bust.pivots[HEAD], FRONTAL @ face.parameters.camera.rotation)
+        reach = np.minimum(_GAZE, self._bust.gaze_limits)
         for part, side in ((LEFT_EYE, "Left"), (RIGHT_EYE, "Right")):
-            up, down, inward, outward = (
+            up, down, inward, outward = reach * [
                 weight_of(face.weights, f"eyeLook{way}{side}") for way in ("Up", "Down", "In", "Out")
-            )
+            ]
             # A person's left is +x, where a positive turn about y looks.
             aside = outward - inward if part == LEFT_EYE else inward - outward
-            gaze = rotation_from_vector([_GAZE[0] * (down - up), _GAZE[1] * aside, 0.0])
+            gaze = rotation_from_vector([down - up, aside, 0.0])
             turns[part] = turns[HEAD] @ about(self._bust.pivots[part], gaze)
         return turns
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.avatar.closed_surfaces import on_closed_surfaces
 from face3dmm_ros.avatar.gltf_file import Deltas, Gltf, Material, Primitive, Skin, vertex_normals
 from face3dmm_ros.avatar.gltf_morphs import Matching
-from face3dmm_ros.avatar.gltf_skeleton import find_bones, nodes_below, rest_pose
+from face3dmm_ros.avatar.gltf_skeleton import find_bones, gaze_limits, nodes_below, rest_pose
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.rendering.figure import TURNS, Figure, Surface
 
@@ -23,6 +23,8 @@ HEAD, LEFT_EYE, RIGHT_EYE = range(TURNS)
 """The parts that turn."""
 
 _HAIR = 0.35  # of a face's height above it: hats and ears higher than that do not make the head smaller
+_FLAT = 0.1  # depth over width of a face that is painted on a head, and tells nothing of the head's size
+_WIDEST = 1.1  # width over height of a head: wider ones are shown as if they were higher
 _ABOVE, _BELOW = 0.22, 0.62  # of the head's height, in the picture above and below it
 _MARGIN = 1.25  # of a scene without a head bone around it
 _MOST_VERTICES = 1_000_000  # of all copies of meshes that the nodes carry
@@ -54,6 +56,7 @@ class Bust:
         morphs: one per channel of the matching, of the figure's vertices, all below `Figure.moving`.
         pivots: (TURNS, 3) float64, about which `HEAD`, `LEFT_EYE` and `RIGHT_EYE` turn.
         eyes_turn: for the left and the right eye, whether it is a bone that moves the gaze.
+        gaze_limits: as of `gltf_skeleton.gaze_limits`.
         boxes: (2, 8, 3) float64, corners of what stays and of what turns.
     """
 
@@ -61,6 +64,7 @@ class Bust:
     morphs: tuple[Shift, ...]
     pivots: NDArray[np.float64]
     eyes_turn: tuple[bool, bool]
+    gaze_limits: NDArray[np.float64]
     boxes: NDArray[np.float64]
 
 
@@ -87,8 +91,10 @@ def make_bust(file: Gltf, matching: Matching) -> Bust:
     bones = find_bones(file)
     world = rest_pose(file, bones)
     head = bones.get("head", -1)
+    limits = gaze_limits(file)
+    eyes_may_turn = head >= 0 and bool(limits.any())
     eyes_turn = tuple(
-        head >= 0 and f"{side}Eye" in bones and f"eyeLookUp{side.capitalize()}" in matching.missing
+        eyes_may_turn and f"{side}Eye" in bones and f"eyeLookUp{side.capitalize()}" in matching.missing
         for side in ("left", "right")
     )
     marks = {head: 1 + HEAD} if head >= 0 else {}
@@ -111,7 +117,8 @@ def make_bust(file: Gltf, matching: Matching) -> Bust:
     if not (np.isfinite(figure.points).all() and all(np.isfinite(morph.points).all() for morph in morphs)):
         raise Face3DMMError(f"{file.path}: its numbers differ too much in size to be drawn")
     figure, morphs = _moving_first(figure, morphs)
-    return Bust(figure, tuple(morphs), (pivots - middle) / unit, (eyes_turn[0], eyes_turn[1]), _boxes(figure))
+    left, right = eyes_turn
+    return Bust(figure, tuple(morphs), (pivots - middle) / unit, (left, right), limits, _boxes(figure))
 
 
 def _parts(file: Gltf, matching: Matching, world: NDArray[np.float64], groups: NDArray[np.int32]) -> list[_Part]:
@@ -214,11 +221,14 @@ def _frame(parts: Sequence[_Part], has_head: bool) -> tuple[NDArray[np.float64],
     turning = np.concatenate([part.shares.sum(axis=1) > 0.5 for part in parts])
     # The meshes that make faces tell best where the face is: hair may hang down to the hips.
     faces = np.concatenate([np.full(len(part.positions), bool(part.morphs)) for part in parts]) & turning
-    face = everything[faces if faces.any() else turning if turning.any() else slice(None)]
+    width, _, depth = np.ptp(everything[faces], axis=0) if faces.any() else np.zeros(3)
+    if depth <= _FLAT * width:
+        faces = turning
+    face = everything[faces if faces.any() else slice(None)]
     low, high = face.min(axis=0).astype(np.float64), face.max(axis=0).astype(np.float64)
     top = float(everything[turning, 1].max(initial=high[1]))
     high[1] = min(top, high[1] + _HAIR * (high[1] - low[1]))
-    height = high[1] - low[1]
+    height = max(high[1] - low[1], (high[0] - low[0]) / _WIDEST)
     high[1] += _ABOVE * height
     low[1] -= _BELOW * height
     return low, high

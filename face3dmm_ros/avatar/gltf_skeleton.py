@@ -78,6 +78,29 @@ def rest_pose(file: Gltf, bones: Mapping[str, int]) -> NDArray[np.float64]:
     return world
 
 
+def gaze_limits(file: Gltf) -> NDArray[np.float64]:
+    """(4,) rad, how far at most an eye bone turns up, down, inward and outward: what a VRM file's look-at allows.
+
+    Raises:
+        Face3DMMError: a VRM look-at that is damaged.
+    """
+    try:
+        if "VRMC_vrm" in file.extensions:
+            look_at = file.extensions["VRMC_vrm"].get("lookAt") or {}
+            by_bones, prefix, key = look_at.get("type", "bone") == "bone", "rangeMap", "outputScale"
+        elif "VRM" in file.extensions:
+            look_at = file.extensions["VRM"].get("firstPerson") or {}
+            by_bones, prefix, key = look_at.get("lookAtTypeName", "Bone") == "Bone", "lookAt", "yRange"
+        else:
+            return np.full(4, np.inf)
+        ways = ("VerticalUp", "VerticalDown", "HorizontalInner", "HorizontalOuter")
+        degrees = [float((look_at.get(prefix + way) or {}).get(key, np.inf)) for way in ways]
+    # JSON of an extension may hold anything anywhere.
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Face3DMMError(f"{file.path}: its VRM look-at is damaged ({type(error).__name__}: {error})") from error
+    return np.radians(np.fmax(degrees, 0.0)) if by_bones else np.zeros(4)
+
+
 def nodes_below(file: Gltf, marks: Mapping[int, int]) -> NDArray[np.int32]:
     """(nodes,) the mark of the nearest marked node at or above each; 0 where there is none."""
     result = np.zeros(len(file.nodes), np.int32)
