@@ -9,10 +9,11 @@ from launch.substitutions import LaunchConfiguration, NotEqualsSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from face3dmm_ros.algebra_threads import single_threaded_algebra
 from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES
 from face3dmm_ros.files import package_file
 from face3dmm_ros.nodes.launch_arguments import TRACKING_ARGUMENTS
-from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage, single_threaded_algebra
+from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage
 
 PACKAGE = "face3dmm_ros"
 PROCESSES = 7

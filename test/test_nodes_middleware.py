@@ -6,7 +6,7 @@ import pytest
 
 from face3dmm_ros.files import package_file
 from face3dmm_ros.nodes import middleware
-from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage, single_threaded_algebra
+from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage
 
 OURS = {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"}
 NAMESPACE = {"dds": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}
@@ -64,7 +64,3 @@ def test_too_little_shared_memory_is_said_with_what_to_do(monkeypatch, tmp_path)
 
 def test_no_shared_memory_at_all_is_said(tmp_path):
     assert "cannot be used" in shared_memory_shortage(1, tmp_path / "nowhere")
-
-
-def test_threads_that_the_user_has_set_stay():
-    assert single_threaded_algebra({"OMP_NUM_THREADS": "8"}).keys() == {"OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}

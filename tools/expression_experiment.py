@@ -24,6 +24,7 @@ from numpy.typing import NDArray  # noqa: E402
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
+from face3dmm_ros.algebra_threads import single_threaded_workers  # noqa: E402
 from face3dmm_ros.morphable_model import MorphableModel, load_model  # noqa: E402
 from face3dmm_ros.regression.config import (  # noqa: E402
     AsymmetricConfig,
@@ -42,8 +43,8 @@ from face3dmm_ros.regression.parameter_layout import Whitening  # noqa: E402
 from face3dmm_ros.regression.processes import processes  # noqa: E402
 from face3dmm_ros.regression.samples import FaceSample, SampleBatch, collate  # noqa: E402
 from face3dmm_ros.regression.synthetic_faces import open_synthetic_faces  # noqa: E402
-from face3dmm_ros.regression.worker_process import begin_worker  # noqa: E402
 from face3dmm_ros.whole_file import whole_file  # noqa: E402
+from face3dmm_ros.worker_process import begin_worker  # noqa: E402
 
 HELD_BACK = 500
 SHAPES = 40
@@ -218,7 +219,8 @@ def batches(faces: CroppedFaces, learnt: int, steps: int, batch: int) -> Iterato
         multiprocessing_context="spawn",
         worker_init_fn=begin_worker,
     )
-    return iter(loader)
+    with single_threaded_workers():
+        return iter(loader)
 
 
 def _basel_units(model: MorphableModel, size: int) -> Whitening:

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from face3dmm_ros.algebra_threads import single_threaded_algebra
 from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options, regressor_file
-from face3dmm_ros.nodes.middleware import single_threaded_algebra
 
 if TYPE_CHECKING:
     from face3dmm_ros.evaluation.bag_evaluation import BagEvaluation

@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from face3dmm_ros.algebra_threads import single_threaded_algebra
 from face3dmm_ros.cli.regressor_options import add_regressor_options, regressor_file
-from face3dmm_ros.nodes.middleware import single_threaded_algebra
 
 SOURCES = ("detector", "truth")
 

@@ -2,9 +2,6 @@
 
 import hashlib
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from face3dmm_ros.errors import Face3DMMError
@@ -31,6 +27,7 @@ from face3dmm_ros.files import package_file
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS, SHIPPED
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.picture_files import find_pictures
+from face3dmm_ros.worker_process import begin_worker
 
 RESULTS_NAME = "results.jsonl"
 _SKIPPED = "skipped"
@@ -205,18 +202,8 @@ _evaluator: FaceEvaluator | None = None
 def _start_worker(options: EvaluationOptions) -> None:
     """Make a worker process ready."""
     global _evaluator
-    # Ctrl-C is the parent's to handle; and a worker whose parent was killed would otherwise wait for ever.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    cv2.setNumThreads(1)
+    begin_worker()
     _evaluator = FaceEvaluator(options)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _do(task: Task) -> Record:

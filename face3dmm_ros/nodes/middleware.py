@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from face3dmm_ros.algebra_threads import single_threaded_algebra
 from face3dmm_ros.files import package_file
 
 _PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
@@ -39,12 +40,6 @@ def shared_memory_shortage(processes: int, folder: Path = Path("/dev/shm")) -> s
         f"{folder} has {free >> 20} MB free, {processes} processes need {needed >> 20} MB: images between them will be "
         "lost (in a container: docker run --shm-size=512m)"
     )
-
-
-def single_threaded_algebra(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables, where the user has not set them, that keep the nodes' linear algebra to one core each."""
-    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {variable: "1" for variable in variables if variable not in environment}
 
 
 def apply_settings(*, loopback: bool) -> None:

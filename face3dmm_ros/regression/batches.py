@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from face3dmm_ros.algebra_threads import single_threaded_workers
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.regression.config import DatasetConfig, TrainingConfig
 from face3dmm_ros.regression.samples import FaceDataset, FaceSample, SampleBatch, collate, open_dataset
-from face3dmm_ros.regression.worker_process import begin_worker
+from face3dmm_ros.worker_process import begin_worker
 
 UNLABELLED = "unlabelled_folder"
 _TRAINING, _VALIDATION = 0, 1
@@ -176,7 +177,9 @@ def _loaded(stream: FaceStream, keys: _Keys, workers: int) -> Iterator[SampleBat
         worker_init_fn=begin_worker,
         prefetch_factor=3 if workers else None,
     )
-    for batch in loader:
+    with single_threaded_workers():
+        loaded = iter(loader)
+    for batch in loaded:
         if isinstance(batch, Face3DMMError):
             raise batch
         yield batch

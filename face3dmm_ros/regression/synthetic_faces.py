@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
+from face3dmm_ros.algebra_threads import single_threaded_workers
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.regression.cropped_faces import CroppedFaces
 from face3dmm_ros.regression.face_chunks import FaceChunks, FaceRecord, make_missing, write_chunk
-from face3dmm_ros.regression.worker_process import begin_worker
 from face3dmm_ros.synthesis.backgrounds import find_pictures
 from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
+from face3dmm_ros.worker_process import begin_worker
 
 CHUNK = 250
 """Faces in a chunk, unless another number is asked for."""
@@ -211,7 +212,7 @@ def _rendered(faces: RenderedFaces, jobs: Sequence[tuple[Path, int]], processes:
         faces.close()
         return
     # A forked process would inherit the locks of this one's threads.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _keep, (faces,)) as pool:
+    with single_threaded_workers(), ProcessPoolExecutor(processes, get_context("spawn"), _keep, (faces,)) as pool:
         try:
             for done in as_completed([pool.submit(_render_kept, path, chunk) for path, chunk in jobs]):
                 yield done.result()
