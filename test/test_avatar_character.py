@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from face3dmm_ros.avatar import character_rig
 from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.avatar.avatar import Avatar, AvatarFace
 from face3dmm_ros.avatar.caricature import EYE_CENTER, EYE_RADIUS, EYE_SCALE, EYE_SHIFT, caricature, jacobian
@@ -227,6 +228,19 @@ class TestRig:
         assert up[: 14 * 8, names.index("browDownLeft")].min() < -3.0
         assert up[-32 * 8 : -16 * 8, names.index("eyeBlinkLeft")].min() < -10.0
         np.testing.assert_allclose(up[-16 * 8 :, names.index("eyeBlinkLeft")], 0.0, atol=0.5)
+
+    def test_what_is_left_out_of_the_eye_sockets_never_shows(
+        self, character: Character, rig: CharacterRig, default_model: MorphableModel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(character_rig, "_in_socket", lambda model: np.zeros(model.vertex_count, bool))
+        assert len(build_rig(default_model).outlined) > len(rig.outlined) + 800
+        whole = Character()
+        for turn in ((0.0, 0.0, 0.0), (0.0, 0.7, 0.0), (0.0, -1.2, 0.0), (0.6, 0.3, 0.0), (-0.6, 0.0, 0.2)):
+            for shape, weight in (("eyeWide", 1.0), ("eyeBlink", 0.6), ("eyeSquint", 1.0)):
+                expression = {f"{shape}Left": weight, f"{shape}Right": weight}
+                some = face(turn=turn, **expression)
+                np.testing.assert_array_equal(picture(character, some), picture(whole, some))
+        whole.close()
 
     def test_triangles_paint_and_normals_fit_the_vertices(self, rig: CharacterRig) -> None:
         count = rig.model.vertex_count + len(rig.still_vertices)

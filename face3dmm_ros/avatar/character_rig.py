@@ -151,14 +151,26 @@ def _joined(parts: Sequence[_Part]) -> _Part:
 def _head(
     model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[np.float64]
 ) -> tuple[_Part, NDArray[np.int32]]:
-    """The head without eyeballs and what hair covers, and its triangles within the mouth, which are not in the part."""
-    regions = model.regions
-    shown = model.triangles[((regions["eyes"] < 0.5) & (regions["scalp"] < 0.9))[model.triangles].any(axis=1)]
+    """The head without eyes and what hair covers, and its triangles within the mouth, which are not in the part."""
+    hidden = (model.regions["eyes"] > 0.5) | (model.regions["scalp"] > 0.9) | _in_socket(model)
+    shown = model.triangles[~hidden[model.triangles].all(axis=1)]
     used, corners = np.unique(shown, return_inverse=True)
     corners = np.asarray(corners.reshape(-1, 3), np.int32)
     within = _in_mouth(model)[shown].all(axis=1)
     outside = np.asarray(corners[~within], np.int32)
     return _Part(neutral[used], basis[used], outside, _head_paint(model)[used]), np.asarray(corners[within], np.int32)
+
+
+def _in_socket(model: MorphableModel) -> NDArray[np.bool_]:
+    """(N,) the sockets' skin behind the eyeballs: a tenth of the head's triangles, out of any view of the face."""
+    from_eye = (_mirrored(model) - EYE_CENTER) / EYE_RADIUS
+    around = (np.linalg.norm(from_eye, axis=1) < 1.2) & (model.regions["face"] < 0.01)
+    return np.asarray(around & (from_eye[:, 2] < 0.3))
+
+
+def _mirrored(model: MorphableModel) -> NDArray[np.float32]:
+    """(N, 3) where the mean face's vertices lie, mm, those of its right half mirrored to the left."""
+    return np.column_stack([np.abs(model.mean[:, 0]), model.mean[:, 1:]])
 
 
 def _in_mouth(model: MorphableModel) -> NDArray[np.bool_]:
@@ -198,7 +210,7 @@ def _smoothed(model: MorphableModel, values: NDArray[np.float64]) -> NDArray[np.
     N = model.vertex_count
     neighbours = scipy.sparse.csr_array((np.ones(len(pairs)), pairs.T), shape=(N, N))
     mean = neighbours / neighbours.sum(axis=1)[:, None]
-    mirrored = np.column_stack([np.abs(model.mean[:, 0]), model.mean[:, 1:]])
+    mirrored = _mirrored(model)
     from_eye = np.linalg.norm(mirrored - EYE_CENTER, axis=1)
     from_lips = np.linalg.norm((mirrored - [0.0, -72.0, 25.0]) / [1.9, 1.0, 1.6], axis=1)
     free = np.clip((from_eye - 21.0) / 9.0, 0.0, 1.0) * np.clip((from_lips - 15.0) / 6.0, 0.0, 1.0)
@@ -294,14 +306,13 @@ def _along(values: NDArray[np.floating], count: int) -> NDArray[np.float64]:
 
 
 def _hair(model: MorphableModel, neutral: NDArray[np.float64]) -> list[_Part]:
-    """The cap over the skull and its locks."""
+    """The locks and the cap over the skull, outermost first."""
     vertices = neutral.astype(np.float32)
     style = Hair(thickness=9.0, volume=8.0, fade=0.2, swept=1.0, cap=HAIR)
     cap = HairShaper(model).parts(style, vertices, model.normals(vertices))[0]
     paint = (*HAIR, 0.35)
-    return [_still(cap.arrays.position, cap.triangles, paint)] + [
-        _still(lock, stroke_triangles(len(lock)), paint) for lock in locks()
-    ]
+    strands = [_still(lock, stroke_triangles(len(lock)), paint) for lock in locks()]
+    return [*strands, _still(cap.arrays.position, cap.triangles, paint)]
 
 
 def _eyeball(center: NDArray[np.float64], radii: NDArray[np.float64]) -> _Part:

@@ -38,13 +38,13 @@ uniform vec3 halfway;  // between the light and the viewer
 out vec4 color;
 
 void main() {
-    vec3 N = normalize(gl_FrontFacing ? normal_at : -normal_at);
+    vec3 N = normalize(normal_at);
     float shine = paint_at.a * smoothstep(0.93, 0.965, dot(N, halfway));
     color = vec4(mix(toon(paint_at.rgb, N, to_light), vec3(1.0), shine), 1.0);
 }
 """,
 )
-"""Vertex and fragment shader of all but the eyes."""
+"""Vertex and fragment shader of all but the eyes; the back is to be culled."""
 
 EYE = (
     _VERSION

@@ -169,6 +169,8 @@ class ShaderProgram:
         if name not in self._locations:
             self._locations[name] = GL.glGetUniformLocation(self._program, name)
         location = self._locations[name]
+        if location < 0:  # the program does without it
+            return
         array = np.asarray(value, dtype=np.float32, order="C")
         match array.shape:
             case ():
