@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.camera import WeakPerspective
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, Mesh, TrackedLandmarks
+
+_OPTIONAL = ("depth", "deviation", "expression", "expression_deviation")
+"""What landmarks may lack."""
+_EXPRESSION = len(ARKIT_NAMES) - 1
 
 
 def check_slot(message: Any) -> None:
@@ -38,16 +43,20 @@ def from_array(values: array | NDArray, dtype: type[np.generic], columns: int, w
 
 def landmarks_fields(landmarks: Landmarks) -> dict[str, Any]:
     """The fields of `FaceLandmarks` after the slot's; `roi` holds those of the region of interest."""
-    depth = np.empty(0) if landmarks.depth is None else landmarks.depth
-    deviation = np.empty(0) if landmarks.deviation is None else landmarks.deviation
-    return no_landmarks_fields(landmarks.image_size) | {
-        "scheme": landmarks.scheme,
-        "roi": _region_of_interest(landmarks.box, landmarks.image_size),
-        "confidence": float(landmarks.confidence),
-        "points": np.asarray(landmarks.points, np.float32).ravel(),
-        "depth": np.asarray(depth, np.float32).ravel(),
-        "deviation": np.asarray(deviation, np.float32).ravel(),
-    }
+    return (
+        no_landmarks_fields(landmarks.image_size)
+        | {
+            "scheme": landmarks.scheme,
+            "roi": _region_of_interest(landmarks.box, landmarks.image_size),
+            "confidence": float(landmarks.confidence),
+            "points": np.asarray(landmarks.points, np.float32).ravel(),
+        }
+        | {
+            name: np.asarray(values, np.float32).ravel()
+            for name in _OPTIONAL
+            if (values := getattr(landmarks, name)) is not None
+        }
+    )
 
 
 def no_landmarks_fields(image_size: tuple[int, int]) -> dict[str, Any]:
@@ -59,9 +68,7 @@ def no_landmarks_fields(image_size: tuple[int, int]) -> dict[str, Any]:
         "roi": {"x_offset": 0, "y_offset": 0, "height": 0, "width": 0, "do_rectify": False},
         "confidence": 0.0,
         "points": np.empty(0, np.float32),
-        "depth": np.empty(0, np.float32),
-        "deviation": np.empty(0, np.float32),
-    }
+    } | {name: np.empty(0, np.float32) for name in _OPTIONAL}
 
 
 def parameters_fields(parameters: FaceParameters) -> dict[str, Any]:
@@ -107,11 +114,14 @@ def landmarks_from_message(message: Any) -> TrackedLandmarks:
     """
     check_slot(message)
     points = from_array(message.points, np.float32, 2, "FaceLandmarks.points")
-    depth = from_array(message.depth, np.float32, 1, "FaceLandmarks.depth")
-    deviation = from_array(message.deviation, np.float32, 1, "FaceLandmarks.deviation")
-    if not {len(depth), len(deviation)} <= {0, len(points)}:
+    optional = {name: from_array(getattr(message, name), np.float32, 1, f"FaceLandmarks.{name}") for name in _OPTIONAL}
+    depth, deviation, *expression = map(len, optional.values())
+    if not {depth, deviation} <= {0, len(points)}:
+        raise Face3DMMError(f"FaceLandmarks has {len(points)} points but {depth} depths and {deviation} deviations")
+    if expression not in ([0, 0], [_EXPRESSION, _EXPRESSION]):
         raise Face3DMMError(
-            f"FaceLandmarks has {len(points)} points but {len(depth)} depths and {len(deviation)} deviations"
+            f"FaceLandmarks has an expression of {expression[0]} weights and {expression[1]} deviations, expected "
+            f"{_EXPRESSION} or none of each"
         )
     if not len(points):
         raise Face3DMMError("FaceLandmarks of a face has no points")
@@ -122,8 +132,7 @@ def landmarks_from_message(message: Any) -> TrackedLandmarks:
         box=Box(roi.x_offset, roi.y_offset, roi.width, roi.height),
         confidence=_confidence(message.confidence),
         image_size=_image_size(message.image_width, message.image_height),
-        depth=depth if len(depth) else None,
-        deviation=deviation if len(deviation) else None,
+        **{name: values if len(values) else None for name, values in optional.items()},
     )
     return TrackedLandmarks(message.face_id, landmarks)
 

@@ -37,7 +37,8 @@ def landmarks() -> Landmarks:
     points = np.random.default_rng(0).uniform(0, 480, (68, 2)).astype(np.float32)
     depth = np.linspace(-5, 5, 68, dtype=np.float32)
     deviation = np.linspace(0.5, 4, 68, dtype=np.float32)
-    return Landmarks("ibug68", points, Box(10, 20, 300, 200), 0.75, (640, 480), depth, deviation)
+    expression, doubt = np.linspace(-0.2, 1.1, 51, dtype=np.float32), np.linspace(0.2, 2, 51, dtype=np.float32)
+    return Landmarks("ibug68", points, Box(10, 20, 300, 200), 0.75, (640, 480), depth, deviation, expression, doubt)
 
 
 @pytest.fixture
@@ -78,6 +79,8 @@ def test_landmarks_come_back(landmarks):
     np.testing.assert_array_equal(back.points, landmarks.points)
     np.testing.assert_array_equal(back.depth, landmarks.depth)
     np.testing.assert_array_equal(back.deviation, landmarks.deviation)
+    np.testing.assert_array_equal(back.expression, landmarks.expression)
+    np.testing.assert_array_equal(back.expression_deviation, landmarks.expression_deviation)
     assert (back.scheme, back.box, back.confidence, back.image_size) == ("ibug68", landmarks.box, 0.75, (640, 480))
 
 
@@ -109,6 +112,8 @@ def test_arrays_enter_messages_as_array_array(landmarks):
         ("points", array("f"), "no points|depths"),
         ("depth", array("f", [1, 2]), "2 depths"),
         ("deviation", array("f", [1, 2]), "2 deviations"),
+        ("expression", array("f", [1, 2]), "2 weights"),
+        ("expression_deviation", array("f"), "0 deviations"),
         ("confidence", 1.5, "between 0 and 1"),
         ("confidence", float("nan"), "between 0 and 1"),
         ("image_width", 0, "size"),

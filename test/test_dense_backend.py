@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles
+from face3dmm_ros.avatar.arkit import ARKIT_NAMES
+from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.dense_backend import DenseBackend
 from face3dmm_ros.landmarks.dense_network import SIDE, DenseNetwork, upright_region
+from face3dmm_ros.landmarks.expression_reader import ExpressionReader
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend
 from face3dmm_ros.landmarks.region import Region
@@ -196,3 +198,44 @@ def test_a_table_that_is_not_one_is_refused(tmp_path: Path, name: str) -> None:
     np.savez(path, **rest)
     with pytest.raises(Face3DMMError, match="not a table"):
         FaceMeshResponse.load(path)
+
+
+def test_an_expression_is_read_from_the_front_and_not_from_the_side(
+    backend: DenseBackend, default_model: MorphableModel, profiles: list[RenderedScene]
+) -> None:
+    scene = replace(profiles[0].scene, camera=WeakPerspective(1.2, FRONTAL, np.array([225.0, 180.0])))
+    jaw, blink = (ARKIT_NAMES.index(name) for name in ("jawOpen", "eyeBlinkLeft"))
+    read = []
+    with SceneRenderer(default_model) as renderer:
+        for k in (None, jaw, blink):
+            beta = np.zeros(51)
+            if k is not None:
+                beta[k] = 1.0
+            rendered = renderer.render(replace(scene, beta=beta))
+            region = upright_region(rendered.landmarks("mediapipe468")[:, :2], REGION_SCALE)
+            landmarks = backend.locate(rendered.image, region).landmarks
+            assert landmarks.expression is not None
+            assert landmarks.expression_deviation is not None
+            assert (landmarks.expression_deviation > 0).all()
+            read.append(landmarks.expression)
+    at_rest, open_, closed = read
+    assert open_[jaw] - at_rest[jaw] > 0.5 > abs(open_[blink] - at_rest[blink])
+    assert closed[blink] - at_rest[blink] > 0.4 > abs(closed[jaw] - at_rest[jaw])
+    for profile in profiles:
+        region = upright_region(profile.landmarks("mediapipe468")[:, :2], REGION_SCALE)
+        assert backend.locate(profile.image, region).landmarks.expression is None
+
+
+@pytest.mark.parametrize("change", ["weights", "bias", "deviation", "negative"])
+def test_a_reading_that_is_not_one_is_refused(tmp_path: Path, change: str) -> None:
+    arrays = {"weights": np.zeros((51, 8)), "bias": np.zeros(51), "deviation": np.ones(51)}
+    path = tmp_path / "reader.npz"
+    np.savez(path, **arrays)
+    ExpressionReader.load(path)
+    if change == "negative":
+        arrays["deviation"] = -np.ones(51)
+    else:
+        del arrays[change]
+    np.savez(path, **arrays)
+    with pytest.raises(Face3DMMError, match="not a reading"):
+        ExpressionReader.load(path)

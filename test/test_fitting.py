@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
 
 from benchmarks.random_model import random_model
+from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
@@ -278,3 +279,54 @@ def test_landmarks_weigh_by_their_own_deviation(default_model: MorphableModel) -
         return rotation_angle(fit.camera.rotation, camera.rotation)
 
     assert error(weighed) < 0.5 * error(plain)
+
+
+def read(face: TrackedLandmarks, name: str, weight: float, deviation: float = 0.2) -> TrackedLandmarks:
+    """The face of a detector that tells deviations and has read one blendshape, the others as 0."""
+    expression = np.zeros(len(ARKIT_NAMES) - 1, np.float32)
+    expression[ARKIT_NAMES.index(name)] = weight
+    landmarks = replace(
+        face.landmarks,
+        deviation=np.full(len(face.landmarks.points), 3.0, np.float32),
+        expression=expression,
+        expression_deviation=np.full(len(expression), deviation, np.float32),
+    )
+    return replace(face, landmarks=landmarks)
+
+
+@pytest.fixture
+def at_rest(default_model: MorphableModel) -> TrackedLandmarks:
+    camera = WeakPerspective(1.5, rotation_from_pose_angles(0.0, 0.1, 0.0), np.array([300.0, 200.0]))
+    return tracked(points_of(default_model, "mediapipe468", camera, np.zeros(0), np.zeros(0)), "mediapipe468")
+
+
+def test_an_expression_that_the_detector_reads_is_believed_by_its_deviation(
+    default_model: MorphableModel, at_rest: TrackedLandmarks
+) -> None:
+    blink = ARKIT_NAMES.index("eyeBlinkLeft")
+    for frames in (1, 3):
+        found = []
+        for deviation in (0.1, 10.0):
+            fitter = TrackFitter(default_model)
+            for _ in range(frames):
+                fitted = fitter.fit(read(at_rest, "eyeBlinkLeft", 0.9, deviation))
+            found.append(fitted.beta[blink])
+            assert np.abs(np.delete(fitted.beta, blink)).max() < 0.2
+        assert found[0] > 0.5
+        assert found[1] < 0.1
+
+
+def test_a_model_with_other_expressions_does_not_take_them_for_its_own(at_rest: TrackedLandmarks) -> None:
+    camera, alpha, beta = random_face(BLENDSHAPES, 0)
+    face = tracked(points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta), "mediapipe468")
+    known = read(face, "jawOpen", 1.0)
+    unknown = replace(known, landmarks=replace(known.landmarks, expression=None, expression_deviation=None))
+    np.testing.assert_array_equal(TrackFitter(BLENDSHAPES).fit(known).beta, TrackFitter(BLENDSHAPES).fit(unknown).beta)
+
+
+@pytest.mark.parametrize(("weight", "deviation"), [(np.nan, 0.2), (0.5, 0.0), (0.5, np.inf)])
+def test_an_expression_that_cannot_be_is_refused(
+    default_model: MorphableModel, at_rest: TrackedLandmarks, weight: float, deviation: float
+) -> None:
+    with pytest.raises(Face3DMMError, match="expression"):
+        TrackFitter(default_model).fit(read(at_rest, "jawOpen", weight, deviation))

@@ -18,6 +18,8 @@ FIELDS = {
         "float32[] points",
         "float32[] depth",
         "float32[] deviation",
+        "float32[] expression",
+        "float32[] expression_deviation",
     ],
     "Face3DMMParams": [
         *HEADER,

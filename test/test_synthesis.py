@@ -102,6 +102,7 @@ class TestRandomScenes:
             ({"image_size": (4, 4)}, "16 to 8192"),
             ({"max_yaw": 200.0}, "yaw"),
             ({"face_share": (0.5, 0.2)}, "share"),
+            ({"few_blendshapes": 1.5}, "few blendshapes"),
             ({"field_of_view": 170.0}, "field of view"),
         ):
             with pytest.raises(Face3DMMError, match=reason):
@@ -309,6 +310,40 @@ class TestExpressions:
         for weights in (*EMOTIONS.values(), *VISEMES.values()):
             for name in weights:
                 assert name in names or f"{name}Left" in names
+
+    def test_a_face_with_few_blendshapes_has_at_most_three_but_for_the_other_sides(
+        self, default_model: MorphableModel
+    ) -> None:
+        space, names = ExpressionSpace(default_model), default_model.expression_names
+        beta = np.array([space.few(random_generator(k)) for k in range(400)])
+        shown = [{names[k].removesuffix("Left").removesuffix("Right") for k in np.flatnonzero(row)} for row in beta]
+        assert max(len(stems - {"jawOpen"}) for stems in shown) == 3
+        assert beta.min() >= 0.0
+        assert beta.max() <= 1.0
+        # Each comes by itself, at rest comes too, and no lips are closed over a shut jaw.
+        by_themselves = {frozenset(stems) for stems in shown if len(stems) == 1}
+        assert {frozenset(["eyeBlink"]), frozenset(["jaw"]), frozenset(["noseSneer"])} <= by_themselves
+        assert frozenset() in map(frozenset, shown)
+        assert (beta[:, names.index("mouthClose")] <= beta[:, names.index("jawOpen")]).all()
+
+    def test_one_side_may_do_what_the_other_does_not(self, default_model: MorphableModel) -> None:
+        space, names = ExpressionSpace(default_model), default_model.expression_names
+        beta = np.array([space.few(random_generator(k)) for k in range(400)])
+        left, right = beta[:, [names.index("mouthSmileLeft"), names.index("mouthSmileRight")]].T
+        assert ((left > 0) & (right == 0)).any()
+        assert ((left > 0) & (left == right)).any()
+
+    def test_a_model_with_other_expressions_shows_few_of_its_own(self, default_model: MorphableModel) -> None:
+        unbounded = np.full((2, 51), np.inf, np.float32) * [[-1], [1]]
+        renamed = replace(
+            default_model,
+            expression_names=tuple(f"e{k}" for k in range(51)),
+            expression_bounds=unbounded.astype(np.float32),
+        )
+        beta = np.array([ExpressionSpace(renamed).few(random_generator(k)) for k in range(50)])
+        assert np.isfinite(beta).all()
+        assert (np.count_nonzero(beta, axis=1) <= 3).all()
+        assert beta.min() < 0.0 < beta.max()
 
     def test_a_model_with_other_expressions_draws_from_its_prior(self, default_model: MorphableModel) -> None:
         renamed = replace(default_model, expression_names=tuple(f"e{k}" for k in range(51)))

@@ -99,7 +99,10 @@ class Observer:
     """Sees faces as the live pipeline does, or, for comparison, has their points from the truth."""
 
     def __init__(self, model: MorphableModel, method: str, exact: bool) -> None:
-        """With a fit method. With `exact`, the detector's points give way to the true ones; their deviations stay."""
+        """With a fit method.
+
+        With `exact`, the detector's points give way to the true ones, whose deviations stay; it reads no expression.
+        """
         self._weights = BlendshapeWeights(model)
         self._fitter: FaceFitter = create_fitter(model, method)
         self._tracker = LandmarkTracker(create_backend())
@@ -132,7 +135,9 @@ class Observer:
         if not faces:
             raise Face3DMMError("the detector lost a synthetic face: draw other people with --seed")
         face = faces[0]
-        landmarks = replace(face.landmarks, points=view.points) if self._exact else face.landmarks
+        landmarks = face.landmarks
+        if self._exact:
+            landmarks = replace(landmarks, points=view.points, expression=None, expression_deviation=None)
         return replace(face, face_id=0, landmarks=landmarks), image
 
 

@@ -30,10 +30,13 @@ class Observation:
     Attributes:
         points: (2, P) float64, px.
         deviation: (P,) float64 standard deviation of each one's coordinates, px; None where the detector knows none.
+        expression: (2, 51) float64, weights of ARKit's blendshapes and their standard deviations; None where the
+            detector reads none.
     """
 
     points: NDArray[np.float64]
     deviation: NDArray[np.float64] | None
+    expression: NDArray[np.float64] | None
 
     @staticmethod
     def of(landmarks: Landmarks, model: LandmarkModel) -> "Observation":
@@ -59,4 +62,9 @@ class Observation:
                     f"shape {deviation.shape} from {deviation.min(initial=np.inf)} up"
                 )
             deviation = deviation[model.order]
-        return Observation(np.ascontiguousarray(points[model.order].T), deviation)
+        expression = None
+        if landmarks.expression is not None and landmarks.expression_deviation is not None:
+            expression = np.array([landmarks.expression, landmarks.expression_deviation], np.float64)
+            if not (np.isfinite(expression).all() and (expression[1] > 0).all()):
+                raise Face3DMMError("the landmarks' expression holds values that are not finite or not above 0")
+        return Observation(np.ascontiguousarray(points[model.order].T), deviation, expression)

@@ -82,7 +82,7 @@ class PersonFitter(TrackFitter):
             for i, (track, (model, observed, _)) in enumerate(zip(tracks, seen, strict=True)):
                 others = everyone.copy()
                 others[i] = False
-                prior = self._prior(*pooled(others))
+                prior = self._prior(*pooled(others), observed)
                 start = np.concatenate([alpha, track.beta])
                 fit = self._solve(model.points, observed, track.camera, start, prior, options.tracked_iterations)
                 track.camera, track.beta = fit.camera, fit.coefficients[K:]
@@ -96,7 +96,7 @@ class PersonFitter(TrackFitter):
         for track, (model, observed, landmarks) in zip(tracks, seen, strict=True):
             points = model.points.holding(alpha)
             fit = self._solve(
-                points, observed, track.camera, track.beta, self._expression_prior, options.max_iterations
+                points, observed, track.camera, track.beta, self._expression_prior(observed), options.max_iterations
             )
             c = np.concatenate([alpha, fit.coefficients])
             fitted.append(self._parameters(fit.camera, c, fit.residual_px, landmarks))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.alternating import alternating_fit
@@ -28,8 +29,11 @@ class FitOptions:
         landmark_noise_mm: standard deviation of a landmark on the face, mm, where the detector tells none; neighbouring
             landmarks err alike, so it is larger than a single landmark's own noise.
         deviation_gain: by how much to enlarge the deviations that a detector tells, for the same reason.
-        outlier: landmarks further off than so many standard deviations count less and less (Cauchy's loss); infinite
-            for least squares.
+        reading_gain: the same of the expression that a detector has read, whose errors are alike in all frames.
+        held_gain: in place of `deviation_gain` where the identity is held and the detector has read the
+            expression: points that are off because the identity is would be taken for one.
+        outlier: landmarks further off than so many standard deviations, as `deviation_gain` enlarges them, count less
+            and less (Cauchy's loss); infinite for least squares.
         shape_prior: weight of the identity's prior; 0 switches it off.
         expression_prior: weight of the expression's prior; 0 switches it off.
         outline: let outline landmarks slide along the face's visible edge.
@@ -43,6 +47,8 @@ class FitOptions:
 
     landmark_noise_mm: float = 4.0
     deviation_gain: float = 2.0
+    reading_gain: float = 1.6
+    held_gain: float = 10.0
     outlier: float = 2.0
     shape_prior: float = 4.0
     expression_prior: float = 0.2
@@ -103,7 +109,6 @@ class TrackFitter:
             self._unit[K:] /= np.sqrt(options.expression_prior or 1.0)
         free = np.tile([[-np.inf], [np.inf]], model.shape_count)
         self._bounds = np.concatenate([free, model.expression_bounds], axis=1) / self._unit
-        self._expression_prior = self._prior(np.zeros((0, 0)), np.zeros(0))
         self._landmark_models: dict[tuple[str, bool], LandmarkModel] = {}
         self._tracks: dict[int, _Track] = {}
 
@@ -171,7 +176,7 @@ class TrackFitter:
         else:
             c = np.clip(np.concatenate([start.alpha, start.beta]) / self._unit, *self._bounds)
             camera = start.camera
-        prior = self._prior(float(self.options.shape_prior > 0) * np.eye(K), np.zeros(K))
+        prior = self._prior(float(self.options.shape_prior > 0) * np.eye(K), np.zeros(K), observed)
         fit = self._solve(model.points, observed, camera, c, prior, self.options.max_iterations)
         alpha, beta = fit.coefficients[:K], fit.coefficients[K:]
         points = model.points.holding(alpha)
@@ -181,7 +186,9 @@ class TrackFitter:
     def _follow(self, track: _Track, observed: Observation) -> float:
         """A later frame: pose and expression move, the identity stays."""
         points, iterations = track.expression_points, self.options.tracked_iterations
-        fit = self._solve(points, observed, track.camera, track.beta, self._expression_prior, iterations)
+        prior = self._expression_prior(observed)
+        gain = self.options.held_gain if self._reads(observed) else None
+        fit = self._solve(points, observed, track.camera, track.beta, prior, iterations, gain)
         track.camera, track.beta = fit.camera, fit.coefficients
         track.frames_since += 1
         return fit.residual_px
@@ -192,7 +199,7 @@ class TrackFitter:
             self._absorb(track, track.first_fit)
             track.first_fit = None
         start = np.concatenate([track.alpha, track.beta])
-        prior = self._prior(*self._pooled(track))
+        prior = self._prior(*self._pooled(track), observed)
         points = track.model.points
         fit = self._solve(points, observed, track.camera, start, prior, self.options.tracked_iterations)
         self._absorb(track, fit)
@@ -215,13 +222,35 @@ class TrackFitter:
         prior = 1.0 if self.options.shape_prior > 0 else 1e-6
         return weight * track.precision + prior * np.eye(len(track.alpha)), weight * track.shift
 
-    def _prior(self, precision: NDArray[np.float64], shift: NDArray[np.float64]) -> GaussianPrior:
-        """The prior of c = (α, β) with (Λ, η) on α; without α where these are empty."""
+    def _reads(self, observed: Observation) -> bool:
+        """Whether the detector has told of this model's expressions."""
+        return observed.expression is not None and self.model.expression_names == ARKIT_NAMES[:-1]
+
+    def _expression_prior(self, observed: Observation) -> GaussianPrior:
+        """What is known of β alone beside where landmarks are."""
+        return self._prior(np.zeros((0, 0)), np.zeros(0), observed)
+
+    def _prior(
+        self, precision: NDArray[np.float64], shift: NDArray[np.float64], observed: Observation | None = None
+    ) -> GaussianPrior:
+        """What is known of c = (α, β) beside where landmarks are.
+
+        Args:
+            precision: Λ, (K, K), of α; empty without α.
+            shift: η, (K,).
+            observed: what a detector has read of β.
+        """
         K, E = len(shift), self.model.expression_count
         full = np.zeros((K + E, K + E))
         full[:K, :K] = precision
         full[K:, K:] = float(self.options.expression_prior > 0) * np.eye(E)
-        return GaussianPrior(full, np.concatenate([shift, np.zeros(E)]), *self._bounds[:, -K - E :])
+        shift = np.concatenate([shift, np.zeros(E)])
+        if observed is not None and observed.expression is not None and self._reads(observed):
+            mean, deviation = observed.expression / self._unit[-E:]
+            deviation *= self.options.reading_gain
+            full[range(K, K + E), range(K, K + E)] += deviation**-2
+            shift[K:] = mean / deviation**2
+        return GaussianPrior(full, shift, *self._bounds[:, -K - E :])
 
     def _solve(
         self,
@@ -231,13 +260,18 @@ class TrackFitter:
         start: NDArray[np.float64],
         prior: GaussianPrior,
         max_iterations: int,
+        gain: float | None = None,
     ) -> JointFit:
-        """Joint fit with the landmarks' own noise, or else the options' at the face's size."""
+        """Joint fit with the landmarks' own noise, or else the options' at the face's size.
+
+        The detector's deviations are enlarged by a gain, the options' if None.
+        """
         options = self.options
+        gain = gain or options.deviation_gain
         if observed.deviation is None:
             noise_px = np.full(observed.points.shape[1], options.landmark_noise_mm * camera.scale)
         else:
-            noise_px = options.deviation_gain * observed.deviation
+            noise_px = gain * observed.deviation
         return joint_fit(
             points,
             observed.points,
@@ -247,7 +281,7 @@ class TrackFitter:
             noise_px=noise_px,
             max_iterations=max_iterations,
             tolerance_px=options.tolerance_px,
-            outlier=options.outlier,
+            outlier=options.outlier * options.deviation_gain / gain,
         )
 
     def _parameters(

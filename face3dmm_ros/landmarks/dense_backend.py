@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.backend import Detection, LocatedFace
 from face3dmm_ros.landmarks.dense_network import MARGIN, SIDE, DenseNetwork, upright_region
+from face3dmm_ros.landmarks.expression_reader import ExpressionReader
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse, yaw_degrees
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend, check_scheme
 from face3dmm_ros.landmarks.region import Region
@@ -47,6 +48,7 @@ class DenseBackend:
         self.scheme = scheme
         self._face_mesh = FaceMeshBackend(min_score=min_score, num_threads=num_threads)
         self._network = DenseNetwork(package_file("resource/landmark_models/dense.tflite"), num_threads)
+        self._reader = ExpressionReader.load(package_file("resource/landmark_models/expression_reader.npz"))
         self._response = FaceMeshResponse.load(package_file("resource/landmark_models/face_mesh_response.npz"))
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
@@ -63,6 +65,7 @@ class DenseBackend:
         view = self._response.view(dense.points, dense.depth)
         yaw = abs(yaw_degrees(view.rotation))
         aside = float(np.interp(yaw, _FROM_THE_SIDE, (0.0, 1.0)))
+        expression = self._reader.read(dense.features) if aside < 1.0 else None
         if aside > 0.0:
             mirrored = self._network.locate_in_crop(inner, inner_region, self._response.mirror)
             dense = dense.mixed(mirrored, aside / 2.0)
@@ -83,5 +86,9 @@ class DenseBackend:
             image_size=image_size,
             depth=dense.depth,
             deviation=deviation,
+            expression=expression,
+            expression_deviation=None
+            if expression is None
+            else self._reader.deviation / np.float32(1.0 - aside) ** 0.5,
         )
         return LocatedFace(convert(landmarks, self.scheme), upright_region(points, REGION_SCALE))

@@ -19,6 +19,8 @@ from face3dmm_ros.landmarks.region import Region, region_around
 SIDE = 160
 """Side of the network's input, px."""
 POINT_COUNT = 468
+FEATURES = (10, 10, 128)
+"""Of the network's layers before it reaches a stride of 32: rows, columns, channels."""
 MARGIN = 1.25
 """Side of its crop over the longer side of the points' box."""
 _FOREHEAD, _CHIN = 10, 152
@@ -37,21 +39,24 @@ class DensePoints:
         depth: (468,) float32, px about their mean; smaller is nearer to the camera.
         deviation: (468,) float32 standard deviation of each coordinate, px.
         confidence: that this is a face, in [0, 1].
+        features: (F,) float32 what the points are made from, for an `ExpressionReader`.
     """
 
     points: NDArray[np.float32]
     depth: NDArray[np.float32]
     deviation: NDArray[np.float32]
     confidence: float
+    features: NDArray[np.float32]
 
     def mixed(self, other: "DensePoints", share: float) -> "DensePoints":
-        """These and, by a share in [0, 1], others of the same face."""
+        """These and, by a share in [0, 1], others of the same face; with the features of these."""
         mine, theirs = np.float32(1.0 - share), np.float32(share)
         return DensePoints(
             mine * self.points + theirs * other.points,
             mine * self.depth + theirs * other.depth,
             mine * self.deviation + theirs * other.deviation,
             (1.0 - share) * self.confidence + share * other.confidence,
+            self.features,
         )
 
 
@@ -68,10 +73,10 @@ class DenseNetwork:
             raise Face3DMMError(f"{path} is missing: the package is not installed completely")
         self._network = Network(path, (0.0, 1.0), num_threads)
         outputs = self._network.run(np.zeros((self._network.side, self._network.side, 3), np.uint8))
-        if self._network.side != SIDE or [output.shape for output in outputs] != [(POINT_COUNT * 4,)]:
+        if self._network.side != SIDE or [output.shape for output in outputs] != [(POINT_COUNT * 4,), FEATURES]:
             raise Face3DMMError(
                 f"{path} takes {self._network.side} px and gives arrays of {[output.shape for output in outputs]}, "
-                f"expected {SIDE} px and one of ({POINT_COUNT * 4},)"
+                f"expected {SIDE} px and arrays of {[(POINT_COUNT * 4,), FEATURES]}"
             )
 
     def locate_in_crop(
@@ -85,10 +90,10 @@ class DenseNetwork:
             mirror: (468,) each point's counterpart on the other side of the face: look at the mirror image, and give
                 the points as they are all the same. It errs otherwise than the crop itself.
         """
-        if mirror is None:
-            outputs = self._network.run(crop)[0].reshape(POINT_COUNT, 4)
-        else:
-            outputs = self._network.run(crop[:, ::-1])[0].reshape(POINT_COUNT, 4)[mirror] * _MIRRORED
+        outputs, features = self._network.run(crop if mirror is None else crop[:, ::-1])
+        outputs = outputs.reshape(POINT_COUNT, 4)
+        if mirror is not None:
+            outputs = outputs[mirror] * _MIRRORED
         matrix = region.crop_to_image(SIDE).astype(np.float32)
         on_crop = outputs[:, :2] * np.float32(SIDE) + np.float32((SIDE - 1) / 2.0)
         size = np.float32(region.size)
@@ -99,6 +104,7 @@ class DenseNetwork:
             depth=-size * (outputs[:, 2] - outputs[:, 2].mean()),
             deviation=size * deviation,
             confidence=float(1.0 / (1.0 + (np.median(deviation) / _DOUBTFUL) ** _STEEPNESS)),
+            features=features.ravel(),
         )
 
 

@@ -173,13 +173,14 @@ class PersonLabeller(TrackFitter):
         K = self.model.shape_count
         landmarks = in_a_known_scheme(face.landmarks, self.model)
         model = self._landmark_model(landmarks)
+        observed = Observation.of(landmarks, model)
         held = pooled.alpha / self._unit[:K]
         solved = self._solve(
             model.points.holding(held),
-            Observation.of(landmarks, model),
+            observed,
             face.parameters.camera,
             np.clip(face.parameters.beta / self._unit[K:], *self._bounds[:, K:]),
-            self._expression_prior,
+            self._expression_prior(observed),
             self.options.max_iterations,
         )
         fitted = self._parameters(

@@ -53,7 +53,11 @@ VISEMES: dict[str, Weights] = {
 }
 
 _SIDES = ("Left", "Right")
+_DIRECTIONS = ("jaw", "mouth")  # that move to the left or to the right, and not on a side
 _RARE = 0.06  # share of the faces that also do something at random
+# Of faces with few blendshapes: the share without any, of the others those with one, two and three, and how often what
+# one side shows the other does, too.
+_AT_REST, _HOW_MANY, _BOTH_SIDES = 0.1, (0.6, 0.25, 0.15), 0.3
 
 
 class ExpressionSpace:
@@ -66,6 +70,12 @@ class ExpressionSpace:
         self._sigma = model.expression_sigma.astype(np.float64)
         self._low, self._high = model.expression_bounds.astype(np.float64)
         self.named = "jawOpen" in self._index
+        stems = [name.removesuffix("Left") for name in self._index if name.endswith("Left")]
+        self._pairs = [
+            (self._index[stem + "Left"], self._index[stem + "Right"])
+            for stem in stems
+            if stem not in _DIRECTIONS and stem + "Right" in self._index
+        ]
 
     def beta(self, weights: Weights) -> NDArray[np.float64]:
         """(E,) of named weights; a name without its side means both."""
@@ -129,6 +139,28 @@ class ExpressionSpace:
             beta += self.beta({"eyeBlink" + _SIDES[int(rng.integers(2))]: 1.0})
         else:
             beta += self.beta({"eyeBlink": max(rng.normal(0.0, 0.15), 0.0)})
+        return self.bounded(beta)
+
+    def few(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(E,) of a face that shows one blendshape, on one side or both, or two or three that need not go together.
+
+        Photographs hardly show these; who has not seen them takes each for the emotion that it is a part of.
+        """
+        beta = np.zeros(self._count)
+        if rng.random() < _AT_REST:
+            return beta
+        how_many = 1 + int(rng.choice(len(_HOW_MANY), p=_HOW_MANY))
+        for k in rng.choice(self._count, size=min(how_many, self._count), replace=False):
+            weight = rng.uniform(0.25, 1.0)
+            if not self.named:
+                beta[k] = weight * rng.choice([-2.0, 2.0]) * self._sigma[k]
+                continue
+            beta[k] = weight * self._high[k]
+            for pair in self._pairs:
+                if k in pair and rng.random() < _BOTH_SIDES:
+                    beta[list(pair)] = beta[k]
+            if k == self._index.get("mouthClose"):
+                beta[self._index["jawOpen"]] = rng.uniform(weight, 1.0)
         return self.bounded(beta)
 
     def one_of(self, expressions: Mapping[str, Weights], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -55,6 +55,8 @@ class SceneOptions:
         off_center: range of the face's middle about the image's, as a share of its height.
         pictures: files that may stand behind a face; see `backgrounds.find_pictures`.
         glasses, occluder: shares of the faces with them.
+        few_blendshapes: share of the faces that show one to three blendshapes or none, not a whole expression.
+        at_rest: the same scenes, but without their expressions.
         clean: no blur, noise, compression or colour cast.
         field_of_view: horizontal, degrees: pictures in perspective; None for weak perspective.
     """
@@ -68,6 +70,8 @@ class SceneOptions:
     pictures: tuple[Path, ...] = field(default=())
     glasses: float = 0.16
     occluder: float = 0.1
+    few_blendshapes: float = 0.0
+    at_rest: bool = False
     clean: bool = False
     field_of_view: float | None = None
 
@@ -85,6 +89,8 @@ class SceneOptions:
         low, high = self.face_share
         if not 0.02 <= low <= high <= 3.0:
             raise Face3DMMError(f"the face's share of the image must be a range from 0.02 up, not {low} to {high}")
+        if not 0.0 <= self.few_blendshapes <= 1.0:
+            raise Face3DMMError(f"the share of faces with few blendshapes lies in [0, 1], not {self.few_blendshapes}")
         if self.field_of_view is not None and not 5.0 <= self.field_of_view <= 120.0:
             raise Face3DMMError(f"the field of view must lie between 5 and 120 degrees, not {self.field_of_view}")
 
@@ -106,10 +112,13 @@ def random_scene(rng: np.random.Generator, model: MorphableModel, options: Scene
     occluder = None
     if rng.random() < options.occluder:
         occluder = random_occluder(rng, model, gamma)
+    expressions = ExpressionSpace(model)
+    few = options.few_blendshapes > 0.0 and rng.random() < options.few_blendshapes
+    beta = expressions.few(rng) if few else expressions.random(rng)
     return replace(
         person,
         camera=camera,
-        beta=ExpressionSpace(model).random(rng),
+        beta=np.zeros_like(beta) if options.at_rest else beta,
         outfit=None if person.outfit is None else replace(person.outfit, turn=turn_between(rotation, shoulders)),
         occluder=occluder,
     )

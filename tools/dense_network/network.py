@@ -52,15 +52,16 @@ class DenseNet(nn.Module):
         return outputs.view(-1, POINT_COUNT, 4)
 
     def save(self, path: Path) -> None:
-        """Write a .tflite file that takes (1, SIDE, SIDE, 3) and gives (1, 1872)."""
+        """Write a .tflite file that takes (1, SIDE, SIDE, 3) and gives (1, 1872) and (1, *FEATURES)."""
         file = TfliteWriter((1, SIDE, SIDE, 3))
-        x = 0
+        features = x = 0
         for group in (self.seen, self.tuned[0], self.added[0], self.tuned[1], self.added[1]):
             for layer in group:
                 x = _written(file, x, layer)
+            features = x if group is self.added[0] else features
         x = file.prelu(file.convolution(x, self.squeeze[0]), self.squeeze[1])
         x = file.prelu(file.flattened_linear(x, self.embed[0]), self.embed[1])
-        file.save(file.flattened_linear(x, self.head), path)
+        file.save([file.flattened_linear(x, self.head), features], path)
 
 
 def _written(file: TfliteWriter, x: int, layer: nn.Module) -> int:

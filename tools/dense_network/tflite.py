@@ -3,6 +3,7 @@
 The format: tensorflow/compiler/mlir/lite/schema/schema.fbs.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import flatbuffers
@@ -15,7 +16,7 @@ _TYPES = {np.dtype(np.float16): schema.TensorType.FLOAT16, np.dtype(np.int32): s
 
 
 class TfliteWriter:
-    """A network with one input and one output, written operation by operation; a tensor is named by its index.
+    """A network with one input, written operation by operation; a tensor is named by its index.
 
     Tensors are (1, height, width, channels) or (1, channels); weights are stored as float16.
     """
@@ -86,10 +87,10 @@ class TfliteWriter:
         shape = (1, height, width, channels + count)
         return self._operation("PAD", [x, padding], shape, "PadOptions", schema.PadOptionsT())
 
-    def save(self, output: int, path: Path) -> None:
-        """Write the file."""
+    def save(self, outputs: Sequence[int], path: Path) -> None:
+        """Write the file of a network that gives these tensors."""
         graph = schema.SubGraphT()
-        graph.tensors, graph.operators, graph.inputs, graph.outputs = self._tensors, self._operators, [0], [output]
+        graph.tensors, graph.operators, graph.inputs, graph.outputs = self._tensors, self._operators, [0], list(outputs)
         model = schema.ModelT()
         model.version, model.subgraphs, model.buffers = 3, [graph], self._buffers
         model.operatorCodes = []

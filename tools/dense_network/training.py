@@ -17,8 +17,8 @@ from dense_network.pictures import Chunk
 from face3dmm_ros.landmarks.dense_network import SIDE, upright_region
 from face3dmm_ros.regression.augmentation import Eyes, augmented
 from face3dmm_ros.regression.crops import CropView
-from face3dmm_ros.regression.worker_process import begin_worker
 from face3dmm_ros.whole_file import whole_file
+from face3dmm_ros.worker_process import begin_worker
 
 _BATCH = 64
 _PEAK_RATE = 1e-3

@@ -1,0 +1,52 @@
+"""What the dense network sees of an expression beside where its points lie.
+
+Points are where they are in the mean of all people who may look like that, so that they follow an expression only in
+part. But what changes in the network's inner features from one person's rest to his expression tells blendshapes apart:
+a linear reading of them, fitted by `tools/fit_expression_reader.py` to pairs of rendered pictures.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.errors import Face3DMMError
+
+
+@dataclass(frozen=True, eq=False)
+class ExpressionReader:
+    """β = W·φ + b, unbiased for changes of an expression, each with its standard deviation over people and views.
+
+    Attributes:
+        weights: W, (E, F) float32; E are ARKit's blendshapes in the order of `avatar.arkit.ARKIT_NAMES`, without the
+            tongue's.
+        bias: b, (E,) float32.
+        deviation: (E,) float32.
+    """
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+    @staticmethod
+    def load(path: Path) -> "ExpressionReader":
+        """Read a .npz.
+
+        Raises:
+            Face3DMMError: the file is missing or no such reading.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                weights, bias, deviation = (
+                    arrays[name].astype(np.float32) for name in ("weights", "bias", "deviation")
+                )
+        except (OSError, ValueError, KeyError) as error:
+            raise Face3DMMError(f"{path} is not a reading of expressions: {error}") from error
+        if weights.ndim != 2 or not bias.shape == deviation.shape == weights.shape[:1] or not (deviation > 0).all():
+            raise Face3DMMError(f"{path} is not a reading of expressions: its arrays' shapes or values do not match")
+        return ExpressionReader(weights, bias, deviation)
+
+    def read(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(E,) of (F,) features; what is at rest for one is not for another, so that it may be below 0."""
+        return self.weights @ features + self.bias
