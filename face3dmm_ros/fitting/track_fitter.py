@@ -267,10 +267,11 @@ class TrackFitter:
         The detector's deviations are enlarged by a gain, the options' if None.
         """
         options = self.options
-        gain = gain or options.deviation_gain
         if observed.deviation is None:
+            gain = options.deviation_gain
             noise_px = np.full(observed.points.shape[1], options.landmark_noise_mm * camera.scale)
         else:
+            gain = gain or options.deviation_gain
             noise_px = gain * observed.deviation
         return joint_fit(
             points,
