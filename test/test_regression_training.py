@@ -622,7 +622,7 @@ def test_worker_ends_with_the_process_it_works_for(tmp_path: Path) -> None:
     program = tmp_path / "parent.py"
     program.write_text(
         "import multiprocessing, time\n"
-        "from face3dmm_ros.regression.worker_process import begin_worker\n"
+        "from face3dmm_ros.worker_process import begin_worker\n"
         "def work():\n"
         "    begin_worker()\n"
         "    print('working', flush=True)\n"
