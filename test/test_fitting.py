@@ -330,3 +330,10 @@ def test_an_expression_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(Face3DMMError, match="expression"):
         TrackFitter(default_model).fit(read(at_rest, "jawOpen", weight, deviation))
+
+
+def test_an_expression_of_another_length_is_refused(default_model: MorphableModel, at_rest: TrackedLandmarks) -> None:
+    known = read(at_rest, "jawOpen", 0.5)
+    short = replace(known, landmarks=replace(known.landmarks, expression=np.zeros(3, np.float32)))
+    with pytest.raises(Face3DMMError, match=r"51 weights .* shape \(3,\)"):
+        TrackFitter(default_model).fit(short)

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import Landmarks
+
+_EXPRESSION = (len(ARKIT_NAMES) - 1,)
 
 
 def in_a_known_scheme(landmarks: Landmarks, model: MorphableModel) -> Landmarks:
@@ -64,7 +67,13 @@ class Observation:
             deviation = deviation[model.order]
         expression = None
         if landmarks.expression is not None and landmarks.expression_deviation is not None:
-            expression = np.array([landmarks.expression, landmarks.expression_deviation], np.float64)
-            if not (np.isfinite(expression).all() and (expression[1] > 0).all()):
-                raise Face3DMMError("the landmarks' expression holds values that are not finite or not above 0")
+            weights, doubt = (np.asarray(v, np.float64) for v in (landmarks.expression, landmarks.expression_deviation))
+            if not weights.shape == doubt.shape == _EXPRESSION:
+                raise Face3DMMError(
+                    f"the landmarks' expression must be {_EXPRESSION[0]} weights and as many deviations, found arrays "
+                    f"of shape {weights.shape} and {doubt.shape}"
+                )
+            if not (np.isfinite(weights).all() and np.isfinite(doubt).all() and (doubt > 0).all()):
+                raise Face3DMMError("the landmarks' expression must be finite, and its deviations above 0")
+            expression = np.stack([weights, doubt])
         return Observation(np.ascontiguousarray(points[model.order].T), deviation, expression)
