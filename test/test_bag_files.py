@@ -22,6 +22,7 @@ from face3dmm_ros.evaluation.bag_files import (
     message_types,
     remove_bag,
 )
+from face3dmm_ros.message_fields import landmarks_from_message
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace
 
 SIZE = (32, 24)
@@ -228,6 +229,21 @@ def test_a_message_that_is_cut_short_is_an_image_that_cannot_be_read(tmp_path: P
     assert image.time_ns == 7
     with pytest.raises(Face3DMMError, match="no sensor_msgs/msg/Image"):
         image.pixels()
+
+
+def test_landmarks_of_a_bag_that_knows_no_expressions_are_read(bag: Path, tmp_path: Path) -> None:
+    topic = "/face/landmarks"
+    with BagReader(bag) as reader, Writer(tmp_path / "old", version=8, storage_plugin=StoragePlugin.MCAP) as old:
+        connection = old.add_connection(topic, reader.topics[topic], typestore=message_types())
+        for time_ns, data in reader.messages(topic):
+            assert data[-8:] == bytes(8)
+            old.write(connection, time_ns, data[:-8])
+    with BagReader(tmp_path / "old") as reader:
+        messages = [message for _, _, message in reader.read([topic]) if message.face_count]
+    assert len(messages) == 2
+    landmarks = landmarks_from_message(messages[0]).landmarks
+    np.testing.assert_array_equal(landmarks.points, face(4).landmarks.points)
+    assert landmarks.expression is None
 
 
 def test_parameters_of_another_type_are_refused(bag: Path) -> None:

@@ -56,6 +56,8 @@ _OWN_MESSAGES = ("Blendshapes", "Face3DMMParams", "FaceLandmarks", "FaceMesh", "
 _FOREVER = QosTime(9223372036, 854775807)
 _SECOND = 1_000_000_000
 _SURPLUS = (0, 4, 8)
+_WITHOUT_NEWER_FIELDS = {f"{PACKAGE}/msg/FaceLandmarks": bytes(8)}
+"""What the messages of earlier versions lack at their end: two arrays, here empty."""
 
 
 @cache
@@ -452,6 +454,9 @@ class BagReader:
         for surplus in _SURPLUS:
             with contextlib.suppress(Exception):
                 return self._typestore.deserialize_cdr(data[: len(data) - surplus], kind)
+        if kind in _WITHOUT_NEWER_FIELDS:
+            with contextlib.suppress(Exception):
+                return self._typestore.deserialize_cdr(data + _WITHOUT_NEWER_FIELDS[kind], kind)
         raise Face3DMMError(f"a message on {topic} of {self.path} is no {kind} ({len(data)} bytes)")
 
 
