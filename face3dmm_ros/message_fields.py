@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
+from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
 from face3dmm_ros.camera import WeakPerspective
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, Mesh, TrackedLandmarks
 
 _OPTIONAL = ("depth", "deviation", "expression", "expression_deviation")
 """What landmarks may lack."""
-_EXPRESSION = len(ARKIT_NAMES) - 1
 
 
 def check_slot(message: Any) -> None:
@@ -118,10 +117,10 @@ def landmarks_from_message(message: Any) -> TrackedLandmarks:
     depth, deviation, *expression = map(len, optional.values())
     if not {depth, deviation} <= {0, len(points)}:
         raise Face3DMMError(f"FaceLandmarks has {len(points)} points but {depth} depths and {deviation} deviations")
-    if expression not in ([0, 0], [_EXPRESSION, _EXPRESSION]):
+    if expression not in ([0, 0], [len(WITHOUT_TONGUE)] * 2):
         raise Face3DMMError(
             f"FaceLandmarks has an expression of {expression[0]} weights and {expression[1]} deviations, expected "
-            f"{_EXPRESSION} or none of each"
+            f"{len(WITHOUT_TONGUE)} or none of each"
         )
     if not len(points):
         raise Face3DMMError("FaceLandmarks of a face has no points")

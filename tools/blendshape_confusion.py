@@ -24,7 +24,7 @@ from matplotlib.colors import PowerNorm
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
+from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
 from face3dmm_ros.avatar.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.tuning import Tuning, WeightTuner
 from face3dmm_ros.camera import rotation_from_pose_angles
@@ -39,7 +39,7 @@ from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
 from face3dmm_ros.synthesis.sensor import expose
 from face3dmm_ros.values import TrackedLandmarks
 
-NAMES = ARKIT_NAMES[:-1]
+NAMES = WITHOUT_TONGUE
 """Those that the default model has, in its order: all but tongueOut."""
 GROUPS = {
     "brows": ("browDown", "browInnerUp", "browOuterUp"),

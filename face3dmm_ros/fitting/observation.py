@@ -5,14 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
+from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import Landmarks
-
-_EXPRESSION = (len(ARKIT_NAMES) - 1,)
 
 
 def in_a_known_scheme(landmarks: Landmarks, model: MorphableModel) -> Landmarks:
@@ -68,10 +66,10 @@ class Observation:
         expression = None
         if landmarks.expression is not None and landmarks.expression_deviation is not None:
             weights, doubt = (np.asarray(v, np.float64) for v in (landmarks.expression, landmarks.expression_deviation))
-            if not weights.shape == doubt.shape == _EXPRESSION:
+            if not weights.shape == doubt.shape == (len(WITHOUT_TONGUE),):
                 raise Face3DMMError(
-                    f"the landmarks' expression must be {_EXPRESSION[0]} weights and as many deviations, found arrays "
-                    f"of shape {weights.shape} and {doubt.shape}"
+                    f"the landmarks' expression must be {len(WITHOUT_TONGUE)} weights and as many deviations, found "
+                    f"arrays of shape {weights.shape} and {doubt.shape}"
                 )
             if not (np.isfinite(weights).all() and np.isfinite(doubt).all() and (doubt > 0).all()):
                 raise Face3DMMError("the landmarks' expression must be finite, and its deviations above 0")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
+from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
 from face3dmm_ros.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.alternating import alternating_fit
@@ -187,7 +187,7 @@ class TrackFitter:
         """A later frame: pose and expression move, the identity stays."""
         points, iterations = track.expression_points, self.options.tracked_iterations
         prior = self._expression_prior(observed)
-        gain = self.options.held_gain if self._reads(observed) else None
+        gain = None if self._reading(observed) is None else self.options.held_gain
         fit = self._solve(points, observed, track.camera, track.beta, prior, iterations, gain)
         track.camera, track.beta = fit.camera, fit.coefficients
         track.frames_since += 1
@@ -222,9 +222,9 @@ class TrackFitter:
         prior = 1.0 if self.options.shape_prior > 0 else 1e-6
         return weight * track.precision + prior * np.eye(len(track.alpha)), weight * track.shift
 
-    def _reads(self, observed: Observation) -> bool:
-        """Whether the detector has told of this model's expressions."""
-        return observed.expression is not None and self.model.expression_names == ARKIT_NAMES[:-1]
+    def _reading(self, observed: Observation) -> NDArray[np.float64] | None:
+        """What the detector has read of this model's expressions, (2, E); None for one with others."""
+        return observed.expression if self.model.expression_names == WITHOUT_TONGUE else None
 
     def _expression_prior(self, observed: Observation) -> GaussianPrior:
         """What is known of β alone beside where landmarks are."""
@@ -245,8 +245,9 @@ class TrackFitter:
         full[:K, :K] = precision
         full[K:, K:] = float(self.options.expression_prior > 0) * np.eye(E)
         shift = np.concatenate([shift, np.zeros(E)])
-        if observed is not None and observed.expression is not None and self._reads(observed):
-            mean, deviation = observed.expression / self._unit[-E:]
+        reading = None if observed is None else self._reading(observed)
+        if reading is not None:
+            mean, deviation = reading / self._unit[-E:]
             deviation *= self.options.reading_gain
             full[range(K, K + E), range(K, K + E)] += deviation**-2
             shift[K:] = mean / deviation**2

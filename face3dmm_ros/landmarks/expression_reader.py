@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.landmarks.table_file import read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +20,7 @@ class ExpressionReader:
     """β = W·φ + b, unbiased for changes of an expression, each with its standard deviation over people and views.
 
     Attributes:
-        weights: W, (E, F) float32; E are ARKit's blendshapes in the order of `avatar.arkit.ARKIT_NAMES`, without the
-            tongue's.
+        weights: W, (E, F) float32; E are the blendshapes of `avatar.arkit.WITHOUT_TONGUE`.
         bias: b, (E,) float32.
         deviation: (E,) float32.
     """
@@ -36,13 +36,8 @@ class ExpressionReader:
         Raises:
             Face3DMMError: the file is missing or no such reading.
         """
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                weights, bias, deviation = (
-                    arrays[name].astype(np.float32) for name in ("weights", "bias", "deviation")
-                )
-        except (OSError, ValueError, KeyError) as error:
-            raise Face3DMMError(f"{path} is not a reading of expressions: {error}") from error
+        arrays = read_table(path, ("weights", "bias", "deviation"), "a reading of expressions")
+        weights, bias, deviation = (array.astype(np.float32) for array in arrays.values())
         if weights.ndim != 2 or not bias.shape == deviation.shape == weights.shape[:1] or not (deviation > 0).all():
             raise Face3DMMError(f"{path} is not a reading of expressions: its arrays' shapes or values do not match")
         return ExpressionReader(weights, bias, deviation)

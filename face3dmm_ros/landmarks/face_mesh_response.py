@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import WeakPerspective, nearest_rotation
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.landmarks.table_file import read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +41,8 @@ class FaceMeshResponse:
         Raises:
             Face3DMMError: the file is missing or not such a table.
         """
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                response = FaceMeshResponse(
-                    **{name: arrays[name] for name in ("yaw", "bias", "deviation", "canonical", "mirror")}
-                )
-        except (OSError, ValueError, KeyError) as error:
-            raise Face3DMMError(f"{path} is not a table of Face Mesh's response: {error}") from error
+        names = ("yaw", "bias", "deviation", "canonical", "mirror")
+        response = FaceMeshResponse(**read_table(path, names, "a table of Face Mesh's response"))
         B, P = response.deviation.shape
         if response.bias.shape != (B, P, 2) or response.canonical.shape != (P, 3) or response.yaw.shape != (B,):
             raise Face3DMMError(f"{path} is not a table of Face Mesh's response: its arrays' shapes do not match")
