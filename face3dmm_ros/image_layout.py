@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.picture_decoding import check_size, decode_picture
 
 JPEG_FORMAT = "bgr8; jpeg compressed bgr8"
 """`CompressedImage.format` of a colour JPEG, as image_transport writes it."""
@@ -54,15 +55,16 @@ class CompressedImageMessage(Protocol):
 
 
 def check_layout(message: ImageMessage) -> None:
-    """Check that a message's encoding is known and that its size, step and data agree.
+    """Check that a message's encoding is known, that its size, step and data agree, and that it is not too large.
 
     Raises:
-        Face3DMMError: they do not.
+        Face3DMMError: one of these is not so.
     """
     if message.encoding not in _ENCODINGS:
         raise Face3DMMError(f"image encoding {message.encoding!r} is not one of {', '.join(_ENCODINGS)}")
     if message.width < 1 or message.height < 1:
         raise Face3DMMError(f"an image of {message.width}×{message.height} pixels is empty")
+    check_size(message.width, message.height, "an image")
     row = message.width * _ENCODINGS[message.encoding][0]
     if message.step < row:
         raise Face3DMMError(
@@ -97,18 +99,17 @@ def image_from_message(message: ImageMessage) -> NDArray[np.uint8]:
 
 
 def image_from_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
-    """The picture of a compressed message (JPEG or PNG), (H, W, 3) BGR uint8.
+    """The picture of a compressed message (JPEG, PNG and the like), (H, W, 3) BGR uint8.
 
     Raises:
-        Face3DMMError: its data is no such picture.
+        Face3DMMError: as `decode_picture`.
     """
-    data = np.frombuffer(message.data, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise Face3DMMError(
-            f"{len(message.data)} bytes said to be {message.format!r} are no readable JPEG or PNG picture"
-        )
-    return np.asarray(image, np.uint8)
+    return decode_picture(message.data, compressed_name(message))
+
+
+def compressed_name(message: CompressedImageMessage) -> str:
+    """What a compressed message is called in errors."""
+    return f"a message of {len(message.data)} bytes said to be {message.format!r}"
 
 
 def jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:

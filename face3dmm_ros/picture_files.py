@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.picture_decoding import decode_picture
 
 _PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -40,12 +41,10 @@ def read_picture(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
         upright: turned as EXIF says; otherwise its pixels as they are stored, which is what truths and labels follow.
 
     Raises:
-        Face3DMMError: OpenCV cannot read it.
+        Face3DMMError: there is no such file, or as `decode_picture`.
     """
     try:
-        decoded = cv2.imread(str(path), cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION))
-    except cv2.error as error:
-        raise Face3DMMError(f"{path} is not a picture that OpenCV can read: {error}") from error
-    if decoded is None:
-        raise Face3DMMError(f"{path} is not a picture that OpenCV can read")
-    return np.asarray(decoded, dtype=np.uint8)
+        data = path.read_bytes()
+    except OSError as error:
+        raise Face3DMMError(f"{path} cannot be read: {error.strerror}") from error
+    return decode_picture(data, str(path), cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION))

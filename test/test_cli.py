@@ -191,6 +191,6 @@ def test_ctrl_c_ends_a_verb_with_one_line(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cv2, "imread", interrupted)
+    monkeypatch.setattr(cv2, "imdecode", interrupted)
     assert main(["fit", str(portrait)]) == 130
     assert capsys.readouterr().err == "face3dmm fit: interrupted\n"

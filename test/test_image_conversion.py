@@ -146,6 +146,11 @@ def test_fields_that_disagree_are_refused_with_the_reason(conversion, bgr, chang
         conversion.imgmsg_to_cv2(broken)
 
 
+def test_an_image_longer_than_opencv_works_with_is_refused(conversion):
+    with pytest.raises(Face3DMMError, match="claims 40000×1 pixels"):
+        conversion.imgmsg_to_cv2(message(np.zeros((1, 40000, 3), np.uint8), "bgr8"))
+
+
 def test_half_a_pair_of_yuv_pixels_is_refused(conversion):
     with pytest.raises(Face3DMMError, match="pairs"):
         conversion.imgmsg_to_cv2(message(np.zeros((2, 3, 2), np.uint8), "yuv422"))
@@ -174,7 +179,7 @@ def test_a_picture_is_compressed_as_image_transport_does(bgr):
     assert image_from_compressed(compressed).shape == bgr.shape
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"no picture at all"])
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"no picture at all", b"P6 2000000 1 255\n\0"])
 def test_broken_compressed_data_is_refused(data):
-    with pytest.raises(Face3DMMError, match="picture"):
+    with pytest.raises(Face3DMMError, match=f"{len(data)} bytes said to be 'jpeg' (is not a picture|claims)"):
         image_from_compressed(CompressedImage(format="jpeg", data=array("B", data)))

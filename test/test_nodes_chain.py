@@ -25,6 +25,7 @@ from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
 from face3dmm_ros.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes import renderer_node, video_source_node
+from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.conversions import (
     calibration_from_message,
 )
@@ -291,6 +292,20 @@ def test_compressed_images_are_taken_where_asked_for(spun, portrait):
     spun.spin_until(lambda: spun.received["/face/landmarks"])
     message = spun.received["/face/landmarks"][0]
     assert (message.header, message.face_count) == (header, 1)
+
+
+@pytest.mark.parametrize(
+    ("node_class", "parameters"),
+    [(LandmarkNode, {}), (RendererNode, {}), (AvatarNode, {"style": "watermelon"})],
+)
+def test_a_hostile_compressed_image_is_skipped_and_the_node_goes_on(spun, node_class, parameters):
+    node = spun.start(node_class, image_transport="compressed", **parameters)
+    publisher = spun.node.create_publisher(CompressedImage, "/camera/image_raw/compressed", result_qos(5))
+    spun.spin_until(lambda: publisher.get_subscription_count() and node._active)
+    for count in (1, 2):
+        publisher.publish(CompressedImage(format="jpeg", data=b"P6 2000000 1 255\n\0"))
+        spun.spin_until(lambda count=count: node.activity.skipped == count)
+    assert "said to be 'jpeg' claims 2000000×1 pixels" in node.activity.complaint
 
 
 @needs_torch

@@ -1,6 +1,7 @@
 """Where images come from."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,6 +17,10 @@ def images_of(source, limit=1000):
     while len(images) < limit and source.grab():
         images.append(source.retrieve())
     return images
+
+
+def opencv_fails(*_):
+    raise cv2.error("assertion failed")
 
 
 @pytest.fixture
@@ -58,10 +63,19 @@ def test_a_folder_gives_its_pictures_by_name(folder):
     assert len(images_of(source)) == 3
 
 
-def test_a_broken_picture_in_a_folder_is_none_and_the_next_one_follows(folder):
-    (folder / "aa.png").write_bytes(b"\x89PNG cut short")
-    images = images_of(open_source(str(folder)))
-    assert [image is None for image in images] == [False, True, False, False]
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [(b"\x89PNG cut short", "aa.png is not a picture"), (b"P6 2000000 1 255\n", "aa.png claims 2000000×1")],
+)
+def test_a_broken_picture_in_a_folder_is_named_and_the_next_one_follows(folder, data, complaint):
+    (folder / "aa.png").write_bytes(data)
+    source = open_source(str(folder))
+    assert source.grab()
+    assert source.retrieve()[0, 0, 0] == 10
+    assert source.grab()
+    with pytest.raises(Face3DMMError, match=complaint):
+        source.retrieve()
+    assert [int(image[0, 0, 0]) for image in images_of(source)] == [20, 30]
 
 
 def test_a_single_picture_is_a_source(folder):
@@ -83,6 +97,22 @@ def test_a_file_that_is_no_video_is_refused(tmp_path):
     path = tmp_path / "video.mp4"
     path.write_bytes(b"not a video")
     with pytest.raises(Face3DMMError, match="not a readable video"):
+        open_source(str(path))
+
+
+def test_a_video_that_opencv_chokes_on_ends_or_says_that_it_cannot_be_read(video, monkeypatch):
+    source = open_source(str(video))
+    assert source.grab()
+    monkeypatch.setattr(source, "_capture", SimpleNamespace(grab=opencv_fails, retrieve=opencv_fails))
+    assert not source.grab()
+    with pytest.raises(Face3DMMError, match=r"an image of .*video\.avi cannot be read"):
+        source.retrieve()
+
+
+def test_a_video_of_absurd_size_is_refused(tmp_path):
+    path = tmp_path / "wide.ppm"  # what is no usual picture is tried as a video
+    path.write_bytes(b"P6 2000000 1 255\n")
+    with pytest.raises(Face3DMMError, match=r"claims 2000000×1|not a readable video"):
         open_source(str(path))
 
 
@@ -120,3 +150,8 @@ def test_auto_falls_back_to_the_sample_clip_where_no_camera_opens(monkeypatch, v
 )
 def test_an_image_is_scaled_and_keeps_its_proportions_where_a_side_is_left_open(width, height, expected):
     assert resized(np.zeros((24, 32, 3), np.uint8), width, height).shape[:2] == expected
+
+
+def test_an_image_that_scaling_would_make_absurdly_large_is_refused():
+    with pytest.raises(Face3DMMError, match="after scaling claims 640×19200000 pixels"):
+        resized(np.zeros((30000, 1, 3), np.uint8), 640, 0)

@@ -98,7 +98,7 @@ install_beside_ros() {
   mapfile -t missing < <("$venv/bin/python" - <<'PYTHON'
 from importlib.util import find_spec
 requirements = {"cv2": "opencv-python-headless", "matplotlib": "matplotlib", "OpenGL": "PyOpenGL", "scipy": "scipy"}
-requirements |= {"tqdm": "tqdm", "yaml": "PyYAML"}
+requirements |= {"PIL": "pillow", "tqdm": "tqdm", "yaml": "PyYAML"}
 print(*(name for module, name in requirements.items() if find_spec(module) is None), sep="\n", end="")
 PYTHON
   )

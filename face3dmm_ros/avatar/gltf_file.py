@@ -8,7 +8,6 @@ size before it is known to lie inside what it points into, and no picture is dec
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.picture_decoding import decode_picture, picture_size
 
 _LARGEST_FILE = 512 * 2**20
 _MOST_VERTICES = 1_000_000
@@ -201,12 +201,11 @@ def load_gltf(path: Path) -> Gltf:
 
 def _library() -> ModuleType:
     try:
-        import PIL.Image  # noqa: F401
         import pygltflib
     except ImportError as error:
         raise Face3DMMError(
-            "glTF and VRM avatars need pygltflib and Pillow, which are not installed: "
-            "pip install 'face3dmm_ros[avatar]', or pip install pygltflib pillow"
+            "glTF and VRM avatars need pygltflib, which is not installed: "
+            "pip install 'face3dmm_ros[avatar]', or pip install pygltflib"
         ) from error
     return pygltflib
 
@@ -627,29 +626,22 @@ class _Reader:
         return self._texture_of_image[source]
 
     def _picture(self, index: int, image: Any) -> NDArray[np.uint8]:
-        from PIL import Image, UnidentifiedImageError
-
         if image.uri is not None:
             data = self._resource(image.uri)
         else:
             view = self._item(self._file.bufferViews, image.bufferView, "buffer view")
             begin, length = self._extent(image.bufferView, view)
             data = self._buffer(view.buffer)[begin : begin + length]
-        try:
-            with Image.open(BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as header:
-                width, height = header.size
-        except (UnidentifiedImageError, OSError) as error:
-            raise self._fail(f"image {index} is no PNG, JPEG or WebP picture") from error
+        name = f"{self._path}: image {index}"
+        width, height = picture_size(data, name, ("PNG", "JPEG", "WebP"), _LARGEST_SIDE**2)
         self._pixels += width * height
         if max(width, height) > _LARGEST_SIDE or self._pixels > _MOST_PIXELS:
             raise self._fail(
                 f"image {index} has {width}×{height} px; up to {_LARGEST_SIDE} px a side are read, "
                 f"and {_MOST_PIXELS >> 20} Mpx in all: make the textures smaller"
             )
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-        if pixels is None:
-            raise self._fail(f"image {index} is a damaged picture")
-        return _rgba(np.asarray(pixels))
+        as_stored = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+        return _rgba(decode_picture(data, name, as_stored, _LARGEST_SIDE**2))
 
     def _finite(self, array: NDArray, what: str) -> NDArray:
         if not np.isfinite(array).all():

@@ -20,6 +20,7 @@ from face3dmm_ros.fitting.several_pictures import PersonFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.mesh_files import SUFFIXES, write_mesh, write_textured_mesh
 from face3dmm_ros.morphable_model import MorphableModel, load_model
+from face3dmm_ros.picture_files import read_picture
 from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.spherical_harmonics import UNLIT, SphericalHarmonicsLight
@@ -138,10 +139,7 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
 def _read(path: Path) -> NDArray[np.uint8]:
     if not path.is_file():
         raise Face3DMMError(f"{path} is not a file: name a picture")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise Face3DMMError(f"{path} is not a picture that OpenCV can read")
-    return np.asarray(image, dtype=np.uint8)
+    return read_picture(path, upright=True)
 
 
 def _from_pixels(picture: _Picture, model: MorphableModel) -> _Picture:

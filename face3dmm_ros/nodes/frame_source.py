@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.picture_decoding import check_size
+from face3dmm_ros.picture_files import read_picture
 
 _PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _CAMERAS_TRIED = 4
@@ -38,8 +41,12 @@ class FrameSource(Protocol):
         """Go to the next image; for a camera, wait until it is there. False at the end, or if it came to nothing."""
         ...
 
-    def retrieve(self) -> NDArray[np.uint8] | None:
-        """The image last grabbed, (H, W, 3) BGR uint8; None if it cannot be read."""
+    def retrieve(self) -> NDArray[np.uint8]:
+        """The image last grabbed, (H, W, 3) BGR uint8.
+
+        Raises:
+            Face3DMMError: it cannot be read.
+        """
         ...
 
     def rewind(self) -> bool:
@@ -54,16 +61,22 @@ class FrameSource(Protocol):
 class _Capture:
     """What OpenCV reads alike from a camera and a file."""
 
+    description: str
     _capture: cv2.VideoCapture
 
     def grab(self) -> bool:
         """Wait for the next image, or decode it."""
-        return self._capture.grab()
+        with suppress(cv2.error):
+            return self._capture.grab()
+        return False
 
-    def retrieve(self) -> NDArray[np.uint8] | None:
+    def retrieve(self) -> NDArray[np.uint8]:
         """The image last grabbed."""
-        readable, image = self._capture.retrieve()
-        return np.asarray(image, np.uint8) if readable else None
+        with suppress(cv2.error):
+            readable, image = self._capture.retrieve()
+            if readable:
+                return np.asarray(image, np.uint8)
+        raise Face3DMMError(f"an image of {self.description} cannot be read")
 
     def close(self) -> None:
         """Give back camera or file."""
@@ -90,8 +103,8 @@ class Camera(_Capture):
                 self._capture.set(setting, value)
         # A delayed image is worth less than none.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        if not (self._capture.isOpened() and self._capture.grab()):
-            self._capture.release()
+        if not (self._capture.isOpened() and self.grab()):
+            self.close()
             raise Face3DMMError(
                 f"camera {index} cannot be opened or gives no image: is it plugged in (/dev/video{index}), not in use "
                 "by another program, and are you in the group `video`?"
@@ -112,12 +125,14 @@ class Video(_Capture):
         """Open a video.
 
         Raises:
-            Face3DMMError: no such file, or not a readable video.
+            Face3DMMError: no such file, not a readable video, or one that is too large.
         """
         self.description = str(path)
         self._path = path
         self._open()
-        if not (self._capture.isOpened() and self._capture.grab()):
+        width, height = (int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        check_size(width, height, self.description)
+        if not (self._capture.isOpened() and self.grab()):
             self.close()
             raise Face3DMMError(f"{path} is not a readable video")
         self.rate = _plausible_rate(self._capture)
@@ -158,10 +173,9 @@ class Pictures:
         self._next += 1
         return True
 
-    def retrieve(self) -> NDArray[np.uint8] | None:
-        """The picture in the present file; None if it is none."""
-        image = cv2.imread(str(self._paths[self._next - 1]), cv2.IMREAD_COLOR)
-        return None if image is None else np.asarray(image, np.uint8)
+    def retrieve(self) -> NDArray[np.uint8]:
+        """The picture in the present file."""
+        return read_picture(self._paths[self._next - 1], upright=True)
 
     def rewind(self) -> bool:
         """Back to the first file."""
@@ -217,14 +231,19 @@ def sample_clip() -> Path:
 
 
 def resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """An image scaled to a size, px; a zero follows from the other, two leave the image alone."""
+    """An image scaled to a size, px; a zero follows from the other, two leave the image alone.
+
+    Raises:
+        Face3DMMError: it would become too large.
+    """
     present_height, present_width = image.shape[:2]
-    width = width or (height * present_width // present_height if height else present_width)
+    width = width or (max(1, height * present_width // present_height) if height else present_width)
     height = height or max(1, width * present_height // present_width)
     if (width, height) == (present_width, present_height):
         return image
+    check_size(width, height, "an image after scaling")
     method = cv2.INTER_AREA if width < present_width else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (max(width, 1), height), interpolation=method), np.uint8)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
 
 
 def _first_camera(image_size: tuple[int, int], rate: float) -> Camera | None:

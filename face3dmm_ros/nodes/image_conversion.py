@@ -4,6 +4,7 @@ import sys
 from array import array
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
@@ -79,7 +80,7 @@ class CvBridgeConversion:
         check_layout(message)
         try:
             return np.asarray(self._bridge.imgmsg_to_cv2(message, desired_encoding="bgr8"), np.uint8)
-        except (CvBridgeError, ValueError, TypeError) as error:
+        except (CvBridgeError, cv2.error, ValueError, TypeError) as error:
             raise Face3DMMError(f"cv_bridge cannot read a {message.encoding} image: {error}") from error
 
     def cv2_to_imgmsg(self, image: NDArray[np.uint8], header: Header) -> Image:

@@ -179,13 +179,13 @@ class VideoSourceNode(FaceNode):
     def _read(self) -> NDArray[np.uint8] | None:
         """The image last grabbed, scaled; None, and a complaint, if it cannot be read."""
         assert self._source is not None
-        image = self._source.retrieve()
-        if image is None:
-            self.complain(f"an image of {self._source.description} cannot be read")
+        try:
+            return resized(self._source.retrieve(), self.value("width"), self.value("height"))
+        except Face3DMMError as error:
+            self.complain(str(error))
             # A folder of nothing but broken files must not spin.
             self._stop.wait(0.01)
             return None
-        return resized(image, self.value("width"), self.value("height"))
 
     def _reopen_camera(self) -> None:
         """Try once to get a lost camera back."""

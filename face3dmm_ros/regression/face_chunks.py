@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.camera import WeakPerspective
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.landmarks.region import Region
+from face3dmm_ros.picture_decoding import decode_picture
 from face3dmm_ros.regression.crops import IBUG68_MIRROR, CropView, face_region
 from face3dmm_ros.whole_file import whole_file
 
@@ -135,12 +136,13 @@ class FaceChunks:
         with path.open("rb") as file:
             file.seek(int(self._start[index]))
             encoded = file.read(int(self._truths["lengths"][index]))
-        picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
-        if picture is None:
-            raise Face3DMMError(f"{path} is damaged: remove {path.stem}.npz to remake it")
+        try:
+            picture = decode_picture(encoded, str(path))
+        except Face3DMMError as error:
+            raise Face3DMMError(f"{path} is damaged: remove {path.stem}.npz to remake it") from error
         truth = {name: values[index] for name, values in self._truths.items()}
         return FaceRecord(
-            picture=np.asarray(picture, dtype=np.uint8),
+            picture=picture,
             camera=WeakPerspective(
                 float(truth["scale"]), truth["rotation"].astype(np.float64), truth["translation"].astype(np.float64)
             ),

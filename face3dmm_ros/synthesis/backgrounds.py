@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.picture_files import read_picture
 from face3dmm_ros.synthesis.scene import Background
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
@@ -83,13 +84,11 @@ def _blurred(image: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=256)
 def _read(path: Path) -> NDArray[np.uint8]:
-    decoded = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if decoded is None:
-        raise Face3DMMError(f"{path} is not a picture that OpenCV can read")
-    scale = _LONGEST_SIDE / max(decoded.shape[:2])
+    picture = read_picture(path, upright=True)
+    scale = _LONGEST_SIDE / max(picture.shape[:2])
     if scale < 1.0:
-        decoded = cv2.resize(decoded, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.asarray(decoded, np.uint8)
+        return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    return picture
 
 
 def _cut(picture: NDArray[np.uint8], image_size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.image_layout import image_from_message, jpeg
+from face3dmm_ros.image_layout import compressed_name, image_from_message, jpeg
 from face3dmm_ros.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
+from face3dmm_ros.picture_decoding import picture_size
 from face3dmm_ros.viewer.viewed_frame import LANDMARKS, MESH, PARAMETERS, FrameAssembler, ViewedFrame
-
-_PICTURE_BEGINNINGS = (b"\xff\xd8", b"\x89PNG")
 
 
 class FrameMessages:
@@ -69,6 +68,5 @@ def _encoded(message: Any, quality: int) -> bytes:
     if hasattr(message, "encoding"):
         return jpeg(image_from_message(message), quality).tobytes()
     data = bytes(message.data)
-    if not data.startswith(_PICTURE_BEGINNINGS):
-        raise Face3DMMError(f"{len(data)} bytes said to be {message.format!r} are no JPEG or PNG picture")
+    picture_size(data, compressed_name(message), ("JPEG", "PNG"))
     return data

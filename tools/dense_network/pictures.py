@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.picture_decoding import decode_picture
 from face3dmm_ros.synthesis.backgrounds import find_pictures
 from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
@@ -37,9 +38,7 @@ class Chunk:
 
     def picture(self, index: int) -> NDArray[np.uint8]:
         """One picture, BGR."""
-        decoded = cv2.imdecode(np.frombuffer(self.jpegs[index], np.uint8), cv2.IMREAD_COLOR)
-        assert decoded is not None
-        return np.asarray(decoded, dtype=np.uint8)
+        return decode_picture(self.jpegs[index], f"picture {index} of a chunk")
 
     @staticmethod
     def load(path: Path) -> "Chunk":

@@ -1,0 +1,140 @@
+"""Encoded pictures: what is none, damaged or absurdly large is a clear error, and the last is never unpacked."""
+
+import struct
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from face3dmm_ros import picture_decoding
+from face3dmm_ros.cli.main import main
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.picture_decoding import LONGEST_SIDE, MOST_PIXELS, check_size, decode_picture
+from face3dmm_ros.picture_files import read_picture
+from face3dmm_ros.synthesis.backgrounds import draw_background
+from face3dmm_ros.synthesis.scene import Background
+from face3dmm_ros.viewer.frame_messages import FrameMessages
+from face3dmm_ros.viewer.viewed_frame import IMAGE
+
+WIDE_PPM = b"P6 2000000 1 255\n\0"
+
+
+def encoded(extension: str, shape: tuple[int, ...] = (24, 32, 3)) -> bytes:
+    pixels = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    return cv2.imencode(extension, pixels)[1].tobytes()
+
+
+def jpeg_claiming(width: int, height: int) -> bytes:
+    """A small JPEG whose frame header names another size."""
+    data = bytearray(encoded(".jpg"))
+    struct.pack_into(">HH", data, data.index(b"\xff\xc0") + 5, height, width)
+    return bytes(data)
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    data = bytearray(encoded(".png"))
+    struct.pack_into(">II", data, 16, width, height)
+    struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+def bmp_claiming(width: int, height: int) -> bytes:
+    data = bytearray(encoded(".bmp"))
+    struct.pack_into("<ii", data, 18, width, height)
+    return bytes(data)
+
+
+HUGE = {
+    "pnm": (WIDE_PPM, "2000000×1"),
+    "jpeg": (jpeg_claiming(33008, 33088), "33008×33088"),
+    "png": (png_claiming(30000, 30000), "30000×30000"),
+    "bmp": (bmp_claiming(30000, 2000), "30000×2000"),
+    "gif": (struct.pack("<6sHH3xcHHHHBBB", b"GIF89a", 9000, 8000, b",", 0, 0, 1, 1, 0, 2, 0), "9000×8000"),
+    "long": (b"P5 1 40000 255\n\0", "1×40000"),
+}
+BROKEN = {
+    "nothing": b"",
+    "text": b"no picture at all",
+    "a JPEG's beginning": b"\xff\xd8\xff",
+    "half a PNG": encoded(".png")[:60],
+    "no pixels": b"P6 0 0 255\n",
+    "Radiance HDR": b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 30000 +X 30000\n",
+}
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp", ".tif", ".bmp", ".ppm"])
+def test_every_known_format_is_decoded(extension: str) -> None:
+    assert decode_picture(encoded(extension), "it").shape == (24, 32, 3)
+
+
+@pytest.mark.parametrize("kind", HUGE)
+def test_what_claims_too_many_pixels_is_refused_before_it_is_unpacked(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpack(*_: object) -> None:
+        raise AssertionError("unpacked")
+
+    monkeypatch.setattr(picture_decoding.cv2, "imdecode", unpack)
+    data, claimed = HUGE[kind]
+    with pytest.raises(Face3DMMError, match=rf"^it claims {claimed} pixels; up to 50 megapixels and 32766 a side .*$"):
+        decode_picture(data, "it")
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_is_no_whole_picture_is_refused(kind: str) -> None:
+    with pytest.raises(Face3DMMError, match=r"^it is not a picture that can be read: it is (no JPEG, PNG|damaged).*$"):
+        decode_picture(BROKEN[kind], "it")
+
+
+def test_an_error_of_opencv_is_a_damaged_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise cv2.error("assertion failed")
+
+    monkeypatch.setattr(picture_decoding.cv2, "imdecode", failing)
+    with pytest.raises(Face3DMMError, match="damaged"):
+        decode_picture(encoded(".png"), "it")
+
+
+def test_the_limits_themselves_are_allowed() -> None:
+    check_size(10_000, MOST_PIXELS // 10_000, "it")
+    check_size(LONGEST_SIDE, 1, "it")
+
+
+@pytest.mark.parametrize("data", [*(data for data, _ in HUGE.values()), *BROKEN.values()])
+def test_a_hostile_file_is_one_line_that_names_it(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "face.png"
+    path.write_bytes(data)
+    for read in (read_picture, lambda path: draw_background(Background(picture=path), (64, 48))):
+        with pytest.raises(Face3DMMError, match=r"^.*face\.png (claims|is) .*$"):
+            read(path)
+
+
+def test_a_hostile_picture_is_bad_input_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "face.ppm").write_bytes(WIDE_PPM)
+    assert main(["fit", str(tmp_path / "face.ppm")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "face.ppm claims 2000000×1 pixels" in line
+
+
+@pytest.mark.parametrize("data", [jpeg_claiming(33008, 33088), png_claiming(30000, 30000), WIDE_PPM, b""])
+def test_a_hostile_picture_is_not_passed_on_to_the_viewer(data: bytes) -> None:
+    messages = FrameMessages(lambda stamp_ns: True, quality=80)
+    with pytest.raises(Face3DMMError, match=r"said to be 'jpeg' (claims|is not a picture)"):
+        messages.take_picture(IMAGE, 0, SimpleNamespace(format="jpeg", data=data), None)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Face3DMMError, match=r"gone\.jpg cannot be read: No such file"):
+        read_picture(tmp_path / "gone.jpg")
+
+
+def test_a_photograph_is_turned_as_its_camera_says_where_it_is_to_be_upright(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image").fromarray(np.zeros((24, 32, 3), np.uint8))
+    exif = image.getexif()
+    exif[0x0112] = 6  # Exif's orientation: a quarter turn
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert read_picture(tmp_path / "turned.jpg").shape == (24, 32, 3)
+    assert read_picture(tmp_path / "turned.jpg", upright=True).shape == (32, 24, 3)
