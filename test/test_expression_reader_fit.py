@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="needs torch: make torch")
+
 FEATURES, BLENDSHAPES = 40, 3
 RNG = np.random.default_rng(0)
 CAUSES = RNG.standard_normal((FEATURES, BLENDSHAPES + 4)).astype(np.float32)
