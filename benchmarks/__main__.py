@@ -14,7 +14,6 @@ from pathlib import Path
 
 # One thread for the numerical libraries, which read this when they are loaded: figures of one core, and steadier.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import cv2
 import numpy as np

@@ -1,26 +1,27 @@
-"""How many threads a process's linear algebra has: a matter of its environment, until it imports numpy."""
+"""How many threads linear algebra (BLAS) has: one.
+
+The matrices here are small: several threads mostly wait for each other, on a busy machine nearly all the time. This is
+about BLAS alone. Torch has threads of its own, which a training needs.
+"""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import sys
+
+_CHOICES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 
 
-def single_threaded_algebra(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables, where the user has not set them, that keep a process's linear algebra to one core."""
-    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {variable: "1" for variable in variables if variable not in environment}
+def limit_algebra() -> None:
+    """Keep BLAS to one thread in this process and those that it starts, whether or not numpy is loaded already."""
+    # What is loaded later, and other processes: OpenBLAS, which numpy, scipy and OpenCV bring, reads this. The others'
+    # variables would limit torch too.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    if "numpy" in sys.modules:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(1, user_api="blas")
 
 
-@contextmanager
-def single_threaded_workers() -> Iterator[None]:
-    """In this block, processes that are spawned keep their linear algebra to one core each.
-
-    Otherwise each would use all cores, and they would mostly wait for each other.
-    """
-    variables = single_threaded_algebra(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for variable in variables:
-            os.environ.pop(variable, None)
+def limit_algebra_unless_chosen() -> None:
+    """The same, unless the user has set one of the variables that tell a BLAS how many threads to use."""
+    if not any(os.environ.get(variable) for variable in _CHOICES):
+        limit_algebra()

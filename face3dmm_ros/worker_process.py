@@ -7,10 +7,13 @@ import threading
 
 import cv2
 
+from face3dmm_ros.algebra_threads import limit_algebra
+
 
 def begin_worker(*_: object) -> None:
     """Keep to one core, leave Ctrl-C to the process that this one works for, and end with it, however it ends."""
     cv2.setNumThreads(1)
+    limit_algebra()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -9,7 +9,6 @@ from launch.substitutions import LaunchConfiguration, NotEqualsSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from face3dmm_ros.algebra_threads import single_threaded_algebra
 from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES
 from face3dmm_ros.files import package_file
 from face3dmm_ros.nodes.launch_arguments import TRACKING_ARGUMENTS
@@ -68,11 +67,10 @@ FITTER_ARGUMENTS = ("model", "fit_method", "regressor", "regressor_sha256", "smo
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch face3dmm_ros live.launch.py` starts."""
-    settings = fast_dds_settings(os.environ) | single_threaded_algebra(os.environ)
     return LaunchDescription(
         [
             *ARGUMENTS,
-            *(SetEnvironmentVariable(name, value) for name, value in settings.items()),
+            *(SetEnvironmentVariable(name, value) for name, value in fast_dds_settings(os.environ).items()),
             OpaqueFunction(function=_warn_of_shortage),
             _node(
                 "video_source_node",

@@ -96,6 +96,21 @@ def test_what_a_network_sees_in_its_crop_is_said_in_pixels_of_the_image(face: Fa
     assert seen.parameters.residual_px < 1e-3
 
 
+def test_a_face_is_looked_at_in_one_thread_and_torch_keeps_its_own(face: Face) -> None:
+    seen_with = []
+
+    def see(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        seen_with.append(torch.get_num_threads())
+        return face._see(*inputs)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    ImageRegressor(face.model, replace(face.archive, module=see)).regress(IMAGE, face.landmarks)
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert (seen_with, after) == ([1], 2)
+
+
 def test_coefficients_that_a_network_does_not_regress_are_zero(face: Face) -> None:
     parameters = ImageRegressor(face.model, face.archive).regress(IMAGE, face.landmarks).parameters
     np.testing.assert_allclose(parameters.alpha, face.alpha, atol=1e-5)

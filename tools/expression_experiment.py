@@ -24,7 +24,6 @@ from numpy.typing import NDArray  # noqa: E402
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from face3dmm_ros.algebra_threads import single_threaded_workers  # noqa: E402
 from face3dmm_ros.morphable_model import MorphableModel, load_model  # noqa: E402
 from face3dmm_ros.regression.config import (  # noqa: E402
     AsymmetricConfig,
@@ -219,8 +218,7 @@ def batches(faces: CroppedFaces, learnt: int, steps: int, batch: int) -> Iterato
         multiprocessing_context="spawn",
         worker_init_fn=begin_worker,
     )
-    with single_threaded_workers():
-        return iter(loader)
+    return iter(loader)
 
 
 def _basel_units(model: MorphableModel, size: int) -> Whitening:

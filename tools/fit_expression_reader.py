@@ -20,7 +20,6 @@ import scipy.linalg
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from face3dmm_ros.algebra_threads import single_threaded_workers
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.dense_network import SIDE, DenseNetwork, upright_region
 from face3dmm_ros.landmarks.region import Region
@@ -120,7 +119,7 @@ def gather(folder: Path, model: MorphableModel, chunks: int, processes: int) -> 
     """Render, and see, `chunks` chunks of pairs."""
     scenes = SCENE, replace(SCENE, at_rest=True)
     paths = zip(*(render_chunks(folder, model, chunks, _SEED, scene, processes) for scene in scenes), strict=True)
-    with single_threaded_workers(), get_context("spawn").Pool(processes, begin_worker) as pool:
+    with get_context("spawn").Pool(processes, begin_worker) as pool:
         return list(tqdm(pool.imap(read_pairs, list(paths)), total=chunks, unit="chunks", desc="seeing"))
 
 

@@ -1,11 +1,9 @@
 """`face3dmm evaluate bag BAG`: replays a recording and says how well it is tracked."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from face3dmm_ros.algebra_threads import single_threaded_algebra
 from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options, regressor_file
 
 if TYPE_CHECKING:
@@ -46,8 +44,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: the bag cannot be read or has no images, or options that cannot be.
     """
-    # As the nodes have it, and before numpy looks: sums over another number of threads differ in their last bits.
-    os.environ.update(single_threaded_algebra(os.environ))
     import json
 
     from tqdm import tqdm

@@ -5,7 +5,6 @@ import os
 import sys
 from pathlib import Path
 
-from face3dmm_ros.algebra_threads import single_threaded_algebra
 from face3dmm_ros.cli.regressor_options import add_regressor_options, regressor_file
 
 SOURCES = ("detector", "truth")
@@ -59,8 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: no such data set or option, or results of other options in the way.
     """
-    # Before numpy looks, here and in the worker processes: several threads in each would only fight for the cores.
-    os.environ.update(single_threaded_algebra(os.environ))
     from tqdm import tqdm
 
     from face3dmm_ros.errors import Face3DMMError

@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     require_ros()
     middleware.apply_settings(loopback=not arguments.network)
-    # Only now: these import rclpy and numpy, which look at the environment once.
+    # Only now: these import rclpy, which looks at the environment once.
     from face3dmm_ros.nodes.frame_source import open_source
     from face3dmm_ros.nodes.live_session import LiveSession
 

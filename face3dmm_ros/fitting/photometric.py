@@ -11,8 +11,7 @@ Neighbouring pixels err alike, so that a patch of A mm² counts as one observati
 pictures of one person share α and γ; each has its own pose, β and light.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,6 +42,7 @@ from face3dmm_ros.fitting.photometric_pixels import (
 )
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
+from face3dmm_ros.torch_threads import one_torch_thread
 from face3dmm_ros.values import FaceParameters, TrackedFace
 
 METHOD = "photometric"
@@ -142,20 +142,9 @@ def photometric_fit(
             raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
         if start.parameters.model_digest != model.digest:
             raise Face3DMMError("the fit to start from was made with another model")
-    with torch.no_grad(), _one_thread():
+    with torch.no_grad(), one_torch_thread():
         problem = _Problem(model, options or PhotometricOptions(), images, starts)
         return problem.solve()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread: its operations here are short, and threads that wait for a busy core cost seconds."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,7 +275,7 @@ class _Problem:
         return np.full(observed.points.shape[1], self.options.landmark_noise_mm * self.states[index].camera.scale)
 
     def _landmark_points(self, view: _View, state: FaceState) -> NDArray[np.float64]:
-        """(3, P) mm. In torch, whose threads are held, as are all products of any size here: see `_one_thread`."""
+        """(3, P) mm. In torch, whose threads are held, as are all products of any size here: see `one_torch_thread`."""
         moved = torch.as_tensor(view.points.basis) @ torch.as_tensor(self._coefficients(state))
         return view.points.mean + moved.numpy()
 

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from face3dmm_ros.algebra_threads import single_threaded_algebra
 from face3dmm_ros.files import package_file
 
 _PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
@@ -43,6 +42,5 @@ def shared_memory_shortage(processes: int, folder: Path = Path("/dev/shm")) -> s
 
 
 def apply_settings(*, loopback: bool) -> None:
-    """Put all of these into this process's environment; works until numpy and rclpy are imported."""
+    """Put these into this process's environment; works until rclpy is imported."""
     os.environ.update(fast_dds_settings(os.environ, loopback=loopback))
-    os.environ.update(single_threaded_algebra(os.environ))

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from face3dmm_ros.algebra_threads import single_threaded_workers
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.regression.config import DatasetConfig, TrainingConfig
 from face3dmm_ros.regression.samples import FaceDataset, FaceSample, SampleBatch, collate, open_dataset
@@ -177,9 +176,7 @@ def _loaded(stream: FaceStream, keys: _Keys, workers: int) -> Iterator[SampleBat
         worker_init_fn=begin_worker,
         prefetch_factor=3 if workers else None,
     )
-    with single_threaded_workers():
-        loaded = iter(loader)
-    for batch in loaded:
+    for batch in loader:
         if isinstance(batch, Face3DMMError):
             raise batch
         yield batch

@@ -16,6 +16,7 @@ from face3dmm_ros.regression.crops import IBUG68_MIRROR, SIDE, CropView, face_re
 from face3dmm_ros.regression.export import Archive, load_archive, load_torchscript
 from face3dmm_ros.regression.face_regressor import parameter_batch
 from face3dmm_ros.regression.landmark_map import landmark_map
+from face3dmm_ros.torch_threads import one_torch_thread
 from face3dmm_ros.values import FaceParameters, Landmarks
 
 METHOD = "regressor"
@@ -80,7 +81,7 @@ class ImageRegressor:
         inputs = [torch.from_numpy(view.pixels(image)[None])]
         if self._description.inputs == 4:
             inputs.append(torch.from_numpy(landmark_map(view.points(points, IBUG68_MIRROR))[None]))
-        with torch.inference_mode():
+        with torch.inference_mode(), one_torch_thread():
             face = parameter_batch(self._module(*inputs))
         in_crop = WeakPerspective(float(face.scale[0]), _array(face.rotation), _array(face.translation))
         camera = view.camera_in_picture(in_crop)

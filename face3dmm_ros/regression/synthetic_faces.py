@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from face3dmm_ros.algebra_threads import single_threaded_workers
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.regression.cropped_faces import CroppedFaces
@@ -212,7 +211,7 @@ def _rendered(faces: RenderedFaces, jobs: Sequence[tuple[Path, int]], processes:
         faces.close()
         return
     # A forked process would inherit the locks of this one's threads.
-    with single_threaded_workers(), ProcessPoolExecutor(processes, get_context("spawn"), _keep, (faces,)) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _keep, (faces,)) as pool:
         try:
             for done in as_completed([pool.submit(_render_kept, path, chunk) for path, chunk in jobs]):
                 yield done.result()
