@@ -25,6 +25,7 @@ from face3dmm_ros.nodes.composition import AVATAR, EXTRA_NODES, FITTER, LANDMARK
 from face3dmm_ros.nodes.monitor_node import MonitorNode, percentiles
 from face3dmm_ros.nodes.parameter_text import parameter_text
 from face3dmm_ros.nodes.recording import Recording
+from face3dmm_ros.rendering.offscreen import PROBE_TIMEOUT_SECONDS
 
 PLACEMENTS = ("separate", "composed", "single")
 """Each node in a process of its own; all nodes in one, the monitor in this; or all in this one, where processes cannot
@@ -33,7 +34,9 @@ share the memory that images need."""
 VIDEOS = {"/face/overlay": "overlay.mp4", "/avatar/image": "avatar.mp4"}
 """Topics that a recording also makes videos of, and the videos' names."""
 
-_START_TIMEOUT = 60.0
+_START_TIMEOUT = 60.0 + 2 * PROBE_TIMEOUT_SECONDS
+"""Nodes that draw wait for OpenGL first."""
+
 _DRAIN_TIMEOUT = 2.0
 _STOP_TIMEOUT = 5.0
 _VIDEO_RATE = 30.0

@@ -11,8 +11,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from ctypes.util import find_library
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from face3dmm_ros.errors import Face3DMMError
@@ -23,17 +25,21 @@ PLATFORMS = ("egl", "osmesa", "glx")
 PLATFORM_VARIABLE = "FACE3DMM_GL"
 """Environment variable that says what ``auto`` means: one of `PLATFORMS`."""
 
-_PROBE_TIMEOUT_SECONDS = 10.0
+PROBE_TIMEOUT_SECONDS = 60.0
+"""How long a platform is waited for, twice: where all cores are taken, 10 s were not enough for one that works."""
+
 # Values from the Khronos registry that PyOpenGL does not name.
 _EGL_PLATFORM_SURFACELESS_MESA, _EGL_PLATFORM_DEVICE_EXT = 0x31DD, 0x313F
 _GLX_CONTEXT_PROFILE_MASK_ARB, _GLX_CONTEXT_CORE_PROFILE_BIT_ARB = 0x9126, 0x1
-_GL_LIBRARIES_HINT = (
-    "Rendering needs OpenGL 3.3. On Debian and Ubuntu: apt-get install libegl1 libgl1 libgl1-mesa-dri libosmesa6"
-)
+_MESA_DRI = "libgl1-mesa-dri"
+_NEEDED = {"egl": ("libegl1", "libgl1", _MESA_DRI), "osmesa": ("libosmesa6",), "glx": ("libgl1", _MESA_DRI)}
+"""Debian's packages for each of `PLATFORMS`."""
+_LIBRARIES = {"libegl1": "EGL", "libgl1": "GL", "libosmesa6": "OSMesa"}
+_DRIVERS = ("lib*/dri/*_dri.so", "lib/*/dri/*_dri.so")  # Mesa's, below /usr
 
 
 class NoOpenGLError(Face3DMMError):
-    """No OpenGL 3.3 here; the message names what to install."""
+    """No OpenGL 3.3 here; the message says why, and what to install where something is missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +83,7 @@ def open_context(platform: str = "auto") -> OffscreenContext:
 
     Raises:
         Face3DMMError: an unknown platform, one that does not work here, or none that does. The message names the
-            packages to install.
+            packages that are missing.
     """
     if platform == "auto":
         platform = os.environ.get(PLATFORM_VARIABLE) or "auto"
@@ -88,7 +94,7 @@ def open_context(platform: str = "auto") -> OffscreenContext:
     try:
         return _open(chosen)
     except Exception as error:
-        raise NoOpenGLError(f"OpenGL on {chosen} could not be opened: {error}. {_GL_LIBRARIES_HINT}") from error
+        raise NoOpenGLError(f"OpenGL on {chosen} could not be opened: {error}") from error
 
 
 def choose_platform(candidates: tuple[str, ...]) -> str:
@@ -112,7 +118,10 @@ def choose_platform(candidates: tuple[str, ...]) -> str:
             return candidate
         failures[candidate] = failure
     reasons = "; ".join(f"{candidate}: {failure}" for candidate, failure in failures.items())
-    raise NoOpenGLError(f"no OpenGL platform works here ({reasons}). {_GL_LIBRARIES_HINT}")
+    # One that works is enough: what the first lacks.
+    missing = next(filter(None, map(_missing_packages, failures)), [])
+    advice = f"; on Debian and Ubuntu: apt-get install {' '.join(missing)}" if missing else ""
+    raise NoOpenGLError(f"rendering needs OpenGL 3.3, and no platform works here ({reasons}){advice}")
 
 
 @cache
@@ -129,21 +138,38 @@ def probe(platform: str) -> str | None:
         "    sys.exit(' '.join(str(error).split()))\n"
     )
     try:
-        child = subprocess.run(
+        child = _run(program) or _run(program)
+    except OSError as error:
+        return str(error)
+    if child is None:
+        return f"timed out, twice after {PROBE_TIMEOUT_SECONDS:.0f} s: the machine is too busy, or the driver hangs"
+    if child.returncode == 0:
+        return None
+    lines = child.stderr.strip().splitlines()
+    return lines[-1] if lines and child.returncode > 0 else f"the driver ended its process with {child.returncode}"
+
+
+def _run(program: str) -> subprocess.CompletedProcess[str] | None:
+    """A Python program in a process of its own; None where it took too long."""
+    with suppress(subprocess.TimeoutExpired):
+        return subprocess.run(
             [sys.executable, "-I", "-c", program],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_PROBE_TIMEOUT_SECONDS,
+            timeout=PROBE_TIMEOUT_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    if child.returncode == 0:
-        return None
-    lines = child.stderr.strip().splitlines()
-    return lines[-1] if lines and child.returncode > 0 else f"the driver ended its process with {child.returncode}"
+    return None
+
+
+def _missing_packages(platform: str) -> list[str]:
+    """Those of the packages for a platform whose libraries or drivers are not here."""
+    there = {package for package, library in _LIBRARIES.items() if find_library(library)}
+    if any(any(Path("/usr").glob(drivers)) for drivers in _DRIVERS):
+        there.add(_MESA_DRI)
+    return [package for package in _NEEDED[platform] if package not in there]
 
 
 def _loaded_platform() -> str | None:
