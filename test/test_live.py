@@ -177,6 +177,27 @@ def test_a_node_that_cannot_start_ends_the_run_with_exit_code_2(ros_domain):
     assert "Traceback" not in errors
 
 
+@pytest.mark.usefixtures("_ros")
+def test_a_second_run_in_a_ros_domain_is_refused_and_the_first_goes_on(tmp_path, ros_domain):
+    first = start("--source", "sample", "--fps", "10", "--width", "320", "--out", str(tmp_path))
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "overlay.mp4").exists() and first.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    second = start("--source", "sample", "--duration", "1")
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert errors.splitlines()[-1] == (
+        f"face3dmm live: another run is in ROS domain {ros_domain} (fitter_node, landmark_node, live_monitor, "
+        "renderer_node, video_source_node): stop it, or set another ROS_DOMAIN_ID"
+    )
+    time.sleep(1.0)
+    assert first.poll() is None
+    first.send_signal(signal.SIGINT)
+    finish(first)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["frames_overlay"] == summary["frames_in"] > 20
+
+
 def test_without_ros_the_command_says_what_to_do(monkeypatch, capsys):
     monkeypatch.setattr(live.importlib.util, "find_spec", lambda name: None)
     assert main(["live"]) == 2

@@ -1,5 +1,6 @@
 """A live run from start to summary: the nodes, in one process or several, and a monitor."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -34,6 +35,8 @@ VIDEOS = {"/face/overlay": "overlay.mp4", "/avatar/image": "avatar.mp4"}
 """Topics that a recording also makes videos of, and the videos' names."""
 
 _START_TIMEOUT = 60.0
+_DISCOVERY_TIME = 1.0
+"""s in which nodes on this machine find each other: Fast DDS announces itself to others at once and every 0.1 s."""
 _DRAIN_TIMEOUT = 2.0
 _STOP_TIMEOUT = 5.0
 _VIDEO_RATE = 30.0
@@ -106,8 +109,12 @@ class LiveSession:
         """Start all, and the images once everybody listens; False if interrupted before that.
 
         Raises:
-            Face3DMMError: a node could not start.
+            Face3DMMError: a node could not start, or another run is there.
         """
+        # Before there is anything of this run that the nodes of another could hear.
+        if interrupted.wait(_DISCOVERY_TIME):
+            return False
+        self._require_no_other(started=False)
         given = self._options.parameters
         parameters = {name: given.get(name, {}) | {"autostart": name != SOURCE} for name in self._nodes}
         if self._options.placement == "single":
@@ -125,13 +132,10 @@ class LiveSession:
         self._spinning.start()
         if not self._wait(self._monitor.can_conduct, interrupted):
             return False
+        self._require_no_other(started=True)
         self._monitor.change_state(Transition.TRANSITION_CONFIGURE)
         if not self._wait(self._all_advertised, interrupted):
             return False
-        if namesakes := self._monitor.namesakes():
-            raise Face3DMMError(
-                f"there is another {' and '.join(namesakes)} in this ROS domain: stop it, or set another ROS_DOMAIN_ID"
-            )
         topics = self._monitor.topics() or []
         if self._options.out is not None:
             self._recording = Recording(
@@ -216,6 +220,14 @@ class LiveSession:
         rclpy.try_shutdown()
         if self._recording is not None:
             self._recording.close()
+
+    def _require_no_other(self, *, started: bool) -> None:
+        """Check that no other run is in this ROS domain: told to start, its nodes would do so too."""
+        if others := self._monitor.other_nodes(started=started):
+            domain = os.environ.get("ROS_DOMAIN_ID") or 0
+            raise Face3DMMError(
+                f"another run is in ROS domain {domain} ({', '.join(others)}): stop it, or set another ROS_DOMAIN_ID"
+            )
 
     def _spin(self) -> None:
         try:
