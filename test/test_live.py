@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -175,6 +176,21 @@ def test_a_node_that_cannot_start_ends_the_run_with_exit_code_2(ros_domain):
     assert process.returncode == 2
     assert "/no/such/model.npz" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.usefixtures("_ros")
+@pytest.mark.skipif(any(Path("/dev").glob("video*")), reason="there may be a camera")
+@pytest.mark.parametrize(
+    ("source", "said"), [("camera", "images from no camera yet"), ("auto", "images from .*carphone_pristine.mp4")]
+)
+def test_a_run_without_a_camera_waits_for_one_or_says_what_it_took(tmp_path, ros_domain, source, said):
+    errors = finish(start("--source", source, "--duration", "1.5", "--width", "320", "--out", str(tmp_path)))
+    assert re.search(f"^{said}$", errors, re.MULTILINE)
+    assert ("waiting for a camera: there is no camera" in errors) == (source == "camera")
+    assert ("no camera gives images: the sample clip is taken" in errors) == (source == "auto")
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["source"] in errors
+    assert (summary["frames_in"] == 0) == (source == "camera")
 
 
 @pytest.mark.usefixtures("_ros")

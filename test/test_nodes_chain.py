@@ -24,7 +24,7 @@ from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
 from face3dmm_ros.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
-from face3dmm_ros.nodes import renderer_node, video_source_node
+from face3dmm_ros.nodes import frame_source, renderer_node, video_source_node
 from face3dmm_ros.nodes.conversions import (
     calibration_from_message,
 )
@@ -425,12 +425,13 @@ def test_a_file_that_is_no_calibration_is_refused(spun, tmp_path, text):
 
 
 class UnpluggedCamera:
-    """A camera that gives three images, at its rate, and then none."""
+    """A camera that gives some images, at its rate, and then none."""
 
-    description, live, rate = "camera 5", True, 100.0
+    live, rate = True, 100.0
 
-    def __init__(self):
-        self.left = 3
+    def __init__(self, index=5, images=3):
+        self.description = f"camera {index}"
+        self.left = images
 
     def grab(self):
         time.sleep(1.0 / self.rate)
@@ -463,6 +464,68 @@ def test_a_camera_that_stops_giving_images_is_said_to_and_opened_again(spun, mon
     assert node.activity.status("video_source_node", {}).level == DiagnosticStatus.ERROR
     plugged_in.append(UnpluggedCamera())
     spun.spin_until(lambda: node.activity.answered == 6)
+
+
+@pytest.fixture
+def plugged_in(monkeypatch, tmp_path):
+    """The cameras that there are, of which each can be opened once; and a clip of one blank picture."""
+    cameras = []
+
+    def first_camera(*_):
+        if not cameras:
+            raise Face3DMMError("there is no camera")
+        return cameras.pop()
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((24, 32, 3), 50, np.uint8))
+    monkeypatch.setattr(frame_source, "_first_camera", first_camera)
+    monkeypatch.setattr(frame_source, "Video", lambda _: frame_source.Pictures([tmp_path / "a.png"], "the clip"))
+    monkeypatch.setattr(frame_source, "sample_clip", lambda: None)
+    monkeypatch.setattr(video_source_node, "_REOPEN_PERIOD", 0.05)
+    return cameras
+
+
+def level(node):
+    return node.activity.status("video_source_node", {}).level
+
+
+def test_a_camera_is_waited_for_and_the_status_warns_until_it_is_there(spun, plugged_in, capfd):
+    node = spun.start(VideoSourceNode, source="camera")
+    spun.spin_until(lambda: node._active)
+    spun.spin_for(0.3)
+    assert node.activity.answered == 0
+    status = node.activity.status("video_source_node", {})
+    assert (status.level, status.message) == (DiagnosticStatus.WARN, "there is no camera")
+    assert "waiting for a camera: there is no camera" in capfd.readouterr().err
+    plugged_in.append(UnpluggedCamera(2, images=1000))
+    spun.spin_until(lambda: node.activity.answered >= 3)
+    assert level(node) == DiagnosticStatus.OK
+    assert node.activity.details["source"] == "camera 2"
+
+
+def test_a_camera_that_auto_found_is_followed_by_none_but_a_camera(spun, plugged_in):
+    plugged_in.append(UnpluggedCamera(0))
+    node = spun.start(VideoSourceNode, source="auto")
+    spun.spin_until(lambda: node.activity.problem == "there is no camera")
+    assert (node.activity.answered, level(node)) == (3, DiagnosticStatus.ERROR)
+    plugged_in.append(UnpluggedCamera(1, images=1000))
+    spun.spin_until(lambda: node.activity.answered >= 6)
+    assert (node.activity.details["source"], level(node)) == ("camera 1", DiagnosticStatus.OK)
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    node.trigger_configure()
+    assert node.activity.details["source"] == "no camera yet"
+
+
+def test_auto_that_took_the_clip_stays_with_it_and_says_so(spun, plugged_in):
+    node = spun.start(VideoSourceNode, source="auto")
+    spun.spin_until(lambda: node.activity.answered >= 1)
+    plugged_in.append(UnpluggedCamera(0))
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    node.trigger_configure()
+    assert node.activity.details["source"] == "the clip"
+    values = {pair.key: pair.value for pair in node.activity.status("video_source_node", {}).values}
+    assert values["source"] == "the clip"
 
 
 def test_a_clip_ends_where_it_is_not_to_loop(spun, tmp_path):

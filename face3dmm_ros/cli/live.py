@@ -32,7 +32,8 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add(
         "--source",
         default="auto",
-        help="auto (first camera, else the sample clip), sample, a camera's index, or a path",
+        help="auto (a camera if there is one at the start, else the sample clip), camera (the first that opens; waits "
+        "for one), sample, a camera's index, or a path",
     )
     add("--duration", type=_positive, metavar="SECONDS", help="how long; without it until Ctrl-C")
     add("--out", type=Path, metavar="DIR", help="folder for overlay.mp4, avatar.mp4, bag/ and summary.json")
@@ -66,10 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
     require_ros()
     middleware.apply_settings(loopback=not arguments.network)
     # Only now: these import rclpy and numpy, which look at the environment once.
-    from face3dmm_ros.nodes.frame_source import open_source
+    from face3dmm_ros.nodes.frame_source import AUTO, CAMERA, open_source
     from face3dmm_ros.nodes.live_session import LiveSession
 
-    if arguments.source != "auto" and not arguments.source.isdigit():
+    if arguments.source not in (AUTO, CAMERA) and not arguments.source.isdigit():
         open_source(arguments.source).close()
     if arguments.viewer:
         require_rerun()
@@ -84,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("starting the nodes …", file=sys.stderr)
         if not session.start(interrupted):
             return 0
+        print(f"images from {session.source}", file=sys.stderr)
         _watch(session, arguments.duration, interrupted)
         summary = session.stop()
     _report(summary, arguments.out)

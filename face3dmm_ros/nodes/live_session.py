@@ -154,6 +154,11 @@ class LiveSession:
         self._started_at = time.monotonic()
         return True
 
+    @property
+    def source(self) -> str:
+        """Where the images come from, as far as the source has said."""
+        return self._monitor.statuses.get(SOURCE, {}).get("source", "nowhere yet")
+
     def check(self) -> None:
         """Check that all still run.
 
@@ -294,6 +299,7 @@ class LiveSession:
             if key.startswith("stage_ms/")
         }
         return {
+            "source": self.source,
             "frames_in": hops[SOURCE],
             "frames_overlay": monitor.overlays,
             "frames_with_face": monitor.images_with_face,
