@@ -86,11 +86,12 @@ class Chain:
         spun.spin_for(0.2)
         self._second = 100
 
-    def send(self, image, **changes):
+    def send(self, image, *, stamped=True, **changes):
         """Publish a picture, with some fields changed; returns its header."""
         self._second += 1
         header = Header(frame_id="some_camera")
-        header.stamp.sec, header.stamp.nanosec = self._second, 42
+        if stamped:
+            header.stamp.sec, header.stamp.nanosec = self._second, 42
         message = PLAIN.cv2_to_imgmsg(image, header)
         for field, value in changes.items():
             setattr(message, field, value)
@@ -190,6 +191,25 @@ def test_an_image_whose_fields_disagree_is_skipped_and_the_next_one_answered(spu
     assert len(results["/face/landmarks"]) == 1
     assert chain.landmark_node.activity.skipped == 2
     assert "nonsense" in chain.landmark_node.activity.complaint
+
+
+@pytest.mark.parametrize("method", ["joint", pytest.param("regressor+fit", marks=needs_torch)])
+def test_images_without_a_stamp_are_followed_and_drawn_and_it_is_told_once(spun, portrait, astronaut, capfd, method):
+    chain = Chain(spun, fitter={"fit_method": method})
+    moved = np.ascontiguousarray(astronaut[:300, 30:330])  # the face, 30 px to the right
+    parameters, overlays = spun.received["/face/params"], spun.received["/face/overlay"]
+    for count, image in enumerate([portrait] * 4 + [moved] * 8, 1):
+        header = chain.send(image, stamped=False)
+        spun.spin_until(lambda count=count: len(parameters) == len(overlays) == count, f"overlay {count}")
+    assert parameters[-1].translation[0] - parameters[3].translation[0] == pytest.approx(30.0, abs=3.0)
+    assert all(message.header == header for message in (*parameters, *overlays))
+    outside = PLAIN.imgmsg_to_cv2(overlays[-1])[:, :20]
+    np.testing.assert_array_equal(outside, moved[:, :20])
+    said = capfd.readouterr().err
+    for node in (chain.fitter_node, chain.renderer_node):
+        assert said.count(f"[{node.get_name()}]: an image's stamp is zero: when images come is taken") == 1
+        assert not node.activity.latency_ms
+        assert node.activity.dropped == 0
 
 
 def test_a_calibrated_camera_sets_the_distance(spun, portrait):

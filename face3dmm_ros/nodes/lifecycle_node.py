@@ -26,6 +26,7 @@ except ImportError:  # Humble has them elsewhere.
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.image_clock import ImageClock, stamp_ns
 from face3dmm_ros.nodes.diagnostics import Activity
 
 ParameterValue = bool | int | float | str | list[float]
@@ -147,6 +148,7 @@ class FaceNode(LifecycleNode):
         self._transit = self._service_change_state.callback
         self._service_change_state.callback = self._on_change_state
         self.activity = Activity()
+        self._image_clock = ImageClock()
         self.failure = ""
         self._outputs: list[Output] = []
         self._inputs: list[Any] = []
@@ -245,10 +247,21 @@ class FaceNode(LifecycleNode):
         self.activity.skip(reason)
         self.get_logger().warning(f"skipped a message: {reason}", throttle_duration_sec=_COMPLAINT_PERIOD)
 
+    def time_of(self, header: Header) -> float:
+        """The time of the next image, s, also where its stamp is none: see `ImageClock`. To be asked once an image."""
+        time_ns = self._image_clock.time_of(stamp_ns(header), self.get_clock().now().nanoseconds)
+        self.tell_of_stamps(self._image_clock.problem)
+        return 1e-9 * time_ns
+
+    def tell_of_stamps(self, problem: str, remedy: str = "when images come is taken for their time") -> None:
+        """Log, once, what is wrong with images' stamps, if anything, and what is done about it."""
+        if problem:
+            self.get_logger().warning(f"{problem}: {remedy}", once=True)
+
     def answered(self, header: Header, faces: int) -> None:
-        """Note that an image has been answered."""
-        now = self.get_clock().now().nanoseconds
-        self.activity.latency_ms.append(1e-6 * (now - header.stamp.sec * 1_000_000_000 - header.stamp.nanosec))
+        """Note that an image has been answered; how long after its stamp, if it has one."""
+        if stamp := stamp_ns(header):
+            self.activity.latency_ms.append(1e-6 * (self.get_clock().now().nanoseconds - stamp))
         self.activity.answered += 1
         self.activity.faces = faces
 
@@ -273,6 +286,7 @@ class FaceNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called by rclpy."""
         self.activity = Activity()
+        self._image_clock = ImageClock()
         result = self._attempt("configure", self.configure)
         self._configured = result == TransitionCallbackReturn.SUCCESS
         if not self._configured:
