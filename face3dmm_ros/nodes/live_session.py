@@ -1,6 +1,8 @@
 """A live run from start to summary: the nodes, in one process or several, and a monitor."""
 
+import errno
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -36,7 +38,7 @@ VIDEOS = {"/face/overlay": "overlay.mp4", "/avatar/image": "avatar.mp4"}
 
 _START_TIMEOUT = 60.0
 _DISCOVERY_TIME = 1.0
-"""s in which nodes on this machine find each other: Fast DDS announces itself to others at once and every 0.1 s."""
+"""s in which other nodes mostly show themselves; on a busy machine it can take Fast DDS 3 s."""
 _DRAIN_TIMEOUT = 2.0
 _STOP_TIMEOUT = 5.0
 _VIDEO_RATE = 30.0
@@ -82,7 +84,11 @@ class LiveSession:
     """The nodes and their monitor, from `start` to `stop`; use it as a context manager."""
 
     def __init__(self, options: LiveOptions) -> None:
-        """A run that has yet to start."""
+        """A run that has yet to start.
+
+        Raises:
+            Face3DMMError: there is another one in this ROS domain on this machine.
+        """
         self._options = options
         self._nodes = NODES | {name: EXTRA_NODES[name] for name in options.extra_nodes}
         self._processes: dict[str, subprocess.Popen] = {}
@@ -90,6 +96,7 @@ class LiveSession:
         self._recording: Recording | None = None
         self._failure: BaseException | None = None
         self._stopped = False
+        self._claim = _claim_domain()
         # Ctrl-C ends a run, but must not end the context before the run's last messages are in.
         rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
         self._executor = SingleThreadedExecutor()
@@ -109,12 +116,12 @@ class LiveSession:
         """Start all, and the images once everybody listens; False if interrupted before that.
 
         Raises:
-            Face3DMMError: a node could not start, or another run is there.
+            Face3DMMError: a node could not start, or there are others of its name.
         """
         # Before there is anything of this run that the nodes of another could hear.
         if interrupted.wait(_DISCOVERY_TIME):
             return False
-        self._require_no_other(started=False)
+        self._require_no_namesakes(started=False)
         given = self._options.parameters
         parameters = {name: given.get(name, {}) | {"autostart": name != SOURCE} for name in self._nodes}
         if self._options.placement == "single":
@@ -132,7 +139,6 @@ class LiveSession:
         self._spinning.start()
         if not self._wait(self._monitor.can_conduct, interrupted):
             return False
-        self._require_no_other(started=True)
         self._monitor.change_state(Transition.TRANSITION_CONFIGURE)
         if not self._wait(self._all_advertised, interrupted):
             return False
@@ -223,16 +229,14 @@ class LiveSession:
         for node in (*self._nodes_here, self._monitor):
             node.destroy_node()
         rclpy.try_shutdown()
+        self._claim.close()
         if self._recording is not None:
             self._recording.close()
 
-    def _require_no_other(self, *, started: bool) -> None:
-        """Check that no other run is in this ROS domain: told to start, its nodes would do so too."""
-        if others := self._monitor.other_nodes(started=started):
-            domain = os.environ.get("ROS_DOMAIN_ID") or 0
-            raise Face3DMMError(
-                f"another run is in ROS domain {domain} ({', '.join(others)}): stop it, or set another ROS_DOMAIN_ID"
-            )
+    def _require_no_namesakes(self, *, started: bool) -> None:
+        """Check that nobody else's nodes have the same names: told to start, they would do so too."""
+        if namesakes := self._monitor.namesakes(started=started):
+            raise _taken(" and ".join(namesakes))
 
     def _spin(self) -> None:
         try:
@@ -246,6 +250,7 @@ class LiveSession:
         deadline = time.monotonic() + _START_TIMEOUT
         while not condition():
             self.check()
+            self._require_no_namesakes(started=True)
             if time.monotonic() > deadline:
                 raise Face3DMMError(f"the nodes were not ready after {_START_TIMEOUT:.0f} s: {self._monitor.statuses}")
             if interrupted.wait(0.05):
@@ -314,6 +319,32 @@ class LiveSession:
             "processes": 1 + len(self._processes),
             "problems": dict(monitor.problems),
         }
+
+
+def _claim_domain() -> socket.socket:
+    """Hold this ROS domain on this machine for one run, until the socket is closed or the process ends.
+
+    Nodes find each other too late to tell of a run that has just begun. The socket's name lies in no folder (Linux).
+
+    Raises:
+        Face3DMMError: another run holds it.
+    """
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0face3dmm_ros live in ROS domain {_domain()}")
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            claim.close()
+            raise _taken("face3dmm live") from error
+    return claim
+
+
+def _domain() -> str:
+    return os.environ.get("ROS_DOMAIN_ID") or "0"
+
+
+def _taken(by: str) -> Face3DMMError:
+    return Face3DMMError(f"there is another {by} in ROS domain {_domain()}: stop it, or set another ROS_DOMAIN_ID")
 
 
 def ros_arguments(parameters: dict[str, dict[str, Any]]) -> list[str]:

@@ -3,7 +3,6 @@
 import importlib
 import struct
 import threading
-from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
@@ -75,16 +74,10 @@ class MonitorNode(Node):
         """Whether the conducted node can be told to start."""
         return self._conductor.service_is_ready()
 
-    def other_nodes(self, *, started: bool) -> list[str]:
-        """Nodes of another run: those that bear a watched name besides the watched nodes, which may have been started.
-
-        Before that another monitor counts too, for its nodes will come.
-        """
-        present = Counter(f"{space}/{name}".strip("/") for name, space in self.get_node_names_and_namespaces())
-        own = dict.fromkeys(self._watched, int(started))
-        if not started:
-            own[self.get_fully_qualified_name().strip("/")] = 1
-        return sorted(name for name, count in own.items() if present[name] > count)
+    def namesakes(self, *, started: bool) -> list[str]:
+        """The names of watched nodes that other nodes bear too, whether or not the watched ones have been started."""
+        names = [f"{space}/{name}".strip("/") for name, space in self.get_node_names_and_namespaces()]
+        return sorted(name for name in self._watched if names.count(name) > started)
 
     def topics(self) -> list[Topic] | None:
         """What the watched nodes publish; None while not all of them are there."""
