@@ -11,6 +11,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES
 from face3dmm_ros.files import package_file
+from face3dmm_ros.nodes.frame_source import CAMERA, SOURCES
 from face3dmm_ros.nodes.launch_arguments import TRACKING_ARGUMENTS
 from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage
 
@@ -20,9 +21,8 @@ PROCESSES = 7
 ARGUMENTS = (
     DeclareLaunchArgument(
         "source",
-        default_value="auto",
-        description="auto (first camera, else the sample clip), sample, a camera's index, a video, picture or folder; "
-        "none: images come from a camera driver of yours on /camera/image_raw",
+        default_value=CAMERA,
+        description=f"{SOURCES}; none: images come from a camera driver of yours on /camera/image_raw",
     ),
     *TRACKING_ARGUMENTS,
     DeclareLaunchArgument("render", default_value="true", description="start the renderer, which gives /face/overlay"),

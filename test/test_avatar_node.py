@@ -159,6 +159,26 @@ def test_the_neutral_face_can_be_calibrated_by_a_service_call(spun, default_mode
     assert weight_of(np.array(weights[0].weights), "jawOpen") == 0.0
 
 
+def test_without_stamps_the_neutral_face_is_calibrated_by_the_time_at_which_images_come(spun, default_model):
+    driver = Driver(spun, default_model, style="head", placement="alone", calibration_seconds=0.5)
+    spun.received["/avatar/blendshapes"].clear()
+
+    def weight(jaw):
+        message = parameters_to_message(FaceSlot(Header(), 0, 0, 1), driver.face(jawOpen=jaw))
+        received = spun.received["/avatar/blendshapes"]
+        count = len(received)
+        driver.parameters.publish(message)
+        spun.spin_until(lambda: len(received) > count)
+        return weight_of(np.array(received[-1].weights), "jawOpen")
+
+    for _ in range(5):
+        weight(0.2)
+    spun.spin_for(0.6)
+    assert weight(0.6) == weight(0.6) == pytest.approx(0.5, abs=1e-6)
+    (rest,) = driver.node._tuner._rests.values()
+    assert not rest._seen
+
+
 def test_parameters_of_another_model_are_skipped_with_a_complaint(spun, default_model):
     driver = Driver(spun, default_model, style="head", placement="alone")
     header = driver.header()

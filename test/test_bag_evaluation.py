@@ -103,7 +103,7 @@ def tracked(face: FaceParameters, face_id: int = 0) -> TrackedFace:
 
 def replay_of(frames: list[list[TrackedFace]]) -> Replay:
     times = dict(zip(STAGES, (0.5, 1.0, 2.0), strict=True))
-    images = [ReplayedImage(k * PERIOD_NS, faces, times) for k, faces in enumerate(frames)]
+    images = [ReplayedImage(k * PERIOD_NS, faces, times, k * PERIOD_NS) for k, faces in enumerate(frames)]
     return Replay(images, seconds=0.01 * len(images))
 
 

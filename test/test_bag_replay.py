@@ -107,6 +107,29 @@ def test_every_image_is_processed_once_and_in_order_however_slow(default_model: 
     assert max(image.stage_ms["fit"] for image in done.images) < 20.0
 
 
+def test_a_bag_without_stamps_is_timed_by_when_it_was_recorded(true_bag: Path, tmp_path: Path) -> None:
+    with BagReader(true_bag) as bag, BagWriter(tmp_path / "unstamped") as copy:
+        for recorded in bag.images(IMAGES):
+            copy.write_image(recorded.pixels(), 0, time_ns=recorded.time_ns)
+        for time_ns, faces in bag.parameters(TRUTH).items():
+            copy.write_parameters(list(faces.values()), 0, TRUTH, time_ns=time_ns)
+    command(true_bag, tmp_path / "with")
+    command(tmp_path / "unstamped", tmp_path / "without")
+    found = {}
+    for name in ("with", "without"):
+        with BagReader(tmp_path / name / "bag") as bag:
+            messages = [message for _, _, message in bag.read([PARAMETERS])]
+        found[name] = np.array([[*message.rotation, *message.translation, *message.beta] for message in messages])
+    assert len(found["with"]) == FRAMES
+    np.testing.assert_array_equal(found["without"], found["with"])
+    report = report_of(tmp_path / "without")
+    assert report["truth"] is None
+    assert report["notes"][:2] == [
+        "an image's stamp is zero: when images were recorded is taken for their time.",
+        f"{FRAMES} images share a stamp with others: their truth is left out, for stamps tell whose it is.",
+    ]
+
+
 def test_a_rendered_sequence_is_tracked_close_to_its_truth(true_bag: Path, tmp_path: Path) -> None:
     assert command(true_bag, tmp_path) == 0
     record = report_of(tmp_path)

@@ -143,11 +143,13 @@ def test_the_parameter_file_names_only_parameters_that_exist(spun):
             assert declared[name][parameter] == value, f"{name} {parameter}"
 
 
-def test_every_launch_argument_is_described():
+def test_every_launch_argument_is_described_and_the_source_is_a_camera():
     # Read, not imported, for `launch` is not everywhere.
     trees = [ast.parse(path.read_text()) for path in (LAUNCH_FILE, SHARED_ARGUMENTS)]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     arguments = [call for call in calls if getattr(call.func, "id", "") == "DeclareLaunchArgument"]
     names = {ast.literal_eval(argument.args[0]) for argument in arguments}
     assert names >= {"source", "backend", "model", "fit_method", "render", "rviz"}
+    (source,) = [argument for argument in arguments if ast.literal_eval(argument.args[0]) == "source"]
+    assert {"default_value": "CAMERA"}.items() <= {k.arg: ast.unparse(k.value) for k in source.keywords}.items()
     assert all("description" in {keyword.arg for keyword in argument.keywords} for argument in arguments)

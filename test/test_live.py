@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import yaml
 
 from face3dmm_ros.cli import live
 from face3dmm_ros.cli.main import main
+from face3dmm_ros.errors import Face3DMMError
 
 KEYS = {"frames_in", "frames_overlay", "frames_with_face", "fps", "latency_ms", "stage_ms"}
 TOPICS = {
@@ -175,6 +177,87 @@ def test_a_node_that_cannot_start_ends_the_run_with_exit_code_2(ros_domain):
     assert process.returncode == 2
     assert "/no/such/model.npz" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.usefixtures("_ros")
+@pytest.mark.skipif(any(Path("/dev").glob("video*")), reason="there may be a camera")
+@pytest.mark.parametrize(
+    ("source", "said"), [("camera", "images from no camera yet"), ("auto", "images from .*carphone_pristine.mp4")]
+)
+def test_a_run_without_a_camera_waits_for_one_or_says_what_it_took(tmp_path, ros_domain, source, said):
+    errors = finish(start("--source", source, "--duration", "1.5", "--width", "320", "--out", str(tmp_path)))
+    assert re.search(f"^{said}$", errors, re.MULTILINE)
+    assert ("waiting for a camera: there is no camera" in errors) == (source == "camera")
+    assert ("no camera gives images: the sample clip is taken" in errors) == (source == "auto")
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["source"] in errors
+    assert (summary["frames_in"] == 0) == (source == "camera")
+
+
+@pytest.mark.usefixtures("_ros")
+def test_a_second_run_in_a_ros_domain_is_refused_and_the_first_goes_on(tmp_path, ros_domain):
+    first = start("--source", "sample", "--fps", "10", "--width", "320", "--out", str(tmp_path))
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "overlay.mp4").exists() and first.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    second = start("--source", "sample", "--duration", "1")
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert errors == (
+        f"face3dmm live: there is another face3dmm live in ROS domain {ros_domain}: stop it, or set another "
+        "ROS_DOMAIN_ID\n"
+    )
+    time.sleep(1.0)
+    assert first.poll() is None
+    first.send_signal(signal.SIGINT)
+    finish(first)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["frames_overlay"] == summary["frames_in"] > 20
+
+
+@pytest.mark.usefixtures("_ros")
+@pytest.mark.parametrize("domain", ["", "0"])
+def test_of_two_runs_that_begin_at_once_one_is_refused(monkeypatch, domain):
+    from face3dmm_ros.nodes import live_session
+
+    monkeypatch.setenv("ROS_DOMAIN_ID", "0")
+    claim = live_session._claim_domain()
+    monkeypatch.setenv("ROS_DOMAIN_ID", domain)
+    with pytest.raises(Face3DMMError, match="another face3dmm live in ROS domain 0: stop it"):
+        live_session._claim_domain()
+    monkeypatch.setenv("ROS_DOMAIN_ID", "1")
+    live_session._claim_domain().close()
+    claim.close()
+    monkeypatch.setenv("ROS_DOMAIN_ID", domain)
+    live_session._claim_domain().close()
+
+
+@pytest.mark.usefixtures("_ros")
+def test_a_run_beside_launched_nodes_is_refused(spun):
+    from face3dmm_ros.nodes.landmark_node import LandmarkNode
+
+    node = spun.start(LandmarkNode)
+    spun.spin_until(lambda: node._active)
+    process = start("--source", "sample", "--duration", "1")
+    spun.spin_until(lambda: process.poll() is not None, timeout=60.0)
+    _, errors = process.communicate()
+    assert process.returncode == 2
+    assert "there is another landmark_node in ROS domain" in errors.splitlines()[-1]
+    assert node._active
+
+
+@pytest.mark.usefixtures("_ros")
+def test_a_run_of_days_remembers_the_times_of_its_last_overlays_only(spun, monkeypatch):
+    from face3dmm_ros.nodes import monitor_node
+
+    monkeypatch.setattr(monitor_node, "_REMEMBERED_OVERLAYS", 3)
+    monitor = spun.add(monitor_node.MonitorNode((), "video_source_node", context=spun.context))
+    for second in range(10):
+        overlay = b"\0\1\0\0" + second.to_bytes(4, "little") + bytes(4)
+        monitor._measure(overlay, 1_000_000_000 * (second + 1))
+    assert monitor.overlays == 10
+    assert monitor.arrival_s == pytest.approx([8.0, 9.0, 10.0])
+    assert monitor.latency_ms == pytest.approx([1000.0] * 3)
 
 
 def test_without_ros_the_command_says_what_to_do(monkeypatch, capsys):

@@ -24,7 +24,7 @@ from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
 from face3dmm_ros.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
-from face3dmm_ros.nodes import renderer_node, video_source_node
+from face3dmm_ros.nodes import frame_source, renderer_node, video_source_node
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.conversions import (
     calibration_from_message,
@@ -87,11 +87,12 @@ class Chain:
         spun.spin_for(0.2)
         self._second = 100
 
-    def send(self, image, **changes):
+    def send(self, image, *, stamped=True, **changes):
         """Publish a picture, with some fields changed; returns its header."""
         self._second += 1
         header = Header(frame_id="some_camera")
-        header.stamp.sec, header.stamp.nanosec = self._second, 42
+        if stamped:
+            header.stamp.sec, header.stamp.nanosec = self._second, 42
         message = PLAIN.cv2_to_imgmsg(image, header)
         for field, value in changes.items():
             setattr(message, field, value)
@@ -191,6 +192,25 @@ def test_an_image_whose_fields_disagree_is_skipped_and_the_next_one_answered(spu
     assert len(results["/face/landmarks"]) == 1
     assert chain.landmark_node.activity.skipped == 2
     assert "nonsense" in chain.landmark_node.activity.complaint
+
+
+@pytest.mark.parametrize("method", ["joint", pytest.param("regressor+fit", marks=needs_torch)])
+def test_images_without_a_stamp_are_followed_and_drawn_and_it_is_told_once(spun, portrait, astronaut, capfd, method):
+    chain = Chain(spun, fitter={"fit_method": method})
+    moved = np.ascontiguousarray(astronaut[:300, 30:330])  # the face, 30 px to the right
+    parameters, overlays = spun.received["/face/params"], spun.received["/face/overlay"]
+    for count, image in enumerate([portrait] * 4 + [moved] * 8, 1):
+        header = chain.send(image, stamped=False)
+        spun.spin_until(lambda count=count: len(parameters) == len(overlays) == count, f"overlay {count}")
+    assert parameters[-1].translation[0] - parameters[3].translation[0] == pytest.approx(30.0, abs=3.0)
+    assert all(message.header == header for message in (*parameters, *overlays))
+    outside = PLAIN.imgmsg_to_cv2(overlays[-1])[:, :20]
+    np.testing.assert_array_equal(outside, moved[:, :20])
+    said = capfd.readouterr().err
+    for node in (chain.fitter_node, chain.renderer_node):
+        assert said.count(f"[{node.get_name()}]: an image's stamp is zero: when images come is taken") == 1
+        assert not node.activity.latency_ms
+        assert node.activity.dropped == 0
 
 
 def test_a_calibrated_camera_sets_the_distance(spun, portrait):
@@ -440,12 +460,13 @@ def test_a_file_that_is_no_calibration_is_refused(spun, tmp_path, text):
 
 
 class UnpluggedCamera:
-    """A camera that gives three images, at its rate, and then none."""
+    """A camera that gives some images, at its rate, and then none."""
 
-    description, live, rate = "camera 5", True, 100.0
+    live, rate = True, 100.0
 
-    def __init__(self):
-        self.left = 3
+    def __init__(self, index=5, images=3):
+        self.description = f"camera {index}"
+        self.left = images
 
     def grab(self):
         time.sleep(1.0 / self.rate)
@@ -478,6 +499,68 @@ def test_a_camera_that_stops_giving_images_is_said_to_and_opened_again(spun, mon
     assert node.activity.status("video_source_node", {}).level == DiagnosticStatus.ERROR
     plugged_in.append(UnpluggedCamera())
     spun.spin_until(lambda: node.activity.answered == 6)
+
+
+@pytest.fixture
+def plugged_in(monkeypatch, tmp_path):
+    """The cameras that there are, of which each can be opened once; and a clip of one blank picture."""
+    cameras = []
+
+    def first_camera(*_):
+        if not cameras:
+            raise Face3DMMError("there is no camera")
+        return cameras.pop()
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((24, 32, 3), 50, np.uint8))
+    monkeypatch.setattr(frame_source, "_first_camera", first_camera)
+    monkeypatch.setattr(frame_source, "Video", lambda _: frame_source.Pictures([tmp_path / "a.png"], "the clip"))
+    monkeypatch.setattr(frame_source, "sample_clip", lambda: None)
+    monkeypatch.setattr(video_source_node, "_REOPEN_PERIOD", 0.05)
+    return cameras
+
+
+def level(node):
+    return node.activity.status("video_source_node", {}).level
+
+
+def test_a_camera_is_waited_for_and_the_status_warns_until_it_is_there(spun, plugged_in, capfd):
+    node = spun.start(VideoSourceNode, source="camera")
+    spun.spin_until(lambda: node._active)
+    spun.spin_for(0.3)
+    assert node.activity.answered == 0
+    status = node.activity.status("video_source_node", {})
+    assert (status.level, status.message) == (DiagnosticStatus.WARN, "there is no camera")
+    assert "waiting for a camera: there is no camera" in capfd.readouterr().err
+    plugged_in.append(UnpluggedCamera(2, images=1000))
+    spun.spin_until(lambda: node.activity.answered >= 3)
+    assert level(node) == DiagnosticStatus.OK
+    assert node.activity.details["source"] == "camera 2"
+
+
+def test_a_camera_that_auto_found_is_followed_by_none_but_a_camera(spun, plugged_in):
+    plugged_in.append(UnpluggedCamera(0))
+    node = spun.start(VideoSourceNode, source="auto")
+    spun.spin_until(lambda: node.activity.problem == "there is no camera")
+    assert (node.activity.answered, level(node)) == (3, DiagnosticStatus.ERROR)
+    plugged_in.append(UnpluggedCamera(1, images=1000))
+    spun.spin_until(lambda: node.activity.answered >= 6)
+    assert (node.activity.details["source"], level(node)) == ("camera 1", DiagnosticStatus.OK)
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    node.trigger_configure()
+    assert node.activity.details["source"] == "no camera yet"
+
+
+def test_auto_that_took_the_clip_stays_with_it_and_says_so(spun, plugged_in):
+    node = spun.start(VideoSourceNode, source="auto")
+    spun.spin_until(lambda: node.activity.answered >= 1)
+    plugged_in.append(UnpluggedCamera(0))
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    node.trigger_configure()
+    assert node.activity.details["source"] == "the clip"
+    values = {pair.key: pair.value for pair in node.activity.status("video_source_node", {}).values}
+    assert values["source"] == "the clip"
 
 
 def test_a_clip_ends_where_it_is_not_to_loop(spun, tmp_path):

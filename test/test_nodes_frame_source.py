@@ -144,6 +144,30 @@ def test_auto_falls_back_to_the_sample_clip_where_no_camera_opens(monkeypatch, v
     assert open_source("auto").description == str(video)
 
 
+def test_the_camera_is_the_first_that_opens_whatever_its_index(monkeypatch, tmp_path):
+    for name in ("video2", "video11", "video7", "video-encoder"):
+        (tmp_path / name).touch()
+    tried = []
+
+    class Camera:
+        def __init__(self, index, image_size, rate):
+            tried.append(index)
+            if index < 7:
+                raise Face3DMMError("it gives no images")
+            self.description = f"camera {index}"
+
+    monkeypatch.setattr(frame_source, "_DEVICES", tmp_path)
+    monkeypatch.setattr(frame_source, "Camera", Camera)
+    assert open_source("camera").description == open_source("auto").description == "camera 7"
+    assert tried == [2, 7] * 2
+
+
+def test_without_a_camera_the_reason_names_what_was_found(monkeypatch, tmp_path):
+    monkeypatch.setattr(frame_source, "_DEVICES", tmp_path)
+    with pytest.raises(Face3DMMError, match=r"no camera that opens .*found: none"):
+        open_source("camera")
+
+
 @pytest.mark.parametrize(
     ("width", "height", "expected"),
     [(0, 0, (24, 32)), (16, 12, (12, 16)), (64, 0, (48, 64)), (0, 48, (48, 64)), (10, 20, (20, 10))],

@@ -20,11 +20,14 @@ from ros_harness import harness
 from std_msgs.msg import Header
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, result_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
+from face3dmm_ros.nodes.replay_node import ReplayNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
+from face3dmm_ros.nodes.viewer_node import ViewerNode
 
 
 class EchoNode(FaceNode):
@@ -94,6 +97,46 @@ def test_with_autostart_off_a_node_waits_to_be_told(spun):
         spun.spin_until(future.done)
         assert future.result().success
         assert state(node) == expected
+
+
+@pytest.mark.parametrize(
+    "node_class", [AvatarNode, FitterNode, LandmarkNode, RendererNode, ReplayNode, VideoSourceNode, ViewerNode]
+)
+def test_a_transition_that_the_state_does_not_allow_is_refused_and_the_node_goes_on(spun, node_class, capfd):
+    node = spun.start(node_class, autostart=False)
+    client = spun.node.create_client(ChangeState, f"/{node.get_name()}/change_state")
+    spun.spin_until(client.service_is_ready)
+    for wanted, name in (
+        (Transition(id=Transition.TRANSITION_ACTIVATE), "activate"),
+        (Transition(label="deactivate"), "deactivate"),
+        (Transition(id=77), "go through transition 77, which is none"),
+    ):
+        future = client.call_async(ChangeState.Request(transition=wanted))
+        spun.spin_until(future.done)
+        assert not future.result().success
+        assert state(node) == "unconfigured"
+        assert f"refused to {name}: the node is unconfigured and can configure or shutdown" in capfd.readouterr().err
+
+
+def test_a_node_that_starts_by_itself_and_is_told_to_as_well_refuses_and_stays_active(spun):
+    node = spun.start(EchoNode)
+    spun.spin_until(lambda: state(node) == "active")
+    client = spun.node.create_client(ChangeState, "/echo_node/change_state")
+    spun.spin_until(client.service_is_ready)
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        spun.spin_until(future.done)
+        assert not future.result().success
+    assert state(node) == "active"
+
+
+@pytest.mark.parametrize("done", ["configure", "configure and activate", "shutdown"])
+def test_a_node_that_was_told_to_before_it_could_start_by_itself_goes_on_from_there(spun, done):
+    node = spun.start(EchoNode)
+    for transition in done.split(" and "):
+        getattr(node, f"trigger_{transition}")()
+    spun.spin_for(0.3)
+    assert state(node) == ("finalized" if done == "shutdown" else "active")
 
 
 def test_an_inactive_node_takes_and_gives_nothing(spun):

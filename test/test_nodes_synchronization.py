@@ -91,6 +91,36 @@ def test_no_more_results_wait_than_there_is_room_for():
     assert matcher.dropped_results == 9
 
 
+def test_faces_of_images_with_one_stamp_are_told_apart_by_their_order():
+    collector = FaceCollector()
+    sent = [[face(0, index, 2) for index in range(2)] for _ in range(4)]
+    arrived = [*sent[0], sent[1][1], *sent[2], sent[3][0], *sent[3]]  # a face of the second image gets lost
+    complete = [faces for message in arrived if (faces := collector.add(message)) is not None]
+    assert [[id(m) for m in faces] for faces in complete] == [[id(m) for m in sent[k]] for k in (0, 2, 3)]
+
+
+def test_results_under_a_stamp_that_all_images_have_go_with_the_newest_image():
+    matcher: StampMatcher[int, int] = StampMatcher(5)
+    assert matcher.add_image((0, 0), 1) is None
+    assert matcher.add_results((0, 0), 1) == (1, 1)
+    assert matcher.add_image((0, 0), 2) is None
+    assert matcher.add_image((0, 0), 3) is None
+    assert matcher.add_results((0, 0), 2) == (3, 2)
+    assert matcher.dropped == 1
+
+
+def test_late_results_under_a_stamp_that_all_images_have_put_no_later_pair_out_of_step():
+    matcher: StampMatcher[int, int] = StampMatcher(5)
+    matcher.add_image((0, 0), 1)
+    matcher.add_image((0, 0), 2)
+    matcher.add_results((0, 0), 1)
+    assert matcher.add_results((0, 0), 2) is None
+    assert matcher.dropped_results == 1
+    for number in (3, 4):
+        assert matcher.add_image((0, 0), number) is None
+        assert matcher.add_results((0, 0), number) == (number, number)
+
+
 def test_what_is_cleared_is_neither_matched_nor_counted():
     matcher: StampMatcher[int, int] = StampMatcher(3)
     matcher.add_image((1, 0), 1)

@@ -115,6 +115,19 @@ def test_overlays_are_waited_for_and_recorded_where_they_are_wanted(spun, portra
     assert (tmp_path / "overlay.mp4").stat().st_size > 0
 
 
+def test_a_bag_without_stamps_is_replayed_to_its_end_and_how_it_is_timed_told(spun, portrait_bag, tmp_path, capfd):
+    with BagReader(portrait_bag) as bag, BagWriter(tmp_path / "bag") as copy:
+        for recorded in bag.images(IMAGES):
+            copy.write_image(recorded.pixels(), 0, time_ns=recorded.time_ns)
+    node = start_nodes(spun, RendererNode, bag=str(tmp_path / "bag"), overlay=True, timeout=20.0)
+    spun.spin_until(lambda: node.ended, timeout=90.0)
+    assert node.activity.answered == FRAMES
+    said = (
+        "[replay_node]: an image's stamp is zero: nodes take when images reach them for their time, so replay at rate 1"
+    )
+    assert capfd.readouterr().err.count(said) == 1
+
+
 def test_images_keep_their_header_and_come_with_their_cameras_description(spun, portrait_bag) -> None:
     from sensor_msgs.msg import CameraInfo
 

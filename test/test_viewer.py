@@ -27,7 +27,7 @@ from face3dmm_ros.evaluation.bag_files import BagWriter
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.viewer.blendshape_bars import bars
 from face3dmm_ros.viewer.rerun_program import RerunProgram
-from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, PARAMETERS, FrameAssembler, Pace
+from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, PARAMETERS, FrameAssembler, FrameTimes, Pace
 
 SIZE = (64, 48)
 START_NS, PERIOD_NS = 1_700_000_000_000_000_007, 33_333_333
@@ -131,11 +131,33 @@ def test_frames_do_not_wait_for_ever_for_a_part_that_does_not_come():
     assert [frame.stamp_ns for frame in finished] == [0, 1, 2]
 
 
+def test_parts_under_one_stamp_belong_to_one_frame():
+    times = FrameTimes()
+    for stamp in (*STAMPS, STAMPS[2]):
+        assert times.time_of(f"part of {stamp}", 0, stamp, 0) == stamp
+        assert times.time_of(PARAMETERS, stamp, stamp, 0) == stamp
+        assert times.time_of(PARAMETERS, stamp + 1, stamp, 0) == stamp
+        times._known[stamp][1].clear()
+
+
+def test_a_frame_of_which_nothing_came_before_the_next_one_keeps_its_stamp():
+    times = FrameTimes()
+    assert [times.time_of(IMAGE, 0, STAMPS[k], 0) for k in (0, 2, 1, 3)] == [STAMPS[k] for k in (0, 2, 1, 3)]
+    assert not times.clock.problem
+
+
+def test_frames_without_a_stamp_are_told_apart_by_what_comes_again():
+    times = FrameTimes()
+    for arrival in STAMPS:
+        pieces = (IMAGE, 0), (LANDMARKS, 0), (LANDMARKS, 1), (PARAMETERS, 0), (PARAMETERS, 1)
+        assert {times.time_of(*piece, 0, arrival + k) for k, piece in enumerate(pieces)} == {arrival}
+    assert times.clock.problem == "an image's stamp is zero"
+
+
 def test_a_clip_that_begins_again_is_shown_again():
-    assembler = FrameAssembler()
-    assembler.expected = frozenset({IMAGE})
-    assert assembler.add_picture(IMAGE, STAMPS[0], b"")
-    assert assembler.add_picture(IMAGE, STAMPS[0] - 5_000_000_000, b"")
+    times = FrameTimes()
+    found = [times.time_of(IMAGE, 0, stamp, k * PERIOD_NS) for k, stamp in enumerate([*STAMPS, *STAMPS])]
+    assert found == [START_NS + k * PERIOD_NS for k in range(12)]
 
 
 def test_a_pace_leaves_out_images_that_come_too_soon_and_says_the_same_again():
@@ -164,6 +186,25 @@ def test_bars_name_each_blendshape_or_pair_with_its_weights():
 
 
 # Bags.
+
+
+def test_every_frame_of_a_bag_without_stamps_is_logged_when_it_was_recorded(face, tmp_path, capsys):
+    with BagWriter(tmp_path / "bag") as bag:
+        for time_ns in STAMPS:
+            bag.write_image(np.zeros((48, 64, 3), np.uint8), 0, compressed=True, time_ns=time_ns)
+            bag.write_landmarks([face], 0, image_size=SIZE, time_ns=time_ns)
+            bag.write_parameters([face], 0, image_size=SIZE, time_ns=time_ns)
+    rows = saved(tmp_path / "bag", tmp_path)
+    expected = [(stamp, k) for k, stamp in enumerate(STAMPS)]
+    for key in (
+        "/camera/image EncodedImage:blob",
+        "/face/landmarks/0 Points2D:positions",
+        "/face/pose/0 Scalars:scalars",
+    ):
+        assert [(stamp, frame) for stamp, frame, _ in rows[key]] == expected, key
+    assert not [key for key in rows if key.startswith("/latency")]
+    said = "an image's stamp is zero: when images were recorded is taken for their time"
+    assert capsys.readouterr().err.splitlines() == [said]
 
 
 def test_every_frame_of_a_bag_is_logged_at_its_stamp_and_number(face, tmp_path):

@@ -129,6 +129,20 @@ def test_an_image_without_a_face_takes_the_last_one_away(spun, default_model, tm
         assert frames_of(rows, f"/face/{path}/4 Clear:is_recursive") == [10_100_000_001], path
 
 
+def test_frames_without_a_stamp_are_all_logged_at_the_time_at_which_they_come(spun, default_model, tmp_path, capfd):
+    tracker = Tracker(spun, default_model, tmp_path / "live.rrd")
+    for count in (1, 2, 3):
+        tracker.publish(0, [4, 6])
+        spun.spin_until(lambda count=count: tracker.viewer.activity.answered == count, f"frame {count}")
+    tracker.seen(3)
+    rows = logged(tmp_path / "live.rrd")
+    stamps = frames_of(rows, "/camera/image EncodedImage:blob")
+    assert len(stamps) == 3
+    assert 1_700_000_000_000_000_000 < stamps[0] < stamps[1] < stamps[2]
+    assert frames_of(rows, "/face/pose/6 Scalars:scalars") == stamps
+    assert capfd.readouterr().err.count("an image's stamp is zero: when images come is taken for their time") == 1
+
+
 def test_results_whose_image_got_lost_are_logged_all_the_same(spun, default_model, tmp_path):
     tracker = Tracker(spun, default_model, tmp_path / "live.rrd")
     tracker.publish(10_000_000_001, [4], topics=[topic for topic in TOPICS if topic != "camera/image_raw"])

@@ -1,5 +1,6 @@
 """From measured weights to those that an avatar shows: the person's neutral face, gains and dead zones."""
 
+from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from face3dmm_ros.errors import Face3DMMError
 
 _LARGEST_REST = 0.8
 """A blendshape that rests higher than this was no rest: it keeps a fifth of its range."""
+_MOST_IMAGES = 1800
+"""Of a face at rest that are kept, the last ones: the longest calibration, a minute, at 30 images a second."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class _Rest:
 
     def __init__(self, until: float) -> None:
         self._until = until
-        self._seen: list[NDArray[np.float32]] = []
+        self._seen: deque[NDArray[np.float32]] = deque(maxlen=_MOST_IMAGES)
         self.weights = np.zeros(len(ARKIT_NAMES), np.float32)
 
     def learn(self, weights: NDArray[np.float32], time: float) -> None:

@@ -32,7 +32,8 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add(
         "--source",
         default="auto",
-        help="auto (first camera, else the sample clip), sample, a camera's index, or a path",
+        help="auto (a camera if there is one at the start, else the sample clip), camera (the first that opens; waits "
+        "for one), sample, a camera's index, or a path",
     )
     add("--duration", type=_positive, metavar="SECONDS", help="how long; without it until Ctrl-C")
     add("--out", type=Path, metavar="DIR", help="folder for overlay.mp4, avatar.mp4, bag/ and summary.json")
@@ -66,17 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
     require_ros()
     middleware.apply_settings(loopback=not arguments.network)
     # Only now: these import rclpy, which looks at the environment once.
-    from face3dmm_ros.nodes.frame_source import open_source
+    from face3dmm_ros.nodes.frame_source import AUTO, CAMERA, open_source
     from face3dmm_ros.nodes.live_session import LiveSession
 
-    if arguments.source != "auto" and not arguments.source.isdigit():
+    if arguments.source not in (AUTO, CAMERA) and not arguments.source.isdigit():
         open_source(arguments.source).close()
     if arguments.viewer:
         require_rerun()
     if arguments.avatar is not None:
         check_style(arguments.avatar)
-    if arguments.out is not None:
-        _make_room(arguments.out)
     interrupted = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: interrupted.set())
@@ -84,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("starting the nodes …", file=sys.stderr)
         if not session.start(interrupted):
             return 0
+        print(f"images from {session.source}", file=sys.stderr)
         _watch(session, arguments.duration, interrupted)
         summary = session.stop()
     _report(summary, arguments.out)
@@ -102,23 +102,6 @@ def require_ros() -> None:
                 f"{module} is not there: source your ROS 2 and this package's workspace (. install/setup.bash after "
                 "colcon build), or run `make live` in the package's folder, which installs and builds what is missing"
             )
-
-
-def _make_room(out: Path) -> None:
-    """Make the folder, and take an earlier run's files away.
-
-    Raises:
-        Face3DMMError: it cannot be made, or something else is in the place of these files.
-    """
-    from face3dmm_ros.evaluation.bag_files import remove_bag
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Face3DMMError(f"{out} cannot be made: {error.strerror}") from error
-    remove_bag(out / "bag")
-    for name in ("overlay.mp4", "avatar.mp4", "summary.json"):
-        (out / name).unlink(missing_ok=True)
 
 
 def _options(arguments: argparse.Namespace) -> "LiveOptions":
@@ -207,8 +190,10 @@ def _report(summary: dict[str, Any], out: Path | None) -> None:
     times = f"latency p50 {latency['p50']} p90 {latency['p90']} p99 {latency['p99']} ms"
     print(f"{counts}, {faces}, {summary['fps']:.1f} images/s, {times}")
     if out is not None:
-        (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        written = [out / name for name in ("overlay.mp4", "avatar.mp4", "bag", "summary.json")]
+        from face3dmm_ros.nodes.live_session import SUMMARY, VIDEOS
+
+        (out / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        written = [out / name for name in (*VIDEOS.values(), "bag", SUMMARY)]
         print(f"written: {', '.join(str(path) for path in written if path.exists())}")
 
 

@@ -148,6 +148,8 @@ def _log_bag(
                 log.log(frame)
             except Face3DMMError as error:
                 view.skipped[str(error)] += 1
+    if view.stamp_problem:
+        print(f"{view.stamp_problem}: when images were recorded is taken for their time", file=sys.stderr)
     for reason, count in view.skipped.items():
         print(f"not shown, {count} times: {reason}", file=sys.stderr)
 

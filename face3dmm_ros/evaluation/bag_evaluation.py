@@ -1,5 +1,6 @@
 """What a replayed bag says about the tracker: how often it finds, how steady it is, and how far from the truth."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -124,9 +125,17 @@ class BagEvaluation:
 
 def evaluate(replay: Replay, model: MorphableModel, truth: Truth | None) -> BagEvaluation:
     """Measure a replay against the truth, if there is one, and against itself."""
+    notes: list[str] = []
+    if replay.stamp_problem:
+        notes.append(f"{replay.stamp_problem}: when images were recorded is taken for their time.")
+    stamps = Counter(image.stamp_ns for image in replay.images)
+    if truth is not None and (repeated := sum(count for count in stamps.values() if count > 1)):
+        truth = {stamp: faces for stamp, faces in truth.items() if stamps[stamp] <= 1} or None
+        notes.append(
+            f"{repeated} images share a stamp with others: their truth is left out, for stamps tell whose it is."
+        )
     pairs = _matched(replay, truth)
     subjects = _subjects(replay, pairs, truth, model)
-    notes: list[str] = []
     surface = _landmark_surface(model)
     face = LinearSurface.of_vertices(model, _face_vertices(model))
     record: dict[str, Any] = {
@@ -443,8 +452,8 @@ def _curves(replay: Replay, subject: Subject, face: LinearSurface, jaw: int | No
     def spread(values: Any) -> NDArray[np.float64]:
         return _spread(np.asarray(values, np.float64), at, images)
 
-    stamps = np.array([image.stamp_ns for image in replay.images], np.int64)
-    curves = {"seconds": 1e-9 * (stamps - stamps[0])}
+    times = np.array([image.time_ns for image in replay.images], np.int64)
+    curves = {"seconds": 1e-9 * (times - times[0])}
     curves |= {stage: np.array([image.stage_ms[stage] for image in replay.images]) for stage in STAGES}
     curves["residual_px"] = spread([face.parameters.residual_px for face in subject.faces])
     curves["identity_mm"] = spread(_identity_distance(face, estimate.alpha - estimate.alpha[-1]))

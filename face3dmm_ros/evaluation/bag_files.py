@@ -20,6 +20,7 @@ from rosbags.typesys.store import Typestore
 from face3dmm_ros.camera import Intrinsics
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import PACKAGE, package_file
+from face3dmm_ros.image_clock import stamp_ns
 from face3dmm_ros.image_layout import JPEG_FORMAT, image_from_compressed, image_from_message, jpeg
 from face3dmm_ros.message_fields import (
     landmarks_fields,
@@ -458,11 +459,6 @@ class BagReader:
             with contextlib.suppress(Exception):
                 return self._typestore.deserialize_cdr(data + _WITHOUT_NEWER_FIELDS[kind], kind)
         raise Face3DMMError(f"a message on {topic} of {self.path} is no {kind} ({len(data)} bytes)")
-
-
-def stamp_ns(header: Any) -> int:
-    """A header's stamp in ns."""
-    return header.stamp.sec * _SECOND + header.stamp.nanosec
 
 
 def _is_overlay(topic: str) -> bool:

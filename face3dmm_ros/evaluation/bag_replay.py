@@ -13,6 +13,7 @@ from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.evaluation.bag_files import BagReader, BagWriter, RecordedImage
 from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.fitting.smoothing import FaceSmoother
+from face3dmm_ros.image_clock import ImageClock
 from face3dmm_ros.landmarks.backend import LandmarkBackend
 from face3dmm_ros.landmarks.tracker import LandmarkTracker
 from face3dmm_ros.pipeline import FacePipeline
@@ -33,11 +34,13 @@ class ReplayedImage:
         stamp_ns: the image's stamp, ns.
         faces: its faces; the landmarks as they were found, not smoothed.
         stage_ms: how long each of `STAGES` took, ms.
+        time_ns: the image's time, ns: its stamp, or what `ImageClock` takes instead.
     """
 
     stamp_ns: int
     faces: list[TrackedFace]
     stage_ms: dict[str, float]
+    time_ns: int
 
 
 @dataclass(eq=False)
@@ -48,11 +51,13 @@ class Replay:
         images: those that could be read, in order.
         skipped: why others could not be read, and how often.
         seconds: how long all took.
+        stamp_problem: why the images' stamps do not tell their time; empty if they do.
     """
 
     images: list[ReplayedImage] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    stamp_problem: str = ""
 
 
 class ObservedTracker(LandmarkTracker):
@@ -98,25 +103,27 @@ def replay(
     """
     pipeline = FacePipeline(tracker, fitter, smoother)
     done = Replay()
+    clock = ImageClock()
     begin = time.perf_counter()
     for recorded in progress(reader.images(image_topic)):
         start = time.perf_counter()
         try:
             image = recorded.pixels()
             decode_ms = _milliseconds_since(start)
+            time_ns = clock.time_of(recorded.stamp_ns, recorded.time_ns)
             start = time.perf_counter()
-            seconds, nanoseconds = divmod(recorded.stamp_ns, 1_000_000_000)
-            faces = pipeline.process(image, seconds + 1e-9 * nanoseconds)
+            faces = pipeline.process(image, 1e-9 * time_ns)
         except Face3DMMError as error:
             done.skipped[str(error)] += 1
             continue
         fit_ms = _milliseconds_since(start) - tracker.took_ms
         faces = [replace(face, landmarks=tracker.found[face.face_id]) for face in faces]
         times = dict(zip(STAGES, (decode_ms, tracker.took_ms, fit_ms), strict=True))
-        done.images.append(ReplayedImage(recorded.stamp_ns, faces, times))
+        done.images.append(ReplayedImage(recorded.stamp_ns, faces, times, time_ns))
         if writer is not None:
             _write(writer, recorded, image, faces, fitter, record_images)
     done.seconds = time.perf_counter() - begin
+    done.stamp_problem = clock.problem
     if not done.images:
         reason = next(iter(done.skipped), "there is none")
         raise Face3DMMError(f"none of the images on {image_topic} of {reader.path} can be used: {reason}")

@@ -20,7 +20,7 @@ from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import TrackedFace
 
 _SHORTEST_STEP = 0.01
-"""s; noise between images stamped nearly alike would pass for speed."""
+"""s; noise between images stamped alike, or nearly so, would pass for speed."""
 
 
 @dataclass(frozen=True)
@@ -243,10 +243,8 @@ class FaceSmoother:
         ):
             self._tracks[face.face_id] = _Track(_FILTERS[self.method](seen, self.options), time, seen)
             return face
-        if time > track.time:
-            track.smoothed = track.filter.update(seen, max(time - track.time, _SHORTEST_STEP))
-            track.time = time
-        motion = track.smoothed
+        track.smoothed = motion = track.filter.update(seen, max(time - track.time, _SHORTEST_STEP))
+        track.time = time
         points = motion.points.reshape(-1, 2).astype(np.float32)
         beta = np.clip(motion.beta, *self._bounds)  # a prediction may overshoot
         return replace(

@@ -29,7 +29,7 @@ from face3dmm_ros.nodes.image_conversion import image_conversion
 from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
 from face3dmm_ros.nodes.renderer_node import GL_PLATFORM
-from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, seconds_of, stamp_of
+from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
 from face3dmm_ros.rendering.offscreen import NoOpenGLError
 from face3dmm_ros.values import FaceParameters
 
@@ -114,11 +114,12 @@ class AvatarNode(FaceNode):
                 self._senders.append(WeightSender(protocol, address, allow_network=network, names=names))
         self._image_output = self.create_output(Image, "avatar/image", self.image_qos())
         self._weights_output = self.create_output(Blendshapes, "avatar/blendshapes", self.result_qos())
-        self.create_input(Face3DMMParams, "face/params", self._on_face, self.result_qos())
         self._in_image = self._avatar is not None and self.value("placement") == IN_IMAGE
         self._looks_at_images = self._in_image or (self._avatar is not None and self._avatar.needs_image)
+        # Images first: they are taken in this order, and an image comes before its results.
         if self._looks_at_images:
             create_image_input(self, self._on_image)
+        self.create_input(Face3DMMParams, "face/params", self._on_face, self.result_qos())
 
     def release(self) -> None:
         """Close OpenGL and sockets."""
@@ -177,11 +178,12 @@ class AvatarNode(FaceNode):
         messages = self._faces.add(message)
         if messages is None:
             return
+        time = self.time_of(message.header)
         self._tuner.retain({m.face_id for m in messages})
-        faces = [face for m in messages if (face := self._driven(m)) is not None]
+        faces = [face for m in messages if (face := self._driven(m, time)) is not None]
         self._publish_weights(message.header, faces)
         for sender in self._senders:
-            sender.send(faces, seconds_of(message.header))
+            sender.send(faces, time)
             self.activity.published[sender.protocol] = sender.sent
             self.activity.lost[sender.protocol] = sender.failed
         if self._looks_at_images:
@@ -191,12 +193,12 @@ class AvatarNode(FaceNode):
         else:
             self.answered(message.header, len(faces))
 
-    def _driven(self, message: Face3DMMParams) -> AvatarFace | None:
-        """A face with the weights that it shows; None, and a complaint, for parameters that cannot be used."""
+    def _driven(self, message: Face3DMMParams, time: float) -> AvatarFace | None:
+        """A face with the weights that it shows at a time, s; None, and a complaint, for unusable parameters."""
         try:
             parameters = parameters_from_message(message)
             with self.activity.stage("weights"):
-                weights = self._tuner.tune(message.face_id, self._weights.of(parameters), seconds_of(message.header))
+                weights = self._tuner.tune(message.face_id, self._weights.of(parameters), time)
         except Face3DMMError as error:
             self.complain(f"face {message.face_id} of face/params: {error}")
             return None

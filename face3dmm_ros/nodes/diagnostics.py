@@ -31,6 +31,8 @@ class Activity:
         stage_ms: duration of each stage, ms, by its name.
         latency_ms: image's stamp to its answer, ms.
         problem: what keeps the node from doing its work fully; empty if nothing does.
+        waiting: what has to come before the node can work; empty if it is there.
+        details: what else is to be known, by key.
         complaint: why the last message was skipped.
     """
 
@@ -44,6 +46,8 @@ class Activity:
     stage_ms: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(_recent))
     latency_ms: deque[float] = field(default_factory=_recent)
     problem: str = ""
+    waiting: str = ""
+    details: dict[str, str] = field(default_factory=dict)
     complaint: str = ""
 
     def __post_init__(self) -> None:
@@ -66,7 +70,8 @@ class Activity:
     def status(self, name: str, subscribers: dict[str, int]) -> DiagnosticStatus:
         """The node's status since the last one. Keys with a slash are the topic's or stage's own.
 
-        ERROR while there is a problem; WARN if since the last status a message was skipped, lost or an image dropped.
+        ERROR while there is a problem; WARN while the node waits, and if since the last status a message was skipped,
+        lost or an image dropped.
         """
         now = time.monotonic()
         rate = (self.answered - self._answered_before) / max(now - self._reported_at, 1e-3)
@@ -77,6 +82,7 @@ class Activity:
             "faces": self.faces,
             "skipped": self.skipped,
             "dropped": self.dropped,
+            **self.details,
             **{f"received/{topic}": count for topic, count in self.received.items()},
             **{f"published/{topic}": count for topic, count in self.published.items()},
             **{f"lost/{topic}": count for topic, count in self.lost.items()},
@@ -88,6 +94,8 @@ class Activity:
         status = DiagnosticStatus(name=name, level=DiagnosticStatus.OK, message=f"{rate:.1f} images/s")
         if self.problem:
             status.level, status.message = DiagnosticStatus.ERROR, self.problem
+        elif self.waiting:
+            status.level, status.message = DiagnosticStatus.WARN, self.waiting
         elif bad > self._bad_before:
             status.level = DiagnosticStatus.WARN
             status.message = f"{bad - self._bad_before} messages lost, skipped or dropped: {self.complaint or 'late'}"

@@ -1,8 +1,8 @@
 """Landmarks in, and images where the method looks at them; parameters, pose and meshes out."""
 
 import sys
-import time
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -45,7 +45,7 @@ from face3dmm_ros.nodes.conversions import (
 )
 from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
-from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, seconds_of, stamp_of
+from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 
 MODEL = NodeParameter("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.", read_only=True)
@@ -122,7 +122,7 @@ class FitterNode(FaceNode):
         self._warm_up()
         self._marker_due = 0.0
         self._faces = FaceCollector[FaceLandmarks]()
-        self._matcher = StampMatcher[Picture, list[FaceLandmarks]](_WAITING_IMAGES)
+        self._matcher = StampMatcher[Picture, tuple[list[FaceLandmarks], float]](_WAITING_IMAGES)
         qos = self.result_qos()
         self._parameters_output = self.create_output(Face3DMMParams, "face/params", qos)
         self._pose_output = self.create_output(PoseStamped, "face/pose", qos)
@@ -131,11 +131,12 @@ class FitterNode(FaceNode):
         self._arrow_output = self.create_output(Marker, "face/pose_marker", qos)
         self._marker_output = self.create_output(Marker, "face/mesh_marker", qos)
         self._topology_output = self.create_output(FaceTopology, "face/topology", latched_qos())
-        self.create_input(FaceLandmarks, "face/landmarks", self._on_landmarks, qos)
-        self.create_input(CameraInfo, "camera/camera_info", self._on_camera_info, self.image_qos())
         self._looks_at_images = method in REGRESSOR_METHODS
+        # Images first: they are taken in this order, and an image comes before its landmarks.
         if self._looks_at_images:
             create_image_input(self, self._on_image)
+        self.create_input(FaceLandmarks, "face/landmarks", self._on_landmarks, qos)
+        self.create_input(CameraInfo, "camera/camera_info", self._on_camera_info, self.image_qos())
 
     def _warm_up(self) -> None:
         """Fit the mean face: the first time is the slowest, and no image should have to wait for it."""
@@ -188,30 +189,33 @@ class FitterNode(FaceNode):
         self.activity.dropped += self._faces.incomplete - incomplete
         if messages is None:
             return
+        time = self.time_of(message.header)
         if not messages or not self._looks_at_images:
-            self._answer(message, messages)
+            self._answer(message, messages, time)
         if self._looks_at_images:
-            self._answer_match(self._matcher.add_results(stamp_of(message.header), messages))
+            self._answer_match(self._matcher.add_results(stamp_of(message.header), (messages, time)))
 
     def _on_image(self, header: Header, image: Picture) -> None:
         self._answer_match(self._matcher.add_image(stamp_of(header), image))
 
-    def _answer_match(self, match: tuple[Picture, list[FaceLandmarks]] | None) -> None:
+    def _answer_match(self, match: tuple[Picture, tuple[list[FaceLandmarks], float]] | None) -> None:
         """Answer an image whose landmarks are there."""
         self.activity.dropped += self._matcher.dropped_results
         self._matcher.dropped_results = 0
         # An image without a face needed no look, and has been answered.
-        if match is not None and match[1]:
-            image, messages = match
-            self._answer(messages[0], messages, image)
+        if match is not None and match[1][0]:
+            image, (messages, time) = match
+            self._answer(messages[0], messages, time, image)
 
-    def _answer(self, message: FaceLandmarks, messages: list[FaceLandmarks], image: Picture | None = None) -> None:
-        """Publish what is made of an image's faces; `message` is any about it."""
+    def _answer(
+        self, message: FaceLandmarks, messages: list[FaceLandmarks], time: float, image: Picture | None = None
+    ) -> None:
+        """Publish what is made of an image's faces; `message` is any about it, `time` the image's, s."""
         header, image_size = message.header, (message.image_width, message.image_height)
         for keeper in (self._fitter, self._smoother, self._perspective, self._shaper):
             if keeper is not None:
                 keeper.retain({m.face_id for m in messages})
-        faces = [face for m in messages if (face := self._fit(m, image)) is not None]
+        faces = [face for m in messages if (face := self._fit(m, time, image)) is not None]
         slots = [FaceSlot(header, face.face_id, index, len(faces)) for index, face in enumerate(faces)]
         if not faces:
             self._parameters_output.publish(no_parameters_message(header, image_size, self._model, self._fitter.method))
@@ -228,7 +232,7 @@ class FitterNode(FaceNode):
             self._publish_meshes(header, slots, located)
         self.answered(header, len(faces))
 
-    def _fit(self, message: FaceLandmarks, image: Picture | None) -> TrackedFace | None:
+    def _fit(self, message: FaceLandmarks, time: float, image: Picture | None) -> TrackedFace | None:
         """A face fitted and smoothed; None, and a complaint, for landmarks that make no face."""
         try:
             tracked = landmarks_from_message(message)
@@ -238,7 +242,7 @@ class FitterNode(FaceNode):
             self.complain(f"face {message.face_id} of face/landmarks: {error}")
             return None
         with self.activity.stage("smoothing"):
-            return self._smoother.smooth(face, seconds_of(message.header))
+            return self._smoother.smooth(face, time)
 
     def _locate(self, face: TrackedFace) -> _LocatedFace:
         """A face in the camera's space: under full perspective if the camera is calibrated, else by field of view."""
@@ -265,7 +269,7 @@ class FitterNode(FaceNode):
 
     def _publish_meshes(self, header: Header, slots: list[FaceSlot], faces: list[_LocatedFace]) -> None:
         """All that needs vertices, for those who listen."""
-        now = time.monotonic()
+        now = monotonic()
         mesh_wanted = self._mesh_output.subscribers > 0 or self.value("always_publish_mesh")
         cloud_wanted = self._cloud_output.subscribers > 0
         marker_wanted = self._marker_output.subscribers > 0 and now >= self._marker_due

@@ -1,5 +1,6 @@
 """Where images come from: a camera, a video, a folder of pictures or the sample clip."""
 
+import contextlib
 import importlib.util
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,8 +15,16 @@ from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.picture_decoding import check_size
 from face3dmm_ros.picture_files import read_picture
 
+AUTO, CAMERA, SAMPLE = "auto", "camera", "sample"
+"""Sources: a camera, else the sample clip; a camera, whichever there is; and the sample clip."""
+SOURCES = (
+    "camera (the first that opens; waits for one), auto (a camera if there is one at the start, else the sample clip), "
+    "sample, a camera's index, a video, picture or folder"
+)
+"""All of them, for people."""
+
+_DEVICES = Path("/dev")
 _PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-_CAMERAS_TRIED = 4
 _USUAL_RATE = 30.0
 
 
@@ -190,17 +199,20 @@ def open_source(source: str, image_size: tuple[int, int] = (0, 0), rate: float =
     """The source that a word names.
 
     Args:
-        source: ``auto`` (the first camera that opens, else the sample clip), ``sample``, a camera's index, or the path
-            of a video, a picture or a folder of pictures.
+        source: ``camera`` (the first that opens), ``auto`` (the same, else the sample clip), ``sample``, a camera's
+            index, or the path of a video, a picture or a folder of pictures.
         image_size: (width, height) px to ask of a camera; zeros for its own.
         rate: images per second to ask of a camera; zero for its own.
 
     Raises:
         Face3DMMError: there is no such source, or it cannot be read.
     """
-    if source == "auto":
-        return _first_camera(image_size, rate) or Video(sample_clip())
-    if source == "sample":
+    if source == CAMERA:
+        return _first_camera(image_size, rate)
+    if source == AUTO:
+        with contextlib.suppress(Face3DMMError):
+            return _first_camera(image_size, rate)
+    if source in (AUTO, SAMPLE):
         return Video(sample_clip())
     if source.isdigit():
         return Camera(int(source), image_size, rate)
@@ -209,8 +221,8 @@ def open_source(source: str, image_size: tuple[int, int] = (0, 0), rate: float =
         return Pictures(sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES), f"the folder {path}")
     if not path.is_file():
         raise Face3DMMError(
-            f"there is no source {source!r}: give auto, sample, a camera's index (0, 1, …), or the path of a video, a "
-            "picture or a folder of pictures"
+            f"there is no source {source!r}: give camera, auto, sample, a camera's index (0, 1, …), or the path of a "
+            "video, a picture or a folder of pictures"
         )
     return Pictures([path], str(path)) if path.suffix.lower() in _PICTURES else Video(path)
 
@@ -246,15 +258,14 @@ def resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
 
 
-def _first_camera(image_size: tuple[int, int], rate: float) -> Camera | None:
-    for index in range(_CAMERAS_TRIED):
-        # OpenCV complains aloud about a device that is not there.
-        if Path(f"/dev/video{index}").exists():
-            try:
-                return Camera(index, image_size, rate)
-            except Face3DMMError:
-                continue
-    return None
+def _first_camera(image_size: tuple[int, int], rate: float) -> Camera:
+    # OpenCV complains aloud about a device that is not there.
+    indices = sorted(int(number) for path in _DEVICES.glob("video*") if (number := path.name[5:]).isdigit())
+    for index in indices:
+        with contextlib.suppress(Face3DMMError):
+            return Camera(index, image_size, rate)
+    found = ", ".join(f"/dev/video{index}" for index in indices) or "none"
+    raise Face3DMMError(f"there is no camera that opens and gives images (found: {found}): plug one in")
 
 
 def _plausible_rate(capture: cv2.VideoCapture) -> float:

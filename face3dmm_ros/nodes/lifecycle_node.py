@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -25,6 +26,7 @@ except ImportError:  # Humble has them elsewhere.
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.image_clock import ImageClock, stamp_ns
 from face3dmm_ros.nodes.diagnostics import Activity
 
 ParameterValue = bool | int | float | str | list[float]
@@ -129,7 +131,8 @@ class FaceNode(LifecycleNode):
     """Base of the nodes: a subclass lists its `PARAMETERS` and overrides `configure`, `activate` and the like.
 
     It configures and activates itself as soon as it spins, unless the parameter `autostart` is false; `Face3DMMError`
-    from `configure` or `activate` is the reason that it could not.
+    from `configure` or `activate` is the reason that it could not. Told to go through a transition that its state does
+    not allow, it refuses and goes on.
     """
 
     PARAMETERS: ClassVar[tuple[NodeParameter, ...]] = ()
@@ -141,7 +144,11 @@ class FaceNode(LifecycleNode):
             Face3DMMError: a parameter's given value is not allowed.
         """
         super().__init__(name, **options)
+        # rclpy's own answer to a transition that the state does not allow is an exception that ends the process.
+        self._transit = self._service_change_state.callback
+        self._service_change_state.callback = self._on_change_state
         self.activity = Activity()
+        self._image_clock = ImageClock()
         self.failure = ""
         self._outputs: list[Output] = []
         self._inputs: list[Any] = []
@@ -240,10 +247,21 @@ class FaceNode(LifecycleNode):
         self.activity.skip(reason)
         self.get_logger().warning(f"skipped a message: {reason}", throttle_duration_sec=_COMPLAINT_PERIOD)
 
+    def time_of(self, header: Header) -> float:
+        """The time of the next image, s, also where its stamp is none: see `ImageClock`. To be asked once an image."""
+        time_ns = self._image_clock.time_of(stamp_ns(header), self.get_clock().now().nanoseconds)
+        self.tell_of_stamps(self._image_clock.problem)
+        return 1e-9 * time_ns
+
+    def tell_of_stamps(self, problem: str, remedy: str = "when images come is taken for their time") -> None:
+        """Log, once, what is wrong with images' stamps, if anything, and what is done about it."""
+        if problem:
+            self.get_logger().warning(f"{problem}: {remedy}", once=True)
+
     def answered(self, header: Header, faces: int) -> None:
-        """Note that an image has been answered."""
-        now = self.get_clock().now().nanoseconds
-        self.activity.latency_ms.append(1e-6 * (now - header.stamp.sec * 1_000_000_000 - header.stamp.nanosec))
+        """Note that an image has been answered; how long after its stamp, if it has one."""
+        if stamp := stamp_ns(header):
+            self.activity.latency_ms.append(1e-6 * (self.get_clock().now().nanoseconds - stamp))
         self.activity.answered += 1
         self.activity.faces = faces
 
@@ -268,6 +286,7 @@ class FaceNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called by rclpy."""
         self.activity = Activity()
+        self._image_clock = ImageClock()
         result = self._attempt("configure", self.configure)
         self._configured = result == TransitionCallbackReturn.SUCCESS
         if not self._configured:
@@ -313,10 +332,25 @@ class FaceNode(LifecycleNode):
         self._release_all()
         super().destroy_node()
 
+    def _on_change_state(self, request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+        """Go through a transition that another process asks for, if the state allows it."""
+        wanted = request.transition
+        allowed = {number: label for number, label, *_ in self._state_machine.available_transitions}
+        if (wanted.label in allowed.values()) if wanted.label else (wanted.id in allowed):
+            return self._transit(request, response)
+        names = {number: label for number, label, *_ in self._state_machine.transition_graph}
+        what = wanted.label or names.get(wanted.id, f"go through transition {wanted.id}, which is none")
+        state, possible = self._state_machine.current_state[1], " or ".join(allowed.values()) or "nothing"
+        self.get_logger().error(f"refused to {what}: the node is {state} and can {possible}")
+        response.success = False
+        return response
+
     def _start(self) -> None:
-        """Configure and activate; in the executor's thread, as when another process asks for it."""
+        """Configure and activate, unless another process was first; in the executor's thread, as when one asks."""
         self._start_timer.cancel()
-        for transition in (self.trigger_configure, self.trigger_activate):
+        for state, transition in (("unconfigured", self.trigger_configure), ("inactive", self.trigger_activate)):
+            if self._state_machine.current_state[1] != state:
+                continue
             if transition() != TransitionCallbackReturn.SUCCESS:
                 if not self.context.ok():
                     return

@@ -1,5 +1,8 @@
 """A live run from start to summary: the nodes, in one process or several, and a monitor."""
 
+import errno
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -24,7 +27,7 @@ from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.nodes.composition import AVATAR, EXTRA_NODES, FITTER, LANDMARKS, NODES, RENDERER, SOURCE, VIEWER
 from face3dmm_ros.nodes.monitor_node import MonitorNode, percentiles
 from face3dmm_ros.nodes.parameter_text import parameter_text
-from face3dmm_ros.nodes.recording import Recording
+from face3dmm_ros.nodes.recording import Recording, RecordingFolder
 from face3dmm_ros.rendering.offscreen import PROBE_TIMEOUT_SECONDS
 
 PLACEMENTS = ("separate", "composed", "single")
@@ -33,10 +36,13 @@ share the memory that images need."""
 
 VIDEOS = {"/face/overlay": "overlay.mp4", "/avatar/image": "avatar.mp4"}
 """Topics that a recording also makes videos of, and the videos' names."""
+SUMMARY = "summary.json"
+"""What is left to say of a run, beside its recording."""
 
 _START_TIMEOUT = 60.0 + 2 * PROBE_TIMEOUT_SECONDS
 """Nodes that draw wait for OpenGL first."""
-
+_DISCOVERY_TIME = 1.0
+"""s in which other nodes mostly show themselves; on a busy machine it can take Fast DDS 3 s."""
 _DRAIN_TIMEOUT = 2.0
 _STOP_TIMEOUT = 5.0
 _VIDEO_RATE = 30.0
@@ -82,14 +88,20 @@ class LiveSession:
     """The nodes and their monitor, from `start` to `stop`; use it as a context manager."""
 
     def __init__(self, options: LiveOptions) -> None:
-        """A run that has yet to start."""
+        """A run that has yet to start.
+
+        Raises:
+            Face3DMMError: there is another one in this ROS domain on this machine.
+        """
         self._options = options
         self._nodes = NODES | {name: EXTRA_NODES[name] for name in options.extra_nodes}
         self._processes: dict[str, subprocess.Popen] = {}
         self._nodes_here: list[Node] = []
+        self._folder: RecordingFolder | None = None
         self._recording: Recording | None = None
         self._failure: BaseException | None = None
         self._stopped = False
+        self._claim = _claim_domain()
         # Ctrl-C ends a run, but must not end the context before the run's last messages are in.
         rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
         self._executor = SingleThreadedExecutor()
@@ -109,8 +121,14 @@ class LiveSession:
         """Start all, and the images once everybody listens; False if interrupted before that.
 
         Raises:
-            Face3DMMError: a node could not start.
+            Face3DMMError: a node could not start, or there are others of its name.
         """
+        # Before there is anything of this run that the nodes of another could hear.
+        if interrupted.wait(_DISCOVERY_TIME):
+            return False
+        self._require_no_namesakes(started=False)
+        if self._options.out is not None:
+            self._folder = RecordingFolder(self._options.out)
         given = self._options.parameters
         parameters = {name: given.get(name, {}) | {"autostart": name != SOURCE} for name in self._nodes}
         if self._options.placement == "single":
@@ -131,12 +149,10 @@ class LiveSession:
         self._monitor.change_state(Transition.TRANSITION_CONFIGURE)
         if not self._wait(self._all_advertised, interrupted):
             return False
-        if namesakes := self._monitor.namesakes():
-            raise Face3DMMError(
-                f"there is another {' and '.join(namesakes)} in this ROS domain: stop it, or set another ROS_DOMAIN_ID"
-            )
         topics = self._monitor.topics() or []
-        if self._options.out is not None:
+        if self._options.out is not None and self._folder is not None:
+            # Only now that all nodes have started: a run that could not leaves an earlier one's files alone.
+            self._folder.clear((*VIDEOS.values(), SUMMARY))
             self._recording = Recording(
                 self._options.out,
                 topics,
@@ -152,6 +168,11 @@ class LiveSession:
             self._processes[VIEWER] = _start_process(VIEWER, ros_arguments({VIEWER: self._options.viewer}))
         self._started_at = time.monotonic()
         return True
+
+    @property
+    def source(self) -> str:
+        """Where the images come from, as far as the source has said."""
+        return self._monitor.statuses.get(SOURCE, {}).get("source", "nowhere yet")
 
     def check(self) -> None:
         """Check that all still run.
@@ -217,8 +238,16 @@ class LiveSession:
         for node in (*self._nodes_here, self._monitor):
             node.destroy_node()
         rclpy.try_shutdown()
+        self._claim.close()
         if self._recording is not None:
             self._recording.close()
+        if self._folder is not None:
+            self._folder.close()
+
+    def _require_no_namesakes(self, *, started: bool) -> None:
+        """Check that nobody else's nodes have the same names: told to start, they would do so too."""
+        if namesakes := self._monitor.namesakes(started=started):
+            raise _taken(" and ".join(namesakes))
 
     def _spin(self) -> None:
         try:
@@ -232,6 +261,7 @@ class LiveSession:
         deadline = time.monotonic() + _START_TIMEOUT
         while not condition():
             self.check()
+            self._require_no_namesakes(started=True)
             if time.monotonic() > deadline:
                 raise Face3DMMError(f"the nodes were not ready after {_START_TIMEOUT:.0f} s: {self._monitor.statuses}")
             if interrupted.wait(0.05):
@@ -285,6 +315,7 @@ class LiveSession:
             if key.startswith("stage_ms/")
         }
         return {
+            "source": self.source,
             "frames_in": hops[SOURCE],
             "frames_overlay": monitor.overlays,
             "frames_with_face": monitor.images_with_face,
@@ -299,6 +330,32 @@ class LiveSession:
             "processes": 1 + len(self._processes),
             "problems": dict(monitor.problems),
         }
+
+
+def _claim_domain() -> socket.socket:
+    """Hold this ROS domain on this machine for one run, until the socket is closed or the process ends.
+
+    Nodes find each other too late to tell of a run that has just begun. The socket's name lies in no folder (Linux).
+
+    Raises:
+        Face3DMMError: another run holds it.
+    """
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0face3dmm_ros live in ROS domain {_domain()}")
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            claim.close()
+            raise _taken("face3dmm live") from error
+    return claim
+
+
+def _domain() -> str:
+    return os.environ.get("ROS_DOMAIN_ID") or "0"
+
+
+def _taken(by: str) -> Face3DMMError:
+    return Face3DMMError(f"there is another {by} in ROS domain {_domain()}: stop it, or set another ROS_DOMAIN_ID")
 
 
 def ros_arguments(parameters: dict[str, dict[str, Any]]) -> list[str]:

@@ -32,6 +32,8 @@ _DIAGNOSTICS = "/diagnostics"
 # Deep enough that a pause of the observer is not taken for a loss of the observed.
 _IMAGE_DEPTH, _DEPTH = 30, 300
 _SERVICE_TIMEOUT = 30.0
+_REMEMBERED_OVERLAYS = 108_000
+"""An hour at 30 images a second."""
 
 
 class MonitorNode(Node):
@@ -41,8 +43,8 @@ class MonitorNode(Node):
 
     Attributes:
         overlays: overlays that arrived.
-        latency_ms: from each overlay's image stamp to its arrival, ms.
-        arrival_s: when each overlay arrived, s.
+        latency_ms: from the last overlays' image stamps to their arrivals, ms.
+        arrival_s: when the last overlays arrived, s.
         images_with_face: images with at least one face.
         faces: faces in the last image.
         statuses: what each node last said of itself on /diagnostics, as keys and values, and when, s.
@@ -72,10 +74,10 @@ class MonitorNode(Node):
         """Whether the conducted node can be told to start."""
         return self._conductor.service_is_ready()
 
-    def namesakes(self) -> list[str]:
-        """The watched nodes whose name another node bears too."""
+    def namesakes(self, *, started: bool) -> list[str]:
+        """The names of watched nodes that other nodes bear too, whether or not the watched ones have been started."""
         names = [f"{space}/{name}".strip("/") for name, space in self.get_node_names_and_namespaces()]
-        return sorted(name for name in self._watched if names.count(name) > 1)
+        return sorted(name for name in self._watched if names.count(name) > started)
 
     def topics(self) -> list[Topic] | None:
         """What the watched nodes publish; None while not all of them are there."""
@@ -130,6 +132,8 @@ class MonitorNode(Node):
         self.overlays += 1
         self.latency_ms.append(1e-6 * (now_ns - 1_000_000_000 * seconds - nanoseconds))
         self.arrival_s.append(1e-9 * now_ns)
+        for values in (self.latency_ms, self.arrival_s):
+            del values[:-_REMEMBERED_OVERLAYS]
 
     def _count_faces(self, serialized: bytes) -> None:
         message: Any = deserialize_message(serialized, Face3DMMParams)

@@ -79,8 +79,9 @@ class RendererNode(FaceNode):
         self._results_input: Any = None
         self._overlay_output = self.create_output(Image, "face/overlay", self.image_qos())
         self._open_renderer()
-        self.apply_parameters({name: self.value(name) for name in self._specifications})
+        # Before that of the results: they are taken in this order, and an image comes before its results.
         create_image_input(self, self._on_image)
+        self.apply_parameters({name: self.value(name) for name in self._specifications})
 
     def release(self) -> None:
         """Close OpenGL."""
@@ -137,6 +138,7 @@ class RendererNode(FaceNode):
         self._results_input = self.create_input(message_type, topic, self._on_face, self.result_qos())
 
     def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
+        self.time_of(header)  # for its warning: by the same stamps images find their faces
         self._answer(self._matcher.add_image(stamp_of(header), (header, image)))
 
     def _on_face(self, message: FaceResult) -> None:

@@ -16,14 +16,10 @@ def stamp_of(header: object) -> Stamp:
     return header.stamp.sec, header.stamp.nanosec  # type: ignore[attr-defined]
 
 
-def seconds_of(header: object) -> float:
-    """The time of a header, s."""
-    seconds, nanoseconds = stamp_of(header)
-    return seconds + 1e-9 * nanoseconds
-
-
 class FaceCollector(Generic[Message]):
     """Collects the messages about the faces of one image.
+
+    Where images have the same stamp, only the order of the messages tells where one ends and the next begins.
 
     Attributes:
         incomplete: images of which a face's message did not come before the next image's.
@@ -33,6 +29,7 @@ class FaceCollector(Generic[Message]):
         """Begin with nothing."""
         self.incomplete = 0
         self._stamp: Stamp | None = None
+        self._last_complete: Stamp | None = None
         self._faces: dict[int, Message] = {}
 
     def add(self, message: Message) -> list[Message] | None:
@@ -43,14 +40,18 @@ class FaceCollector(Generic[Message]):
         """
         slot = slot_of(message)
         stamp = stamp_of(message.header)
-        if stamp != self._stamp:
+        # What comes in any order has a stamp of its own.
+        taken = range(max(self._faces, default=-1) + 1) if stamp == self._last_complete else self._faces
+        if stamp != self._stamp or slot.face_index in taken:
             self.incomplete += bool(self._faces)
             self._stamp, self._faces = stamp, {}
         if slot.face_count == 0:
+            self._last_complete = stamp
             return []
         self._faces[slot.face_index] = message
         if len(self._faces) < slot.face_count:
             return None
+        self._last_complete = stamp
         faces = [self._faces[index] for index in sorted(self._faces)]
         self._faces = {}
         return faces
@@ -58,6 +59,10 @@ class FaceCollector(Generic[Message]):
 
 class StampMatcher(Generic[Image, Results]):
     """Brings each image together with its results, whichever comes first. Both arrive in the order of their stamps.
+
+    Where images have the same stamp, results go with the newest image that waits. So no picture is older than its
+    faces, and what gets lost on one side puts no later pair out of step. Results that find no image wait for none then:
+    theirs has gone with others.
 
     Attributes:
         dropped: images that were given up: their results did not come before those of a later one, or within
@@ -69,11 +74,14 @@ class StampMatcher(Generic[Image, Results]):
         """Keep at most `capacity` images, and as many results, that wait for the other."""
         self.dropped = self.dropped_results = 0
         self._capacity = capacity
+        self._last_image: Stamp | None = None
         self._images: OrderedDict[Stamp, Image] = OrderedDict()
         self._results: OrderedDict[Stamp, Results] = OrderedDict()
 
     def add_image(self, stamp: Stamp, image: Image) -> tuple[Image, Results] | None:
         """Take an image; the pair if its results are there already."""
+        self.dropped += self._images.pop(stamp, None) is not None
+        self._last_image = stamp
         self._images[stamp] = image
         while len(self._images) > self._capacity:
             self._images.popitem(last=False)
@@ -82,6 +90,10 @@ class StampMatcher(Generic[Image, Results]):
 
     def add_results(self, stamp: Stamp, results: Results) -> tuple[Image, Results] | None:
         """Take an image's results; the pair if the image is there already."""
+        if stamp == self._last_image and stamp not in self._images:
+            self.dropped_results += 1
+            return None
+        self.dropped_results += self._results.pop(stamp, None) is not None
         self._results[stamp] = results
         while len(self._results) > self._capacity:
             self._results.popitem(last=False)
@@ -90,6 +102,7 @@ class StampMatcher(Generic[Image, Results]):
 
     def clear(self) -> None:
         """Give up all that waits, without counting it."""
+        self._last_image = None
         self._images.clear()
         self._results.clear()
 

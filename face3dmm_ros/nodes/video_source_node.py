@@ -15,7 +15,7 @@ from face3dmm_ros.calibration import read_calibration
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.msg import Face3DMMParams
 from face3dmm_ros.nodes.conversions import calibration_to_message
-from face3dmm_ros.nodes.frame_source import FrameSource, open_source, resized
+from face3dmm_ros.nodes.frame_source import AUTO, CAMERA, SAMPLE, SOURCES, FrameSource, open_source, resized
 from face3dmm_ros.nodes.image_conversion import image_conversion
 from face3dmm_ros.nodes.landmark_node import IMAGE_TOPIC
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, image_qos, result_qos, run_node
@@ -26,21 +26,21 @@ _RESULTS = {
     "overlay": (Image, "face/overlay", image_qos(1)),
     "params": (Face3DMMParams, "face/params", result_qos(1)),
 }
-_REOPEN_PERIOD = 1.0
+_REOPEN_PERIOD, _REMINDER_PERIOD = 1.0, 10.0
 
 
 class VideoSourceNode(FaceNode):
     """Publishes images and the camera's description, each image stamped when it was captured.
 
-    Files are read ahead: an image is stamped and published at the moment at which it is due. A camera that stops
-    giving images is opened again.
+    Files are read ahead: an image is stamped and published at the moment at which it is due. A camera that is not there
+    yet, or stops giving images, is waited for: after a camera comes nothing but a camera.
     """
 
     PARAMETERS = (
         NodeParameter(
             "source",
-            "auto",
-            "auto (first camera, else the sample clip), sample, a camera's index, or a video, picture or folder.",
+            CAMERA,
+            f"Where images come from: {SOURCES}.",
             read_only=True,
         ),
         NodeParameter(
@@ -75,14 +75,21 @@ class VideoSourceNode(FaceNode):
         self._stop = threading.Event()
         self._result_is_out = threading.Event()
         super().__init__(name, **options)
+        self._wanted: str = self.value("source")
 
     def configure(self) -> None:
         """Open the source."""
         self._conversion = image_conversion()
         file = self.value("calibration_file")
         self._calibration = read_calibration(Path(file).expanduser()) if file else None
-        self._source = self._open()
-        self.get_logger().info(f"images from {self._source.description}")
+        try:
+            self._source = self._open()
+        except Face3DMMError as error:
+            if self._wanted != CAMERA:
+                raise
+            self.activity.waiting = str(error)
+            self.activity.details["source"] = "no camera yet"
+            self.get_logger().warning(f"waiting for a camera: {error}")
         self._images_output = self.create_output(Image, IMAGE_TOPIC, self.image_qos())
         self._camera_info_output = self.create_output(CameraInfo, "camera/camera_info", self.image_qos())
         self._result_input: Any = None
@@ -115,7 +122,15 @@ class VideoSourceNode(FaceNode):
 
     def _open(self) -> FrameSource:
         size = self.value("width"), self.value("height")
-        return open_source(self.value("source"), size, max(self.value("fps"), 0.0))
+        source = open_source(self._wanted, size, max(self.value("fps"), 0.0))
+        if self._wanted == AUTO:
+            # Decided once: a clip must not take the place of a camera that was unplugged.
+            self._wanted = CAMERA if source.live else SAMPLE
+            if not source.live:
+                self.get_logger().warning("no camera gives images: the sample clip is taken (source camera would wait)")
+        self.activity.details["source"] = source.description
+        self.get_logger().info(f"images from {source.description}")
+        return source
 
     def _listen(self, to_results: bool) -> None:
         """Take the results, or not. Raw messages need no unpacking: that one came is all there is to know."""
@@ -131,14 +146,16 @@ class VideoSourceNode(FaceNode):
 
     def _capture(self) -> None:
         """Publish image after image until told to stop, or the end."""
-        assert self._source is not None
         due = time.monotonic()
         images_in_this_round = 0
         while not self._stop.is_set():
+            if self._source is None:
+                self._look_for_camera()
+                due = time.monotonic()
+                continue
             if not self._source.grab():
                 if self._source.live:
-                    self._reopen_camera()
-                    due = time.monotonic()
+                    self._lose_camera(self._source)
                 elif not (images_in_this_round and self.value("loop") and self._source.rewind()):
                     self.get_logger().info(f"end of {self._source.description}")
                     return
@@ -150,7 +167,7 @@ class VideoSourceNode(FaceNode):
             if self._source.live and rate > 0 and time.monotonic() < due - 0.5 / self._source.rate:
                 continue
             with self.activity.stage("source"):
-                image = self._read()
+                image = self._read(self._source)
             if image is None:
                 continue
             if not self._source.live:
@@ -176,30 +193,37 @@ class VideoSourceNode(FaceNode):
             self._result_is_out.wait(_RESULT_TIMEOUT)
             self._result_is_out.clear()
 
-    def _read(self) -> NDArray[np.uint8] | None:
+    def _read(self, source: FrameSource) -> NDArray[np.uint8] | None:
         """The image last grabbed, scaled; None, and a complaint, if it cannot be read."""
-        assert self._source is not None
         try:
-            return resized(self._source.retrieve(), self.value("width"), self.value("height"))
+            return resized(source.retrieve(), self.value("width"), self.value("height"))
         except Face3DMMError as error:
             self.complain(str(error))
             # A folder of nothing but broken files must not spin.
             self._stop.wait(0.01)
             return None
 
-    def _reopen_camera(self) -> None:
-        """Try once to get a lost camera back."""
-        assert self._source is not None
-        # Why it could not be opened again says more, and stays.
-        self.activity.problem = self.activity.problem or f"{self._source.description} gives no images"
-        self.get_logger().error(self.activity.problem, throttle_duration_sec=10.0)
-        self._source.close()
+    def _lose_camera(self, camera: FrameSource) -> None:
+        """Say that a camera gives no images any more, and give it back."""
+        self.activity.problem = f"{camera.description} gives no images: waiting for a camera"
+        self.get_logger().error(self.activity.problem)
+        camera.close()
+        self._source = None
+
+    def _look_for_camera(self) -> None:
+        """Look once, after a while, for a camera that is not there yet, or was lost."""
         self._stop.wait(_REOPEN_PERIOD)
+        if self._stop.is_set():
+            return
         try:
             self._source = self._open()
-            self.activity.problem = ""
+            self.activity.problem = self.activity.waiting = ""
         except Face3DMMError as error:
-            self.activity.problem = str(error)
+            if self.activity.waiting:
+                self.activity.waiting = str(error)
+            else:
+                self.activity.problem = str(error)
+            self.get_logger().warning(f"waiting for a camera: {error}", throttle_duration_sec=_REMINDER_PERIOD)
 
     def _publish(self, header: Header, image: NDArray[np.uint8]) -> None:
         height, width = image.shape[:2]

@@ -16,7 +16,6 @@ from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopolo
 from face3dmm_ros.nodes.fitter_node import MODEL
 from face3dmm_ros.nodes.landmark_node import IMAGE_TOPIC, IMAGE_TRANSPORT
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
-from face3dmm_ros.nodes.synchronization import stamp_of
 from face3dmm_ros.viewer.frame_messages import FrameMessages
 from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, require_rerun
 from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, ViewedFrame
@@ -89,8 +88,7 @@ class ViewerNode(FaceNode):
         self._topics[IMAGE] = f"{IMAGE_TOPIC}/compressed" if compressed else IMAGE_TOPIC
         self._topics[OVERLAY] = _OVERLAY_TOPIC
         for part, message_type in ((IMAGE, image_type), (OVERLAY, Image)):
-            take = self._taker(part, self._messages.take_picture)
-            self.create_input(message_type, self._topics[part], take, self.image_qos())
+            self.create_input(message_type, self._topics[part], self._taker(part), self.image_qos())
         self._look_timer = self.create_timer(_LOOK_PERIOD, self._look)
 
     def release(self) -> None:
@@ -133,8 +131,7 @@ class ViewerNode(FaceNode):
 
     def _take_faces(self, part: str) -> None:
         message_type, topic = _FACES[part]
-        take = self._taker(part, self._messages.take_face)
-        self.create_input(message_type, topic, take, self.result_qos())
+        self.create_input(message_type, topic, self._taker(part), self.result_qos())
 
     def _on_topology(self, message: FaceTopology) -> None:
         """Take meshes from when their triangles are known."""
@@ -143,16 +140,15 @@ class ViewerNode(FaceNode):
             self._takes_meshes = True
             self._take_faces(MESH)
 
-    def _taker(self, part: str, take: Callable[..., list[ViewedFrame]]) -> Callable[[Any], None]:
-        def take_message(message: Any) -> None:
-            seconds, nanoseconds = stamp_of(message.header)
-            stamp_ns = 1_000_000_000 * seconds + nanoseconds
-            latency_ms = 1e-6 * (self.get_clock().now().nanoseconds - stamp_ns)
-            for frame in take(part, stamp_ns, message, latency_ms):
+    def _taker(self, part: str) -> Callable[[Any], None]:
+        def take(message: Any) -> None:
+            frames = self._messages.take(part, message, self.get_clock().now().nanoseconds)
+            self.tell_of_stamps(self._messages.times.clock.problem)
+            for frame in frames:
                 self._log_frame(frame)
                 self.answered(message.header, len(frame.parameters or ()))
 
-        return take_message
+        return take
 
     def _log_frame(self, frame: ViewedFrame) -> None:
         with self.activity.stage("viewing"):

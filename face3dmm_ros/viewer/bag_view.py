@@ -13,7 +13,6 @@ from face3dmm_ros.evaluation.bag_files import (
     LANDMARKS_TYPE,
     PARAMETERS_TYPE,
     BagReader,
-    stamp_ns,
 )
 from face3dmm_ros.files import PACKAGE
 from face3dmm_ros.morphable_model import MorphableModel
@@ -34,6 +33,7 @@ class BagView:
 
     Attributes:
         skipped: why messages were not shown, and how often.
+        stamp_problem: why the images' stamps do not tell their time, as far as is known; empty if they do.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class BagView:
             Face3DMMError: the bag has neither landmarks nor parameters, or they are of another type.
         """
         self.skipped: Counter[str] = Counter()
+        self.stamp_problem = ""
         self._reader = reader
         self._quality = quality
         self._model = model
@@ -71,10 +72,10 @@ class BagView:
     def frames(
         self, due: Callable[[int], bool], progress: Callable[[], object] = lambda: None
     ) -> Iterator[ViewedFrame]:
-        """The frames in the order of their stamps.
+        """The frames in the order of their times.
 
         Args:
-            due: whether pictures and meshes of a stamp, ns, are wanted.
+            due: whether pictures and meshes of a time, ns, are wanted.
             progress: called after each message.
 
         Raises:
@@ -86,16 +87,13 @@ class BagView:
             for _, _, topology in self._reader.read([_TOPOLOGY]):
                 messages.take_topology(topology)
         for topic, time_ns, message in self._reader.read(self._parts):
-            part, stamp = self._parts[topic], stamp_ns(message.header)
-            # A bag that was written, not recorded, does not tell when something came: it has the stamp there.
-            latency_ms = 1e-6 * (time_ns - stamp) if time_ns != stamp else None
-            take = messages.take_picture if part in (IMAGE, OVERLAY) else messages.take_face
             try:
-                finished = take(part, stamp, message, latency_ms)
+                finished = messages.take(self._parts[topic], message, time_ns)
             except Face3DMMError as error:
                 self.skipped[f"{topic}: {error}"] += 1
             else:
                 yield from self._with_meshes(finished, due)
+            self.stamp_problem = messages.times.clock.problem
             progress()
         yield from self._with_meshes(messages.assembler.finish(), due)
 

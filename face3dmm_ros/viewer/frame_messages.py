@@ -4,10 +4,20 @@ from collections.abc import Callable
 from typing import Any
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.image_clock import stamp_ns
 from face3dmm_ros.image_layout import compressed_name, image_from_message, jpeg
 from face3dmm_ros.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
 from face3dmm_ros.picture_decoding import picture_size
-from face3dmm_ros.viewer.viewed_frame import LANDMARKS, MESH, PARAMETERS, FrameAssembler, ViewedFrame
+from face3dmm_ros.viewer.viewed_frame import (
+    IMAGE,
+    LANDMARKS,
+    MESH,
+    OVERLAY,
+    PARAMETERS,
+    FrameAssembler,
+    FrameTimes,
+    ViewedFrame,
+)
 
 
 class FrameMessages:
@@ -15,16 +25,18 @@ class FrameMessages:
 
     Attributes:
         assembler: what brings them together.
+        times: what tells which belong together.
     """
 
     def __init__(self, due: Callable[[int], bool], quality: int) -> None:
         """Make frames.
 
         Args:
-            due: whether pictures and meshes of a stamp, ns, are wanted; others are not even unpacked.
+            due: whether pictures and meshes of a time, ns, are wanted; others are not even unpacked.
             quality: 1 to 100, of the JPEGs that are made of raw images; compressed ones stay as they are.
         """
         self.assembler = FrameAssembler()
+        self.times = FrameTimes()
         self._due = due
         self._quality = quality
         self._topology: Any = None
@@ -33,25 +45,28 @@ class FrameMessages:
         """Take the triangles of the meshes to come, a `FaceTopology`."""
         self._topology = message
 
-    def take_picture(self, part: str, stamp_ns: int, message: Any, latency_ms: float | None) -> list[ViewedFrame]:
-        """Take the image or the overlay, an `Image` or `CompressedImage`; the frames that this finishes.
+    def take(self, part: str, message: Any, arrival_ns: int) -> list[ViewedFrame]:
+        """Take a part of a frame; the frames that this finishes.
+
+        Args:
+            part: one of `PARTS`.
+            message: an `Image` or `CompressedImage`, or a `FaceLandmarks`, `Face3DMMParams` or `FaceMesh`.
+            arrival_ns: when it came, or was recorded, ns.
 
         Raises:
-            Face3DMMError: it is no picture.
+            Face3DMMError: it is no picture, its values cannot be, or no topology has come yet for a mesh.
         """
-        encoded = _encoded(message, self._quality) if self._due(stamp_ns) else None
-        return self.assembler.add_picture(part, stamp_ns, encoded, latency_ms)
-
-    def take_face(self, part: str, stamp_ns: int, message: Any, latency_ms: float | None) -> list[ViewedFrame]:
-        """Take a `FaceLandmarks`, `Face3DMMParams` or `FaceMesh`; the frames that this finishes.
-
-        Raises:
-            Face3DMMError: its values cannot be, or no topology has come yet for a mesh.
-        """
-        if not message.face_count or (part == MESH and not self._due(stamp_ns)):
-            return self.assembler.add_face(part, stamp_ns, 0, {}, latency_ms)
+        stamp, index = stamp_ns(message.header), getattr(message, "face_index", 0)
+        time_ns = self.times.time_of(part, index, stamp, arrival_ns)
+        # A bag that was written, not recorded, does not tell when something came: it has the stamp there.
+        latency_ms = 1e-6 * (arrival_ns - stamp) if stamp not in (0, arrival_ns) else None
+        if part in (IMAGE, OVERLAY):
+            encoded = _encoded(message, self._quality) if self._due(time_ns) else None
+            return self.assembler.add_picture(part, time_ns, encoded, latency_ms)
+        if not message.face_count or (part == MESH and not self._due(time_ns)):
+            return self.assembler.add_face(part, time_ns, 0, {}, latency_ms)
         face = {message.face_id: self._value(part, message)}
-        return self.assembler.add_face(part, stamp_ns, message.face_count, face, latency_ms)
+        return self.assembler.add_face(part, time_ns, message.face_count, face, latency_ms)
 
     def _value(self, part: str, message: Any) -> Any:
         if part == LANDMARKS:

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from face3dmm_ros.image_clock import ImageClock
 from face3dmm_ros.values import FaceParameters, Landmarks, Mesh
 
 IMAGE, OVERLAY, LANDMARKS, PARAMETERS, MESH = "image", "overlay", "landmarks", "params", "mesh"
 PARTS = (IMAGE, LANDMARKS, PARAMETERS, MESH, OVERLAY)
 """The parts of a frame, in the order in which they come."""
 
-_ANEW_NS = 1_000_000_000
+_LATE_NS = 1_000_000_000
+_KNOWN_FRAMES = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +21,7 @@ class ViewedFrame:
     """An image and its results. What did not come is None; a mapping without a face says that there is none.
 
     Attributes:
-        stamp_ns: the image's stamp, ns.
+        stamp_ns: the image's stamp, ns, or the time that `FrameTimes` takes instead.
         image: a JPEG or PNG file's bytes.
         overlay: the same of the image with the faces drawn over it.
         landmarks: by face_id.
@@ -56,6 +58,44 @@ class _Unfinished:
             self.faces.get(MESH),
             self.latency_ms,
         )
+
+
+class FrameTimes:
+    """Tells which image each part belongs to, by the time that stands for it.
+
+    That is the image's stamp, where it is one: what comes again under a stamp belongs to another image, as where all
+    stamps are zero. A new stamp a little before the newest is that of an image of which nothing had come yet.
+
+    Attributes:
+        clock: what takes the place of stamps that are no time.
+    """
+
+    def __init__(self) -> None:
+        """With no image known."""
+        self.clock = ImageClock()
+        self._newest_ns = 0
+        self._known: OrderedDict[int, tuple[int, set[tuple[str, int]]]] = OrderedDict()
+
+    def time_of(self, part: str, face_index: int, stamp_ns: int, arrival_ns: int) -> int:
+        """The time of the image of a part, ns.
+
+        Args:
+            part: one of `PARTS`.
+            face_index: which of the image's faces it is about; 0 for a picture.
+            stamp_ns: its stamp, ns.
+            arrival_ns: when it came, or was recorded, ns.
+        """
+        time_ns, pieces = self._known.get(stamp_ns, (0, None))
+        if pieces is None and 0 < self._newest_ns - stamp_ns < _LATE_NS:
+            time_ns, pieces = stamp_ns, set()
+        elif pieces is None or (part, face_index) in pieces:
+            self._newest_ns = time_ns = self.clock.time_of(stamp_ns, arrival_ns)
+            pieces = set()
+        pieces.add((part, face_index))
+        self._known[stamp_ns] = time_ns, pieces
+        if len(self._known) > _KNOWN_FRAMES:
+            self._known.popitem(last=False)
+        return time_ns
 
 
 class FrameAssembler:
@@ -103,11 +143,7 @@ class FrameAssembler:
 
     def _frame(self, stamp_ns: int) -> _Unfinished | None:
         if self._last_ns is not None and stamp_ns <= self._last_ns:
-            if self._last_ns - stamp_ns < _ANEW_NS:
-                return None
-            # A clip or a bag that is played again.
-            self._last_ns = None
-            self._waiting.clear()
+            return None
         return self._waiting.setdefault(stamp_ns, _Unfinished())
 
     def _completed(self, stamp_ns: int, frame: _Unfinished, part: str, latency_ms: float | None) -> list[ViewedFrame]:
@@ -129,7 +165,7 @@ class Pace:
     """Which images are shown, where not all can be: at most so many a second, and the same for all that is asked."""
 
     def __init__(self, rate: float) -> None:
-        """At most `rate` images a second, by their stamps; 0 for all."""
+        """At most `rate` images a second, by their times; 0 for all."""
         self._period_ns = 0.9e9 / rate if rate > 0 else 0.0
         self._decisions: OrderedDict[int, bool] = OrderedDict()
         self._last_ns = 0
