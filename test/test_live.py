@@ -171,10 +171,16 @@ def test_a_run_that_cannot_start_ends_with_one_line_and_exit_code_2(capsys):
 
 
 @pytest.mark.usefixtures("_ros")
-def test_a_node_that_cannot_start_ends_the_run_with_exit_code_2(ros_domain):
-    process = start("--source", "sample", "--model", "/no/such/model.npz", "--duration", "1")
+def test_a_node_that_cannot_start_ends_the_run_with_exit_code_2_and_keeps_an_earlier_recording(tmp_path, ros_domain):
+    (tmp_path / "bag").mkdir()
+    earlier = [tmp_path / name for name in ("bag/metadata.yaml", "overlay.mp4", "summary.json")]
+    for path in earlier:
+        path.write_text("earlier")
+    out = "--out", str(tmp_path)
+    process = start("--source", "sample", "--model", "/no/such/model.npz", "--duration", "1", *out)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
+    assert all(path.read_text() == "earlier" for path in earlier)
     assert "/no/such/model.npz" in errors
     assert "Traceback" not in errors
 
@@ -200,7 +206,7 @@ def test_a_second_run_in_a_ros_domain_is_refused_and_the_first_goes_on(tmp_path,
     deadline = time.monotonic() + 60
     while not (tmp_path / "overlay.mp4").exists() and first.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    second = start("--source", "sample", "--duration", "1")
+    second = start("--source", "sample", "--duration", "1", "--out", str(tmp_path))
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 2
     assert errors == (
@@ -264,6 +270,17 @@ def test_without_ros_the_command_says_what_to_do(monkeypatch, capsys):
     monkeypatch.setattr(live.importlib.util, "find_spec", lambda name: None)
     assert main(["live"]) == 2
     assert "source your ROS 2" in capsys.readouterr().err
+
+
+def test_a_folder_is_written_by_one_run_alone(tmp_path):
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    from face3dmm_ros.nodes.recording import RecordingFolder
+
+    first = RecordingFolder(tmp_path / "out")
+    with pytest.raises(Face3DMMError, match=r"another run is writing .*out: choose another folder"):
+        RecordingFolder(tmp_path / "out")
+    first.close()
+    RecordingFolder(tmp_path / "out").close()
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, monkeypatch, capsys):

@@ -122,8 +122,9 @@ def test_a_hostile_picture_is_bad_input_of_the_command(tmp_path: Path, capsys: p
 @pytest.mark.parametrize("data", [jpeg_claiming(33008, 33088), png_claiming(30000, 30000), WIDE_PPM, b""])
 def test_a_hostile_picture_is_not_passed_on_to_the_viewer(data: bytes) -> None:
     messages = FrameMessages(lambda stamp_ns: True, quality=80)
+    header = SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=1))
     with pytest.raises(Face3DMMError, match=r"said to be 'jpeg' (claims|is not a picture)"):
-        messages.take_picture(IMAGE, 0, SimpleNamespace(format="jpeg", data=data), None)
+        messages.take(IMAGE, SimpleNamespace(header=header, format="jpeg", data=data), 1)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

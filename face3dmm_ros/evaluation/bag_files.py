@@ -86,6 +86,17 @@ def recorded_qos(*, depth: int, reliable: bool, latched: bool = False) -> Qos:
     )
 
 
+def check_room_for_bag(path: Path) -> None:
+    """Check that there is nothing at this path, or a bag that may give way.
+
+    Raises:
+        Face3DMMError: what is there is no bag.
+    """
+    storages = [path / f"{path.name}{suffix}" for suffix in (".mcap", ".db3")]
+    if path.exists() and not any(file.is_file() for file in (path / "metadata.yaml", *storages)):
+        raise Face3DMMError(f"{path} is there already and is no recording: choose another folder for the output")
+
+
 def remove_bag(path: Path) -> None:
     """Make room for a bag: take an earlier one at this path away.
 
@@ -94,9 +105,7 @@ def remove_bag(path: Path) -> None:
     """
     if not path.exists():
         return
-    storages = [path / f"{path.name}{suffix}" for suffix in (".mcap", ".db3")]
-    if not any(file.is_file() for file in (path / "metadata.yaml", *storages)):
-        raise Face3DMMError(f"{path} is there already and is no recording: choose another folder for the output")
+    check_room_for_bag(path)
     try:
         shutil.rmtree(path)
     except OSError as error:

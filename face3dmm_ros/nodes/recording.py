@@ -1,10 +1,11 @@
 """A live run on disk: a rosbag2 bag (MCAP) of its topics and videos of its pictures, written by a thread of its own."""
 
 import contextlib
+import fcntl
 import os
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from face3dmm_ros.evaluation.bag_files import (
     COMPRESSED_TYPE,
     IMAGE_TYPE,
     METADATA_VERSION,
+    check_room_for_bag,
     message_types,
     recorded_qos,
+    remove_bag,
 )
 from face3dmm_ros.nodes.frame_source import resized
 from face3dmm_ros.nodes.image_conversion import cv2_to_compressed_imgmsg, image_conversion
@@ -44,6 +47,49 @@ class Topic:
     name: str
     message_type: str
     qos: QoSProfile
+
+
+class RecordingFolder:
+    """A folder that one run alone writes, from here to `close`, or until its process ends."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the folder if it is missing, and hold it; what lies in it stays.
+
+        Raises:
+            Face3DMMError: it cannot be made, another run holds it, or something else is in the place of its bag.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise Face3DMMError(f"{path} cannot be made: {error.strerror}") from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.close()
+            raise Face3DMMError(f"another run is writing {path}: choose another folder, or stop that run") from error
+        self._path = path
+        try:
+            check_room_for_bag(path / "bag")
+        except Face3DMMError:
+            self.close()
+            raise
+
+    def clear(self, names: Collection[str]) -> None:
+        """Take an earlier run's bag and files of these names away.
+
+        Raises:
+            Face3DMMError: the bag cannot be removed.
+        """
+        remove_bag(self._path / "bag")
+        for name in names:
+            (self._path / name).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 class Recording:
