@@ -41,7 +41,7 @@ def test_fit_writes_parameters_meshes_and_overlay(
     (face,) = record["faces"]
     R = np.array(face["rotation"])
     np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-9)
-    assert len(face["beta"]) == 51
+    assert len(face["beta"]) == 52
     assert all(0.0 <= weight <= 1.0 for weight in face["beta"].values())
     for suffix in ("obj", "ply", "glb"):
         mesh = trimesh.load(out / f"mesh.{suffix}", force="mesh", process=False)

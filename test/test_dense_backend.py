@@ -208,7 +208,7 @@ def test_an_expression_is_read_from_the_front_and_not_from_the_side(
     read = []
     with SceneRenderer(default_model) as renderer:
         for k in (None, jaw, blink):
-            beta = np.zeros(51)
+            beta = np.zeros(52)
             if k is not None:
                 beta[k] = 1.0
             rendered = renderer.render(replace(scene, beta=beta))

@@ -160,7 +160,7 @@ def test_points_that_are_no_face_have_no_region(points: NDArray[np.float64]) -> 
 
 
 def test_mirrored_coefficients_mirror_the_face(default_model: MorphableModel) -> None:
-    face, mirror = records(default_model, 1)[0], FaceMirror.of(default_model, 100, 51)
+    face, mirror = records(default_model, 1)[0], FaceMirror.of(default_model, 100, 52)
     assert mirror is not None
     surface = default_model.scheme("mediapipe468")
     there = surface.interpolate(default_model.vertices(face.alpha, face.beta))
@@ -176,10 +176,10 @@ def test_mirrored_coefficients_mirror_the_face(default_model: MorphableModel) ->
 
 
 def test_mirrored_blendshapes_change_sides(default_model: MorphableModel) -> None:
-    mirror = FaceMirror.of(default_model, 0, 51)
+    mirror = FaceMirror.of(default_model, 0, 52)
     assert mirror is not None
     left, right = (default_model.expression_names.index(f"mouthSmile{side}") for side in ("Left", "Right"))
-    mirrored = mirror.beta(np.eye(51)[left])
+    mirrored = mirror.beta(np.eye(52)[left])
     assert mirrored[right] > 0.9
     assert np.delete(mirrored, right).max() < 0.1
 
@@ -306,7 +306,7 @@ def test_undisturbed_samples_are_close_crops_of_the_picture_as_it_is(default_mod
         for faces in (plain,)
         for seed in range(40)
     ]
-    assert np.abs(np.array(off) - SIDE / 2).max() < 0.25 * SIDE
+    assert np.abs(np.array(off) - SIDE / 2).max() < 0.26 * SIDE
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, True, "half", float("nan")])
@@ -784,7 +784,7 @@ def write_own(folder: Path, model: MorphableModel, **changes: object) -> None:
         ({"rotation": -np.eye(3)}, "rotation a proper rotation"),
         ({"scale": -1.0}, "scale must be positive"),
         ({"alpha": np.zeros(7)}, r"alpha has shape \(1, 7\), expected 1 × 100"),
-        ({"beta": np.full(51, np.inf)}, "beta holds values that are not finite"),
+        ({"beta": np.full(52, np.inf)}, "beta holds values that are not finite"),
         ({"gamma": np.zeros(7)}, r"gamma has shape \(1, 7\), expected 1 × 8"),
     ],
 )

@@ -174,7 +174,7 @@ def test_an_answer_that_is_not_finite_is_refused(face: Face) -> None:
         (ParameterLayout("6d", 500, 4), "gives 500 shape"),
         (
             ParameterLayout("6d", 5, 4, texture_count=99),
-            r"99 texture coefficients, the model default has 100, 51 and 8",
+            r"99 texture coefficients, the model default has 100, 52 and 8",
         ),
         (ParameterLayout("none", 5, 0, texture_count=8), "tells who somebody is but not where the face is"),
     ],

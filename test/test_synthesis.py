@@ -93,7 +93,7 @@ class TestRandomScenes:
     def test_the_face_is_as_large_as_asked_for(self, renderer: SceneRenderer, default_model: MorphableModel) -> None:
         options = replace(SMALL, face_share=(0.5, 0.5), max_yaw=0.0, max_pitch=0.0, max_roll=0.0)
         for k in range(5):
-            scene = replace(random_scene(random_generator(k), default_model, options), beta=np.zeros(51))
+            scene = replace(random_scene(random_generator(k), default_model, options), beta=np.zeros(52))
             height = np.ptp(renderer.render(scene).landmarks()[:, 1])
             assert 0.4 * 160 < height < 0.62 * 160
 
@@ -334,10 +334,10 @@ class TestExpressions:
         assert ((left > 0) & (left == right)).any()
 
     def test_a_model_with_other_expressions_shows_few_of_its_own(self, default_model: MorphableModel) -> None:
-        unbounded = np.full((2, 51), np.inf, np.float32) * [[-1], [1]]
+        unbounded = np.full((2, 52), np.inf, np.float32) * [[-1], [1]]
         renamed = replace(
             default_model,
-            expression_names=tuple(f"e{k}" for k in range(51)),
+            expression_names=tuple(f"e{k}" for k in range(52)),
             expression_bounds=unbounded.astype(np.float32),
         )
         beta = np.array([ExpressionSpace(renamed).few(random_generator(k)) for k in range(50)])
@@ -346,7 +346,7 @@ class TestExpressions:
         assert beta.min() < 0.0 < beta.max()
 
     def test_a_model_with_other_expressions_draws_from_its_prior(self, default_model: MorphableModel) -> None:
-        renamed = replace(default_model, expression_names=tuple(f"e{k}" for k in range(51)))
+        renamed = replace(default_model, expression_names=tuple(f"e{k}" for k in range(52)))
         beta = ExpressionSpace(renamed).random(random_generator(0))
         assert beta.any()
 

@@ -216,7 +216,8 @@ def likeness(model: MorphableModel) -> NDArray[np.float64]:
     """
     surface = model.scheme("mediapipe468")
     x, y, z = surface.interpolate(model.mean).astype(np.float64).T
-    moved = surface.interpolate(model.expression_basis.reshape(model.vertex_count, 3, -1))[:, :2].astype(np.float64)
+    basis = model.expression_basis.reshape(model.vertex_count, 3, -1)[..., : len(NAMES)]
+    moved = surface.interpolate(basis)[:, :2].astype(np.float64)
     no, one = np.zeros_like(x), np.ones_like(x)
     pose = np.column_stack([np.concatenate(pair) for pair in ((z, no), (no, z), (-y, x), (x, y), (one, no), (no, one))])
     flat = moved.transpose(1, 0, 2).reshape(len(pose), -1)

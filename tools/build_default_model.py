@@ -20,12 +20,14 @@ import numpy as np  # noqa: E402
 from default_model.albedo import COMPONENTS, build_albedo  # noqa: E402
 from default_model.anatomy import find_anatomy  # noqa: E402
 from default_model.contours import outline_contours  # noqa: E402
-from default_model.expression import NAMES, SIGMA, blendshapes  # noqa: E402
+from default_model.expression import NAMES, blendshapes  # noqa: E402
+from default_model.expression_prior import ExpressionPrior  # noqa: E402
 from default_model.face_mesh_points import locate_face_mesh_points  # noqa: E402
-from default_model.head import build_head  # noqa: E402
+from default_model.head import Head, build_head  # noqa: E402
 from default_model.ibug_points import locate_ibug_points  # noqa: E402
-from default_model.identity import principal_components  # noqa: E402
+from default_model.identity import IdentityBasis, principal_components  # noqa: E402
 from default_model.makehuman import MakeHuman  # noqa: E402
+from default_model.mended_mean import RECENTRED, mend  # noqa: E402
 from default_model.population import sample_population  # noqa: E402
 
 from face3dmm_ros.morphable_model import MorphableModel, load_npz, save_npz  # noqa: E402
@@ -56,16 +58,24 @@ def check_wheel(path: Path) -> Path:
     return path
 
 
+def mended_identity(makehuman: MakeHuman, head: Head, people: int = PEOPLE) -> IdentityBasis:
+    """The population's principal components about the mended mean."""
+    identity = principal_components(sample_population(makehuman, head, people, SEED).vertices, COMPONENT_COUNT)
+    print(f"{COMPONENT_COUNT} components keep {100 * identity.variance_kept:.2f} % of {people} faces' variance")
+    return replace(identity, mean=mend(identity.mean.astype(np.float64), head).astype(np.float32))
+
+
 def build(wheel: Path, people: int = PEOPLE, views: int = VIEWS) -> MorphableModel:
     """Head, population, PCA, blendshapes, albedo, landmarks and contours, in that order."""
     makehuman = MakeHuman(wheel)
     head = build_head(makehuman)
     anatomy = find_anatomy(makehuman.base, head)
-    identity = principal_components(sample_population(makehuman, head, people, SEED).vertices, COMPONENT_COUNT)
+    identity = mended_identity(makehuman, head, people)
     print(f"{len(identity.mean)} vertices, {len(head.triangles)} triangles")
-    print(f"{COMPONENT_COUNT} components keep {100 * identity.variance_kept:.2f} % of {people} faces' variance")
     mean = identity.mean.astype(np.float64)
-    albedo = build_albedo(makehuman, head, anatomy, mean)
+    # Colours are painted by place, and the places are those of the face before it moved.
+    albedo = build_albedo(makehuman, head, anatomy, mean - RECENTRED)
+    prior = ExpressionPrior.read()
     model = MorphableModel(
         name="default",
         mean=identity.mean,
@@ -73,7 +83,7 @@ def build(wheel: Path, people: int = PEOPLE, views: int = VIEWS) -> MorphableMod
         shape_basis=identity.basis,
         shape_sigma=identity.sigma,
         expression_basis=blendshapes(makehuman, head, anatomy, mean).astype(np.float32),
-        expression_sigma=np.array(list(SIGMA.values()), np.float32),
+        expression_sigma=prior.sigma.astype(np.float32),
         expression_names=NAMES,
         expression_bounds=np.array([[0.0] * len(NAMES), [1.0] * len(NAMES)], np.float32),
         albedo_mean=albedo.mean.astype(np.float32),
@@ -81,6 +91,7 @@ def build(wheel: Path, people: int = PEOPLE, views: int = VIEWS) -> MorphableMod
         albedo_sigma=np.ones(len(COMPONENTS), np.float32),
         landmarks={},
         regions={name: mask.astype(np.float32) for name, mask in albedo.regions.items()},
+        expression_correlation=prior.correlation.astype(np.float32),
     )
     mediapipe = locate_face_mesh_points(model, head, anatomy, views, SEED)
     landmarks = {"ibug68": locate_ibug_points(model, anatomy, mediapipe), "mediapipe468": mediapipe}

@@ -20,6 +20,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.dense_network import SIDE, DenseNetwork, upright_region
 from face3dmm_ros.landmarks.region import Region
@@ -63,6 +64,7 @@ def read_pairs(paths: tuple[Path, Path]) -> Pairs:
     assert sides is not None
     rng = np.random.default_rng([_SEED, int(paths[0].stem.rpartition("_")[2])])
     surface = model.scheme("mediapipe468")
+    read = [model.expression_names.index(name) for name in WITHOUT_TONGUE]
     changes, rests, weights = [], [], []
     for index in range(len(with_expression)):
         record = with_expression.record(index)
@@ -75,7 +77,7 @@ def read_pairs(paths: tuple[Path, Path]) -> Pairs:
             )
             changes.append(expressing - resting)
             rests.append(resting)
-            weights.append(beta)
+            weights.append(beta[read])
     return np.array(changes, np.float32), np.array(rests, np.float32), np.array(weights, np.float32)
 
 
@@ -143,7 +145,7 @@ def main() -> None:
     W, bias = fit_reading(_all(pairs[measured:]))
     followed, deviation, right = measure_reading(W, bias, _all(pairs[:measured]))
     print(f"of {100 * right:.0f} % of the single blendshapes of {CHUNK * measured} other pairs it rises most")
-    for name, share, noise in zip(model.expression_names, followed, deviation, strict=True):
+    for name, share, noise in zip(WITHOUT_TONGUE, followed, deviation, strict=True):
         print(f"{name:20} followed {100 * share:3.0f} %, deviation {noise / max(share, _LEAST_FOLLOWED):.2f}")
     share = np.maximum(followed, _LEAST_FOLLOWED)
     np.savez_compressed(

@@ -18,10 +18,10 @@ ARKIT_NAMES = (
     "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
     "noseSneerLeft", "noseSneerRight", "tongueOut",
 )
-"""All 52, in alphabetical order; no landmarks tell of tongueOut, so that it stays 0."""
+"""All 52, in alphabetical order; no landmarks tell of tongueOut, so that a fit leaves it at 0."""
 # fmt: on
 WITHOUT_TONGUE = ARKIT_NAMES[:-1]
-"""The 51 that the default model has, and that a detector may read."""
+"""The 51 that a detector may read."""
 
 
 def weight_of(weights: NDArray[np.float32], name: str) -> float:

@@ -8,13 +8,13 @@ face close on the character's larger eyes too.
 import numpy as np
 from numpy.typing import NDArray
 
-EYE_CENTER = np.array([30.1, 0.0, 0.0])
+EYE_CENTER = np.array([31.1, 0.0, 0.0])
 """Of the left eyeball on the default model's mean, mm; the right one's is its mirror image."""
 
-EYE_RADIUS = 15.9
+EYE_RADIUS = 15.1
 
 EYE_SCALE = np.array([1.55, 1.75, 1.30])
-EYE_SHIFT = np.array([5.5, -5.0, 1.0])
+EYE_SHIFT = np.array([4.5, -5.0, 1.0])
 _EYE_RIGID = 17.0  # the warp is one scaling up to here from the eye's centre, so that lids fit the eyeball
 _EYE_REACH = 64.0  # and fades to nothing here, toward the midline sooner
 _MIDLINE_REACH = 31.0

@@ -25,7 +25,7 @@ _LOOK_OUT, _LOOK_IN, _LOOK_UP, _LOOK_DOWN = np.radians([32.0, 30.0, 22.0, 24.0])
 class Character:
     """Draws the character in place of each face, in its pose, size and expression; whose face it is does not show.
 
-    It is the default model's head, caricatured, and so moves with all of ARKit's blendshapes but tongueOut. A character
+    It is the default model's head, caricatured, and so moves with all of ARKit's blendshapes. A character
     owns an OpenGL context; any thread may draw, one at a time.
     """
 

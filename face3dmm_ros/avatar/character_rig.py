@@ -42,11 +42,11 @@ _COLLAR_PROFILE = (
 )
 """Of the collar from the neck outward and down: distance from its middle as a share of its radius, and height, mm."""
 
-_REST = {"eyeWide": 1.3, "eyeSquint": -0.7, "mouthSmile": 0.18, "browInnerUp": 0.25}
+_REST = {"eyeWide": 2.2, "eyeSquint": -1.3, "mouthSmile": 0.15, "browInnerUp": 0.25}
 """Part of the neutral character, of both sides: open eyes and the hint of a smile."""
 
 _FROWN_MM = 5.0  # that a brow's inner end comes down beyond the skin below it
-_UPPER_TEETH_SHIFT = (0.0, -4.0, 0.0)  # mm, to where a smile shows them
+_UPPER_TEETH_SHIFT = (0.0, -1.5, -3.0)  # mm, to where a smile shows them
 
 _GAINS = {
     "browDown": 1.7,
@@ -73,8 +73,8 @@ class CharacterRig:
     """The character's mesh: N vertices that move, and after them n that lie still in the head's frame.
 
     Attributes:
-        model: the N as a linear model without identities; its expressions are ARKit's blendshapes, all but tongueOut,
-            with the exaggeration in them.
+        model: the N as a linear model without identities; its expressions are ARKit's blendshapes, with the
+            exaggeration in them.
         still_vertices, still_normals: (n, 3) float32, mm and unit vectors.
         outlined, inner, eyes: (M, 3) int32 triangles of all N + n: of what has an outline, of the mouth's inside, and
             of the eyes.
@@ -165,7 +165,7 @@ def _in_socket(model: MorphableModel) -> NDArray[np.bool_]:
     """(N,) the sockets' skin behind the eyeballs: a tenth of the head's triangles, out of any view of the face."""
     from_eye = (_mirrored(model) - EYE_CENTER) / EYE_RADIUS
     around = (np.linalg.norm(from_eye, axis=1) < 1.2) & (model.regions["face"] < 0.01)
-    return np.asarray(around & (from_eye[:, 2] < 0.3))
+    return np.asarray(around & (from_eye[:, 2] < 0.15))
 
 
 def _mirrored(model: MorphableModel) -> NDArray[np.float32]:

@@ -47,7 +47,7 @@ class FitOptions:
 
     landmark_noise_mm: float = 4.0
     deviation_gain: float = 2.0
-    reading_gain: float = 1.6
+    reading_gain: float = 1.3
     held_gain: float = 10.0
     outlier: float = 2.0
     shape_prior: float = 4.0
@@ -109,6 +109,9 @@ class TrackFitter:
             self._unit[K:] /= np.sqrt(options.expression_prior or 1.0)
         free = np.tile([[-np.inf], [np.inf]], model.shape_count)
         self._bounds = np.concatenate([free, model.expression_bounds], axis=1) / self._unit
+        # Where in β a detector's reading belongs; a model with other expressions has no use for it.
+        readable = set(WITHOUT_TONGUE) <= set(model.expression_names)
+        self._read = [model.expression_names.index(name) for name in WITHOUT_TONGUE] if readable else []
         self._landmark_models: dict[tuple[str, bool], LandmarkModel] = {}
         self._tracks: dict[int, _Track] = {}
 
@@ -223,8 +226,8 @@ class TrackFitter:
         return weight * track.precision + prior * np.eye(len(track.alpha)), weight * track.shift
 
     def _reading(self, observed: Observation) -> NDArray[np.float64] | None:
-        """What the detector has read of this model's expressions, (2, E); None for one with others."""
-        return observed.expression if self.model.expression_names == WITHOUT_TONGUE else None
+        """What the detector has read of this model's expressions, (2, 51); None for one with others."""
+        return observed.expression if self._read else None
 
     def _expression_prior(self, observed: Observation) -> GaussianPrior:
         """What is known of β alone beside where landmarks are."""
@@ -243,14 +246,16 @@ class TrackFitter:
         K, E = len(shift), self.model.expression_count
         full = np.zeros((K + E, K + E))
         full[:K, :K] = precision
-        full[K:, K:] = float(self.options.expression_prior > 0) * np.eye(E)
+        if self.options.expression_prior > 0:
+            full[K:, K:] = self.model.expression_precision
         shift = np.concatenate([shift, np.zeros(E)])
         reading = None if observed is None else self._reading(observed)
         if reading is not None:
-            mean, deviation = reading / self._unit[-E:]
+            read = K + np.array(self._read)
+            mean, deviation = reading / self._unit[-E:][self._read]
             deviation *= self.options.reading_gain
-            full[range(K, K + E), range(K, K + E)] += deviation**-2
-            shift[K:] = mean / deviation**2
+            full[read, read] += deviation**-2
+            shift[read] += mean / deviation**2
         return GaussianPrior(full, shift, *self._bounds[:, -K - E :])
 
     def _solve(

@@ -77,6 +77,8 @@ class MorphableModel:
         landmarks: the landmark schemes that the model knows, each with its points on the surface.
         contours: per scheme, its outline landmarks and their candidate vertices.
         regions: named masks, each (N,) float32 in [0, 1].
+        expression_correlation: (E, E) float32, how β go together: σσᵀ times it is their covariance; None if each goes
+            by itself.
     """
 
     name: str
@@ -94,6 +96,7 @@ class MorphableModel:
     landmarks: Mapping[str, SurfacePoints]
     contours: Mapping[str, Contour] = field(default_factory=dict)
     regions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    expression_correlation: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together.
@@ -123,6 +126,11 @@ class MorphableModel:
             sigma = getattr(self, attribute)
             if not (np.isfinite(sigma).all() and (sigma > 0).all()):
                 raise Face3DMMError(f"model {self.name}: {attribute} must be positive and finite")
+        if self.expression_correlation is not None and not _is_correlation(self.expression_correlation, E):
+            raise Face3DMMError(
+                f"model {self.name}: expression_correlation must be a positive definite ({E}, {E}) matrix with ones on "
+                f"its diagonal, found one of shape {self.expression_correlation.shape} that is not"
+            )
         indices = {"triangles": self.triangles}
         indices |= {f"landmarks {scheme}": points.vertices for scheme, points in self.landmarks.items()}
         indices |= {f"contour {scheme}": contour.candidates for scheme, contour in self.contours.items()}
@@ -154,6 +162,13 @@ class MorphableModel:
     def sigma(self) -> NDArray[np.float64]:
         """Standard deviations of (α, β), (K + E,) float64."""
         return np.concatenate([self.shape_sigma, self.expression_sigma]).astype(np.float64)
+
+    @cached_property
+    def expression_precision(self) -> NDArray[np.float64]:
+        """Inverse of β's correlation, (E, E) float64: the prior's precision in units of σ."""
+        if self.expression_correlation is None:
+            return np.eye(self.expression_count)
+        return np.linalg.inv(self.expression_correlation.astype(np.float64))
 
     @cached_property
     def digest(self) -> str:
@@ -231,6 +246,13 @@ class MorphableModel:
             known = ", ".join(sorted(self.landmarks)) or "none"
             raise Face3DMMError(f"model {self.name} has no landmark scheme {name!r}; it knows: {known}")
         return self.landmarks[name]
+
+
+def _is_correlation(matrix: NDArray[np.float32], size: int) -> bool:
+    if matrix.shape != (size, size) or not np.isfinite(matrix).all():
+        return False
+    symmetric = np.allclose(matrix, matrix.T, atol=1e-5) and np.allclose(np.diag(matrix), 1.0, atol=1e-5)
+    return bool(symmetric and np.linalg.eigvalsh(matrix).min() > 1e-4)
 
 
 def _combine(basis: NDArray[np.float32], coefficients: ArrayLike, what: str) -> NDArray[np.float32]:

@@ -38,6 +38,8 @@ def save_npz(model: MorphableModel, path: Path) -> None:
     }
     for key in _PLAIN:
         arrays[key] = getattr(model, key)
+    if model.expression_correlation is not None:
+        arrays["expression_correlation"] = model.expression_correlation
     for key in _BASES:
         basis = getattr(model, key)
         step = np.maximum(np.abs(basis).max(axis=0, initial=0.0) / 32767.0, 1e-12).astype(np.float32)
@@ -109,6 +111,8 @@ def load_npz(path: Path) -> MorphableModel:
             name: part(key, "i", 1).astype(np.float32) / np.float32(255.0)
             for name, key in _names(arrays, "regions").items()
         },
+        # Files from before expressions were known to go together do not speak of it.
+        expression_correlation=part("expression_correlation", "f", 2) if "expression_correlation" in arrays else None,
     )
 
 

@@ -54,6 +54,7 @@ VISEMES: dict[str, Weights] = {
 
 _SIDES = ("Left", "Right")
 _DIRECTIONS = ("jaw", "mouth")  # that move to the left or to the right, and not on a side
+_JAW_FOR_TONGUE = 0.3  # how far a jaw is open at least, per weight of a tongue that is out
 _RARE = 0.06  # share of the faces that also do something at random
 # Of faces with few blendshapes: the share without any, of the others those with one, two and three, and how often what
 # one side shows the other does, too.
@@ -87,7 +88,7 @@ class ExpressionSpace:
         return beta
 
     def bounded(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """β (…, E) within the model's bounds, lips closed no more than the jaw is open and eyes no more than shut."""
+        """β (…, E) within bounds, lips closed no more than the jaw is open, eyes no more than shut."""
         beta = np.clip(beta, self._low, self._high)
         if self.named:
             for side in _SIDES:
@@ -100,6 +101,10 @@ class ExpressionSpace:
             close = self._index.get("mouthClose")
             if close is not None:
                 beta[..., close] = np.minimum(beta[..., close], beta[..., self._index["jawOpen"]])
+            tongue = self._index.get("tongueOut")
+            if tongue is not None:
+                jaw = self._index["jawOpen"]
+                beta[..., jaw] = np.maximum(beta[..., jaw], _JAW_FOR_TONGUE * beta[..., tongue])
         return beta
 
     def look(self, right: float, up: float) -> NDArray[np.float64]:

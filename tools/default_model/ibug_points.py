@@ -14,12 +14,12 @@ from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 _JAW_TOP, _JAW_BEHIND = -7.0, 8.0
 # Face Mesh's points down the bridge of the nose, and below it from the right nostril to the left.
 _BRIDGE = (168, 6, 197, 195, 5, 4, 1)
-_BRIDGE_TOP, _BRIDGE_END = 0.5, 5.3
+_BRIDGE_TOP, _BRIDGE_END = -2.2, 5.3
 _NOSTRILS = (98, 97, 2, 326, 327)
 # Shares of the way from corner to corner in x: cupid's bow, lower lip, inner lips, and the eyelids' thirds.
 _OUTER_UPPER = np.array([0.015, 0.20, 0.39, 0.5, 0.61, 0.80, 0.985])
 _OUTER_LOWER = np.array([0.0, 0.20, 0.37, 0.5, 0.63, 0.80, 1.0])
-_INNER = np.array([0.06, 0.34, 0.5, 0.66, 0.94])
+_INNER = np.array([0.02, 0.34, 0.5, 0.66, 0.98])
 _EYELID = np.array([0.0, 0.30, 0.68, 1.0])
 
 
