@@ -73,9 +73,10 @@ def test_gradients_are_those_of_finite_differences(
     assert float(gradient.abs().max()) > 0.0
     for index in list(np.ndindex(tuple(tensor.shape)))[:: max(1, tensor.numel() // 5)]:
         step = torch.zeros_like(arguments[name])
-        step[index] = 1e-5
+        # Small, as triangles that are seen nearly edge-on bend the value strongly.
+        step[index] = 1e-7
         with torch.no_grad():
-            difference = (value(arguments[name] + step) - value(arguments[name] - step)) / 2e-5
+            difference = (value(arguments[name] + step) - value(arguments[name] - step)) / 2e-7
         tolerance = 1e-3 * float(gradient.abs().max())
         assert float(difference) == pytest.approx(float(gradient[index]), rel=1e-3, abs=tolerance)
 
