@@ -55,7 +55,6 @@ def carried(
     """The regressor with a last layer that speaks of the new model."""
     layout = regressor.layout
     grown = replace(layout, expression_count=new.expression_count)
-    M = mixtures(old, new)
     # Raw numbers of the new layout are L · raw of the old.
     L = np.zeros((grown.size, layout.size))
     for before, after in (
@@ -68,7 +67,7 @@ def carried(
         (layout.log_deviation_slice, grown.log_deviation_slice),
     ):
         L[after, before] = np.eye(before.stop - before.start)
-    L[grown.expression_slice, layout.expression_slice] = M
+    L[grown.expression_slice, layout.expression_slice] = mixtures(old, new)
     shift = _origin_shift(old, new)
     scale = float(np.exp(regressor.whitening.mean[layout.scale_slice].item()))
     # R's numbers begin with its first two rows, which project: P · R · shift is linear in them.
@@ -76,16 +75,14 @@ def carried(
     for axis in range(2):
         L[grown.translation_slice.start + axis, rows[axis]] -= scale * shift
     mean, deviation = (values.double().numpy() for values in (regressor.whitening.mean, regressor.whitening.deviation))
-    unit = deviation.copy()
-    unit = np.where(np.abs(L).sum(axis=1) > 0, np.sqrt((L**2) @ unit**2), 1.0)
+    unit = np.where(np.abs(L).sum(axis=1) > 0, np.sqrt((L**2) @ deviation**2), 1.0)
     unit[grown.rotation_slice] = 1.0
     unit[grown.log_deviation_slice] = 1.0
     network = build_network(name, inputs, grown.size)
     state = dict(regressor.network.state_dict())
-    head = "head"
-    weight, bias = state[f"{head}.weight"].double().numpy(), state[f"{head}.bias"].double().numpy()
-    state[f"{head}.weight"] = torch.from_numpy((L * deviation / unit[:, None]) @ weight).float()
-    state[f"{head}.bias"] = torch.from_numpy((L * deviation / unit[:, None]) @ bias).float()
+    whitened = L * deviation / unit[:, None]
+    for part in ("head.weight", "head.bias"):
+        state[part] = torch.from_numpy(whitened @ state[part].double().numpy()).float()
     network.load_state_dict(state)
     whitening = Whitening(torch.from_numpy(L @ mean).float(), torch.from_numpy(unit).float())
     rgb = regressor.mean.tolist(), regressor.deviation.tolist()

@@ -27,8 +27,8 @@ from default_model.expression import (  # noqa: E402
     Mixture,
     Recipe,
     mirrored,
-    mixed,
     other_side,
+    skin_displacement,
     skin_fields,
     target_displacement,
 )
@@ -209,7 +209,7 @@ class ExpressionFit:
         pose = _pose_displacements(rest)
         for _ in range(_ROUNDS):
             names = [name for name in NAMES if name != "tongueOut"]
-            shapes = np.stack([mediapipe.interpolate(self._either_side(name))[:, :2].ravel() for name in names], axis=1)
+            shapes = np.stack([mediapipe.interpolate(self.shape(name))[:, :2].ravel() for name in names], axis=1)
             weights, left = _explained(smiles.displacement, shapes, pose)
             both_sides = np.concatenate([left, (left * [-1, 1])[:, counterpart]])
             index = [(names.index(name + "Left"), names.index(name + "Right")) for name in _SMILING]
@@ -228,16 +228,9 @@ class ExpressionFit:
         step = np.clip((self.mean[self.recipe.anchors, 0] + _MIDDLE) / (2 * _MIDDLE), 0.0, 1.0)
         return (step * step * (3 - 2 * step))[:, None]
 
-    def _either_side(self, name: str) -> NDArray[np.float64]:
-        """`shape` of any blendshape, those that mirror another included."""
-        return self.shape(name) if name in self.recipe.mixtures else mirrored(self.shape(other_side(name)), self.head)
-
     def shape(self, name: str) -> NDArray[np.float64]:
         """(N, 3) mm, the fitted skin."""
-        displacement = mixed(self.recipe.mixtures[name], self.fields, self.targets.__getitem__, self.head)
-        if other_side(name) == name:
-            displacement = (displacement + mirrored(displacement, self.head)) / 2
-        return displacement
+        return skin_displacement(name, self.recipe, self.fields, self.targets.__getitem__, self.head)
 
     def _rows(self, name: str) -> Rows:
         """All that is demanded of a blendshape."""

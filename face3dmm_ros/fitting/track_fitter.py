@@ -111,7 +111,8 @@ class TrackFitter:
         self._bounds = np.concatenate([free, model.expression_bounds], axis=1) / self._unit
         # Where in β a detector's reading belongs; a model with other expressions has no use for it.
         readable = set(WITHOUT_TONGUE) <= set(model.expression_names)
-        self._read = [model.expression_names.index(name) for name in WITHOUT_TONGUE] if readable else []
+        read = [model.expression_names.index(name) for name in WITHOUT_TONGUE] if readable else []
+        self._read = np.array(read, np.intp)
         self._landmark_models: dict[tuple[str, bool], LandmarkModel] = {}
         self._tracks: dict[int, _Track] = {}
 
@@ -227,7 +228,7 @@ class TrackFitter:
 
     def _reading(self, observed: Observation) -> NDArray[np.float64] | None:
         """What the detector has read of this model's expressions, (2, 51); None for one with others."""
-        return observed.expression if self._read else None
+        return observed.expression if len(self._read) else None
 
     def _expression_prior(self, observed: Observation) -> GaussianPrior:
         """What is known of β alone beside where landmarks are."""
@@ -251,7 +252,7 @@ class TrackFitter:
         shift = np.concatenate([shift, np.zeros(E)])
         reading = None if observed is None else self._reading(observed)
         if reading is not None:
-            read = K + np.array(self._read)
+            read = K + self._read
             mean, deviation = reading / self._unit[-E:][self._read]
             deviation *= self.options.reading_gain
             full[read, read] += deviation**-2

@@ -135,19 +135,23 @@ def mixed(
     return displacement * head.is_part("skin")[:, None]
 
 
+def skin_displacement(
+    name: str, recipe: Recipe, fields: SmoothFields, target: Callable[[str], NDArray[np.float64]], head: Head
+) -> NDArray[np.float64]:
+    """(N, 3) mm, of the skin in a blendshape: mixed, the mirror image of its other side, or the same on both sides."""
+    if name not in recipe.mixtures:
+        return mirrored(skin_displacement(other_side(name), recipe, fields, target, head), head)
+    skin = mixed(recipe.mixtures[name], fields, target, head)
+    return (skin + mirrored(skin, head)) / 2 if name == other_side(name) else skin
+
+
 def blendshapes(makehuman: MakeHuman, head: Head, anatomy: Anatomy, mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """Displacements of every blendshape at full weight, (3N, 52), mm, for a mean face (N, 3), mm."""
     recipe = Recipe.read()
     fields = skin_fields(recipe, head, mean)
     basis = np.empty((mean.size, len(NAMES)))
     for column, name in enumerate(NAMES):
-        if name in recipe.mixtures:
-            skin = mixed(recipe.mixtures[name], fields, lambda part: target_displacement(part, makehuman, head), head)
-            if name == other_side(name):
-                skin = (skin + mirrored(skin, head)) / 2
-        else:
-            left = recipe.mixtures[other_side(name)]
-            skin = mirrored(mixed(left, fields, lambda part: target_displacement(part, makehuman, head), head), head)
+        skin = skin_displacement(name, recipe, fields, lambda part: target_displacement(part, makehuman, head), head)
         displacement = _over_eyeballs(skin, head, mean)
         if name.startswith("eyeLook"):
             displacement += _gaze(name, head, mean)
