@@ -10,11 +10,18 @@ from numpy.typing import NDArray
 from face3dmm_ros.camera import rotation_from_pose_angles
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.evaluation.datasets import LANDMARK_COUNT
+from face3dmm_ros.evaluation.expression_metrics import EXPRESSION_DISTANCES, Agreement, agreement
 from face3dmm_ros.evaluation.metrics import auc, failure_rate, geodesic_degrees, pose_angle_errors, rotation_offset
 
 YAW_BINS: Mapping[str, tuple[float, float]] = {"0-30": (0.0, 30.0), "30-60": (30.0, 60.0), "60-90": (60.0, np.inf)}
 """|yaw| in degrees: from, up to. The last bin holds every yaw from 60° up."""
 MEAN, ALL = "mean", "all"
+MEANS = (
+    "The mean of bins weighs the yaw bins that hold faces alike, however many these are; all faces weighs faces alike."
+)
+"""What a summary's `MEAN` and `ALL` are."""
+EXPRESSION_BIN = "0-30"
+"""Farther turned, a mouth or an eye is seen from the side, and its width tells of the pose."""
 FOUND_IOU = 0.5
 ERROR_LIMIT = 10.0
 """% NME at which AUC and failure rate are taken."""
@@ -40,6 +47,8 @@ class FaceErrors:
         pose_deg: (N, 3) errors of pitch, yaw and roll after the offset.
         landmark_errors: (N, 68) of each fitted point, %.
         shift_px: (N, 2) mean of fitted minus true points.
+        expression: (N, 5) `EXPRESSION_DISTANCES` of the fitted points, over the true face's size.
+        expression_truth: (N, 5) those of the true points.
         offset: (3, 3) the constant rotation between the model's frame and the truth's; None where it is unknown.
         extra_faces: faces detected beside the labelled ones.
         failures: what the methods said where they gave up, by picture.
@@ -58,6 +67,8 @@ class FaceErrors:
     pose_deg: NDArray[np.float64]
     landmark_errors: NDArray[np.float32]
     shift_px: NDArray[np.float64]
+    expression: NDArray[np.float64]
+    expression_truth: NDArray[np.float64]
     offset: NDArray[np.float64] | None
     extra_faces: int
     failures: dict[str, str]
@@ -73,6 +84,11 @@ class FaceErrors:
         yaw = np.abs(self.yaw_deg)
         return (yaw >= low) & (yaw < high)
 
+    @property
+    def with_expression(self) -> NDArray[np.bool_]:
+        """(N,) the faces on which expressions are judged: those found that look at the camera."""
+        return self.found & self.in_bin(EXPRESSION_BIN)
+
 
 def face_errors(
     records: Iterable[Mapping[str, Any]], methods: Sequence[str], *, visible_outline: bool
@@ -81,13 +97,15 @@ def face_errors(
     rows: dict[str, list[tuple]] = {method: [] for method in methods}
     landmark_errors: dict[str, list[NDArray[np.float32]]] = {method: [] for method in methods}
     rotations: dict[str, list[NDArray[np.float64]]] = {method: [] for method in methods}
+    expressions: dict[str, list[list[float]]] = {method: [] for method in methods}
     failures: dict[str, dict[str, str]] = {method: {} for method in methods}
-    names, yaws, poses, extra = [], [], [], 0
+    names, yaws, poses, expressions_truth, extra = [], [], [], [], 0
     for record in records:
         name = str(record["key"]).partition("/")[2]
         names.append(name)
         yaws.append(record["yaw_deg"])
         poses.append(record["pose"] or [np.nan] * 3)
+        expressions_truth.append(record["expression"])
         extra += record["extra_faces"]
         detected = _number((record["detected"] or {}).get("nme"))
         for method in methods:
@@ -98,6 +116,7 @@ def face_errors(
                 np.array(fit.get("landmark_errors", [np.nan] * LANDMARK_COUNT), dtype=np.float32)
             )
             rotations[method].append(np.array(fit.get("rotation", np.full((3, 3), np.nan)), dtype=np.float64))
+            expressions[method].append(fit.get("expression", [np.nan] * len(EXPRESSION_DISTANCES)))
             said = record["failures"].get(method, record["failures"].get("landmarks"))
             if said:
                 failures[method][name] = said
@@ -121,6 +140,8 @@ def face_errors(
             pose_deg=pose_deg,
             landmark_errors=np.array(landmark_errors[method]).reshape(-1, LANDMARK_COUNT),
             shift_px=table[:, 6:8],
+            expression=_table(expressions[method]),
+            expression_truth=_table(expressions_truth),
             offset=offset,
             extra_faces=extra,
             failures=failures[method],
@@ -139,6 +160,12 @@ def summarize(errors: FaceErrors) -> dict[str, Summary]:
     pooled = _summary(errors, errors.in_bin(ALL))
     mean = {key: float(np.mean([summary[key] for summary in held])) if held else float("nan") for key in pooled}
     return {**bins, MEAN: {**mean, "faces": pooled["faces"]}, ALL: pooled}
+
+
+def expression_agreement(errors: FaceErrors) -> dict[str, Agreement]:
+    """How the fitted faces' `EXPRESSION_DISTANCES` follow the true ones, over the faces `with_expression`."""
+    ours, truth = errors.expression[errors.with_expression], errors.expression_truth[errors.with_expression]
+    return {name: agreement(ours[:, k], truth[:, k]) for k, name in enumerate(EXPRESSION_DISTANCES)}
 
 
 def _summary(errors: FaceErrors, chosen: NDArray[np.bool_]) -> Summary:
@@ -160,6 +187,7 @@ def _summary(errors: FaceErrors, chosen: NDArray[np.bool_]) -> Summary:
         "pitch_deg": pitch,
         "yaw_deg": yaw,
         "roll_deg": roll,
+        "mae_deg": (pitch + yaw + roll) / 3.0,
     }
 
 
@@ -178,6 +206,11 @@ def _rotation_errors(
     geodesic[known] = geodesic_degrees(turned, truth)
     angles[known] = [pose_angle_errors(R, pose) for R, pose in zip(turned, poses[known], strict=True)]
     return offset, geodesic, angles
+
+
+def _table(rows: list[list[float]]) -> NDArray[np.float64]:
+    """(N, 5) of N rows, also of none."""
+    return np.array(rows, dtype=np.float64).reshape(-1, len(EXPRESSION_DISTANCES))
 
 
 def _number(value: float | None) -> float:

@@ -1,102 +1,154 @@
-"""A whole data set through the pipeline, in worker processes, resumable after a kill at any moment."""
+"""Any kind of data set through the pipeline, in worker processes, resumable after a kill at any moment."""
 
 import hashlib
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.accuracy import face_errors
-from face3dmm_ros.evaluation.dataset_report import Evaluation, FalseAlarms
-from face3dmm_ros.evaluation.datasets import dataset_format
-from face3dmm_ros.evaluation.face_evaluator import EvaluationOptions, FaceEvaluator
-from face3dmm_ros.evaluation.faceless_pictures import (
-    FacelessPicture,
-    faceless_pictures_in,
-    installed_faceless_pictures,
-)
 from face3dmm_ros.evaluation.results_file import Record, ResultsFile
 from face3dmm_ros.files import package_file
-from face3dmm_ros.fit_methods import REGRESSOR_METHODS, SHIPPED
+from face3dmm_ros.fit_methods import REGRESSOR_METHODS, SHIPPED, RegressorFile
 from face3dmm_ros.morphable_model import load_model
-from face3dmm_ros.picture_files import find_pictures
 from face3dmm_ros.worker_process import begin_worker
+
+Item = TypeVar("Item")
+Look = Callable[[Any], Record]
+"""What a worker process does with a task's subject; it raises Face3DMMError where the subject cannot be used."""
 
 RESULTS_NAME = "results.jsonl"
 _SKIPPED = "skipped"
 _NETWORKS = (".tflite", ".npz", ".safetensors")
+_SHIPPED_REGRESSOR = RegressorFile()
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """What is judged.
+
+    Attributes:
+        format: of the data set.
+        model: ``default`` or a file.
+        backend: the landmark detector.
+        fit_methods: one or more; they are given the same landmarks.
+        regressor: the network of the fit methods that run one.
+    """
+
+    format: str
+    model: str = "default"
+    backend: str = "dense"
+    fit_methods: tuple[str, ...] = ("joint",)
+    regressor: RegressorFile = _SHIPPED_REGRESSOR
+
+    def __post_init__(self) -> None:
+        """Check the words.
+
+        Raises:
+            Face3DMMError: no fit method, or one twice.
+        """
+        if not self.fit_methods or len(set(self.fit_methods)) < len(self.fit_methods):
+            raise Face3DMMError(
+                f"name one or more different fit methods, found {', '.join(self.fit_methods) or 'none'}"
+            )
 
 
 @dataclass(frozen=True)
 class Task:
-    """One picture to look at: a labelled one by its path, or one without a face."""
+    """Something to look at.
+
+    Attributes:
+        key: KIND/NAME, of no other task.
+        subject: what a worker is given.
+        stamp: of the files that it is made of, see `file_stamp`.
+    """
 
     key: str
-    picture: Path | FacelessPicture
+    subject: Any
     stamp: tuple[int, ...]
 
 
-def face_tasks(root: Path, options: EvaluationOptions, limit: int | None = None) -> list[Task]:
-    """A task for every labelled picture of a data set, or for `limit` of them spread evenly over it.
+class DataSet(Protocol):
+    """A kind of data set: its tasks, who does them, and what their records tell. It goes to the worker processes."""
 
-    Raises:
-        Face3DMMError: there is no picture, or the limit is not positive.
+    @property
+    def root(self) -> Path:
+        """The folder."""
+
+    @property
+    def options(self) -> PipelineOptions:
+        """What is judged."""
+
+    @property
+    def unit(self) -> str:
+        """What a task is about, in a word."""
+
+    def tasks(self, limit: int | None) -> list[Task]:
+        """All tasks, or those of `limit` pictures or people.
+
+        Raises:
+            Face3DMMError: there is none, or the limit is not positive.
+        """
+
+    def look(self) -> Look:
+        """What a worker process does, ready to work.
+
+        Raises:
+            Face3DMMError: an option names something that does not exist.
+        """
+
+    def report(self, tasks: Sequence[Task], results: ResultsFile, out: Path) -> str:
+        """Write report.json and report.html to a folder; returns the figures as plain text.
+
+        Raises:
+            Face3DMMError: not one task could be done, or nothing can be written there.
+        """
+
+
+@dataclass(frozen=True)
+class Made:
+    """What an evaluation was made with.
+
+    Attributes:
+        model, model_digest: the face model's name and digest.
+        software: digest of the code and networks.
     """
-    form = dataset_format(options.format)
-    pictures = find_pictures(root, form.nested)
-    if limit is not None:
-        if limit < 1:
-            raise Face3DMMError(f"the limit must be at least 1, found {limit}")
-        chosen = np.unique(np.linspace(0, len(pictures) - 1, min(limit, len(pictures))).round().astype(int))
-        pictures = [pictures[index] for index in chosen]
-    return [
-        Task(
-            f"face/{picture.relative_to(root)}",
-            picture,
-            _stamp(picture) + _stamp(picture.with_suffix(form.truth_suffix)),
-        )
-        for picture in pictures
-    ]
+
+    model: str
+    model_digest: str
+    software: str
+
+    @staticmethod
+    def by(options: PipelineOptions) -> "Made":
+        """By the pipeline with these options."""
+        model = load_model(options.model)
+        return Made(model.name, model.digest, software_digest(options))
 
 
-def faceless_tasks(options: EvaluationOptions, folder: Path | None = None) -> list[Task]:
-    """A task for every picture without a face: those that are installed and those of a folder.
-
-    None where the detector does not run.
-
-    Raises:
-        Face3DMMError: there is no picture in the folder.
-    """
-    if "truth" in (options.roi, options.landmarks):
-        return []
-    pictures = installed_faceless_pictures() + (faceless_pictures_in(folder) if folder else [])
-    return [Task(f"faceless/{p.path}/{p.quarter}", p, _stamp(p.path)) for p in pictures]
-
-
-def settings(root: Path, options: EvaluationOptions) -> Record:
+def settings(dataset: DataSet) -> Record:
     """What results depend on, and are therefore tied to: data set, options, model and software.
 
     Raises:
         Face3DMMError: an option names something that does not exist.
     """
     # Made once here, so that a wrong option is said before anything is written or a worker started.
-    model = FaceEvaluator(options).model
+    dataset.look()
+    made = Made.by(dataset.options)
     return {
-        "dataset": str(root.resolve()),
-        **asdict(options),
-        "model_digest": model.digest,
-        "software": software_digest(options),
+        "dataset": str(dataset.root.resolve()),
+        **asdict(dataset.options),
+        "model_digest": made.model_digest,
+        "software": made.software,
     }
 
 
-def software_digest(options: EvaluationOptions) -> str:
+def software_digest(options: PipelineOptions) -> str:
     """SHA-256 (hex) of this package's code, its networks, and the files of the model and the regressor in use."""
     code = Path(__file__).parent.parent
     resources = package_file("resource/default_model.npz").parent
@@ -109,7 +161,27 @@ def software_digest(options: EvaluationOptions) -> str:
     return sha.hexdigest()
 
 
-def evaluate(tasks: Sequence[Task], options: EvaluationOptions, results: ResultsFile, *, jobs: int) -> Iterator[None]:
+def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """All items, or `limit` of them spread evenly.
+
+    Raises:
+        Face3DMMError: the limit is not positive.
+    """
+    if limit is None:
+        return list(items)
+    if limit < 1:
+        raise Face3DMMError(f"the limit must be at least 1, found {limit}")
+    chosen = np.unique(np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int))
+    return [items[index] for index in chosen]
+
+
+def file_stamp(*paths: Path) -> tuple[int, ...]:
+    """Sizes and times of files, which tell that one was replaced; zeros for a missing one."""
+    stamps = [path.stat() if path.is_file() else None for path in paths]
+    return tuple(number for s in stamps for number in ((s.st_size, s.st_mtime_ns) if s else (0, 0)))
+
+
+def evaluate(tasks: Sequence[Task], dataset: DataSet, results: ResultsFile, *, jobs: int) -> Iterator[None]:
     """Do the tasks that have no result yet, in worker processes; yields after each of all tasks.
 
     Raises:
@@ -120,7 +192,7 @@ def evaluate(tasks: Sequence[Task], options: EvaluationOptions, results: Results
     if not open_tasks:
         return
     pool = ProcessPoolExecutor(
-        min(jobs, len(open_tasks)), multiprocessing.get_context("spawn"), _start_worker, (options,)
+        min(jobs, len(open_tasks)), multiprocessing.get_context("spawn"), _start_worker, (dataset,)
     )
     try:
         for record in _in_pool(pool, _do, open_tasks, window=4 * jobs):
@@ -135,49 +207,27 @@ def evaluate(tasks: Sequence[Task], options: EvaluationOptions, results: Results
         pool.shutdown(cancel_futures=True)
 
 
-def collect(root: Path, options: EvaluationOptions, tasks: Sequence[Task], results: ResultsFile) -> Evaluation:
-    """The evaluation that the results of these tasks make.
+def records_of(tasks: Sequence[Task], results: ResultsFile, skipped: dict[str, str]) -> Iterator[Record]:
+    """The records of these tasks, one by one; why others could not be done goes to `skipped`, by name."""
+    keys = {task.key for task in tasks}
+    for record in results.records():
+        if record["key"] not in keys:
+            continue
+        if _SKIPPED in record:
+            skipped[name_of(record)] = record[_SKIPPED]
+        else:
+            yield record
 
-    Raises:
-        Face3DMMError: not one picture could be used.
-    """
-    kind = {task.key: isinstance(task.picture, FacelessPicture) for task in tasks}
-    skipped: dict[str, str] = {}
-    faces: dict[str, int] = {}
-    pictures = 0
 
-    def labelled() -> Iterator[Record]:
-        """Records of faces; the others are counted as they come along."""
-        nonlocal pictures
-        for record in results.records():
-            faceless = kind.get(record["key"])
-            if faceless is None:
-                continue
-            if _SKIPPED in record:
-                skipped[record["key"].partition("/")[2]] = record[_SKIPPED]
-            elif faceless:
-                pictures += 1
-                if record["faces"]:
-                    faces[record["name"]] = record["faces"]
-            else:
-                yield record
+def name_of(record: Mapping[str, Any]) -> str:
+    """The name of what a record is about."""
+    return str(record["key"]).partition("/")[2]
 
-    visible_outline = dataset_format(options.format).visible_outline
-    errors = face_errors(labelled(), options.fit_methods, visible_outline=visible_outline)
-    if not errors[options.fit_methods[0]].names:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
-        raise Face3DMMError(f"none of the {len(tasks)} pictures could be used, such as {reasons}")
-    model = load_model(options.model)
-    return Evaluation(
-        dataset=root,
-        options=options,
-        model=model.name,
-        model_digest=model.digest,
-        software=software_digest(options),
-        errors=errors,
-        skipped=skipped,
-        false_alarms=None if "truth" in (options.roi, options.landmarks) else FalseAlarms(pictures, faces),
-    )
+
+def nothing_usable(tasks: Sequence[Task], unit: str, skipped: Mapping[str, str]) -> Face3DMMError:
+    """What to say where all tasks were skipped."""
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
+    return Face3DMMError(f"nothing of {len(tasks)} could be used as a {unit}, such as {reasons}")
 
 
 def _in_pool(
@@ -195,32 +245,22 @@ def _in_pool(
             yield future.result()
 
 
-_evaluator: FaceEvaluator | None = None
+_look: Look | None = None
 """A worker process's own."""
 
 
-def _start_worker(options: EvaluationOptions) -> None:
+def _start_worker(dataset: DataSet) -> None:
     """Make a worker process ready."""
-    global _evaluator
+    global _look
     begin_worker()
-    _evaluator = FaceEvaluator(options)
+    _look = dataset.look()
 
 
 def _do(task: Task) -> Record:
     """A task's record, in a worker process."""
-    assert _evaluator is not None
+    assert _look is not None
     record: dict[str, Any] = {"key": task.key, "stamp": list(task.stamp)}
     try:
-        if isinstance(task.picture, FacelessPicture):
-            return {**record, "name": task.picture.name, "faces": _evaluator.faceless(task.picture)}
-        return {**record, **_evaluator.face(task.picture)}
+        return {**record, **_look(task.subject)}
     except Face3DMMError as error:
         return {**record, _SKIPPED: str(error)}
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """Size and time of a file, which tell that it was replaced."""
-    if not path.is_file():
-        return (0, 0)
-    status = path.stat()
-    return (status.st_size, status.st_mtime_ns)

@@ -1,9 +1,7 @@
 """What an evaluation of a data set says: report.json, report.html and a table for the terminal."""
 
-import json
 import math
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +11,31 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-import face3dmm_ros
 from face3dmm_ros.camera import rotation_angle
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.accuracy import ALL, ERROR_LIMIT, FOUND_IOU, MEAN, YAW_BINS, FaceErrors, Summary, summarize
+from face3dmm_ros.evaluation.accuracy import (
+    ALL,
+    ERROR_LIMIT,
+    EXPRESSION_BIN,
+    FOUND_IOU,
+    MEAN,
+    MEANS,
+    YAW_BINS,
+    FaceErrors,
+    Summary,
+    expression_agreement,
+    summarize,
+)
+from face3dmm_ros.evaluation.dataset_evaluation import Made
 from face3dmm_ros.evaluation.datasets import FaceTruth, dataset_format
+from face3dmm_ros.evaluation.expression_metrics import EXPRESSION_DISTANCES
 from face3dmm_ros.evaluation.face_evaluator import EvaluationOptions
 from face3dmm_ros.evaluation.metrics import box_around, cumulative_error
-from face3dmm_ros.evaluation.report import Report, format_cell
+from face3dmm_ros.evaluation.report import Report, plain_table
+from face3dmm_ros.evaluation.report_parts import add_incidents, add_versions, versions, write_record
 from face3dmm_ros.evaluation.results_file import Record
 from face3dmm_ros.picture_files import read_picture
 
 WORST = 10
-_LISTED = 20
 _TILE_PX = 300
 _COLUMNS = {
     "faces": "faces",
@@ -39,8 +49,10 @@ _COLUMNS = {
     "pitch_deg": "pitch °",
     "yaw_deg": "yaw °",
     "roll_deg": "roll °",
+    "mae_deg": "MAE °",
     "vertex_mm": "vertices mm",
 }
+_DISTANCES = dict(zip(EXPRESSION_DISTANCES, ("eyes", "wink", "lips", "mouth's width", "brows"), strict=True))
 _PERCENT = frozenset({"found", "failure10"})
 _GREEN, _BLUE, _RED = (60, 200, 60), (255, 140, 30), (60, 60, 255)
 _JAW, _BROWS, _NOSE, _EYES, _MOUTH = range(17), range(17, 27), range(27, 36), range(36, 48), range(48, 68)
@@ -67,8 +79,7 @@ class Evaluation:
     Attributes:
         dataset: the data set's folder.
         options: what was judged.
-        model, model_digest: the face model's name and digest.
-        software: digest of the code and networks.
+        made: with which model and software.
         errors: of each fit method.
         skipped: pictures that could not be used, and why.
         false_alarms: None where the detector did not run.
@@ -76,9 +87,7 @@ class Evaluation:
 
     dataset: Path
     options: EvaluationOptions
-    model: str
-    model_digest: str
-    software: str
+    made: Made
     errors: Mapping[str, FaceErrors]
     skipped: Mapping[str, str]
     false_alarms: FalseAlarms | None
@@ -96,15 +105,21 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
         Face3DMMError: the file cannot be written.
     """
     methods = {
-        method: {"bins": bins, **_frames(evaluation.errors[method])} for method, bins in evaluation.summaries.items()
+        method: {
+            "bins": bins,
+            "expression": _expression_record(evaluation.errors[method]),
+            **_frames(evaluation.errors[method]),
+        }
+        for method, bins in evaluation.summaries.items()
     }
     first = methods[evaluation.options.fit_methods[0]]
     alarms = evaluation.false_alarms
     record = {
         "dataset": str(evaluation.dataset),
         "options": asdict(evaluation.options),
-        "versions": _versions(evaluation),
+        "versions": versions(evaluation.made),
         "outline": _outline(evaluation.options),
+        "note": MEANS,
         **first,
         "methods": methods,
         "extra_faces": next(iter(evaluation.errors.values())).extra_faces,
@@ -118,11 +133,7 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
         "skipped": dict(evaluation.skipped),
         "failures": {method: errors.failures for method, errors in evaluation.errors.items()},
     }
-    text = json.dumps(_without_nan(record), indent=1, ensure_ascii=False, allow_nan=False)
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise Face3DMMError(f"the report cannot be written to {path}: {error}") from error
+    write_record(record, path)
 
 
 def console_table(evaluation: Evaluation) -> str:
@@ -130,16 +141,8 @@ def console_table(evaluation: Evaluation) -> str:
     lines = []
     for method, bins in evaluation.summaries.items():
         headers, rows = _bin_table(bins)
-        cells = [[f"{method}: |yaw|", *headers[1:]], *([format_cell(cell) for cell in row] for row in rows)]
-        widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
-        lines += [
-            "  ".join(
-                cell.ljust(width) if column == 0 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in cells
-        ]
-        lines.append("")
+        lines += [plain_table([f"{method}: |yaw|", *headers[1:]], rows), ""]
+    lines += [plain_table(*_expression_table(evaluation.errors)), ""]
     lines.append(_remarks(evaluation))
     return "\n".join(lines)
 
@@ -150,7 +153,7 @@ def html_report(evaluation: Evaluation, fits: Mapping[str, Record]) -> Report:
     report = Report(
         f"Accuracy on {evaluation.dataset.name}",
         f"{len(evaluation.errors[first].names)} faces; format {options.format}, backend {options.backend}, "
-        f"model {evaluation.model}, boxes by the {options.roi}, landmarks by the {options.landmarks}",
+        f"model {evaluation.made.model}, boxes by the {options.roi}, landmarks by the {options.landmarks}",
     )
     report.heading("By yaw")
     for method, bins in evaluation.summaries.items():
@@ -163,6 +166,7 @@ def html_report(evaluation: Evaluation, fits: Mapping[str, Record]) -> Report:
     report.plot(_error_curve(evaluation.errors), "Cumulative error: the share of all faces with an NME up to x.")
     report.plot(_error_by_yaw(evaluation.errors), "NME of each face found by its true yaw, and medians of 10°.")
     report.plot(_error_by_landmark(evaluation.errors[first]), f"Mean error of each landmark by bin, {first}.")
+    _expression_section(report, evaluation.errors)
     _frame_section(report, evaluation)
     if fits:
         report.heading(f"The worst faces of {first}")
@@ -171,9 +175,13 @@ def html_report(evaluation: Evaluation, fits: Mapping[str, Record]) -> Report:
         for name, record in fits.items():
             picture = evaluation.dataset / name
             report.picture(_drawn(read_picture(picture), read(picture), record, first), _caption(name, record, first))
-    _incident_section(report, evaluation)
-    report.heading("Made with")
-    report.table(("what", "which"), [(name, str(value)) for name, value in _versions(evaluation).items()])
+    incidents = {"Pictures skipped": evaluation.skipped}
+    incidents |= {f"Where {method} gave up": errors.failures for method, errors in evaluation.errors.items()}
+    if evaluation.false_alarms is not None:
+        faces = evaluation.false_alarms.faces
+        incidents["False alarms"] = {name: f"{count} faces" for name, count in faces.items()}
+    add_incidents(report, incidents)
+    add_versions(report, evaluation.made)
     return report
 
 
@@ -199,7 +207,10 @@ def _shown(key: str, summary: Summary) -> float:
 
 def _side_by_side(summaries: Mapping[str, Mapping[str, Summary]]) -> tuple[list[str], list[list[str | float]]]:
     columns = [("nme_fitted", name) for name in (*YAW_BINS, MEAN)]
-    columns += [(key, MEAN) for key in ("found", "nme_3d", "rotation_deg")] + [("auc10", ALL), ("failure10", ALL)]
+    columns += [(key, MEAN) for key in ("found", "nme_3d", "rotation_deg", "mae_deg")] + [
+        ("auc10", ALL),
+        ("failure10", ALL),
+    ]
     headers = ["fit method", *(f"{_COLUMNS[key]}, {name}" for key, name in columns)]
     rows: list[list[str | float]] = [
         [method, *(_shown(key, bins[name]) for key, name in columns)] for method, bins in summaries.items()
@@ -224,7 +235,8 @@ def _meaning(options: EvaluationOptions) -> str:
         f"over √(w·h) of the true points' box. In this format the truth's outline landmarks are the "
         f"{_outline(options)}, and the fitted model's points are compared as such. AUC and failure rate are taken at "
         f"{ERROR_LIMIT:.0f} % NME over all faces, a miss counting as infinite. The rotation error is geodesic, after "
-        "one constant rotation between the model's frame and the truth's. Pixel (0, 0) is taken to be the centre of "
+        "one constant rotation between the model's frame and the truth's; so are those of pitch, yaw and roll, whose "
+        "mean is the MAE. Pixel (0, 0) is taken to be the centre of "
         "the top-left pixel in the truth, too; the origin of AFLW2000-3D's and 300W-LP's pixels is not documented, and "
         "one pixel on both axes is about 0.75 % NME on a face of 190 px."
     )
@@ -241,7 +253,7 @@ def _remarks(evaluation: Evaluation) -> str:
         counted = f"{sum(alarms.faces.values())} on {alarms.pictures} pictures without a face"
     return (
         f"False alarms: {counted}. Faces detected beside the labelled ones: {errors.extra_faces}. "
-        f"Pictures skipped: {len(evaluation.skipped)}."
+        f"Pictures skipped: {len(evaluation.skipped)}. {MEANS}"
     )
 
 
@@ -277,20 +289,56 @@ def _frame_section(report: Report, evaluation: Evaluation) -> None:
     report.table(headers, rows)
 
 
-def _incident_section(report: Report, evaluation: Evaluation) -> None:
-    """False alarms, pictures skipped and faces on which a method gave up."""
-    incidents = {"Pictures skipped": evaluation.skipped}
-    incidents |= {f"Where {method} gave up": errors.failures for method, errors in evaluation.errors.items()}
-    if evaluation.false_alarms is not None:
-        faces = evaluation.false_alarms.faces
-        incidents["False alarms"] = {name: f"{count} faces" for name, count in faces.items()}
-    for title, listed in incidents.items():
-        if listed:
-            report.heading(title)
-            rows = [(name, text) for name, text in list(listed.items())[:_LISTED]]
-            if len(listed) > _LISTED:
-                rows.append(("…", f"and {len(listed) - _LISTED} more, in report.json"))
-            report.table(("picture", "what"), rows)
+def _expression_record(errors: FaceErrors) -> dict[str, Any]:
+    """Slope and correlation of each distance, and of how many faces."""
+    agreements = {name: asdict(agreement) for name, agreement in expression_agreement(errors).items()}
+    return {**agreements, "faces": int(errors.with_expression.sum())}
+
+
+def _expression_table(all_errors: Mapping[str, FaceErrors]) -> tuple[list[str], list[list[str | float]]]:
+    """Headers and rows: slope and correlation of each distance by each method, and of how many faces."""
+    headers = [f"expression, |yaw| {EXPRESSION_BIN}°"]
+    rows: list[list[str | float]] = [[label] for label in (*_DISTANCES.values(), "faces")]
+    for method, errors in all_errors.items():
+        headers += [f"{method}: slope", "correlation"]
+        agreements = expression_agreement(errors).values()
+        cells: list[tuple[float, float | str]] = [(each.slope, each.correlation) for each in agreements]
+        cells.append((int(errors.with_expression.sum()), ""))
+        for row, pair in zip(rows, cells, strict=True):
+            row += pair
+    return headers, rows
+
+
+def _expression_section(report: Report, all_errors: Mapping[str, FaceErrors]) -> None:
+    report.heading("Expression")
+    report.text(
+        "How distances between the fitted points follow those between the true ones: slope and correlation, both 1 "
+        "where they follow wholly, 0 where not at all. Over the faces found within 30° of the front, in the picture "
+        "and over √(w·h) of the true points' box. Eyes: how far open; wink: the person's left eye's opening minus the "
+        "right one's; lips: between them; brows: from the middle of each to that of its eye. The truth has errors too, "
+        "which lower both figures."
+    )
+    report.table(*_expression_table(all_errors))
+    report.plot(_expression_plot(all_errors), "Each face's distances: fitted against true, and the lines.")
+
+
+def _expression_plot(all_errors: Mapping[str, FaceErrors]) -> Figure:
+    figure = Figure(figsize=(9, 6))
+    panels = figure.subplots(2, 3).ravel()
+    for k, (axes, (name, label)) in enumerate(zip(panels, _DISTANCES.items(), strict=False)):
+        axes.set(title=label, xlabel="true", ylabel="fitted")
+        for index, (method, errors) in enumerate(all_errors.items()):
+            x, y = (d[errors.with_expression, k] for d in (errors.expression_truth, errors.expression))
+            axes.plot(x, y, ".", markersize=2.5, alpha=0.35, color=f"C{index}")
+            slope = expression_agreement(errors)[name].slope
+            if math.isfinite(slope):
+                ends = np.array([x.min(), x.max()])
+                axes.plot(ends, y.mean() + slope * (ends - x.mean()), color=f"C{index}", label=method)
+    handles, labels = panels[0].get_legend_handles_labels()
+    panels[-1].axis("off")
+    panels[-1].legend(handles, labels, loc="center", frameon=False)
+    figure.tight_layout()
+    return figure
 
 
 def _error_curve(all_errors: Mapping[str, FaceErrors]) -> Figure:
@@ -373,24 +421,3 @@ def _caption(name: str, record: Record, method: str) -> str:
     fit = record["fits"][method]
     visible = "" if fit["iou"] >= FOUND_IOU else ", not found"
     return f"{name}: yaw {record['yaw_deg']:.0f}°, IoU {fit['iou']:.2f}{visible}"
-
-
-def _versions(evaluation: Evaluation) -> dict[str, str]:
-    return {
-        "face3dmm_ros": face3dmm_ros.__version__,
-        "software_digest": evaluation.software,
-        "model": evaluation.model,
-        "model_digest": evaluation.model_digest,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-    }
-
-
-def _without_nan(value: Any) -> Any:
-    """The same with None in place of numbers that JSON does not know."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -81,7 +81,7 @@ def read_aflw2000(picture: Path) -> FaceTruth:
     path = picture.with_suffix(".mat")
     fields = read_matrices(path, {"pt3d_68": (3, LANDMARK_COUNT), "Pose_Para": (1, 7)})
     points = fields["pt3d_68"]
-    _check_extent(path, points[:2].T)
+    check_extent(path, points[:2].T)
     return FaceTruth(points[:2].T.copy(), -points[2], _pose(fields), _shape(path))
 
 
@@ -99,7 +99,7 @@ def read_300w_lp(picture: Path) -> FaceTruth:
     if not companion.is_file():
         return read_aflw2000(picture)
     points = read_matrices(companion, {"pts_3d": (LANDMARK_COUNT, 2)})["pts_3d"]
-    _check_extent(companion, points)
+    check_extent(companion, points)
     return FaceTruth(points, pose=_pose(read_matrices(path, {"Pose_Para": (1, 7)})))
 
 
@@ -122,7 +122,7 @@ def read_pts(picture: Path) -> FaceTruth:
     if numbers.size != 2 * LANDMARK_COUNT:
         raise Face3DMMError(f"{path.name} holds {numbers.size} coordinates, expected {LANDMARK_COUNT} points")
     points = numbers.reshape(LANDMARK_COUNT, 2) - 1.0
-    _check_extent(path, points)
+    check_extent(path, points)
     return FaceTruth(points)
 
 
@@ -133,8 +133,12 @@ FORMATS: Mapping[str, DatasetFormat] = {
 }
 
 
-def _check_extent(path: Path, points: NDArray[np.float64]) -> None:
-    """Refuse points that no face can have."""
+def check_extent(path: Path, points: NDArray[np.float64]) -> None:
+    """Refuse points (N, 2), px, that no face can have.
+
+    Raises:
+        Face3DMMError: they are not finite, span nothing, or lie absurdly far off.
+    """
     if not np.isfinite(points).all():
         raise Face3DMMError(f"{path.name} holds points that are not finite (NaN or infinity)")
     if (np.ptp(points, axis=0) < 1.0).any() or np.abs(points).max() > 1e5:

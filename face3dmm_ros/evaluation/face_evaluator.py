@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import pose_angles
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.evaluation.dataset_evaluation import PipelineOptions
 from face3dmm_ros.evaluation.datasets import FaceTruth, dataset_format
+from face3dmm_ros.evaluation.expression_metrics import expression_distances
 from face3dmm_ros.evaluation.faceless_pictures import FacelessPicture
 from face3dmm_ros.evaluation.metrics import (
     box_around,
@@ -39,45 +41,31 @@ MAX_FACES = 20
 # The landmark networks see a face's box with half its size around it.
 _REGION_SCALE = 1.5
 _TRUTH_NOISE_MM = 1.0
-_SHIPPED_REGRESSOR = RegressorFile()
 
 
 @dataclass(frozen=True)
-class EvaluationOptions:
-    """What is judged, and on what.
+class EvaluationOptions(PipelineOptions):
+    """What is judged, and on what; the format is one of `datasets.FORMATS`.
 
     Attributes:
-        format: of the data set, see `datasets.FORMATS`.
-        model: ``default`` or a file.
-        backend: the landmark detector.
-        fit_methods: one or more; they are given the same landmarks.
         roi: where to look for landmarks: in the ``detector``'s boxes or in the box of the ``truth``.
         landmarks: the points to fit to: the ``detector``'s or those of the ``truth``.
-        regressor: the network of the fit methods that run one.
     """
 
-    format: str
-    model: str = "default"
-    backend: str = "dense"
-    fit_methods: tuple[str, ...] = ("joint",)
     roi: str = "detector"
     landmarks: str = "detector"
-    regressor: RegressorFile = _SHIPPED_REGRESSOR
 
     def __post_init__(self) -> None:
         """Check the words.
 
         Raises:
-            Face3DMMError: an unknown one.
+            Face3DMMError: an unknown one, no fit method, or one twice.
         """
+        super().__post_init__()
         dataset_format(self.format)
         for option, word in (("roi", self.roi), ("landmarks", self.landmarks)):
             if word not in SOURCES:
                 raise Face3DMMError(f"{option} must be {' or '.join(SOURCES)}, found {word!r}")
-        if not self.fit_methods or len(set(self.fit_methods)) < len(self.fit_methods):
-            raise Face3DMMError(
-                f"name one or more different fit methods, found {', '.join(self.fit_methods) or 'none'}"
-            )
 
 
 class _TrueBox:
@@ -129,6 +117,7 @@ class FaceEvaluator:
         record: dict[str, Any] = {
             "yaw_deg": float(np.degrees(self._yaw(truth, (image.shape[1], image.shape[0])))),
             "pose": truth.pose,
+            "expression": expression_distances(truth.points, size).tolist(),
             "extra_faces": 0,
             "detected": None,
             "fits": dict.fromkeys(self._fits),
@@ -215,6 +204,7 @@ class FaceEvaluator:
             "residual_px": parameters.residual_px,
             "rotation": camera.rotation.tolist(),
             "shift_px": (points - truth.points).mean(axis=0).tolist(),
+            "expression": expression_distances(points, size).tolist(),
             "landmark_errors": np.round(point_errors(points, truth.points, size), 3).tolist(),
             "points": np.round(points, 2).tolist(),
         }

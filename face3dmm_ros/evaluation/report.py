@@ -109,6 +109,19 @@ class Report:
         self._parts.append(f'<figure{attributes}><img src="{source}" alt="{text}">{shown}</figure>')
 
 
+def plain_table(headers: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
+    """A table for a terminal, as `Report.table` shows it: the first column to the left, the others to the right."""
+    cells = [list(headers), *([format_cell(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    )
+
+
 def format_cell(value: str | float) -> str:
     """A table's cell as text: whole numbers as such, others with two decimals, NaN as a dash."""
     if isinstance(value, str):

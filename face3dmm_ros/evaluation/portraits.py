@@ -1,0 +1,191 @@
+"""People photographed neutral and smiling, through the whole live pipeline, as one track and as single pictures."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.avatar.retargeting import BlendshapeWeights
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.evaluation.dataset_evaluation import (
+    Look,
+    Made,
+    PipelineOptions,
+    Task,
+    file_stamp,
+    nothing_usable,
+    records_of,
+    spread,
+)
+from face3dmm_ros.evaluation.datasets import check_extent
+from face3dmm_ros.evaluation.face_evaluator import FAILURES
+from face3dmm_ros.evaluation.metrics import box_around
+from face3dmm_ros.evaluation.portrait_report import PortraitEvaluation, console_table, html_report, write_json
+from face3dmm_ros.evaluation.results_file import ResultsFile
+from face3dmm_ros.evaluation.smiles import EXPRESSIONS, smile_weights
+from face3dmm_ros.fit_methods import create_fitter
+from face3dmm_ros.fitting.smoothing import FaceSmoother
+from face3dmm_ros.landmarks import LandmarkTracker, create_backend
+from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.picture_files import find_pictures, read_picture
+from face3dmm_ros.pipeline import FacePipeline
+from face3dmm_ros.truth_files import check_truth_file
+from face3dmm_ros.values import Box
+
+SHOWN = 4
+"""How often a track shows each picture; the last time is read."""
+RATE = 30.0
+"""Images of a track per second."""
+Frame = tuple[NDArray[np.uint8], float | None]
+"""An image, and when it was taken, s."""
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """A `dataset_evaluation.DataSet`: NAME_neutral.jpg, NAME_smile.jpg and NAME_neutral.json of each person.
+
+    Attributes:
+        root: the folder.
+        options: what is judged.
+    """
+
+    root: Path
+    options: PipelineOptions
+    unit = "person"
+
+    def tasks(self, limit: int | None) -> list[Task]:
+        """One for every NAME of which there is any file, so that what is incomplete is named.
+
+        Raises:
+            Face3DMMError: there is no picture, or the limit is not positive.
+        """
+        files = [*find_pictures(self.root, nested=False), *self.root.glob("*_neutral.json")]
+        names = sorted({_name(path) for path in files})
+        return [
+            Task(f"person/{name}", self.root / name, file_stamp(*_pictures(self.root / name), _label(self.root / name)))
+            for name in spread(names, limit)
+        ]
+
+    def look(self) -> Look:
+        """A `PortraitWatcher` at work.
+
+        Raises:
+            Face3DMMError: an option names something that does not exist.
+        """
+        return PortraitWatcher(self.options).person
+
+    def report(self, tasks: Sequence[Task], results: ResultsFile, out: Path) -> str:
+        """Write report.json and report.html; returns the figures as plain text.
+
+        Raises:
+            Face3DMMError: nobody could be looked at, or nothing can be written there.
+        """
+        skipped: dict[str, str] = {}
+        records = sorted(records_of(tasks, results, skipped), key=lambda record: str(record["key"]))
+        if not records:
+            raise nothing_usable(tasks, self.unit, skipped)
+        seen = smile_weights(records, self.options.fit_methods)
+        evaluation = PortraitEvaluation(self.root, self.options, Made.by(self.options), seen, skipped)
+        write_json(evaluation, out / "report.json")
+        html_report(evaluation).write(out / "report.html")
+        return console_table(evaluation)
+
+
+class PortraitWatcher:
+    """The package's own way from pictures to ARKit's weights, by each fit method."""
+
+    def __init__(self, options: PipelineOptions) -> None:
+        """Load the model and the networks.
+
+        Raises:
+            Face3DMMError: an option names something that does not exist.
+        """
+        model = load_model(options.model)
+        backend = create_backend(options.backend)
+        self._weights = BlendshapeWeights(model)
+        self._pipelines = {
+            method: FacePipeline(
+                LandmarkTracker(backend), create_fitter(model, method, options.regressor), FaceSmoother(model)
+            )
+            for method in options.fit_methods
+        }
+
+    def person(self, path: Path) -> dict[str, Any]:
+        """The weights of a person, the path being that of the files without their ending ``_neutral.jpg``.
+
+        Under `seen`, by method and by `smiles.WAYS`: (52,) of the neutral and of the smiling picture, or in words why
+        there are none.
+
+        Raises:
+            Face3DMMError: a picture or the label is missing or cannot be used.
+        """
+        place = read_place(_label(path))
+        neutral, smile = (read_picture(picture) for picture in _pictures(path))
+        shown = [neutral] * SHOWN + [smile] * SHOWN
+        seen = {}
+        for method, pipeline in self._pipelines.items():
+            track = self._watch(pipeline, [(image, k / RATE) for k, image in enumerate(shown)], place)
+            seen[method] = {
+                "track": [track[SHOWN - 1], track[-1]],
+                "single": [self._watch(pipeline, [(image, None)], place)[0] for image in (neutral, smile)],
+            }
+        return {"seen": seen}
+
+    def _watch(self, pipeline: FacePipeline, frames: Iterable[Frame], place: Box) -> list[list[float] | str]:
+        """The weights (52,) of the face at a place in each of a sequence of frames, or why there are none."""
+        pipeline.reset()
+        return [self._read(pipeline, frame, place) for frame in frames]
+
+    def _read(self, pipeline: FacePipeline, frame: Frame, place: Box) -> list[float] | str:
+        try:
+            faces = pipeline.process(*frame)
+        except FAILURES as error:
+            return str(error)
+        for face in faces:
+            if _lies_in(face.landmarks.points, place):
+                return np.round(self._weights.of(face.parameters).astype(np.float64), 5).tolist()
+        return "no face where the label says" if faces else "no face"
+
+
+def read_place(path: Path) -> Box:
+    """The box around the points of a label, px.
+
+    Raises:
+        Face3DMMError: the file is missing or damaged, or its points cannot be a face's.
+    """
+    check_truth_file(path)
+    try:
+        points = np.array(json.loads(path.read_bytes())["points"], dtype=np.float64)
+    except (ValueError, TypeError, KeyError) as error:
+        raise Face3DMMError(f"{path.name} is no label: expected JSON with points, each of x and y") from error
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise Face3DMMError(f"{path.name} holds points of shape {points.shape}, expected (N, 2)")
+    check_extent(path, points)
+    return box_around(points)
+
+
+def _lies_in(points: NDArray[np.float32], place: Box) -> bool:
+    """Whether the middle of a face's points (N, 2) lies in a box."""
+    x, y = (points.min(axis=0) + points.max(axis=0)) / 2.0
+    return bool(place.x <= x <= place.x + place.width and place.y <= y <= place.y + place.height)
+
+
+def _name(path: Path) -> str:
+    """Of whom a picture or label is."""
+    stem = path.stem
+    for expression in EXPRESSIONS:
+        stem = stem.removesuffix(f"_{expression}")
+    return stem
+
+
+def _pictures(person: Path) -> list[Path]:
+    """A person's pictures, in `EXPRESSIONS`' order."""
+    return [person.with_name(f"{person.name}_{expression}.jpg") for expression in EXPRESSIONS]
+
+
+def _label(person: Path) -> Path:
+    return person.with_name(f"{person.name}_neutral.json")
