@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 
 from face3dmm_ros.camera import rotation_from_pose_angles, rotation_from_vector
-from face3dmm_ros.evaluation.accuracy import FaceErrors, face_errors, summarize
+from face3dmm_ros.evaluation.accuracy import FaceErrors, expression_agreement, face_errors, summarize
 
 OFFSET = rotation_from_vector([0.05, 0.0, 0.0])
 """From the truth's frame to the model's."""
 
 
-def record(name: str, yaw: float, nme: float | None, *, iou: float = 0.8, turned: float = 0.0) -> dict:
-    """A face with true yaw in degrees; `turned` degrees of rotation error; nme None: nothing was fitted."""
+def record(
+    name: str, yaw: float, nme: float | None, *, iou: float = 0.8, turned: float = 0.0, lips: tuple = (0.0, 0.0)
+) -> dict:
+    """A face with true yaw in degrees; `turned` degrees of rotation error; nme None: nothing was fitted.
+
+    `lips`: how far they are apart, fitted and true.
+    """
     pose = (0.1, np.radians(yaw), -0.1)
     fit = None
     if nme is not None:
@@ -25,11 +30,13 @@ def record(name: str, yaw: float, nme: float | None, *, iou: float = 0.8, turned
             "rotation": rotation.tolist(),
             "shift_px": [1.0, -1.0],
             "landmark_errors": [nme] * 68,
+            "expression": [0.0, 0.0, lips[0], 0.0, 0.0],
         }
     return {
         "key": f"face/{name}",
         "yaw_deg": yaw,
         "pose": pose,
+        "expression": [0.0, 0.0, lips[1], 0.0, 0.0],
         "extra_faces": 0,
         "detected": None if nme is None else {"nme": 2.0 * nme},
         "fits": {"joint": fit},
@@ -115,3 +122,27 @@ def test_a_run_that_found_nothing_has_a_summary() -> None:
     assert bins["mean"]["auc10"] == 0.0
     assert bins["mean"]["failure10"] == 1.0
     assert np.isnan(bins["mean"]["rotation_deg"])
+
+
+def test_the_mean_of_the_angles_errors_is_their_mae() -> None:
+    judged = errors(*(record(str(index), yaw, 3.0) for index, yaw in enumerate((-20, 0, 20, 45))))
+    judged.pose_deg[:] = [[1, 2, 3], [3, 4, 5], [5, 6, 7], [20, 30, 40]]
+    bins = summarize(judged)
+    assert [bins["0-30"][key] for key in ("pitch_deg", "yaw_deg", "roll_deg", "mae_deg")] == [3, 4, 5, 4]
+    assert bins["mean"]["mae_deg"] == pytest.approx((4 + 30) / 2)
+    assert bins["all"]["mae_deg"] == pytest.approx((3 * 4 + 30) / 4)
+
+
+def test_expressions_are_judged_on_the_faces_found_that_look_at_the_camera() -> None:
+    judged = errors(
+        record("a", 0, 3.0, lips=(0.1, 0.0)),
+        record("turned", 31, 3.0, lips=(9.0, 0.1)),
+        record("b", -29, 3.0, lips=(0.2, 0.2)),
+        record("elsewhere", 0, 3.0, iou=0.4, lips=(9.0, 0.3)),
+        record("not fitted", 0, None, lips=(9.0, 0.4)),
+        record("c", 20, 3.0, lips=(0.3, 0.4)),
+    )
+    assert judged.with_expression.sum() == 3
+    lips = expression_agreement(judged)["lips"]
+    assert (lips.slope, lips.correlation) == pytest.approx((0.5, 1.0))
+    assert np.isnan(expression_agreement(judged)["eyes"].slope)

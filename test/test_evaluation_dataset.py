@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -113,8 +114,47 @@ def test_the_report_has_what_its_readers_look_for(run: Path) -> None:
     assert report["false_alarms"]["pictures"] > 20
     assert report["false_alarms"]["faces"] <= 0.03 * report["false_alarms"]["pictures"]
     page = (run / "report.html").read_text()
-    assert page.count("<img") == 3 + 2  # plots and faces
+    assert page.count("<img") == 4 + 2  # plots and faces
     assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_the_report_tells_how_expressions_follow_the_truth(
+    tmp_path: Path, labelled: Path, default_model: MorphableModel, portrait_fit: FaceParameters
+) -> None:
+    for index in range(3):
+        picture = tmp_path / f"{index}.png"
+        picture.symlink_to(labelled / "face0.png")
+        beta = portrait_fit.beta.copy()
+        beta[default_model.expression_names.index("jawOpen")] = 0.3 * index
+        write_truth(picture, replace(portrait_fit, beta=beta), default_model)
+    report = evaluate(tmp_path, tmp_path / "out", "--landmarks", "truth", "--jobs", "1")
+    expression = report["expression"]
+    assert expression == report["methods"]["joint"]["expression"]
+    assert set(expression) == {"eyes", "wink", "lips", "mouth_width", "brows", "faces"}
+    assert expression["faces"] == 3
+    assert expression["lips"]["slope"] > 0.7
+    assert expression["lips"]["correlation"] > 0.9
+    assert expression["wink"]["slope"] != expression["lips"]["slope"]
+    assert "<h2>Expression</h2>" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_fit_that_meets_the_truth_follows_its_expression_wholly(labelled: Path) -> None:
+    record = face(labelled)
+    np.testing.assert_allclose(record["fits"]["joint"]["expression"], record["expression"], atol=1e-4)
+
+
+def test_the_report_says_which_mean_is_one_of_bins(
+    labelled: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(labelled, run, "--fit-method", "joint", "alternating")
+    said = json.loads((run / "report.json").read_text())["note"]
+    assert "mean of bins" in said
+    assert "all faces" in said
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert "expression, |yaw| 0-30°" in shown
+    assert "MAE °" in shown
+    assert said in (run / "report.html").read_text()
 
 
 def test_the_same_command_again_only_reports(labelled: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -227,7 +227,7 @@ def name_of(record: Mapping[str, Any]) -> str:
 def nothing_usable(tasks: Sequence[Task], unit: str, skipped: Mapping[str, str]) -> Face3DMMError:
     """What to say where all tasks were skipped."""
     reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
-    return Face3DMMError(f"nothing of {len(tasks)} could be used as a {unit}, such as {reasons}")
+    return Face3DMMError(f"none of the {len(tasks)} could be used as a {unit}, such as {reasons}")
 
 
 def _in_pool(

@@ -76,7 +76,7 @@ def console_table(evaluation: PortraitEvaluation) -> str:
     tables = [plain_table(*_smile_table(evaluation.seen))]
     tables += [plain_table(*_rest_table(method, seen)) for method, seen in evaluation.seen.items()]
     lost = sum(len(seen.failures) for seen in evaluation.seen.values())
-    return "\n\n".join([*tables, f"People skipped: {len(evaluation.skipped)}. Not seen in all pictures: {lost}."])
+    return "\n\n".join([*tables, f"Skipped: {len(evaluation.skipped)}. Not seen in all pictures: {lost}."])
 
 
 def html_report(evaluation: PortraitEvaluation) -> Report:

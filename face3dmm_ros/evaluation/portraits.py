@@ -26,7 +26,7 @@ from face3dmm_ros.evaluation.face_evaluator import FAILURES
 from face3dmm_ros.evaluation.metrics import box_around
 from face3dmm_ros.evaluation.portrait_report import PortraitEvaluation, console_table, html_report, write_json
 from face3dmm_ros.evaluation.results_file import ResultsFile
-from face3dmm_ros.evaluation.smiles import EXPRESSIONS, smile_weights
+from face3dmm_ros.evaluation.smiles import smile_weights
 from face3dmm_ros.fit_methods import create_fitter
 from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
@@ -36,6 +36,8 @@ from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.truth_files import check_truth_file
 from face3dmm_ros.values import Box
 
+ENDINGS = ("_neutral.jpg", "_smile.jpg", "_neutral.json")
+"""Of the names of a person's files."""
 SHOWN = 4
 """How often a track shows each picture; the last time is read."""
 RATE = 30.0
@@ -58,15 +60,15 @@ class Portraits:
     unit = "person"
 
     def tasks(self, limit: int | None) -> list[Task]:
-        """One for every NAME of which there is any file, so that what is incomplete is named.
+        """One for every NAME of which there is any file, and for every other picture: they are named as skipped.
 
         Raises:
             Face3DMMError: there is no picture, or the limit is not positive.
         """
-        files = [*find_pictures(self.root, nested=False), *self.root.glob("*_neutral.json")]
+        files = [*find_pictures(self.root, nested=False), *self.root.glob(f"*{ENDINGS[-1]}")]
         names = sorted({_name(path) for path in files})
         return [
-            Task(f"person/{name}", self.root / name, file_stamp(*_pictures(self.root / name), _label(self.root / name)))
+            Task(f"person/{name}", self.root / name, file_stamp(*_files(self.root / name)))
             for name in spread(names, limit)
         ]
 
@@ -115,7 +117,7 @@ class PortraitWatcher:
         }
 
     def person(self, path: Path) -> dict[str, Any]:
-        """The weights of a person, the path being that of the files without their ending ``_neutral.jpg``.
+        """The weights of a person, the path being that of the files without their `ENDINGS`.
 
         Under `seen`, by method and by `smiles.WAYS`: (52,) of the neutral and of the smiling picture, or in words why
         there are none.
@@ -123,8 +125,14 @@ class PortraitWatcher:
         Raises:
             Face3DMMError: a picture or the label is missing or cannot be used.
         """
-        place = read_place(_label(path))
-        neutral, smile = (read_picture(picture) for picture in _pictures(path))
+        if path.is_file():
+            raise Face3DMMError(f"{path.name} is none of {', '.join(f'NAME{ending}' for ending in ENDINGS)}")
+        missing = [file.name for file in _files(path) if not file.is_file()]
+        if missing:
+            raise Face3DMMError(f"{', '.join(missing)} is missing")
+        neutral_file, smile_file, label = _files(path)
+        place = read_place(label)
+        neutral, smile = read_picture(neutral_file), read_picture(smile_file)
         shown = [neutral] * SHOWN + [smile] * SHOWN
         seen = {}
         for method, pipeline in self._pipelines.items():
@@ -174,18 +182,10 @@ def _lies_in(points: NDArray[np.float32], place: Box) -> bool:
     return bool(place.x <= x <= place.x + place.width and place.y <= y <= place.y + place.height)
 
 
-def _name(path: Path) -> str:
-    """Of whom a picture or label is."""
-    stem = path.stem
-    for expression in EXPRESSIONS:
-        stem = stem.removesuffix(f"_{expression}")
-    return stem
+def _name(file: Path) -> str:
+    """Whose file it is; the whole name of one that is nobody's."""
+    return next((file.name.removesuffix(ending) for ending in ENDINGS if file.name.endswith(ending)), file.name)
 
 
-def _pictures(person: Path) -> list[Path]:
-    """A person's pictures, in `EXPRESSIONS`' order."""
-    return [person.with_name(f"{person.name}_{expression}.jpg") for expression in EXPRESSIONS]
-
-
-def _label(person: Path) -> Path:
-    return person.with_name(f"{person.name}_neutral.json")
+def _files(person: Path) -> list[Path]:
+    return [person.with_name(person.name + ending) for ending in ENDINGS]
