@@ -1,9 +1,8 @@
-"""Measure what the model and the tracker make of people who smile: the same persons photographed neutral and smiling.
+"""Measure what the model makes of people who smile: the same persons photographed neutral and smiling.
 
-Three figures of each person's displacement of Face Mesh's points, as Google's Face Landmarker tells them: what the
-blendshapes leave of it, unbound but for [0, 1]; which weight is the strongest under the model's prior; and, from the
-pictures themselves, which weight the package's own detector and fit let rise most, seeing both pictures as one track,
-or each as a single picture.
+Two figures of each person's displacement of Face Mesh's points, as Google's Face Landmarker tells them: what the
+blendshapes leave of it, unbound but for [0, 1]; and which weight is the strongest under the model's prior. What the
+package's own detector and fit make of the pictures, `face3dmm evaluate dataset FOLDER --format portraits` tells.
 """
 
 import argparse
@@ -18,21 +17,14 @@ from default_model.face_landmarker import FaceLandmarker  # noqa: E402
 from default_model.smiles import Smiles  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from scipy.optimize import lsq_linear  # noqa: E402
-from tqdm import tqdm  # noqa: E402
 
 from face3dmm_ros.avatar.arkit import ARKIT_NAMES  # noqa: E402
-from face3dmm_ros.avatar.retargeting import BlendshapeWeights  # noqa: E402
-from face3dmm_ros.fit_methods import FIT_METHODS, create_fitter  # noqa: E402
-from face3dmm_ros.landmarks import LandmarkTracker, create_backend  # noqa: E402
 from face3dmm_ros.landmarks.schemes import IBUG68_IN_MEDIAPIPE468  # noqa: E402
 from face3dmm_ros.morphable_model import MorphableModel, load_model  # noqa: E402
-from face3dmm_ros.picture_files import read_picture  # noqa: E402
 
 INNER = np.arange(17, 68)
 NOISE = 4.0
 """mm, of a point, as `FitOptions` has it where a detector tells none."""
-SHOWN = 6
-"""How often each picture is shown to a track; the last half is read."""
 
 
 def movements(model: MorphableModel, scheme: str) -> NDArray[np.float64]:
@@ -65,38 +57,15 @@ def under_prior(model: MorphableModel, displacement: NDArray[np.float64]) -> NDA
     )
 
 
-class Watcher:
-    """The package's own way from pictures to ARKit's weights."""
-
-    def __init__(self, fit_method: str, backend: str) -> None:
-        self._model = load_model("default")
-        self._backend, self._method = create_backend(backend), fit_method
-        self._weights = BlendshapeWeights(self._model)
-
-    def watch(self, *pictures: NDArray[np.uint8], shown: int) -> list[NDArray[np.float64]]:
-        """(52,) weights of each picture, one after the other on one track, each shown some times."""
-        tracker = LandmarkTracker(self._backend, max_faces=1)
-        fitter = create_fitter(self._model, self._method)
-        read = []
-        for picture in pictures:
-            seen = []
-            for _ in range(shown):
-                faces = tracker.track(picture)
-                if not faces:
-                    raise LookupError
-                seen.append(self._weights.of(fitter.fit(faces[0], picture)))
-            read.append(np.mean(seen[-max(1, shown // 2) :], axis=0))
-        return read
-
-
-def report(what: str, rise: NDArray[np.float64]) -> None:
+def report(rise: NDArray[np.float64]) -> None:
     """How often mouthSmile rises most, how far, and what rises besides."""
     sides = [ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("mouthSmileRight")]
     share = np.isin(rise.argmax(axis=1), sides).mean()
     most = rise.mean(axis=0).argsort()[::-1][:8]
     others = ", ".join(f"{ARKIT_NAMES[k]} {rise[:, k].mean():.2f}" for k in most)
     print(
-        f"{what}: mouthSmile rises most in {100 * share:.0f} % of {len(rise)}, by {rise[:, sides].mean():.2f}; {others}"
+        f"under the prior: mouthSmile rises most in {100 * share:.0f} % of {len(rise)}, by "
+        f"{rise[:, sides].mean():.2f}; {others}"
     )
 
 
@@ -104,35 +73,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of NNN_neutral.jpg and NNN_smile.jpg")
-    parser.add_argument(
-        "--landmarker", type=Path, help="face_landmarker.task, as Google published it; else only the last figure"
-    )
-    parser.add_argument("--fit-method", choices=FIT_METHODS, default=FIT_METHODS[0])
-    parser.add_argument("--backend", default="dense")
+    parser.add_argument("--landmarker", type=Path, required=True, help="face_landmarker.task, as Google published it")
     arguments = parser.parse_args()
     model = load_model("default")
-    if arguments.landmarker is not None:
-        smiles = Smiles.measure(arguments.folder, FaceLandmarker(arguments.landmarker))
-        inner = smiles.displacement[:, IBUG68_IN_MEDIAPIPE468[INNER]]
-        left = left_over(movements(model, "mediapipe468"), smiles.displacement)
-        print(f"left of the displacements' norm: {left:.3f} of 468 points, ", end="")
-        print(f"{left_over(movements(model, 'ibug68')[INNER], inner):.3f} of the 51 inner ones")
-        report("under the prior", under_prior(model, smiles.displacement))
-    watcher = Watcher(arguments.fit_method, arguments.backend)
-    tracks, singles = [], []
-    for smiling in tqdm(sorted(arguments.folder.glob("*_smile.jpg")), unit="people", desc="watching"):
-        pictures = [
-            read_picture(path) for path in (smiling.with_name(smiling.name.replace("smile", "neutral")), smiling)
-        ]
-        try:
-            neutral, smile = watcher.watch(*pictures, shown=SHOWN)
-            tracks.append(smile - neutral)
-            alone = [watcher.watch(picture, shown=1)[0] for picture in pictures]
-            singles.append(alone[1] - alone[0])
-        except LookupError:
-            print(f"no face in one of {smiling.name}'s pictures", file=sys.stderr)
-    report("as a track", np.array(tracks))
-    report("as single pictures", np.array(singles))
+    smiles = Smiles.measure(arguments.folder, FaceLandmarker(arguments.landmarker))
+    inner = smiles.displacement[:, IBUG68_IN_MEDIAPIPE468[INNER]]
+    left = left_over(movements(model, "mediapipe468"), smiles.displacement)
+    print(f"left of the displacements' norm: {left:.3f} of 468 points, ", end="")
+    print(f"{left_over(movements(model, 'ibug68')[INNER], inner):.3f} of the 51 inner ones")
+    report(under_prior(model, smiles.displacement))
 
 
 if __name__ == "__main__":
