@@ -83,6 +83,7 @@ def parameters_fields(parameters: FaceParameters) -> dict[str, Any]:
         "gamma": np.asarray(parameters.gamma, np.float64),
         "residual_px": float(parameters.residual_px),
         "confidence": float(parameters.confidence),
+        "gaze": np.asarray(parameters.gaze, np.float64).ravel(),
     }
 
 
@@ -102,6 +103,7 @@ def no_parameters_fields(image_size: tuple[int, int], model: str, model_digest: 
         "gamma": np.empty(0),
         "residual_px": 0.0,
         "confidence": 0.0,
+        "gaze": np.empty(0),
     }
 
 
@@ -140,8 +142,8 @@ def parameters_from_message(message: Any) -> FaceParameters:
     """The parameters of a `Face3DMMParams` that has a face.
 
     Raises:
-        Face3DMMError: values that are not finite, a scale that is not positive, an R that is no rotation, or an image
-            without size.
+        Face3DMMError: values that are not finite, a scale that is not positive, an R that is no rotation, a gaze that
+            is not three unit vectors, or an image without size.
     """
     check_slot(message)
     R = np.array(message.rotation, np.float64).reshape(3, 3)
@@ -150,6 +152,9 @@ def parameters_from_message(message: Any) -> FaceParameters:
         raise Face3DMMError("Face3DMMParams needs a positive scale and a finite rotation and translation")
     if np.abs(R @ R.T - np.eye(3)).max() > 1e-6 or np.linalg.det(R) < 0:
         raise Face3DMMError(f"Face3DMMParams.rotation is no rotation: {R.ravel().tolist()}")
+    gaze = from_array(message.gaze, np.float64, 3, "Face3DMMParams.gaze").reshape(-1, 3)
+    if len(gaze) not in (0, 3) or (np.abs(np.linalg.norm(gaze, axis=1) - 1.0) > 1e-6).any():
+        raise Face3DMMError(f"Face3DMMParams.gaze must be three unit vectors or empty, found {gaze.ravel().tolist()}")
     return FaceParameters(
         camera=WeakPerspective(message.scale, R, t),
         alpha=from_array(message.alpha, np.float64, 1, "Face3DMMParams.alpha"),
@@ -161,6 +166,7 @@ def parameters_from_message(message: Any) -> FaceParameters:
         residual_px=message.residual_px,
         confidence=_confidence(message.confidence),
         image_size=_image_size(message.image_width, message.image_height),
+        gaze=gaze,
     )
 
 

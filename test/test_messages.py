@@ -35,6 +35,7 @@ FIELDS = {
         "float64[] gamma",
         "float32 residual_px",
         "float32 confidence",
+        "float64[] gaze",
     ],
     "FaceMesh": [*HEADER, "string model_digest", "float32[] vertices", "float32[] normals", "uint8[] rgb"],
     "FaceTopology": ["string model_digest", "uint32[] triangles", "string[] expression_names"],

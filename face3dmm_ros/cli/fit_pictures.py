@@ -342,6 +342,7 @@ def _record(
         "beta": dict(zip(expression_names, parameters.beta.tolist(), strict=True)),
         "gamma": parameters.gamma.tolist(),
         "light": light.coefficients.tolist() if light else None,
+        "gaze": parameters.gaze.tolist(),
         "residual_px": parameters.residual_px,
         "confidence": parameters.confidence,
         "landmarks": {"scheme": face.landmarks.scheme, "points_px": face.landmarks.points.tolist()},

@@ -150,7 +150,7 @@ def _write_bag(
             writer.write_camera_info(scene.intrinsics, scene.image_size, stamp)
             face = FaceParameters(
                 scene.camera, scene.alpha, scene.beta, model.name, model.digest, "truth", 0.0, 1.0, scene.image_size,
-                scene.gamma,
+                scene.gamma, model.gaze(scene.camera.rotation, scene.beta),
             )  # fmt: skip
             writer.write_parameters([face], stamp, TRUTH, image_size=scene.image_size)
             _show_progress(index + 1, frames)

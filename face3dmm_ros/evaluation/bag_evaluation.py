@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from face3dmm_ros.camera import pose_angles
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.evaluation.bag_replay import STAGES, Replay
-from face3dmm_ros.evaluation.metrics import geodesic_degrees
+from face3dmm_ros.evaluation.metrics import angle_degrees, geodesic_degrees
 from face3dmm_ros.evaluation.sequence_metrics import (
     LinearSurface,
     aligned_distance,
@@ -56,6 +56,7 @@ class FaceTrack:
         translation: (F, 2) t, px.
         alpha: (F, K), or (F, 0) where it is not this model's.
         beta: (F, E), likewise.
+        gaze: (F, 3) where both eyes look; NaN where unknown.
     """
 
     images: NDArray[np.intp]
@@ -64,6 +65,7 @@ class FaceTrack:
     translation: NDArray[np.float64]
     alpha: NDArray[np.float64]
     beta: NDArray[np.float64]
+    gaze: NDArray[np.float64]
 
     @staticmethod
     def of(images: Sequence[int], faces: Sequence[FaceParameters], *, coefficients: bool = True) -> "FaceTrack":
@@ -77,6 +79,7 @@ class FaceTrack:
             np.array([camera.translation for camera in cameras]),
             np.array([face.alpha for face in faces]) if coefficients else none,
             np.array([face.beta for face in faces]) if coefficients else none,
+            np.array([face.gaze[2] if len(face.gaze) else np.full(3, np.nan) for face in faces]),
         )
 
     def angles(self) -> NDArray[np.float64]:
@@ -366,6 +369,7 @@ def _truth_errors(
     errors["rotation_deg"] = over_all(lambda e, t: geodesic_degrees(e.rotation, t.rotation))
     for index, angle in enumerate(("pitch", "yaw", "roll")):
         errors[f"{angle}_deg"] = over_all(lambda e, t, i=index: np.abs(_angle_errors(e, t)[:, i]))
+    errors["gaze_deg"] = over_all(lambda e, t: angle_degrees(e.gaze, t.gaze))
     errors["translation_px"] = over_all(lambda e, t: np.linalg.norm(e.translation - t.translation, axis=1))
     jaw = jaw_index(model) if same_model else None
     errors["lag_images"] = {

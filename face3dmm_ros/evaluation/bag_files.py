@@ -57,8 +57,8 @@ _OWN_MESSAGES = ("Blendshapes", "Face3DMMParams", "FaceLandmarks", "FaceMesh", "
 _FOREVER = QosTime(9223372036, 854775807)
 _SECOND = 1_000_000_000
 _SURPLUS = (0, 4, 8)
-_WITHOUT_NEWER_FIELDS = {f"{PACKAGE}/msg/FaceLandmarks": bytes(8)}
-"""What the messages of earlier versions lack at their end: two arrays, here empty."""
+_WITHOUT_NEWER_FIELDS = {LANDMARKS_TYPE: bytes(8), PARAMETERS_TYPE: bytes(4)}
+"""What the messages of earlier versions lack at their end: two arrays and one, here empty."""
 
 
 @cache

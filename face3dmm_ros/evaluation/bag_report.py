@@ -18,6 +18,7 @@ _ERRORS = (
     ("pitch_deg", "pitch (°)", 1.0),
     ("yaw_deg", "yaw (°)", 1.0),
     ("roll_deg", "roll (°)", 1.0),
+    ("gaze_deg", "gaze of both eyes (°)", 1.0),
     ("translation_px", "t (px)", 1.0),
     ("landmarks_px", "model's 68 landmarks, RMS (px)", 1.0),
     ("alpha_sigma", "α, RMS (σ)", 1.0),

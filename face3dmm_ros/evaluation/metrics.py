@@ -91,6 +91,11 @@ def geodesic_degrees(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[
     return np.degrees(2.0 * np.arcsin(np.minimum(1.0, chord)))
 
 
+def angle_degrees(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angle between each pair of unit vectors, (..., 3) and (..., 3) → (...), degrees."""
+    return np.degrees(2.0 * np.arcsin(np.minimum(1.0, 0.5 * np.linalg.norm(a - b, axis=-1))))
+
+
 def rotation_offset(predicted: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
     """The constant O with truth ≈ predicted · O: two models' frames differ by it, as each calls another pose frontal.
 

@@ -427,6 +427,7 @@ class _Problem:
             gamma=state.gamma,
             method=METHOD,
             residual_px=float(np.sqrt((landmarks**2).sum(axis=0).mean())),
+            gaze=self.model.gaze(state.camera.rotation, state.beta),
         )
         median = float(residuals.norm(dim=1).median()) if len(residuals) else 0.0
         return PhotometricFit(parameters, SphericalHarmonicsLight(state.light), median)

@@ -216,12 +216,13 @@ class FaceSmoother:
         if method not in SMOOTHING_METHODS:
             raise Face3DMMError(f"unknown smoothing {method!r}; known: {', '.join(SMOOTHING_METHODS)}")
         self.method = method
+        self._model = model
         self._bounds = model.expression_bounds.astype(np.float64)
         self.options = options or SmoothingOptions()
         self._tracks: dict[int, _Track] = {}
 
     def smooth(self, face: TrackedFace, time: float) -> TrackedFace:
-        """The face with pose, expression and landmarks smoothed.
+        """The face with pose, expression and landmarks smoothed, and the gaze that they make.
 
         Args:
             face: of one image of a sequence.
@@ -250,7 +251,12 @@ class FaceSmoother:
         return replace(
             face,
             landmarks=replace(face.landmarks, points=points),
-            parameters=replace(face.parameters, camera=motion.camera, beta=beta),
+            parameters=replace(
+                face.parameters,
+                camera=motion.camera,
+                beta=beta,
+                gaze=self._model.gaze(motion.camera.rotation, beta),
+            ),
         )
 
     def retain(self, face_ids: Collection[int]) -> None:

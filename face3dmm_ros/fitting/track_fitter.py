@@ -302,14 +302,16 @@ class TrackFitter:
         """The fit as it travels; coefficients (K + E,) come in the fit's units."""
         K = self.model.shape_count
         raw = coefficients * self._unit
+        beta = np.clip(raw[K:], *self.model.expression_bounds)
         return FaceParameters(
             camera=camera,
             alpha=raw[:K],
-            beta=np.clip(raw[K:], *self.model.expression_bounds),
+            beta=beta,
             model=self.model.name,
             model_digest=self.model.digest,
             method=self.method,
             residual_px=residual_px,
             confidence=landmarks.confidence,
             image_size=landmarks.image_size,
+            gaze=self.model.gaze(camera.rotation, beta),
         )

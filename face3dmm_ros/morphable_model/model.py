@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from face3dmm_ros.camera import MetricPose
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.morphable_model.gaze import EyeGaze
 from face3dmm_ros.values import Mesh
 
 
@@ -196,6 +197,19 @@ class MorphableModel:
     def express(self, neutral: NDArray[np.float32], beta: ArrayLike) -> NDArray[np.float32]:
         """A neutral face (N, 3), mm, with expression β, (N, 3) float32, mm."""
         return neutral + _combine(self.expression_basis, beta, "beta")
+
+    @cached_property
+    def _eye_gaze(self) -> EyeGaze | None:
+        return EyeGaze.of(self)
+
+    def gaze(self, rotation: NDArray[np.float64], beta: ArrayLike) -> NDArray[np.float64]:
+        """Where a face of rotation R, (3, 3), and expression β, (E,), looks, as `FaceParameters.gaze` holds it.
+
+        Returns:
+            (3, 3) unit rows in the axes that R leads to: left eye, right eye, both; (0, 3) where the model has no eyes
+            that turn.
+        """
+        return np.zeros((0, 3)) if self._eye_gaze is None else self._eye_gaze.directions(rotation, beta)
 
     def albedo(self, gamma: ArrayLike) -> NDArray[np.float32]:
         """T of albedo coefficients γ, (N, 3) float32 sRGB, clipped to [0, 1]."""

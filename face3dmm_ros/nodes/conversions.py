@@ -185,11 +185,13 @@ def cloud_message(header: Header, vertices: NDArray[np.float32], rgb: NDArray[np
     )
 
 
-_MARKER_NAMESPACE = "face"
+_MARKER_NAMESPACE, _GAZE_NAMESPACE = "face", "gaze"
 _MARKER_COLOR = ColorRGBA(r=0.85, g=0.68, b=0.58, a=1.0)
 _ARROW = np.array([[0.0, 0.0, 60.0], [0.0, 0.0, 220.0]])  # mm in model space, from between the eyes to the front
 _ARROW_SHAFT, _ARROW_HEAD = 0.006, 0.018  # m
 _ARROW_COLOR = ColorRGBA(r=1.0, g=0.55, b=0.1, a=1.0)
+_GAZE_REACH = [0.0, 220.0]  # mm from between the eyes
+_GAZE_COLOR = ColorRGBA(r=0.15, g=0.6, b=1.0, a=1.0)
 
 
 def marker_message(header: Header, face_id: int, corners: NDArray[np.float32]) -> Marker:
@@ -204,11 +206,22 @@ def marker_message(header: Header, face_id: int, corners: NDArray[np.float32]) -
 
 def arrow_message(header: Header, face_id: int, pose: MetricPose) -> Marker:
     """An arrow from the face to where the head points, as rviz shows it."""
-    marker = Marker(header=header, ns=_MARKER_NAMESPACE, id=face_id, type=Marker.ARROW, action=Marker.ADD)
+    return _arrow(header, _MARKER_NAMESPACE, face_id, pose.transform(_ARROW), _ARROW_COLOR)
+
+
+def gaze_message(header: Header, face_id: int, pose: MetricPose, parameters: FaceParameters) -> Marker:
+    """An arrow from between the eyes to where both look, as rviz shows it; of parameters with a gaze."""
+    in_model = parameters.camera.rotation.T @ parameters.gaze[2]
+    return _arrow(header, _GAZE_NAMESPACE, face_id, pose.transform(np.outer(_GAZE_REACH, in_model)), _GAZE_COLOR)
+
+
+def _arrow(header: Header, namespace: str, face_id: int, ends: NDArray[np.float64], color: ColorRGBA) -> Marker:
+    """An arrow whose ends are (2, 3), m."""
+    marker = Marker(header=header, ns=namespace, id=face_id, type=Marker.ARROW, action=Marker.ADD)
     marker.scale.x, marker.scale.y, marker.scale.z = _ARROW_SHAFT, _ARROW_HEAD, _ARROW_HEAD
     marker.pose.orientation.w = 1.0
-    marker.color = _ARROW_COLOR
-    marker.points = [Point(x=x, y=y, z=z) for x, y, z in pose.transform(_ARROW).tolist()]
+    marker.color = color
+    marker.points = [Point(x=x, y=y, z=z) for x, y, z in ends.tolist()]
     return marker
 
 

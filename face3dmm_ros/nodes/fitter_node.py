@@ -34,6 +34,7 @@ from face3dmm_ros.nodes.conversions import (
     arrow_message,
     calibration_from_message,
     cloud_message,
+    gaze_message,
     marker_message,
     mesh_to_message,
     no_marker_message,
@@ -228,6 +229,8 @@ class FitterNode(FaceNode):
             self._arrow_output.publish(no_marker_message(header))
             for place in located:
                 self._arrow_output.publish(arrow_message(header, place.face_id, place.pose))
+                if len(place.parameters.gaze):
+                    self._arrow_output.publish(gaze_message(header, place.face_id, place.pose, place.parameters))
         with self.activity.stage("mesh"):
             self._publish_meshes(header, slots, located)
         self.answered(header, len(faces))

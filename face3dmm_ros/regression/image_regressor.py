@@ -105,6 +105,7 @@ class ImageRegressor:
             confidence=landmarks.confidence,
             image_size=landmarks.image_size,
             gamma=gamma,
+            gaze=self.model.gaze(camera.rotation, beta),
         )
         return RegressedFace(
             parameters,

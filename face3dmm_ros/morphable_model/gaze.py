@@ -1,0 +1,63 @@
+"""Where a face's eyes look, by how its expression turns the eyeballs."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from face3dmm_ros.morphable_model.model import MorphableModel
+
+_EYES = "eyes"
+"""The region that holds the eyeballs."""
+_AHEAD = np.array([0.0, 0.0, 1.0])
+"""Where an eye at rest looks, in model space."""
+_FEWEST_VERTICES = 4
+"""That tell how a body turns: fewer lie in a plane."""
+_LEAST_TURN = 1e-3
+"""What moves the axis by less at one standard deviation does not turn the eye."""
+
+
+@dataclass(frozen=True, eq=False)
+class EyeGaze:
+    """How expressions turn a model's eyes.
+
+    The axis of an eye is what the affine map of its eyeball from the mean to the expression makes of straight ahead.
+    That is linear in β up to its length: at 1, a blendshape that turns the eye gives its rotation; between several of the
+    default model's the axis is within 1° of where their rotation vectors, added up, would turn it.
+
+    Attributes:
+        turns: (2, 3, E) change of the axis of the left and the right eye per unit of β, before it gets unit length.
+    """
+
+    turns: NDArray[np.float64]
+
+    @staticmethod
+    def of(model: "MorphableModel") -> "EyeGaze | None":
+        """How a model's eyes turn; None for one without eyeballs, or whose expressions do not turn both."""
+        inside = model.regions.get(_EYES, np.zeros(model.vertex_count)) > 0.5
+        turns = np.zeros((2, 3, model.expression_count))
+        for turn, side in zip(turns, (1.0, -1.0), strict=True):
+            eye = np.flatnonzero(inside & (side * model.mean[:, 0] > 0.0))
+            if len(eye) < _FEWEST_VERTICES:
+                return None
+            offset = model.mean[eye].astype(np.float64)
+            offset -= offset.mean(axis=0)
+            # For an affine map A, the vertices weighed by this row of the pseudoinverse add up to A·(0, 0, 1).
+            weight = np.linalg.pinv(offset)[2]
+            basis = model.expression_basis.reshape(model.vertex_count, 3, model.expression_count)[eye]
+            turn[:] = np.einsum("n,nke->ke", weight, basis)
+        strongest = np.abs(turns * model.expression_sigma).max(axis=(1, 2), initial=0.0)
+        return EyeGaze(turns) if (strongest > _LEAST_TURN).all() else None
+
+    def directions(self, rotation: NDArray[np.float64], beta: ArrayLike) -> NDArray[np.float64]:
+        """Where a face looks in the axes that R leads to, (3, 3) unit rows: left eye, right eye (its own), and both.
+
+        Args:
+            rotation: R, (3, 3), model to camera.
+            beta: (E,) expression.
+        """
+        left, right = (axis / np.sqrt(axis @ axis) for axis in _AHEAD + self.turns @ np.asarray(beta, np.float64))
+        both = left + right
+        return np.array([left, right, both / np.sqrt(both @ both)]) @ rotation.T
