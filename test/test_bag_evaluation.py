@@ -92,7 +92,10 @@ def parameters(model: MorphableModel, k: int = 0, **changes) -> FaceParameters:
     beta[model.expression_names.index("jawOpen")] = 0.3 * (1 - np.cos(phase))
     R = FRONTAL @ rotation_from_vector([0.0, 0.4 * np.sin(phase), 0.0])
     camera = WeakPerspective(1.5, R, np.array([320.0, 240.0]))
-    face = FaceParameters(camera, np.zeros(model.shape_count), beta, model.name, model.digest, "joint", 1.0, 0.9, SIZE)
+    face = FaceParameters(
+        camera, np.zeros(model.shape_count), beta, model.name, model.digest, "joint", 1.0, 0.9, SIZE,
+        gaze=model.gaze(R, beta),
+    )  # fmt: skip
     return dataclasses.replace(face, **changes)
 
 
@@ -126,7 +129,7 @@ def moved(face: FaceParameters, *, scale: float = 1.0, turn=(0.0, 0.0, 0.0), shi
 def test_the_truth_itself_has_no_errors(default_model: MorphableModel) -> None:
     record = evaluated(default_model, lambda k, face: face).record
     truth = record["truth"]
-    for key in ("scale", "rotation_deg", "translation_px", "alpha_sigma", "beta", "landmarks_px"):
+    for key in ("scale", "rotation_deg", "gaze_deg", "translation_px", "alpha_sigma", "beta", "landmarks_px"):
         assert truth[key]["p95"] == pytest.approx(0.0, abs=1e-9)
     for key in ("vertices_mm", "vertices_unscaled_mm", "identity_mm"):
         assert truth[key]["p95"] == pytest.approx(0.0, abs=1e-4)
@@ -145,6 +148,19 @@ def test_errors_of_pose_are_those_that_were_made(default_model: MorphableModel) 
     assert record["truth"]["yaw_deg"]["mean"] == pytest.approx(3.0, abs=1e-6)
     assert record["truth"]["roll_deg"]["mean"] == pytest.approx(0.0, abs=1e-6)
     assert record["truth"]["translation_px"]["mean"] == pytest.approx(5.0)
+
+
+def test_the_error_of_the_gaze_is_the_angle_between_both_eyes_directions(default_model: MorphableModel) -> None:
+    # The faces look along the horizon, so that a turn about the vertical is the angle.
+    turn = rotation_from_vector([0.0, np.radians(5.0), 0.0])
+    evaluation = evaluated(default_model, lambda k, face: dataclasses.replace(face, gaze=face.gaze @ turn))
+    assert evaluation.record["truth"]["gaze_deg"]["median"] == pytest.approx(5.0, abs=1e-3)
+    assert evaluation.record["truth"]["rotation_deg"]["median"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_where_the_gaze_is_not_known_its_error_is_not_told(default_model: MorphableModel) -> None:
+    blind = evaluated(default_model, lambda k, face: dataclasses.replace(face, gaze=np.zeros((0, 3))))
+    assert blind.record["truth"]["gaze_deg"] == {"mean": None, "median": None, "p95": None}
 
 
 def test_errors_of_identity_are_in_sigma_and_show_in_the_vertices(default_model: MorphableModel) -> None:

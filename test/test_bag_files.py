@@ -246,6 +246,19 @@ def test_landmarks_of_a_bag_that_knows_no_expressions_are_read(bag: Path, tmp_pa
     assert landmarks.expression is None
 
 
+def test_parameters_of_a_bag_that_knows_no_gaze_are_read(bag: Path, tmp_path: Path) -> None:
+    with BagReader(bag) as reader, Writer(tmp_path / "old", version=8, storage_plugin=StoragePlugin.MCAP) as old:
+        connection = old.add_connection(PARAMETERS, reader.topics[PARAMETERS], typestore=message_types())
+        for time_ns, data in reader.messages(PARAMETERS):
+            assert data[-4:] == bytes(4)
+            old.write(connection, time_ns, data[:-4])
+    with BagReader(tmp_path / "old") as reader:
+        found = reader.parameters(PARAMETERS)[STAMPS[1]][9]
+    np.testing.assert_array_equal(found.beta, face(9).parameters.beta)
+    assert found.confidence == 0.75
+    assert found.gaze.shape == (0, 3)
+
+
 def test_parameters_of_another_type_are_refused(bag: Path) -> None:
     with BagReader(bag) as reader, pytest.raises(Face3DMMError, match="expected face3dmm_ros/msg/Face3DMMParams"):
         reader.parameters(LANDMARKS)

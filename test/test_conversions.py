@@ -1,6 +1,7 @@
 """Values become messages and come back the same; messages that cannot be are refused."""
 
 from array import array
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from visualization_msgs.msg import Marker
 
 from face3dmm_ros import message_fields
 from face3dmm_ros.calibration import Calibration
-from face3dmm_ros.camera import FRONTAL, MetricPose, WeakPerspective, rotation_from_vector
+from face3dmm_ros.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, metric_pose, rotation_from_vector
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes import conversions
@@ -49,6 +50,7 @@ def parameters() -> FaceParameters:
         alpha=rng.normal(size=80),
         beta=rng.uniform(size=51),
         gamma=rng.normal(size=4),
+        gaze=FRONTAL @ rotation_from_vector([0.3, -0.2, 0.1]),
         model="default",
         model_digest="abc",
         method="joint",
@@ -134,10 +136,16 @@ def test_parameters_come_back(parameters):
     np.testing.assert_array_equal(back.camera.rotation, parameters.camera.rotation)
     np.testing.assert_array_equal(back.camera.translation, parameters.camera.translation)
     assert back.camera.scale == parameters.camera.scale
-    for name in ("alpha", "beta", "gamma"):
+    for name in ("alpha", "beta", "gamma", "gaze"):
         np.testing.assert_array_equal(getattr(back, name), getattr(parameters, name), err_msg=name)
     for name in ("model", "model_digest", "method", "residual_px", "confidence", "image_size"):
         assert getattr(back, name) == getattr(parameters, name), name
+
+
+def test_parameters_without_gaze_come_back_without(parameters):
+    message = sent(conversions.parameters_to_message(SLOT, replace(parameters, gaze=np.zeros((0, 3)))))
+    assert len(message.gaze) == 0
+    assert message_fields.parameters_from_message(message).gaze.shape == (0, 3)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +159,11 @@ def test_parameters_come_back(parameters):
         ("translation", np.array([np.nan, 0.0]), "translation"),
         ("alpha", array("d", [float("nan")]), "alpha"),
         ("beta", array("d", [float("inf")]), "beta"),
+        ("gaze", array("d", [0, 0, -1]), "three unit vectors or empty"),
+        ("gaze", array("d", [0, 0, -1] * 4), "three unit vectors or empty"),
+        ("gaze", array("d", [0, 0, -1, 0]), "multiple of 3"),
+        ("gaze", array("d", [0, 0, -1, 0, 0, -1, 0, 0, -1.00001]), "three unit vectors or empty"),
+        ("gaze", array("d", [0, 0, float("nan")] * 3), "gaze holds values that are not finite"),
         ("image_height", 0, "size"),
     ],
 )
@@ -241,6 +254,22 @@ def test_a_marker_lists_its_triangles_corners(mesh):
     np.testing.assert_allclose([(p.x, p.y, p.z) for p in message.points], corners)
     assert message.color.a == 1.0
     assert message.scale.x == 1.0
+
+
+def test_arrows_point_where_the_head_and_the_eyes_do(parameters):
+    # Beside the optical axis the head is turned onto its viewing ray, and the gaze with it.
+    pose = metric_pose(parameters.camera, Intrinsics.from_field_of_view(parameters.image_size, 60.0))
+    on_ray = pose.rotation @ parameters.camera.rotation.T
+    messages = {
+        "face": (conversions.arrow_message(HEADER, 7, pose), pose.rotation[:, 2]),
+        "gaze": (conversions.gaze_message(HEADER, 7, pose, parameters), on_ray @ parameters.gaze[2]),
+    }
+    for namespace, (message, direction) in messages.items():
+        marker = sent(message)
+        assert (marker.ns, marker.type, marker.action, marker.id) == (namespace, Marker.ARROW, Marker.ADD, 7)
+        tail, head = (np.array([p.x, p.y, p.z]) for p in marker.points)
+        np.testing.assert_allclose((head - tail) / np.linalg.norm(head - tail), direction, atol=1e-9)
+    np.testing.assert_allclose(tail, pose.position)
 
 
 K = [500.0, 0.0, 319.0, 0.0, 510.0, 241.0, 0.0, 0.0, 1.0]

@@ -57,6 +57,19 @@ def test_exact_landmarks_without_priors_come_back(seed: int) -> None:
     assert np.linalg.norm(reprojected(BLENDSHAPES, "mediapipe468", fitted) - points, axis=1).max() < 0.05
 
 
+@pytest.mark.parametrize("method", LANDMARK_METHODS)
+def test_the_gaze_is_that_of_the_fitted_pose_and_expression(default_model: MorphableModel, method: str) -> None:
+    points = points_of(default_model, "mediapipe468", *random_face(default_model, 0))
+    fitted = TrackFitter(default_model, method).fit(tracked(points, "mediapipe468"))
+    assert fitted.gaze.shape == (3, 3)
+    np.testing.assert_array_equal(fitted.gaze, default_model.gaze(fitted.camera.rotation, fitted.beta))
+
+
+def test_faces_of_a_model_without_eyes_have_no_gaze() -> None:
+    points = points_of(UNBOUNDED, "ibug68", *random_face(UNBOUNDED, 0))
+    assert TrackFitter(UNBOUNDED).fit(tracked(points, "ibug68")).gaze.shape == (0, 3)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_exact_landmarks_of_the_default_model_come_back(default_model: MorphableModel, seed: int) -> None:
     camera, alpha, beta = random_face(default_model, seed)

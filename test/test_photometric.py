@@ -142,6 +142,11 @@ class TestOnDrawnFaces:
         before = rotation_angle(begun.parameters.camera.rotation, face.camera.rotation)
         assert rotation_angle(fit.parameters.camera.rotation, face.camera.rotation) < 0.8 * before
 
+    def test_the_gaze_is_that_of_the_pose_and_expression(self, default_model: MorphableModel, fitted: tuple) -> None:
+        parameters = fitted[2].parameters
+        gaze = default_model.gaze(parameters.camera.rotation, parameters.beta)
+        np.testing.assert_array_equal(parameters.gaze, gaze)
+
     def test_the_colours_on_the_surface_are_found(self, default_model: MorphableModel, fitted: tuple) -> None:
         face, _, fit = fitted
         part = default_model.regions["face"] > 0.5

@@ -217,6 +217,13 @@ def test_albedo_is_pooled_along_a_track_as_the_shape_is(default_model: Morphable
     np.testing.assert_allclose(fitter.fit(face.tracked, IMAGE).gamma, 2.0 * first, atol=1e-5)
 
 
+@pytest.mark.parametrize("fitter", [RegressorFitter, GuidedFitter])
+def test_the_gaze_is_that_of_the_pose_and_expression(face: Face, fitter: type) -> None:
+    fitted = fitter(ImageRegressor(face.model, face.archive)).fit(face.tracked, IMAGE)
+    assert fitted.gaze.shape == (3, 3)
+    np.testing.assert_array_equal(fitted.gaze, face.model.gaze(fitted.camera.rotation, fitted.beta))
+
+
 def test_a_face_that_comes_back_after_its_track_ended_is_new(face: Face) -> None:
     fitter = RegressorFitter(ImageRegressor(face.model, face.archive))
     first = face.alpha.copy()

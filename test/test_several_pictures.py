@@ -58,6 +58,8 @@ def test_all_pictures_have_the_same_identity_and_their_own_pose(default_model: M
     person = PersonFitter(default_model, FITTER_OPTIONS).fit_person(pictures)
     for parameters in person.pictures:
         np.testing.assert_array_equal(parameters.alpha, person.alpha)
+        gaze = default_model.gaze(parameters.camera.rotation, parameters.beta)
+        np.testing.assert_array_equal(parameters.gaze, gaze)
         assert parameters.residual_px < 6.0
     scales = {parameters.camera.scale for parameters in person.pictures}
     assert len(scales) == 3

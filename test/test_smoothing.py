@@ -10,6 +10,7 @@ from benchmarks.random_model import random_model
 from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother, SmoothingOptions
+from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace
 
 MODEL = random_model(300, 5, 51, landmarks=68, blendshapes=True)
@@ -136,6 +137,19 @@ def test_tracks_do_not_share_their_memory() -> None:
     smoother.retain({2})
     moved = face(0.2, (9.0, 0.0), face_id=1)
     assert smoother.smooth(moved, 2 / RATE).parameters is moved.parameters
+
+
+@pytest.mark.parametrize("method", FILTERS)
+def test_the_gaze_is_that_of_the_smoothed_pose_and_expression(default_model: MorphableModel, method: str) -> None:
+    smoother = FaceSmoother(default_model, method)
+    looks = default_model.expression_names.index("eyeLookOutLeft")
+    for index, each in enumerate(noisy(lambda time: 0.3 * time, np.arange(6) / RATE)):
+        beta = np.zeros(default_model.expression_count)
+        beta[looks] = 0.2 * index
+        parameters = replace(each.parameters, beta=beta, gaze=default_model.gaze(each.parameters.camera.rotation, beta))
+        smoothed = smoother.smooth(replace(each, parameters=parameters), index / RATE).parameters
+    assert smoothed.beta[looks] != beta[looks], "it smooths"
+    np.testing.assert_array_equal(smoothed.gaze, default_model.gaze(smoothed.camera.rotation, smoothed.beta))
 
 
 def test_none_smooths_nothing() -> None:

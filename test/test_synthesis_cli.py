@@ -50,6 +50,7 @@ def test_a_bag_holds_images_cameras_and_truth_of_the_same_stamps(
     assert len(truths[0].alpha) == 100
     R = np.array(truths[0].rotation).reshape(3, 3)
     np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(truths[0].gaze, default_model.gaze(R, truths[0].beta).ravel(), atol=1e-12)
 
 
 def test_the_same_seed_makes_the_same_bag(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ class EyeGaze:
     """How expressions turn a model's eyes.
 
     The axis of an eye is what the affine map of its eyeball from the mean to the expression makes of straight ahead.
-    That is linear in β up to its length: at 1, a blendshape that turns the eye gives its rotation; between several of the
-    default model's the axis is within 1° of where their rotation vectors, added up, would turn it.
+    That is linear in β up to its length: at 1, a blendshape that turns the eye gives its rotation; between several of
+    the default model's, the axis is within 1° of where their rotation vectors, added up, would turn it.
 
     Attributes:
         turns: (2, 3, E) change of the axis of the left and the right eye per unit of β, before it gets unit length.
