@@ -146,8 +146,11 @@ def test_a_portrait_is_answered_on_every_topic(spun, portrait, default_model):
     )
     assert results["/face/mesh_cloud"][-1].width == default_model.vertex_count
     assert 300 < len(results["/face/mesh_marker"][-1].points) <= 3000
-    tail, head = ([point.x, point.y, point.z] for point in results["/face/pose_marker"][-1].points)
-    assert head[2] < tail[2], "the arrow points to the camera"
+    arrows = {marker.ns: marker.points for marker in results["/face/pose_marker"] if marker.action == Marker.ADD}
+    assert arrows.keys() == {"face", "gaze"}
+    for tail, head in arrows.values():
+        assert head.z < tail.z, "the arrow points to the camera"
+    np.testing.assert_array_equal(parameters.gaze, default_model.gaze(parameters.camera.rotation, parameters.beta))
 
     drawn = PLAIN.imgmsg_to_cv2(overlay)
     changed = (drawn != portrait).any(axis=2)

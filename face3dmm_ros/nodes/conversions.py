@@ -215,7 +215,7 @@ def gaze_message(header: Header, face_id: int, pose: MetricPose, parameters: Fac
     return _arrow(header, _GAZE_NAMESPACE, face_id, pose.transform(np.outer(_GAZE_REACH, in_model)), _GAZE_COLOR)
 
 
-def _arrow(header: Header, namespace: str, face_id: int, ends: NDArray[np.float64], color: ColorRGBA) -> Marker:
+def _arrow(header: Header, namespace: str, face_id: int, ends: NDArray[np.floating], color: ColorRGBA) -> Marker:
     """An arrow whose ends are (2, 3), m."""
     marker = Marker(header=header, ns=namespace, id=face_id, type=Marker.ARROW, action=Marker.ADD)
     marker.scale.x, marker.scale.y, marker.scale.z = _ARROW_SHAFT, _ARROW_HEAD, _ARROW_HEAD
