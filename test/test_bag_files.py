@@ -231,15 +231,19 @@ def test_a_message_that_is_cut_short_is_an_image_that_cannot_be_read(tmp_path: P
         image.pixels()
 
 
-def test_landmarks_of_a_bag_that_knows_no_expressions_are_read(bag: Path, tmp_path: Path) -> None:
-    topic = "/face/landmarks"
-    with BagReader(bag) as reader, Writer(tmp_path / "old", version=8, storage_plugin=StoragePlugin.MCAP) as old:
+def without_newer_fields(bag: Path, path: Path, topic: str, arrays: int) -> Path:
+    """A bag of a topic's messages, written before they got their last arrays, which are empty."""
+    with BagReader(bag) as reader, Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as old:
         connection = old.add_connection(topic, reader.topics[topic], typestore=message_types())
         for time_ns, data in reader.messages(topic):
-            assert data[-8:] == bytes(8)
-            old.write(connection, time_ns, data[:-8])
-    with BagReader(tmp_path / "old") as reader:
-        messages = [message for _, _, message in reader.read([topic]) if message.face_count]
+            assert data[-4 * arrays :] == bytes(4 * arrays)
+            old.write(connection, time_ns, data[: -4 * arrays])
+    return path
+
+
+def test_landmarks_of_a_bag_that_knows_no_expressions_are_read(bag: Path, tmp_path: Path) -> None:
+    with BagReader(without_newer_fields(bag, tmp_path / "old", LANDMARKS, 2)) as reader:
+        messages = [message for _, _, message in reader.read([LANDMARKS]) if message.face_count]
     assert len(messages) == 2
     landmarks = landmarks_from_message(messages[0]).landmarks
     np.testing.assert_array_equal(landmarks.points, face(4).landmarks.points)
@@ -247,12 +251,7 @@ def test_landmarks_of_a_bag_that_knows_no_expressions_are_read(bag: Path, tmp_pa
 
 
 def test_parameters_of_a_bag_that_knows_no_gaze_are_read(bag: Path, tmp_path: Path) -> None:
-    with BagReader(bag) as reader, Writer(tmp_path / "old", version=8, storage_plugin=StoragePlugin.MCAP) as old:
-        connection = old.add_connection(PARAMETERS, reader.topics[PARAMETERS], typestore=message_types())
-        for time_ns, data in reader.messages(PARAMETERS):
-            assert data[-4:] == bytes(4)
-            old.write(connection, time_ns, data[:-4])
-    with BagReader(tmp_path / "old") as reader:
+    with BagReader(without_newer_fields(bag, tmp_path / "old", PARAMETERS, 1)) as reader:
         found = reader.parameters(PARAMETERS)[STAMPS[1]][9]
     np.testing.assert_array_equal(found.beta, face(9).parameters.beta)
     assert found.confidence == 0.75
