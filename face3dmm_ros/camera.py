@@ -4,6 +4,7 @@ Frames. Model: mm, x toward the viewer's right, y up, z out of the face. Camera:
 z forward. Image: px, (0, 0) the centre of the top-left pixel. A frontal face has R = diag(1, −1, −1).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,12 +99,19 @@ def nearest_rotation(matrix: ArrayLike) -> NDArray[np.float64]:
 
 def rotation_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
     """Rodrigues' formula: the rotation by |v| radians about v, (3,) → (3, 3)."""
-    x, y, z = (float(v) for v in np.asarray(vector))
-    angle = np.sqrt(x * x + y * y + z * z)
-    K = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    if angle < 1e-8:
-        return np.eye(3) + K + 0.5 * K @ K
-    return np.eye(3) + (np.sin(angle) / angle) * K + ((1.0 - np.cos(angle)) / angle**2) * K @ K
+    x, y, z = np.asarray(vector, np.float64).tolist()
+    square = x * x + y * y + z * z
+    angle = math.sqrt(square)
+    # sin(θ)/θ and (1 − cos θ)/θ², which near 0 leave the first terms of their series.
+    a, b = (1.0, 0.5) if angle < 1e-8 else (math.sin(angle) / angle, (1.0 - math.cos(angle)) / square)
+    # I + a·K + b·K² of the cross product's matrix K, written out: numpy takes five times as long over 3×3 matrices.
+    return np.array(
+        [
+            [1.0 - b * (y * y + z * z), b * x * y - a * z, b * x * z + a * y],
+            [b * x * y + a * z, 1.0 - b * (x * x + z * z), b * y * z - a * x],
+            [b * x * z - a * y, b * y * z + a * x, 1.0 - b * (x * x + y * y)],
+        ]
+    )
 
 
 def rotation_vector(rotation: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -33,28 +33,21 @@ def minimize_in_box(
 
     Block principal pivoting for boxes (Júdice & Pires, 1994): all variables on the wrong side change sets at once while
     that lowers their number, one at a time otherwise, which cannot cycle. A start v = 0 decides the first sets: a
-    variable that stands on a bound and is pushed outward by −g begins there.
+    variable that stands on a bound begins there.
 
     Raises:
         Face3DMMError: H is not positive definite.
     """
-    at_lower = (lower >= 0.0) & (g > 0.0)
-    at_upper = (upper <= 0.0) & (g < 0.0) & ~at_lower
+    at_lower = lower >= 0.0
+    at_upper = (upper <= 0.0) & ~at_lower
     fewest, patience = len(g) + 1, 3
-    v = np.zeros_like(g)
+    scale = 1e-10 * (1.0 + np.abs(g))
     for _ in range(max_pivots):
-        held = at_lower | at_upper
-        if held.any():
-            free = np.flatnonzero(~held)
-            v = np.where(at_lower, lower, np.where(at_upper, upper, 0.0))
-            target = g + H[:, held] @ v[held]
-            v[free] = solve_symmetric(H[np.ix_(free, free)], -target[free])
-            gradient = target + H[:, free] @ v[free]
-        else:
-            v = solve_symmetric(H, -g)
-            gradient = np.zeros_like(g)
-        scale = 1e-10 * (1.0 + np.abs(g))
-        too_low, too_high = ~held & (v < lower), ~held & (v > upper)
+        free = np.flatnonzero(~(at_lower | at_upper))
+        v = np.where(at_lower, lower, np.where(at_upper, upper, 0.0))
+        v[free] = solve_symmetric(H[free[:, None], free], -(g + H @ v)[free])
+        gradient = g + H @ v
+        too_low, too_high = v < lower, v > upper
         release = (at_lower & (gradient < -scale)) | (at_upper & (gradient > scale))
         wrong = too_low | too_high | release
         count = int(wrong.sum())

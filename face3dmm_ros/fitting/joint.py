@@ -6,6 +6,7 @@ landmark's own, and ρ(u) = k² log(1 + u / k²), Cauchy's loss, lets go of land
 it is minimised by reweighting (Holland & Welsch, Communications in Statistics 1977).
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +19,8 @@ from face3dmm_ros.fitting.linear_points import LinearPoints
 
 POSE_SIZE = 6
 """Unknowns of the pose step: rotation vector (3), log s, t (2)."""
+_SETTLED = 40.0
+"""Times the tolerance: a step that moves no point by more leaves the curvature as it was, for the next to use."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +104,9 @@ def joint_fit(
     """
     c = coefficients
     # With fewer equations than unknowns, it is cheaper to solve among the equations.
-    step = _dual_step if 2 * points.mean.shape[1] < len(c) and prior.white else _primal_step
+    dual = 2 * points.mean.shape[1] < len(c) and prior.white
     selected = points
-    outline = None
+    outline = system = None
     projected = np.zeros_like(observed)
     for iteration in range(1, max_iterations + 1):
         slid = False
@@ -115,15 +118,29 @@ def joint_fit(
                 outline = choice
                 selected = points.at_outline(choice)
         if iteration == 1 or slid:
-            projected = _project(camera, selected.points(c))
+            X = selected.points(c)
+            if iteration == 1:
+                camera = _turned(camera, X, observed, noise_px, outlier)
+            projected = _project(camera, X)
             energy = _energy(projected - observed, c, prior, noise_px, outlier)
-        loosened = _loosened(projected - observed, noise_px, outlier)
-        delta, change = step(selected, projected - observed, camera, c, prior, loosened)
+        residuals = projected - observed
+        loosened = _loosened(residuals, noise_px, outlier)
+        by_pose = _pose_jacobian(camera, X)
+        if dual:
+            delta, change = _dual_step(selected, by_pose, residuals, camera, c, loosened)
+        else:
+            if system is None or slid:
+                system = _curvature(selected, by_pose, camera, loosened)
+                system[POSE_SIZE:, POSE_SIZE:] += prior.precision
+                _regularized(system)
+            gradient = _gradient(selected, by_pose, residuals, camera, loosened)
+            delta, change = _primal_step(system, gradient, c, prior)
         length = 1.0
         while True:
             trial_camera = _moved(camera, length * delta)
             trial_c = c + length * change
-            trial = _project(trial_camera, selected.points(trial_c))
+            trial_X = selected.points(trial_c)
+            trial = _project(trial_camera, trial_X)
             trial_energy = _energy(trial - observed, trial_c, prior, noise_px, outlier)
             if trial_energy <= energy or length < 1e-3:
                 break
@@ -131,9 +148,11 @@ def joint_fit(
         if trial_energy > energy:
             break
         movement = np.abs(trial - projected).max()
-        camera, c, projected, energy = trial_camera, trial_c, trial, trial_energy
+        camera, c, X, projected, energy = trial_camera, trial_c, trial_X, trial, trial_energy
         if movement < tolerance_px and not slid:
             break
+        if movement > _SETTLED * tolerance_px or length < 1.0:
+            system = None
     residuals = projected - observed
     return JointFit(camera, c, selected, residuals, _loosened(residuals, noise_px, outlier))
 
@@ -146,9 +165,9 @@ def identity_information(
     Expressions on a bound are held there. S is the Schur complement of the pose's and expression's block.
     """
     c, K = fit.coefficients, shape_count
-    J = _jacobian(fit.points, fit.camera, c, fit.noise_px)
-    H = J.T @ J
-    g = (fit.residuals / fit.noise_px).ravel() @ J
+    by_pose = _pose_jacobian(fit.camera, fit.points.points(c))
+    H = _curvature(fit.points, by_pose, fit.camera, fit.noise_px)
+    g = _gradient(fit.points, by_pose, fit.residuals, fit.camera, fit.noise_px)
     H[POSE_SIZE + K :, POSE_SIZE + K :] += prior.precision[K:, K:]
     g[POSE_SIZE + K :] += prior.precision[K:, K:] @ c[K:] - prior.shift[K:]
     inner = np.arange(K, len(c))
@@ -163,33 +182,46 @@ def identity_information(
     return S, S @ c[:K] - (g[alpha] - eliminated[:, -1])
 
 
-def _primal_step(
-    points: LinearPoints,
-    residuals: NDArray[np.float64],
+def _turned(
     camera: WeakPerspective,
-    c: NDArray[np.float64],
-    prior: GaussianPrior,
+    X: NDArray[np.float64],
+    observed: NDArray[np.float64],
     noise_px: NDArray[np.float64],
+    outlier: float,
+) -> WeakPerspective:
+    """The camera after a step of the pose alone: it takes up most of a motion at a fraction of the price."""
+    residuals = _project(camera, X) - observed
+    loosened = _loosened(residuals, noise_px, outlier)
+    J = (_pose_jacobian(camera, X) / loosened).reshape(POSE_SIZE, -1)
+    turned = _moved(camera, -solve_symmetric(_regularized(J @ J.T), J @ (residuals / loosened).ravel()))
+    trial = _project(turned, X) - observed
+    return turned if _loss(trial, noise_px, outlier) <= _loss(residuals, noise_px, outlier) else camera
+
+
+def _primal_step(
+    H: NDArray[np.float64], gradient: NDArray[np.float64], c: NDArray[np.float64], prior: GaussianPrior
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gauss–Newton step (pose (6,), Δc (D,)) from the (6+D)² normal equations, bounds kept."""
-    J = _jacobian(points, camera, c, noise_px)
-    H = J.T @ J
-    g = (residuals / noise_px).ravel() @ J
-    H[POSE_SIZE:, POSE_SIZE:] += prior.precision
+    """Gauss–Newton step (pose (6,), Δc (D,)) from the (6+D)² normal equations, bounds kept.
+
+    Args:
+        H: matrix of the normal equations, prior included, at c or near it.
+        gradient: of the landmarks' part of the energy; see `_gradient`.
+        c: (D,) where the step begins.
+        prior: on the coefficients.
+    """
+    lower, upper, g = np.full(len(H), -np.inf), np.full(len(H), np.inf), gradient.copy()
+    lower[POSE_SIZE:], upper[POSE_SIZE:] = prior.lower - c, prior.upper - c
     g[POSE_SIZE:] += prior.precision @ c - prior.shift
-    free = np.full(POSE_SIZE, np.inf)
-    v = minimize_in_box(
-        _regularized(H), g, np.concatenate([-free, prior.lower - c]), np.concatenate([free, prior.upper - c])
-    )
+    v = minimize_in_box(H, g, lower, upper)
     return v[:POSE_SIZE], v[POSE_SIZE:]
 
 
 def _dual_step(
     points: LinearPoints,
+    by_pose: NDArray[np.float64],
     residuals: NDArray[np.float64],
     camera: WeakPerspective,
     c: NDArray[np.float64],
-    prior: GaussianPrior,
     noise_px: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The same step for a white prior, solved among the 2P equations (Woodbury's identity).
@@ -202,7 +234,7 @@ def _dual_step(
     at_mean = residuals.ravel() - np.tensordot(A, points.basis @ c, 1).ravel()
     K = np.tensordot(np.tensordot(A, points.kernel, (1, 0)), A, (2, 1))  # (2, P, P, 2)
     C = K.transpose(0, 1, 3, 2).reshape(2 * P, 2 * P) + np.diag(np.tile(noise_px**2, 2))
-    J = _pose_jacobian(camera, points.points(c)).reshape(2 * P, POSE_SIZE)
+    J = by_pose.reshape(POSE_SIZE, 2 * P).T
     solved = solve_symmetric(C, np.column_stack([J, at_mean]))
     delta = -solve_symmetric(_regularized(J.T @ solved[:, :-1]), J.T @ solved[:, -1])
     u = solved[:, -1] + solved[:, :-1] @ delta
@@ -210,25 +242,41 @@ def _dual_step(
     return delta, -np.tensordot(back, points.basis, 2) - c
 
 
-def _jacobian(
-    points: LinearPoints, camera: WeakPerspective, c: NDArray[np.float64], noise_px: NDArray[np.float64]
+def _curvature(
+    points: LinearPoints, by_pose: NDArray[np.float64], camera: WeakPerspective, noise_px: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Derivative of the projected points, in their σ, by (pose, c): (2P, 6 + D)."""
+    """JᵀJ of the derivative J of the projected points, in their σ, by (pose, c): (6 + D, 6 + D)."""
     P, D = points.basis.shape[1:]
-    J = np.empty((2, P, POSE_SIZE + D))
-    precision = (1.0 / noise_px)[:, None]
-    J[..., :POSE_SIZE] = _pose_jacobian(camera, points.points(c)) * precision
+    J = np.empty((POSE_SIZE + D, 2, P))
+    precision = 1.0 / noise_px
+    np.multiply(by_pose, precision, out=J[:POSE_SIZE])
     A = camera.scale * camera.rotation[:2]
-    np.multiply((A @ points.basis.reshape(3, P * D)).reshape(2, P, D), precision, out=J[..., POSE_SIZE:])
-    return J.reshape(2 * P, POSE_SIZE + D)
+    by_c = (A @ points.by_coefficient.reshape(3, D * P)).reshape(2, D, P)
+    np.multiply(by_c.transpose(1, 0, 2), precision, out=J[POSE_SIZE:])
+    J = J.reshape(POSE_SIZE + D, 2 * P)
+    return J @ J.T
+
+
+def _gradient(
+    points: LinearPoints,
+    by_pose: NDArray[np.float64],
+    residuals: NDArray[np.float64],
+    camera: WeakPerspective,
+    noise_px: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Jᵀr of the same derivative and the residuals (2, P), in their σ: (6 + D,)."""
+    weighted = residuals / noise_px**2
+    back = (camera.scale * camera.rotation[:2]).T @ weighted
+    by_c = (points.by_coefficient @ back[..., None]).sum(axis=0)[:, 0]
+    return np.concatenate([by_pose.reshape(POSE_SIZE, -1) @ weighted.ravel(), by_c])
 
 
 def _pose_jacobian(camera: WeakPerspective, X: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Derivative by a rotation ω on the camera's side (R ← exp([ω]×)R), log s and t: (2, P, 6)."""
+    """Derivative by a rotation ω on the camera's side (R ← exp([ω]×)R), log s and t: (6, 2, P)."""
     x, y, z = camera.scale * camera.rotation @ X
-    J = np.zeros((2, X.shape[1], POSE_SIZE))
-    J[0, :, 1], J[0, :, 2], J[0, :, 3], J[0, :, 4] = z, -y, x, 1.0
-    J[1, :, 0], J[1, :, 2], J[1, :, 3], J[1, :, 5] = -z, x, y, 1.0
+    J = np.zeros((POSE_SIZE, 2, X.shape[1]))
+    J[1, 0], J[2, 0], J[3, 0], J[4, 0] = z, -y, x, 1.0
+    J[0, 1], J[2, 1], J[3, 1], J[5, 1] = -z, x, y, 1.0
     return J
 
 
@@ -236,7 +284,7 @@ def _moved(camera: WeakPerspective, delta: NDArray[np.float64]) -> WeakPerspecti
     """The camera after a pose step."""
     # A step that would change the size beyond e-fold is a step astray: the line search starts from within.
     return WeakPerspective(
-        float(camera.scale * np.exp(np.clip(delta[3], -1.0, 1.0))),
+        camera.scale * math.exp(min(max(delta[3], -1.0), 1.0)),
         rotation_from_vector(delta[:3]) @ camera.rotation,
         camera.translation + delta[4:],
     )
@@ -254,9 +302,14 @@ def _energy(
     noise_px: NDArray[np.float64],
     outlier: float,
 ) -> float:
+    return _loss(residuals, noise_px, outlier) + prior.energy(c)
+
+
+def _loss(residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier: float) -> float:
+    """½ Σ ρ."""
     squared = (residuals**2).sum(axis=0) / noise_px**2
     loss = squared if np.isinf(outlier) else outlier**2 * np.log1p(squared / outlier**2)
-    return 0.5 * float(loss.sum()) + prior.energy(c)
+    return 0.5 * float(loss.sum())
 
 
 def _loosened(residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier: float) -> NDArray[np.float64]:

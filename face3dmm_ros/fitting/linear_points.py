@@ -73,6 +73,11 @@ class LinearPoints:
         return LinearPoints(mean, basis, self.candidate_mean, self.candidate_basis, self.outward)
 
     @cached_property
+    def by_coefficient(self) -> NDArray[np.float64]:
+        """The basis with the points last, (3, D, P): what each of them multiplies lies side by side."""
+        return np.ascontiguousarray(self.basis.transpose(0, 2, 1))
+
+    @cached_property
     def kernel(self) -> NDArray[np.float64]:
         """basis·basisᵀ, (3, P, 3, P): how the points move together when the coefficients are white."""
         flat = self.basis.reshape(-1, self.basis.shape[-1])
