@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import package_file
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.lighting import Lighting
@@ -129,8 +130,8 @@ def test_left_moves_the_persons_left(model: MorphableModel, name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(name for name in ARKIT if name.endswith("Left")))
 def test_left_and_right_mirror_each_other(model: MorphableModel, name: str) -> None:
-    left, right = (points(model, "mediapipe468", **{side: 1.0}) for side in (name, name.removesuffix("Left") + "Right"))
-    rest = points(model, "mediapipe468")
+    left, right = (points(model, "mediapipe478", **{side: 1.0}) for side in (name, name.removesuffix("Left") + "Right"))
+    rest = points(model, "mediapipe478")
     counterpart = np.linalg.norm(rest[:, None] * [-1, 1, 1] - rest[None], axis=2).argmin(axis=1)
     twins = counterpart[counterpart] == np.arange(len(rest))
     moved, mirrored = (left - rest)[twins], ((right - rest) * [-1, 1, 1])[counterpart[twins]]
@@ -210,7 +211,7 @@ def test_the_tongue_comes_out_alone(model: MorphableModel) -> None:
     assert moved.any()
     assert (model.regions["mouth_interior"][moved] > 0.5).all()
     assert displacement(model, "tongueOut")[moved, 2].max() > 15.0
-    np.testing.assert_allclose(points(model, "mediapipe468", tongueOut=1.0), points(model, "mediapipe468"), atol=0.01)
+    np.testing.assert_allclose(points(model, "mediapipe478", tongueOut=1.0), points(model, "mediapipe478"), atol=0.01)
 
 
 def shown(
@@ -240,7 +241,7 @@ def seen_outside_the_lips(model: MorphableModel, vertices: NDArray, yaw: float) 
     seen, camera = shown(model, inside, (0.0, -72.0, 25.0), vertices, yaw)
     # Between the rims of the lips, as far as they reach, all may be seen.
     ring = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95]
-    opening = np.int32(np.round(camera.project(model.scheme("mediapipe468").interpolate(vertices)[ring])))
+    opening = np.int32(np.round(camera.project(model.scheme("mediapipe478").interpolate(vertices)[ring])))
     cv2.fillPoly(seen, [opening], 0)
     cv2.polylines(seen, [opening], True, 0, 9)
     return float(seen.sum() / camera.scale**2)
@@ -369,29 +370,41 @@ def test_points_are_symmetric(model: MorphableModel) -> None:
     flip = np.array([-1, 1, 1])
     jaw = points(model)[:17]
     np.testing.assert_allclose(jaw, jaw[::-1] * flip, atol=1.5)
-    dense = points(model, "mediapipe468")
+    dense = points(model, "mediapipe478")
     for right, left in ((33, 263), (133, 362), (61, 291), (234, 454), (105, 334), (172, 397), (98, 327)):
         np.testing.assert_allclose(dense[right], dense[left] * flip, atol=1.5)
 
 
 def test_face_mesh_points_agree_with_ibugs_where_both_mean_the_same(model: MorphableModel) -> None:
-    p, dense = points(model), points(model, "mediapipe468")
+    p, dense = points(model), points(model, "mediapipe478")
     for ibug, mediapipe in ((36, 33), (39, 133), (42, 362), (45, 263), (48, 61), (54, 291), (62, 13), (66, 14)):
         assert np.linalg.norm(p[ibug] - dense[mediapipe]) < 2.5
     for ibug, mediapipe in ((51, 0), (33, 2), (30, 4), (8, 152)):
         assert np.linalg.norm(p[ibug] - dense[mediapipe]) < 6
 
 
-@pytest.mark.parametrize("scheme", ["ibug68", "mediapipe468"])
+@pytest.mark.parametrize("scheme", ["ibug68", "mediapipe478"])
 def test_landmarks_lie_on_skin(model: MorphableModel, scheme: str) -> None:
     surface = model.scheme(scheme)
     np.testing.assert_allclose(surface.weights.sum(axis=1), 1.0, atol=1e-5)
     assert surface.weights.min() >= 0
-    assert surface.interpolate(model.regions["eyes"]).max() == 0
+    assert surface.interpolate(model.regions["eyes"])[:SKIN_COUNT].max() == 0
     assert surface.interpolate(model.regions["teeth"]).max() == 0
 
 
-@pytest.mark.parametrize(("scheme", "count"), [("ibug68", 16), ("mediapipe468", 36)])
+def test_the_irises_points_lie_on_the_eyeballs(model: MorphableModel) -> None:
+    surface = model.scheme("mediapipe478")
+    assert surface.interpolate(model.regions["eyes"])[SKIN_COUNT:].min() == 1
+    right, left = points(model, "mediapipe478")[SKIN_COUNT:].reshape(2, 5, 3)
+    assert right[0, 0] < 0 < left[0, 0]
+    for center, *ring in (right, left):
+        np.testing.assert_allclose(np.linalg.norm(ring - center, axis=1), 6.0, atol=0.4)  # a cornea is 12 mm wide
+        eye = model.mean[(model.regions["eyes"] > 0.5) & (model.mean[:, 0] * center[0] > 0)]
+        ahead = center - eye.mean(axis=0)
+        assert np.degrees(np.arccos(ahead[2] / np.linalg.norm(ahead))) < 1.0, "at rest, eyes look straight ahead"
+
+
+@pytest.mark.parametrize(("scheme", "count"), [("ibug68", 16), ("mediapipe478", 36)])
 def test_contour_paths_pass_their_landmark_and_reach_both_ways(model: MorphableModel, scheme: str, count: int) -> None:
     contour, marks = model.contours[scheme], points(model, scheme)
     assert contour.candidates.shape[0] == len(contour.landmarks) == count
@@ -421,7 +434,7 @@ def test_a_turned_heads_outline_is_among_the_candidates(model: MorphableModel, y
 
 def test_colours_are_where_they_belong(model: MorphableModel) -> None:
     color = model.albedo([])
-    cheek = model.scheme("mediapipe468").interpolate(color)[[50, 280]].mean(axis=0)
+    cheek = model.scheme("mediapipe478").interpolate(color)[[50, 280]].mean(axis=0)
     lips = color[model.regions["lips"] > 0.9].mean(axis=0)
     assert lips[0] - lips[1] > cheek[0] - cheek[1]
     for side in (1, -1):
@@ -435,7 +448,7 @@ def test_colours_are_where_they_belong(model: MorphableModel) -> None:
 
 def test_albedo_has_a_light_and_a_dark_side(model: MorphableModel) -> None:
     forehead = [151]
-    tones = [model.scheme("mediapipe468").interpolate(model.albedo([g]))[forehead].mean() for g in (-2, 0, 2)]
+    tones = [model.scheme("mediapipe478").interpolate(model.albedo([g]))[forehead].mean() for g in (-2, 0, 2)]
     assert tones[0] < 0.4 < tones[1] < 0.7 < tones[2]
 
 

@@ -22,12 +22,13 @@ from default_model.anatomy import find_anatomy  # noqa: E402
 from default_model.contours import outline_contours  # noqa: E402
 from default_model.expression import NAMES, blendshapes  # noqa: E402
 from default_model.expression_prior import ExpressionPrior  # noqa: E402
-from default_model.face_mesh_points import locate_face_mesh_points  # noqa: E402
+from default_model.face_mesh_points import locate_face_mesh_points, locate_iris_points  # noqa: E402
 from default_model.head import Head, build_head  # noqa: E402
 from default_model.ibug_points import locate_ibug_points  # noqa: E402
 from default_model.identity import IdentityBasis, principal_components  # noqa: E402
 from default_model.makehuman import MakeHuman  # noqa: E402
 from default_model.mended_mean import RECENTRED, mend  # noqa: E402
+from default_model.people_mean import PeopleMean  # noqa: E402
 from default_model.population import sample_population  # noqa: E402
 
 from face3dmm_ros.morphable_model import MorphableModel, load_npz, save_npz  # noqa: E402
@@ -93,10 +94,15 @@ def build(wheel: Path, people: int = PEOPLE, views: int = VIEWS) -> MorphableMod
         regions={name: mask.astype(np.float32) for name, mask in albedo.regions.items()},
         expression_correlation=prior.correlation.astype(np.float32),
     )
-    mediapipe = locate_face_mesh_points(model, head, anatomy, views, SEED)
-    landmarks = {"ibug68": locate_ibug_points(model, anatomy, mediapipe), "mediapipe468": mediapipe}
-    contours = outline_contours(model, landmarks)
-    return replace(model, landmarks=landmarks, contours=contours)
+    skin = locate_face_mesh_points(model, head, anatomy, views, SEED)
+    mean = PeopleMean.read().moved(mean, head, skin)
+    basis = blendshapes(makehuman, head, anatomy, mean)
+    model = replace(model, mean=mean.astype(np.float32), expression_basis=basis.astype(np.float32))
+    landmarks = {
+        "ibug68": locate_ibug_points(model, anatomy, skin),
+        "mediapipe478": skin.followed_by(locate_iris_points(head)),
+    }
+    return replace(model, landmarks=landmarks, contours=outline_contours(model, landmarks))
 
 
 def main() -> None:

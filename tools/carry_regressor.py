@@ -28,7 +28,7 @@ _KEPT = ("eyeBlink", "eyeLook")
 
 def mixtures(old: MorphableModel, new: MorphableModel) -> NDArray[np.float64]:
     """(E', E): the new blendshapes' weights for each of the old ones at 1, judged where Face Mesh's points lie."""
-    surface = new.scheme("mediapipe468")
+    surface = new.scheme("mediapipe478")
     theirs, ours = (
         surface.interpolate(model.expression_basis.reshape(model.vertex_count, 3, -1)).reshape(
             -1, model.expression_count

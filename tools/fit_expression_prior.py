@@ -21,10 +21,12 @@ from numpy.typing import NDArray  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 # Standard deviation of a weight in conversation. What moves all the time is free; what a face does rarely, and what a
-# fit to 2D points confuses with identity or pose, is held tighter. A name without its side stands for both.
+# fit to 2D points confuses with identity or pose, is held tighter: most glances are within 15° (Bahill, Adler & Stark,
+# Most naturally occurring human saccades have magnitudes of 15 degrees or less, 1975). A name without its side stands
+# for both.
 CONVERSATION = {
     "browDown": 0.25, "browInnerUp": 0.30, "browOuterUp": 0.25, "cheekPuff": 0.10, "cheekSquint": 0.20,
-    "eyeBlink": 0.40, "eyeLookDown": 0.30, "eyeLookIn": 0.25, "eyeLookOut": 0.25, "eyeLookUp": 0.25,
+    "eyeBlink": 0.40, "eyeLookDown": 0.15, "eyeLookIn": 0.20, "eyeLookOut": 0.20, "eyeLookUp": 0.15,
     "eyeSquint": 0.25, "eyeWide": 0.20, "jawForward": 0.10, "jawLeft": 0.10, "jawOpen": 0.30, "jawRight": 0.10,
     "mouthClose": 0.10, "mouthDimple": 0.20, "mouthFrown": 0.20, "mouthFunnel": 0.25, "mouthLeft": 0.15,
     "mouthLowerDown": 0.25, "mouthPress": 0.20, "mouthPucker": 0.30, "mouthRight": 0.15, "mouthRollLower": 0.20,
@@ -43,9 +45,13 @@ _DUCHENNE = 0.5
 """Correlation of a smile with its side's cheek, to which the network is blind; fits to points of smiles show it."""
 _TOGETHER, _APART = 0.9, -0.6
 """Correlation of the eyes' looking to one side, and of looking in or out with both: pictures tell gaze badly."""
-_OPPOSED = (("eyeSquint", "eyeWide"), ("eyeBlink", "eyeWide"))
-_OPPOSITION = -0.2
-"""Correlation of what one lid cannot do at once; of wide eyes the portraits show too few to tell."""
+_OPPOSED = {
+    ("eyeSquint", "eyeWide"): -0.2, ("eyeBlink", "eyeWide"): -0.2,
+    ("eyeLookUp", "eyeLookDown"): -0.6, ("eyeLookIn", "eyeLookOut"): -0.6,
+}  # fmt: skip
+"""Correlation of what one lid or eye cannot do at once; the portraits show too few wide eyes and glances to tell.
+
+Both at once would move lids and leave the eye where it is."""
 _LEAST_EIGENVALUE = 0.05
 
 
@@ -62,7 +68,9 @@ def prior_of(deviation: NDArray[np.float64], correlation: NDArray[np.float64]) -
     conversation = np.array(
         [CONVERSATION[name] if name in CONVERSATION else CONVERSATION[_stem(name)] for name in NAMES]
     )
-    portrait = np.append(np.where(deviation > _SEEN, deviation, conversation[:-1]), conversation[-1])
+    # The irises tell the gaze, not this network.
+    seen = (deviation > _SEEN) & np.array([not name.startswith("eyeLook") for name in NAMES[:-1]])
+    portrait = np.append(np.where(seen, deviation, conversation[:-1]), conversation[-1])
     sigma = np.sqrt((portrait**2 + conversation**2) / 2)
     trust = np.clip(deviation / _SEEN, _LEAST_TRUST, 1.0)
     C = np.eye(E)
@@ -76,12 +84,13 @@ def prior_of(deviation: NDArray[np.float64], correlation: NDArray[np.float64]) -
         C[i, j] = C[j, i] = _TOGETHER
     for one, other_stem, value in (
         ("mouthSmile", "cheekSquint", _DUCHENNE),
-        *((*pair, _OPPOSITION) for pair in _OPPOSED),
+        *((*pair, opposition) for pair, opposition in _OPPOSED.items()),
     ):
         for side in ("Left", "Right"):
             for other_end in ("Left", "Right"):
                 i, j = NAMES.index(one + side), NAMES.index(other_stem + other_end)
-                C[i, j] = C[j, i] = value if side == other_end else _SIDES * value
+                if side == other_end or not one.startswith("eyeLookIn"):
+                    C[i, j] = C[j, i] = value if side == other_end else _SIDES * value
     np.fill_diagonal(C, 1.0)
     values, vectors = np.linalg.eigh(C)
     C = (vectors * np.maximum(values, _LEAST_EIGENVALUE)) @ vectors.T
@@ -96,13 +105,12 @@ def _stem(name: str) -> str:
 def main() -> None:
     """Look at all portraits, write, and print what is most alike."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("landmarker", type=Path, help="face_landmarker.task, as Google published it")
     parser.add_argument(
         "folders", type=Path, nargs="+", help="of NNN_neutral.jpg and, where there are any, NNN_smile.jpg"
     )
     parser.add_argument("--out", type=Path, default=PRIOR)
     arguments = parser.parse_args()
-    landmarker = FaceLandmarker(arguments.landmarker)
+    landmarker = FaceLandmarker()
     pictures = sorted(path for folder in arguments.folders for path in folder.glob("*.jpg"))
     weights = np.array([landmarker.look(path)[1] for path in tqdm(pictures, unit="pictures")], np.float64)
     neutral = np.array(["neutral" in path.name for path in pictures])

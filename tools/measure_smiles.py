@@ -19,7 +19,7 @@ from numpy.typing import NDArray  # noqa: E402
 from scipy.optimize import lsq_linear  # noqa: E402
 
 from face3dmm_ros.avatar.arkit import ARKIT_NAMES  # noqa: E402
-from face3dmm_ros.landmarks.schemes import IBUG68_IN_MEDIAPIPE468  # noqa: E402
+from face3dmm_ros.landmarks.schemes import IBUG68_IN_MEDIAPIPE478, SKIN_COUNT  # noqa: E402
 from face3dmm_ros.morphable_model import MorphableModel, load_model  # noqa: E402
 
 INNER = np.arange(17, 68)
@@ -30,7 +30,7 @@ NOISE = 4.0
 def movements(model: MorphableModel, scheme: str) -> NDArray[np.float64]:
     """(P, 2, E) mm, how each blendshape moves a scheme's points in the frontal plane."""
     basis = model.expression_basis.reshape(model.vertex_count, 3, -1)
-    return model.scheme(scheme).interpolate(basis)[:, :2].astype(np.float64)
+    return model.scheme(scheme).interpolate(basis)[:SKIN_COUNT, :2].astype(np.float64)
 
 
 def left_over(shapes: NDArray[np.float64], displacement: NDArray[np.float64]) -> float:
@@ -45,7 +45,7 @@ def left_over(shapes: NDArray[np.float64], displacement: NDArray[np.float64]) ->
 
 def under_prior(model: MorphableModel, displacement: NDArray[np.float64]) -> NDArray[np.float64]:
     """(P, E) most probable weights of displacements (P, 468, 2), mm."""
-    matrix = movements(model, "mediapipe468").reshape(-1, model.expression_count) / NOISE
+    matrix = movements(model, "mediapipe478").reshape(-1, model.expression_count) / NOISE
     root = np.linalg.cholesky(model.expression_precision).T / model.expression_sigma
     nothing = np.zeros(len(root))
     stacked = np.vstack([matrix, root])
@@ -73,12 +73,11 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of NNN_neutral.jpg and NNN_smile.jpg")
-    parser.add_argument("--landmarker", type=Path, required=True, help="face_landmarker.task, as Google published it")
     arguments = parser.parse_args()
     model = load_model("default")
-    smiles = Smiles.measure(arguments.folder, FaceLandmarker(arguments.landmarker))
-    inner = smiles.displacement[:, IBUG68_IN_MEDIAPIPE468[INNER]]
-    left = left_over(movements(model, "mediapipe468"), smiles.displacement)
+    smiles = Smiles.measure(arguments.folder, FaceLandmarker())
+    inner = smiles.displacement[:, IBUG68_IN_MEDIAPIPE478[INNER]]
+    left = left_over(movements(model, "mediapipe478"), smiles.displacement)
     print(f"left of the displacements' norm: {left:.3f} of 468 points, ", end="")
     print(f"{left_over(movements(model, 'ibug68')[INNER], inner):.3f} of the 51 inner ones")
     report(under_prior(model, smiles.displacement))

@@ -13,17 +13,15 @@ import numpy as np  # noqa: E402
 from default_model.albedo import COMPONENTS  # noqa: E402
 from default_model.face_mesh_points import (  # noqa: E402
     FACE_OVAL,
-    LEFT_EYE_RING,
-    LIP_RINGS,
     POINT_COUNT,
-    RIGHT_EYE_RING,
     detect,
+    first_face_mesh,
     random_view,
 )
 from numpy.typing import NDArray  # noqa: E402
 
 from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles  # noqa: E402
-from face3dmm_ros.landmarks.facemesh import FaceMeshBackend  # noqa: E402
+from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING, SKIN_COUNT  # noqa: E402
 from face3dmm_ros.morphable_model import MorphableModel, load_model  # noqa: E402
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace  # noqa: E402
 
@@ -160,7 +158,7 @@ def contours(painter: Painter) -> NDArray[np.uint8]:
     """Both schemes' candidate paths on the mean, turned by 45°."""
     model, cells, size, scale = painter.model, [], (560, 640), 2.9
     rng = np.random.default_rng(SEED)
-    for scheme in ("ibug68", "mediapipe468"):
+    for scheme in ("ibug68", "mediapipe478"):
         picture = painter.face(size, scale, yaw=45.0, middle=(0.0, -25.0))
         camera = painter.camera(size, scale, 45.0, (0.0, -25.0))
         projected = camera.project(model.mean)
@@ -200,7 +198,8 @@ def print_dimensions(model: MorphableModel, count: int = 1000) -> None:
 def print_landmark_errors(model: MorphableModel, views: int = 200) -> None:
     """Face Mesh on renderings of new people of known pose: distance to the model's points, % of the eye distance."""
     rng = np.random.default_rng(SEED)
-    backend, surface, eyes = FaceMeshBackend(), model.scheme("mediapipe468"), model.scheme("ibug68")
+    network, eyes = first_face_mesh(), model.scheme("ibug68")
+    surface = model.scheme("mediapipe478").at(slice(SKIN_COUNT))
     errors = {False: [], True: []}  # type: dict[bool, list[NDArray[np.float64]]]
     with FaceRenderer(model.triangles) as renderer:
         for k in range(views):
@@ -209,7 +208,7 @@ def print_landmark_errors(model: MorphableModel, views: int = 200) -> None:
             expected = view.camera.project(surface.interpolate(view.vertices))
             corners = eyes.interpolate(view.vertices)[[36, 45]]
             unit = view.camera.scale * np.linalg.norm(corners[0] - corners[1])
-            error = np.linalg.norm(detect(backend, view, model) - expected, axis=1) / unit
+            error = np.linalg.norm(detect(network, view, model) - expected, axis=1) / unit
             normals = surface.interpolate(model.normals(view.vertices))
             error[-(normals @ view.camera.rotation[2]) < 0.2] = np.nan
             errors[turned].append(100 * error)
@@ -235,7 +234,7 @@ def main() -> None:
             "identity": identities(painter),
             "albedo": colours(painter),
             "ibug68": landmarks(painter, "ibug68"),
-            "mediapipe468": landmarks(painter, "mediapipe468"),
+            "mediapipe478": landmarks(painter, "mediapipe478"),
             "contours": contours(painter),
         }
     for name, picture in pictures.items():

@@ -8,7 +8,7 @@ face close on the character's larger eyes too.
 import numpy as np
 from numpy.typing import NDArray
 
-EYE_CENTER = np.array([31.1, 0.0, 0.0])
+EYE_CENTER = np.array([32.0, 0.0, 0.0])
 """Of the left eyeball on the default model's mean, mm; the right one's is its mirror image."""
 
 EYE_RADIUS = 15.1

@@ -165,7 +165,8 @@ def _in_socket(model: MorphableModel) -> NDArray[np.bool_]:
     """(N,) the sockets' skin behind the eyeballs: a tenth of the head's triangles, out of any view of the face."""
     from_eye = (_mirrored(model) - EYE_CENTER) / EYE_RADIUS
     around = (np.linalg.norm(from_eye, axis=1) < 1.2) & (model.regions["face"] < 0.01)
-    return np.asarray(around & (from_eye[:, 2] < 0.15))
+    # Above the ball farther back: from below, one sees far up between it and a wide eye's lid.
+    return np.asarray(around & (from_eye @ [-0.2, 0.8, 1.0] < 0.15))
 
 
 def _mirrored(model: MorphableModel) -> NDArray[np.float32]:
@@ -257,7 +258,7 @@ def _is_separate(model: MorphableModel) -> NDArray[np.bool_]:
 
 def _brows(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[np.float64]) -> list[_Part]:
     """A thick stroke along each brow."""
-    points = model.scheme("mediapipe468")
+    points = model.scheme("mediapipe478")
     normals = model.normals(neutral.astype(np.float32))
     parts = []
     for side, (upper, lower) in _BROWS.items():
@@ -277,7 +278,7 @@ def _brows(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[n
 
 def _lashes(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[np.float64]) -> list[_Part]:
     """A dark line along each upper lid, which ends in a wing at the temple."""
-    points = model.scheme("mediapipe468")
+    points = model.scheme("mediapipe478")
     parts = []
     for name, lid in _LIDS.items():
         side = 1.0 if name == "Left" else -1.0

@@ -37,6 +37,12 @@ class SurfacePoints:
         """Some of the points."""
         return SurfacePoints(self.vertices[index], self.weights[index])
 
+    def followed_by(self, others: "SurfacePoints") -> "SurfacePoints":
+        """These points and, after them, others."""
+        return SurfacePoints(
+            np.concatenate([self.vertices, others.vertices]), np.concatenate([self.weights, others.weights])
+        )
+
     def interpolate(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
         """Per-vertex values (N, …) at the points, (P, …)."""
         return np.einsum("pk,pk...->p...", self.weights, values[self.vertices])

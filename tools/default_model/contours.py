@@ -26,12 +26,12 @@ def outline_contours(model: MorphableModel, landmarks: dict[str, SurfacePoints])
     mean = model.mean.astype(np.float64)
     jaw = landmarks["ibug68"].interpolate(mean)[:17].astype(np.float64)
     jaw_tangents = np.gradient(jaw, axis=0)
-    oval = landmarks["mediapipe468"].interpolate(mean)[list(FACE_OVAL)].astype(np.float64)
+    oval = landmarks["mediapipe478"].interpolate(mean)[list(FACE_OVAL)].astype(np.float64)
     oval_tangents = np.roll(oval, -1, axis=0) - np.roll(oval, 1, axis=0)
     sides = list(IBUG_OUTLINE)
     return {
         "ibug68": _contour(model, IBUG_OUTLINE, jaw[sides], jaw_tangents[sides]),
-        "mediapipe468": _contour(model, FACE_OVAL, oval, oval_tangents),
+        "mediapipe478": _contour(model, FACE_OVAL, oval, oval_tangents),
     }
 
 

@@ -168,7 +168,7 @@ def _over_eyeballs(displacement: NDArray[np.float64], head: Head, mean: NDArray[
     moved = mean + displacement
     for name in ("left_eye", "right_eye"):
         eye = head.is_part(name)
-        axes = _affine_eyeball(eye, head, mean)
+        axes = affine_eyeball(eye, head, mean)
         center, radius = axes[3], float(np.linalg.norm(axes[:3], axis=1).mean())
         before, after = (np.linalg.norm(points - center, axis=1) for points in (mean, moved))
         least = np.minimum(before, radius + _LID_CLEARANCE)
@@ -177,7 +177,7 @@ def _over_eyeballs(displacement: NDArray[np.float64], head: Head, mean: NDArray[
     return moved - mean
 
 
-def _affine_eyeball(eye: NDArray[np.bool_], head: Head, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+def affine_eyeball(eye: NDArray[np.bool_], head: Head, mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """(4, 3) axes and centre of an eyeball: its vertices are direction @ axes + centre."""
     homogeneous = np.column_stack([head.eye_direction[eye], np.ones(eye.sum())])
     return np.linalg.lstsq(homogeneous, mean[eye], rcond=None)[0]
@@ -190,7 +190,7 @@ def _gaze(name: str, head: Head, mean: NDArray[np.float64]) -> NDArray[np.float6
     # In and Out mirror each other: the left eye's outward side is +x, the right eye's is −x.
     turn = (degrees, 0.0, 0.0) if axis == "pitch" else (0.0, degrees if side == "Left" else -degrees, 0.0)
     eye = head.is_part("left_eye" if side == "Left" else "right_eye")
-    return _turned(mean, eye, _affine_eyeball(eye, head, mean)[3], turn)
+    return _turned(mean, eye, affine_eyeball(eye, head, mean)[3], turn)
 
 
 def _jaw(name: str, head: Head, mean: NDArray[np.float64]) -> NDArray[np.float64]:

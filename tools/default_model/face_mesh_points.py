@@ -1,8 +1,9 @@
-"""Where Face Mesh's 468 points lie on the model: found by running Face Mesh on many renderings of it.
+"""Where Face Mesh's 478 points lie on the model: found by running Face Mesh on many renderings of it.
 
 A point's place is the robust mean of the surface points under it, over random people, colours, lights and views in
 which it faces the camera. Points that run along lips and eyelids are put on the loops of the mesh that run there, which
-no picture with a closed mouth could tell apart.
+no picture with a closed mouth could tell apart. Face Mesh is here that of 2019, with which the dense network's points
+were defined; the irises' points lie on the eyeballs.
 """
 
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from default_model.anatomy import Anatomy
-from default_model.head import Head
+from default_model.head import LIMBUS, Head
 from default_model.surface import nearest_on_surface, pick
 from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
-from face3dmm_ros.landmarks.facemesh import FaceMeshBackend
+from face3dmm_ros.files import package_file
+from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import region_around
+from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.lighting import Lighting
@@ -24,19 +27,8 @@ from face3dmm_ros.rendering.lighting import Lighting
 POINT_COUNT = 468
 _IMAGE_SIZE = (320, 320)
 
-# Face Mesh's rings of 20 points around the mouth, outermost first, from the person's right corner over the upper lip to
-# the left corner and back along the lower lip; and its rings of 16 around each eye, from the outer corner over the
-# lower lid.
-LIP_RINGS: tuple[tuple[int, ...], ...] = (
-    (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146),
-    (76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306, 307, 320, 404, 315, 16, 85, 180, 90, 77),
-    (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 325, 319, 403, 316, 15, 86, 179, 89, 96),
-    (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95),
-)
 # The loop of the model's lips that each ring follows. Face Mesh draws the lower lip some 3 mm thinner than it is.
 _UPPER_LIP_LOOPS, _LOWER_LIP_LOOPS = (0, 1, 3, 5), (1, 2, 4, 5)
-RIGHT_EYE_RING: tuple[int, ...] = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
-LEFT_EYE_RING: tuple[int, ...] = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 FACE_OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
     152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
@@ -96,22 +88,29 @@ def random_view(
     return View(image, vertices, camera, yaw, pitch)
 
 
-def detect(backend: FaceMeshBackend, view: View, model: MorphableModel) -> NDArray[np.float64]:
+def first_face_mesh() -> Network:
+    """Face Mesh of 2019."""
+    return Network(package_file("resource/landmark_models/face_landmark.tflite"), (0.0, 1.0))
+
+
+def detect(network: Network, view: View, model: MorphableModel) -> NDArray[np.float64]:
     """Face Mesh's points on a view, (468, 2) px; looked for where the face is known to be."""
     points = view.camera.project(view.vertices[model.regions["face"] > 0.5])
     across = view.camera.rotation[:2, 0]
     for _ in range(2):
         region = region_around(points, float(np.arctan2(across[1], across[0])), 1.5)
-        points = backend.locate(view.image, region).landmarks.points.astype(np.float64)
+        surface = max(network.run(region.crop(view.image, network.side)), key=np.size).reshape(-1, 3)
+        matrix = region.crop_to_image(network.side).astype(np.float32)
+        points = np.asarray(surface[:, :2] @ matrix[:, :2].T + matrix[:, 2], np.float64)
     return points
 
 
 def locate_face_mesh_points(
     model: MorphableModel, head: Head, anatomy: Anatomy, views: int, seed: int
 ) -> SurfacePoints:
-    """The 468 points on the mean face."""
+    """The 468 points of the skin, on the mean face."""
     rng = np.random.default_rng(seed)
-    backend = FaceMeshBackend()
+    network = first_face_mesh()
     mean = model.mean.astype(np.float64)
     normals = model.normals(model.mean)
     allowed = _surface_of_face(model, mean)
@@ -124,7 +123,7 @@ def locate_face_mesh_points(
             if k == views // 3:
                 known = nearest_on_surface(_robust_means(places[:k], weights[:k]), mean, allowed)
             view = random_view(rng, model, renderer, turn=0.15 if frontal else 1.0, open_mouth=k % 2 > 0)
-            surface, distance = pick(detect(backend, view, model), view.vertices, allowed, view.camera)
+            surface, distance = pick(detect(network, view, model), view.vertices, allowed, view.camera)
             seen_under = known if known is not None else surface
             facing = -(seen_under.interpolate(normals) @ view.camera.rotation[2])
             places[k] = surface.interpolate(mean)
@@ -133,6 +132,22 @@ def locate_face_mesh_points(
                 weights[k, facing < 0.3] = 0.0
     place = _symmetric(_robust_means(places, weights))
     return _put_on_loops(nearest_on_surface(place, mean, allowed), place, mean, anatomy)
+
+
+def locate_iris_points(head: Head) -> SurfacePoints:
+    """The ten points of the irises: centre, and right, above, left and below of it at the limbus; the right eye first.
+
+    Left and right are the image's here, as Face Mesh has them.
+    """
+    vertices = []
+    for name in ("right_eye", "left_eye"):
+        eye = np.flatnonzero(head.is_part(name))
+        direction = head.eye_direction[eye]
+        polar = np.degrees(np.arccos(np.clip(direction[:, 2], -1.0, 1.0)))
+        limbus = np.flatnonzero(np.abs(polar - LIMBUS) < 0.5)
+        rim = [limbus[(direction[limbus, :2] @ way).argmax()] for way in np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])]
+        vertices += [eye[polar.argmin()], *eye[rim]]
+    return SurfacePoints.at_vertices(np.array(vertices, np.int32))
 
 
 def _surface_of_face(model: MorphableModel, mean: NDArray[np.float64]) -> NDArray[np.int32]:

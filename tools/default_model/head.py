@@ -25,6 +25,8 @@ _NECK_NORMAL = np.array([0.0, np.cos(np.radians(14)), np.sin(np.radians(14))])
 # Rings of an eyeball, degrees from its optical axis: close pairs keep the edges of pupil (2 mm) and iris (6 mm) sharp.
 EYE_RINGS = np.array([7.0, 8.6, 15.0, 21.0, 23.4, 25.4, 34.0, 46.0, 60.0, 78.0, 100.0])
 EYE_SEGMENTS = 24
+LIMBUS = 23.4
+"""Degrees from the axis at which the iris ends."""
 
 # MakeHuman's teeth touch the lips and would shine through where they meet; its mouth cavity comes so near the cheeks
 # that some people's would pierce them. Both are drawn together; the cavity from this depth to that, base-mesh units.

@@ -6,12 +6,15 @@ from numpy.typing import NDArray
 from default_model.anatomy import Anatomy
 from default_model.face_mesh_points import FACE_OVAL, along_loop
 from default_model.surface import nearest_on_surface
-from face3dmm_ros.landmarks.schemes import IBUG68_IN_MEDIAPIPE468
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 
 # Height of the jaw line's ends above the eyes' middle, and how far they lie behind Face Mesh's outline, mm: as in
 # 300W-LP (Zhu et al., CVPR 2016), the jaw's points keep their place on the head and end just before the ear.
 _JAW_TOP, _JAW_BEHIND = -7.0, 8.0
+# Face Mesh's lower and upper row along the left brow, from the nose side, and how far between them iBUG's points run.
+_LEFT_BROW = (285, 295, 282, 283, 276), (336, 296, 334, 293, 300)
+_BROW_HEIGHT = 1 / 3
+_LEFT_INNER_EYE_CORNER = 362
 # Face Mesh's points down the bridge of the nose, and below it from the right nostril to the left.
 _BRIDGE = (168, 6, 197, 195, 5, 4, 1)
 _BRIDGE_TOP, _BRIDGE_END = -2.2, 5.3
@@ -56,8 +59,16 @@ def _jaw(dense: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _brows(dense: NDArray[np.float64]) -> NDArray[np.float64]:
-    """17–26: along the brows from the right tail to the left, where Face Mesh sees them."""
-    return dense[IBUG68_IN_MEDIAPIPE468[17:27]]
+    """17–26: along the brows from the right tail to the left, evenly spaced as seen from the front.
+
+    A brow begins above the inner corner of its eye, and its points run between Face Mesh's two rows, nearer to the
+    lower one.
+    """
+    lower, upper = dense[list(_LEFT_BROW[0])], dense[list(_LEFT_BROW[1])]
+    line = lower + _BROW_HEIGHT * (upper - lower)
+    across = np.linspace(dense[_LEFT_INNER_EYE_CORNER, 0], line[-1, 0], 5)
+    left = np.column_stack([across, *(np.interp(across, line[:, 0], line[:, k]) for k in (1, 2))])
+    return np.vstack([left[::-1] * [-1, 1, 1], left])
 
 
 def _nose(dense: NDArray[np.float64]) -> NDArray[np.float64]:

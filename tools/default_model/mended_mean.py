@@ -7,6 +7,7 @@ rounded; where they disagree it stays, for they mean different places there. The
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from default_model.head import Head
 from default_model.population import eyeball_center
@@ -62,7 +63,10 @@ def mend(mean: NDArray[np.float64], head: Head) -> NDArray[np.float64]:
     for name, side in (("left_eye", [-1, 1, 1]), ("right_eye", [1, 1, 1])):
         eye = head.is_part(name)
         middle = 2 * eyeball_center(mean * eye[:, None], head)
-        mended[eye] = middle + _EYE_SIZE * (mean[eye] - middle) + _EYE_SHIFT * side
+        # MakeHuman's look 4° down and apart, where a face at rest looks straight ahead.
+        pole = mean[eye][head.eye_direction[eye, 2].argmax()] - middle
+        turn, _ = Rotation.align_vectors([[0.0, 0.0, 1.0]], [pole])
+        mended[eye] = middle + _EYE_SIZE * (mean[eye] - middle) @ turn.as_matrix().T + _EYE_SHIFT * side
     for name, shift in _TEETH_SHIFT.items():
         mended[head.is_part(name)] += shift
     return mended + RECENTRED

@@ -1,0 +1,127 @@
+"""The mean face at rest moved to where people's faces have their eyes, brows and lips.
+
+`tools/fit_people_mean.py` photographed people's points against the mended mean: what no identity explains of what
+forty faces at rest have in common. A mean whose eyes lie too low would take every open eye for a raised one.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from default_model.expression import affine_eyeball
+from default_model.head import Head
+from default_model.population import eyeball_center
+from default_model.smooth_fields import SmoothFields
+from face3dmm_ros.camera import estimate_weak_perspective
+from face3dmm_ros.landmarks.schemes import LIP_RINGS
+from face3dmm_ros.morphable_model import SurfacePoints
+
+OFFSETS = Path(__file__).with_name("people_mean.json")
+_ROUNDS, _STEPS = 4, 4
+_NOISE, _PRIOR = 4.0, 4.0
+"""mm of a point, and the weight of the identity's prior, as `FitOptions` has them."""
+_RADIUS = 8.0
+"""mm, of the smooth fields that carry the offsets, one about each point of the skin."""
+_HOLD = 0.02
+"""Weight of the fields' own squares."""
+_FARTHEST = 6.0
+"""mm between a point and the vertex that speaks for it."""
+_CLEARANCE = 0.5
+"""mm that lids keep from an eyeball."""
+
+
+@dataclass(frozen=True, eq=False)
+class PeopleMean:
+    """How people's faces at rest differ from the mended mean.
+
+    Attributes:
+        skin: (468, 2) mm, by how much each of Face Mesh's points lies to the person's left and up; mirror symmetric.
+        eye: (2,) mm, the same of the left eyeball.
+    """
+
+    skin: NDArray[np.float64]
+    eye: NDArray[np.float64]
+
+    @staticmethod
+    def read(path: Path = OFFSETS) -> "PeopleMean":
+        """Read what `tools/fit_people_mean.py` wrote."""
+        content = json.loads(path.read_text())
+        return PeopleMean(np.array(content["skin_mm"]), np.array(content["eye_mm"]))
+
+    def write(self, path: Path = OFFSETS) -> None:
+        """Write, rounded to tenths of a millimetre."""
+        rows = ",\n".join(json.dumps([round(float(v), 1) + 0.0 for v in row]) for row in self.skin)
+        eye = json.dumps([round(float(v), 1) for v in self.eye])
+        path.write_text(f'{{"eye_mm": {eye},\n"skin_mm": [\n{rows}\n]}}\n')
+
+    def moved(self, mean: NDArray[np.float64], head: Head, points: SurfacePoints) -> NDArray[np.float64]:
+        """The mean (N, 3), mm, moved so, and centred between its eyeballs again; points are Face Mesh's (468)."""
+        skin = head.is_part("skin")
+        on_skin = head.triangles[skin[head.triangles].all(axis=1)]
+        place, vertices = points.interpolate(mean), np.flatnonzero(skin)
+        distance = np.linalg.norm(mean[vertices][None] - place[:, None], axis=2)
+        near = distance.min(axis=1) < _FARTHEST
+        asked, share = np.unique(vertices[distance.argmin(axis=1)][near], return_inverse=True)
+        wanted = np.zeros((len(asked), 2))
+        np.add.at(wanted, share, _lips_together(self.skin)[near])
+        wanted /= np.bincount(share)[:, None]
+        fields = SmoothFields.spread(mean, on_skin, asked, np.full(len(asked), _RADIUS))
+        there = fields.values[asked]
+        normal = there.T @ there + _HOLD * np.eye(there.shape[1])
+        shift = np.column_stack([fields.values @ np.linalg.solve(normal, there.T @ wanted), np.zeros(len(mean))])
+        shift = (shift + (shift * [-1, 1, 1])[head.mirror]) / 2
+        moved = mean + shift
+        for name, side in (("left_eye", [1, 1]), ("right_eye", [-1, 1])):
+            eye = head.is_part(name)
+            moved[eye, :2] += self.eye * side
+            # Lids that slide along an eyeball stay upon it.
+            axes, middle = affine_eyeball(eye, head, mean), affine_eyeball(eye, head, moved)[3]
+            radius = float(np.linalg.norm(axes[:3], axis=1).mean())
+            before, after = np.linalg.norm(mean - axes[3], axis=1), np.linalg.norm(moved - middle, axis=1)
+            least = np.minimum(before, radius + _CLEARANCE)
+            inside = skin & (after < least)
+            moved[inside] = middle + (moved[inside] - middle) * (least / np.maximum(after, 1e-9))[inside, None]
+        return moved - eyeball_center(moved, head)
+
+
+def _lips_together(offsets: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The offsets with those of the lips' innermost ring alike above and below: they meet, and still do afterwards."""
+    ring = LIP_RINGS[-1]
+    above, below = list(ring[1:10]), list(ring[:10:-1])
+    together = offsets.copy()
+    together[above] = together[below] = (offsets[above] + offsets[below]) / 2
+    return together
+
+
+def common_offsets(
+    faces: Sequence[NDArray[np.floating]], mean: NDArray[np.floating], basis: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """(P, 2) mm, to the person's left and up, that all faces' (P, 2) px leave of what identities explain.
+
+    Each face is explained by a pose and an identity under its prior; mean (P, 3) and basis (P, 3, K), mm per standard
+    deviation. What all leave in common moves the mean, and all are explained again.
+    """
+    P = len(mean)
+    offsets = np.zeros((P, 3))
+    coefficients = np.zeros((len(faces), basis.shape[-1]))
+    for _ in range(_ROUNDS):
+        left = []
+        for alpha, seen in zip(coefficients, faces, strict=True):
+            for _ in range(_STEPS):
+                shape = mean + offsets + basis @ alpha
+                camera = estimate_weak_perspective(shape, seen)
+                A = camera.scale * camera.rotation[:2]
+                residual = seen - camera.translation - shape @ A.T
+                J = np.einsum("ij,pjk->pik", A, basis).reshape(2 * P, -1) / (_NOISE * camera.scale)
+                normal = J.T @ J + _PRIOR * np.eye(J.shape[1])
+                alpha += np.linalg.solve(normal, J.T @ residual.ravel() / (_NOISE * camera.scale) - _PRIOR * alpha)
+            shape = mean + offsets + basis @ alpha
+            camera = estimate_weak_perspective(shape, seen)
+            residual = seen - camera.translation - shape @ (camera.scale * camera.rotation[:2]).T
+            left.append(residual @ camera.rotation[:2] / camera.scale)
+        offsets[:, :2] += np.mean(left, axis=0)[:, :2]
+    return offsets[:, :2]

@@ -1,0 +1,63 @@
+"""Fit how people's faces at rest differ from the mended mean; write tools/default_model/people_mean.json.
+
+Each photograph of a calm face is explained by a pose and an identity, under the identity's prior; what all leave in
+common, less what Face Mesh itself strays on renderings of that mean from the front, is how the mean is off.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+import numpy as np  # noqa: E402
+from build_default_model import check_wheel, fetch_wheel, mended_identity  # noqa: E402
+from default_model.face_landmarker import FaceLandmarker  # noqa: E402
+from default_model.head import build_head  # noqa: E402
+from default_model.makehuman import MakeHuman  # noqa: E402
+from default_model.people_mean import OFFSETS, PeopleMean, common_offsets  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse  # noqa: E402
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT  # noqa: E402
+from face3dmm_ros.morphable_model import load_model  # noqa: E402
+
+_RIGHT_IRIS, _LEFT_IRIS = 468, 473
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of frontal photographs of calm faces, one a person")
+    parser.add_argument(
+        "response",
+        type=Path,
+        help="what measure_face_mesh_response.py writes without photographs, of a model built with offsets of 0",
+    )
+    parser.add_argument("--build-folder", type=Path, default=ROOT / "build" / "default_model")
+    parser.add_argument("--out", type=Path, default=OFFSETS)
+    arguments = parser.parse_args()
+    makehuman = MakeHuman(check_wheel(fetch_wheel(arguments.build_folder)))
+    head = build_head(makehuman)
+    identity = mended_identity(makehuman, head)
+    points = load_model("default").scheme("mediapipe478")
+    landmarker = FaceLandmarker()
+    pictures = sorted(arguments.folder.glob("*.jpg"))
+    if not pictures:
+        parser.error(f"no .jpg in {arguments.folder}: name a folder of photographs")
+    faces = [
+        landmarker.look(picture)[0].astype(np.float64) for picture in tqdm(pictures, unit="people", desc="looking")
+    ]
+    basis = points.interpolate(identity.basis.reshape(len(identity.mean), 3, -1)) * identity.sigma
+    offsets = common_offsets(faces, points.interpolate(identity.mean), basis)
+    response = FaceMeshResponse.load(arguments.response)
+    skin = offsets[:SKIN_COUNT] - response.bias[0, :SKIN_COUNT] * [1, -1]
+    skin = (skin + skin[response.mirror[:SKIN_COUNT]] * [-1, 1]) / 2
+    eye = (offsets[_LEFT_IRIS] + offsets[_RIGHT_IRIS] * [-1, 1]) / 2
+    PeopleMean(skin, eye).write(arguments.out)
+    print(f"{len(faces)} people; RMS {np.sqrt((skin**2).sum(axis=1).mean()):.2f} mm, eyes {eye.round(1).tolist()} mm")
+
+
+if __name__ == "__main__":
+    main()
