@@ -57,7 +57,7 @@ def main() -> int:
         "stages_640x480": _table("Stages, 640×480, default model, one thread", stages(), options.seconds),
         "avatars_640x480": _table("Avatars, 640×480, one face", moving_avatars(), options.seconds),
         "fit_default_model": _table(
-            "Fit, default model, 468 points", default_model_fits(), options.seconds, peer="joint, tracked frame"
+            "Fit, default model, 478 points", default_model_fits(), options.seconds, peer="joint, tracked frame"
         ),
         "fit_bfm_size": _table(
             "Fit, random model of BFM's size (53,490 vertices, 199 + 100), 68 points",

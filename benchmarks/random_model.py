@@ -21,7 +21,7 @@ def random_model(
 ) -> MorphableModel:
     """A model with falling variances; `blendshapes` bounds β to [0, 1], otherwise it is unbounded.
 
-    Its landmarks are scheme `ibug68` where there are 68, `mediapipe468` otherwise.
+    Its landmarks are scheme `ibug68` where there are 68, `mediapipe478` otherwise.
     """
     rng = np.random.default_rng(seed)
     # Vogel's spiral spreads the vertices evenly over a disc, which bulges into a half ellipsoid.
@@ -50,7 +50,7 @@ def random_model(
         albedo_mean=rng.uniform(0.4, 0.8, (vertices, 3)).astype(np.float32),
         albedo_basis=_waves(mean, 10, rng) * np.float32(0.01),
         albedo_sigma=np.ones(10, np.float32),
-        landmarks={"ibug68" if landmarks == 68 else "mediapipe468": points},
+        landmarks={"ibug68" if landmarks == 68 else "mediapipe478": points},
     )
 
 

@@ -27,7 +27,7 @@ class Landmarks:
     """The 2D landmarks of one face.
 
     Attributes:
-        scheme: ``ibug68`` or ``mediapipe468``; names the order and meaning of the points.
+        scheme: ``ibug68`` or ``mediapipe478``; names the order and meaning of the points.
         points: (N, 2) float32, px.
         depth: (N,) float32 relative depth in px, smaller is nearer to the camera; None where the detector has none.
         deviation: (N,) float32 standard deviation of each point's coordinates, px; None where the detector tells none.

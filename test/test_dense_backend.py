@@ -11,12 +11,15 @@ from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import package_file
+from face3dmm_ros.landmarks.backend import LocatedFace
 from face3dmm_ros.landmarks.dense_backend import DenseBackend
 from face3dmm_ros.landmarks.dense_network import SIDE, DenseNetwork, upright_region
 from face3dmm_ros.landmarks.expression_reader import ExpressionReader
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend
+from face3dmm_ros.landmarks.people_at_rest import ReadingResponse
 from face3dmm_ros.landmarks.region import Region
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.synthesis.scene_renderer import RenderedScene, SceneRenderer
@@ -25,6 +28,7 @@ pytest.importorskip("ai_edge_litert", reason="the dense backend needs ai-edge-li
 
 RESPONSE = package_file("resource/landmark_models/face_mesh_response.npz")
 NETWORK = package_file("resource/landmark_models/dense.tflite")
+AT_REST = package_file("resource/landmark_models/people_at_rest.npz")
 
 
 @pytest.fixture(scope="module")
@@ -68,22 +72,22 @@ def test_a_view_is_known_from_points_in_three_dimensions(response: FaceMeshRespo
 
 
 def test_known_errors_are_undone_in_the_faces_own_directions(response: FaceMeshResponse) -> None:
-    known = replace(response, bias=np.tile(np.array([2.0, -1.0], np.float32), (*response.deviation.shape, 1)))
+    known = replace(response, bias=np.broadcast_to(np.array([2.0, -1.0], np.float32), response.bias.shape))
     camera = WeakPerspective(1.5, rotation_from_pose_angles(0.0, -0.3, 0.4), np.array([100.0, 100.0]))
-    points, _ = seen(response, camera)
+    points = np.resize(seen(response, camera)[0], (478, 2))
     up = camera.rotation[:2, 1] / np.linalg.norm(camera.rotation[:2, 1])
     strayed = points + 1.5 * (2.0 * np.array([-up[1], up[0]]) + 1.0 * up)
     np.testing.assert_allclose(known.undo(strayed.astype(np.float32), camera)[0], points, atol=1e-3)
 
 
 def test_the_other_side_is_the_mirror_image(response: FaceMeshResponse) -> None:
-    points = np.zeros((468, 2), np.float32)
+    points = np.zeros((478, 2), np.float32)
     answers = [
         response.undo(points, WeakPerspective(1.0, rotation_from_pose_angles(0.0, yaw, 0.0), np.zeros(2)))
         for yaw in (-0.9, 0.9)
     ]
     np.testing.assert_allclose(answers[0][0], answers[1][0][response.mirror] * [-1, 1], atol=1e-4)
-    np.testing.assert_allclose(answers[0][1], answers[1][1][response.mirror], atol=1e-5)
+    np.testing.assert_allclose(answers[0][1], answers[1][1][response.mirror[:SKIN_COUNT]], atol=1e-5)
 
 
 def test_face_mesh_is_less_sure_of_turned_heads(response: FaceMeshResponse) -> None:
@@ -95,7 +99,7 @@ def test_profiles_are_found_where_face_mesh_gives_up(backend: DenseBackend, prof
     confident = {"dense": 0, "facemesh": 0}
     errors = []
     for scene in profiles:
-        truth = scene.landmarks("mediapipe468")
+        truth = scene.landmarks("mediapipe478")
         face = backend.locate(scene.image, upright_region(truth[:, :2], REGION_SCALE))
         confident["dense"] += face.landmarks.confidence > 0.5
         mesh = face_mesh.locate(scene.image, upright_region(truth[:, :2], REGION_SCALE))
@@ -108,7 +112,7 @@ def test_profiles_are_found_where_face_mesh_gives_up(backend: DenseBackend, prof
 def test_deviations_tell_how_far_the_points_are_off(backend: DenseBackend, profiles: list[RenderedScene]) -> None:
     ratios = []
     for scene in profiles:
-        truth = scene.landmarks("mediapipe468")
+        truth = scene.landmarks("mediapipe478")
         landmarks = backend.locate(scene.image, upright_region(truth[:, :2], REGION_SCALE)).landmarks
         assert landmarks.deviation is not None
         ratios.append(np.abs(landmarks.points - truth[:, :2]) / landmarks.deviation[:, None])
@@ -124,7 +128,7 @@ def test_from_the_side_the_mirror_image_is_looked_at_and_face_mesh_is_not_asked(
     monkeypatch.setattr(
         backend._network, "locate_in_crop", lambda *given: asked.append(f"{len(given)} given") or locate(*given)
     )
-    truth = profiles[0].landmarks("mediapipe468")
+    truth = profiles[0].landmarks("mediapipe478")
     backend.locate(profiles[0].image, upright_region(truth[:, :2], REGION_SCALE))
     assert asked == ["2 given", "3 given"]
 
@@ -132,17 +136,17 @@ def test_from_the_side_the_mirror_image_is_looked_at_and_face_mesh_is_not_asked(
 def test_a_mirror_image_is_located_as_the_mirrored_picture_is(
     response: FaceMeshResponse, profiles: list[RenderedScene]
 ) -> None:
-    network = DenseNetwork(NETWORK)
+    network, mirror = DenseNetwork(NETWORK), response.mirror[:SKIN_COUNT]
     image = profiles[0].image
-    region = upright_region(profiles[0].landmarks("mediapipe468")[:, :2])
-    as_mirrored = network.locate_in_crop(region.crop(image, SIDE), region, response.mirror)
+    region = upright_region(profiles[0].landmarks("mediapipe478")[:, :2])
+    as_mirrored = network.locate_in_crop(region.crop(image, SIDE), region, mirror)
     right = image.shape[1] - 1
     flipped_region = Region(right - region.x, region.y, region.size, -region.angle)
     flipped_crop = flipped_region.crop(np.ascontiguousarray(image[:, ::-1]), SIDE)
     flipped = network.locate_in_crop(flipped_crop, flipped_region)
-    expected = flipped.points[response.mirror] * [-1, 1] + [right, 0]
+    expected = flipped.points[mirror] * [-1, 1] + [right, 0]
     np.testing.assert_allclose(as_mirrored.points, expected, atol=0.5)
-    np.testing.assert_allclose(as_mirrored.depth, flipped.depth[response.mirror], atol=0.5)
+    np.testing.assert_allclose(as_mirrored.depth, flipped.depth[mirror], atol=0.5)
 
 
 def test_what_is_seen_changes_steadily_as_a_head_turns_to_the_side(
@@ -155,7 +159,7 @@ def test_what_is_seen_changes_steadily_as_a_head_turns_to_the_side(
             rotation = rotation_from_pose_angles(0.0, np.radians(degrees), 0.0)
             camera = WeakPerspective(1.2, rotation, np.array([225.0, 180.0]))
             rendered = renderer.render(replace(scene, camera=camera))
-            truth = rendered.landmarks("mediapipe468")[:, :2]
+            truth = rendered.landmarks("mediapipe478")[:, :2]
             found = backend.locate(rendered.image, upright_region(truth, REGION_SCALE)).landmarks
             points.append(found.points - truth)
     steps = np.linalg.norm(np.diff(points, axis=0), axis=2).mean(axis=1)
@@ -168,6 +172,41 @@ def test_a_portrait_is_seen_as_face_mesh_sees_it(backend: DenseBackend, astronau
     mesh = FaceMeshBackend().locate(astronaut, region).landmarks
     inner = np.linalg.norm(mesh.points - mesh.points.mean(axis=0), axis=1) < 0.35 * of_size(mesh.points)
     assert np.linalg.norm(both.points - mesh.points, axis=1)[inner].mean() < 0.04 * of_size(mesh.points)
+
+
+def test_irises_are_where_face_mesh_sees_them(backend: DenseBackend, astronaut: NDArray[np.uint8]) -> None:
+    region = backend.detect(astronaut)[0].region
+    both, mesh = (each.locate(astronaut, region).landmarks for each in (backend, FaceMeshBackend()))
+    seen, there = both.points[SKIN_COUNT:], mesh.points[SKIN_COUNT:]
+    assert np.linalg.norm(seen - there, axis=1).max() < 0.02 * of_size(mesh.points), "less what it strays on people"
+    assert np.linalg.norm(seen - there, axis=1).max() > 0.0
+
+
+def test_from_the_side_irises_tell_nothing(backend: DenseBackend, profiles: list[RenderedScene]) -> None:
+    region = upright_region(profiles[0].landmarks("mediapipe478")[:, :2], REGION_SCALE)
+    deviation = backend.locate(profiles[0].image, region).landmarks.deviation
+    assert deviation is not None
+    assert deviation[SKIN_COUNT:].min() > 2 * deviation[:SKIN_COUNT].max()
+
+
+def test_a_face_from_the_front_is_doubted_where_face_mesh_sees_none(
+    backend: DenseBackend, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    region = backend.detect(astronaut)[0].region
+    sure = backend.locate(astronaut, region).landmarks
+    locate = backend._face_mesh.locate
+
+    def sees_nothing(image: NDArray[np.uint8], region: Region) -> LocatedFace:
+        face = locate(image, region)
+        return replace(face, landmarks=replace(face.landmarks, confidence=0.0))
+
+    monkeypatch.setattr(backend._face_mesh, "locate", sees_nothing)
+    doubted = backend.locate(astronaut, region).landmarks
+    assert doubted.confidence < 0.7 * sure.confidence
+    assert doubted.expression is not None, "the dense network still reads it"
+    assert doubted.expression_deviation is not None
+    assert sure.expression_deviation is not None
+    assert (doubted.expression_deviation >= sure.expression_deviation).all(), "less is known by one reading than by two"
 
 
 def test_a_wall_is_no_face(backend: DenseBackend) -> None:
@@ -212,7 +251,7 @@ def test_an_expression_is_read_from_the_front_and_not_from_the_side(
             if k is not None:
                 beta[k] = 1.0
             rendered = renderer.render(replace(scene, beta=beta))
-            region = upright_region(rendered.landmarks("mediapipe468")[:, :2], REGION_SCALE)
+            region = upright_region(rendered.landmarks("mediapipe478")[:, :2], REGION_SCALE)
             landmarks = backend.locate(rendered.image, region).landmarks
             assert landmarks.expression is not None
             assert landmarks.expression_deviation is not None
@@ -222,7 +261,7 @@ def test_an_expression_is_read_from_the_front_and_not_from_the_side(
     assert open_[jaw] - at_rest[jaw] > 0.5 > abs(open_[blink] - at_rest[blink])
     assert closed[blink] - at_rest[blink] > 0.4 > abs(closed[jaw] - at_rest[jaw])
     for profile in profiles:
-        region = upright_region(profile.landmarks("mediapipe468")[:, :2], REGION_SCALE)
+        region = upright_region(profile.landmarks("mediapipe478")[:, :2], REGION_SCALE)
         assert backend.locate(profile.image, region).landmarks.expression is None
 
 
@@ -239,3 +278,23 @@ def test_a_reading_that_is_not_one_is_refused(tmp_path: Path, change: str) -> No
     np.savez(path, **arrays)
     with pytest.raises(Face3DMMError, match="not a reading"):
         ExpressionReader.load(path)
+
+
+@pytest.mark.parametrize("reading", ["network", "reader"])
+def test_what_is_said_of_people_at_rest_is_no_expression(reading: str) -> None:
+    response = ReadingResponse.load(AT_REST, reading)
+    np.testing.assert_array_equal(response.measured(response.rest), np.zeros(51))
+    np.testing.assert_allclose(response.measured(response.rest + 0.5 * response.gain), np.full(51, 0.5), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("rest", np.full(51, np.nan)), ("gain", np.zeros(51)), ("deviation", -np.ones(51))]
+)
+def test_a_response_of_people_that_is_not_one_is_refused(tmp_path: Path, name: str, value: NDArray[np.float64]) -> None:
+    with np.load(AT_REST) as arrays:
+        content = dict(arrays)
+    path = tmp_path / "people_at_rest.npz"
+    for wrong in ({**content, f"network_{name}": value}, {k: v for k, v in content.items() if k != f"network_{name}"}):
+        np.savez(path, **wrong)
+        with pytest.raises(Face3DMMError, match="not a table of how the network answers"):
+            ReadingResponse.load(path, "network")

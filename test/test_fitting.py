@@ -10,16 +10,24 @@ from scipy.optimize import lsq_linear
 
 from benchmarks.random_model import random_model
 from face3dmm_ros.avatar.arkit import ARKIT_NAMES
-from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles
+from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles, rotation_from_vector
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
 from face3dmm_ros.fitting.bounded import minimize_in_box
-from face3dmm_ros.fitting.joint import GaussianPrior, _dual_step, _primal_step
+from face3dmm_ros.fitting.joint import (
+    POSE_SIZE,
+    GaussianPrior,
+    _curvature,
+    _dual_step,
+    _gradient,
+    _pose_jacobian,
+    _primal_step,
+)
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedLandmarks
 
-BLENDSHAPES = random_model(3000, 40, 51, landmarks=468, blendshapes=True)
+BLENDSHAPES = random_model(3000, 40, 51, landmarks=478, blendshapes=True)
 UNBOUNDED = random_model(2000, 60, 40, landmarks=68)
 EXACT = FitOptions(shape_prior=0.0, expression_prior=0.0, max_iterations=100, tolerance_px=1e-4)
 
@@ -51,16 +59,16 @@ def reprojected(model: MorphableModel, scheme: str, fitted: FaceParameters) -> n
 @pytest.mark.parametrize("seed", range(8))
 def test_exact_landmarks_without_priors_come_back(seed: int) -> None:
     camera, alpha, beta = random_face(BLENDSHAPES, seed)
-    points = points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta)
-    fitted = TrackFitter(BLENDSHAPES, options=EXACT).fit(tracked(points, "mediapipe468"))
+    points = points_of(BLENDSHAPES, "mediapipe478", camera, alpha, beta)
+    fitted = TrackFitter(BLENDSHAPES, options=EXACT).fit(tracked(points, "mediapipe478"))
     assert np.degrees(rotation_angle(fitted.camera.rotation, camera.rotation)) < 0.1
-    assert np.linalg.norm(reprojected(BLENDSHAPES, "mediapipe468", fitted) - points, axis=1).max() < 0.05
+    assert np.linalg.norm(reprojected(BLENDSHAPES, "mediapipe478", fitted) - points, axis=1).max() < 0.05
 
 
 @pytest.mark.parametrize("method", LANDMARK_METHODS)
 def test_the_gaze_is_that_of_the_fitted_pose_and_expression(default_model: MorphableModel, method: str) -> None:
-    points = points_of(default_model, "mediapipe468", *random_face(default_model, 0))
-    fitted = TrackFitter(default_model, method).fit(tracked(points, "mediapipe468"))
+    points = points_of(default_model, "mediapipe478", *random_face(default_model, 0))
+    fitted = TrackFitter(default_model, method).fit(tracked(points, "mediapipe478"))
     assert fitted.gaze.shape == (3, 3)
     np.testing.assert_array_equal(fitted.gaze, default_model.gaze(fitted.camera.rotation, fitted.beta))
 
@@ -73,10 +81,10 @@ def test_faces_of_a_model_without_eyes_have_no_gaze() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_exact_landmarks_of_the_default_model_come_back(default_model: MorphableModel, seed: int) -> None:
     camera, alpha, beta = random_face(default_model, seed)
-    points = points_of(default_model, "mediapipe468", camera, alpha, beta)
-    fitted = TrackFitter(default_model, options=replace(EXACT, outline=False)).fit(tracked(points, "mediapipe468"))
+    points = points_of(default_model, "mediapipe478", camera, alpha, beta)
+    fitted = TrackFitter(default_model, options=replace(EXACT, outline=False)).fit(tracked(points, "mediapipe478"))
     assert np.degrees(rotation_angle(fitted.camera.rotation, camera.rotation)) < 0.1
-    assert np.linalg.norm(reprojected(default_model, "mediapipe468", fitted) - points, axis=1).max() < 0.05
+    assert np.linalg.norm(reprojected(default_model, "mediapipe478", fitted) - points, axis=1).max() < 0.05
 
 
 @pytest.mark.parametrize("yaw", [-0.6, 0.6])
@@ -84,13 +92,13 @@ def test_a_turned_heads_visible_outline_is_no_longer_an_error(default_model: Mor
     """Detectors mark the outline where they see it; a fit that lets it slide is not misled by that."""
     camera, alpha, beta = random_face(default_model, 1)
     camera = replace(camera, rotation=rotation_from_pose_angles(0.0, yaw, 0.0))
-    landmark_model = LandmarkModel.of(default_model, "mediapipe468")
+    landmark_model = LandmarkModel.of(default_model, "mediapipe478")
     c = np.concatenate([alpha, beta]) / landmark_model.unit
     seen = landmark_model.points.at_outline(landmark_model.points.visible_outline(camera, c))
-    points = np.empty((468, 2))
+    points = np.empty((478, 2))
     points[landmark_model.order] = camera.project(seen.points(c).T)
     residual = {
-        slides: TrackFitter(default_model, options=FitOptions(outline=slides)).fit(tracked(points, "mediapipe468"))
+        slides: TrackFitter(default_model, options=FitOptions(outline=slides)).fit(tracked(points, "mediapipe478"))
         for slides in (True, False)
     }
     assert residual[True].residual_px < 0.7 * residual[False].residual_px
@@ -107,9 +115,9 @@ def test_a_frontal_faces_outline_stays_where_the_landmarks_are(default_model: Mo
 
 def test_joint_beats_the_alternation_on_exact_landmarks() -> None:
     camera, alpha, beta = random_face(BLENDSHAPES, 3)
-    points = points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta)
+    points = points_of(BLENDSHAPES, "mediapipe478", camera, alpha, beta)
     residual = {
-        method: TrackFitter(BLENDSHAPES, method).fit(tracked(points, "mediapipe468")).residual_px
+        method: TrackFitter(BLENDSHAPES, method).fit(tracked(points, "mediapipe478")).residual_px
         for method in ("joint", "alternating")
     }
     assert residual["joint"] < 0.5 * residual["alternating"]
@@ -120,8 +128,8 @@ def test_blendshape_weights_stay_between_zero_and_one(method: str) -> None:
     rng = np.random.default_rng(5)
     camera, alpha, _ = random_face(BLENDSHAPES, 5)
     beyond = rng.uniform(-1.5, 2.5, 51)
-    points = points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beyond)
-    fitted = TrackFitter(BLENDSHAPES, method).fit(tracked(points, "mediapipe468"))
+    points = points_of(BLENDSHAPES, "mediapipe478", camera, alpha, beyond)
+    fitted = TrackFitter(BLENDSHAPES, method).fit(tracked(points, "mediapipe478"))
     assert fitted.beta.min() >= 0.0
     assert fitted.beta.max() <= 1.0
 
@@ -142,8 +150,8 @@ def test_identity_is_shared_by_the_frames_of_a_track() -> None:
     identities = []
     for _ in range(12):
         _, _, beta = random_face(BLENDSHAPES, int(rng.integers(1 << 30)))
-        points = points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta)
-        identities.append(fitter.fit(tracked(points, "mediapipe468")).alpha)
+        points = points_of(BLENDSHAPES, "mediapipe478", camera, alpha, beta)
+        identities.append(fitter.fit(tracked(points, "mediapipe478")).alpha)
     distinct = {tuple(identity) for identity in identities}
     assert 1 < len(distinct) < len(identities)
 
@@ -155,8 +163,8 @@ def test_identity_grows_closer_to_the_truth_along_a_track() -> None:
     errors = []
     for index in range(120):
         camera, _, beta = random_face(BLENDSHAPES, 100 + index)
-        points = points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta) + rng.normal(0, 1, (468, 2))
-        fitted = fitter.fit(tracked(points, "mediapipe468"))
+        points = points_of(BLENDSHAPES, "mediapipe478", camera, alpha, beta) + rng.normal(0, 1, (478, 2))
+        fitted = fitter.fit(tracked(points, "mediapipe478"))
         errors.append(np.linalg.norm((fitted.alpha - alpha) / BLENDSHAPES.shape_sigma))
     assert errors[-1] < 0.6 * errors[0]
 
@@ -166,34 +174,48 @@ def test_tracks_do_not_share_their_memory() -> None:
     together, alone = TrackFitter(BLENDSHAPES), TrackFitter(BLENDSHAPES)
     for _ in range(3):
         for face_id, face in faces.items():
-            points = points_of(BLENDSHAPES, "mediapipe468", *face)
-            fitted = together.fit(tracked(points, "mediapipe468", face_id))
+            points = points_of(BLENDSHAPES, "mediapipe478", *face)
+            fitted = together.fit(tracked(points, "mediapipe478", face_id))
             if face_id == 2:
-                np.testing.assert_array_equal(fitted.alpha, alone.fit(tracked(points, "mediapipe468", 2)).alpha)
+                np.testing.assert_array_equal(fitted.alpha, alone.fit(tracked(points, "mediapipe478", 2)).alpha)
 
 
 def test_a_face_that_jumps_is_found_again() -> None:
     """The pose of the last frame is no help after a cut: the fit begins anew instead of standing in a wrong minimum."""
     fitter = TrackFitter(BLENDSHAPES)
     camera, alpha, beta = random_face(BLENDSHAPES, 6)
-    fitter.fit(tracked(points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta), "mediapipe468"))
+    fitter.fit(tracked(points_of(BLENDSHAPES, "mediapipe478", camera, alpha, beta), "mediapipe478"))
     turned = WeakPerspective(camera.scale, rotation_from_pose_angles(0.0, 0.2, 3.0), np.array([500.0, 100.0]))
-    points = points_of(BLENDSHAPES, "mediapipe468", turned, alpha, beta)
-    fitted = fitter.fit(tracked(points, "mediapipe468"))
-    assert np.degrees(rotation_angle(fitted.camera.rotation, turned.rotation)) < 2.0
+    points = points_of(BLENDSHAPES, "mediapipe478", turned, alpha, beta)
+    fitted, anew = (each.fit(tracked(points, "mediapipe478")) for each in (fitter, TrackFitter(BLENDSHAPES)))
+    assert np.degrees(rotation_angle(fitted.camera.rotation, anew.camera.rotation)) < 0.1
+    assert np.degrees(rotation_angle(anew.camera.rotation, turned.rotation)) < 5.0
+
+
+def test_a_heads_motion_is_taken_up_before_the_first_step() -> None:
+    """The step of the pose alone leaves to the whole one what motion alone does not explain."""
+    fitter = TrackFitter(BLENDSHAPES, options=FitOptions(tracked_iterations=1))
+    camera, alpha, beta = random_face(BLENDSHAPES, 6)
+    first = fitter.fit(tracked(points_of(BLENDSHAPES, "mediapipe478", camera, alpha, beta), "mediapipe478"))
+    turned = WeakPerspective(
+        1.1 * camera.scale, rotation_from_vector([0.1, 0.3, 0.1]) @ camera.rotation, camera.translation + 5.0
+    )
+    fitted = fitter.fit(tracked(points_of(BLENDSHAPES, "mediapipe478", turned, alpha, beta), "mediapipe478"))
+    assert np.degrees(rotation_angle(fitted.camera.rotation, turned.rotation)) < 1.0
+    np.testing.assert_allclose(fitted.beta, first.beta, atol=0.2)
 
 
 def test_a_track_may_change_its_landmark_scheme(default_model: MorphableModel) -> None:
     fitter = TrackFitter(default_model)
     face = random_face(default_model, 2)
-    for scheme in ("mediapipe468", "ibug68", "mediapipe468"):
+    for scheme in ("mediapipe478", "ibug68", "mediapipe478"):
         fitted = fitter.fit(tracked(points_of(default_model, scheme, *face), scheme))
         assert fitted.residual_px < 4.0 * face[0].scale
 
 
 def test_a_forgotten_track_begins_anew() -> None:
     camera, alpha, beta = random_face(BLENDSHAPES, 7)
-    face = tracked(points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta), "mediapipe468")
+    face = tracked(points_of(BLENDSHAPES, "mediapipe478", camera, alpha, beta), "mediapipe478")
     fitter = TrackFitter(BLENDSHAPES)
     first = fitter.fit(face)
     fitter.fit(face)
@@ -212,8 +234,12 @@ def test_the_step_among_equations_is_the_step_among_unknowns() -> None:
     prior = GaussianPrior(np.eye(D), np.zeros(D), -free, free)
     assert prior.white
     noise_px = rng.uniform(1.0, 5.0, 68)
-    primal = _primal_step(landmark_model.points, residuals, camera, c, prior, noise_px)
-    dual = _dual_step(landmark_model.points, residuals, camera, c, prior, noise_px)
+    points = landmark_model.points
+    by_pose = _pose_jacobian(camera, points.points(c))
+    H = _curvature(points, by_pose, camera, noise_px)
+    H[POSE_SIZE:, POSE_SIZE:] += prior.precision
+    primal = _primal_step(H, _gradient(points, by_pose, residuals, camera, noise_px), c, prior)
+    dual = _dual_step(points, by_pose, residuals, camera, c, noise_px)
     np.testing.assert_allclose(dual[0], primal[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(dual[1], primal[1], rtol=1e-5, atol=1e-6)
 
@@ -247,8 +273,8 @@ def test_a_model_of_68_points_fits_what_a_dense_detector_sees(default_model: Mor
     sparse = replace(default_model, landmarks={"ibug68": default_model.scheme("ibug68")}, contours={})
     camera = random_face(default_model, 3)[0]
     neutral = np.zeros(0)
-    dense = points_of(default_model, "mediapipe468", camera, neutral, neutral)
-    fitted = TrackFitter(sparse).fit(tracked(dense, "mediapipe468"))
+    dense = points_of(default_model, "mediapipe478", camera, neutral, neutral)
+    fitted = TrackFitter(sparse).fit(tracked(dense, "mediapipe478"))
     # Face Mesh's jaw points only stand near iBUG's, so the pose is not exact.
     assert np.degrees(rotation_angle(fitted.camera.rotation, camera.rotation)) < 15.0
     assert fitted.residual_px < 5.0 * camera.scale
@@ -262,11 +288,11 @@ def test_an_unknown_method_is_refused() -> None:
 def test_a_tenth_of_wild_landmarks_hardly_moves_the_face(default_model: MorphableModel) -> None:
     def fitted(points: np.ndarray, outlier: float) -> FaceParameters:
         fitter = TrackFitter(default_model, options=FitOptions(outlier=outlier))
-        landmarks = Landmarks("mediapipe468", points.astype(np.float32), Box(0, 0, 640, 480), 1.0, (640, 480))
+        landmarks = Landmarks("mediapipe478", points.astype(np.float32), Box(0, 0, 640, 480), 1.0, (640, 480))
         return fitter.fit(TrackedLandmarks(0, landmarks))
 
     camera = WeakPerspective(1.5, rotation_from_pose_angles(0.1, 0.4, 0.0), np.array([320.0, 200.0]))
-    points = camera.project(default_model.scheme("mediapipe468").interpolate(default_model.mean).astype(np.float64))
+    points = camera.project(default_model.scheme("mediapipe478").interpolate(default_model.mean).astype(np.float64))
     wild = points.copy()
     wild[::10] += [90.0, 40.0]
     robust, plain = fitted(wild, FitOptions().outlier), fitted(wild, np.inf)
@@ -310,7 +336,7 @@ def read(face: TrackedLandmarks, name: str, weight: float, deviation: float = 0.
 @pytest.fixture
 def at_rest(default_model: MorphableModel) -> TrackedLandmarks:
     camera = WeakPerspective(1.5, rotation_from_pose_angles(0.0, 0.1, 0.0), np.array([300.0, 200.0]))
-    return tracked(points_of(default_model, "mediapipe468", camera, np.zeros(0), np.zeros(0)), "mediapipe468")
+    return tracked(points_of(default_model, "mediapipe478", camera, np.zeros(0), np.zeros(0)), "mediapipe478")
 
 
 def test_an_expression_that_the_detector_reads_is_believed_by_its_deviation(
@@ -331,7 +357,7 @@ def test_an_expression_that_the_detector_reads_is_believed_by_its_deviation(
 
 def test_a_model_with_other_expressions_does_not_take_them_for_its_own(at_rest: TrackedLandmarks) -> None:
     camera, alpha, beta = random_face(BLENDSHAPES, 0)
-    face = tracked(points_of(BLENDSHAPES, "mediapipe468", camera, alpha, beta), "mediapipe468")
+    face = tracked(points_of(BLENDSHAPES, "mediapipe478", camera, alpha, beta), "mediapipe478")
     known = read(face, "jawOpen", 1.0)
     unknown = replace(known, landmarks=replace(known.landmarks, expression=None, expression_deviation=None))
     np.testing.assert_array_equal(TrackFitter(BLENDSHAPES).fit(known).beta, TrackFitter(BLENDSHAPES).fit(unknown).beta)

@@ -9,13 +9,16 @@ import pytest
 from benchmarks.random_model import random_model
 from face3dmm_ros.camera import (
     FRONTAL,
+    WeakPerspective,
     nearest_rotation,
     rotation_from_pose_angles,
     rotation_from_vector,
     rotation_vector,
 )
 from face3dmm_ros.evaluation.metrics import angle_degrees
+from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.values import Box, Landmarks, TrackedLandmarks
 
 AHEAD = np.array([0.0, 0.0, 1.0])
 SIDES = {"Left": 1.0, "Right": -1.0}
@@ -105,6 +108,20 @@ def test_directions_have_unit_length(default_model: MorphableModel) -> None:
         gaze = default_model.gaze(R, rng.uniform(0.0, 1.0, default_model.expression_count))
         assert gaze.shape == (3, 3)
         np.testing.assert_allclose(np.linalg.norm(gaze, axis=1), 1.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("looks", [(), ("eyeLookOutLeft", "eyeLookInRight"), ("eyeLookUpLeft", "eyeLookUpRight")])
+def test_a_fit_turns_the_eyes_to_where_the_irises_are(default_model: MorphableModel, looks: tuple[str, ...]) -> None:
+    beta = weights(default_model, **dict.fromkeys(looks, 0.5))
+    camera = WeakPerspective(1.5, FRONTAL, np.array([200.0, 200.0]))
+    points = camera.project(default_model.scheme("mediapipe478").interpolate(default_model.vertices([], beta)))
+    deviation = np.full(478, 3.0, np.float32)
+    deviation[468:] = 0.5
+    seen = Landmarks("mediapipe478", points.astype(np.float32), Box(0, 0, 400, 400), 1.0, (400, 400), None, deviation)
+    fitted = TrackFitter(default_model).fit(TrackedLandmarks(0, seen))
+    assert angle_degrees(fitted.gaze[2], default_model.gaze(FRONTAL, beta)[2]) < 4.0
+    said = dict(zip(default_model.expression_names, fitted.beta, strict=True))
+    assert {name for name, weight in said.items() if "Look" in name and weight > 0.2} == set(looks)
 
 
 def test_a_model_without_eyes_that_turn_has_no_gaze(default_model: MorphableModel) -> None:

@@ -12,7 +12,7 @@ from face3dmm_ros.landmarks import BACKENDS, LandmarkBackend, LandmarkTracker, R
 from face3dmm_ros.landmarks.blazeface import FULL_RANGE, SHORT_RANGE, anchor_centers, merge_overlapping
 from face3dmm_ros.landmarks.dlib_model import find_dlib_model
 from face3dmm_ros.landmarks.network import Network
-from face3dmm_ros.landmarks.schemes import IBUG68, IBUG68_IN_MEDIAPIPE468, MEDIAPIPE468, SCHEME_SIZES, convert
+from face3dmm_ros.landmarks.schemes import IBUG68, IBUG68_IN_MEDIAPIPE478, MEDIAPIPE478, SCHEME_SIZES, convert
 from face3dmm_ros.values import Landmarks
 
 skimage_data = pytest.importorskip("skimage.data", reason="needs scikit-image's portrait")
@@ -141,34 +141,34 @@ def test_a_face_that_rolls_is_followed(backend: LandmarkBackend, portrait: np.nd
     np.testing.assert_allclose(eyes, expected, atol=4.0)
 
 
-def test_face_mesh_gives_468_points_with_depth_the_nose_nearest(
+def test_face_mesh_gives_478_points_with_depth_the_nose_nearest(
     facemesh: LandmarkBackend, portrait: np.ndarray
 ) -> None:
     landmarks = facemesh.locate(portrait, facemesh.detect(portrait)[0].region).landmarks
-    assert landmarks.scheme == MEDIAPIPE468
-    assert landmarks.points.shape == (468, 2)
+    assert landmarks.scheme == MEDIAPIPE478
+    assert landmarks.points.shape == (478, 2)
     assert landmarks.depth is not None
-    assert landmarks.depth.shape == (468,)
+    assert landmarks.depth.shape == (478,)
     nose_tip, right_ear_side, left_ear_side = (landmarks.depth[i] for i in (4, 234, 454))
     assert nose_tip < min(right_ear_side, left_ear_side) - 30.0
 
 
-def test_the_68_points_are_the_subset_of_the_468(facemesh: LandmarkBackend, portrait: np.ndarray) -> None:
+def test_the_68_points_are_the_subset_of_the_478(facemesh: LandmarkBackend, portrait: np.ndarray) -> None:
     full = facemesh.locate(portrait, facemesh.detect(portrait)[0].region).landmarks
     subset = convert(full, IBUG68)
     assert subset.scheme == IBUG68
-    np.testing.assert_array_equal(subset.points, full.points[IBUG68_IN_MEDIAPIPE468])
-    assert convert(full, MEDIAPIPE468) is full
+    np.testing.assert_array_equal(subset.points, full.points[IBUG68_IN_MEDIAPIPE478])
+    assert convert(full, MEDIAPIPE478) is full
 
 
 def test_no_face_mesh_point_stands_for_two_of_the_68() -> None:
-    assert len(np.unique(IBUG68_IN_MEDIAPIPE468)) == SCHEME_SIZES[IBUG68]
+    assert len(np.unique(IBUG68_IN_MEDIAPIPE478)) == SCHEME_SIZES[IBUG68]
 
 
-def test_the_68_cannot_become_the_468() -> None:
+def test_the_68_cannot_become_the_478() -> None:
     landmarks = Landmarks(IBUG68, np.zeros((68, 2), np.float32), Region(5, 5, 5).box((9, 9)), 1.0, (9, 9))
     with pytest.raises(Face3DMMError, match="cannot be converted"):
-        convert(landmarks, MEDIAPIPE468)
+        convert(landmarks, MEDIAPIPE478)
 
 
 def test_short_range_has_896_anchors_and_full_range_2304() -> None:

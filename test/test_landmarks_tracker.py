@@ -176,6 +176,12 @@ def test_a_face_that_seems_upside_down_is_upright_where_it_looks_better_so() -> 
     assert face.landmarks.confidence == pytest.approx(np.cos(0.4))
 
 
+def test_a_doubtful_face_is_looked_at_in_other_turns_and_the_surest_is_taken() -> None:
+    backend = AslantBackend([replace(LEFT, angle=0.6)])  # cos 0.6 is 0.83: a face, but a doubtful one
+    (face,) = LandmarkTracker(backend).track(IMAGE)
+    assert face.landmarks.confidence == pytest.approx(1.0)
+
+
 def test_low_confidence_is_a_loss() -> None:
     backend = ScriptedBackend([LEFT])
     tracker = LandmarkTracker(backend, min_confidence=0.5)

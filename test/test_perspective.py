@@ -26,9 +26,9 @@ def at_distance(
     R = rotation_from_vector([0.0, turn, 0.0]) @ rotation_from_pose_angles(*rng.uniform(-0.4, 0.4, 3))
     T = distance_mm * np.array([rng.uniform(-0.2, 0.2), rng.uniform(-0.1, 0.1), 1.0])
     vertices = model.identity(alpha) @ R.T + T
-    seen = model.scheme("mediapipe468").interpolate(vertices) @ K.T
+    seen = model.scheme("mediapipe478").interpolate(vertices) @ K.T
     points = (seen[:, :2] / seen[:, 2:]).astype(np.float32)
-    return Landmarks("mediapipe468", points, Box(0, 0, *SIZE), 1.0, SIZE), R, vertices
+    return Landmarks("mediapipe478", points, Box(0, 0, *SIZE), 1.0, SIZE), R, vertices
 
 
 @pytest.mark.parametrize("distance_mm", [300.0, 500.0, 1000.0])
@@ -77,7 +77,7 @@ def test_the_face_projects_onto_its_landmarks(default_model: MorphableModel) -> 
     full = PerspectiveFitter(TrackFitter(default_model, options=OPTIONS)).fit(
         TrackedFace(1, landmarks, weak), CALIBRATION
     )
-    points = default_model.scheme("mediapipe468").interpolate(
+    points = default_model.scheme("mediapipe478").interpolate(
         default_model.vertices(full.parameters.alpha, full.parameters.beta)
     )
     seen = full.pose.transform(points) @ K.T

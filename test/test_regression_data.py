@@ -162,7 +162,7 @@ def test_points_that_are_no_face_have_no_region(points: NDArray[np.float64]) -> 
 def test_mirrored_coefficients_mirror_the_face(default_model: MorphableModel) -> None:
     face, mirror = records(default_model, 1)[0], FaceMirror.of(default_model, 100, 52)
     assert mirror is not None
-    surface = default_model.scheme("mediapipe468")
+    surface = default_model.scheme("mediapipe478")
     there = surface.interpolate(default_model.vertices(face.alpha, face.beta))
     mirrored = surface.interpolate(default_model.vertices(mirror.alpha(face.alpha), mirror.beta(face.beta)))
     back = surface.interpolate(

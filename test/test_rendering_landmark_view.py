@@ -7,7 +7,7 @@ from face3dmm_ros.rendering.landmark_view import draw_landmarks
 from face3dmm_ros.values import Box, Landmarks
 
 
-def landmarks(points: NDArray, scheme: str = "mediapipe468") -> Landmarks:
+def landmarks(points: NDArray, scheme: str = "mediapipe478") -> Landmarks:
     return Landmarks(scheme, points.astype(np.float32), Box(0, 0, 10, 10), 1.0, (200, 160))
 
 
@@ -25,7 +25,7 @@ def circle(count: int, radius: float) -> NDArray[np.float64]:
 
 
 def test_every_point_is_marked_where_it_lies() -> None:
-    points = np.random.default_rng(0).uniform([20, 20], [180, 140], (468, 2))
+    points = np.random.default_rng(0).uniform([20, 20], [180, 140], (478, 2))
     marked = drawn_on(grey(), landmarks(points))
     x, y = np.round(points).astype(int).T
     assert marked[y, x].all()
@@ -33,7 +33,7 @@ def test_every_point_is_marked_where_it_lies() -> None:
 
 def test_the_points_of_ibug68_are_joined_by_lines() -> None:
     points = circle(68, 60.0)
-    alone = drawn_on(grey(), landmarks(points, "mediapipe468")).sum()
+    alone = drawn_on(grey(), landmarks(points, "mediapipe478")).sum()
     joined = drawn_on(grey(), landmarks(points, "ibug68")).sum()
     assert joined > 1.1 * alone
 
@@ -46,7 +46,7 @@ def test_the_drawing_grows_with_the_face() -> None:
 def test_points_outside_the_image_and_points_that_are_none_are_left_out() -> None:
     points = circle(68, 40.0)
     points[3], points[9], points[20] = np.nan, [1e20, 0], [-500, 80]
-    for scheme in ("ibug68", "mediapipe468"):
+    for scheme in ("ibug68", "mediapipe478"):
         marked = drawn_on(grey(), landmarks(points, scheme))
         assert marked.any()
         assert not marked[:30].any()

@@ -23,9 +23,9 @@ def pictures_of(model: MorphableModel, seed: int, count: int) -> tuple[np.ndarra
         beta = rng.uniform(0.0, 0.6, model.expression_count) * (rng.random(model.expression_count) < 0.15)
         R = rotation_from_pose_angles(*(np.radians([12.0, 30.0, 10.0]) * rng.uniform(-1.0, 1.0, 3)))
         camera = WeakPerspective(rng.uniform(0.9, 1.6), R, np.array([320.0, 240.0]))
-        points = camera.project(model.scheme("mediapipe468").interpolate(model.vertices(alpha, beta)))
+        points = camera.project(model.scheme("mediapipe478").interpolate(model.vertices(alpha, beta)))
         points = (points + rng.normal(0.0, 2.0, points.shape)).astype(np.float32)
-        pictures.append(Landmarks("mediapipe468", points, Box(0, 0, 640, 480), 1.0, (640, 480)))
+        pictures.append(Landmarks("mediapipe478", points, Box(0, 0, 640, 480), 1.0, (640, 480)))
     return alpha, pictures
 
 
@@ -42,7 +42,7 @@ def test_the_identity_grows_more_certain_and_closer_to_the_truth_with_each_pictu
 ) -> None:
     fitter = PersonFitter(default_model, FITTER_OPTIONS)
     errors, uncertainties = [], []
-    for seed in range(2):
+    for seed in range(4):
         truth, pictures = pictures_of(default_model, seed, 6)
         people = [fitter.fit_person(pictures[:count]) for count in (1, 2, 6)]
         errors.append([shape_error_mm(default_model, person.alpha, truth) for person in people])

@@ -199,7 +199,7 @@ class TestAppearance:
         self, renderer: SceneRenderer, default_model: MorphableModel
     ) -> None:
         options = SceneOptions(image_size=(256, 256), max_yaw=30.0, occluder=0.0)
-        backend, surface = create_backend("facemesh"), default_model.scheme("mediapipe468")
+        backend, surface = create_backend("facemesh"), default_model.scheme("mediapipe478")
         errors = []
         for k in range(12):
             rendered = renderer.render(random_scene(random_generator(77, k), default_model, options))

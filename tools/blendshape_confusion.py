@@ -32,6 +32,7 @@ from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fit_methods import FIT_METHODS, create_fitter
 from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.synthesis.random_scene import SceneOptions, place_face, random_identity, random_person
 from face3dmm_ros.synthesis.scene import Background, Light, Scene, Sensor
@@ -69,7 +70,7 @@ class View:
 
     Attributes:
         image: (H, W, 3) uint8 BGR, without noise.
-        points: (468, 2) px, where Face Mesh's points are in truth.
+        points: (478, 2) px, where Face Mesh's points are in truth.
     """
 
     image: NDArray[np.uint8]
@@ -125,8 +126,8 @@ class Observer:
         weights = [tuner.tune(0, self._weights.of(fitted), k / _RATE) for k, fitted in enumerate(fits)]
         return Rise(
             np.array(weights[-_READ_FRAMES:], np.float64).mean(axis=0)[: len(NAMES)],
-            held.points - self._resting_points,
-            _mean_points(frames[-_READ_FRAMES:]) - _mean_points(self._rest),
+            (held.points - self._resting_points)[:SKIN_COUNT],
+            (_mean_points(frames[-_READ_FRAMES:]) - _mean_points(self._rest))[:SKIN_COUNT],
         )
 
     def _look(self, tracker: LandmarkTracker, view: View, seeds: Iterator[int]) -> Frame:
@@ -170,7 +171,7 @@ def draw(renderer: SceneRenderer, scene: Scene, k: int | None = None, weight: fl
     if k is not None:
         beta[k] = weight
     rendered = renderer.render(replace(scene, beta=beta))
-    return View(rendered.image, rendered.landmarks("mediapipe468")[:, :2].astype(np.float32))
+    return View(rendered.image, rendered.landmarks("mediapipe478")[:, :2].astype(np.float32))
 
 
 def measure(
@@ -204,7 +205,7 @@ def measure(
                     products[k] += (moved**2).sum(), (moved * seen).sum(), (seen**2).sum()
                     bar.update()
     true, both, seen_square = products.T
-    points = people * len(poses) * 468
+    points = people * len(poses) * SKIN_COUNT
     movement = np.column_stack([np.sqrt(true / points), both / true, both / np.sqrt(true * seen_square)])
     return rises, movement
 
@@ -214,7 +215,7 @@ def likeness(model: MorphableModel) -> NDArray[np.float64]:
 
     Compared is what is left once the head's small turns, shifts and growth are taken out (Procrustes' tangent space).
     """
-    surface = model.scheme("mediapipe468")
+    surface = model.scheme("mediapipe478")
     x, y, z = surface.interpolate(model.mean).astype(np.float64).T
     basis = model.expression_basis.reshape(model.vertex_count, 3, -1)[..., : len(NAMES)]
     moved = surface.interpolate(basis)[:, :2].astype(np.float64)

@@ -24,6 +24,7 @@ from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.dense_network import SIDE, DenseNetwork, upright_region
 from face3dmm_ros.landmarks.region import Region
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.regression.crops import CropView
 from face3dmm_ros.regression.face_chunks import FaceChunks
@@ -63,7 +64,7 @@ def read_pairs(paths: tuple[Path, Path]) -> Pairs:
     sides = FaceMirror.of(model, 0, model.expression_count)
     assert sides is not None
     rng = np.random.default_rng([_SEED, int(paths[0].stem.rpartition("_")[2])])
-    surface = model.scheme("mediapipe468")
+    surface = model.scheme("mediapipe478").at(slice(SKIN_COUNT))
     read = [model.expression_names.index(name) for name in WITHOUT_TONGUE]
     changes, rests, weights = [], [], []
     for index in range(len(with_expression)):

@@ -1,6 +1,8 @@
 """Measure how Face Mesh answers to synthetic faces of every yaw; write landmark_models/face_mesh_response.npz.
 
-Uses the faces that `tools/train_dense_network.py` renders, and renders them if need be.
+Uses the faces that `tools/train_dense_network.py` renders, and renders them if need be. Renderings tell how the points
+stray as a head turns. From the front photographs of calm people tell it, where they are given: Face Mesh knows people
+better than renderings, and a face at rest shall be none with an expression.
 """
 
 import argparse
@@ -8,9 +10,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import numpy as np  # noqa: E402
+from default_model.face_landmarker import FaceLandmarker  # noqa: E402
+from default_model.people_mean import common_offsets  # noqa: E402
 from dense_network.pictures import CHUNK, Chunk, render_chunks  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from tqdm import tqdm  # noqa: E402
@@ -19,7 +23,8 @@ from train_dense_network import mirror_points  # noqa: E402
 from face3dmm_ros.landmarks.dense_network import upright_region  # noqa: E402
 from face3dmm_ros.landmarks.face_mesh_response import right_and_down, yaw_degrees  # noqa: E402
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend  # noqa: E402
-from face3dmm_ros.morphable_model import load_model  # noqa: E402
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT  # noqa: E402
+from face3dmm_ros.morphable_model import MorphableModel, load_model  # noqa: E402
 
 _KNOTS = np.arange(0.0, 91.0, 10.0)  # degrees of yaw
 _HALF_WIDTH = 7.5  # degrees about a knot whose faces speak for it
@@ -40,27 +45,43 @@ def stray_points(chunks: list[Path], mirror: NDArray[np.int32]) -> tuple[NDArray
             if face.landmarks.confidence < _LOST:
                 continue
             R = chunk.rotations[k]
-            stray = (face.landmarks.points - truth[:, :2]) @ right_and_down(R).T / chunk.scales[k]
+            stray = (face.landmarks.points[:SKIN_COUNT] - truth[:, :2]) @ right_and_down(R).T / chunk.scales[k]
             yaw = yaw_degrees(R)
             strays.append(stray if yaw >= 0 else stray[mirror] * [-1, 1])
             yaws.append(abs(yaw))
     return np.array(yaws), np.array(strays)
 
 
+def stray_on_people(pictures: list[Path], model: MorphableModel) -> NDArray[np.float64]:
+    """(478, 2) mm, by how much right and down people's points stray from the front, from calm faces of any identity."""
+    points, landmarker = model.scheme("mediapipe478"), FaceLandmarker()
+    faces = [landmarker.look(path)[0] for path in tqdm(pictures, unit="people", desc="looking")]
+    basis = points.interpolate(model.shape_basis.reshape(len(model.mean), 3, -1)) * model.shape_sigma
+    return common_offsets(faces, points.interpolate(model.mean), basis) * [1, -1]
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--people", type=Path, help="folder of frontal photographs of calm faces, NAME.jpg")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "dense_network")
     parser.add_argument("--faces", type=int, default=8000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "resource" / "landmark_models" / "face_mesh_response.npz")
     arguments = parser.parse_args()
     model = load_model("default")
+    people = None
+    if arguments.people is not None:
+        pictures = sorted(arguments.people.glob("*.jpg"))
+        if not pictures:
+            parser.error(f"no .jpg in {arguments.people}: name a folder of photographs")
+        people = stray_on_people(pictures, model)
     count = max(1, arguments.faces // CHUNK)
     render_chunks(arguments.folder / "faces", model, count, arguments.seed)
-    canonical = model.scheme("mediapipe468").interpolate(model.mean)
-    mirror = mirror_points(canonical)
-    yaw, stray = stray_points(sorted((arguments.folder / "faces").glob("*.npz"))[:count], mirror)
+    points = model.scheme("mediapipe478").interpolate(model.mean)
+    canonical = points[:SKIN_COUNT]
+    mirror = np.concatenate([mirror_points(canonical), SKIN_COUNT + mirror_points(points[SKIN_COUNT:])])
+    yaw, stray = stray_points(sorted((arguments.folder / "faces").glob("*.npz"))[:count], mirror[:SKIN_COUNT])
     bias, deviation = [], []
     for knot in _KNOTS:
         near = stray[np.abs(yaw - knot) < _HALF_WIDTH]
@@ -71,14 +92,15 @@ def main() -> None:
         print(
             f"yaw {knot:2.0f}°: {len(near)} faces, bias {strayed:.1f} mm, deviation {np.median(deviation[-1]):.1f} mm"
         )
-    # Where Face Mesh's points lie on the model was found from the front: from there, by definition, they do not stray.
-    frontal = (bias[0] + bias[0][mirror] * [-1, 1]) / 2
-    bias = [middle - frontal for middle in bias]
-    bias[0] = np.zeros_like(frontal)
+    turned = np.pad(np.array(bias), [(0, 0), (0, len(mirror) - SKIN_COUNT), (0, 0)])  # renderings tell of the skin
+    front = turned[0] if people is None else people
+    front = (front + front[mirror] * [-1, 1]) / 2  # from the front a face and its mirror image are the same
+    # An offset across the face is seen the shorter the more a head is turned.
+    seen = np.stack([np.cos(np.radians(_KNOTS)), np.ones(len(_KNOTS))], axis=1)
     np.savez_compressed(
         arguments.out,
         yaw=_KNOTS.astype(np.float32),
-        bias=np.array(bias, np.float32),
+        bias=(turned + (front - turned[0]) * seen[:, None]).astype(np.float32),
         deviation=np.array(deviation, np.float32),
         canonical=canonical.astype(np.float32),
         mirror=mirror,

@@ -21,6 +21,7 @@ from scipy.optimize import linear_sum_assignment  # noqa: E402
 
 from face3dmm_ros.landmarks.dense_network import SIDE, DenseNetwork  # noqa: E402
 from face3dmm_ros.landmarks.network import Network  # noqa: E402
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT  # noqa: E402
 from face3dmm_ros.morphable_model import load_model  # noqa: E402
 
 _TOLERANCE = 5e-3
@@ -65,7 +66,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model = load_model("default")
     render_chunks(arguments.folder / "faces", model, max(2, arguments.faces // CHUNK), arguments.seed)
-    mirror = mirror_points(model.scheme("mediapipe468").interpolate(model.mean))
+    mirror = mirror_points(model.scheme("mediapipe478").at(slice(SKIN_COUNT)).interpolate(model.mean))
     network = train(
         arguments.folder / "faces",
         mirror,

@@ -50,8 +50,8 @@ class FitOptions:
     reading_gain: float = 1.3
     held_gain: float = 10.0
     outlier: float = 2.0
-    shape_prior: float = 4.0
-    expression_prior: float = 0.2
+    shape_prior: float = 3.0
+    expression_prior: float = 0.5
     outline: bool = True
     tolerance_px: float = 0.05
     max_iterations: int = 30

@@ -1,8 +1,9 @@
 """The dense backend: every face is looked at twice, and what is seen is averaged by inverse variance.
 
-Face Mesh knows real faces well from the front and gives up on profiles; the dense network has been trained on every
+Face Mesh knows people's faces well from the front and gives up on profiles; the dense network has been trained on every
 yaw, but on synthetic faces alone. From the front both look, Face Mesh's points after its known errors are undone; from
-the side the dense network looks again, at the mirror image.
+the side the dense network looks again, at the mirror image. What both make of the expression, beside where points lie,
+is averaged likewise.
 """
 
 from dataclasses import replace
@@ -10,35 +11,59 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.backend import Detection, LocatedFace
+from face3dmm_ros.landmarks.blendshape_network import BlendshapeNetwork
 from face3dmm_ros.landmarks.dense_network import MARGIN, SIDE, DenseNetwork, upright_region
 from face3dmm_ros.landmarks.expression_reader import ExpressionReader
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse, yaw_degrees
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend, check_scheme
+from face3dmm_ros.landmarks.people_at_rest import ReadingResponse
 from face3dmm_ros.landmarks.region import Region
-from face3dmm_ros.landmarks.schemes import MEDIAPIPE468, convert
+from face3dmm_ros.landmarks.schemes import (
+    BROWS,
+    LEFT_EYE_RING,
+    LIP_RINGS,
+    MEDIAPIPE478,
+    RIGHT_EYE_RING,
+    SKIN_COUNT,
+    convert,
+)
 from face3dmm_ros.values import Landmarks
 
-_FROM_THE_SIDE = (40.0, 50.0)
+_FROM_THE_SIDE = (50.0, 60.0)
 """Degrees of yaw from which on the mirror image is looked at, and from which on instead of Face Mesh."""
-_TRUST_FROM_THE_FRONT = (10.0, 30.0), (0.4, 1.0)
-"""Degrees of yaw, and the share of Face Mesh's deviation that counts there.
+_TRUST_YAW = (20.0, 50.0)
+_TRUST_LIPS, _TRUST_LIDS_AND_BROWS, _TRUST_OTHERS = (0.07, 0.6), (0.2, 0.6), (0.5, 1.0)
+"""The share of Face Mesh's deviation that counts up to and from these degrees of yaw on.
 
-The deviation was measured on rendered faces. On photographs Face Mesh errs less from the front, and follows lids, lips
-and brows twice as far as the dense network does.
+The deviation was measured on rendered faces. On photographs Face Mesh errs less, and follows lids, lips and brows where
+the dense network hardly does.
 """
+_IRIS_MM = 0.35
+"""Standard deviation of an iris' points on the face."""
+_HIDDEN_IRIS_MM = 20.0
+"""The same where no network saw the iris, so that it tells nothing."""
 _INNER = MARGIN / REGION_SCALE
-_BORDER = round(SIDE * (1.0 / _INNER - 1.0) / 2.0)
-"""Of Face Mesh's crop around the dense network's, px."""
+"""Side of the dense network's crop over that of Face Mesh's: the face is as large in both."""
 _GIVES_UP = 0.2
 """Face Mesh's confidence below which its points are left out."""
+_UNCONFIRMED = 0.6
+"""How sure the dense network's confidence is from the front where Face Mesh sees no face: a doubtful one is none."""
+
+_LIPS = np.array(LIP_RINGS).ravel()
+_LIDS_AND_BROWS = np.array([*RIGHT_EYE_RING, *LEFT_EYE_RING, *BROWS])
+_EYE_RINGS = np.array([RIGHT_EYE_RING, LEFT_EYE_RING])
+_IRIS_COUNT = 5
+_KNOWS_NOTHING = 1e3
+"""Deviation of a weight that no reading tells."""
 
 
 class DenseBackend:
-    """BlazeFace, Face Mesh and the dense network. `scheme` is ``mediapipe468`` or its subset ``ibug68``."""
+    """BlazeFace, Face Mesh and the dense network. `scheme` is ``mediapipe478`` or its subset ``ibug68``."""
 
-    def __init__(self, scheme: str = MEDIAPIPE468, min_score: float = 0.35, num_threads: int = 1) -> None:
+    def __init__(self, scheme: str = MEDIAPIPE478, min_score: float = 0.35, num_threads: int = 1) -> None:
         """Load the networks that ship with the package.
 
         Raises:
@@ -46,49 +71,86 @@ class DenseBackend:
         """
         check_scheme(scheme)
         self.scheme = scheme
+        models = package_file("resource/landmark_models/dense.tflite").parent
         self._face_mesh = FaceMeshBackend(min_score=min_score, num_threads=num_threads)
-        self._network = DenseNetwork(package_file("resource/landmark_models/dense.tflite"), num_threads)
-        self._reader = ExpressionReader.load(package_file("resource/landmark_models/expression_reader.npz"))
-        self._response = FaceMeshResponse.load(package_file("resource/landmark_models/face_mesh_response.npz"))
+        self._network = DenseNetwork(models / "dense.tflite", num_threads)
+        self._response = FaceMeshResponse.load(models / "face_mesh_response.npz")
+        self._mirror = self._response.mirror[:SKIN_COUNT]
+        self._reader = ExpressionReader.load(models / "expression_reader.npz")
+        self._blendshapes = BlendshapeNetwork(models / "face_blendshapes.tflite", num_threads)
+        self._reader_at_rest, self._blendshapes_at_rest = (
+            ReadingResponse.load(models / "people_at_rest.npz", reading) for reading in ("reader", "network")
+        )
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """All faces in a (H, W, 3) BGR image, the surest first."""
         return self._face_mesh.detect(image)
 
     def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
-        """468 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
-        image_size = (image.shape[1], image.shape[0])
-        crop = region.crop(image, self._face_mesh.side)
-        # The face is as large in both networks' crops: the middle of the one is the other.
-        inner, inner_region = crop[_BORDER:-_BORDER, _BORDER:-_BORDER], replace(region, size=region.size * _INNER)
+        """478 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
+        inner_region = replace(region, size=region.size * _INNER)
+        inner = inner_region.crop(image, SIDE)
         dense = self._network.locate_in_crop(inner, inner_region)
         view = self._response.view(dense.points, dense.depth)
         yaw = abs(yaw_degrees(view.rotation))
         aside = float(np.interp(yaw, _FROM_THE_SIDE, (0.0, 1.0)))
-        expression = self._reader.read(dense.features) if aside < 1.0 else None
+        mesh = self._face_mesh.locate(image, region).landmarks if aside < 1.0 else None
+        if mesh is not None and mesh.confidence < _GIVES_UP:
+            mesh = None
+        confidence = dense.confidence
+        if mesh is None:
+            confidence *= float(np.interp(yaw, _TRUST_YAW, (_UNCONFIRMED, 1.0)))
+        features = dense.features
         if aside > 0.0:
-            mirrored = self._network.locate_in_crop(inner, inner_region, self._response.mirror)
-            dense = dense.mixed(mirrored, aside / 2.0)
+            dense = dense.mixed(self._network.locate_in_crop(inner, inner_region, self._mirror), aside / 2.0)
         points, deviation = dense.points, dense.deviation
-        if aside < 1.0:
-            mesh = self._face_mesh.locate_in_crop(crop, image_size, region).landmarks
-            if mesh.confidence >= _GIVES_UP:
-                mesh_points, mesh_deviation = self._response.undo(mesh.points, view)
-                mesh_deviation = mesh_deviation * np.float32(np.interp(yaw, *_TRUST_FROM_THE_FRONT))
-                weight = np.float32(1.0 - aside) * deviation**2 / (deviation**2 + mesh_deviation**2)
-                points = points + weight[:, None] * (mesh_points - points)
-                deviation = np.sqrt((1.0 - weight) ** 2 * deviation**2 + weight**2 * mesh_deviation**2)
+        irises = None
+        if mesh is not None:
+            mesh_points, mesh_deviation = self._response.undo(mesh.points, view)
+            mesh_points, irises = mesh_points[:SKIN_COUNT], mesh_points[SKIN_COUNT:]
+            mesh_deviation = mesh_deviation * _doubt(yaw)
+            weight = np.float32(1.0 - aside) * deviation**2 / (deviation**2 + mesh_deviation**2)
+            points = points + weight[:, None] * (mesh_points - points)
+            deviation = np.sqrt((1.0 - weight) ** 2 * deviation**2 + weight**2 * mesh_deviation**2)
+        iris_mm = _HIDDEN_IRIS_MM if irises is None else _IRIS_MM
+        if irises is None:
+            irises = np.repeat(points[_EYE_RINGS].mean(axis=1), _IRIS_COUNT, axis=0)
+        iris_depth = np.repeat(dense.depth[_EYE_RINGS].mean(axis=1), _IRIS_COUNT)
+        expression, expression_deviation = self._expression(features, mesh, 1.0 - aside)
         landmarks = Landmarks(
-            scheme=MEDIAPIPE468,
-            points=points,
-            box=region.box(image_size),
-            confidence=dense.confidence,
-            image_size=image_size,
-            depth=dense.depth,
-            deviation=deviation,
+            scheme=MEDIAPIPE478,
+            points=np.concatenate([points, irises]),
+            box=region.box((image.shape[1], image.shape[0])),
+            confidence=confidence,
+            image_size=(image.shape[1], image.shape[0]),
+            depth=np.concatenate([dense.depth, iris_depth]),
+            deviation=np.concatenate([deviation, np.full(len(irises), iris_mm * view.scale, np.float32)]),
             expression=expression,
-            expression_deviation=None
-            if expression is None
-            else self._reader.deviation / np.float32(1.0 - aside) ** 0.5,
+            expression_deviation=expression_deviation,
         )
         return LocatedFace(convert(landmarks, self.scheme), upright_region(points, REGION_SCALE))
+
+    def _expression(
+        self, features: NDArray[np.float32], mesh: Landmarks | None, ahead: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | tuple[None, None]:
+        """The expression (51,) as the networks read it, and its deviation; `ahead` is 1 from the front, 0 aside."""
+        if ahead <= 0.0:
+            return None, None
+        readings = [(self._reader_at_rest, self._reader.read(features))]
+        if mesh is not None:
+            readings.append((self._blendshapes_at_rest, self._blendshapes.weights(mesh.points)))
+        precision, weighed = np.full(len(WITHOUT_TONGUE), _KNOWS_NOTHING**-2, np.float32), np.float32(0.0)
+        for at_rest, said in readings:
+            share = at_rest.deviation**-2
+            precision, weighed = precision + share, weighed + share * at_rest.measured(said)
+        return weighed / precision, (np.float32(ahead) * precision) ** np.float32(-0.5)
+
+
+def _doubt(yaw: float) -> NDArray[np.float32]:
+    """(468,) the share of Face Mesh's deviation that counts at a yaw, degrees."""
+    lips, lids_and_brows, others = (
+        np.interp(yaw, _TRUST_YAW, shares) for shares in (_TRUST_LIPS, _TRUST_LIDS_AND_BROWS, _TRUST_OTHERS)
+    )
+    doubt = np.full(SKIN_COUNT, others, np.float32)
+    doubt[_LIPS], doubt[_LIDS_AND_BROWS] = lips, lids_and_brows
+    return doubt

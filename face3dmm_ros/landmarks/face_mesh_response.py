@@ -1,7 +1,8 @@
 """How Face Mesh answers to faces that are known: where its points stray as a head turns, and how far they may be off.
 
-Measured by `tools/measure_face_mesh_response.py` on this package's synthetic faces alone. Face Mesh draws the far cheek
-along the head's visible edge and turns heads too little from 45° on; both are undone here.
+Measured by `tools/measure_face_mesh_response.py`: from the front on photographs of calm people, and how that changes as
+a head turns on this package's synthetic faces. Face Mesh draws the far cheek along the head's visible edge and turns
+heads too little from 45° on; both are undone here.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import WeakPerspective, nearest_rotation
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SCHEME_SIZES, SKIN_COUNT
 from face3dmm_ros.landmarks.table_file import read_table
 
 
@@ -22,10 +24,10 @@ class FaceMeshResponse:
 
     Attributes:
         yaw: (B,) degrees, ascending from 0.
-        bias: (B, 468, 2) float32, mm: how far right and down, as the upright face is seen, each point strays.
-        deviation: (B, 468) float32, mm: standard deviation of a coordinate about that.
-        canonical: (468, 3) float32, mm: where the points lie on the mean face.
-        mirror: (468,) int32: each point's counterpart on the other side.
+        bias: (B, 478, 2) float32, mm: how far right and down, as the upright face is seen, each point strays.
+        deviation: (B, 468) float32, mm: standard deviation of a coordinate of the skin's points about that.
+        canonical: (468, 3) float32, mm: where the skin's points lie on the mean face.
+        mirror: (478,) int32: each point's counterpart on the other side.
     """
 
     yaw: NDArray[np.float32]
@@ -43,8 +45,9 @@ class FaceMeshResponse:
         """
         names = ("yaw", "bias", "deviation", "canonical", "mirror")
         response = FaceMeshResponse(**read_table(path, names, "a table of Face Mesh's response"))
-        B, P = response.deviation.shape
-        if response.bias.shape != (B, P, 2) or response.canonical.shape != (P, 3) or response.yaw.shape != (B,):
+        B, all_points = len(response.yaw), SCHEME_SIZES[MEDIAPIPE478]
+        shapes = [array.shape for array in vars(response).values()]
+        if shapes != [(B,), (B, all_points, 2), (B, SKIN_COUNT), (SKIN_COUNT, 3), (all_points,)]:
             raise Face3DMMError(f"{path} is not a table of Face Mesh's response: its arrays' shapes do not match")
         return response
 
@@ -63,7 +66,7 @@ class FaceMeshResponse:
     def undo(
         self, points: NDArray[np.float32], view: WeakPerspective
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Face Mesh's points (468, 2), px, as they should be for a face seen so, and their deviation (468,), px."""
+        """Face Mesh's points (478, 2), px, as they should be for a face seen so; the skin's deviation (468,), px."""
         yaw = yaw_degrees(view.rotation)
         at = float(np.interp(abs(yaw), self.yaw, np.arange(len(self.yaw))))
         low = min(int(at), len(self.yaw) - 2)
@@ -71,7 +74,8 @@ class FaceMeshResponse:
         bias = (1 - share) * self.bias[low] + share * self.bias[low + 1]
         deviation = (1 - share) * self.deviation[low] + share * self.deviation[low + 1]
         if yaw < 0:
-            bias, deviation = bias[self.mirror] * np.array([-1, 1], np.float32), deviation[self.mirror]
+            bias = bias[self.mirror] * np.array([-1, 1], np.float32)
+            deviation = deviation[self.mirror[:SKIN_COUNT]]
         scale = np.float32(view.scale)
         return points - scale * (bias @ right_and_down(view.rotation)).astype(np.float32), scale * deviation
 

@@ -1,7 +1,8 @@
-"""The facemesh backend: BlazeFace finds faces, Face Mesh gives 468 points with depth.
+"""The facemesh backend: BlazeFace finds faces, Face Mesh gives 478 points with depth.
 
-Face Mesh: Kartynnik et al., Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs, 2019. The networks
-are Google's (Apache-2.0) and run on LiteRT.
+Face Mesh: Kartynnik et al., Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs, 2019; in its second
+version with irises, and trained to follow lips, lids and brows (Grishchenko et al., Attention Mesh, 2020, and
+Blendshapes GHUM, 2023). The networks are Google's (Apache-2.0) and run on LiteRT.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ from face3dmm_ros.landmarks.backend import Detection, LocatedFace
 from face3dmm_ros.landmarks.blazeface import FULL_RANGE, LEFT_EYE, RIGHT_EYE, SHORT_RANGE, BlazeFace, BlazeFaces
 from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import Region, region_around
-from face3dmm_ros.landmarks.schemes import MEDIAPIPE468, SCHEME_SIZES, convert
+from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SCHEME_SIZES, SKIN_COUNT, convert
 from face3dmm_ros.values import Box, Landmarks
 
 _RIGHT_EYE_CORNER, _LEFT_EYE_CORNER = 33, 263
@@ -24,13 +25,13 @@ _SAME_FACE = 0.4
 
 
 class FaceMeshBackend:
-    """BlazeFace and Face Mesh. `scheme` is ``mediapipe468`` or its subset ``ibug68``.
+    """BlazeFace and Face Mesh. `scheme` is ``mediapipe478`` or its subset ``ibug68``.
 
     Attributes:
         side: of Face Mesh's crop, px.
     """
 
-    def __init__(self, scheme: str = MEDIAPIPE468, min_score: float = 0.5, num_threads: int = 1) -> None:
+    def __init__(self, scheme: str = MEDIAPIPE478, min_score: float = 0.5, num_threads: int = 1) -> None:
         """Load the networks that ship with the package.
 
         Raises:
@@ -44,7 +45,7 @@ class FaceMeshBackend:
         self.scheme = scheme
         self._short_range = BlazeFace(network("face_detection_short_range"), SHORT_RANGE, min_score, num_threads)
         self._full_range = BlazeFace(network("face_detection_full_range_sparse"), FULL_RANGE, min_score, num_threads)
-        self._face_mesh = Network(network("face_landmark"), (0.0, 1.0), num_threads)
+        self._face_mesh = Network(network("face_landmarks_detector"), (0.0, 1.0), num_threads)
         self.side = self._face_mesh.side
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
@@ -58,19 +59,19 @@ class FaceMeshBackend:
         return sorted(near + new, key=lambda detection: -detection.score)
 
     def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
-        """468 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
+        """478 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
         return self.locate_in_crop(region.crop(image, self.side), (image.shape[1], image.shape[0]), region)
 
     def locate_in_crop(self, crop: NDArray[np.uint8], image_size: tuple[int, int], region: Region) -> LocatedFace:
         """The same from the crop, (side, side, 3), of that region of an image of (width, height) px."""
         side = self.side
-        outputs = self._face_mesh.run(crop)
-        presence, surface = sorted(outputs, key=np.size)
+        # The third output rises for tongues and wide open mouths alike, so that it tells neither.
+        surface, presence, _ = self._face_mesh.run(crop)
         surface = surface.reshape(-1, 3)
         matrix = region.crop_to_image(side).astype(np.float32)
         points = surface[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         landmarks = Landmarks(
-            scheme=MEDIAPIPE468,
+            scheme=MEDIAPIPE478,
             points=points,
             box=region.box(image_size),
             confidence=float(1.0 / (1.0 + np.exp(-presence))),
@@ -78,7 +79,7 @@ class FaceMeshBackend:
             depth=surface[:, 2] * np.float32(region.size / side),
         )
         across = points[_LEFT_EYE_CORNER] - points[_RIGHT_EYE_CORNER]
-        next_region = region_around(points, float(np.arctan2(across[1], across[0])), REGION_SCALE)
+        next_region = region_around(points[:SKIN_COUNT], float(np.arctan2(across[1], across[0])), REGION_SCALE)
         return LocatedFace(convert(landmarks, self.scheme), next_region)
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,22 +26,15 @@ class Network:
         Raises:
             Face3DMMError: LiteRT is not installed, or the file is not such a network.
         """
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise Face3DMMError(
-                f"the landmark networks need LiteRT, which cannot be imported ({error}): pip install ai-edge-litert"
-            ) from error
-        try:
-            with _without_greeting():
-                self._interpreter = Interpreter(str(path), num_threads=num_threads)
-                self._interpreter.allocate_tensors()
-        except (OSError, RuntimeError, ValueError) as error:
-            raise Face3DMMError(f"{path} is not a network that LiteRT can run: {error}") from error
-        (model_input,) = self._interpreter.get_input_details()
-        self._input_index = model_input["index"]
+        self._interpreter = interpreter(path, num_threads)
+        inputs = self._interpreter.get_input_details()
+        match [each["shape"].tolist() for each in inputs]:
+            case [[1, height, width, 3]] if height == width:
+                self.side = width
+            case shapes:
+                raise Face3DMMError(f"{path} is not a network of pictures: it takes arrays of {shapes}")
+        self._input_index = inputs[0]["index"]
         self._output_indices = [output["index"] for output in self._interpreter.get_output_details()]
-        self.side = int(model_input["shape"][1])
         low, high = pixel_range
         self._scale, self._offset = np.float32((high - low) / 255.0), np.float32(low)
 
@@ -49,12 +43,35 @@ class Network:
         rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
         # The view of the input tensor must not outlive this block: LiteRT refuses to run while one exists.
         tensor = self._interpreter.tensor(self._input_index)()[0]
-        np.multiply(rgb, self._scale, out=tensor)
+        # Converted first: half as long as a product of mixed types.
+        tensor[...] = rgb
+        tensor *= self._scale
         if self._offset:
             tensor += self._offset
         del tensor
         self._interpreter.invoke()
         return [np.squeeze(self._interpreter.get_tensor(index)) for index in self._output_indices]
+
+
+def interpreter(path: Path, num_threads: int = 1) -> Any:
+    """LiteRT's interpreter of a .tflite file, ready to run.
+
+    Raises:
+        Face3DMMError: LiteRT is not installed, or the file is missing or no network.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise Face3DMMError(
+            f"the landmark networks need LiteRT, which cannot be imported ({error}): pip install ai-edge-litert"
+        ) from error
+    try:
+        with _without_greeting():
+            loaded = Interpreter(str(path), num_threads=num_threads)
+            loaded.allocate_tensors()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise Face3DMMError(f"{path} is not a network that LiteRT can run: {error}") from error
+    return loaded
 
 
 @contextmanager

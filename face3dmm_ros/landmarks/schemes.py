@@ -12,13 +12,17 @@ from face3dmm_ros.values import Landmarks
 
 IBUG68 = "ibug68"
 """68 points (Sagonas et al., 300 Faces in-the-Wild, 2013), 0-based."""
-MEDIAPIPE468 = "mediapipe468"
-"""468 points (Kartynnik et al., Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs, 2019)."""
+MEDIAPIPE478 = "mediapipe478"
+"""468 points of the skin (Kartynnik et al., Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs,
+2019), then ten of the irises (Grishchenko et al., Attention Mesh: High-fidelity Face Mesh Prediction in Real-time,
+2020): the right one's centre and four points around it, then the left one's."""
 
-SCHEME_SIZES = {IBUG68: 68, MEDIAPIPE468: 468}
+SKIN_COUNT = 468
+"""Points of `MEDIAPIPE478` before the irises'."""
+SCHEME_SIZES = {IBUG68: 68, MEDIAPIPE478: 478}
 
 # fmt: off
-IBUG68_IN_MEDIAPIPE468 = np.array([
+IBUG68_IN_MEDIAPIPE478 = np.array([
     234, 93, 132, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 361, 323, 454,  # jaw, right to left
     46, 53, 52, 65, 55,                                                                 # right brow
     285, 295, 282, 283, 276,                                                            # left brow
@@ -33,6 +37,20 @@ IBUG68_IN_MEDIAPIPE468 = np.array([
 face there, iBUG the visible contour. iBUG's brows run between Face Mesh's two rows, nearer to the lower one."""
 # fmt: on
 
+# Face Mesh's rings of 20 points around the mouth, outermost first, from the person's right corner over the upper lip to
+# the left corner and back along the lower lip; and its rings of 16 around each eye, from the outer corner over the
+# lower lid.
+LIP_RINGS: tuple[tuple[int, ...], ...] = (
+    (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146),
+    (76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306, 307, 320, 404, 315, 16, 85, 180, 90, 77),
+    (62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 325, 319, 403, 316, 15, 86, 179, 89, 96),
+    (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95),
+)
+RIGHT_EYE_RING: tuple[int, ...] = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+LEFT_EYE_RING: tuple[int, ...] = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107, 276, 283, 282, 295, 285, 300, 293, 334, 296, 336)
+"""Face Mesh's two rows along each brow, the right one's first."""
+
 
 def convert(landmarks: Landmarks, scheme: str) -> Landmarks:
     """Landmarks in another scheme.
@@ -42,12 +60,12 @@ def convert(landmarks: Landmarks, scheme: str) -> Landmarks:
     """
     if landmarks.scheme == scheme:
         return landmarks
-    if (landmarks.scheme, scheme) != (MEDIAPIPE468, IBUG68):
+    if (landmarks.scheme, scheme) != (MEDIAPIPE478, IBUG68):
         raise Face3DMMError(f"landmarks of scheme {landmarks.scheme} cannot be converted to {scheme!r}")
     return replace(
         landmarks,
         scheme=scheme,
-        points=landmarks.points[IBUG68_IN_MEDIAPIPE468],
-        depth=None if landmarks.depth is None else landmarks.depth[IBUG68_IN_MEDIAPIPE468],
-        deviation=None if landmarks.deviation is None else landmarks.deviation[IBUG68_IN_MEDIAPIPE468],
+        points=landmarks.points[IBUG68_IN_MEDIAPIPE478],
+        depth=None if landmarks.depth is None else landmarks.depth[IBUG68_IN_MEDIAPIPE478],
+        deviation=None if landmarks.deviation is None else landmarks.deviation[IBUG68_IN_MEDIAPIPE478],
     )

@@ -26,6 +26,8 @@ _FIRST_LOOKS = 2
 _TURN = 0.5  # radians
 _UPSIDE_DOWN = math.pi / 2
 _SURE = 0.6
+_CERTAIN = 0.9
+"""The detector's score from which on there is a face, and the confidence from which on it needs no second opinion."""
 _MIN_REGION_PX = 8.0
 _REST = 0.005
 """A face that moves by less than this part of its region rests."""
@@ -136,12 +138,13 @@ class LandmarkTracker:
         """The landmarks of a detection, judged once the first ones have framed the face better than the detector did.
 
         A turned head is often beside the middle of its detection or seen aslant there, and looks doubtful until then.
-        Where the detector is sure of a face, other turns are tried before it is given up: from the side, the line of
-        the eyes tells little of how a face is turned, and one that seems upside down is most likely upright.
+        Where the detector is sure of a face, other turns are tried before it is given up or believed with doubt: from
+        the side, the line of the eyes tells little of how a face is turned, and one that seems upside down is most
+        likely upright.
         """
         angle = math.remainder(detection.region.angle, math.tau)
         face = self._locate_from_afar(image, detection.region)
-        plausible = face is not None and abs(angle) < _UPSIDE_DOWN
+        plausible = face is not None and face.landmarks.confidence >= _CERTAIN and abs(angle) < _UPSIDE_DOWN
         if plausible or detection.score < _SURE:
             return face
         regions = [replace(detection.region, angle=other) for other in (0.0, angle - _TURN, angle + _TURN)]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.picture_decoding import decode_picture
 from face3dmm_ros.synthesis.backgrounds import find_pictures
@@ -53,7 +54,7 @@ class Chunk:
 def render_chunks(folder: Path, model: MorphableModel, count: int, seed: int) -> None:
     """Render `count` chunks, those already in the folder apart; picture k of chunk c depends on (seed, c, k) alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    surface = model.scheme("mediapipe468")
+    surface = model.scheme("mediapipe478").at(slice(SKIN_COUNT))
     options = SceneOptions(
         image_size=(_SIDE, _SIDE),
         max_yaw=100.0,

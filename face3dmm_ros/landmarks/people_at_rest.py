@@ -1,0 +1,50 @@
+"""How readings of an expression answer to people: what they say of faces at rest, and how far that may be off.
+
+Measured by `tools/measure_people_at_rest.py` on photographs of calm faces. What a reading says of them on average is
+taken away; how much it varies from one person to the next is its deviation, for in a single picture nobody can tell
+the one from an expression.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.landmarks.table_file import read_table
+
+
+@dataclass(frozen=True, eq=False)
+class ReadingResponse:
+    """Of one reading, for the blendshapes of `avatar.arkit.WITHOUT_TONGUE`.
+
+    Attributes:
+        rest: (51,) float32, what it says of people at rest.
+        gain: (51,) float32, how far it follows a blendshape.
+        deviation: (51,) float32, of the weight so measured; infinite where the reading tells nothing.
+    """
+
+    rest: NDArray[np.float32]
+    gain: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+    @staticmethod
+    def load(path: Path, reading: str) -> "ReadingResponse":
+        """The table of ``network`` or ``reader`` in a .npz.
+
+        Raises:
+            Face3DMMError: the file is missing or not such a table.
+        """
+        what = f"a table of how the {reading} answers to people at rest"
+        names = [f"{reading}_{field}" for field in ("rest", "gain", "deviation")]
+        rest, gain, deviation = (array.astype(np.float32) for array in read_table(path, names, what).values())
+        right = all(array.shape == (len(WITHOUT_TONGUE),) for array in (rest, gain, deviation))
+        if not (right and np.isfinite([rest, gain]).all() and (gain > 0).all() and (deviation > 0).all()):
+            raise Face3DMMError(f"{path} is not {what}: its arrays' shapes or values do not match")
+        return ReadingResponse(rest, gain, deviation)
+
+    def measured(self, said: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(51,) weights, 0 at rest, for what the reading says."""
+        return (said - self.rest) / self.gain
