@@ -90,7 +90,7 @@ class SlowBackend:
         self.seen.append(int(image.mean()))
         return []
 
-    def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
+    def locate(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None) -> LocatedFace:
         raise AssertionError("there is no face to locate")
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -207,6 +208,71 @@ def test_a_face_from_the_front_is_doubted_where_face_mesh_sees_none(
     assert doubted.expression_deviation is not None
     assert sure.expression_deviation is not None
     assert (doubted.expression_deviation >= sure.expression_deviation).all(), "less is known by one reading than by two"
+
+
+def counted_looks(backend: DenseBackend, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one with each look of the dense network."""
+    looks: list[int] = []
+    locate = backend._network.locate_in_crop
+    monkeypatch.setattr(backend._network, "locate_in_crop", lambda *given: looks.append(1) or locate(*given))
+    return looks
+
+
+def test_at_a_resting_face_the_dense_network_looks_in_every_fourth_image(
+    backend: DenseBackend, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = counted_looks(backend, monkeypatch)
+    face, seen = None, []
+    region = backend.detect(astronaut)[0].region
+    for _ in range(9):
+        face = backend.locate(astronaut, region, face)
+        seen.append(len(looks))
+    assert seen == [1, 1, 1, 1, 2, 2, 2, 2, 3]
+
+
+def test_what_the_dense_network_saw_moves_turns_and_grows_with_the_face(
+    backend: DenseBackend, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = backend.locate(astronaut, backend.detect(astronaut)[0].region)
+    matrix = cv2.getRotationMatrix2D((220.0, 110.0), 5.0, 1.05)
+    matrix[:, 2] += 8.0, -5.0
+    moved = cv2.warpAffine(astronaut, matrix, astronaut.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+    region = before.region
+    x, y = matrix @ [region.x, region.y, 1.0]
+    region = Region(x, y, 1.05 * region.size, region.angle - np.radians(5.0))
+    looks = counted_looks(backend, monkeypatch)
+    carried = backend.locate(moved, region, before).landmarks
+    assert not looks
+    anew = backend.locate(moved, region).landmarks
+    assert np.linalg.norm(carried.points - anew.points, axis=1).mean() < 0.005 * of_size(anew.points)
+    np.testing.assert_allclose(carried.depth, anew.depth, atol=0.06 * of_size(anew.points))
+    np.testing.assert_allclose(carried.deviation, anew.deviation, rtol=0.5)
+
+
+@pytest.mark.parametrize("change", ["another expression", "doubt"])
+def test_the_dense_network_looks_at_once_where_a_face_changes_or_is_doubtful(
+    backend: DenseBackend, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    region = backend.detect(astronaut)[0].region
+    before = backend.locate(astronaut, region)
+    locate = backend._face_mesh.locate
+
+    def changed(image: NDArray[np.uint8], region: Region) -> LocatedFace:
+        face = locate(image, region)
+        points = face.landmarks.points.copy()
+        points[points[:, 1] > points[:, 1].mean()] += [0.0, 0.05 * region.size]
+        doubtful = replace(face.landmarks, confidence=0.5)
+        return replace(face, landmarks=doubtful if change == "doubt" else replace(face.landmarks, points=points))
+
+    monkeypatch.setattr(backend._face_mesh, "locate", changed)
+    looks = counted_looks(backend, monkeypatch)
+    backend.locate(astronaut, region, before)
+    assert len(looks) == 1
+
+
+def test_from_the_side_nothing_is_remembered(backend: DenseBackend, profiles: list[RenderedScene]) -> None:
+    region = upright_region(profiles[0].landmarks("mediapipe478")[:, :2], REGION_SCALE)
+    assert backend.locate(profiles[0].image, region).seen is None
 
 
 def test_a_wall_is_no_face(backend: DenseBackend) -> None:

@@ -27,7 +27,7 @@ class ScriptedBackend:
         self.detections += 1
         return [Detection(face.box((640, 480)), 1.0, face) for face in self.faces]
 
-    def locate(self, image: np.ndarray, region: Region) -> LocatedFace:
+    def locate(self, image: np.ndarray, region: Region, before: LocatedFace | None = None) -> LocatedFace:
         face = max(self.faces, key=region.overlap, default=region)
         found = face in self.faces and face.overlap(region) > 0.1
         corners = np.array([[-0.3, -0.3], [0.3, -0.3], [0.3, 0.3], [-0.3, 0.3]]) * face.size + [face.x, face.y]
@@ -135,7 +135,7 @@ def test_a_track_that_slid_off_its_face_is_put_back_by_the_next_detection() -> N
     class ClingingBackend(ScriptedBackend):
         """Unless shown the face itself, it half believes in whatever it is shown."""
 
-        def locate(self, image: np.ndarray, region: Region) -> LocatedFace:
+        def locate(self, image: np.ndarray, region: Region, before: LocatedFace | None = None) -> LocatedFace:
             face = super().locate(image, region)
             if region.overlap(self.faces[0]) > 0.8:
                 return face
@@ -155,7 +155,7 @@ class AslantBackend(ScriptedBackend):
 
     true_angle = 0.0
 
-    def locate(self, image: np.ndarray, region: Region) -> LocatedFace:
+    def locate(self, image: np.ndarray, region: Region, before: LocatedFace | None = None) -> LocatedFace:
         face = super().locate(image, region)
         confidence = max(0.0, np.cos(region.angle - self.true_angle))
         return LocatedFace(replace(face.landmarks, confidence=confidence), replace(face.region, angle=region.angle))

@@ -73,7 +73,7 @@ class _TrueBox:
 
     def __init__(self, backend: LandmarkBackend, box: Box) -> None:
         self.scheme = backend.scheme
-        self.locate: Callable[[NDArray[np.uint8], Region], LocatedFace] = backend.locate
+        self._backend = backend
         size = _REGION_SCALE * max(box.width, box.height)
         region = Region(box.x + box.width / 2.0, box.y + box.height / 2.0, size)
         self._detection = Detection(box, 1.0, region)
@@ -81,6 +81,10 @@ class _TrueBox:
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """The true box."""
         return [self._detection]
+
+    def locate(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None) -> LocatedFace:
+        """As the backend does."""
+        return self._backend.locate(image, region, before)
 
 
 class FaceEvaluator:

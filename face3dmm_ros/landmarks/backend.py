@@ -28,10 +28,14 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class LocatedFace:
-    """Landmarks of one face, and where to look for them in the next image. Their confidence is that of a face there."""
+    """Landmarks of one face, and where to look for them in the next image. Their confidence is that of a face there.
+
+    `seen` is what the backend itself wants to know of the face when it locates it in the next image.
+    """
 
     landmarks: Landmarks
     region: Region
+    seen: object = None
 
 
 class LandmarkBackend(Protocol):
@@ -46,8 +50,10 @@ class LandmarkBackend(Protocol):
         """All faces in a (H, W, 3) BGR image, the surest first."""
         ...
 
-    def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
+    def locate(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None) -> LocatedFace:
         """Landmarks of the face in a region of a (H, W, 3) BGR image.
+
+        `before` is what this backend located of the same face in the image before: it may look less closely then.
 
         Raises:
             Face3DMMError: the region does not touch the image.

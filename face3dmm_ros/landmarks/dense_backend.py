@@ -6,7 +6,7 @@ the side the dense network looks again, at the mirror image. What both make of t
 is averaged likewise.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.backend import Detection, LocatedFace
 from face3dmm_ros.landmarks.blendshape_network import BlendshapeNetwork
-from face3dmm_ros.landmarks.dense_network import MARGIN, SIDE, DenseNetwork, upright_region
+from face3dmm_ros.landmarks.dense_network import MARGIN, SIDE, DenseNetwork, DensePoints, upright_region
 from face3dmm_ros.landmarks.expression_reader import ExpressionReader
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse, yaw_degrees
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend, check_scheme
@@ -45,6 +45,12 @@ _IRIS_MM = 0.35
 """Standard deviation of an iris' points on the face."""
 _HIDDEN_IRIS_MM = 20.0
 """The same where no network saw the iris, so that it tells nothing."""
+_REMEMBERED = 3
+"""Images for which what the dense network saw of a face from the front is good: it looks at every fourth."""
+_CERTAIN = 0.9
+"""Face Mesh's confidence from which on that holds."""
+_CHANGED_MM = 2.0
+"""How far, RMS, the points may have moved on the face since."""
 _INNER = MARGIN / REGION_SCALE
 """Side of the dense network's crop over that of Face Mesh's: the face is as large in both."""
 _GIVES_UP = 0.2
@@ -58,6 +64,40 @@ _EYE_RINGS = np.array([RIGHT_EYE_RING, LEFT_EYE_RING])
 _IRIS_COUNT = 5
 _KNOWS_NOTHING = 1e3
 """Deviation of a weight that no reading tells."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What both networks saw of a face from the front, and the reader read, `age` images ago; `scale` is px a mm."""
+
+    dense: DensePoints
+    read: NDArray[np.float32]
+    mesh: NDArray[np.float32]
+    scale: float
+    age: int = 0
+
+    def carried_to(self, mesh: Landmarks) -> DensePoints | None:
+        """What the dense network would see now, by how Face Mesh's points have moved; None where it has to look.
+
+        All moves as Face Mesh's points do; what the two differ by turns and grows with the face. The face must be
+        the same but for that: a change of expression is worth a look.
+        """
+        if mesh.confidence < _CERTAIN:
+            return None
+        then, now = _as_complex(self.mesh[:SKIN_COUNT]), _as_complex(mesh.points[:SKIN_COUNT])
+        about_then, about_now = then - then.mean(), now - now.mean()
+        turn = np.vdot(about_then, about_now) / np.vdot(about_then, about_then)
+        growth = np.float32(abs(turn))
+        changed = np.sqrt(np.mean(np.abs(about_now - turn * about_then) ** 2))
+        if changed > _CHANGED_MM * self.scale * growth:
+            return None
+        points = now + turn * (_as_complex(self.dense.points) - then)
+        return replace(
+            self.dense,
+            points=np.stack([points.real, points.imag], axis=1),
+            depth=growth * self.dense.depth,
+            deviation=growth * self.dense.deviation,
+        )
 
 
 class DenseBackend:
@@ -86,37 +126,47 @@ class DenseBackend:
         """All faces in a (H, W, 3) BGR image, the surest first."""
         return self._face_mesh.detect(image)
 
-    def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
+    def locate(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None) -> LocatedFace:
         """478 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
-        inner_region = replace(region, size=region.size * _INNER)
-        inner = inner_region.crop(image, SIDE)
-        dense = self._network.locate_in_crop(inner, inner_region)
+        inner = replace(region, size=region.size * _INNER)
+        mesh = dense = seen = None
+        if before is not None and isinstance(before.seen, _Seen) and before.seen.age < _REMEMBERED:
+            mesh = self._face_mesh.locate(image, region).landmarks
+            dense, seen = before.seen.carried_to(mesh), replace(before.seen, age=before.seen.age + 1)
+        if dense is None:
+            dense, seen = self._network.locate_in_crop(inner.crop(image, SIDE), inner), None
         view = self._response.view(dense.points, dense.depth)
         yaw = abs(yaw_degrees(view.rotation))
         aside = float(np.interp(yaw, _FROM_THE_SIDE, (0.0, 1.0)))
-        mesh = self._face_mesh.locate(image, region).landmarks if aside < 1.0 else None
-        if mesh is not None and mesh.confidence < _GIVES_UP:
+        if mesh is None and aside < 1.0:
+            mesh = self._face_mesh.locate(image, region).landmarks
+        if mesh is not None and (mesh.confidence < _GIVES_UP or aside >= 1.0):
             mesh = None
+        read = None
+        if aside < 1.0:
+            read = self._reader.read(dense.features) if seen is None else seen.read
+            if seen is None and mesh is not None and yaw < _TRUST_YAW[0]:
+                seen = _Seen(dense, read, mesh.points, view.scale)
         confidence = dense.confidence
         if mesh is None:
             confidence *= float(np.interp(yaw, _TRUST_YAW, (_UNCONFIRMED, 1.0)))
-        features = dense.features
         if aside > 0.0:
-            dense = dense.mixed(self._network.locate_in_crop(inner, inner_region, self._mirror), aside / 2.0)
+            mirrored = self._network.locate_in_crop(inner.crop(image, SIDE), inner, self._mirror)
+            dense = dense.mixed(mirrored, aside / 2.0)
         points, deviation = dense.points, dense.deviation
         irises = None
         if mesh is not None:
-            mesh_points, mesh_deviation = self._response.undo(mesh.points, view)
-            mesh_points, irises = mesh_points[:SKIN_COUNT], mesh_points[SKIN_COUNT:]
-            mesh_deviation = mesh_deviation * _doubt(yaw)
-            weight = np.float32(1.0 - aside) * deviation**2 / (deviation**2 + mesh_deviation**2)
-            points = points + weight[:, None] * (mesh_points - points)
-            deviation = np.sqrt((1.0 - weight) ** 2 * deviation**2 + weight**2 * mesh_deviation**2)
+            theirs, their_deviation = self._response.undo(mesh.points, view)
+            theirs, irises = theirs[:SKIN_COUNT], theirs[SKIN_COUNT:]
+            their_deviation = their_deviation * _doubt(yaw)
+            weight = np.float32(1.0 - aside) * deviation**2 / (deviation**2 + their_deviation**2)
+            points = points + weight[:, None] * (theirs - points)
+            deviation = np.sqrt((1.0 - weight) ** 2 * deviation**2 + weight**2 * their_deviation**2)
         iris_mm = _HIDDEN_IRIS_MM if irises is None else _IRIS_MM
         if irises is None:
             irises = np.repeat(points[_EYE_RINGS].mean(axis=1), _IRIS_COUNT, axis=0)
         iris_depth = np.repeat(dense.depth[_EYE_RINGS].mean(axis=1), _IRIS_COUNT)
-        expression, expression_deviation = self._expression(features, mesh, 1.0 - aside)
+        expression, expression_deviation = self._expression(read, mesh, 1.0 - aside)
         landmarks = Landmarks(
             scheme=MEDIAPIPE478,
             points=np.concatenate([points, irises]),
@@ -128,15 +178,18 @@ class DenseBackend:
             expression=expression,
             expression_deviation=expression_deviation,
         )
-        return LocatedFace(convert(landmarks, self.scheme), upright_region(points, REGION_SCALE))
+        return LocatedFace(convert(landmarks, self.scheme), upright_region(points, REGION_SCALE), seen)
 
     def _expression(
-        self, features: NDArray[np.float32], mesh: Landmarks | None, ahead: float
+        self, read: NDArray[np.float32] | None, mesh: Landmarks | None, ahead: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | tuple[None, None]:
-        """The expression (51,) as the networks read it, and its deviation; `ahead` is 1 from the front, 0 aside."""
-        if ahead <= 0.0:
+        """The expression (51,) by what our reader reads and Google's network says, and its deviation.
+
+        `ahead` is 1 from the front and 0 aside, where nothing is read.
+        """
+        if read is None:
             return None, None
-        readings = [(self._reader_at_rest, self._reader.read(features))]
+        readings = [(self._reader_at_rest, read)]
         if mesh is not None:
             readings.append((self._blendshapes_at_rest, self._blendshapes.weights(mesh.points)))
         precision, weighed = np.full(len(WITHOUT_TONGUE), _KNOWS_NOTHING**-2, np.float32), np.float32(0.0)
@@ -154,3 +207,8 @@ def _doubt(yaw: float) -> NDArray[np.float32]:
     doubt = np.full(SKIN_COUNT, others, np.float32)
     doubt[_LIPS], doubt[_LIDS_AND_BROWS] = lips, lids_and_brows
     return doubt
+
+
+def _as_complex(points: NDArray[np.float32]) -> NDArray[np.complex64]:
+    """(P,) x + iy of (P, 2), in which a similarity is one factor."""
+    return np.ascontiguousarray(points).view(np.complex64)[:, 0]

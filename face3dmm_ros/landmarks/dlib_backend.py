@@ -80,7 +80,7 @@ class DlibBackend:
             detections.append(Detection(box, _confidence(score), region))
         return sorted(detections, key=lambda detection: -detection.score)
 
-    def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
+    def locate(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None) -> LocatedFace:
         """68 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`.
 
         The confidence is HOG's on the region: trees give a face's shape on anything. And they follow a face only a

@@ -58,7 +58,7 @@ class FaceMeshBackend:
         new = [face for face in far if all(face.region.overlap(other.region) < _SAME_FACE for other in near)]
         return sorted(near + new, key=lambda detection: -detection.score)
 
-    def locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
+    def locate(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None) -> LocatedFace:
         """478 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
         return self.locate_in_crop(region.crop(image, self.side), (image.shape[1], image.shape[0]), region)
 

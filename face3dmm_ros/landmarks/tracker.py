@@ -104,7 +104,7 @@ class LandmarkTracker:
 
     def _follow(self, image: NDArray[np.uint8], track: _Track) -> _Track:
         """The track one image later."""
-        face = None if track.lost_for else self._locate(image, track.face.region)
+        face = None if track.lost_for else self._locate(image, track.face.region, track.face)
         if face is None:
             return replace(track, lost_for=track.lost_for + 1)
         return replace(track, face=replace(face, region=_steadied(track.face.region, face.region)))
@@ -160,25 +160,29 @@ class LandmarkTracker:
             region = face.region
         return self._locate(image, region)
 
-    def _locate(self, image: NDArray[np.uint8], region: Region) -> LocatedFace | None:
+    def _locate(
+        self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None
+    ) -> LocatedFace | None:
         """The face in or near a region, looked at until it lies in the middle; None where it is not found.
 
         Landmarks of a face far from the middle are wrong, but point to where it is.
         """
-        face = self._look(image, region, self._min_confidence)
+        face = self._look(image, region, self._min_confidence, before)
         for _ in range(_MAX_PASSES - 1):
             if face is None or face.region.overlap(region) >= _CENTERED:
                 break
             region = face.region
-            face = self._look(image, region, self._min_confidence)
+            face = self._look(image, region, self._min_confidence, before)
         return face
 
-    def _look(self, image: NDArray[np.uint8], region: Region, min_confidence: float) -> LocatedFace | None:
+    def _look(
+        self, image: NDArray[np.uint8], region: Region, min_confidence: float, before: LocatedFace | None = None
+    ) -> LocatedFace | None:
         """The face in a region; None where there is none, or where it cannot be the one looked for."""
         height, width = image.shape[:2]
         if not (0.0 <= region.x < width and 0.0 <= region.y < height):
             return None
-        face = self._backend.locate(image, region)
+        face = self._backend.locate(image, region, before)
         points = face.landmarks.points
         if not np.isfinite(points).all() or face.landmarks.confidence < min_confidence:
             return None
