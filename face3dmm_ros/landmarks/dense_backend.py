@@ -3,7 +3,7 @@
 Face Mesh knows people's faces well from the front and gives up on profiles; the dense network has been trained on every
 yaw, but on synthetic faces alone. From the front both look, Face Mesh's points after its known errors are undone; from
 the side the dense network looks again, at the mirror image. What both make of the expression, beside where points lie,
-is averaged likewise.
+is averaged likewise. A face that is followed is looked at by the dense network in some of the images only.
 """
 
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ from face3dmm_ros.values import Landmarks
 
 _FROM_THE_SIDE = (50.0, 60.0)
 """Degrees of yaw from which on the mirror image is looked at, and from which on instead of Face Mesh."""
-_TRUST_YAW = (20.0, 50.0)
+_TRUST_YAW = (20.0, _FROM_THE_SIDE[0])
 _TRUST_LIPS, _TRUST_LIDS_AND_BROWS, _TRUST_OTHERS = (0.07, 0.6), (0.2, 0.6), (0.5, 1.0)
 """The share of Face Mesh's deviation that counts up to and from these degrees of yaw on.
 
