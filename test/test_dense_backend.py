@@ -124,7 +124,7 @@ def test_from_the_side_the_mirror_image_is_looked_at_and_face_mesh_is_not_asked(
     backend: DenseBackend, profiles: list[RenderedScene], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(backend._face_mesh, "locate_in_crop", lambda *_: asked.append("Face Mesh"))
+    monkeypatch.setattr(backend._face_mesh, "locate", lambda *_: asked.append("Face Mesh"))
     locate = backend._network.locate_in_crop
     monkeypatch.setattr(
         backend._network, "locate_in_crop", lambda *given: asked.append(f"{len(given)} given") or locate(*given)

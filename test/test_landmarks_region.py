@@ -43,6 +43,16 @@ def test_crop_to_image_tells_which_image_point_a_crop_pixel_shows(side: int, ang
     assert np.abs(difference.mean(axis=0)).max() < 0.1
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_points_of_a_crop_come_to_the_image_in_their_own_precision(dtype: type) -> None:
+    region = Region(100.0, 50.0, 64.0, 0.3)
+    corners = np.array([[0, 0], [31, 0], [31, 31], [0, 31]], dtype)
+    on_image = region.to_image(corners, 32)
+    assert on_image.dtype == dtype
+    np.testing.assert_allclose(on_image.mean(axis=0), [100.0, 50.0], atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(np.diff(on_image, axis=0), axis=1), 62.0, rtol=1e-5)
+
+
 def test_a_strong_reduction_averages_instead_of_skipping_pixels() -> None:
     stripes = np.zeros((400, 400, 3), np.uint8)
     stripes[:, ::2] = 200

@@ -13,23 +13,21 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import numpy as np  # noqa: E402
 from build_default_model import check_wheel, fetch_wheel, mended_identity  # noqa: E402
-from default_model.face_landmarker import FaceLandmarker  # noqa: E402
+from default_model.face_landmarker import FaceLandmarker, portraits  # noqa: E402
 from default_model.head import build_head  # noqa: E402
 from default_model.makehuman import MakeHuman  # noqa: E402
 from default_model.people_mean import OFFSETS, PeopleMean, common_offsets  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse  # noqa: E402
-from face3dmm_ros.landmarks.schemes import SKIN_COUNT  # noqa: E402
+from face3dmm_ros.landmarks.schemes import LEFT_IRIS, RIGHT_IRIS, SKIN_COUNT  # noqa: E402
 from face3dmm_ros.morphable_model import load_model  # noqa: E402
-
-_RIGHT_IRIS, _LEFT_IRIS = 468, 473
 
 
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of frontal photographs of calm faces, one a person")
+    parser.add_argument("folder", type=portraits, help="of frontal photographs of calm faces, one a person")
     parser.add_argument(
         "response",
         type=Path,
@@ -43,18 +41,15 @@ def main() -> None:
     identity = mended_identity(makehuman, head)
     points = load_model("default").scheme("mediapipe478")
     landmarker = FaceLandmarker()
-    pictures = sorted(arguments.folder.glob("*.jpg"))
-    if not pictures:
-        parser.error(f"no .jpg in {arguments.folder}: name a folder of photographs")
     faces = [
-        landmarker.look(picture)[0].astype(np.float64) for picture in tqdm(pictures, unit="people", desc="looking")
+        landmarker.look(picture)[0].astype(np.float64)
+        for picture in tqdm(arguments.folder, unit="people", desc="looking")
     ]
-    basis = points.interpolate(identity.basis.reshape(len(identity.mean), 3, -1)) * identity.sigma
-    offsets = common_offsets(faces, points.interpolate(identity.mean), basis)
+    offsets = common_offsets(faces, points, identity.mean, identity.basis, identity.sigma)
     response = FaceMeshResponse.load(arguments.response)
     skin = offsets[:SKIN_COUNT] - response.bias[0, :SKIN_COUNT] * [1, -1]
     skin = (skin + skin[response.mirror[:SKIN_COUNT]] * [-1, 1]) / 2
-    eye = (offsets[_LEFT_IRIS] + offsets[_RIGHT_IRIS] * [-1, 1]) / 2
+    eye = (offsets[LEFT_IRIS] + offsets[RIGHT_IRIS] * [-1, 1]) / 2
     PeopleMean(skin, eye).write(arguments.out)
     print(f"{len(faces)} people; RMS {np.sqrt((skin**2).sum(axis=1).mean()):.2f} mm, eyes {eye.round(1).tolist()} mm")
 

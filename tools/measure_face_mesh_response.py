@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import numpy as np  # noqa: E402
-from default_model.face_landmarker import FaceLandmarker  # noqa: E402
+from default_model.face_landmarker import FaceLandmarker, portraits  # noqa: E402
 from default_model.people_mean import common_offsets  # noqa: E402
 from dense_network.pictures import CHUNK, Chunk, render_chunks  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
@@ -56,26 +56,20 @@ def stray_on_people(pictures: list[Path], model: MorphableModel) -> NDArray[np.f
     """(478, 2) mm, by how much right and down people's points stray from the front, from calm faces of any identity."""
     points, landmarker = model.scheme("mediapipe478"), FaceLandmarker()
     faces = [landmarker.look(path)[0] for path in tqdm(pictures, unit="people", desc="looking")]
-    basis = points.interpolate(model.shape_basis.reshape(len(model.mean), 3, -1)) * model.shape_sigma
-    return common_offsets(faces, points.interpolate(model.mean), basis) * [1, -1]
+    return common_offsets(faces, points, model.mean, model.shape_basis, model.shape_sigma) * [1, -1]
 
 
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--people", type=Path, help="folder of frontal photographs of calm faces, NAME.jpg")
+    parser.add_argument("--people", type=portraits, help="folder of frontal photographs of calm faces")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "dense_network")
     parser.add_argument("--faces", type=int, default=8000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "resource" / "landmark_models" / "face_mesh_response.npz")
     arguments = parser.parse_args()
     model = load_model("default")
-    people = None
-    if arguments.people is not None:
-        pictures = sorted(arguments.people.glob("*.jpg"))
-        if not pictures:
-            parser.error(f"no .jpg in {arguments.people}: name a folder of photographs")
-        people = stray_on_people(pictures, model)
+    people = None if arguments.people is None else stray_on_people(arguments.people, model)
     count = max(1, arguments.faces // CHUNK)
     render_chunks(arguments.folder / "faces", model, count, arguments.seed)
     points = model.scheme("mediapipe478").interpolate(model.mean)

@@ -22,6 +22,7 @@ from tqdm import tqdm  # noqa: E402
 from face3dmm_ros.camera import pose_angles  # noqa: E402
 from face3dmm_ros.fit_methods import create_fitter  # noqa: E402
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend  # noqa: E402
+from face3dmm_ros.landmarks.schemes import LEFT_IRIS, RIGHT_IRIS  # noqa: E402
 from face3dmm_ros.morphable_model import MorphableModel, load_model  # noqa: E402
 from face3dmm_ros.picture_files import find_pictures, read_picture  # noqa: E402
 from face3dmm_ros.pipeline import FacePipeline  # noqa: E402
@@ -32,7 +33,7 @@ _ACROSS, _UP = 25.0, 15.0
 _HEAD = 20.0
 _FRONTAL = 15.0
 """Degrees of a head's turn up to which irises between the corners tell the gaze and not the turn."""
-_EYES = ((33, 133, 468), (362, 263, 473))
+_EYES = ((33, 133, RIGHT_IRIS), (362, 263, LEFT_IRIS))
 """Face Mesh's corners of each eye, from left to right in the image, and its iris."""
 
 

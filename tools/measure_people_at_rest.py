@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import numpy as np  # noqa: E402
-from default_model.face_landmarker import FaceLandmarker  # noqa: E402
+from default_model.face_landmarker import FaceLandmarker, portraits  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE  # noqa: E402
@@ -54,17 +54,14 @@ def _starting(*beginnings: str) -> np.ndarray:
 def main() -> None:
     """Look, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of frontal photographs of calm faces, one a person")
+    parser.add_argument("folder", type=portraits, help="of frontal photographs of calm faces, one a person")
     parser.add_argument("--out", type=Path, default=ROOT / "resource" / "landmark_models" / "people_at_rest.npz")
     arguments = parser.parse_args()
-    paths = sorted(arguments.folder.glob("*.jpg"))
-    if not paths:
-        parser.error(f"no .jpg in {arguments.folder}: name a folder of photographs")
     landmarker = FaceLandmarker()
     network = DenseNetwork(package_file("resource/landmark_models/dense.tflite"))
     reader = ExpressionReader.load(package_file("resource/landmark_models/expression_reader.npz"))
     weights, readings = [], []
-    for path in tqdm(paths, unit="people", desc="looking"):
+    for path in tqdm(arguments.folder, unit="people", desc="looking"):
         points, said = landmarker.look(path)
         region = upright_region(points[:SKIN_COUNT])
         weights.append(said)

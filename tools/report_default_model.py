@@ -13,7 +13,6 @@ import numpy as np  # noqa: E402
 from default_model.albedo import COMPONENTS  # noqa: E402
 from default_model.face_mesh_points import (  # noqa: E402
     FACE_OVAL,
-    POINT_COUNT,
     detect,
     first_face_mesh,
     random_view,
@@ -21,22 +20,21 @@ from default_model.face_mesh_points import (  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles  # noqa: E402
-from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING, SKIN_COUNT  # noqa: E402
+from face3dmm_ros.landmarks.schemes import BROWS, LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING, SKIN_COUNT  # noqa: E402
 from face3dmm_ros.morphable_model import MorphableModel, load_model  # noqa: E402
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace  # noqa: E402
 
 SEED = 7
 _BACKGROUND = 238
-_BROWS = (70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 336, 296, 334, 293, 300, 285, 295, 282, 283, 276)
 _NOSE = (1, 2, 4, 5, 6, 168, 195, 197, 98, 97, 326, 327, 19, 94, 48, 278, 64, 294, 122, 351)
 GROUPS: dict[str, tuple[int, ...]] = {
     "nose": _NOSE,
-    "brows": _BROWS,
+    "brows": BROWS,
     "eyelids": (*LEFT_EYE_RING, *RIGHT_EYE_RING),
     "lips": tuple(index for ring in LIP_RINGS for index in ring),
     "outline": FACE_OVAL,
 }
-GROUPS["other"] = tuple(sorted(set(range(POINT_COUNT)) - {index for group in GROUPS.values() for index in group}))
+GROUPS["other"] = tuple(sorted(set(range(SKIN_COUNT)) - {index for group in GROUPS.values() for index in group}))
 
 
 class Painter:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import Region, region_around
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 
 SIDE = 160
 """Side of the network's input, px."""
-POINT_COUNT = 468
 FEATURES = (10, 10, 128)
 """Of the network's layers before it reaches a stride of 32: rows, columns, channels."""
 MARGIN = 1.25
@@ -73,10 +73,10 @@ class DenseNetwork:
             raise Face3DMMError(f"{path} is missing: the package is not installed completely")
         self._network = Network(path, (0.0, 1.0), num_threads)
         outputs = self._network.run(np.zeros((self._network.side, self._network.side, 3), np.uint8))
-        if self._network.side != SIDE or [output.shape for output in outputs] != [(POINT_COUNT * 4,), FEATURES]:
+        if self._network.side != SIDE or [output.shape for output in outputs] != [(SKIN_COUNT * 4,), FEATURES]:
             raise Face3DMMError(
                 f"{path} takes {self._network.side} px and gives arrays of {[output.shape for output in outputs]}, "
-                f"expected {SIDE} px and arrays of {[(POINT_COUNT * 4,), FEATURES]}"
+                f"expected {SIDE} px and arrays of {[(SKIN_COUNT * 4,), FEATURES]}"
             )
 
     def locate_in_crop(
@@ -91,15 +91,14 @@ class DenseNetwork:
                 the points as they are all the same. It errs otherwise than the crop itself.
         """
         outputs, features = self._network.run(crop if mirror is None else crop[:, ::-1])
-        outputs = outputs.reshape(POINT_COUNT, 4)
+        outputs = outputs.reshape(SKIN_COUNT, 4)
         if mirror is not None:
             outputs = outputs[mirror] * _MIRRORED
-        matrix = region.crop_to_image(SIDE).astype(np.float32)
         on_crop = outputs[:, :2] * np.float32(SIDE) + np.float32((SIDE - 1) / 2.0)
         size = np.float32(region.size)
         deviation = np.exp(np.clip(outputs[:, 3], -7.0, 0.0))
         return DensePoints(
-            points=on_crop @ matrix[:, :2].T + matrix[:, 2],
+            points=region.to_image(on_crop, SIDE),
             # The network's depth grows toward the viewer.
             depth=-size * (outputs[:, 2] - outputs[:, 2].mean()),
             deviation=size * deviation,

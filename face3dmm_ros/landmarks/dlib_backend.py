@@ -98,8 +98,7 @@ class DlibBackend:
             offset = (2 * middle.x - _CROP_SIDE // 2, 2 * middle.y - _CROP_SIDE // 2)
             if max(abs(offset[0]), abs(offset[1])) > _TREES_REACH * _FACE_SIDE:
                 x, y = offset
-        matrix = region.crop_to_image(_CROP_SIDE)
-        points = self._shape(crop, x, y) @ matrix[:, :2].T + matrix[:, 2]
+        points = region.to_image(self._shape(crop, x, y), _CROP_SIDE)
         height, width = image.shape[:2]
         landmarks = Landmarks(
             scheme=IBUG68,

@@ -25,11 +25,7 @@ _SAME_FACE = 0.4
 
 
 class FaceMeshBackend:
-    """BlazeFace and Face Mesh. `scheme` is ``mediapipe478`` or its subset ``ibug68``.
-
-    Attributes:
-        side: of Face Mesh's crop, px.
-    """
+    """BlazeFace and Face Mesh. `scheme` is ``mediapipe478`` or its subset ``ibug68``."""
 
     def __init__(self, scheme: str = MEDIAPIPE478, min_score: float = 0.5, num_threads: int = 1) -> None:
         """Load the networks that ship with the package.
@@ -46,7 +42,6 @@ class FaceMeshBackend:
         self._short_range = BlazeFace(network("face_detection_short_range"), SHORT_RANGE, min_score, num_threads)
         self._full_range = BlazeFace(network("face_detection_full_range_sparse"), FULL_RANGE, min_score, num_threads)
         self._face_mesh = Network(network("face_landmarks_detector"), (0.0, 1.0), num_threads)
-        self.side = self._face_mesh.side
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """All faces in a (H, W, 3) BGR image, the surest first.
@@ -60,16 +55,11 @@ class FaceMeshBackend:
 
     def locate(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None) -> LocatedFace:
         """478 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
-        return self.locate_in_crop(region.crop(image, self.side), (image.shape[1], image.shape[0]), region)
-
-    def locate_in_crop(self, crop: NDArray[np.uint8], image_size: tuple[int, int], region: Region) -> LocatedFace:
-        """The same from the crop, (side, side, 3), of that region of an image of (width, height) px."""
-        side = self.side
+        side, image_size = self._face_mesh.side, (image.shape[1], image.shape[0])
         # The third output rises for tongues and wide open mouths alike, so that it tells neither.
-        surface, presence, _ = self._face_mesh.run(crop)
+        surface, presence, _ = self._face_mesh.run(region.crop(image, side))
         surface = surface.reshape(-1, 3)
-        matrix = region.crop_to_image(side).astype(np.float32)
-        points = surface[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        points = region.to_image(surface[:, :2], side)
         landmarks = Landmarks(
             scheme=MEDIAPIPE478,
             points=points,

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.values import Box
+
+_Float = TypeVar("_Float", bound=np.floating)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class Region:
                 [sine, cosine, self.y - middle * (sine + cosine)],
             ]
         )
+
+    def to_image(self, points: NDArray[_Float], side: int) -> NDArray[_Float]:
+        """(N, 2) px of a side × side crop as px of the image, in the points' own precision."""
+        matrix = self.crop_to_image(side).astype(points.dtype)
+        return points @ matrix[:, :2].T + matrix[:, 2]
 
     def crop(self, image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
         """The region as a side × side picture, upright; what lies outside of the image repeats its border.

@@ -19,6 +19,8 @@ MEDIAPIPE478 = "mediapipe478"
 
 SKIN_COUNT = 468
 """Points of `MEDIAPIPE478` before the irises'."""
+RIGHT_IRIS, LEFT_IRIS = 468, 473
+"""The irises' centres among them."""
 SCHEME_SIZES = {IBUG68: 68, MEDIAPIPE478: 478}
 
 # fmt: off

@@ -1,18 +1,28 @@
 """Google's Face Landmarker of 2023 on pictures of people: what measures them for the default model."""
 
+import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.blendshape_network import BlendshapeNetwork
 from face3dmm_ros.landmarks.facemesh import FaceMeshBackend
-from face3dmm_ros.picture_files import read_picture
+from face3dmm_ros.picture_files import find_pictures, read_picture
 
 _LOOKS = 3
 """At each picture, every one where the last saw the face."""
+
+
+def portraits(folder: str) -> list[Path]:
+    """The photographs in a folder, as an argument's type: argparse says what is wrong with one that has none."""
+    try:
+        return find_pictures(Path(folder), nested=False)
+    except Face3DMMError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 class FaceLandmarker:

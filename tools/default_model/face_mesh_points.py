@@ -19,12 +19,11 @@ from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import region_around
-from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING
+from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING, SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.lighting import Lighting
 
-POINT_COUNT = 468
 _IMAGE_SIZE = (320, 320)
 
 # The loop of the model's lips that each ring follows. Face Mesh draws the lower lip some 3 mm thinner than it is.
@@ -100,8 +99,7 @@ def detect(network: Network, view: View, model: MorphableModel) -> NDArray[np.fl
     for _ in range(2):
         region = region_around(points, float(np.arctan2(across[1], across[0])), 1.5)
         surface = max(network.run(region.crop(view.image, network.side)), key=np.size).reshape(-1, 3)
-        matrix = region.crop_to_image(network.side).astype(np.float32)
-        points = np.asarray(surface[:, :2] @ matrix[:, :2].T + matrix[:, 2], np.float64)
+        points = region.to_image(surface[:, :2], network.side).astype(np.float64)
     return points
 
 
@@ -114,7 +112,7 @@ def locate_face_mesh_points(
     mean = model.mean.astype(np.float64)
     normals = model.normals(model.mean)
     allowed = _surface_of_face(model, mean)
-    places, weights = np.empty((views, POINT_COUNT, 3)), np.zeros((views, POINT_COUNT))
+    places, weights = np.empty((views, SKIN_COUNT, 3)), np.zeros((views, SKIN_COUNT))
     known: SurfacePoints | None = None
     with FaceRenderer(model.triangles) as renderer:
         for k in range(views):

@@ -33,7 +33,7 @@ _OFFSETS = {
     (-55.7, 12.8, 1.6): (0.0, 0.0, 0.0), (-41.3, 20.0, 19.4): (0.0, 0.0, 0.0), (-13.5, 14.2, 27.5): (0.0, 0.0, 0.0),
 }  # fmt: skip
 _RADIUS = 8.0
-"""mm, of the smooth fields that carry the offsets, one about each place."""
+"""mm, of the smooth fields that carry offsets, one about each place."""
 _HOLD = 0.02
 """Weight of the fields' own squares, which keeps them small where no place asks."""
 
@@ -45,6 +45,19 @@ RECENTRED = -_EYE_SHIFT * [0.0, 1.0, 1.0]
 _TEETH_SHIFT = {"upper_teeth": (0.0, -2.0, 6.0), "lower_teeth": (0.0, -1.0, 5.0), "tongue": (0.0, -1.0, 3.0)}
 
 
+def skin_shift(
+    mean: NDArray[np.float64], head: Head, asked: NDArray[np.integer], wanted: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(N, k) by how much the skin of a mean (N, 3) moves, symmetric, where its vertices `asked` shall by (n, k) mm."""
+    on_skin = head.triangles[head.is_part("skin")[head.triangles].all(axis=1)]
+    fields = SmoothFields.spread(mean, on_skin, asked, np.full(len(asked), _RADIUS))
+    there = fields.values[asked]
+    normal = there.T @ there + _HOLD * np.eye(there.shape[1])
+    moved = fields.values @ np.linalg.solve(normal, there.T @ wanted)
+    mirrored = np.array([-1, 1, 1])[: wanted.shape[1]]
+    return np.asarray((moved + (moved * mirrored)[head.mirror]) / 2)
+
+
 def mend(mean: NDArray[np.float64], head: Head) -> NDArray[np.float64]:
     """The mended mean (N, 3), mm, its eyeballs' midpoint at the origin again, from the population's (N, 3)."""
     places, offsets = (np.array(list(part)) for part in (_OFFSETS.keys(), _OFFSETS.values()))
@@ -54,12 +67,7 @@ def mend(mean: NDArray[np.float64], head: Head) -> NDArray[np.float64]:
     wanted = np.vstack([offsets, offsets * [-1, 1, 1]])
     asked, once = np.unique(asked, return_index=True)
     wanted = wanted[once]
-    on_skin = head.triangles[head.is_part("skin")[head.triangles].all(axis=1)]
-    fields = SmoothFields.spread(mean, on_skin, asked, np.full(len(asked), _RADIUS))
-    there = fields.values[asked]
-    normal = there.T @ there + _HOLD * np.eye(there.shape[1])
-    moved = fields.values @ np.linalg.solve(normal, there.T @ wanted)
-    mended = mean + (moved + (moved * [-1, 1, 1])[head.mirror]) / 2
+    mended = mean + skin_shift(mean, head, asked, wanted)
     for name, side in (("left_eye", [-1, 1, 1]), ("right_eye", [1, 1, 1])):
         eye = head.is_part(name)
         middle = 2 * eyeball_center(mean * eye[:, None], head)

@@ -1,6 +1,6 @@
 """The mean face at rest moved to where people's faces have their eyes, brows and lips.
 
-`tools/fit_people_mean.py` photographed people's points against the mended mean: what no identity explains of what
+`tools/fit_people_mean.py` sets photographed people's points beside the mended mean: what no identity explains of what
 forty faces at rest have in common. A mean whose eyes lie too low would take every open eye for a raised one.
 """
 
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from default_model.expression import affine_eyeball
 from default_model.head import Head
+from default_model.mended_mean import skin_shift
 from default_model.population import eyeball_center
-from default_model.smooth_fields import SmoothFields
 from face3dmm_ros.camera import estimate_weak_perspective
 from face3dmm_ros.landmarks.schemes import LIP_RINGS
 from face3dmm_ros.morphable_model import SurfacePoints
@@ -23,11 +23,7 @@ from face3dmm_ros.morphable_model import SurfacePoints
 OFFSETS = Path(__file__).with_name("people_mean.json")
 _ROUNDS, _STEPS = 4, 4
 _NOISE, _PRIOR = 4.0, 4.0
-"""mm of a point, and the weight of the identity's prior, as `FitOptions` has them."""
-_RADIUS = 8.0
-"""mm, of the smooth fields that carry the offsets, one about each point of the skin."""
-_HOLD = 0.02
-"""Weight of the fields' own squares."""
+"""mm of a point, and the weight of the identity's prior."""
 _FARTHEST = 6.0
 """mm between a point and the vertex that speaks for it."""
 _CLEARANCE = 0.5
@@ -61,7 +57,6 @@ class PeopleMean:
     def moved(self, mean: NDArray[np.float64], head: Head, points: SurfacePoints) -> NDArray[np.float64]:
         """The mean (N, 3), mm, moved so, and centred between its eyeballs again; points are Face Mesh's (468)."""
         skin = head.is_part("skin")
-        on_skin = head.triangles[skin[head.triangles].all(axis=1)]
         place, vertices = points.interpolate(mean), np.flatnonzero(skin)
         distance = np.linalg.norm(mean[vertices][None] - place[:, None], axis=2)
         near = distance.min(axis=1) < _FARTHEST
@@ -69,12 +64,7 @@ class PeopleMean:
         wanted = np.zeros((len(asked), 2))
         np.add.at(wanted, share, _lips_together(self.skin)[near])
         wanted /= np.bincount(share)[:, None]
-        fields = SmoothFields.spread(mean, on_skin, asked, np.full(len(asked), _RADIUS))
-        there = fields.values[asked]
-        normal = there.T @ there + _HOLD * np.eye(there.shape[1])
-        shift = np.column_stack([fields.values @ np.linalg.solve(normal, there.T @ wanted), np.zeros(len(mean))])
-        shift = (shift + (shift * [-1, 1, 1])[head.mirror]) / 2
-        moved = mean + shift
+        moved = mean + np.pad(skin_shift(mean, head, asked, wanted), [(0, 0), (0, 1)])
         for name, side in (("left_eye", [1, 1]), ("right_eye", [-1, 1])):
             eye = head.is_part(name)
             moved[eye, :2] += self.eye * side
@@ -98,28 +88,34 @@ def _lips_together(offsets: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def common_offsets(
-    faces: Sequence[NDArray[np.floating]], mean: NDArray[np.floating], basis: NDArray[np.floating]
+    faces: Sequence[NDArray[np.floating]],
+    points: SurfacePoints,
+    mean: NDArray[np.floating],
+    basis: NDArray[np.floating],
+    sigma: NDArray[np.floating],
 ) -> NDArray[np.float64]:
     """(P, 2) mm, to the person's left and up, that all faces' (P, 2) px leave of what identities explain.
 
-    Each face is explained by a pose and an identity under its prior; mean (P, 3) and basis (P, 3, K), mm per standard
-    deviation. What all leave in common moves the mean, and all are explained again.
+    Each face is explained by a pose and an identity, of mean (N, 3), basis (3N, K) and sigma (K,), under its prior.
+    What all leave in common moves the mean, and all are explained again.
     """
-    P = len(mean)
+    at_mean = points.interpolate(mean)
+    basis = points.interpolate(basis.reshape(len(mean), 3, -1)) * sigma
+    P = len(at_mean)
     offsets = np.zeros((P, 3))
     coefficients = np.zeros((len(faces), basis.shape[-1]))
     for _ in range(_ROUNDS):
         left = []
         for alpha, seen in zip(coefficients, faces, strict=True):
             for _ in range(_STEPS):
-                shape = mean + offsets + basis @ alpha
+                shape = at_mean + offsets + basis @ alpha
                 camera = estimate_weak_perspective(shape, seen)
                 A = camera.scale * camera.rotation[:2]
                 residual = seen - camera.translation - shape @ A.T
                 J = np.einsum("ij,pjk->pik", A, basis).reshape(2 * P, -1) / (_NOISE * camera.scale)
                 normal = J.T @ J + _PRIOR * np.eye(J.shape[1])
                 alpha += np.linalg.solve(normal, J.T @ residual.ravel() / (_NOISE * camera.scale) - _PRIOR * alpha)
-            shape = mean + offsets + basis @ alpha
+            shape = at_mean + offsets + basis @ alpha
             camera = estimate_weak_perspective(shape, seen)
             residual = seen - camera.translation - shape @ (camera.scale * camera.rotation[:2]).T
             left.append(residual @ camera.rotation[:2] / camera.scale)

@@ -5,7 +5,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from dense_network.tflite import TfliteWriter
-from face3dmm_ros.landmarks.dense_network import POINT_COUNT, SIDE
+from face3dmm_ros.landmarks.dense_network import SIDE
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.regression.face_mesh_trunk import (
     CHANNELS,
     STRIDE_8,
@@ -41,7 +42,7 @@ class DenseNet(nn.Module):
         self.added = nn.ModuleList([nn.Sequential(*layers) for layers in added])
         self.squeeze = nn.Sequential(nn.Conv2d(CHANNELS, _SQUEEZED, 1), nn.PReLU(_SQUEEZED))
         self.embed = nn.Sequential(nn.Linear(_SQUEEZED * (SIDE // 32) ** 2, _EMBEDDED), nn.PReLU(_EMBEDDED))
-        self.head = nn.Linear(_EMBEDDED, POINT_COUNT * 4)
+        self.head = nn.Linear(_EMBEDDED, SKIN_COUNT * 4)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
@@ -49,7 +50,7 @@ class DenseNet(nn.Module):
         for tuned, added in zip(self.tuned, self.added, strict=True):
             x = added(tuned(x))
         outputs: Tensor = self.head(self.embed(self.squeeze(x).flatten(1)))
-        return outputs.view(-1, POINT_COUNT, 4)
+        return outputs.view(-1, SKIN_COUNT, 4)
 
     def save(self, path: Path) -> None:
         """Write a .tflite file that takes (1, SIDE, SIDE, 3) and gives (1, 1872) and (1, *FEATURES)."""
