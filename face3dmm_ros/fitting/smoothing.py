@@ -1,26 +1,48 @@
-"""Time smoothing of tracked faces that takes away jitter and hardly lags.
+"""Time smoothing of tracked faces that takes noise away, at rest and in motion, and hardly lags.
 
-Pose, expression and landmarks of a face are filtered with one gain for all of them. The errors of s, R, t and β belong
-together: one makes up for another where the face is seen. Filters that judged each by itself would tear that apart and
-could make the face jitter more. Under one gain it is what is seen that is smoothed, for the projection of a small
-change is linear in it. The identity α passes as it is: the fit already averages it over the track.
+Heads and faces move differently, so pose and weights are smoothed apart: a blink unlocks no pose, nor a turning head a
+weight.
+
+- A head has mass: it goes on as it went, and where it does not, several images say so. What one says alone is noise,
+  however large. Each number of the pose has a Kalman filter of position and velocity, whose acceleration grows as
+  successive innovations agree.
+- An eyelid closes within an image: what exceeds a weight's noise by far passes at once, what does not is averaged.
+
+The errors of s, R, t and β belong together: one makes up for another where the face is seen, and gains of their own
+could tear that apart. So the pose is told in numbers whose errors hardly depend on one another: the head turns about
+the middle of its landmarks, not about the model's origin, about which a wrong turn would come with a wrong shift. From
+the weights the pose cannot be parted so: where noise of theirs is held back, what made up for it in the pose may show.
+
+Landmarks go with the smoothed model, and what the model does not explain of them is averaged as the weights are; so a
+fit to them, as the one under full perspective, finds the smoothed pose and expression. The identity α passes as it is:
+the fit already averages it over the track.
 """
 
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.camera import WeakPerspective, rotation_from_vector, rotation_vector
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting.linear_points import LandmarkModel
+from face3dmm_ros.fitting.observation import in_a_known_scheme
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.values import TrackedFace
+from face3dmm_ros.values import Landmarks, TrackedFace
 
 _SHORTEST_STEP = 0.01
 """s; noise between images stamped alike, or nearly so, would pass for speed."""
+
+_POSE = 6
+"""Of a step: rotation vector (3), Δlog s, Δ of the landmarks' middle (2); then come Δβ (E)."""
+
+_CHANCE = 2.0
+"""In noise: what leaves the model by less is taken to do so by chance."""
+
+_Number = TypeVar("_Number", float, NDArray[np.float64])
 
 
 @dataclass(frozen=True)
@@ -28,18 +50,27 @@ class SmoothingOptions:
     """How strongly the filters smooth. Lengths are mm on the face, so that its size in the image does not matter.
 
     Attributes:
-        noise_mm: `constant_velocity`: how far landmarks jitter on a still face, RMS.
-        rest_acceleration: `constant_velocity`: how a face at rest accelerates, RMS, mm/s²; lower is steadier.
-        surprise_cutoff_hz: `constant_velocity`: cutoff frequency of the surprise that raises it for a face that moves.
+        noise_mm: how far landmarks jitter from image to image, RMS, where the detector does not tell their deviation.
+        noise_per_deviation: how far they do where it does, per deviation, of which most stays the same for long.
+        weight_noise: how far weights do, in the model's σ, where landmarks jitter by `noise_mm`.
+        noise_cutoff_hz: cutoff frequency of what looks like noise, in weights and in landmarks beside the model.
+        rest_acceleration: `constant_velocity`: how a head at rest accelerates, RMS, mm/s²; lower is steadier.
+        agreement: `constant_velocity`: how much of what successive innovations agree on is acceleration; higher follows
+            sooner.
+        chance_agreement: `constant_velocity`: so much of the noise's variance they agree on by chance.
         rest_cutoff_hz: `one_euro`: cutoff frequency for a face at rest; lower is steadier.
-        cutoff_per_speed: `one_euro`: Hz by which the cutoff rises per mm/s of the landmarks; higher follows sooner.
+        cutoff_per_speed: `one_euro`: Hz by which the cutoff rises per mm/s; higher follows sooner.
         speed_cutoff_hz: `one_euro`: cutoff frequency of that speed.
         longest_gap_s: after a longer time without the face, and where time goes back, smoothing begins anew.
     """
 
     noise_mm: float = 0.3
+    noise_per_deviation: float = 0.28
+    weight_noise: float = 0.1
+    noise_cutoff_hz: float = 0.6
     rest_acceleration: float = 0.5
-    surprise_cutoff_hz: float = 5.0
+    agreement: float = 0.02
+    chance_agreement: float = 0.03
     rest_cutoff_hz: float = 0.3
     cutoff_per_speed: float = 0.5
     speed_cutoff_hz: float = 3.0
@@ -58,125 +89,168 @@ class SmoothingOptions:
 
 @dataclass(frozen=True, eq=False)
 class _Motion:
-    """What moves about a face: camera, β (E,) and landmarks (2P,), px."""
+    """What moves of a face: R, and (log s, the landmarks' middle in px, β), (3 + E,)."""
 
-    camera: WeakPerspective
-    beta: NDArray[np.float64]
-    points: NDArray[np.float64]
-
-    @staticmethod
-    def of(face: TrackedFace) -> "_Motion":
-        return _Motion(
-            face.parameters.camera, face.parameters.beta, np.asarray(face.landmarks.points, np.float64).ravel()
-        )
-
-    @property
-    def size(self) -> int:
-        """Length of a step."""
-        return 6 + len(self.beta) + len(self.points)
-
-    @property
-    def finite(self) -> bool:
-        camera = self.camera
-        numbers = (camera.rotation, camera.translation, self.beta, self.points)
-        return 0.0 < camera.scale < math.inf and all(np.isfinite(values).all() for values in numbers)
+    rotation: NDArray[np.float64]
+    others: NDArray[np.float64]
 
     def step_to(self, other: "_Motion") -> NDArray[np.float64]:
-        """The change to another: rotation vector (3), Δlog s, Δt (2), Δβ (E), Δpoints (2P)."""
-        step = np.empty(self.size)
-        here, there, E = self.camera, other.camera, len(self.beta)
-        step[:3] = rotation_vector(there.rotation @ here.rotation.T)
-        step[3] = math.log(there.scale / here.scale)
-        step[4:6] = there.translation - here.translation
-        step[6 : 6 + E] = other.beta - self.beta
-        step[6 + E :] = other.points - self.points
+        """The change to another, (6 + E,)."""
+        step = np.empty(3 + len(self.others))
+        step[:3] = rotation_vector(other.rotation @ self.rotation.T)
+        step[3:] = other.others - self.others
         return step
 
     def moved(self, step: NDArray[np.float64]) -> "_Motion":
         """This, a step further."""
-        camera, E = self.camera, len(self.beta)
-        return _Motion(
-            WeakPerspective(
-                camera.scale * math.exp(step[3]),
-                rotation_from_vector(step[:3]) @ camera.rotation,
-                camera.translation + step[4:6],
-            ),
-            self.beta + step[6 : 6 + E],
-            self.points + step[6 + E :],
-        )
+        return _Motion(rotation_from_vector(step[:3]) @ self.rotation, self.others + step[3:])
 
-    def length_mm(self, step: NDArray[np.float64]) -> float:
-        """How far a step moves the landmarks on the face: RMS over them, mm."""
-        moved = step[6 + len(self.beta) :]
-        return math.sqrt(2.0 * float(moved @ moved) / max(len(moved), 1)) / self.camera.scale
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A face in an image, with how finely it is seen.
+
+    Attributes:
+        motion: its pose and weights.
+        noise_mm: how far its landmarks jitter on the face, RMS.
+        noise: (6 + E,) how far each number of a step does.
+    """
+
+    motion: _Motion
+    noise_mm: float
+    noise: NDArray[np.float64]
+
+
+class _ModelLandmarks:
+    """A model's landmarks of one scheme, and the motion that they show."""
+
+    def __init__(self, model: MorphableModel, scheme: str) -> None:
+        points = LandmarkModel.of(model, scheme, unit=np.ones(len(model.sigma)), outline=False).points
+        basis = points.basis.reshape(points.mean.size, -1)
+        self._mean = points.mean.ravel()
+        self._shape = np.ascontiguousarray(basis[:, : model.shape_count])
+        self._expression = np.ascontiguousarray(basis[:, model.shape_count :])
+        self._middle = points.mean.mean(axis=1)
+        about = points.mean - self._middle[:, None]
+        self._spread = about @ about.T / about.shape[1]
+
+    def motion(self, camera: WeakPerspective, beta: NDArray[np.float64]) -> _Motion:
+        """The motion of a camera and β."""
+        middle = camera.project(self._middle)
+        return _Motion(camera.rotation, np.concatenate([[math.log(camera.scale)], middle, beta]))
+
+    def camera(self, motion: _Motion) -> WeakPerspective:
+        """The camera of a motion."""
+        about = WeakPerspective(math.exp(motion.others[0]), motion.rotation, np.zeros(2))
+        return replace(about, translation=motion.others[1:3] - about.project(self._middle))
+
+    def pose_noise(self, camera: WeakPerspective, noise_mm: float) -> NDArray[np.float64]:
+        """How far the numbers of a step's pose, (6,), jitter with landmarks that do by `noise_mm`.
+
+        By as much as moves the landmarks so far in the image, RMS. A turn out of the image's plane moves them by their
+        depth, which is little, and so it is seen less finely than one within it.
+        """
+        spread = camera.rotation @ self._spread @ camera.rotation.T
+        depth, breadth = math.sqrt(spread[2, 2]), math.sqrt(spread[0, 0] + spread[1, 1])
+        shift = camera.scale
+        return noise_mm * np.array([1 / depth, 1 / depth, 1 / breadth, 1 / breadth, shift, shift])
+
+    def neutral(self, alpha: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The landmarks of an identity without expression, (3P,) mm."""
+        return self._mean + self._shape @ alpha
+
+    def projected(
+        self, neutral: NDArray[np.float64], *faces: tuple[WeakPerspective, NDArray[np.float64]]
+    ) -> list[NDArray[np.float64]]:
+        """Where cameras see a neutral face's landmarks, moved by as many β: (2, P) px each."""
+        moved = neutral[:, None] + self._expression @ np.array([beta for _, beta in faces]).T
+        return [
+            (camera.scale * camera.rotation[:2]) @ points.reshape(3, -1) + camera.translation[:, None]
+            for (camera, _), points in zip(faces, moved.T, strict=True)
+        ]
 
 
 class _Filter(Protocol):
     """One face's filter; it holds its memory."""
 
-    def update(self, seen: _Motion, dt: float) -> _Motion:
+    def update(self, seen: _Seen, dt: float) -> _Motion:
         """The smoothed motion after what was seen dt seconds later."""
         ...
 
 
 class _ConstantVelocity:
-    """A Kalman filter of position and velocity, driven by white acceleration.
+    """Pose by a Kalman filter of position and velocity, driven by white acceleration; weights by `_passing`.
 
-    All that moves shares one covariance, which depends on the time steps and on how surprising the landmarks are: where
-    they depart from the prediction by more than the filter expects, its acceleration grows (adjustable process noise:
-    Bar-Shalom, Li & Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001, section 11.2).
+    The innovations of a filter that suits are white; where it lags, successive ones are alike (Mehra, On the
+    identification of variances and adaptive Kalman filtering, 1970), and by what they share its acceleration grows.
+    Each number of the pose has its own, in mm that the landmarks move.
     """
 
-    def __init__(self, start: _Motion, options: SmoothingOptions) -> None:
+    def __init__(self, start: _Seen, options: SmoothingOptions) -> None:
         self._options = options
-        self._smoothed = start
-        self._velocity = np.zeros(start.size)
-        self._covariance = np.diag([options.noise_mm**2, 1e4])
-        self._surprise = 0.0
+        self._smoothed = start.motion
+        self._velocity = np.zeros(_POSE)
+        # Of position and position, position and velocity, velocity and velocity.
+        self._covariance = np.tile([[start.noise_mm**2], [0.0], [1e4]], _POSE)
+        self._last_mm = np.zeros(_POSE)
 
-    def update(self, seen: _Motion, dt: float) -> _Motion:
-        options = self._options
-        predicted = self._smoothed.moved(dt * self._velocity)
-        innovation = predicted.step_to(seen)
-        surprise = seen.length_mm(innovation)
-        self._surprise += _gain(options.surprise_cutoff_hz, dt) * (surprise - self._surprise)
-        excess = max(0.0, self._surprise - 1.5 * options.noise_mm)
-        acceleration = options.rest_acceleration + excess / dt**2
-        F = np.array([[1.0, dt], [0.0, 1.0]])
-        drive = acceleration * np.array([0.5 * dt**2, dt])
-        P = F @ self._covariance @ F.T + np.outer(drive, drive)
-        gain = P[:, 0] / (P[0, 0] + options.noise_mm**2)
-        self._covariance = P - np.outer(gain, P[0])
-        self._smoothed = predicted.moved(gain[0] * innovation)
-        self._velocity += gain[1] * innovation
+    def update(self, seen: _Seen, dt: float) -> _Motion:
+        options, noise = self._options, seen.noise_mm**2
+        step = np.zeros(len(seen.noise))
+        step[:_POSE] = dt * self._velocity
+        predicted = self._smoothed.moved(step)
+        innovation = predicted.step_to(seen.motion)
+        innovation_mm = innovation[:_POSE] * (seen.noise_mm / seen.noise[:_POSE])
+        shared = np.maximum(0.0, innovation_mm * self._last_mm - options.chance_agreement * noise)
+        self._last_mm = innovation_mm
+        drive = options.rest_acceleration**2 + (options.agreement / dt**4) * shared
+        xx, xv, vv = self._covariance
+        xx = xx + 2.0 * dt * xv + dt**2 * vv + (0.25 * dt**4) * drive
+        xv = xv + dt * vv + (0.5 * dt**3) * drive
+        vv = vv + dt**2 * drive
+        gain, velocity_gain = xx / (xx + noise), xv / (xx + noise)
+        self._covariance = np.array([xx - gain * xx, xv - gain * xv, vv - velocity_gain * xv])
+        self._velocity += velocity_gain * innovation[:_POSE]
+        least = _gain(options.noise_cutoff_hz, dt)
+        passing = _passing(innovation[_POSE:], seen.noise[_POSE:], least)
+        self._smoothed = predicted.moved(np.concatenate([gain, passing]) * innovation)
         return self._smoothed
 
 
 class _OneEuro:
     """The One Euro filter (Casiez, Roussel & Vogel, CHI 2012): a low-pass whose cutoff rises with the speed."""
 
-    def __init__(self, start: _Motion, options: SmoothingOptions) -> None:
+    def __init__(self, start: _Seen, options: SmoothingOptions) -> None:
         self._options = options
-        self._smoothed = start
-        self._last = start
-        self._velocity = np.zeros(start.size)
+        self._smoothed = self._last = start.motion
+        self._velocity = np.zeros(len(start.noise))
 
-    def update(self, seen: _Motion, dt: float) -> _Motion:
+    def update(self, seen: _Seen, dt: float) -> _Motion:
         options = self._options
-        velocity = self._last.step_to(seen) / dt
+        velocity = self._last.step_to(seen.motion) / dt
         self._velocity += _gain(options.speed_cutoff_hz, dt) * (velocity - self._velocity)
-        cutoff = options.rest_cutoff_hz + options.cutoff_per_speed * seen.length_mm(self._velocity)
-        self._smoothed = self._smoothed.moved(_gain(cutoff, dt) * self._smoothed.step_to(seen))
-        self._last = seen
+        speed_mm = np.abs(self._velocity) * (seen.noise_mm / seen.noise)
+        cutoff = options.rest_cutoff_hz + options.cutoff_per_speed * speed_mm
+        self._smoothed = self._smoothed.moved(_gain(cutoff, dt) * self._smoothed.step_to(seen.motion))
+        self._last = seen.motion
         return self._smoothed
 
 
-def _gain(cutoff_hz: float, dt: float) -> float:
+def _gain(cutoff_hz: _Number, dt: float) -> _Number:
     """Of a first-order low-pass, for one step of dt seconds."""
-    return 1.0 / (1.0 + 1.0 / (2.0 * np.pi * cutoff_hz * dt))
+    return 1.0 / (1.0 + 1.0 / (2.0 * math.pi * dt * cutoff_hz))
 
 
-_FILTERS: dict[str, Callable[[_Motion, SmoothingOptions], _Filter]] = {
+def _passing(innovation: NDArray[np.float64], noise: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+    """The part of innovations ν that noise of deviation σ does not explain, 1 − σ²/ν², and at least a low-pass's gain.
+
+    It is Kalman's gain where the innovation itself tells its variance (shrinkage as by James & Stein, 1961).
+    """
+    variance = noise * noise
+    return np.maximum(least, 1.0 - variance / np.maximum(innovation * innovation, variance))
+
+
+_FILTERS: dict[str, Callable[[_Seen, SmoothingOptions], _Filter]] = {
     "constant_velocity": _ConstantVelocity,
     "one_euro": _OneEuro,
 }
@@ -185,18 +259,57 @@ SMOOTHING_METHODS = (*_FILTERS, "none")
 """The names that `FaceSmoother` knows, the default first."""
 
 
+class _LandmarkFilter:
+    """Carries a face's landmarks along with its smoothed model, and averages what they do beside it."""
+
+    def __init__(self, model: _ModelLandmarks, face: TrackedFace) -> None:
+        self._model = model
+        self._smoothed = face.parameters.camera, face.parameters.beta
+        self._know(face.parameters.alpha)
+        self._beside = face.landmarks.points.T - self._on_model()
+
+    def update(
+        self,
+        face: TrackedFace,
+        smoothed: tuple[WeakPerspective, NDArray[np.float64]],
+        noise_px: NDArray[np.float64],
+        least: float,
+    ) -> NDArray[np.float64]:
+        """The landmarks, (P, 2) px, of a face whose camera and β were smoothed.
+
+        Args:
+            face: as it was seen.
+            smoothed: its camera and β.
+            noise_px: how far each landmark jitters, (P,) or (1,).
+            least: gain of what looks like noise.
+        """
+        parameters = face.parameters
+        if not np.array_equal(parameters.alpha, self._alpha):
+            # More is known of the identity; the landmarks have not moved for that.
+            landmarks = self._on_model() + self._beside
+            self._know(parameters.alpha)
+            self._beside = landmarks - self._on_model()
+        self._smoothed = smoothed
+        fitted, carried = self._model.projected(self._neutral, (parameters.camera, parameters.beta), smoothed)
+        innovation = face.landmarks.points.T - fitted - self._beside
+        self._beside = self._beside + _passing(innovation, _CHANCE * noise_px, least) * innovation
+        return (carried + self._beside).T
+
+    def _know(self, alpha: NDArray[np.float64]) -> None:
+        self._alpha, self._neutral = alpha, self._model.neutral(alpha)
+
+    def _on_model(self) -> NDArray[np.float64]:
+        return self._model.projected(self._neutral, self._smoothed)[0]
+
+
 @dataclass(eq=False)
 class _Track:
-    """A face's filter with what it must go on from.
+    """A face's filters, with the time of its last image, s, and of how many weights and landmarks it consists."""
 
-    Attributes:
-        time: of its last image, s.
-        smoothed: what it said then.
-    """
-
-    filter: _Filter
+    motion: _Filter
+    landmarks: _LandmarkFilter
     time: float
-    smoothed: _Motion
+    sizes: tuple[int, int]
 
 
 class FaceSmoother:
@@ -217,45 +330,58 @@ class FaceSmoother:
             raise Face3DMMError(f"unknown smoothing {method!r}; known: {', '.join(SMOOTHING_METHODS)}")
         self.method = method
         self._model = model
-        self._bounds = model.expression_bounds.astype(np.float64)
         self.options = options or SmoothingOptions()
+        self._weight_noise = self.options.weight_noise / self.options.noise_mm * model.expression_sigma
+        self._model_landmarks: dict[str, _ModelLandmarks] = {}
         self._tracks: dict[int, _Track] = {}
 
     def smooth(self, face: TrackedFace, time: float) -> TrackedFace:
         """The face with pose, expression and landmarks smoothed, and the gaze that they make.
 
         Args:
-            face: of one image of a sequence.
+            face: of one image of a sequence. Landmarks in a scheme that the model does not know come out in one that it
+                knows.
             time: when that image was taken, s; the steps between images may differ. A track begins anew where time
                 goes back, leaps or is not finite.
+
+        Raises:
+            Face3DMMError: the model knows no scheme of these landmarks.
         """
         if self.method == "none":
             return face
-        seen = _Motion.of(face)
-        if not (math.isfinite(time) and seen.finite):
+        face_id, parameters = face.face_id, face.parameters
+        if not (math.isfinite(time) and _is_finite(face)):
             # What is not finite must not stay in a filter's memory.
-            self._tracks.pop(face.face_id, None)
+            self._tracks.pop(face_id, None)
             return face
-        track = self._tracks.get(face.face_id)
+        landmarks = in_a_known_scheme(face.landmarks, self._model)
+        known = replace(face, landmarks=landmarks)
+        model = self._landmarks_of(landmarks.scheme)
+        noise_px = self._noise_px(landmarks, parameters.camera.scale)
+        noise_mm = math.sqrt(float(noise_px @ noise_px) / len(noise_px)) / parameters.camera.scale
+        noise = np.concatenate([model.pose_noise(parameters.camera, noise_mm), noise_mm * self._weight_noise])
+        seen = _Seen(model.motion(parameters.camera, parameters.beta), noise_mm, noise)
+        sizes = len(parameters.beta), len(landmarks.points)
+        track = self._tracks.get(face_id)
         if (
             track is None
             or not 0.0 <= time - track.time <= self.options.longest_gap_s
-            or track.smoothed.size != seen.size
+            or track.sizes != sizes
         ):
-            self._tracks[face.face_id] = _Track(_FILTERS[self.method](seen, self.options), time, seen)
+            motion_filter = _FILTERS[self.method](seen, self.options)
+            self._tracks[face_id] = _Track(motion_filter, _LandmarkFilter(model, known), time, sizes)
             return face
-        track.smoothed = motion = track.filter.update(seen, max(time - track.time, _SHORTEST_STEP))
+        dt = max(time - track.time, _SHORTEST_STEP)
         track.time = time
-        points = motion.points.reshape(-1, 2).astype(np.float32)
-        beta = np.clip(motion.beta, *self._bounds)  # a prediction may overshoot
+        motion = track.motion.update(seen, dt)
+        camera, beta = model.camera(motion), motion.others[3:]
+        least = _gain(self.options.noise_cutoff_hz, dt)
+        points = track.landmarks.update(known, (camera, beta), noise_px, least)
         return replace(
             face,
-            landmarks=replace(face.landmarks, points=points),
+            landmarks=replace(landmarks, points=points.astype(np.float32)),
             parameters=replace(
-                face.parameters,
-                camera=motion.camera,
-                beta=beta,
-                gaze=self._model.gaze(motion.camera.rotation, beta),
+                parameters, camera=camera, beta=beta, gaze=self._model.gaze(camera.rotation, beta)
             ),
         )
 
@@ -267,3 +393,24 @@ class FaceSmoother:
     def reset(self) -> None:
         """Forget all tracks."""
         self._tracks.clear()
+
+    def _landmarks_of(self, scheme: str) -> _ModelLandmarks:
+        if scheme not in self._model_landmarks:
+            self._model_landmarks[scheme] = _ModelLandmarks(self._model, scheme)
+        return self._model_landmarks[scheme]
+
+    def _noise_px(self, landmarks: Landmarks, scale: float) -> NDArray[np.float64]:
+        """How far landmarks jitter from image to image: each, (P,), or all alike, (1,)."""
+        if landmarks.deviation is None:
+            return np.array([self.options.noise_mm * scale])
+        return self.options.noise_per_deviation * landmarks.deviation.astype(np.float64)
+
+
+def _is_finite(face: TrackedFace) -> bool:
+    """Whether all numbers that are smoothed, or say how finely they are seen, are finite."""
+    parameters, landmarks = face.parameters, face.landmarks
+    camera = parameters.camera
+    numbers = [camera.rotation, camera.translation, parameters.alpha, parameters.beta, landmarks.points]
+    if landmarks.deviation is not None:
+        numbers.append(landmarks.deviation)
+    return 0.0 < camera.scale < math.inf and all(np.isfinite(values).all() for values in numbers)
