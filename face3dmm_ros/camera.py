@@ -116,23 +116,25 @@ def rotation_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
 
 def rotation_vector(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
     """The inverse of `rotation_from_vector` on a proper rotation, (3, 3) → (3,) of length π at most."""
-    # Through the quaternion's largest part (Shepperd, 1978), which is exact near half a turn too.
-    R = rotation
-    trace = R[0, 0] + R[1, 1] + R[2, 2]
-    largest = int(np.argmax([trace, R[0, 0], R[1, 1], R[2, 2]]))
-    if largest == 0:
-        w, v = 1.0 + trace, np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]])
+    # Through the quaternion's largest part (Shepperd, 1978), which is exact near half a turn too; in plain numbers, as
+    # above.
+    R = rotation.tolist()
+    diagonal = [R[0][0], R[1][1], R[2][2]]
+    trace = sum(diagonal)
+    if trace >= max(diagonal):
+        w, v = 1.0 + trace, [R[2][1] - R[1][2], R[0][2] - R[2][0], R[1][0] - R[0][1]]
     else:
-        i = largest - 1
+        i = diagonal.index(max(diagonal))
         j, k = (i + 1) % 3, (i + 2) % 3
-        v = np.empty(3)
-        v[i], v[j], v[k] = 1.0 - trace + 2.0 * R[i, i], R[j, i] + R[i, j], R[k, i] + R[i, k]
-        w = R[k, j] - R[j, k]
+        v = [0.0, 0.0, 0.0]
+        v[i], v[j], v[k] = 1.0 - trace + 2.0 * R[i][i], R[j][i] + R[i][j], R[k][i] + R[i][k]
+        w = R[k][j] - R[j][k]
         if w < 0.0:
-            w, v = -w, -v
-    sine = float(np.sqrt(v @ v))
+            w, v = -w, [-part for part in v]
+    sine = math.hypot(*v)
     # atan2(|v|, w) is half the angle; |v| → 0 leaves 2 v / w.
-    return v * (2.0 * np.arctan2(sine, w) / sine if sine > 1e-12 * w else 2.0 / w)
+    factor = 2.0 * math.atan2(sine, w) / sine if sine > 1e-12 * w else 2.0 / w
+    return np.array([factor * part for part in v])
 
 
 def rotation_angle(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

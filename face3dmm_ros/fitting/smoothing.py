@@ -31,7 +31,7 @@ from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.fitting.observation import in_a_known_scheme
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.values import Landmarks, TrackedFace
+from face3dmm_ros.values import FaceParameters, Landmarks, TrackedFace
 
 _SHORTEST_STEP = 0.01
 """s; noise between images stamped alike, or nearly so, would pass for speed."""
@@ -43,6 +43,7 @@ _CHANCE = 2.0
 """In noise: what leaves the model by less is taken to do so by chance."""
 
 _Number = TypeVar("_Number", float, NDArray[np.float64])
+_Array = TypeVar("_Array", NDArray[np.float32], NDArray[np.float64])
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class SmoothingOptions:
         rest_acceleration: `constant_velocity`: how a head at rest accelerates, RMS, mm/s²; lower is steadier.
         agreement: `constant_velocity`: how much of what successive innovations agree on is acceleration; higher follows
             sooner.
+        agreement_cutoff_hz: `constant_velocity`: cutoff frequency of what they agree on.
         chance_agreement: `constant_velocity`: so much of the noise's variance they agree on by chance.
         rest_cutoff_hz: `one_euro`: cutoff frequency for a face at rest; lower is steadier.
         cutoff_per_speed: `one_euro`: Hz by which the cutoff rises per mm/s; higher follows sooner.
@@ -70,9 +72,10 @@ class SmoothingOptions:
     noise_cutoff_hz: float = 0.6
     rest_acceleration: float = 0.5
     agreement: float = 0.02
-    chance_agreement: float = 0.03
+    agreement_cutoff_hz: float = 1.0
+    chance_agreement: float = 0.1
     rest_cutoff_hz: float = 0.3
-    cutoff_per_speed: float = 0.5
+    cutoff_per_speed: float = 0.7
     speed_cutoff_hz: float = 3.0
     longest_gap_s: float = 0.5
 
@@ -126,47 +129,51 @@ class _ModelLandmarks:
 
     def __init__(self, model: MorphableModel, scheme: str) -> None:
         points = LandmarkModel.of(model, scheme, unit=np.ones(len(model.sigma)), outline=False).points
-        basis = points.basis.reshape(points.mean.size, -1)
-        self._mean = points.mean.ravel()
-        self._shape = np.ascontiguousarray(basis[:, : model.shape_count])
-        self._expression = np.ascontiguousarray(basis[:, model.shape_count :])
+        # float32 tells them to a thousandth of a pixel, in half the time.
+        basis = points.basis.reshape(points.mean.size, -1).T.astype(np.float32)
+        self._mean, self._shape = points.mean.ravel().astype(np.float32), basis[: model.shape_count].copy()
+        self._expression = basis[model.shape_count :].copy()
         self._middle = points.mean.mean(axis=1)
         about = points.mean - self._middle[:, None]
         self._spread = about @ about.T / about.shape[1]
 
     def motion(self, camera: WeakPerspective, beta: NDArray[np.float64]) -> _Motion:
         """The motion of a camera and β."""
-        middle = camera.project(self._middle)
-        return _Motion(camera.rotation, np.concatenate([[math.log(camera.scale)], middle, beta]))
+        others = np.empty(3 + len(beta))
+        others[0] = math.log(camera.scale)
+        others[1:3] = camera.scale * (camera.rotation @ self._middle)[:2] + camera.translation
+        others[3:] = beta
+        return _Motion(camera.rotation, others)
 
     def camera(self, motion: _Motion) -> WeakPerspective:
         """The camera of a motion."""
-        about = WeakPerspective(math.exp(motion.others[0]), motion.rotation, np.zeros(2))
-        return replace(about, translation=motion.others[1:3] - about.project(self._middle))
+        scale = math.exp(motion.others[0])
+        return WeakPerspective(
+            scale, motion.rotation, motion.others[1:3] - scale * (motion.rotation @ self._middle)[:2]
+        )
 
-    def pose_noise(self, camera: WeakPerspective, noise_mm: float) -> NDArray[np.float64]:
-        """How far the numbers of a step's pose, (6,), jitter with landmarks that do by `noise_mm`.
+    def pose_jitter(self, camera: WeakPerspective) -> NDArray[np.float64]:
+        """How far the numbers of a step's pose, (6,), go per mm that they move the landmarks in the image, RMS.
 
-        By as much as moves the landmarks so far in the image, RMS. A turn out of the image's plane moves them by their
-        depth, which is little, and so it is seen less finely than one within it.
+        A turn out of the image's plane moves them by their depth, which is little, and so it is seen less finely than
+        one within it.
         """
         spread = camera.rotation @ self._spread @ camera.rotation.T
-        depth, breadth = math.sqrt(spread[2, 2]), math.sqrt(spread[0, 0] + spread[1, 1])
-        shift = camera.scale
-        return noise_mm * np.array([1 / depth, 1 / depth, 1 / breadth, 1 / breadth, shift, shift])
+        turn = 1.0 / math.sqrt(spread[2, 2])
+        roll = 1.0 / math.sqrt(spread[0, 0] + spread[1, 1])
+        return np.array([turn, turn, roll, roll, camera.scale, camera.scale])
 
-    def neutral(self, alpha: NDArray[np.float64]) -> NDArray[np.float64]:
+    def neutral(self, alpha: NDArray[np.float64]) -> NDArray[np.float32]:
         """The landmarks of an identity without expression, (3P,) mm."""
-        return self._mean + self._shape @ alpha
+        return self._mean + alpha.astype(np.float32) @ self._shape
 
-    def projected(
-        self, neutral: NDArray[np.float64], *faces: tuple[WeakPerspective, NDArray[np.float64]]
-    ) -> list[NDArray[np.float64]]:
-        """Where cameras see a neutral face's landmarks, moved by as many β: (2, P) px each."""
-        moved = neutral[:, None] + self._expression @ np.array([beta for _, beta in faces]).T
+    def projected(self, neutral: NDArray[np.float32], *faces: FaceParameters) -> list[NDArray[np.float32]]:
+        """Where the cameras of faces see a neutral face's landmarks under their expressions, (2, P) px each."""
+        points = neutral + np.array([face.beta for face in faces], np.float32) @ self._expression
         return [
-            (camera.scale * camera.rotation[:2]) @ points.reshape(3, -1) + camera.translation[:, None]
-            for (camera, _), points in zip(faces, moved.T, strict=True)
+            (face.camera.scale * face.camera.rotation[:2]).astype(np.float32) @ moved.reshape(3, -1)
+            + face.camera.translation.astype(np.float32)[:, None]
+            for face, moved in zip(faces, points, strict=True)
         ]
 
 
@@ -190,9 +197,10 @@ class _ConstantVelocity:
         self._options = options
         self._smoothed = start.motion
         self._velocity = np.zeros(_POSE)
-        # Of position and position, position and velocity, velocity and velocity.
+        # (3, 6): of the position, of position and velocity, of the velocity.
         self._covariance = np.tile([[start.noise_mm**2], [0.0], [1e4]], _POSE)
         self._last_mm = np.zeros(_POSE)
+        self._shared = np.zeros(_POSE)
 
     def update(self, seen: _Seen, dt: float) -> _Motion:
         options, noise = self._options, seen.noise_mm**2
@@ -201,15 +209,16 @@ class _ConstantVelocity:
         predicted = self._smoothed.moved(step)
         innovation = predicted.step_to(seen.motion)
         innovation_mm = innovation[:_POSE] * (seen.noise_mm / seen.noise[:_POSE])
-        shared = np.maximum(0.0, innovation_mm * self._last_mm - options.chance_agreement * noise)
+        product = innovation_mm * self._last_mm
+        self._shared += _gain(options.agreement_cutoff_hz, dt) * (product - self._shared)
         self._last_mm = innovation_mm
-        drive = options.rest_acceleration**2 + (options.agreement / dt**4) * shared
-        xx, xv, vv = self._covariance
-        xx = xx + 2.0 * dt * xv + dt**2 * vv + (0.25 * dt**4) * drive
-        xv = xv + dt * vv + (0.5 * dt**3) * drive
-        vv = vv + dt**2 * drive
-        gain, velocity_gain = xx / (xx + noise), xv / (xx + noise)
-        self._covariance = np.array([xx - gain * xx, xv - gain * xv, vv - velocity_gain * xv])
+        agreement = np.maximum(0.0, self._shared - options.chance_agreement * noise)
+        drive = options.rest_acceleration**2 + (options.agreement / dt**4) * agreement
+        P = _propagation(dt) @ np.concatenate([self._covariance, drive[None]])
+        gain, velocity_gain = P[:2] / (P[0] + noise)
+        P[2] -= velocity_gain * P[1]
+        P[:2] -= gain * P[:2]
+        self._covariance = P
         self._velocity += velocity_gain * innovation[:_POSE]
         least = _gain(options.noise_cutoff_hz, dt)
         passing = _passing(innovation[_POSE:], seen.noise[_POSE:], least)
@@ -236,12 +245,17 @@ class _OneEuro:
         return self._smoothed
 
 
+def _propagation(dt: float) -> NDArray[np.float64]:
+    """(3, 4): what becomes of a covariance of position and velocity and of the acceleration's variance in a step."""
+    return np.array([[1.0, 2.0 * dt, dt**2, 0.25 * dt**4], [0.0, 1.0, dt, 0.5 * dt**3], [0.0, 0.0, 1.0, dt**2]])
+
+
 def _gain(cutoff_hz: _Number, dt: float) -> _Number:
     """Of a first-order low-pass, for one step of dt seconds."""
     return 1.0 / (1.0 + 1.0 / (2.0 * math.pi * dt * cutoff_hz))
 
 
-def _passing(innovation: NDArray[np.float64], noise: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+def _passing(innovation: _Array, noise: _Array, least: float) -> _Array:
     """The part of innovations ν that noise of deviation σ does not explain, 1 − σ²/ν², and at least a low-pass's gain.
 
     It is Kalman's gain where the innovation itself tells its variance (shrinkage as by James & Stein, 1961).
@@ -262,44 +276,40 @@ SMOOTHING_METHODS = (*_FILTERS, "none")
 class _LandmarkFilter:
     """Carries a face's landmarks along with its smoothed model, and averages what they do beside it."""
 
-    def __init__(self, model: _ModelLandmarks, face: TrackedFace) -> None:
+    def __init__(self, model: _ModelLandmarks, face: FaceParameters, points: NDArray[np.float32]) -> None:
         self._model = model
-        self._smoothed = face.parameters.camera, face.parameters.beta
-        self._know(face.parameters.alpha)
-        self._beside = face.landmarks.points.T - self._on_model()
+        self._face = face
+        self._neutral = model.neutral(face.alpha)
+        self._beside = points.T - self._model.projected(self._neutral, face)[0]
 
     def update(
         self,
-        face: TrackedFace,
-        smoothed: tuple[WeakPerspective, NDArray[np.float64]],
-        noise_px: NDArray[np.float64],
+        fitted: FaceParameters,
+        smoothed: FaceParameters,
+        points: NDArray[np.float32],
+        noise_px: NDArray[np.float32],
         least: float,
-    ) -> NDArray[np.float64]:
-        """The landmarks, (P, 2) px, of a face whose camera and β were smoothed.
+    ) -> NDArray[np.float32]:
+        """The landmarks, (P, 2) px, of a face whose parameters were smoothed.
 
         Args:
-            face: as it was seen.
-            smoothed: its camera and β.
-            noise_px: how far each landmark jitters, (P,) or (1,).
+            fitted: its parameters as they were.
+            smoothed: its parameters now.
+            points: (P, 2) the landmarks as they were seen, px.
+            noise_px: how far each of them jitters, (P,) or (1,).
             least: gain of what looks like noise.
         """
-        parameters = face.parameters
-        if not np.array_equal(parameters.alpha, self._alpha):
+        if (fitted.alpha != self._face.alpha).any():
             # More is known of the identity; the landmarks have not moved for that.
-            landmarks = self._on_model() + self._beside
-            self._know(parameters.alpha)
-            self._beside = landmarks - self._on_model()
-        self._smoothed = smoothed
-        fitted, carried = self._model.projected(self._neutral, (parameters.camera, parameters.beta), smoothed)
-        innovation = face.landmarks.points.T - fitted - self._beside
-        self._beside = self._beside + _passing(innovation, _CHANCE * noise_px, least) * innovation
+            neutral = self._model.neutral(fitted.alpha)
+            before, after = (self._model.projected(shape, self._face)[0] for shape in (self._neutral, neutral))
+            self._beside += before - after
+            self._neutral = neutral
+        self._face = smoothed
+        seen, carried = self._model.projected(self._neutral, fitted, smoothed)
+        innovation = np.ascontiguousarray(points.T) - seen - self._beside
+        self._beside += _passing(innovation, _CHANCE * noise_px, least) * innovation
         return (carried + self._beside).T
-
-    def _know(self, alpha: NDArray[np.float64]) -> None:
-        self._alpha, self._neutral = alpha, self._model.neutral(alpha)
-
-    def _on_model(self) -> NDArray[np.float64]:
-        return self._model.projected(self._neutral, self._smoothed)[0]
 
 
 @dataclass(eq=False)
@@ -331,7 +341,7 @@ class FaceSmoother:
         self.method = method
         self._model = model
         self.options = options or SmoothingOptions()
-        self._weight_noise = self.options.weight_noise / self.options.noise_mm * model.expression_sigma
+        self._weight_jitter = self.options.weight_noise / self.options.noise_mm * model.expression_sigma
         self._model_landmarks: dict[str, _ModelLandmarks] = {}
         self._tracks: dict[int, _Track] = {}
 
@@ -355,35 +365,26 @@ class FaceSmoother:
             self._tracks.pop(face_id, None)
             return face
         landmarks = in_a_known_scheme(face.landmarks, self._model)
-        known = replace(face, landmarks=landmarks)
         model = self._landmarks_of(landmarks.scheme)
         noise_px = self._noise_px(landmarks, parameters.camera.scale)
         noise_mm = math.sqrt(float(noise_px @ noise_px) / len(noise_px)) / parameters.camera.scale
-        noise = np.concatenate([model.pose_noise(parameters.camera, noise_mm), noise_mm * self._weight_noise])
+        noise = noise_mm * np.concatenate([model.pose_jitter(parameters.camera), self._weight_jitter])
         seen = _Seen(model.motion(parameters.camera, parameters.beta), noise_mm, noise)
         sizes = len(parameters.beta), len(landmarks.points)
         track = self._tracks.get(face_id)
-        if (
-            track is None
-            or not 0.0 <= time - track.time <= self.options.longest_gap_s
-            or track.sizes != sizes
-        ):
+        if track is None or not 0.0 <= time - track.time <= self.options.longest_gap_s or track.sizes != sizes:
             motion_filter = _FILTERS[self.method](seen, self.options)
-            self._tracks[face_id] = _Track(motion_filter, _LandmarkFilter(model, known), time, sizes)
+            landmark_filter = _LandmarkFilter(model, parameters, landmarks.points)
+            self._tracks[face_id] = _Track(motion_filter, landmark_filter, time, sizes)
             return face
         dt = max(time - track.time, _SHORTEST_STEP)
         track.time = time
         motion = track.motion.update(seen, dt)
         camera, beta = model.camera(motion), motion.others[3:]
+        smoothed = replace(parameters, camera=camera, beta=beta, gaze=self._model.gaze(camera.rotation, beta))
         least = _gain(self.options.noise_cutoff_hz, dt)
-        points = track.landmarks.update(known, (camera, beta), noise_px, least)
-        return replace(
-            face,
-            landmarks=replace(landmarks, points=points.astype(np.float32)),
-            parameters=replace(
-                parameters, camera=camera, beta=beta, gaze=self._model.gaze(camera.rotation, beta)
-            ),
-        )
+        points = track.landmarks.update(parameters, smoothed, landmarks.points, noise_px, least)
+        return TrackedFace(face_id, replace(landmarks, points=points), smoothed)
 
     def retain(self, face_ids: Collection[int]) -> None:
         """Forget all tracks but these."""
@@ -399,18 +400,16 @@ class FaceSmoother:
             self._model_landmarks[scheme] = _ModelLandmarks(self._model, scheme)
         return self._model_landmarks[scheme]
 
-    def _noise_px(self, landmarks: Landmarks, scale: float) -> NDArray[np.float64]:
+    def _noise_px(self, landmarks: Landmarks, scale: float) -> NDArray[np.float32]:
         """How far landmarks jitter from image to image: each, (P,), or all alike, (1,)."""
         if landmarks.deviation is None:
-            return np.array([self.options.noise_mm * scale])
-        return self.options.noise_per_deviation * landmarks.deviation.astype(np.float64)
+            return np.array([self.options.noise_mm * scale], np.float32)
+        return self.options.noise_per_deviation * landmarks.deviation
 
 
 def _is_finite(face: TrackedFace) -> bool:
     """Whether all numbers that are smoothed, or say how finely they are seen, are finite."""
     parameters, landmarks = face.parameters, face.landmarks
-    camera = parameters.camera
-    numbers = [camera.rotation, camera.translation, parameters.alpha, parameters.beta, landmarks.points]
-    if landmarks.deviation is not None:
-        numbers.append(landmarks.deviation)
-    return 0.0 < camera.scale < math.inf and all(np.isfinite(values).all() for values in numbers)
+    camera, deviation = parameters.camera, () if landmarks.deviation is None else landmarks.deviation
+    numbers = (camera.rotation.flat, camera.translation, parameters.alpha, parameters.beta, landmarks.points.flat)
+    return 0.0 < camera.scale < math.inf and bool(np.isfinite(np.concatenate([*numbers, deviation])).all())
