@@ -24,6 +24,12 @@ def in_a_known_scheme(landmarks: Landmarks, model: MorphableModel) -> Landmarks:
     return landmarks
 
 
+def weights_read(model: MorphableModel) -> NDArray[np.intp]:
+    """Where in β a detector's reading of the expression belongs, (51,); empty for a model with other expressions."""
+    readable = set(WITHOUT_TONGUE) <= set(model.expression_names)
+    return np.array([model.expression_names.index(name) for name in WITHOUT_TONGUE] if readable else [], np.intp)
+
+
 @dataclass(frozen=True, eq=False)
 class Observation:
     """P landmarks.

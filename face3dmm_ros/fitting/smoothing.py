@@ -13,9 +13,9 @@ could tear that apart. So the pose is told in numbers whose errors hardly depend
 the middle of its landmarks, not about the model's origin, about which a wrong turn would come with a wrong shift. From
 the weights the pose cannot be parted so: where noise of theirs is held back, what made up for it in the pose may show.
 
-Landmarks go with the smoothed model, and what the model does not explain of them is averaged as the weights are; so a
-fit to them, as the one under full perspective, finds the smoothed pose and expression. The identity α passes as it is:
-the fit already averages it over the track.
+Landmarks go with the smoothed model, and so does what a detector has read of the expression; where landmarks are beside
+the model is averaged as the weights are. So a fit to them, as the one under full perspective, finds the smoothed face.
+The identity α passes as it is: the fit already averages it over the track.
 """
 
 import math
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.camera import WeakPerspective, rotation_from_vector, rotation_vector
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.linear_points import LandmarkModel
-from face3dmm_ros.fitting.observation import in_a_known_scheme
+from face3dmm_ros.fitting.observation import in_a_known_scheme, weights_read
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import FaceParameters, Landmarks, TrackedFace
 
@@ -54,13 +54,12 @@ class SmoothingOptions:
         noise_mm: how far landmarks jitter from image to image, RMS, where the detector does not tell their deviation.
         noise_per_deviation: how far they do where it does, per deviation, of which most stays the same for long.
         weight_noise: how far weights do, in the model's σ, where landmarks jitter by `noise_mm`.
-        noise_cutoff_hz: cutoff frequency of what looks like noise, in weights and in landmarks beside the model.
         rest_acceleration: `constant_velocity`: how a head at rest accelerates, RMS, mm/s²; lower is steadier.
         agreement: `constant_velocity`: how much of what successive innovations agree on is acceleration; higher follows
             sooner.
         agreement_cutoff_hz: `constant_velocity`: cutoff frequency of what they agree on.
         chance_agreement: `constant_velocity`: so much of the noise's variance they agree on by chance.
-        rest_cutoff_hz: `one_euro`: cutoff frequency for a face at rest; lower is steadier.
+        rest_cutoff_hz: cutoff frequency for a face at rest; lower is steadier (`constant_velocity`: of weights).
         cutoff_per_speed: `one_euro`: Hz by which the cutoff rises per mm/s; higher follows sooner.
         speed_cutoff_hz: `one_euro`: cutoff frequency of that speed.
         longest_gap_s: after a longer time without the face, and where time goes back, smoothing begins anew.
@@ -69,7 +68,6 @@ class SmoothingOptions:
     noise_mm: float = 0.3
     noise_per_deviation: float = 0.28
     weight_noise: float = 0.1
-    noise_cutoff_hz: float = 0.6
     rest_acceleration: float = 0.5
     agreement: float = 0.02
     agreement_cutoff_hz: float = 1.0
@@ -97,6 +95,10 @@ class _Motion:
     rotation: NDArray[np.float64]
     others: NDArray[np.float64]
 
+    @property
+    def beta(self) -> NDArray[np.float64]:
+        return self.others[3:]
+
     def step_to(self, other: "_Motion") -> NDArray[np.float64]:
         """The change to another, (6 + E,)."""
         step = np.empty(3 + len(self.others))
@@ -115,13 +117,15 @@ class _Seen:
 
     Attributes:
         motion: its pose and weights.
-        noise_mm: how far its landmarks jitter on the face, RMS.
-        noise: (6 + E,) how far each number of a step does.
+        noise: (6 + E,) how far each number of a step jitters from image to image.
+        noise_mm: how far the landmarks do on the face, RMS.
+        noise_px: how far each of them does, (P,), or all alike, (1,), px.
     """
 
     motion: _Motion
-    noise_mm: float
     noise: NDArray[np.float64]
+    noise_mm: float
+    noise_px: NDArray[np.float32]
 
 
 class _ModelLandmarks:
@@ -220,7 +224,7 @@ class _ConstantVelocity:
         P[:2] -= gain * P[:2]
         self._covariance = P
         self._velocity += velocity_gain * innovation[:_POSE]
-        least = _gain(options.noise_cutoff_hz, dt)
+        least = _gain(options.rest_cutoff_hz, dt)
         passing = _passing(innovation[_POSE:], seen.noise[_POSE:], least)
         self._smoothed = predicted.moved(np.concatenate([gain, passing]) * innovation)
         return self._smoothed
@@ -281,6 +285,7 @@ class _LandmarkFilter:
         self._face = face
         self._neutral = model.neutral(face.alpha)
         self._beside = points.T - self._model.projected(self._neutral, face)[0]
+        self._images = 1
 
     def update(
         self,
@@ -308,6 +313,9 @@ class _LandmarkFilter:
         self._face = smoothed
         seen, carried = self._model.projected(self._neutral, fitted, smoothed)
         innovation = np.ascontiguousarray(points.T) - seen - self._beside
+        # A low-pass would long remember the first image; so until then it is the mean of all.
+        self._images += 1
+        least = max(least, 1.0 / self._images)
         self._beside += _passing(innovation, _CHANCE * noise_px, least) * innovation
         return (carried + self._beside).T
 
@@ -342,6 +350,7 @@ class FaceSmoother:
         self._model = model
         self.options = options or SmoothingOptions()
         self._weight_jitter = self.options.weight_noise / self.options.noise_mm * model.expression_sigma
+        self._read = weights_read(model)
         self._model_landmarks: dict[str, _ModelLandmarks] = {}
         self._tracks: dict[int, _Track] = {}
 
@@ -359,32 +368,31 @@ class FaceSmoother:
         """
         if self.method == "none":
             return face
-        face_id, parameters = face.face_id, face.parameters
         if not (math.isfinite(time) and _is_finite(face)):
             # What is not finite must not stay in a filter's memory.
-            self._tracks.pop(face_id, None)
+            self._tracks.pop(face.face_id, None)
             return face
-        landmarks = in_a_known_scheme(face.landmarks, self._model)
+        face = replace(face, landmarks=in_a_known_scheme(face.landmarks, self._model))
+        fitted, landmarks = face.parameters, face.landmarks
         model = self._landmarks_of(landmarks.scheme)
-        noise_px = self._noise_px(landmarks, parameters.camera.scale)
-        noise_mm = math.sqrt(float(noise_px @ noise_px) / len(noise_px)) / parameters.camera.scale
-        noise = noise_mm * np.concatenate([model.pose_jitter(parameters.camera), self._weight_jitter])
-        seen = _Seen(model.motion(parameters.camera, parameters.beta), noise_mm, noise)
-        sizes = len(parameters.beta), len(landmarks.points)
-        track = self._tracks.get(face_id)
+        seen = self._see(model, fitted, landmarks)
+        sizes = len(fitted.beta), len(landmarks.points)
+        track = self._tracks.get(face.face_id)
         if track is None or not 0.0 <= time - track.time <= self.options.longest_gap_s or track.sizes != sizes:
-            motion_filter = _FILTERS[self.method](seen, self.options)
-            landmark_filter = _LandmarkFilter(model, parameters, landmarks.points)
-            self._tracks[face_id] = _Track(motion_filter, landmark_filter, time, sizes)
+            filters = _FILTERS[self.method](seen, self.options), _LandmarkFilter(model, fitted, landmarks.points)
+            self._tracks[face.face_id] = _Track(*filters, time, sizes)
             return face
         dt = max(time - track.time, _SHORTEST_STEP)
         track.time = time
         motion = track.motion.update(seen, dt)
-        camera, beta = model.camera(motion), motion.others[3:]
-        smoothed = replace(parameters, camera=camera, beta=beta, gaze=self._model.gaze(camera.rotation, beta))
-        least = _gain(self.options.noise_cutoff_hz, dt)
-        points = track.landmarks.update(parameters, smoothed, landmarks.points, noise_px, least)
-        return TrackedFace(face_id, replace(landmarks, points=points), smoothed)
+        camera, beta = model.camera(motion), motion.beta
+        smoothed = replace(fitted, camera=camera, beta=beta, gaze=self._model.gaze(camera.rotation, beta))
+        least = _gain(self.options.rest_cutoff_hz, dt)
+        points = track.landmarks.update(fitted, smoothed, landmarks.points, seen.noise_px, least)
+        expression = landmarks.expression
+        if expression is not None and len(self._read):
+            expression = expression + (beta - fitted.beta)[self._read].astype(np.float32)
+        return TrackedFace(face.face_id, replace(landmarks, points=points, expression=expression), smoothed)
 
     def retain(self, face_ids: Collection[int]) -> None:
         """Forget all tracks but these."""
@@ -400,11 +408,15 @@ class FaceSmoother:
             self._model_landmarks[scheme] = _ModelLandmarks(self._model, scheme)
         return self._model_landmarks[scheme]
 
-    def _noise_px(self, landmarks: Landmarks, scale: float) -> NDArray[np.float32]:
-        """How far landmarks jitter from image to image: each, (P,), or all alike, (1,)."""
+    def _see(self, model: _ModelLandmarks, parameters: FaceParameters, landmarks: Landmarks) -> _Seen:
+        options, camera = self.options, parameters.camera
         if landmarks.deviation is None:
-            return np.array([self.options.noise_mm * scale], np.float32)
-        return self.options.noise_per_deviation * landmarks.deviation
+            noise_px = np.array([options.noise_mm * camera.scale], np.float32)
+        else:
+            noise_px = options.noise_per_deviation * landmarks.deviation
+        noise_mm = math.sqrt(float(noise_px @ noise_px) / len(noise_px)) / camera.scale
+        noise = noise_mm * np.concatenate([model.pose_jitter(camera), self._weight_jitter])
+        return _Seen(model.motion(camera, parameters.beta), noise, noise_mm, noise_px)
 
 
 def _is_finite(face: TrackedFace) -> bool:

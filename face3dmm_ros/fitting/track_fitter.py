@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
 from face3dmm_ros.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.alternating import alternating_fit
 from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.joint import GaussianPrior, JointFit, identity_information, joint_fit
 from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
-from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
+from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme, weights_read
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import FaceParameters, Landmarks, TrackedLandmarks
 
@@ -109,10 +108,7 @@ class TrackFitter:
             self._unit[K:] /= np.sqrt(options.expression_prior or 1.0)
         free = np.tile([[-np.inf], [np.inf]], model.shape_count)
         self._bounds = np.concatenate([free, model.expression_bounds], axis=1) / self._unit
-        # Where in β a detector's reading belongs; a model with other expressions has no use for it.
-        readable = set(WITHOUT_TONGUE) <= set(model.expression_names)
-        read = [model.expression_names.index(name) for name in WITHOUT_TONGUE] if readable else []
-        self._read = np.array(read, np.intp)
+        self._read = weights_read(model)
         self._landmark_models: dict[tuple[str, bool], LandmarkModel] = {}
         self._tracks: dict[int, _Track] = {}
 
