@@ -1,6 +1,6 @@
 """What a camera's calibration says, as ROS's camera_info describes it: a pinhole and how its lens distorts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import Intrinsics
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.picture_turns import quarters_of_a_turn
 
 DISTORTION_MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,), "fisheye": (4,)}
 """The lens models known, each with the numbers of coefficients that it takes."""
+
+_RADIAL = ("equidistant", "fisheye")
+"""Those whose coefficients have no direction."""
+
+_TANGENTIAL, _PRISM, _TILT = slice(2, 4), slice(8, 12), slice(12, 14)
+"""The others' that have one: p1, p2 of a lens that is not centred; s1 … s4 of a thin prism; the tilted sensor's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +71,55 @@ class Calibration:
         K = self.matrix
         return Intrinsics(float(np.sqrt(K[0, 0] * K[1, 1])), float(K[0, 2]), float(K[1, 2]))
 
+    def turned(self, degrees: int) -> "Calibration":
+        """The camera of the same images turned clockwise, by `picture_turns.turned`, whose axes are turned with them.
+
+        Raises:
+            Face3DMMError: not by quarters of a turn, or by an odd number of them where the lens model has a tilted
+                sensor, which then cannot be told in its terms.
+        """
+        quarters = quarters_of_a_turn(degrees)
+        if quarters % 2 and self.distortion[_TILT].any():
+            raise Face3DMMError(
+                f"a camera with a tilted sensor (coefficients {self.distortion[_TILT].tolist()}) cannot be turned by "
+                f"{degrees}°, only by 180°: use images as they are"
+            )
+        camera = self
+        for _ in range(quarters):
+            camera = camera._turned_by_a_quarter()
+        return camera
+
+    def _turned_by_a_quarter(self) -> "Calibration":
+        width, height = self.image_size
+        axes = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # x′ = −y, y′ = x
+        pixels = axes.copy()
+        pixels[0, 2] = height - 1.0
+        projection = pixels @ self.projection
+        projection[:, :3] = projection[:, :3] @ axes.T
+        return replace(
+            self,
+            image_size=(height, width),
+            matrix=pixels @ self.matrix @ axes.T,
+            distortion=self._distortion_turned_by_a_quarter(),
+            rectification=axes @ self.rectification @ axes.T,
+            projection=projection,
+        )
+
+    def _distortion_turned_by_a_quarter(self) -> NDArray[np.float64]:
+        """What is radial stays; what has a direction turns."""
+        D = np.array(self.distortion, np.float64)
+        if self.distortion_model in _RADIAL:
+            return D
+        # Along x′ = −y there acts what acted along −y, along y′ = x what acted along x; p1 acts along y, p2 along x.
+        for part, order, signs in (
+            (_TANGENTIAL, [1, 0], [1.0, -1.0]),
+            (_PRISM, [2, 3, 0, 1], [-1.0, -1.0, 1.0, 1.0]),
+            (_TILT, [1, 0], [-1.0, 1.0]),
+        ):
+            if len(D) >= part.stop:
+                D[part] = D[part][order] * signs
+        return D
+
     def require_size(self, image_size: tuple[int, int]) -> None:
         """Check that an image of (width, height) px is one that this holds for.
 
@@ -82,7 +138,7 @@ class Calibration:
         if not self.distortion.any():
             return (np.asarray(points, np.float64) - K[:2, 2]) / [K[0, 0], K[1, 1]]
         distorted = np.ascontiguousarray(points, np.float64).reshape(-1, 1, 2)
-        if self.distortion_model in ("equidistant", "fisheye"):
+        if self.distortion_model in _RADIAL:
             undistorted = cv2.fisheye.undistortPoints(distorted, K, self.distortion)
         else:
             undistorted = cv2.undistortPoints(distorted, K, self.distortion)

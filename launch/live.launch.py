@@ -14,6 +14,7 @@ from face3dmm_ros.files import package_file
 from face3dmm_ros.nodes.frame_source import CAMERA, SOURCES
 from face3dmm_ros.nodes.launch_arguments import TRACKING_ARGUMENTS
 from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage
+from face3dmm_ros.picture_turns import TURNS
 
 PACKAGE = "face3dmm_ros"
 PROCESSES = 7
@@ -23,6 +24,12 @@ ARGUMENTS = (
         "source",
         default_value=CAMERA,
         description=f"{SOURCES}; none: images come from a camera driver of yours on /camera/image_raw",
+    ),
+    DeclareLaunchArgument(
+        "rotate",
+        default_value="0",
+        choices=tuple(map(str, TURNS)),
+        description="turn the source's images clockwise, degrees: for a camera that is mounted sideways or upside down",
     ),
     *TRACKING_ARGUMENTS,
     DeclareLaunchArgument("render", default_value="true", description="start the renderer, which gives /face/overlay"),
@@ -74,7 +81,10 @@ def generate_launch_description() -> LaunchDescription:
             OpaqueFunction(function=_warn_of_shortage),
             _node(
                 "video_source_node",
-                {"source": _text("source")},
+                {
+                    "source": _text("source"),
+                    "rotate": ParameterValue(LaunchConfiguration("rotate"), value_type=int),
+                },
                 condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration("source"), "none")),
             ),
             _node(

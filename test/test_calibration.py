@@ -5,9 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from face3dmm_ros.calibration import Calibration, read_calibration
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.picture_turns import TURNS, turned
 
 K = np.array([[600.0, 0.0, 319.5], [0.0, 610.0, 239.5], [0.0, 0.0, 1.0]])
 YAML = """
@@ -38,6 +40,87 @@ def test_rays_undo_the_lens(model: str, coefficients: list[float]) -> None:
     D = np.array(coefficients)
     pixels = project(points, np.zeros(3), np.zeros(3), K, D if len(D) else None)[0][:, 0]
     np.testing.assert_allclose(Calibration((640, 480), K, model, D).rays(pixels), rays, atol=1e-4)
+
+
+CAMERAS = [
+    Calibration((640, 480), K, "plumb_bob", np.array([-0.28, 0.08, 0.01, -0.005, 0.02])),
+    Calibration((640, 480), K),
+    Calibration((640, 480), K, "rational_polynomial", np.array([0.1, 0.05, 0.01, -0.02, 0.01, 0.4, 0.1, 0.02])),
+    Calibration(
+        (640, 480),
+        K,
+        "rational_polynomial",
+        np.array([0.1, 0.05, 0.01, -0.02, 0.01, 0.4, 0.1, 0.02, 0.03, -0.01, 0.02, 0.04]),
+    ),
+    Calibration((640, 480), K, "equidistant", np.array([-0.02, 0.01, -0.003, 0.001])),
+]
+TILTED = Calibration(
+    (640, 480),
+    K,
+    "rational_polynomial",
+    np.array([0.1, 0.0, 0.01, -0.02, *[0.0] * 4, 0.03, 0.0, 0.02, 0.0, 0.05, -0.03]),
+)
+
+
+def pixels(camera: Calibration, points: np.ndarray) -> np.ndarray:
+    """Where a camera sees (N, 3) points in its frame, (N, 2) px."""
+    project = cv2.fisheye.projectPoints if camera.distortion_model == "equidistant" else cv2.projectPoints
+    D = camera.distortion if len(camera.distortion) else None
+    return project(points[:, None], np.zeros(3), np.zeros(3), camera.matrix, D)[0][:, 0]
+
+
+@pytest.mark.parametrize(
+    ("camera", "degrees"), [(camera, degrees) for camera in CAMERAS for degrees in TURNS] + [(TILTED, 180)]
+)
+def test_the_camera_of_turned_images_sees_a_point_where_the_turned_image_shows_it(
+    camera: Calibration, degrees: int
+) -> None:
+    points = np.random.default_rng(0).uniform([-0.4, -0.3, 0.9], [0.4, 0.3, 1.1], (40, 3))
+    width, height = camera.image_size
+    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
+    turned_columns, turned_rows = (turned(values.astype(np.float32), degrees) for values in (columns, rows))
+    there = camera.turned(degrees)
+    assert there.image_size == turned_columns.shape[::-1]
+    # Turned clockwise: what the image shows on the right comes to lie below.
+    turn = Rotation.from_euler("z", degrees, degrees=True)
+    found = pixels(there, turn.apply(points))
+    inside = ((found > 1.0) & (found < np.array(there.image_size) - 2.0)).all(axis=1)
+    assert inside.sum() > 20
+    column, row = found[inside].astype(np.float32).T[..., None]
+    shown = [cv2.remap(values, column, row, cv2.INTER_LINEAR)[:, 0] for values in (turned_columns, turned_rows)]
+    np.testing.assert_allclose(np.transpose(shown), pixels(camera, points)[inside], atol=0.02)
+
+
+@pytest.mark.parametrize("degrees", TURNS)
+def test_a_rectified_stereo_camera_is_turned_with_its_images(degrees: int) -> None:
+    rectify = Rotation.from_euler("xyz", [0.02, -0.03, 0.01]).as_matrix()
+    P = np.array([[590.0, 0.0, 319.0, -35.0], [0.0, 600.0, 239.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+    camera = Calibration((640, 480), K, rectification=rectify, projection=P)
+    there, turn = camera.turned(degrees), Rotation.from_euler("z", degrees, degrees=True).as_matrix()
+    point = np.array([0.1, -0.2, 1.3])
+
+    def seen(camera: Calibration, point: np.ndarray) -> np.ndarray:
+        u, v, w = camera.projection @ [*(camera.rectification @ point), 1.0]
+        return np.array([u, v]) / w
+
+    u, v = seen(camera, point)
+    expected = {0: (u, v), 90: (479.0 - v, u), 180: (639.0 - u, 479.0 - v), 270: (v, 639.0 - u)}[degrees]
+    np.testing.assert_allclose(seen(there, turn @ point), expected, atol=1e-9)
+
+
+def test_four_quarters_of_a_turn_give_the_camera_back() -> None:
+    camera = CAMERAS[0]
+    back = camera.turned(90).turned(180).turned(90)
+    assert back.image_size == camera.image_size
+    np.testing.assert_allclose(back.matrix, camera.matrix)
+    np.testing.assert_allclose(back.distortion, camera.distortion)
+
+
+def test_what_cannot_be_turned_is_refused() -> None:
+    with pytest.raises(Face3DMMError, match="0, 90, 180, 270 degrees clockwise, not 45"):
+        CAMERAS[0].turned(45)
+    with pytest.raises(Face3DMMError, match="tilted"):
+        TILTED.turned(90)
 
 
 def test_a_calibration_is_read_from_ros_yaml(tmp_path: Path) -> None:

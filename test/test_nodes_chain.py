@@ -430,25 +430,52 @@ def test_the_source_stamps_scales_and_describes_its_images(spun, tmp_path):
     assert calibration_from_message(info) is None
 
 
-def test_the_source_gives_the_calibration_that_it_was_given(spun, tmp_path):
-    cv2.imwrite(str(tmp_path / "a.png"), np.full((24, 32, 3), 50, np.uint8))
-    calibration = tmp_path / "calibration.yaml"
-    calibration.write_text(
-        """
+CALIBRATION = """
 image_width: 32
 image_height: 24
 camera_name: test
-camera_matrix: {rows: 3, cols: 3, data: [40, 0, 15.5, 0, 40, 11.5, 0, 0, 1]}
+camera_matrix: {rows: 3, cols: 3, data: [40, 0, 14, 0, 41, 11.5, 0, 0, 1]}
 distortion_model: plumb_bob
-distortion_coefficients: {rows: 1, cols: 5, data: [0, 0, 0, 0, 0]}
+distortion_coefficients: {rows: 1, cols: 5, data: [0.1, 0, 0.01, -0.02, 0]}
 rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
-projection_matrix: {rows: 3, cols: 4, data: [40, 0, 15.5, 0, 0, 40, 11.5, 0, 0, 0, 1, 0]}
+projection_matrix: {rows: 3, cols: 4, data: [40, 0, 14, 0, 0, 41, 11.5, 0, 0, 0, 1, 0]}
 """
-    )
+
+
+def test_the_source_gives_the_calibration_that_it_was_given(spun, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((24, 32, 3), 50, np.uint8))
+    calibration = tmp_path / "calibration.yaml"
+    calibration.write_text(CALIBRATION)
     spun.listen(CameraInfo, "/camera/camera_info", image_qos(5))
     spun.start(VideoSourceNode, source=str(tmp_path), fps=50.0, calibration_file=str(calibration))
     spun.spin_until(lambda: spun.received["/camera/camera_info"])
-    assert calibration_from_message(spun.received["/camera/camera_info"][0]).intrinsics.focal == 40.0
+    info = spun.received["/camera/camera_info"][0]
+    assert list(info.k) == [40.0, 0.0, 14.0, 0.0, 41.0, 11.5, 0.0, 0.0, 1.0]
+
+
+def test_the_source_turns_its_images_and_with_them_the_calibration(spun, tmp_path):
+    image = np.zeros((24, 32, 3), np.uint8)
+    image[:, :8] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    calibration = tmp_path / "calibration.yaml"
+    calibration.write_text(CALIBRATION)
+    spun.listen(Image, "/camera/image_raw", image_qos(5))
+    spun.listen(CameraInfo, "/camera/camera_info", image_qos(5))
+    spun.start(VideoSourceNode, source=str(tmp_path), fps=50.0, calibration_file=str(calibration), rotate=90)
+    spun.spin_until(lambda: spun.received["/camera/image_raw"] and spun.received["/camera/camera_info"])
+    turned = PLAIN.imgmsg_to_cv2(spun.received["/camera/image_raw"][0])
+    assert turned.shape == (32, 24, 3)
+    assert (turned[:8] == 255).all(), "what was on the left is on top"
+    assert not turned[8:].any()
+    info = spun.received["/camera/camera_info"][0]
+    assert (info.width, info.height) == (24, 32)
+    np.testing.assert_allclose(info.k, [41.0, 0.0, 11.5, 0.0, 40.0, 14.0, 0.0, 0.0, 1.0])
+    np.testing.assert_allclose(info.d, [0.1, 0.0, -0.02, -0.01, 0.0])
+
+
+def test_images_are_turned_by_quarters_only(spun):
+    with pytest.raises(Face3DMMError, match="rotate"):
+        spun.start(VideoSourceNode, autostart=False, source="sample", rotate=45)
 
 
 @pytest.mark.parametrize(

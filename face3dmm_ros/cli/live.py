@@ -39,6 +39,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="DIR", help="folder for overlay.mp4, avatar.mp4, bag/ and summary.json")
     add("--width", type=int, default=0, help="scale images to this width, px; 0: as they are")
     add("--height", type=int, default=0, help="scale images to this height, px; 0: as they are")
+    add("--rotate", type=int, choices=(0, 90, 180, 270), default=0, help="turn images clockwise by so many degrees")
     add("--fps", type=float, default=-1.0, help="images per second; -1: the source's own rate; 0: as fast as it goes")
     add("--backend", default="dense", help="landmark detector: dense, facemesh or dlib")
     add("--model", default="default", help="face model: default, or a .npz or BFM .mat file")
@@ -126,6 +127,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
                 "source": arguments.source,
                 "width": arguments.width,
                 "height": arguments.height,
+                "rotate": arguments.rotate,
                 "fps": arguments.fps,
             },
             LANDMARKS: {"backend": arguments.backend, "max_faces": arguments.max_faces},

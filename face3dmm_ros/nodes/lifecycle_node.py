@@ -43,6 +43,7 @@ class NodeParameter:
         description: what it does, as `ros2 param describe` shows it.
         low: lowest value of a number.
         high: highest value of a number.
+        step: a whole number may be `low`, or so much more, or twice so much, and so on.
         choices: the allowed words of a string; empty for any.
         read_only: a change needs a restart.
     """
@@ -52,6 +53,7 @@ class NodeParameter:
     description: str
     low: float | None = None
     high: float | None = None
+    step: int = 1
     choices: tuple[str, ...] = ()
     read_only: bool = False
 
@@ -64,7 +66,9 @@ class NodeParameter:
             descriptor.additional_constraints = f"one of: {', '.join(self.choices)}"
         if self.low is not None and self.high is not None:
             if isinstance(self.default, int):
-                descriptor.integer_range = [IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)]
+                descriptor.integer_range = [
+                    IntegerRange(from_value=int(self.low), to_value=int(self.high), step=self.step)
+                ]
             elif isinstance(self.default, float):
                 descriptor.floating_point_range = [
                     FloatingPointRange(from_value=self.low, to_value=self.high, step=0.0)

@@ -19,6 +19,7 @@ from face3dmm_ros.nodes.frame_source import AUTO, CAMERA, SAMPLE, SOURCES, Frame
 from face3dmm_ros.nodes.image_conversion import image_conversion
 from face3dmm_ros.nodes.landmark_node import IMAGE_TOPIC
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, image_qos, result_qos, run_node
+from face3dmm_ros.picture_turns import turned
 
 OWN_RATE = -1.0
 _RESULT_TIMEOUT = 1.0
@@ -61,6 +62,16 @@ class VideoSourceNode(FaceNode):
         NodeParameter(
             "height", 0, "Height to scale images to, px; 0: as width and proportions say.", low=0, high=16384
         ),
+        NodeParameter(
+            "rotate",
+            0,
+            "Turn images clockwise by so many degrees, and camera_info with them, for a camera that is mounted "
+            "sideways or upside down. width, height and the calibration are those before.",
+            low=0,
+            high=270,
+            step=90,
+            read_only=True,
+        ),
         NodeParameter("loop", True, "Begin a video or folder again at its end."),
         NodeParameter("frame_id", "camera_optical_frame", "Frame of the images.", read_only=True),
         NodeParameter(
@@ -81,7 +92,7 @@ class VideoSourceNode(FaceNode):
         """Open the source."""
         self._conversion = image_conversion()
         file = self.value("calibration_file")
-        self._calibration = read_calibration(Path(file).expanduser()) if file else None
+        self._calibration = read_calibration(Path(file).expanduser()).turned(self.value("rotate")) if file else None
         try:
             self._source = self._open()
         except Face3DMMError as error:
@@ -194,9 +205,10 @@ class VideoSourceNode(FaceNode):
             self._result_is_out.clear()
 
     def _read(self, source: FrameSource) -> NDArray[np.uint8] | None:
-        """The image last grabbed, scaled; None, and a complaint, if it cannot be read."""
+        """The image last grabbed, scaled and turned; None, and a complaint, if it cannot be read."""
         try:
-            return resized(source.retrieve(), self.value("width"), self.value("height"))
+            image = resized(source.retrieve(), self.value("width"), self.value("height"))
+            return turned(image, self.value("rotate"))
         except Face3DMMError as error:
             self.complain(str(error))
             # A folder of nothing but broken files must not spin.
