@@ -39,6 +39,9 @@ _SHORTEST_STEP = 0.01
 _POSE = 6
 """Of a step: rotation vector (3), Δlog s, Δ of the landmarks' middle (2); then come Δβ (E)."""
 
+_SHARE = 0.3
+"""Of how far landmarks jitter: a weight's jitter moves them by less, RMS; measured on the clip and on faces at rest."""
+
 _CHANCE = 2.0
 """In noise: what leaves the model by less is taken to do so by chance."""
 
@@ -53,7 +56,7 @@ class SmoothingOptions:
     Attributes:
         noise_mm: how far landmarks jitter from image to image, RMS, where the detector does not tell their deviation.
         noise_per_deviation: how far they do where it does, per deviation, of which most stays the same for long.
-        weight_noise: how far weights do, in the model's σ, where landmarks jitter by `noise_mm`.
+        weight_noise: how far weights do at most, in the model's σ, where landmarks jitter by `noise_mm`.
         rest_acceleration: `constant_velocity`: how a head at rest accelerates, RMS, mm/s²; lower is steadier.
         agreement: `constant_velocity`: how much of what successive innovations agree on is acceleration; higher follows
             sooner.
@@ -131,7 +134,7 @@ class _Seen:
 class _ModelLandmarks:
     """A model's landmarks of one scheme, and the motion that they show."""
 
-    def __init__(self, model: MorphableModel, scheme: str) -> None:
+    def __init__(self, model: MorphableModel, scheme: str, options: SmoothingOptions) -> None:
         points = LandmarkModel.of(model, scheme, unit=np.ones(len(model.sigma)), outline=False).points
         # float32 tells them to a thousandth of a pixel, in half the time.
         basis = points.basis.reshape(points.mean.size, -1).T.astype(np.float32)
@@ -140,6 +143,10 @@ class _ModelLandmarks:
         self._middle = points.mean.mean(axis=1)
         about = points.mean - self._middle[:, None]
         self._spread = about @ about.T / about.shape[1]
+        # A weight that moves all landmarks far, as the jaw's, is seen more finely than others.
+        reach = np.sqrt((points.basis[..., model.shape_count :] ** 2).sum(axis=0).mean(axis=0))
+        of_any = options.weight_noise / options.noise_mm * model.expression_sigma
+        self._weight_jitter = np.minimum(of_any, _SHARE / np.maximum(reach, 1e-9))
 
     def motion(self, camera: WeakPerspective, beta: NDArray[np.float64]) -> _Motion:
         """The motion of a camera and β."""
@@ -156,16 +163,16 @@ class _ModelLandmarks:
             scale, motion.rotation, motion.others[1:3] - scale * (motion.rotation @ self._middle)[:2]
         )
 
-    def pose_jitter(self, camera: WeakPerspective) -> NDArray[np.float64]:
-        """How far the numbers of a step's pose, (6,), go per mm that they move the landmarks in the image, RMS.
+    def jitter(self, camera: WeakPerspective) -> NDArray[np.float64]:
+        """How far each number of a step, (6 + E,), jitters per mm by which the landmarks do.
 
-        A turn out of the image's plane moves them by their depth, which is little, and so it is seen less finely than
-        one within it.
+        The pose's by as much as moves the landmarks so far in the image, RMS. A turn out of the image's plane moves
+        them by their depth, which is little, and so it is seen less finely than one within it.
         """
         spread = camera.rotation @ self._spread @ camera.rotation.T
         turn = 1.0 / math.sqrt(spread[2, 2])
         roll = 1.0 / math.sqrt(spread[0, 0] + spread[1, 1])
-        return np.array([turn, turn, roll, roll, camera.scale, camera.scale])
+        return np.concatenate([[turn, turn, roll, roll, camera.scale, camera.scale], self._weight_jitter])
 
     def neutral(self, alpha: NDArray[np.float64]) -> NDArray[np.float32]:
         """The landmarks of an identity without expression, (3P,) mm."""
@@ -349,7 +356,6 @@ class FaceSmoother:
         self.method = method
         self._model = model
         self.options = options or SmoothingOptions()
-        self._weight_jitter = self.options.weight_noise / self.options.noise_mm * model.expression_sigma
         self._read = weights_read(model)
         self._model_landmarks: dict[str, _ModelLandmarks] = {}
         self._tracks: dict[int, _Track] = {}
@@ -405,7 +411,7 @@ class FaceSmoother:
 
     def _landmarks_of(self, scheme: str) -> _ModelLandmarks:
         if scheme not in self._model_landmarks:
-            self._model_landmarks[scheme] = _ModelLandmarks(self._model, scheme)
+            self._model_landmarks[scheme] = _ModelLandmarks(self._model, scheme, self.options)
         return self._model_landmarks[scheme]
 
     def _see(self, model: _ModelLandmarks, parameters: FaceParameters, landmarks: Landmarks) -> _Seen:
@@ -415,8 +421,7 @@ class FaceSmoother:
         else:
             noise_px = options.noise_per_deviation * landmarks.deviation
         noise_mm = math.sqrt(float(noise_px @ noise_px) / len(noise_px)) / camera.scale
-        noise = noise_mm * np.concatenate([model.pose_jitter(camera), self._weight_jitter])
-        return _Seen(model.motion(camera, parameters.beta), noise, noise_mm, noise_px)
+        return _Seen(model.motion(camera, parameters.beta), noise_mm * model.jitter(camera), noise_mm, noise_px)
 
 
 def _is_finite(face: TrackedFace) -> bool:
