@@ -144,6 +144,19 @@ def test_a_steady_turn_is_followed_without_lag() -> None:
     assert rotation_angle(smoothed.parameters.camera.rotation, truth) < 0.05 * turn_between_images
 
 
+@pytest.mark.parametrize("degrees_per_s", [40.0, 90.0, 180.0])
+def test_a_head_that_sets_off_is_caught_within_four_images(degrees_per_s: float) -> None:
+    times = np.arange(60) / RATE
+
+    def setting_off(time: float) -> float:
+        return -0.6 + np.radians(degrees_per_s) * max(0.0, time - 1.0)
+
+    smoothed = smoothed_faces(turning(setting_off, times, jitter_deg=0.3))
+    for time, each in zip(times[34:], smoothed[34:], strict=True):
+        truth = face(yaw=setting_off(time)).parameters.camera.rotation
+        assert np.degrees(rotation_angle(each.parameters.camera.rotation, truth)) < 2.0
+
+
 def test_a_blink_comes_through_a_turning_head_at_once_and_unlocks_no_pose() -> None:
     times = np.arange(90) / RATE
     still = turning(lambda time: -0.8 + 0.7 * time, times)

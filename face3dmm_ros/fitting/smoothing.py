@@ -4,7 +4,7 @@ Heads and faces move differently, so pose and weights are smoothed apart: a blin
 weight.
 
 - A head has mass: it goes on as it went, and where it does not, several images say so. What one says alone is noise,
-  however large. Each number of the pose has a Kalman filter of position and velocity, whose acceleration grows as
+  however large. Each number of the pose has a Kalman filter of position and velocity, which changes the faster the more
   successive innovations agree.
 - An eyelid closes within an image: what exceeds a weight's noise by far passes at once, what does not is averaged.
 
@@ -58,10 +58,12 @@ class SmoothingOptions:
         noise_per_deviation: how far they do where it does, per deviation, of which most stays the same for long.
         weight_noise: how far weights do at most, in the model's σ, where landmarks jitter by `noise_mm`.
         rest_acceleration: `constant_velocity`: how a head at rest accelerates, RMS, mm/s²; lower is steadier.
-        agreement: `constant_velocity`: how much of what successive innovations agree on is acceleration; higher follows
-            sooner.
-        agreement_cutoff_hz: `constant_velocity`: cutoff frequency of what they agree on.
-        chance_agreement: `constant_velocity`: so much of the noise's variance they agree on by chance.
+        agreement: `constant_velocity`: the part of what successive innovations share, over a time, that is a change of
+            velocity; higher follows sooner.
+        agreement_cutoff_hz: `constant_velocity`: cutoff frequency of what they share.
+        chance_agreement: `constant_velocity`: so much of the noise's variance they share by chance.
+        sudden_agreement: `constant_velocity`: the same part of what two alone share; higher follows a start sooner.
+        least_sudden: `constant_velocity`: so many times the noise's variance two alone may share for nothing.
         rest_cutoff_hz: cutoff frequency for a face at rest; lower is steadier (`constant_velocity`: of weights).
         cutoff_per_speed: `one_euro`: Hz by which the cutoff rises per mm/s; higher follows sooner.
         speed_cutoff_hz: `one_euro`: cutoff frequency of that speed.
@@ -72,9 +74,11 @@ class SmoothingOptions:
     noise_per_deviation: float = 0.28
     weight_noise: float = 0.1
     rest_acceleration: float = 0.5
-    agreement: float = 0.02
+    agreement: float = 0.01
     agreement_cutoff_hz: float = 1.0
     chance_agreement: float = 0.1
+    sudden_agreement: float = 0.05
+    least_sudden: float = 2.0
     rest_cutoff_hz: float = 0.3
     cutoff_per_speed: float = 0.7
     speed_cutoff_hz: float = 3.0
@@ -197,11 +201,11 @@ class _Filter(Protocol):
 
 
 class _ConstantVelocity:
-    """Pose by a Kalman filter of position and velocity, driven by white acceleration; weights by `_passing`.
+    """Pose by a Kalman filter of position and velocity, which changes by chance; weights by `_passing`.
 
     The innovations of a filter that suits are white; where it lags, successive ones are alike (Mehra, On the
-    identification of variances and adaptive Kalman filtering, 1970), and by what they share its acceleration grows.
-    Each number of the pose has its own, in mm that the landmarks move.
+    identification of variances and adaptive Kalman filtering, 1970), and the more they share, the more its velocity may
+    change. Each number of the pose has a velocity and a covariance of its own, this in mm that the landmarks move.
     """
 
     def __init__(self, start: _Seen, options: SmoothingOptions) -> None:
@@ -223,9 +227,11 @@ class _ConstantVelocity:
         product = innovation_mm * self._last_mm
         self._shared += _gain(options.agreement_cutoff_hz, dt) * (product - self._shared)
         self._last_mm = innovation_mm
-        agreement = np.maximum(0.0, self._shared - options.chance_agreement * noise)
-        drive = options.rest_acceleration**2 + (options.agreement / dt**4) * agreement
-        P = _propagation(dt) @ np.concatenate([self._covariance, drive[None]])
+        lasting = options.agreement * np.maximum(0.0, self._shared - options.chance_agreement * noise)
+        sudden = options.sudden_agreement * np.maximum(0.0, product - options.least_sudden * noise)
+        # The velocity may have changed at the last image; with it the face went on.
+        self._covariance[2] += (options.rest_acceleration * dt) ** 2 + (lasting + sudden) / dt**2
+        P = np.array([[1.0, 2.0 * dt, dt**2], [0.0, 1.0, dt], [0.0, 0.0, 1.0]]) @ self._covariance
         gain, velocity_gain = P[:2] / (P[0] + noise)
         P[2] -= velocity_gain * P[1]
         P[:2] -= gain * P[:2]
@@ -254,11 +260,6 @@ class _OneEuro:
         self._smoothed = self._smoothed.moved(_gain(cutoff, dt) * self._smoothed.step_to(seen.motion))
         self._last = seen.motion
         return self._smoothed
-
-
-def _propagation(dt: float) -> NDArray[np.float64]:
-    """(3, 4): what becomes of a covariance of position and velocity and of the acceleration's variance in a step."""
-    return np.array([[1.0, 2.0 * dt, dt**2, 0.25 * dt**4], [0.0, 1.0, dt, 0.5 * dt**3], [0.0, 0.0, 1.0, dt**2]])
 
 
 def _gain(cutoff_hz: _Number, dt: float) -> _Number:
