@@ -21,7 +21,7 @@ class FacePipeline:
         smoother: FaceSmoother | None = None,
         colors: PersonColors | None = None,
     ) -> None:
-        """Join a tracker, a fitter and, if they are wanted, a smoother and colours, which keep the state of the tracks."""
+        """Join a tracker, a fitter and, if wanted, a smoother and colours, which keep the state of the tracks."""
         self.tracker = tracker
         self.fitter = fitter
         self.smoother = smoother
