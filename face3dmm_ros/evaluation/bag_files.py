@@ -58,7 +58,7 @@ _FOREVER = QosTime(9223372036, 854775807)
 _SECOND = 1_000_000_000
 _SURPLUS = (0, 4, 8)
 _WITHOUT_NEWER_FIELDS = {LANDMARKS_TYPE: (bytes(4), bytes(12)), PARAMETERS_TYPE: (bytes(4),)}
-"""What the messages of earlier versions lack at their end, the latest first: one array or three; one; empty here."""
+"""What the messages of earlier versions lack at their end: landmarks one array or three, parameters one; empty here."""
 
 
 @cache

@@ -36,7 +36,7 @@ _OUTLIER = 0.12
 """Points further off, sRGB, count less and less (Cauchy's loss): hair, glasses, hands, beards, highlights."""
 _CHANNELS = np.array([0.7, 1.8, 0.5])
 """How much red, green and blue count: between alike and what they are to luminance (Rec. 709)."""
-_STEPS = 8
+_STEPS = 6
 _REACH = 3.0
 """γ, in standard deviations; the default model's skins then go from the darkest to the lightest that cameras record."""
 _FADE_COSINES = (0.15, 0.5)
@@ -98,10 +98,12 @@ def albedo_evidence(
     normals = points.normals @ rotation.T
     low, high = _FADE_COSINES
     seen = np.clip((-normals[:, 2] - low) / (high - low), 0.0, 1.0) * colors.any(axis=1)
-    if not seen.any():
+    used = seen > 0.0
+    if not used.any():
         return np.zeros((L, L)), np.zeros(L)
+    seen, normals, mean, basis = seen[used], normals[used], points.mean[used], points.basis[used].reshape(-1, L)
     turned = normals - seen @ normals / seen.sum()
-    matt = encoded(np.maximum(linear(colors / 255.0) - _GLOSS, 0.0))
+    matt = encoded(np.maximum(linear(colors[used] / 255.0) - _GLOSS, 0.0))
     prior_mean = np.concatenate([np.zeros(L), [_LEVEL] * 3, np.zeros(3)])
     prior = np.zeros((L + 6, L + 6))
     prior[:L, :L] = np.eye(L)
@@ -109,19 +111,20 @@ def albedo_evidence(
     prior[L + 3 :, L + 3 :] = np.eye(3) / _DIRECTION_DEVIATION**2
     v = prior_mean
     J = np.zeros((*matt.shape, L + 6))
+    rows = J.reshape(-1, L + 6)
     for step in range(_STEPS):
-        albedo = points.mean + points.basis @ v[:L]
+        albedo = mean + (basis @ v[:L]).reshape(matt.shape)
         light = v[L : L + 3] + (turned @ v[L + 3 :])[:, None]
-        J[..., :L] = points.basis * light[..., None]
-        J[:, range(3), range(L, L + 3)] = albedo
-        J[..., L + 3 :] = albedo[..., None] * turned[:, None]
+        np.multiply(basis, light.reshape(-1, 1), out=rows[:, :L])
+        J[:, [0, 1, 2], [L, L + 1, L + 2]] = albedo
+        np.multiply(albedo[..., None], turned[:, None], out=J[..., L + 3 :])
         residual = matt - albedo * light
         # At first nothing is an outlier: a dark face is far from the mean one.
         outlier = max(_OUTLIER, 0.5**step)
         weight = seen / (1.0 + (residual**2).sum(axis=1) / outlier**2) / _NOISE**2
-        JW = (J * (weight[:, None] * _CHANNELS)[..., None]).reshape(-1, L + 6)
-        H = JW.T @ J.reshape(-1, L + 6)
-        g = JW.T @ residual.ravel() + H @ v
+        weighted = rows * (weight[:, None] * _CHANNELS).reshape(-1, 1)
+        H = weighted.T @ rows
+        g = weighted.T @ residual.ravel() + H @ v
         v = solve_symmetric(H + prior, g + prior @ prior_mean)
         v[:L] = v[:L].clip(-_REACH, _REACH)
     # The light is integrated out.

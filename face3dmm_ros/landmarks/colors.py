@@ -58,7 +58,7 @@ def sample_colors(image: NDArray[np.uint8], points: NDArray[np.floating]) -> NDA
     cells = cv2.resize(part, (int(columns), int(rows)), interpolation=cv2.INTER_AREA)
     # (0, 0) is the centre of the first cell here, and of the first pixel there.
     at = (points[inside] - low + 0.5) * ([columns, rows] / (high - low)) - 0.5
-    x, y = np.ascontiguousarray(at.T, np.float32)
+    x, y = np.ascontiguousarray(at.T, np.float32)[:, :, None]
     found = cv2.remap(cells, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     colors[inside] = found[:, 0, ::-1]
     return colors
