@@ -62,8 +62,8 @@ class FaceParameters:
         camera: weak perspective s (px/mm), R (model → camera), t (px).
         alpha: (K,) identity coefficients, raw (of the model's own basis).
         beta: (E,) expression coefficients; for the default model blendshape weights in [0, 1].
-        gamma: (L,) albedo coefficients, the method's own or else those that `fitting.albedo.PersonColors` tells along a
-            track; empty where neither does.
+        gamma: (L,) albedo coefficients: the person's colours, as `fitting.albedo.PersonColors` tells them along a
+            track, or else the fit method; empty where neither does.
         model: the model's name.
         model_digest: the model's digest; parameters mean nothing with another model.
         method: ``alternating``, ``joint``, ``photometric``, ``regressor`` or ``regressor+fit``.

@@ -56,7 +56,7 @@ def told(points: AlbedoPoints, colors: np.ndarray, rotation: np.ndarray = FRONTA
 
 
 def face(
-    model: MorphableModel, colors: np.ndarray | None, face_id: int = 0, gamma: Sequence[float] = ()
+    model: MorphableModel, colors: np.ndarray | None, face_id: int = 0, gamma: Sequence[float] | np.ndarray = ()
 ) -> TrackedFace:
     """A tracked face from the front, with colours of its skin."""
     if colors is not None:
@@ -258,9 +258,14 @@ def test_several_pictures_of_a_person_have_one_gamma(default_model: MorphableMod
     assert -0.5 < one.parameters.gamma[SKIN_TONE] < 0.5
 
 
-def test_a_gamma_that_is_known_stays(default_model: MorphableModel, points: AlbedoPoints) -> None:
-    known = face(default_model, shown(points, of({})), gamma=(1.0, 2.0))
-    assert PersonColors(default_model).color(known) is known
+def test_the_methods_own_gamma_gives_way_once_colours_are_known(
+    default_model: MorphableModel, points: AlbedoPoints
+) -> None:
+    colors = PersonColors(default_model)
+    unseen = face(default_model, None, gamma=of({SKIN_TONE: 2.0}))
+    assert colors.color(unseen) is unseen
+    seen = face(default_model, shown(points, of({SKIN_TONE: -1.0})), gamma=of({SKIN_TONE: 2.0}))
+    assert colors.color(seen).parameters.gamma[SKIN_TONE] == pytest.approx(-1.0, abs=0.1)
 
 
 def test_without_colours_or_albedo_there_is_no_gamma(default_model: MorphableModel, points: AlbedoPoints) -> None:

@@ -46,7 +46,7 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--estimate-colors",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="tell the person's colours, gamma, where the method does not: of what the picture hides, and the overlay",
+        help="tell the person's colours, gamma, for the overlay and what the picture hides; photometric has its own",
     )
     verb.add_argument("--max-faces", type=int, default=DEFAULT_MAX_FACES, metavar="N", help="fit at most N faces")
     verb.add_argument("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")

@@ -48,7 +48,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         "--estimate-colors",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="tell the person's colours, where the fit method does not",
+        help="tell the person's colours from the image",
     )
     add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")
     add("--max-faces", type=int, default=1, help="faces to track at most")

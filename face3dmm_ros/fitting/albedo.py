@@ -152,7 +152,7 @@ class _Track:
 class PersonColors:
     """Gives tracked faces the albedo of their persons, each with a memory of its own.
 
-    A face whose γ is known already keeps it; one of whose landmarks' colours nothing is known yet stays without.
+    It replaces the fit method's, if there is one. A face whose landmarks have had no colours yet stays as it is.
     """
 
     def __init__(self, model: MorphableModel) -> None:
@@ -167,8 +167,6 @@ class PersonColors:
         Raises:
             Face3DMMError: another number of colours than of landmarks.
         """
-        if face.parameters.gamma.size:
-            return face
         track = self._tracks.get(face.face_id)
         evidence = self._evidence(face)
         if evidence is not None:

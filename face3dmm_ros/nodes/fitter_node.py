@@ -92,7 +92,7 @@ class FitterNode(FaceNode):
             "SHA-256 of a TorchScript archive, which can run any code: it is opened only if its hash is this one.",
             read_only=True,
         ),
-        NodeParameter("estimate_colors", True, "Tell the person's colours, gamma, where the method does not."),
+        NodeParameter("estimate_colors", True, "Tell the person's colours, gamma, from those at the landmarks."),
         NodeParameter("smoothing", SMOOTHING_METHODS[0], "Smoothing over time.", choices=SMOOTHING_METHODS),
         NodeParameter(
             "field_of_view",

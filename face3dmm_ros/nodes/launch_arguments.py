@@ -24,7 +24,7 @@ TRACKING_ARGUMENTS = (
         description="hash of a TorchScript archive, without which it is not opened",
     ),
     DeclareLaunchArgument(
-        "estimate_colors", default_value="true", description="tell the person's colours, where the method does not"
+        "estimate_colors", default_value="true", description="tell the person's colours from the image"
     ),
     DeclareLaunchArgument(
         "smoothing", default_value=SMOOTHING_METHODS[0], choices=SMOOTHING_METHODS, description="smoothing over time"
