@@ -36,7 +36,7 @@ _OUTLIER = 0.12
 """Points further off, sRGB, count less and less (Cauchy's loss): hair, glasses, hands, beards, highlights."""
 _CHANNELS = np.array([0.7, 1.8, 0.5])
 """How much red, green and blue count: between alike and what they are to luminance (Rec. 709)."""
-_STEPS = 6
+_STEPS = 5
 _REACH = 3.0
 """γ, in standard deviations; the default model's skins then go from the darkest to the lightest that cameras record."""
 _FADE_COSINES = (0.15, 0.5)
@@ -70,11 +70,11 @@ class AlbedoPoints:
             Face3DMMError: the model does not know the scheme.
         """
         points = model.scheme(scheme).at(slice(0, SKIN_COUNT))
-        basis = (model.albedo_basis * model.albedo_sigma).reshape(model.vertex_count, 3, -1)
+        basis = points.interpolate(model.albedo_basis.reshape(model.vertex_count, 3, -1)) * model.albedo_sigma
         normals = points.interpolate(model.normals(model.mean)).astype(np.float64)
         return AlbedoPoints(
             points.interpolate(model.albedo_mean).astype(np.float64),
-            points.interpolate(basis).astype(np.float64),
+            basis.astype(np.float64),
             normals / np.linalg.norm(normals, axis=1, keepdims=True),
         )
 
@@ -158,7 +158,9 @@ class PersonColors:
     def __init__(self, model: MorphableModel) -> None:
         """For faces of a model."""
         self._model = model
-        self._points: dict[str, AlbedoPoints] = {}
+        # A model without albedo has none to tell.
+        known = model.landmarks if model.albedo_sigma.size else ()
+        self._points = {scheme: AlbedoPoints.of(model, scheme) for scheme in known}
         self._tracks: dict[int, _Track] = {}
 
     def color(self, face: TrackedFace) -> TrackedFace:
@@ -194,15 +196,11 @@ class PersonColors:
 
     def _evidence(self, face: TrackedFace) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """What a face's landmarks tell, as `albedo_evidence`; None where they have no colours, or the model no γ."""
-        if face.landmarks.colors is None or not self._model.albedo_sigma.size:
-            return None
         landmarks = in_a_known_scheme(face.landmarks, self._model)
-        scheme, colors = landmarks.scheme, landmarks.colors
-        if colors is None or scheme not in self._model.landmarks:
+        points = self._points.get(landmarks.scheme)
+        if points is None or landmarks.colors is None:
             return None
-        if scheme not in self._points:
-            self._points[scheme] = AlbedoPoints.of(self._model, scheme)
-        return albedo_evidence(self._points[scheme], colors[:SKIN_COUNT], face.parameters.camera.rotation)
+        return albedo_evidence(points, landmarks.colors[:SKIN_COUNT], face.parameters.camera.rotation)
 
     def _with(self, face: TrackedFace, gamma: NDArray[np.float64]) -> TrackedFace:
         """The face with γ given in standard deviations."""
