@@ -149,11 +149,17 @@ class FitterNode(FaceNode):
         nothing = np.zeros((480, 640, 3), np.uint8)
         for scheme, points in self._model.landmarks.items():
             seen = camera.project(points.interpolate(self._model.mean)).astype(np.float32)
-            face = TrackedLandmarks(0, Landmarks(scheme, seen, Box(0, 0, 640, 480), 1.0, (640, 480)))
+            grey = np.full((len(seen), 3), 128, np.uint8)
+            landmarks = Landmarks(scheme, seen, Box(0, 0, 640, 480), 1.0, (640, 480), colors=grey)
+            face = TrackedLandmarks(0, landmarks)
             for _ in range(_WARM_UP_FITS):
                 parameters = self._fitter.fit(face, nothing)
+                if self._colors is not None:
+                    self._colors.color(TrackedFace(0, landmarks, parameters))
             self._model.mesh(self._shaper.vertices(0, parameters), pose, self._mean_rgb)
         self._fitter.reset()
+        if self._colors is not None:
+            self._colors.reset()
         self._shaper.retain(())
 
     def activate(self) -> None:
