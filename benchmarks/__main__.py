@@ -27,6 +27,7 @@ from benchmarks.timing import Timing, take_turns
 from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.shaper import FaceShaper
@@ -95,15 +96,14 @@ def stages() -> dict[str, Callable[[], object]]:
     model = load_model("default")
     backend = create_backend()
     tracker = LandmarkTracker(backend, detection_interval=10**9)
-    pipeline = FacePipeline(tracker, TrackFitter(model))
+    pipeline = FacePipeline(tracker, TrackFitter(model), colors=PersonColors(model))
     for _ in range(200):
         # The identity settles first, as it has in any live second but the first ones.
         face = pipeline.process(image)[0]
     shaper, renderer = FaceShaper(model), FaceRenderer(model.triangles)
-    rgb = model.rgb()
 
     def shape(fitted: TrackedFace) -> PosedFace:
-        vertices = shaper.vertices(fitted.face_id, fitted.parameters)
+        vertices, rgb = shaper.vertices(fitted.face_id, fitted.parameters), model.rgb(fitted.parameters.gamma)
         return PosedFace(vertices, model.normals(vertices), rgb, fitted.parameters.camera)
 
     posed = shape(face)

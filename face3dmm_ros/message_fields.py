@@ -13,7 +13,7 @@ from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, Mesh, TrackedLandmarks
 
 _OPTIONAL = ("depth", "deviation", "expression", "expression_deviation")
-"""What landmarks may lack."""
+"""What landmarks may lack, beside colours."""
 
 
 def check_slot(message: Any) -> None:
@@ -55,6 +55,7 @@ def landmarks_fields(landmarks: Landmarks) -> dict[str, Any]:
             for name in _OPTIONAL
             if (values := getattr(landmarks, name)) is not None
         }
+        | ({} if landmarks.colors is None else {"colors": np.asarray(landmarks.colors, np.uint8).ravel()})
     )
 
 
@@ -67,6 +68,7 @@ def no_landmarks_fields(image_size: tuple[int, int]) -> dict[str, Any]:
         "roi": {"x_offset": 0, "y_offset": 0, "height": 0, "width": 0, "do_rectify": False},
         "confidence": 0.0,
         "points": np.empty(0, np.float32),
+        "colors": np.empty(0, np.uint8),
     } | {name: np.empty(0, np.float32) for name in _OPTIONAL}
 
 
@@ -119,6 +121,11 @@ def landmarks_from_message(message: Any) -> TrackedLandmarks:
     depth, deviation, *expression = map(len, optional.values())
     if not {depth, deviation} <= {0, len(points)}:
         raise Face3DMMError(f"FaceLandmarks has {len(points)} points but {depth} depths and {deviation} deviations")
+    colors = from_array(message.colors, np.uint8, 3, "FaceLandmarks.colors")
+    if len(colors) not in (0, len(points)):
+        raise Face3DMMError(
+            f"FaceLandmarks has {len(points)} points but {len(colors)} colours, expected as many or none"
+        )
     if expression not in ([0, 0], [len(WITHOUT_TONGUE)] * 2):
         raise Face3DMMError(
             f"FaceLandmarks has an expression of {expression[0]} weights and {expression[1]} deviations, expected "
@@ -133,6 +140,7 @@ def landmarks_from_message(message: Any) -> TrackedLandmarks:
         box=Box(roi.x_offset, roi.y_offset, roi.width, roi.height),
         confidence=_confidence(message.confidence),
         image_size=_image_size(message.image_width, message.image_height),
+        colors=colors if len(colors) else None,
         **{name: values if len(values) else None for name, values in optional.items()},
     )
     return TrackedLandmarks(message.face_id, landmarks)

@@ -35,6 +35,8 @@ class Landmarks:
         expression: (51,) float32 weights of the blendshapes of `avatar.arkit.WITHOUT_TONGUE`, as the picture and not
             the points tell them; None where the detector reads none.
         expression_deviation: (51,) float32, the standard deviation of each; None as `expression`.
+        colors: (N, 3) uint8 sRGB of the image about each point, (0, 0, 0) where that is outside of the image; None
+            where the image was not looked at for them, as in most of a track's.
         box: region of the image in which the landmarks were looked for, px.
         confidence: in [0, 1].
         image_size: (width, height) of the image, px.
@@ -49,6 +51,7 @@ class Landmarks:
     deviation: NDArray[np.float32] | None = None
     expression: NDArray[np.float32] | None = None
     expression_deviation: NDArray[np.float32] | None = None
+    colors: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,8 @@ class FaceParameters:
         camera: weak perspective s (px/mm), R (model → camera), t (px).
         alpha: (K,) identity coefficients, raw (of the model's own basis).
         beta: (E,) expression coefficients; for the default model blendshape weights in [0, 1].
-        gamma: (L,) albedo coefficients; empty where the method does not estimate them.
+        gamma: (L,) albedo coefficients: the person's colours, as `fitting.albedo.PersonColors` tells them along a
+            track, or else the fit method; empty where neither does.
         model: the model's name.
         model_digest: the model's digest; parameters mean nothing with another model.
         method: ``alternating``, ``joint``, ``photometric``, ``regressor`` or ``regressor+fit``.

@@ -97,7 +97,8 @@ def generate_launch_description() -> LaunchDescription:
             ),
             _node(
                 "fitter_node",
-                {name: _text(name) for name in FITTER_ARGUMENTS},
+                {name: _text(name) for name in FITTER_ARGUMENTS}
+                | {"estimate_colors": ParameterValue(LaunchConfiguration("estimate_colors"), value_type=bool)},
             ),
             _node(
                 "renderer_node",

@@ -1,5 +1,6 @@
 """Bags are written and read without ROS; what ROS, or a killed recorder, wrote is read or refused with a reason."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from face3dmm_ros.evaluation.bag_files import (
     remove_bag,
 )
 from face3dmm_ros.message_fields import landmarks_from_message
-from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace
+from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 
 SIZE = (32, 24)
 STAMPS = (1_700_000_000_000_000_000, 1_700_000_000_033_333_333)
@@ -242,12 +243,33 @@ def without_newer_fields(bag: Path, path: Path, topic: str, arrays: int) -> Path
 
 
 def test_landmarks_of_a_bag_that_knows_no_expressions_are_read(bag: Path, tmp_path: Path) -> None:
-    with BagReader(without_newer_fields(bag, tmp_path / "old", LANDMARKS, 2)) as reader:
+    with BagReader(without_newer_fields(bag, tmp_path / "old", LANDMARKS, 3)) as reader:
         messages = [message for _, _, message in reader.read([LANDMARKS]) if message.face_count]
     assert len(messages) == 2
     landmarks = landmarks_from_message(messages[0]).landmarks
     np.testing.assert_array_equal(landmarks.points, face(4).landmarks.points)
     assert landmarks.expression is None
+
+
+def test_landmarks_of_a_bag_that_knows_no_colours_are_read(tmp_path: Path) -> None:
+    expression = np.linspace(0, 1, 51, dtype=np.float32)
+    landmarks = replace(face(4).landmarks, expression=expression, expression_deviation=expression + 0.5)
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.write_landmarks([TrackedLandmarks(4, landmarks)], 5, image_size=SIZE)
+    with BagReader(without_newer_fields(tmp_path / "bag", tmp_path / "old", LANDMARKS, 1)) as reader:
+        ((_, _, message),) = reader.read([LANDMARKS])
+    found = landmarks_from_message(message).landmarks
+    np.testing.assert_array_equal(found.expression_deviation, expression + 0.5)
+    assert found.colors is None
+
+
+def test_colours_come_back_from_a_bag(tmp_path: Path) -> None:
+    colors = np.random.default_rng(0).integers(0, 256, (68, 3), dtype=np.uint8)
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.write_landmarks([TrackedLandmarks(4, replace(face(4).landmarks, colors=colors))], 5, image_size=SIZE)
+    with BagReader(tmp_path / "bag") as reader:
+        ((_, _, message),) = reader.read([LANDMARKS])
+    np.testing.assert_array_equal(landmarks_from_message(message).landmarks.colors, colors)
 
 
 def test_parameters_of_a_bag_that_knows_no_gaze_are_read(bag: Path, tmp_path: Path) -> None:

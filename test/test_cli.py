@@ -39,6 +39,7 @@ def test_fit_writes_parameters_meshes_and_overlay(
     assert "face 0" in capsys.readouterr().out
     record = json.loads((out / "params.json").read_text())
     (face,) = record["faces"]
+    assert len(face["gamma"]) == 8
     R = np.array(face["rotation"])
     np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-9)
     assert len(face["beta"]) == 52
@@ -53,6 +54,13 @@ def test_fit_writes_parameters_meshes_and_overlay(
     overlay, image = cv2.imread(str(out / "overlay.png")), cv2.imread(str(portrait))
     assert overlay.shape == image.shape
     assert (overlay != image).any()
+
+
+def test_fit_leaves_the_mean_skin_where_colours_are_not_wanted(portrait: Path, tmp_path: Path) -> None:
+    command = ["fit", str(portrait), "--out", str(tmp_path), "--texture-size", "0", "--no-estimate-colors"]
+    assert main(command) == 0
+    (face,) = json.loads((tmp_path / "params.json").read_text())["faces"]
+    assert face["gamma"] == []
 
 
 def test_fit_takes_every_face_in_the_picture(tmp_path: Path, astronaut: np.ndarray) -> None:
@@ -96,6 +104,8 @@ def test_fit_makes_one_identity_of_several_pictures_of_a_person(
     assert all(len(record["faces"]) == 1 for record in records)
     identity = json.loads((out / "identity.json").read_text())
     assert identity["alpha"] == first["alpha"]
+    assert identity["gamma"] == first["gamma"] == second["gamma"]
+    assert len(identity["gamma"]) == 8
     assert sorted(identity["uncertainty_mm"], reverse=True) == identity["uncertainty_mm"]
     mesh = trimesh.load(out / "identity.ply", force="mesh", process=False)
     assert len(np.unique(mesh.visual.vertex_colors[:, :3], axis=0)) > 1000

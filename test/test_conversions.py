@@ -39,7 +39,9 @@ def landmarks() -> Landmarks:
     depth = np.linspace(-5, 5, 68, dtype=np.float32)
     deviation = np.linspace(0.5, 4, 68, dtype=np.float32)
     expression, doubt = np.linspace(-0.2, 1.1, 51, dtype=np.float32), np.linspace(0.2, 2, 51, dtype=np.float32)
-    return Landmarks("ibug68", points, Box(10, 20, 300, 200), 0.75, (640, 480), depth, deviation, expression, doubt)
+    colors = np.random.default_rng(3).integers(0, 256, (68, 3), dtype=np.uint8)
+    box = Box(10, 20, 300, 200)
+    return Landmarks("ibug68", points, box, 0.75, (640, 480), depth, deviation, expression, doubt, colors)
 
 
 @pytest.fixture
@@ -83,14 +85,16 @@ def test_landmarks_come_back(landmarks):
     np.testing.assert_array_equal(back.deviation, landmarks.deviation)
     np.testing.assert_array_equal(back.expression, landmarks.expression)
     np.testing.assert_array_equal(back.expression_deviation, landmarks.expression_deviation)
+    np.testing.assert_array_equal(back.colors, landmarks.colors)
     assert (back.scheme, back.box, back.confidence, back.image_size) == ("ibug68", landmarks.box, 0.75, (640, 480))
 
 
-def test_landmarks_without_depth_come_back_without(landmarks):
+def test_landmarks_without_depth_and_colours_come_back_without(landmarks):
     flat = Landmarks(landmarks.scheme, landmarks.points, landmarks.box, 1.0, (640, 480))
     message = conversions.landmarks_to_message(SLOT, flat)
-    assert len(message.depth) == 0
-    assert message_fields.landmarks_from_message(message).landmarks.depth is None
+    assert len(message.depth) == len(message.colors) == 0
+    back = message_fields.landmarks_from_message(message).landmarks
+    assert back.depth is back.colors is None
 
 
 def test_a_box_is_cut_to_the_image(landmarks):
@@ -116,6 +120,8 @@ def test_arrays_enter_messages_as_array_array(landmarks):
         ("deviation", array("f", [1, 2]), "2 deviations"),
         ("expression", array("f", [1, 2]), "2 weights"),
         ("expression_deviation", array("f"), "0 deviations"),
+        ("colors", array("B", [1, 2]), "multiple of 3"),
+        ("colors", array("B", [1] * 9), "68 points but 3 colours, expected as many or none"),
         ("confidence", 1.5, "between 0 and 1"),
         ("confidence", float("nan"), "between 0 and 1"),
         ("image_width", 0, "size"),

@@ -20,6 +20,7 @@ FIELDS = {
         "float32[] deviation",
         "float32[] expression",
         "float32[] expression_deviation",
+        "uint8[] colors",
     ],
     "Face3DMMParams": [
         *HEADER,

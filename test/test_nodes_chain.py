@@ -255,6 +255,18 @@ def test_the_smoothing_can_be_switched_while_it_runs(spun, portrait):
         assert results["/face/params"][-1].face_count == 1
 
 
+def test_the_persons_colours_are_told_unless_they_are_switched_off(spun, portrait):
+    chain = Chain(spun)
+    told = [chain.answer(portrait)[2]["/face/params"][-1].gamma]
+    for wanted in (False, True):
+        assert chain.fitter_node.set_parameters([Parameter("estimate_colors", value=wanted)])[0].successful
+        told.append(chain.answer(np.zeros_like(portrait))[2]["/face/params"][-1].gamma)  # the track ends
+        for _ in range(12):
+            _, _, results = chain.answer(portrait)
+        told.append(results["/face/params"][-1].gamma)
+    assert [len(gamma) for gamma in told] == [8, 0, 0, 0, 8]
+
+
 def test_parameters_of_another_model_are_refused_and_the_image_passes_unchanged(spun, portrait):
     spun.listen(Image, "/face/overlay", image_qos(5))
     renderer = spun.start(RendererNode)

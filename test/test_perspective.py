@@ -1,5 +1,7 @@
 """Faces under full perspective, on exact projections of a near face."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,16 @@ def test_a_near_faces_pose_and_shape_come_closer_to_the_truth(
     assert full_degrees < 0.7 * weak_degrees
     assert full_degrees < 1.5
     assert full_mm < weak_mm
+
+
+def test_the_persons_colours_are_kept(default_model: MorphableModel) -> None:
+    landmarks, _, _ = at_distance(default_model, 500.0, 0)
+    weak = TrackFitter(default_model, options=OPTIONS).fit(TrackedLandmarks(1, landmarks))
+    colored = replace(weak, gamma=np.arange(8.0))
+    fitter = PerspectiveFitter(TrackFitter(default_model, options=OPTIONS))
+    np.testing.assert_array_equal(
+        fitter.fit(TrackedFace(1, landmarks, colored), CALIBRATION).parameters.gamma, np.arange(8.0)
+    )
 
 
 def test_a_later_image_needs_one_fit_and_is_as_good(default_model: MorphableModel) -> None:

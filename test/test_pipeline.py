@@ -9,6 +9,7 @@ import pytest
 from face3dmm_ros.camera import pose_angles, rotation_angle, rotation_from_vector
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel
@@ -112,6 +113,20 @@ def test_the_shaper_refuses_parameters_of_another_model(
     (face,) = pipeline.process(astronaut)
     with pytest.raises(Face3DMMError, match="digest"):
         FaceShaper(default_model).vertices(0, replace(face.parameters, model_digest="0" * 64))
+
+
+def test_a_pipeline_tells_the_persons_colours_where_it_is_to(
+    pipeline: FacePipeline, default_model: MorphableModel, astronaut: np.ndarray
+) -> None:
+    (plain,) = pipeline.process(astronaut)
+    assert plain.parameters.gamma.shape == (0,)
+    colored = FacePipeline(pipeline.tracker, pipeline.fitter, colors=PersonColors(default_model))
+    tones = []
+    for light in (1.0, 0.4):
+        colored.reset()
+        (face,) = colored.process(cv2.convertScaleAbs(astronaut, alpha=light))
+        tones.append(face.parameters.gamma[0])
+    assert tones[1] < tones[0] - 1.0
 
 
 def test_a_pipeline_smooths_where_it_has_a_smoother_and_the_time(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
 from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.pipeline import FacePipeline
@@ -26,11 +27,12 @@ def main() -> None:
     """Fit, draw, write."""
     image = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
     model = load_model("default")
-    (face,) = FacePipeline(LandmarkTracker(create_backend()), TrackFitter(model)).process(image)
+    pipeline = FacePipeline(LandmarkTracker(create_backend()), TrackFitter(model), colors=PersonColors(model))
+    (face,) = pipeline.process(image)
     camera = face.parameters.camera
     vertices = model.vertices(face.parameters.alpha, face.parameters.beta)
     normals = model.normals(vertices)
-    albedo = model.rgb()
+    albedo = model.rgb(face.parameters.gamma)
     seen = vertex_visibility(vertices, normals, model.triangles, camera)
     colors = sample_vertex_colors(image, camera.project(vertices), seen, albedo, skin=model.regions["skin"])
     enlarged, factor = _enlarge(image)

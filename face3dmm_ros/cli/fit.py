@@ -42,6 +42,12 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     verb.add_argument("--backend", default="dense", help="landmark detector: dense, facemesh or dlib")
     verb.add_argument("--fit-method", default="joint", help=f"photometric (needs torch), {METHODS}")
     add_regressor_options(verb)
+    verb.add_argument(
+        "--estimate-colors",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="tell the person's colours, gamma, for the overlay and what the picture hides; photometric has its own",
+    )
     verb.add_argument("--max-faces", type=int, default=DEFAULT_MAX_FACES, metavar="N", help="fit at most N faces")
     verb.add_argument("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")
     verb.add_argument(

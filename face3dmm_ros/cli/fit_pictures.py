@@ -16,6 +16,7 @@ from face3dmm_ros.camera import FRONTAL, Intrinsics, MetricPose, metric_pose, po
 from face3dmm_ros.cli.regressor_options import regressor_file
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fit_methods import create_fitter, create_perspective_fitter
+from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.several_pictures import PersonFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.mesh_files import SUFFIXES, write_mesh, write_textured_mesh
@@ -109,7 +110,8 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
     photometric = arguments.fit_method == _PHOTOMETRIC
     tracker = LandmarkTracker(create_backend(arguments.backend), max_faces=arguments.max_faces)
     method = "joint" if photometric else arguments.fit_method
-    pipeline = FacePipeline(tracker, create_fitter(model, method, regressor_file(arguments)))
+    colors = PersonColors(model) if arguments.estimate_colors else None
+    pipeline = FacePipeline(tracker, create_fitter(model, method, regressor_file(arguments)), colors=colors)
     pictures = []
     for path in arguments.images:
         try:
@@ -166,6 +168,8 @@ def _with_one_identity(
         fits = photometric_fit([picture.image for picture in pictures], faces, model)
         faces = [replace(face, parameters=fit.parameters) for face, fit in zip(faces, fits, strict=True)]
         lights = [fit.light for fit in fits]
+    elif arguments.estimate_colors:
+        faces = PersonColors(model).color_together(faces)
     alone = [
         replace(picture, faces=[face], lights=[light])
         for picture, face, light in zip(pictures, faces, lights, strict=True)

@@ -45,6 +45,12 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--model", default="default", help="face model: default, or a .npz or BFM .mat file")
     add("--fit-method", default="joint", help=f"how to fit: {METHODS}")
     add_regressor_options(parser)
+    add(
+        "--estimate-colors",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="tell the person's colours from the image",
+    )
     add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")
     add("--max-faces", type=int, default=1, help="faces to track at most")
     add("--view", default="shaded", help="overlay: shaded, wireframe, toon or landmarks")
@@ -136,6 +142,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
                 "fit_method": arguments.fit_method,
                 "regressor": arguments.regressor,
                 "regressor_sha256": arguments.regressor_sha256,
+                "estimate_colors": arguments.estimate_colors,
                 "smoothing": arguments.smoothing,
             },
             RENDERER: {"model": arguments.model, "view": arguments.view},

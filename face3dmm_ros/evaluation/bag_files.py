@@ -57,8 +57,8 @@ _OWN_MESSAGES = ("Blendshapes", "Face3DMMParams", "FaceLandmarks", "FaceMesh", "
 _FOREVER = QosTime(9223372036, 854775807)
 _SECOND = 1_000_000_000
 _SURPLUS = (0, 4, 8)
-_WITHOUT_NEWER_FIELDS = {LANDMARKS_TYPE: bytes(8), PARAMETERS_TYPE: bytes(4)}
-"""What the messages of earlier versions lack at their end: two arrays and one, here empty."""
+_WITHOUT_NEWER_FIELDS = {LANDMARKS_TYPE: (bytes(4), bytes(12)), PARAMETERS_TYPE: (bytes(4),)}
+"""What the messages of earlier versions lack at their end: landmarks one array or three, parameters one; empty here."""
 
 
 @cache
@@ -464,9 +464,9 @@ class BagReader:
         for surplus in _SURPLUS:
             with contextlib.suppress(Exception):
                 return self._typestore.deserialize_cdr(data[: len(data) - surplus], kind)
-        if kind in _WITHOUT_NEWER_FIELDS:
+        for missing in _WITHOUT_NEWER_FIELDS.get(kind, ()):
             with contextlib.suppress(Exception):
-                return self._typestore.deserialize_cdr(data + _WITHOUT_NEWER_FIELDS[kind], kind)
+                return self._typestore.deserialize_cdr(data + missing, kind)
         raise Face3DMMError(f"a message on {topic} of {self.path} is no {kind} ({len(data)} bytes)")
 
 

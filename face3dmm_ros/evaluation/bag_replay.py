@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.evaluation.bag_files import BagReader, BagWriter, RecordedImage
+from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.image_clock import ImageClock
@@ -101,7 +102,7 @@ def replay(
     Raises:
         Face3DMMError: no image can be read, or the bag is damaged.
     """
-    pipeline = FacePipeline(tracker, fitter, smoother)
+    pipeline = FacePipeline(tracker, fitter, smoother, PersonColors(fitter.model))
     done = Replay()
     clock = ImageClock()
     begin = time.perf_counter()

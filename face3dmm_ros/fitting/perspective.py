@@ -72,7 +72,7 @@ class PerspectiveFitter:
                 depths = relative_depths(model, landmarks.scheme, fitted)
                 fitted = self._fit_at(face.face_id, landmarks, rays, depths, calibration)
         self._depths[face.face_id] = relative_depths(model, landmarks.scheme, fitted)
-        return fitted
+        return replace(fitted, parameters=replace(fitted.parameters, gamma=face.parameters.gamma))
 
     def retain(self, face_ids: Collection[int]) -> None:
         """Forget all tracks but these."""

@@ -70,4 +70,5 @@ def convert(landmarks: Landmarks, scheme: str) -> Landmarks:
         points=landmarks.points[IBUG68_IN_MEDIAPIPE478],
         depth=None if landmarks.depth is None else landmarks.depth[IBUG68_IN_MEDIAPIPE478],
         deviation=None if landmarks.deviation is None else landmarks.deviation[IBUG68_IN_MEDIAPIPE478],
+        colors=None if landmarks.colors is None else landmarks.colors[IBUG68_IN_MEDIAPIPE478],
     )

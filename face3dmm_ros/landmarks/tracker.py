@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace, check_image
+from face3dmm_ros.landmarks.colors import ColorSampler
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.values import TrackedLandmarks
 
@@ -81,6 +82,7 @@ class LandmarkTracker:
         """Forget all faces, as for a new sequence."""
         self._tracks: list[_Track] = []
         self._images_since_detection = 0
+        self._colors = ColorSampler()
 
     def track(self, image: NDArray[np.uint8]) -> list[TrackedLandmarks]:
         """The faces in the next image, (H, W, 3) BGR uint8, by ascending face_id.
@@ -100,7 +102,8 @@ class LandmarkTracker:
             self._images_since_detection = 0
         tracks = [track for track in tracks if track.lost_for <= self._patience]
         self._tracks = sorted(tracks, key=lambda track: track.face_id)
-        return [TrackedLandmarks(track.face_id, track.face.landmarks) for track in self._tracks if not track.lost_for]
+        faces = [TrackedLandmarks(track.face_id, track.face.landmarks) for track in self._tracks if not track.lost_for]
+        return self._colors.sample(image, faces)
 
     def _follow(self, image: NDArray[np.uint8], track: _Track) -> _Track:
         """The track one image later."""

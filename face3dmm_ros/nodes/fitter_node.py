@@ -23,6 +23,7 @@ from face3dmm_ros.fit_methods import (
     create_fitter,
     create_perspective_fitter,
 )
+from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother
 from face3dmm_ros.message_fields import landmarks_from_message
 from face3dmm_ros.morphable_model import load_model
@@ -91,6 +92,7 @@ class FitterNode(FaceNode):
             "SHA-256 of a TorchScript archive, which can run any code: it is opened only if its hash is this one.",
             read_only=True,
         ),
+        NodeParameter("estimate_colors", True, "Tell the person's colours, gamma, from those at the landmarks."),
         NodeParameter("smoothing", SMOOTHING_METHODS[0], "Smoothing over time.", choices=SMOOTHING_METHODS),
         NodeParameter(
             "field_of_view",
@@ -116,6 +118,7 @@ class FitterNode(FaceNode):
         regressor = RegressorFile(self.value("regressor"), self.value("regressor_sha256"))
         self._fitter = create_fitter(self._model, method, regressor)
         self._smoother = FaceSmoother(self._model, self.value("smoothing"))
+        self._colors = PersonColors(self._model) if self.value("estimate_colors") else None
         self._perspective = create_perspective_fitter(self._model, method)
         self._shaper = FaceShaper(self._model)
         self._mean_rgb = self._model.rgb()
@@ -146,11 +149,17 @@ class FitterNode(FaceNode):
         nothing = np.zeros((480, 640, 3), np.uint8)
         for scheme, points in self._model.landmarks.items():
             seen = camera.project(points.interpolate(self._model.mean)).astype(np.float32)
-            face = TrackedLandmarks(0, Landmarks(scheme, seen, Box(0, 0, 640, 480), 1.0, (640, 480)))
+            grey = np.full((len(seen), 3), 128, np.uint8)
+            landmarks = Landmarks(scheme, seen, Box(0, 0, 640, 480), 1.0, (640, 480), colors=grey)
+            face = TrackedLandmarks(0, landmarks)
             for _ in range(_WARM_UP_FITS):
                 parameters = self._fitter.fit(face, nothing)
+                if self._colors is not None:
+                    self._colors.color(TrackedFace(0, landmarks, parameters))
             self._model.mesh(self._shaper.vertices(0, parameters), pose, self._mean_rgb)
         self._fitter.reset()
+        if self._colors is not None:
+            self._colors.reset()
         self._shaper.retain(())
 
     def activate(self) -> None:
@@ -158,9 +167,11 @@ class FitterNode(FaceNode):
         self._topology_output.publish(topology_message(self._model))
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
-        """Change the smoothing."""
+        """Change the smoothing, and whether colours are told."""
         if values["smoothing"] != self._smoother.method:
             self._smoother = FaceSmoother(self._model, values["smoothing"])
+        if values["estimate_colors"] != (self._colors is not None):
+            self._colors = PersonColors(self._model) if values["estimate_colors"] else None
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         if self._camera_info is not None and _describes_the_same_camera(message, self._camera_info):
@@ -213,7 +224,7 @@ class FitterNode(FaceNode):
     ) -> None:
         """Publish what is made of an image's faces; `message` is any about it, `time` the image's, s."""
         header, image_size = message.header, (message.image_width, message.image_height)
-        for keeper in (self._fitter, self._smoother, self._perspective, self._shaper):
+        for keeper in (self._fitter, self._colors, self._smoother, self._perspective, self._shaper):
             if keeper is not None:
                 keeper.retain({m.face_id for m in messages})
         faces = [face for m in messages if (face := self._fit(m, time, image)) is not None]
@@ -241,6 +252,9 @@ class FitterNode(FaceNode):
             tracked = landmarks_from_message(message)
             with self.activity.stage("fitting"):
                 face = TrackedFace(tracked.face_id, tracked.landmarks, self._fitter.fit(tracked, image))
+            if self._colors is not None:
+                with self.activity.stage("colors"):
+                    face = self._colors.color(face)
         except Face3DMMError as error:
             self.complain(f"face {message.face_id} of face/landmarks: {error}")
             return None

@@ -24,6 +24,9 @@ TRACKING_ARGUMENTS = (
         description="hash of a TorchScript archive, without which it is not opened",
     ),
     DeclareLaunchArgument(
+        "estimate_colors", default_value="true", description="tell the person's colours from the image"
+    ),
+    DeclareLaunchArgument(
         "smoothing", default_value=SMOOTHING_METHODS[0], choices=SMOOTHING_METHODS, description="smoothing over time"
     ),
     DeclareLaunchArgument("max_faces", default_value="1", description="faces to track at most"),

@@ -1,0 +1,220 @@
+"""A person's colours: albedo coefficients γ from an image's colours at the landmarks, apart from the light.
+
+sRGB is nearly a power of the light, so that light multiplies sRGB albedo, too. With a factor that is linear in the
+surface's normal n, a point's colour without its gloss is
+
+    c = (T̄ + Σ γᵢTᵢ) · (level + direction · (n − n̄)),   n̄ the mean normal of the points that the camera sees,
+
+with a level of red, green and blue and one direction for all three. γ has the model's prior. Colours alone do not tell
+a dark face in bright light from a bright one in the dark: the light's level is held near that of the light in which
+overlays are drawn, so that a face is drawn about as bright as it is in the image, and near white, so that a lamp's
+colour does not become the person's. Where the light comes from is free: a side in shadow does not darken the face.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting.bounded import solve_symmetric
+from face3dmm_ros.fitting.observation import in_a_known_scheme
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT
+from face3dmm_ros.morphable_model.model import MorphableModel
+from face3dmm_ros.rendering.spherical_harmonics import encoded, linear
+from face3dmm_ros.values import TrackedFace
+
+_LEVEL, _GLOSS = 0.9, 0.02
+"""What `Lighting()` makes of a face from the front, on the mean: a factor of its sRGB, and the highlight, linear."""
+_LEVEL_DEVIATION, _TINT_DEVIATION = 0.02, 0.05
+"""Of the level of all three colours together, and of each by itself."""
+_DIRECTION_DEVIATION = 0.3
+_NOISE = 0.25
+"""Of a colour, sRGB. Neighbouring points err alike, so it is larger than a single one's."""
+_OUTLIER = 0.12
+"""Points further off, sRGB, count less and less (Cauchy's loss): hair, glasses, hands, beards, highlights."""
+_CHANNELS = np.array([0.7, 1.8, 0.5])
+"""How much red, green and blue count: between alike and what they are to luminance (Rec. 709)."""
+_STEPS = 5
+_REACH = 3.0
+"""γ, in standard deviations; the default model's skins then go from the darkest to the lightest that cameras record."""
+_FADE_COSINES = (0.15, 0.5)
+"""At the first a surface is seen too aslant for its colour to count, at the second it counts in full."""
+_MEMORY = 30
+"""Looks that the estimate is a mean of, the older ones fading."""
+_EASE = 0.1
+"""Part of the way to the estimate that the colours shown go in an image."""
+
+
+@dataclass(frozen=True, eq=False)
+class AlbedoPoints:
+    """A model's albedo at P points of its skin.
+
+    Attributes:
+        mean: (P, 3) sRGB.
+        basis: (P, 3, L) per standard deviation of γ.
+        normals: (P, 3) unit, model space, of the mean face: what identity and expression change matters little to light
+            as smooth as this.
+    """
+
+    mean: NDArray[np.float64]
+    basis: NDArray[np.float64]
+    normals: NDArray[np.float64]
+
+    @staticmethod
+    def of(model: MorphableModel, scheme: str) -> "AlbedoPoints":
+        """At a scheme's points but the irises'.
+
+        Raises:
+            Face3DMMError: the model does not know the scheme.
+        """
+        points = model.scheme(scheme).at(slice(0, SKIN_COUNT))
+        basis = points.interpolate(model.albedo_basis.reshape(model.vertex_count, 3, -1)) * model.albedo_sigma
+        normals = points.interpolate(model.normals(model.mean)).astype(np.float64)
+        return AlbedoPoints(
+            points.interpolate(model.albedo_mean).astype(np.float64),
+            basis.astype(np.float64),
+            normals / np.linalg.norm(normals, axis=1, keepdims=True),
+        )
+
+
+def albedo_evidence(
+    points: AlbedoPoints, colors: NDArray[np.uint8], rotation: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What an image tells of γ in standard deviations, ½γᵀSγ − hᵀγ, whatever its light is: S (L, L) and h (L,).
+
+    Args:
+        points: where the image was looked at.
+        colors: (P, 3) sRGB found there; (0, 0, 0) tells nothing.
+        rotation: R, model to camera.
+
+    Raises:
+        Face3DMMError: another number of colours than of points.
+    """
+    if colors.shape != points.mean.shape:
+        raise Face3DMMError(f"expected a colour for each of {len(points.mean)} landmarks, found {colors.shape}")
+    L = points.basis.shape[2]
+    normals = points.normals @ rotation.T
+    low, high = _FADE_COSINES
+    seen = np.clip((-normals[:, 2] - low) / (high - low), 0.0, 1.0) * colors.any(axis=1)
+    used = seen > 0.0
+    if not used.any():
+        return np.zeros((L, L)), np.zeros(L)
+    seen, normals, mean, basis = seen[used], normals[used], points.mean[used], points.basis[used].reshape(-1, L)
+    turned = normals - seen @ normals / seen.sum()
+    matt = encoded(np.maximum(linear(colors[used] / 255.0) - _GLOSS, 0.0))
+    prior_mean = np.concatenate([np.zeros(L), [_LEVEL] * 3, np.zeros(3)])
+    prior = np.zeros((L + 6, L + 6))
+    prior[:L, :L] = np.eye(L)
+    prior[L : L + 3, L : L + 3] = np.linalg.inv(_LEVEL_DEVIATION**2 + _TINT_DEVIATION**2 * np.eye(3))
+    prior[L + 3 :, L + 3 :] = np.eye(3) / _DIRECTION_DEVIATION**2
+    v = prior_mean
+    J = np.zeros((*matt.shape, L + 6))
+    rows = J.reshape(-1, L + 6)
+    for step in range(_STEPS):
+        albedo = mean + (basis @ v[:L]).reshape(matt.shape)
+        light = v[L : L + 3] + (turned @ v[L + 3 :])[:, None]
+        np.multiply(basis, light.reshape(-1, 1), out=rows[:, :L])
+        J[:, [0, 1, 2], [L, L + 1, L + 2]] = albedo
+        np.multiply(albedo[..., None], turned[:, None], out=J[..., L + 3 :])
+        residual = matt - albedo * light
+        # At first nothing is an outlier: a dark face is far from the mean one.
+        outlier = max(_OUTLIER, 0.5**step)
+        weight = seen / (1.0 + (residual**2).sum(axis=1) / outlier**2) / _NOISE**2
+        weighted = rows * (weight[:, None] * _CHANNELS).reshape(-1, 1)
+        H = weighted.T @ rows
+        g = weighted.T @ residual.ravel() + H @ v
+        v = solve_symmetric(H + prior, g + prior @ prior_mean)
+        v[:L] = v[:L].clip(-_REACH, _REACH)
+    # The light is integrated out.
+    known = H[L:, L:] + prior[L:, L:]
+    to_light = np.linalg.solve(known, H[L:, :L]).T
+    return H[:L, :L] - to_light @ H[L:, :L], g[:L] - to_light @ (g[L:] + prior[L:, L:] @ prior_mean[L:])
+
+
+@dataclass(eq=False)
+class _Track:
+    """What images have told of a person's γ: the mean of so many looks' evidence, and what is shown of it."""
+
+    precision: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    shown: NDArray[np.float64]
+    looks: int = 1
+
+    def hear(self, precision: NDArray[np.float64], shift: NDArray[np.float64]) -> None:
+        """Take another look's evidence in. Looks err alike, so that many weigh as one."""
+        self.looks = min(self.looks + 1, _MEMORY)
+        self.precision += (precision - self.precision) / self.looks
+        self.shift += (shift - self.shift) / self.looks
+
+
+class PersonColors:
+    """Gives tracked faces the albedo of their persons, each with a memory of its own.
+
+    It replaces the fit method's, if there is one. A face whose landmarks have had no colours yet stays as it is.
+    """
+
+    def __init__(self, model: MorphableModel) -> None:
+        """For faces of a model."""
+        self._model = model
+        # A model without albedo has none to tell.
+        known = model.landmarks if model.albedo_sigma.size else ()
+        self._points = {scheme: AlbedoPoints.of(model, scheme) for scheme in known}
+        self._tracks: dict[int, _Track] = {}
+
+    def color(self, face: TrackedFace) -> TrackedFace:
+        """The face with its person's γ, if it can be told.
+
+        Raises:
+            Face3DMMError: another number of colours than of landmarks.
+        """
+        track = self._tracks.get(face.face_id)
+        evidence = self._evidence(face)
+        if evidence is not None:
+            if track is None:
+                track = self._tracks[face.face_id] = _Track(*evidence, most_probable(*evidence))
+            else:
+                track.hear(*evidence)
+        if track is None:
+            return face
+        track.shown += _EASE * (most_probable(track.precision, track.shift) - track.shown)
+        return self._with(face, track.shown)
+
+    def color_together(self, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
+        """One person's faces in several pictures, with the γ that all of them tell, if it can be told.
+
+        Raises:
+            Face3DMMError: as `color`.
+        """
+        heard = [evidence for face in faces if (evidence := self._evidence(face)) is not None]
+        if not heard:
+            return list(faces)
+        precisions, shifts = zip(*heard, strict=True)
+        gamma = most_probable(np.mean(precisions, axis=0), np.mean(shifts, axis=0))
+        return [self._with(face, gamma) for face in faces]
+
+    def _evidence(self, face: TrackedFace) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """What a face's landmarks tell, as `albedo_evidence`; None where they have no colours, or the model no γ."""
+        landmarks = in_a_known_scheme(face.landmarks, self._model)
+        points = self._points.get(landmarks.scheme)
+        if points is None or landmarks.colors is None:
+            return None
+        return albedo_evidence(points, landmarks.colors[:SKIN_COUNT], face.parameters.camera.rotation)
+
+    def _with(self, face: TrackedFace, gamma: NDArray[np.float64]) -> TrackedFace:
+        """The face with γ given in standard deviations."""
+        return replace(face, parameters=replace(face.parameters, gamma=gamma * self._model.albedo_sigma))
+
+    def retain(self, face_ids: Collection[int]) -> None:
+        """Forget all persons but these."""
+        self._tracks = {face_id: track for face_id, track in self._tracks.items() if face_id in face_ids}
+
+    def reset(self) -> None:
+        """Forget all persons."""
+        self._tracks.clear()
+
+
+def most_probable(precision: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
+    """γ in standard deviations, (L,), under its prior and evidence ½γᵀSγ − hᵀγ; within what a person can be."""
+    return np.clip(solve_symmetric(precision + np.eye(len(shift)), shift), -_REACH, _REACH)
