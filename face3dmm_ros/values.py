@@ -66,6 +66,8 @@ class FaceParameters:
         residual_px: RMS distance over the landmarks used, px.
         confidence: in [0, 1].
         image_size: (width, height) of the image, px.
+        beta_deviation: (E,) standard deviation of each of β by what was seen in this image and is known of faces; empty
+            where the method does not tell.
         gaze: (3, 3) float64 unit rows, where the left eye, the right eye (the person's own) and both look, in the
             camera's axes as R tells them, so relative to the viewing ray too: (0, 0, −1) looks straight at the camera.
             (0, 3) where the model has no eyes that turn.
@@ -82,6 +84,7 @@ class FaceParameters:
     image_size: tuple[int, int]
     gamma: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     gaze: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
+    beta_deviation: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -56,9 +57,12 @@ _OVERLAYS = ("/face/overlay", "/avatar/image")
 _OWN_MESSAGES = ("Blendshapes", "Face3DMMParams", "FaceLandmarks", "FaceMesh", "FaceTopology")
 _FOREVER = QosTime(9223372036, 854775807)
 _SECOND = 1_000_000_000
-_SURPLUS = (0, 4, 8)
-_WITHOUT_NEWER_FIELDS = {LANDMARKS_TYPE: bytes(8), PARAMETERS_TYPE: bytes(4)}
-"""What the messages of earlier versions lack at their end: two arrays and one, here empty."""
+_SURPLUS = (0, 4, 8, 12, 16)
+_WITHOUT_NEWER_FIELDS = {
+    LANDMARKS_TYPE: (bytes(8),),
+    PARAMETERS_TYPE: (bytes(4), bytes(8)),
+}
+"""What the messages of earlier versions may lack at their end: arrays, of 4 bytes each where they are empty."""
 
 
 @cache
@@ -461,12 +465,12 @@ class BagReader:
     def _unpacked(self, topic: str, data: bytes) -> Any:
         kind = self.topics[topic]
         # rclpy.serialize_message can leave bytes behind the last field, more than rosbags puts up with.
-        for surplus in _SURPLUS:
+        # Nor are they zero, so that they may pass for an array that the message does not have yet.
+        for lacking, surplus in product((b"", *_WITHOUT_NEWER_FIELDS.get(kind, ())), _SURPLUS):
             with contextlib.suppress(Exception):
-                return self._typestore.deserialize_cdr(data[: len(data) - surplus], kind)
-        if kind in _WITHOUT_NEWER_FIELDS:
-            with contextlib.suppress(Exception):
-                return self._typestore.deserialize_cdr(data + _WITHOUT_NEWER_FIELDS[kind], kind)
+                message = self._typestore.deserialize_cdr(data[: len(data) - surplus] + lacking, kind)
+                if kind != PARAMETERS_TYPE or len(message.beta_deviation) in (0, len(message.beta)):
+                    return message
         raise Face3DMMError(f"a message on {topic} of {self.path} is no {kind} ({len(data)} bytes)")
 
 

@@ -29,6 +29,7 @@ except ImportError as error:
     ) from error
 
 from face3dmm_ros.fitting.bounded import minimize_in_box
+from face3dmm_ros.fitting.confidence import fit_confidence
 from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
 from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
 from face3dmm_ros.fitting.photometric_pixels import (
@@ -419,6 +420,7 @@ class _Problem:
         finest = self.options.levels[-1]
         view, residuals = self._view(index, self._picture(index, finest), finest)
         landmarks = self._landmark_residuals(index, view, state)
+        residual_px = float(np.sqrt((landmarks**2).sum(axis=0).mean()))
         parameters = replace(
             start,
             camera=state.camera,
@@ -426,8 +428,10 @@ class _Problem:
             beta=state.beta,
             gamma=state.gamma,
             method=METHOD,
-            residual_px=float(np.sqrt((landmarks**2).sum(axis=0).mean())),
+            residual_px=residual_px,
+            confidence=fit_confidence(self.starts[index].landmarks, state.camera, residual_px),
             gaze=self.model.gaze(state.camera.rotation, state.beta),
+            beta_deviation=np.zeros(0),  # that of the landmarks alone is not the pixels'
         )
         median = float(residuals.norm(dim=1).median()) if len(residuals) else 0.0
         return PhotometricFit(parameters, SphericalHarmonicsLight(state.light), median)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import WeakPerspective
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting.confidence import fit_confidence
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model import MorphableModel
@@ -94,6 +95,7 @@ class ImageRegressor:
         numbers = (camera.scale, camera.rotation, camera.translation, alpha, beta, gamma)
         if not all(np.isfinite(values).all() for values in numbers):
             raise Face3DMMError("the regressor's answer is not finite: its weights do not fit such a picture")
+        residual_px = _rms(self.points(camera, alpha, beta) - points)
         parameters = FaceParameters(
             camera=camera,
             alpha=alpha,
@@ -101,8 +103,8 @@ class ImageRegressor:
             model=self.model.name,
             model_digest=self.model.digest,
             method=METHOD,
-            residual_px=_rms(self.points(camera, alpha, beta) - points),
-            confidence=landmarks.confidence,
+            residual_px=residual_px,
+            confidence=fit_confidence(landmarks, camera, residual_px),
             image_size=landmarks.image_size,
             gamma=gamma,
             gaze=self.model.gaze(camera.rotation, beta),
