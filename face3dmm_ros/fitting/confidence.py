@@ -14,7 +14,7 @@ from face3dmm_ros.values import Landmarks
 
 RIGHT_WITHIN = 5.0
 """A fit is right if its 68 points are off by no more, on average, in % of the square root of their box's area."""
-_FACTORS = 0.60, -0.42, -2.23, -2.35
+_FACTORS = 0.60, -1.18, -2.42, -1.64
 """Of `confidence_features`, and a constant."""
 _FACTORS_WITHOUT_DEVIATIONS = 0.60, -0.42, -2.23, -2.35
 """The same for detectors that tell no deviation of their points, and whose confidence means something else."""

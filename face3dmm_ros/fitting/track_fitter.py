@@ -52,8 +52,8 @@ class FitOptions:
         max_iterations: steps on a face's first frame.
         tracked_iterations: steps on its later frames.
         identity_interval: frames between two that speak for the identity, once it has settled.
-        held_from: a weight's variance over its usual one along the track from which on it keeps its last value: a part
-            of the face is covered, or turned away. From twice that on it is held fast.
+        held_from: of what an image usually tells of a weight along the track, the share that has to be missing for it to
+            keep its last value: a part of the face is covered, or turned away. From twice that on it is held fast.
         held_images: for so many, about: a held weight fades by 1/e, and what is doubtful becomes the usual, meanwhile.
         frame_correlation: ρ, how alike the landmarks' errors are in two frames of a track. n frames weigh as
             n / (1 + (n − 1)ρ) independent ones, so that a detector's bias does not harden into certainty.
@@ -71,7 +71,7 @@ class FitOptions:
     max_iterations: int = 30
     tracked_iterations: int = 3
     identity_interval: int = 15
-    held_from: float = 1.5
+    held_from: float = 0.35
     held_images: float = 45.0
     frame_correlation: float = 0.5
 
@@ -129,6 +129,10 @@ class TrackFitter:
             self._unit[K:] /= np.sqrt(options.expression_prior or 1.0)
         free = np.tile([[-np.inf], [np.inf]], model.shape_count)
         self._bounds = np.concatenate([free, model.expression_bounds], axis=1) / self._unit
+        # Of β, where nothing is seen.
+        self._unseen_variance = np.full(model.expression_count, np.inf)
+        if self.method == "joint" and options.expression_prior > 0:
+            self._unseen_variance = np.linalg.inv(model.expression_precision).diagonal()
         # Where in β a detector's reading belongs; a model with other expressions has no use for it.
         readable = set(WITHOUT_TONGUE) <= set(model.expression_names)
         read = [model.expression_names.index(name) for name in WITHOUT_TONGUE] if readable else []
@@ -228,7 +232,8 @@ class TrackFitter:
         if track.usual_variance is None:
             track.usual_variance = variance
         usual = track.usual_variance = np.minimum(variance, (1.0 + 1.0 / options.held_images) * track.usual_variance)
-        share = np.clip(variance / (options.held_from * usual) - 1.0, 0.0, 1.0)
+        missing = (variance - usual) / np.maximum(self._unseen_variance - usual, 1e-9)
+        share = np.clip(missing / options.held_from - 1.0, 0.0, 1.0)
         known = (1.0 - 1.0 / options.held_images) * track.known
         if share.any():
             fit = drawn(fit, prior, known, _HELD_FAST * share / usual)

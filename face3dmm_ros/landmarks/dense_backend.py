@@ -56,7 +56,7 @@ _CHANGED_MM = 2.0
 _COVERED_MM = 6.0
 """By how much more a point's coordinates are off, standard deviation, where something lies over it."""
 _COVERED = (0.5, 1.0)
-"""How likely that has to be to count at all, and to count in full."""
+"""How likely that has to be to count at all, and to count in full; in between it begins gently."""
 _INNER = MARGIN / REGION_SCALE
 """Side of the dense network's crop over that of Face Mesh's: the face is as large in both."""
 _GIVES_UP = 0.2
@@ -217,7 +217,7 @@ class DenseBackend:
     def _covered(self, dense: DensePoints) -> NDArray[np.float32]:
         """(468,) in [0, 1]: how far each point is taken to be covered."""
         likely = self._cover.read(dense.features, dense.on_crop)
-        return np.interp(likely, _COVERED, (0.0, 1.0)).astype(np.float32)
+        return np.interp(likely, _COVERED, (0.0, 1.0)).astype(np.float32) ** 2
 
     def _expression(
         self, read: NDArray[np.float32] | None, mesh: Landmarks | None, seen: NDArray[np.float32]
