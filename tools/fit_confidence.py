@@ -60,7 +60,7 @@ class Watcher:
         faces = LandmarkTracker(self._backend, max_faces=20).track(picture)
         return [(face.landmarks, self._fitter.fit(TrackedLandmarks(k, face.landmarks))) for k, face in enumerate(faces)]
 
-    def judged(self, picture: NDArray[np.uint8], truth: Truth) -> tuple[float, float, float, bool] | None:
+    def judged(self, picture: NDArray[np.uint8], truth: Truth) -> tuple[float, float, bool] | None:
         """What the confidence in the fit depends on, and whether it is right; None if the face is not found."""
         box = box_around(truth)
         overlapping = [
@@ -70,7 +70,7 @@ class Watcher:
         iou, landmarks, fitted = max(overlapping, key=lambda each: each[0], default=(0.0, None, None))
         if landmarks is None or fitted is None or iou < FOUND_IOU:
             return None
-        features = confidence_features(landmarks, fitted.camera, fitted.residual_px)
+        features = confidence_features(landmarks, fitted.camera)
         return *features, nme(self.points(fitted), truth) <= RIGHT_WITHIN
 
 

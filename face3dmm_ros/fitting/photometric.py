@@ -420,7 +420,6 @@ class _Problem:
         finest = self.options.levels[-1]
         view, residuals = self._view(index, self._picture(index, finest), finest)
         landmarks = self._landmark_residuals(index, view, state)
-        residual_px = float(np.sqrt((landmarks**2).sum(axis=0).mean()))
         parameters = replace(
             start,
             camera=state.camera,
@@ -428,8 +427,8 @@ class _Problem:
             beta=state.beta,
             gamma=state.gamma,
             method=METHOD,
-            residual_px=residual_px,
-            confidence=fit_confidence(self.starts[index].landmarks, state.camera, residual_px),
+            residual_px=float(np.sqrt((landmarks**2).sum(axis=0).mean())),
+            confidence=fit_confidence(self.starts[index].landmarks, state.camera, METHOD),
             gaze=self.model.gaze(state.camera.rotation, state.beta),
             beta_deviation=np.zeros(0),  # that of the landmarks alone is not the pixels'
         )

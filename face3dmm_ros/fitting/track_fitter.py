@@ -52,8 +52,8 @@ class FitOptions:
         max_iterations: steps on a face's first frame.
         tracked_iterations: steps on its later frames.
         identity_interval: frames between two that speak for the identity, once it has settled.
-        held_from: of what an image usually tells of a weight along the track, the share that has to be missing for it to
-            keep its last value: a part of the face is covered, or turned away. From twice that on it is held fast.
+        held_from: of what an image usually tells of a weight along the track (the logarithm of by how much it lessens
+            the variance), the share that has to be missing for it to keep its last value: a part of the face is covered, or turned away. From twice that on it is held fast.
         held_images: for so many, about: a held weight fades by 1/e, and what is doubtful becomes the usual, meanwhile.
         frame_correlation: ρ, how alike the landmarks' errors are in two frames of a track. n frames weigh as
             n / (1 + (n − 1)ρ) independent ones, so that a detector's bias does not harden into certainty.
@@ -71,7 +71,7 @@ class FitOptions:
     max_iterations: int = 30
     tracked_iterations: int = 3
     identity_interval: int = 15
-    held_from: float = 0.35
+    held_from: float = 0.4
     held_images: float = 45.0
     frame_correlation: float = 0.5
 
@@ -232,7 +232,7 @@ class TrackFitter:
         if track.usual_variance is None:
             track.usual_variance = variance
         usual = track.usual_variance = np.minimum(variance, (1.0 + 1.0 / options.held_images) * track.usual_variance)
-        missing = (variance - usual) / np.maximum(self._unseen_variance - usual, 1e-9)
+        missing = np.log(variance / usual) / np.maximum(np.log(self._unseen_variance / usual), 1e-9)
         share = np.clip(missing / options.held_from - 1.0, 0.0, 1.0)
         known = (1.0 - 1.0 / options.held_images) * track.known
         if share.any():
@@ -355,7 +355,7 @@ class TrackFitter:
             model_digest=self.model.digest,
             method=self.method,
             residual_px=residual_px,
-            confidence=fit_confidence(landmarks, camera, residual_px),
+            confidence=fit_confidence(landmarks, camera, self.method),
             image_size=landmarks.image_size,
             gaze=self.model.gaze(camera.rotation, beta),
             beta_deviation=np.zeros(0) if beta_deviation is None else beta_deviation * self._unit[K:],

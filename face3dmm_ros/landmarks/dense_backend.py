@@ -53,6 +53,8 @@ _CERTAIN = 0.9
 """Face Mesh's confidence from which on that holds."""
 _CHANGED_MM = 2.0
 """How far, RMS, the points may have moved on the face since."""
+_CHANGED_LIGHT, _CHANGED_SHARE = 25.0, 0.05
+"""How much brighter or darker, of 255, and how many of the points may have become: something came before the face."""
 _COVERED_MM = 6.0
 """By how much more a point's coordinates are off, standard deviation, where something lies over it."""
 _COVERED = (0.5, 1.0)
@@ -102,16 +104,18 @@ class _Seen:
     covered: NDArray[np.float32]
     read: NDArray[np.float32]
     mesh: NDArray[np.float32]
+    lightness: NDArray[np.float64]
     scale: float
     age: int = 0
 
-    def carried_to(self, mesh: Landmarks) -> DensePoints | None:
+    def carried_to(self, mesh: Landmarks, lightness: NDArray[np.float64]) -> DensePoints | None:
         """What the dense network would see now, by how Face Mesh's points have moved; None where it has to look.
 
         All moves as Face Mesh's points do; what the two differ by turns and grows with the face. The face must be
-        the same but for that: a change of expression is worth a look.
+        the same but for that: a change of expression is worth a look, and so is one of how light the points are.
         """
-        if mesh.confidence < _CERTAIN:
+        changed_light = np.abs(lightness - self.lightness) > _CHANGED_LIGHT
+        if mesh.confidence < _CERTAIN or changed_light.mean() > _CHANGED_SHARE:
             return None
         then, now = _as_complex(self.mesh[:SKIN_COUNT]), _as_complex(mesh.points[:SKIN_COUNT])
         about_then, about_now = then - then.mean(), now - now.mean()
@@ -162,7 +166,8 @@ class DenseBackend:
         mesh = dense = seen = None
         if before is not None and isinstance(before.seen, _Seen) and before.seen.age < _REMEMBERED:
             mesh = self._face_mesh.locate(image, region).landmarks
-            dense, seen = before.seen.carried_to(mesh), replace(before.seen, age=before.seen.age + 1)
+            dense = before.seen.carried_to(mesh, _lightness(image, mesh.points))
+            seen = replace(before.seen, age=before.seen.age + 1)
         if dense is None:
             dense, seen = self._network.locate_in_crop(inner.crop(image, SIDE), inner), None
         view = self._response.view(dense.points, dense.depth)
@@ -177,7 +182,7 @@ class DenseBackend:
         if aside < 1.0:
             read = self._reader.read(dense.features) if seen is None else seen.read
             if seen is None and mesh is not None and yaw < _TRUST_YAW[0]:
-                seen = _Seen(dense, covered, read, mesh.points, view.scale)
+                seen = _Seen(dense, covered, read, mesh.points, _lightness(image, mesh.points), view.scale)
         confidence = dense.confidence
         if mesh is None:
             confidence *= float(np.interp(yaw, _TRUST_YAW, (_UNCONFIRMED, 1.0)))
@@ -247,6 +252,13 @@ def _doubt(yaw: float) -> NDArray[np.float32]:
     doubt = np.full(SKIN_COUNT, others, np.float32)
     doubt[_LIPS], doubt[_LIDS_AND_BROWS] = lips, lids_and_brows
     return doubt
+
+
+def _lightness(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(P,) mean of the colours of an image at points (P, 2), px, or at its border."""
+    height, width = image.shape[:2]
+    column, row = np.clip(np.rint(points).T, 0, [[width - 1], [height - 1]]).astype(np.intp)
+    return image[row, column].mean(axis=1)
 
 
 def _as_complex(points: NDArray[np.float32]) -> NDArray[np.complex64]:

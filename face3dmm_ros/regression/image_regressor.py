@@ -95,7 +95,6 @@ class ImageRegressor:
         numbers = (camera.scale, camera.rotation, camera.translation, alpha, beta, gamma)
         if not all(np.isfinite(values).all() for values in numbers):
             raise Face3DMMError("the regressor's answer is not finite: its weights do not fit such a picture")
-        residual_px = _rms(self.points(camera, alpha, beta) - points)
         parameters = FaceParameters(
             camera=camera,
             alpha=alpha,
@@ -103,8 +102,8 @@ class ImageRegressor:
             model=self.model.name,
             model_digest=self.model.digest,
             method=METHOD,
-            residual_px=residual_px,
-            confidence=fit_confidence(landmarks, camera, residual_px),
+            residual_px=_rms(self.points(camera, alpha, beta) - points),
+            confidence=fit_confidence(landmarks, camera, METHOD),
             image_size=landmarks.image_size,
             gamma=gamma,
             gaze=self.model.gaze(camera.rotation, beta),
