@@ -412,3 +412,21 @@ def test_what_is_said_of_a_covered_part_is_told_as_a_guess(
         names = [k for k, name in enumerate(ARKIT_NAMES[:51]) if name.startswith(WEIGHTS[other])]
         rise = np.median(covered.expression_deviation[names] / free.expression_deviation[names])
         assert (rise > 1.5) == (other == part), (other, rise)
+
+
+def test_the_dense_network_looks_at_once_where_something_comes_before_the_face(
+    backend: DenseBackend, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    region = backend.detect(astronaut)[0].region
+    before = backend.locate(astronaut, region)
+    mesh = backend._face_mesh.locate(astronaut, region)
+    # Face Mesh goes on as if nothing were there.
+    monkeypatch.setattr(backend._face_mesh, "locate", lambda image, region: mesh)
+    masked = astronaut.copy()
+    (left, top), (right, bottom) = (edge(mesh.landmarks.points[PARTS["mouth"]], axis=0) for edge in (np.min, np.max))
+    masked[int(top) - 6 : int(bottom) + 6, int(left) - 6 : int(right) + 6] = [60, 110, 70]
+    looks = counted_looks(backend, monkeypatch)
+    backend.locate(astronaut, region, before)
+    assert not looks
+    backend.locate(masked, region, before)
+    assert len(looks) == 1

@@ -13,9 +13,9 @@ from face3dmm_ros.values import Landmarks
 
 RIGHT_WITHIN = 5.0
 """A fit is right if its 68 points are off by no more, on average, in % of the square root of their box's area."""
-_FACTORS = 0.70, -1.01, -3.16
+_FACTORS = 0.75, -0.93, -3.62
 """Of `confidence_features`, and a constant."""
-_FACTORS_WITHOUT_DEVIATIONS = 0.70, -1.01, -3.16
+_FACTORS_WITHOUT_DEVIATIONS = 0.35, -1.20, -1.85
 """The same for detectors that tell no deviation of their points, and whose confidence means something else."""
 _METHODS = {"alternating": -0.5, "regressor": -1.5}
 """What is added for methods that fit less closely than `joint`."""

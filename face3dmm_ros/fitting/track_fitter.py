@@ -53,7 +53,8 @@ class FitOptions:
         tracked_iterations: steps on its later frames.
         identity_interval: frames between two that speak for the identity, once it has settled.
         held_from: of what an image usually tells of a weight along the track (the logarithm of by how much it lessens
-            the variance), the share that has to be missing for it to keep its last value: a part of the face is covered, or turned away. From twice that on it is held fast.
+            the variance), the share that has to be missing for it to keep its last value: a part of the face is
+            covered, or turned away. From twice that on it is held fast.
         held_images: for so many, about: a held weight fades by 1/e, and what is doubtful becomes the usual, meanwhile.
         frame_correlation: ρ, how alike the landmarks' errors are in two frames of a track. n frames weigh as
             n / (1 + (n − 1)ρ) independent ones, so that a detector's bias does not harden into certainty.

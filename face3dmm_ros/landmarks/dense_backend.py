@@ -53,7 +53,7 @@ _CERTAIN = 0.9
 """Face Mesh's confidence from which on that holds."""
 _CHANGED_MM = 2.0
 """How far, RMS, the points may have moved on the face since."""
-_CHANGED_LIGHT, _CHANGED_SHARE = 25.0, 0.05
+_CHANGED_LIGHT, _CHANGED_SHARE = 35.0, 0.08
 """How much brighter or darker, of 255, and how many of the points may have become: something came before the face."""
 _COVERED_MM = 6.0
 """By how much more a point's coordinates are off, standard deviation, where something lies over it."""
