@@ -36,7 +36,7 @@ class Landmarks:
             the points tell them; None where the detector reads none.
         expression_deviation: (51,) float32, the standard deviation of each; None as `expression`.
         box: region of the image in which the landmarks were looked for, px.
-        confidence: in [0, 1].
+        confidence: of the detector that there is a face at all, in [0, 1].
         image_size: (width, height) of the image, px.
     """
 
@@ -64,7 +64,8 @@ class FaceParameters:
         model_digest: the model's digest; parameters mean nothing with another model.
         method: ``alternating``, ``joint``, ``photometric``, ``regressor`` or ``regressor+fit``.
         residual_px: RMS distance over the landmarks used, px.
-        confidence: in [0, 1].
+        confidence: how likely it is that the fit is right, in [0, 1]: that its 68 points are off by 5 % of the face's
+            size at most, on average (`fitting.confidence`).
         image_size: (width, height) of the image, px.
         beta_deviation: (E,) standard deviation of each of β by what was seen in this image and is known of faces; empty
             where the method does not tell.

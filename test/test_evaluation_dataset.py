@@ -138,6 +138,17 @@ def test_the_report_tells_how_expressions_follow_the_truth(
     assert "<h2>Expression</h2>" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_the_report_tells_whether_confidences_hold(run: Path) -> None:
+    told = json.loads((run / "report.json").read_text())["confidence"]
+    assert told["right_within_nme"] == 5.0
+    assert [each["from"] for each in told["bins"]] == [k / 10 for k in range(10)]
+    faces = np.array([each["faces"] for each in told["bins"]])
+    apart = [abs(each["said"] - each["true"]) if each["faces"] else 0.0 for each in told["bins"]]
+    assert faces.sum() > 0
+    assert told["calibration_error"] == pytest.approx(faces @ apart / faces.sum())
+    assert "calibration error" in (run / "report.html").read_text()
+
+
 def test_a_fit_that_meets_the_truth_follows_its_expression_wholly(labelled: Path) -> None:
     record = face(labelled)
     np.testing.assert_allclose(record["fits"]["joint"]["expression"], record["expression"], atol=1e-4)

@@ -17,7 +17,7 @@ _FACTORS = 0.75, -0.93, -3.62
 """Of `confidence_features`, and a constant."""
 _FACTORS_WITHOUT_DEVIATIONS = 0.35, -1.20, -1.85
 """The same for detectors that tell no deviation of their points, and whose confidence means something else."""
-_METHODS = {"alternating": -0.5, "regressor": -1.5}
+_METHODS = {"alternating": -0.75, "regressor": -1.30}
 """What is added for methods that fit less closely than `joint`."""
 _CERTAIN = 1e-6
 
