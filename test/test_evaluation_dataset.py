@@ -114,7 +114,7 @@ def test_the_report_has_what_its_readers_look_for(run: Path) -> None:
     assert report["false_alarms"]["pictures"] > 20
     assert report["false_alarms"]["faces"] <= 0.03 * report["false_alarms"]["pictures"]
     page = (run / "report.html").read_text()
-    assert page.count("<img") == 4 + 2  # plots and faces
+    assert page.count("<img") == 5 + 2  # plots and faces
     assert not re.search(r'(src|href)="(?!data:)', page)
 
 
