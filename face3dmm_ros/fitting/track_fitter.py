@@ -72,7 +72,7 @@ class FitOptions:
     max_iterations: int = 30
     tracked_iterations: int = 3
     identity_interval: int = 15
-    held_from: float = 0.4
+    held_from: float = 0.45
     held_images: float = 45.0
     frame_correlation: float = 0.5
 
