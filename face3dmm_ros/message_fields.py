@@ -86,6 +86,7 @@ def parameters_fields(parameters: FaceParameters) -> dict[str, Any]:
         "residual_px": float(parameters.residual_px),
         "confidence": float(parameters.confidence),
         "gaze": np.asarray(parameters.gaze, np.float64).ravel(),
+        "beta_deviation": np.asarray(parameters.beta_deviation, np.float64),
     }
 
 
@@ -106,6 +107,7 @@ def no_parameters_fields(image_size: tuple[int, int], model: str, model_digest: 
         "residual_px": 0.0,
         "confidence": 0.0,
         "gaze": np.empty(0),
+        "beta_deviation": np.empty(0),
     }
 
 
@@ -151,7 +153,7 @@ def parameters_from_message(message: Any) -> FaceParameters:
 
     Raises:
         Face3DMMError: values that are not finite, a scale that is not positive, an R that is no rotation, a gaze that
-            is not three unit vectors, or an image without size.
+            is not three unit vectors, deviations that are not β's, or an image without size.
     """
     check_slot(message)
     R = np.array(message.rotation, np.float64).reshape(3, 3)
@@ -163,10 +165,19 @@ def parameters_from_message(message: Any) -> FaceParameters:
     gaze = from_array(message.gaze, np.float64, 3, "Face3DMMParams.gaze").reshape(-1, 3)
     if len(gaze) not in (0, 3) or (np.abs(np.linalg.norm(gaze, axis=1) - 1.0) > 1e-6).any():
         raise Face3DMMError(f"Face3DMMParams.gaze must be three unit vectors or empty, found {gaze.ravel().tolist()}")
+    beta, deviation = (
+        from_array(getattr(message, name), np.float64, 1, f"Face3DMMParams.{name}")
+        for name in ("beta", "beta_deviation")
+    )
+    if len(deviation) not in (0, len(beta)) or (deviation < 0).any():
+        raise Face3DMMError(
+            f"Face3DMMParams.beta_deviation must be {len(beta)} numbers from 0 up or empty, found {len(deviation)} "
+            f"from {deviation.min(initial=np.inf)} up"
+        )
     return FaceParameters(
         camera=WeakPerspective(message.scale, R, t),
         alpha=from_array(message.alpha, np.float64, 1, "Face3DMMParams.alpha"),
-        beta=from_array(message.beta, np.float64, 1, "Face3DMMParams.beta"),
+        beta=beta,
         gamma=from_array(message.gamma, np.float64, 1, "Face3DMMParams.gamma"),
         model=message.model,
         model_digest=message.model_digest,
@@ -175,6 +186,7 @@ def parameters_from_message(message: Any) -> FaceParameters:
         confidence=_confidence(message.confidence),
         image_size=_image_size(message.image_width, message.image_height),
         gaze=gaze,
+        beta_deviation=deviation,
     )
 
 

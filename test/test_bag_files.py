@@ -272,12 +272,28 @@ def test_colours_come_back_from_a_bag(tmp_path: Path) -> None:
     np.testing.assert_array_equal(landmarks_from_message(message).landmarks.colors, colors)
 
 
-def test_parameters_of_a_bag_that_knows_no_gaze_are_read(bag: Path, tmp_path: Path) -> None:
-    with BagReader(without_newer_fields(bag, tmp_path / "old", PARAMETERS, 1)) as reader:
+@pytest.mark.parametrize(
+    "left_behind", ["01000000d67f000070bc18f9d57f0000", "d57f0000407a7501", "00000000407a7501d57f0000"]
+)
+def test_what_ros_left_behind_an_older_message_is_no_deviation(bag: Path, tmp_path: Path, left_behind: str) -> None:
+    with BagReader(bag) as reader, Writer(tmp_path / "old", version=8) as old:
+        connection = old.add_connection(PARAMETERS, reader.topics[PARAMETERS], typestore=message_types())
+        for time_ns, data in reader.messages(PARAMETERS):
+            old.write(connection, time_ns, data[:-4] + bytes.fromhex(left_behind))
+    with BagReader(tmp_path / "old") as reader:
+        found = reader.parameters(PARAMETERS)[STAMPS[1]][9]
+    np.testing.assert_array_equal(found.beta, face(9).parameters.beta)
+    assert found.beta_deviation.shape == (0,)
+
+
+@pytest.mark.parametrize("missing", [1, 2], ids=["deviations", "gaze and deviations"])
+def test_parameters_of_a_bag_that_knows_no_gaze_or_deviations_are_read(bag: Path, tmp_path: Path, missing: int) -> None:
+    with BagReader(without_newer_fields(bag, tmp_path / "old", PARAMETERS, missing)) as reader:
         found = reader.parameters(PARAMETERS)[STAMPS[1]][9]
     np.testing.assert_array_equal(found.beta, face(9).parameters.beta)
     assert found.confidence == 0.75
     assert found.gaze.shape == (0, 3)
+    assert found.beta_deviation.shape == (0,)
 
 
 def test_parameters_of_another_type_are_refused(bag: Path) -> None:

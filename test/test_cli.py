@@ -43,6 +43,8 @@ def test_fit_writes_parameters_meshes_and_overlay(
     R = np.array(face["rotation"])
     np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-9)
     assert len(face["beta"]) == 52
+    assert face["beta_deviation"].keys() == face["beta"].keys()
+    assert all(deviation > 0.0 for deviation in face["beta_deviation"].values())
     np.testing.assert_allclose(np.linalg.norm(face["gaze"], axis=1), np.ones(3))
     assert all(0.0 <= weight <= 1.0 for weight in face["beta"].values())
     for suffix in ("obj", "ply", "glb"):

@@ -51,6 +51,7 @@ def parameters() -> FaceParameters:
         camera=WeakPerspective(1.7, FRONTAL @ rotation_from_vector([0.1, -0.4, 0.2]), np.array([320.5, 201.25])),
         alpha=rng.normal(size=80),
         beta=rng.uniform(size=51),
+        beta_deviation=rng.uniform(0.05, 0.3, 51),
         gamma=rng.normal(size=4),
         gaze=FRONTAL @ rotation_from_vector([0.3, -0.2, 0.1]),
         model="default",
@@ -142,16 +143,19 @@ def test_parameters_come_back(parameters):
     np.testing.assert_array_equal(back.camera.rotation, parameters.camera.rotation)
     np.testing.assert_array_equal(back.camera.translation, parameters.camera.translation)
     assert back.camera.scale == parameters.camera.scale
-    for name in ("alpha", "beta", "gamma", "gaze"):
+    for name in ("alpha", "beta", "gamma", "gaze", "beta_deviation"):
         np.testing.assert_array_equal(getattr(back, name), getattr(parameters, name), err_msg=name)
     for name in ("model", "model_digest", "method", "residual_px", "confidence", "image_size"):
         assert getattr(back, name) == getattr(parameters, name), name
 
 
-def test_parameters_without_gaze_come_back_without(parameters):
-    message = sent(conversions.parameters_to_message(SLOT, replace(parameters, gaze=np.zeros((0, 3)))))
-    assert len(message.gaze) == 0
-    assert message_fields.parameters_from_message(message).gaze.shape == (0, 3)
+def test_parameters_without_gaze_and_deviations_come_back_without(parameters):
+    bare = replace(parameters, gaze=np.zeros((0, 3)), beta_deviation=np.zeros(0))
+    message = sent(conversions.parameters_to_message(SLOT, bare))
+    assert len(message.gaze) == len(message.beta_deviation) == 0
+    back = message_fields.parameters_from_message(message)
+    assert back.gaze.shape == (0, 3)
+    assert back.beta_deviation.shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +169,9 @@ def test_parameters_without_gaze_come_back_without(parameters):
         ("translation", np.array([np.nan, 0.0]), "translation"),
         ("alpha", array("d", [float("nan")]), "alpha"),
         ("beta", array("d", [float("inf")]), "beta"),
+        ("beta_deviation", array("d", [0.1] * 50), "must be 51 numbers from 0 up or empty, found 50"),
+        ("beta_deviation", array("d", [-0.1] * 51), "must be 51 numbers from 0 up or empty, found 51 from -0.1"),
+        ("beta_deviation", array("d", [float("nan")] * 51), "beta_deviation holds values that are not finite"),
         ("gaze", array("d", [0, 0, -1]), "three unit vectors or empty"),
         ("gaze", array("d", [0, 0, -1] * 4), "three unit vectors or empty"),
         ("gaze", array("d", [0, 0, -1, 0]), "multiple of 3"),

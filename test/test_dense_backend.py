@@ -13,14 +13,15 @@ from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_angle, rotati
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.backend import LocatedFace
+from face3dmm_ros.landmarks.cover_reader import CoverReader
 from face3dmm_ros.landmarks.dense_backend import DenseBackend
-from face3dmm_ros.landmarks.dense_network import SIDE, DenseNetwork, upright_region
+from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE, DenseNetwork, upright_region
 from face3dmm_ros.landmarks.expression_reader import ExpressionReader
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend
 from face3dmm_ros.landmarks.people_at_rest import ReadingResponse
 from face3dmm_ros.landmarks.region import Region
-from face3dmm_ros.landmarks.schemes import SKIN_COUNT
+from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING, SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.synthesis.scene_renderer import RenderedScene, SceneRenderer
@@ -364,3 +365,68 @@ def test_a_response_of_people_that_is_not_one_is_refused(tmp_path: Path, name: s
         np.savez(path, **wrong)
         with pytest.raises(Face3DMMError, match="not a table of how the network answers"):
             ReadingResponse.load(path, "network")
+
+
+def test_the_same_cover_counts_in_every_place(tmp_path: Path) -> None:
+    """Features of cloth in one quarter of the crop: the points there are covered, those elsewhere are not."""
+    features = np.zeros(FEATURES, np.float32)
+    features[:5, :5, 7] = 1.0
+    weights = np.zeros((3, 3, FEATURES[2]), np.float32)
+    weights[1, 1, 7] = 20.0
+    path = tmp_path / "cover_reader.npz"
+    np.savez(path, weights=weights, bias=np.float32(-10.0))
+    points = np.float32([[20.0, 20.0], [60.0, 60.0], [100.0, 20.0], [140.0, 140.0], [-30.0, -30.0], [79.5, 20.0]])
+    likely = CoverReader.load(path).read(features.ravel(), points)
+    np.testing.assert_allclose(likely, [1, 1, 0, 0, 1, 0.5], atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(128,), (3, 3, 64)])
+def test_a_reading_of_covers_that_is_none_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = tmp_path / "cover_reader.npz"
+    np.savez(path, weights=np.zeros(shape, np.float32), bias=np.float32(0.0))
+    with pytest.raises(Face3DMMError, match="is not a reading of what is covered"):
+        CoverReader.load(path)
+
+
+PARTS = {
+    "mouth": np.array(LIP_RINGS).ravel(),
+    "left eye": np.array(LEFT_EYE_RING),
+    "right eye": np.array(RIGHT_EYE_RING),
+}
+WEIGHTS = {"mouth": ("mouth", "jaw"), "left eye": ("eyeBlinkLeft", "eyeSquintLeft"), "right eye": ("eyeBlinkRight",)}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_is_said_of_a_covered_part_is_told_as_a_guess(
+    backend: DenseBackend, astronaut: NDArray[np.uint8], part: str
+) -> None:
+    before = backend.locate(astronaut, backend.locate(astronaut, backend.detect(astronaut)[0].region).region)
+    free = before.landmarks
+    covered_picture = astronaut.copy()
+    (left, top), (right, bottom) = (free.points[PARTS[part]].min(axis=0) - 6, free.points[PARTS[part]].max(axis=0) + 6)
+    covered_picture[int(top) : int(bottom), int(left) : int(right)] = [60, 110, 70]
+    covered = backend.locate(covered_picture, before.region).landmarks
+    for other, points in PARTS.items():
+        rise = np.median(covered.deviation[points] / free.deviation[points])
+        assert (rise > 3.0) == (other == part), (other, rise)
+        names = [k for k, name in enumerate(ARKIT_NAMES[:51]) if name.startswith(WEIGHTS[other])]
+        rise = np.median(covered.expression_deviation[names] / free.expression_deviation[names])
+        assert (rise > 1.5) == (other == part), (other, rise)
+
+
+def test_the_dense_network_looks_at_once_where_something_comes_before_the_face(
+    backend: DenseBackend, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    region = backend.detect(astronaut)[0].region
+    before = backend.locate(astronaut, region)
+    mesh = backend._face_mesh.locate(astronaut, region)
+    # Face Mesh goes on as if nothing were there.
+    monkeypatch.setattr(backend._face_mesh, "locate", lambda image, region: mesh)
+    masked = astronaut.copy()
+    (left, top), (right, bottom) = (edge(mesh.landmarks.points[PARTS["mouth"]], axis=0) for edge in (np.min, np.max))
+    masked[int(top) - 6 : int(bottom) + 6, int(left) - 6 : int(right) + 6] = [60, 110, 70]
+    looks = counted_looks(backend, monkeypatch)
+    backend.locate(astronaut, region, before)
+    assert not looks
+    backend.locate(masked, region, before)
+    assert len(looks) == 1

@@ -4,14 +4,27 @@ import numpy as np
 import pytest
 
 from face3dmm_ros.camera import rotation_from_pose_angles, rotation_from_vector
-from face3dmm_ros.evaluation.accuracy import FaceErrors, expression_agreement, face_errors, summarize
+from face3dmm_ros.evaluation.accuracy import (
+    FaceErrors,
+    confidence_reliability,
+    expression_agreement,
+    face_errors,
+    summarize,
+)
 
 OFFSET = rotation_from_vector([0.05, 0.0, 0.0])
 """From the truth's frame to the model's."""
 
 
 def record(
-    name: str, yaw: float, nme: float | None, *, iou: float = 0.8, turned: float = 0.0, lips: tuple = (0.0, 0.0)
+    name: str,
+    yaw: float,
+    nme: float | None,
+    *,
+    iou: float = 0.8,
+    turned: float = 0.0,
+    lips: tuple = (0.0, 0.0),
+    confidence: float = 0.5,
 ) -> dict:
     """A face with true yaw in degrees; `turned` degrees of rotation error; nme None: nothing was fitted.
 
@@ -27,6 +40,7 @@ def record(
             "nme_visible": nme + 1.0,
             "nme_3d": nme / 2.0,
             "vertex_mm": None,
+            "confidence": confidence,
             "rotation": rotation.tolist(),
             "shift_px": [1.0, -1.0],
             "landmark_errors": [nme] * 68,
@@ -146,3 +160,19 @@ def test_expressions_are_judged_on_the_faces_found_that_look_at_the_camera() -> 
     lips = expression_agreement(judged)["lips"]
     assert (lips.slope, lips.correlation) == pytest.approx((0.5, 1.0))
     assert np.isnan(expression_agreement(judged)["eyes"].slope)
+
+
+def test_confidences_are_held_against_how_many_of_the_faces_found_are_right() -> None:
+    sure = [record(f"s{k}", 0, 2.0 if k < 3 else 6.0, confidence=0.95) for k in range(4)]
+    doubtful = [record(f"d{k}", 0, 2.0 if k < 1 else 6.0, confidence=0.25) for k in range(4)]
+    missed = [record("m", 0, 2.0, iou=0.1, confidence=0.95), record("n", 0, None)]
+    found = confidence_reliability(errors(*sure, *doubtful, *missed))
+    assert found.count.tolist() == [0, 0, 4, 0, 0, 0, 0, 0, 0, 4]
+    np.testing.assert_allclose(found.said[[2, 9]], [0.25, 0.95])
+    np.testing.assert_allclose(found.true[[2, 9]], [0.25, 0.75])
+    assert found.error == pytest.approx((0.0 + 0.2) / 2)
+
+
+def test_a_confidence_of_one_belongs_to_the_last_bin_and_no_face_has_no_error() -> None:
+    assert confidence_reliability(errors(record("a", 0, 2.0, confidence=1.0))).count[-1] == 1
+    assert np.isnan(confidence_reliability(errors(record("a", 0, None))).error)

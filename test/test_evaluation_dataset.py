@@ -114,7 +114,7 @@ def test_the_report_has_what_its_readers_look_for(run: Path) -> None:
     assert report["false_alarms"]["pictures"] > 20
     assert report["false_alarms"]["faces"] <= 0.03 * report["false_alarms"]["pictures"]
     page = (run / "report.html").read_text()
-    assert page.count("<img") == 4 + 2  # plots and faces
+    assert page.count("<img") == 5 + 2  # plots and faces
     assert not re.search(r'(src|href)="(?!data:)', page)
 
 
@@ -136,6 +136,17 @@ def test_the_report_tells_how_expressions_follow_the_truth(
     assert expression["lips"]["correlation"] > 0.9
     assert expression["wink"]["slope"] != expression["lips"]["slope"]
     assert "<h2>Expression</h2>" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_the_report_tells_whether_confidences_hold(run: Path) -> None:
+    told = json.loads((run / "report.json").read_text())["confidence"]
+    assert told["right_within_nme"] == 5.0
+    assert [each["from"] for each in told["bins"]] == [k / 10 for k in range(10)]
+    faces = np.array([each["faces"] for each in told["bins"]])
+    apart = [abs(each["said"] - each["true"]) if each["faces"] else 0.0 for each in told["bins"]]
+    assert faces.sum() > 0
+    assert told["calibration_error"] == pytest.approx(faces @ apart / faces.sum())
+    assert "calibration error" in (run / "report.html").read_text()
 
 
 def test_a_fit_that_meets_the_truth_follows_its_expression_wholly(labelled: Path) -> None:

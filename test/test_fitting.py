@@ -10,7 +10,13 @@ from scipy.optimize import lsq_linear
 
 from benchmarks.random_model import random_model
 from face3dmm_ros.avatar.arkit import ARKIT_NAMES
-from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.camera import (
+    FRONTAL,
+    WeakPerspective,
+    rotation_angle,
+    rotation_from_pose_angles,
+    rotation_from_vector,
+)
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
 from face3dmm_ros.fitting.bounded import minimize_in_box
@@ -376,3 +382,93 @@ def test_an_expression_of_another_length_is_refused(default_model: MorphableMode
     short = replace(known, landmarks=replace(known.landmarks, expression=np.zeros(3, np.float32)))
     with pytest.raises(Face3DMMError, match=r"51 weights .* shape \(3,\)"):
         TrackFitter(default_model).fit(short)
+
+
+NOSE_TIP = 1
+IN_THE_MOUTH = np.array([name.startswith("mouth") for name in ARKIT_NAMES])
+IN_THE_BROWS = np.array([name.startswith("brow") for name in ARKIT_NAMES])
+
+
+def smiling(model: MorphableModel, smile: float, *, covered: bool = False) -> TrackedLandmarks:
+    """What a detector that tells deviations says of a smile.
+
+    What a mask covers it takes to be at rest, and says that it guesses.
+    """
+    beta = np.zeros(model.expression_count)
+    beta[ARKIT_NAMES.index("browInnerUp")] = 0.6
+    resting = beta.copy()
+    beta[[ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("mouthSmileRight")]] = smile
+    camera, alpha = WeakPerspective(1.5, FRONTAL, np.array([300.0, 200.0])), np.zeros(model.shape_count)
+    points = points_of(model, "mediapipe478", camera, alpha, beta).astype(np.float32)
+    deviation, doubt = np.full(478, 0.5, np.float32), np.full(51, 0.1, np.float32)
+    if covered:
+        at_rest = points_of(model, "mediapipe478", camera, alpha, resting)
+        below = at_rest[:, 1] > at_rest[NOSE_TIP, 1]
+        points[below] = at_rest[below]
+        beta, deviation[below], doubt[IN_THE_MOUTH[:51]] = resting, 10.0, 10.0
+    face = tracked(points, "mediapipe478")
+    told = replace(
+        face.landmarks, deviation=deviation, expression=beta[:51].astype(np.float32), expression_deviation=doubt
+    )
+    return replace(face, landmarks=told)
+
+
+def smile_of(fitted: FaceParameters) -> float:
+    return float(fitted.beta[[ARKIT_NAMES.index("mouthSmileLeft"), ARKIT_NAMES.index("mouthSmileRight")]].mean())
+
+
+def test_the_deviation_of_a_covered_parts_weights_rises_and_that_of_others_does_not(
+    default_model: MorphableModel,
+) -> None:
+    free, covered = (
+        TrackFitter(default_model).fit(smiling(default_model, 0.0, covered=c)).beta_deviation for c in (False, True)
+    )
+    assert free.shape == (52,)
+    assert (covered[IN_THE_MOUTH] > free[IN_THE_MOUTH]).all()
+    assert np.median(covered[IN_THE_MOUTH] / free[IN_THE_MOUTH]) > 1.5
+    assert np.median(covered[IN_THE_BROWS] / free[IN_THE_BROWS]) < 1.05
+
+
+def test_the_deviation_of_weights_is_the_spread_of_what_the_energy_leaves_likely(default_model: MorphableModel) -> None:
+    """With nothing seen of the mouth and no reading, what is left is what the prior knows."""
+    model = default_model
+    prior = np.sqrt(np.linalg.inv(model.expression_precision).diagonal()) * model.expression_sigma / np.sqrt(0.5)
+    assert (TrackFitter(model).fit(smiling(model, 0.0, covered=True)).beta_deviation < 1.001 * prior).all()
+
+
+@pytest.mark.parametrize("method", [m for m in LANDMARK_METHODS if m != "joint"])
+def test_a_method_without_a_posterior_tells_no_deviations(default_model: MorphableModel, method: str) -> None:
+    assert TrackFitter(default_model, method).fit(smiling(default_model, 0.0)).beta_deviation.shape == (0,)
+
+
+def after_a_smile(model: MorphableModel, options: FitOptions, frames: int) -> list[FaceParameters]:
+    """The last frame of a track in which a smile is seen, and those in which its mouth is covered."""
+    fitter = TrackFitter(model, options=options)
+    for _ in range(6):
+        smiled = fitter.fit(smiling(model, 0.8))
+    assert smile_of(smiled) > 0.6
+    return [smiled, *(fitter.fit(smiling(model, 0.8, covered=True)) for _ in range(frames))]
+
+
+def test_the_weights_of_a_part_that_is_covered_are_held_and_fade(default_model: MorphableModel) -> None:
+    smiles = [smile_of(fitted) for fitted in after_a_smile(default_model, FitOptions(), 90)]
+    assert np.abs(np.diff(smiles)).max() < 0.1 * smiles[0], "they do not jump"
+    assert smiles[10] > 0.7 * smiles[0]
+    assert smiles[-1] < 0.6 * smiles[0]
+
+
+def test_without_holding_a_covered_smile_is_gone_at_once(default_model: MorphableModel) -> None:
+    smiled, covered = after_a_smile(default_model, FitOptions(held_from=np.inf), 1)
+    assert smile_of(covered) < 0.6 * smile_of(smiled)
+
+
+def test_weights_of_parts_that_are_seen_go_on_following(default_model: MorphableModel) -> None:
+    before, *_, held = after_a_smile(default_model, FitOptions(), 5)
+    np.testing.assert_allclose(held.beta[IN_THE_BROWS], before.beta[IN_THE_BROWS], atol=0.03)
+
+
+def test_a_smile_that_ends_in_sight_is_not_held(default_model: MorphableModel) -> None:
+    fitter = TrackFitter(default_model)
+    for smile in (0.8, 0.8, 0.8, 0.8, 0.0, 0.0):
+        fitted = fitter.fit(smiling(default_model, smile))
+    assert smile_of(fitted) < 0.05

@@ -95,3 +95,8 @@ def test_overlap_is_intersection_over_union() -> None:
 def test_the_box_of_a_region_is_cut_to_the_image() -> None:
     box = Region(5.0, 50.0, 20.0).box((100, 55))
     assert (box.x, box.y, box.width, box.height) == (0.0, 40.0, 15.0, 15.0)
+
+
+def test_what_lies_in_the_image_lies_where_the_crop_shows_it() -> None:
+    region, points = Region(100.3, 98.7, 110.0, 0.5), np.random.default_rng(0).uniform(0, 200, (20, 2))
+    np.testing.assert_allclose(region.to_image(region.to_crop(points, 64), 64), points)

@@ -37,6 +37,7 @@ FIELDS = {
         "float32 residual_px",
         "float32 confidence",
         "float64[] gaze",
+        "float64[] beta_deviation",
     ],
     "FaceMesh": [*HEADER, "string model_digest", "float32[] vertices", "float32[] normals", "uint8[] rgb"],
     "FaceTopology": ["string model_digest", "uint32[] triangles", "string[] expression_names"],

@@ -14,6 +14,7 @@ from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_p
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fit_methods import RegressorFile, create_fitter
 from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fitting.confidence import fit_confidence
 from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.regression.crops import SIDE, CropView, face_region
@@ -193,7 +194,7 @@ def test_a_network_that_does_not_fit_the_model_or_the_task_is_refused(
 def test_the_regressor_method_takes_the_network_at_its_word(face: Face) -> None:
     parameters = RegressorFitter(ImageRegressor(face.model, face.archive)).fit(face.tracked, IMAGE)
     assert parameters.method == "regressor"
-    assert parameters.confidence == 0.8
+    assert parameters.confidence == fit_confidence(face.landmarks, parameters.camera, "regressor")
     np.testing.assert_allclose(parameters.alpha, face.alpha, atol=1e-5)
 
 
@@ -280,8 +281,9 @@ def test_the_guided_fit_is_to_the_detectors_landmarks_alone_where_these_have_no_
 
 def test_a_fit_far_from_what_the_network_sees_is_less_confident(face: Face) -> None:
     face.deviation = 3.0
-    near = guided(face).fit(face.tracked, IMAGE).confidence
-    assert near == pytest.approx(0.8, abs=0.01)
+    fitted = guided(face).fit(face.tracked, IMAGE)
+    near = fitted.confidence
+    assert near == pytest.approx(fit_confidence(face.landmarks, fitted.camera, "joint"), rel=0.01)
     view = CropView(face_region(face.landmarks.points))
     beside = replace(face.camera, translation=face.camera.translation + np.array([0.0, 30.0]))
     face.seen_at = view.camera(beside)

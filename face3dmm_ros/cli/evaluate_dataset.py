@@ -22,10 +22,10 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="run detector, landmarks and fit on labelled pictures, or on people's smiles",
         description=(
             "Run detector, landmarks and fit on every picture of a labelled data set, one process per core, and report "
-            "faces found, landmark, 3D and rotation errors by yaw bin, and how eyes, brows and mouth follow. On "
-            "people's portraits: how often and how far a smile comes through, and what a face at rest shows. Writes "
-            "report.html, report.json and, as it goes along, results.jsonl: after a kill, the same command goes on "
-            "where it stopped."
+            "faces found, landmark, 3D and rotation errors by yaw bin, how eyes, brows and mouth follow, and whether "
+            "the fits' confidence holds. On people's portraits: how often and how far a smile comes through, and what "
+            "a face at rest shows. Writes report.html, report.json and, as it goes along, results.jsonl: after a kill, "
+            "the same command goes on where it stopped."
         ),
     )
     add = kind.add_argument

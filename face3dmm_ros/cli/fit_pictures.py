@@ -347,6 +347,7 @@ def _record(
         "gamma": parameters.gamma.tolist(),
         "light": light.coefficients.tolist() if light else None,
         "gaze": parameters.gaze.tolist(),
+        "beta_deviation": dict(zip(expression_names, parameters.beta_deviation.tolist(), strict=False)),
         "residual_px": parameters.residual_px,
         "confidence": parameters.confidence,
         "landmarks": {"scheme": face.landmarks.scheme, "points_px": face.landmarks.points.tolist()},

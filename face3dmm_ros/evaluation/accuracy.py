@@ -12,6 +12,8 @@ from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.evaluation.datasets import LANDMARK_COUNT
 from face3dmm_ros.evaluation.expression_metrics import EXPRESSION_DISTANCES, Agreement, agreement
 from face3dmm_ros.evaluation.metrics import auc, failure_rate, geodesic_degrees, pose_angle_errors, rotation_offset
+from face3dmm_ros.evaluation.reliability import Reliability, reliability
+from face3dmm_ros.fitting.confidence import RIGHT_WITHIN
 
 YAW_BINS: Mapping[str, tuple[float, float]] = {"0-30": (0.0, 30.0), "30-60": (30.0, 60.0), "60-90": (60.0, np.inf)}
 """|yaw| in degrees: from, up to. The last bin holds every yaw from 60° up."""
@@ -47,6 +49,7 @@ class FaceErrors:
         pose_deg: (N, 3) errors of pitch, yaw and roll after the offset.
         landmark_errors: (N, 68) of each fitted point, %.
         shift_px: (N, 2) mean of fitted minus true points.
+        confidence: (N,) of the fit.
         expression: (N, 5) `EXPRESSION_DISTANCES` of the fitted points, over the true face's size.
         expression_truth: (N, 5) those of the true points.
         offset: (3, 3) the constant rotation between the model's frame and the truth's; None where it is unknown.
@@ -67,6 +70,7 @@ class FaceErrors:
     pose_deg: NDArray[np.float64]
     landmark_errors: NDArray[np.float32]
     shift_px: NDArray[np.float64]
+    confidence: NDArray[np.float64]
     expression: NDArray[np.float64]
     expression_truth: NDArray[np.float64]
     offset: NDArray[np.float64] | None
@@ -110,7 +114,7 @@ def face_errors(
         detected = _number((record["detected"] or {}).get("nme"))
         for method in methods:
             fit = record["fits"][method] or {}
-            numbers = ("iou", "nme_fixed", "nme_visible", "nme_3d", "vertex_mm")
+            numbers = ("iou", "nme_fixed", "nme_visible", "nme_3d", "vertex_mm", "confidence")
             rows[method].append((*(_number(fit.get(key)) for key in numbers), detected, *fit.get("shift_px", (0, 0))))
             landmark_errors[method].append(
                 np.array(fit.get("landmark_errors", [np.nan] * LANDMARK_COUNT), dtype=np.float32)
@@ -122,7 +126,7 @@ def face_errors(
                 failures[method][name] = said
     errors = {}
     for method in methods:
-        table = np.array(rows[method], dtype=np.float64).reshape(-1, 8)
+        table = np.array(rows[method], dtype=np.float64).reshape(-1, 9)
         found = table[:, 0] >= FOUND_IOU
         pose = np.array(poses, dtype=np.float64).reshape(-1, 3)
         offset, rotation_deg, pose_deg = _rotation_errors(np.array(rotations[method]).reshape(-1, 3, 3), pose, found)
@@ -133,13 +137,14 @@ def face_errors(
             nme=table[:, 2 if visible_outline else 1],
             nme_fixed=table[:, 1],
             nme_visible=table[:, 2],
-            nme_detected=table[:, 5],
+            nme_detected=table[:, 6],
             nme_3d=table[:, 3],
             vertex_mm=table[:, 4],
             rotation_deg=rotation_deg,
             pose_deg=pose_deg,
             landmark_errors=np.array(landmark_errors[method]).reshape(-1, LANDMARK_COUNT),
-            shift_px=table[:, 6:8],
+            shift_px=table[:, 7:9],
+            confidence=table[:, 5],
             expression=_table(expressions[method]),
             expression_truth=_table(expressions_truth),
             offset=offset,
@@ -166,6 +171,11 @@ def expression_agreement(errors: FaceErrors) -> dict[str, Agreement]:
     """How the fitted faces' `EXPRESSION_DISTANCES` follow the true ones, over the faces `with_expression`."""
     ours, truth = errors.expression[errors.with_expression], errors.expression_truth[errors.with_expression]
     return {name: agreement(ours[:, k], truth[:, k]) for k, name in enumerate(EXPRESSION_DISTANCES)}
+
+
+def confidence_reliability(errors: FaceErrors) -> Reliability:
+    """Whether the fits' confidence tells how many of them lie within `RIGHT_WITHIN`, over the faces found."""
+    return reliability(errors.confidence[errors.found], errors.nme[errors.found] <= RIGHT_WITHIN)
 
 
 def _summary(errors: FaceErrors, chosen: NDArray[np.bool_]) -> Summary:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -56,9 +57,9 @@ _OVERLAYS = ("/face/overlay", "/avatar/image")
 _OWN_MESSAGES = ("Blendshapes", "Face3DMMParams", "FaceLandmarks", "FaceMesh", "FaceTopology")
 _FOREVER = QosTime(9223372036, 854775807)
 _SECOND = 1_000_000_000
-_SURPLUS = (0, 4, 8)
-_WITHOUT_NEWER_FIELDS = {LANDMARKS_TYPE: (bytes(4), bytes(12)), PARAMETERS_TYPE: (bytes(4),)}
-"""What the messages of earlier versions lack at their end: landmarks one array or three, parameters one; empty here."""
+_SURPLUS = (0, 4, 8, 12, 16)
+_WITHOUT_NEWER_FIELDS = {LANDMARKS_TYPE: (bytes(4), bytes(12)), PARAMETERS_TYPE: (bytes(4), bytes(8))}
+"""What the messages of earlier versions may lack at their end: arrays, of 4 bytes each where they are empty."""
 
 
 @cache
@@ -461,13 +462,20 @@ class BagReader:
     def _unpacked(self, topic: str, data: bytes) -> Any:
         kind = self.topics[topic]
         # rclpy.serialize_message can leave bytes behind the last field, more than rosbags puts up with.
-        for surplus in _SURPLUS:
+        # Nor are they zero, so that they may pass for an array that the message does not have yet.
+        for lacking, surplus in product((b"", *_WITHOUT_NEWER_FIELDS.get(kind, ())), _SURPLUS):
             with contextlib.suppress(Exception):
-                return self._typestore.deserialize_cdr(data[: len(data) - surplus], kind)
-        for missing in _WITHOUT_NEWER_FIELDS.get(kind, ()):
-            with contextlib.suppress(Exception):
-                return self._typestore.deserialize_cdr(data + missing, kind)
+                message = self._typestore.deserialize_cdr(data[: len(data) - surplus] + lacking, kind)
+                if _last_field_is_plausible(kind, message):
+                    return message
         raise Face3DMMError(f"a message on {topic} of {self.path} is no {kind} ({len(data)} bytes)")
+
+
+def _last_field_is_plausible(kind: str, message: Any) -> bool:
+    """Whether the newest array of a message is empty or as long as it has to be."""
+    if kind == PARAMETERS_TYPE:
+        return len(message.beta_deviation) in (0, len(message.beta))
+    return kind != LANDMARKS_TYPE or len(message.colors) in (0, len(message.points) // 2 * 3)
 
 
 def _is_overlay(topic: str) -> bool:

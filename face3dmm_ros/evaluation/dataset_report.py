@@ -22,6 +22,7 @@ from face3dmm_ros.evaluation.accuracy import (
     YAW_BINS,
     FaceErrors,
     Summary,
+    confidence_reliability,
     expression_agreement,
     summarize,
 )
@@ -30,9 +31,11 @@ from face3dmm_ros.evaluation.datasets import FaceTruth, dataset_format
 from face3dmm_ros.evaluation.expression_metrics import EXPRESSION_DISTANCES
 from face3dmm_ros.evaluation.face_evaluator import EvaluationOptions
 from face3dmm_ros.evaluation.metrics import box_around, cumulative_error
+from face3dmm_ros.evaluation.reliability import BINS
 from face3dmm_ros.evaluation.report import Report, plain_table
 from face3dmm_ros.evaluation.report_parts import add_incidents, add_versions, versions, write_record
 from face3dmm_ros.evaluation.results_file import Record
+from face3dmm_ros.fitting.confidence import RIGHT_WITHIN
 from face3dmm_ros.picture_files import read_picture
 
 WORST = 10
@@ -54,6 +57,8 @@ _COLUMNS = {
 }
 _DISTANCES = dict(zip(EXPRESSION_DISTANCES, ("eyes", "wink", "lips", "mouth's width", "brows"), strict=True))
 _PERCENT = frozenset({"found", "failure10"})
+_EDGES = [k / BINS for k in range(BINS + 1)]
+_CONFIDENCE_BINS = _EDGES[:-1], _EDGES[1:]
 _GREEN, _BLUE, _RED = (60, 200, 60), (255, 140, 30), (60, 60, 255)
 _JAW, _BROWS, _NOSE, _EYES, _MOUTH = range(17), range(17, 27), range(27, 36), range(36, 48), range(48, 68)
 _PARTS = {"jaw": _JAW, "brows": _BROWS, "nose": _NOSE, "eyes": _EYES, "mouth": _MOUTH}
@@ -108,6 +113,7 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
         method: {
             "bins": bins,
             "expression": _expression_record(evaluation.errors[method]),
+            "confidence": _confidence_record(evaluation.errors[method]),
             **_frames(evaluation.errors[method]),
         }
         for method, bins in evaluation.summaries.items()
@@ -143,6 +149,7 @@ def console_table(evaluation: Evaluation) -> str:
         headers, rows = _bin_table(bins)
         lines += [plain_table([f"{method}: |yaw|", *headers[1:]], rows), ""]
     lines += [plain_table(*_expression_table(evaluation.errors)), ""]
+    lines += [plain_table(*_confidence_table(evaluation.errors)), ""]
     lines.append(_remarks(evaluation))
     return "\n".join(lines)
 
@@ -167,6 +174,7 @@ def html_report(evaluation: Evaluation, fits: Mapping[str, Record]) -> Report:
     report.plot(_error_by_yaw(evaluation.errors), "NME of each face found by its true yaw, and medians of 10°.")
     report.plot(_error_by_landmark(evaluation.errors[first]), f"Mean error of each landmark by bin, {first}.")
     _expression_section(report, evaluation.errors)
+    _confidence_section(report, evaluation.errors)
     _frame_section(report, evaluation)
     if fits:
         report.heading(f"The worst faces of {first}")
@@ -339,6 +347,51 @@ def _expression_plot(all_errors: Mapping[str, FaceErrors]) -> Figure:
     panels[-1].legend(handles, labels, loc="center", frameon=False)
     figure.tight_layout()
     return figure
+
+
+def _confidence_record(errors: FaceErrors) -> dict[str, Any]:
+    """The calibration error and each bin."""
+    found = confidence_reliability(errors)
+    bins = zip(*_CONFIDENCE_BINS, found.said.tolist(), found.true.tolist(), found.count.tolist(), strict=True)
+    return {
+        "right_within_nme": RIGHT_WITHIN,
+        "calibration_error": found.error,
+        "bins": [dict(zip(("from", "to", "said", "true", "faces"), each, strict=True)) for each in bins],
+    }
+
+
+def _confidence_table(all_errors: Mapping[str, FaceErrors]) -> tuple[list[str], list[list[str | float]]]:
+    """Headers and rows: confidence and share of right fits in each bin, and the calibration error."""
+    headers = ["confidence"]
+    rows: list[list[str | float]] = [[f"{low:.1f}-{high:.1f}"] for low, high in zip(*_CONFIDENCE_BINS, strict=True)]
+    rows.append(["calibration error"])
+    for method, errors in all_errors.items():
+        headers += [f"{method}: said", "true", "faces"]
+        found = confidence_reliability(errors)
+        cells: list[tuple[float | str, ...]] = list(zip(found.said, found.true, found.count, strict=True))
+        for row, cell in zip(rows, [*cells, (f"{found.error:.3f}", "", int(found.count.sum()))], strict=True):
+            row += cell
+    return headers, rows
+
+
+def _confidence_section(report: Report, all_errors: Mapping[str, FaceErrors]) -> None:
+    report.heading("Confidence")
+    report.text(
+        f"Whether fits can be taken at their word: of those that are said to be 0.8 sure, 80 % should have an NME of "
+        f"{RIGHT_WITHIN:.0f} % or less. Over the faces found, in bins of equal width; the calibration error is the "
+        "mean difference between said and true over the faces (expected calibration error)."
+    )
+    report.table(*_confidence_table(all_errors))
+    figure = Figure(figsize=(5, 5))
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.8", zorder=0)
+    for index, (method, errors) in enumerate(all_errors.items()):
+        found = confidence_reliability(errors)
+        axes.plot(found.said, found.true, color=f"C{index}", label=f"{method}: {found.error:.3f}")
+        axes.scatter(found.said, found.true, s=1 + 300 * found.count / max(1, found.count.sum()), color=f"C{index}")
+    axes.set(xlabel="confidence", ylabel="share of right fits", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(loc="upper left", frameon=False)
+    report.plot(figure, "Said and true in each bin, and the calibration error; the area of a dot is that of its faces.")
 
 
 def _error_curve(all_errors: Mapping[str, FaceErrors]) -> Figure:

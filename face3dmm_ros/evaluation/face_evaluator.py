@@ -206,6 +206,7 @@ class FaceEvaluator:
             "nme_3d": nme_3d,
             "vertex_mm": vertex_mm,
             "residual_px": parameters.residual_px,
+            "confidence": parameters.confidence,
             "rotation": camera.rotation.tolist(),
             "shift_px": (points - truth.points).mean(axis=0).tolist(),
             "expression": expression_distances(points, size).tolist(),

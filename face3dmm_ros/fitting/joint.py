@@ -7,11 +7,12 @@ it is minimised by reweighting (Holland & Welsch, Communications in Statistics 1
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lapack
 
 from face3dmm_ros.camera import WeakPerspective, rotation_from_vector
 from face3dmm_ros.fitting.bounded import minimize_in_box, solve_symmetric
@@ -60,6 +61,8 @@ class JointFit:
         points: the model points with the outline as it was chosen.
         residuals: (2, P), px, model minus image.
         noise_px: (P,) the landmarks' standard deviations, those of outliers enlarged as the loss lets go of them.
+        system: (6 + D, 6 + D) the energy's curvature by (pose, c), prior included, as the last step had it; empty where
+            the steps were solved among the equations.
     """
 
     camera: WeakPerspective
@@ -67,6 +70,7 @@ class JointFit:
     points: LinearPoints
     residuals: NDArray[np.float64]
     noise_px: NDArray[np.float64]
+    system: NDArray[np.float64]
 
     @property
     def residual_px(self) -> float:
@@ -106,7 +110,8 @@ def joint_fit(
     # With fewer equations than unknowns, it is cheaper to solve among the equations.
     dual = 2 * points.mean.shape[1] < len(c) and prior.white
     selected = points
-    outline = system = None
+    outline = None
+    system, stale = np.empty((0, 0)), True
     projected = np.zeros_like(observed)
     for iteration in range(1, max_iterations + 1):
         slid = False
@@ -129,7 +134,8 @@ def joint_fit(
         if dual:
             delta, change = _dual_step(selected, by_pose, residuals, camera, c, loosened)
         else:
-            if system is None or slid:
+            if stale or slid:
+                stale = False
                 system = _curvature(selected, by_pose, camera, loosened)
                 system[POSE_SIZE:, POSE_SIZE:] += prior.precision
                 _regularized(system)
@@ -152,9 +158,9 @@ def joint_fit(
         if movement < tolerance_px and not slid:
             break
         if movement > _SETTLED * tolerance_px or length < 1.0:
-            system = None
+            stale = True
     residuals = projected - observed
-    return JointFit(camera, c, selected, residuals, _loosened(residuals, noise_px, outlier))
+    return JointFit(camera, c, selected, residuals, _loosened(residuals, noise_px, outlier), system)
 
 
 def identity_information(
@@ -180,6 +186,39 @@ def identity_information(
     )
     S = H[alpha, alpha] - eliminated[:, :-1]
     return S, S @ c[:K] - (g[alpha] - eliminated[:, -1])
+
+
+def posterior_deviation(fit: JointFit, first: int) -> NDArray[np.float64] | None:
+    """Standard deviation of each coefficient of a fit from the first-th on, (D − first,); None if it is not known.
+
+    That of the normal distribution with the energy's curvature (Laplace's approximation), bounds left aside: of a
+    weight on a bound it tells how far the landmarks would let it go.
+    """
+    if not fit.system.size:
+        return None
+    # What `_regularized` adds makes the inverse exist.
+    inverse, _ = lapack.dpotri(lapack.dpotrf(fit.system)[0], overwrite_c=True)
+    return np.sqrt(inverse.diagonal()[POSE_SIZE + first :])
+
+
+def drawn(fit: JointFit, prior: GaussianPrior, toward: NDArray[np.float64], strength: NDArray[np.float64]) -> JointFit:
+    """A fit whose coefficients are drawn toward others: a step to the minimum of its energy + ½ Σ kᵢ (cᵢ − dᵢ)².
+
+    Args:
+        fit: solved among the unknowns.
+        prior: that it was made with.
+        toward: d, (D,).
+        strength: k, (D,).
+    """
+    c, points = fit.coefficients, fit.points
+    X = points.points(c)
+    observed = _project(fit.camera, X) - fit.residuals
+    H = fit.system + np.diag(np.pad(strength, (POSE_SIZE, 0)))
+    gradient = _gradient(points, _pose_jacobian(fit.camera, X), fit.residuals, fit.camera, fit.noise_px)
+    gradient[POSE_SIZE:] += strength * (c - toward)
+    delta, change = _primal_step(H, gradient, c, prior)
+    camera, c = _moved(fit.camera, delta), c + change
+    return replace(fit, camera=camera, coefficients=c, residuals=_project(camera, points.points(c)) - observed)
 
 
 def _turned(

@@ -29,6 +29,7 @@ except ImportError as error:
     ) from error
 
 from face3dmm_ros.fitting.bounded import minimize_in_box
+from face3dmm_ros.fitting.confidence import fit_confidence
 from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
 from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
 from face3dmm_ros.fitting.photometric_pixels import (
@@ -427,7 +428,9 @@ class _Problem:
             gamma=state.gamma,
             method=METHOD,
             residual_px=float(np.sqrt((landmarks**2).sum(axis=0).mean())),
+            confidence=fit_confidence(self.starts[index].landmarks, state.camera, METHOD),
             gaze=self.model.gaze(state.camera.rotation, state.beta),
+            beta_deviation=np.zeros(0),  # that of the landmarks alone is not the pixels'
         )
         median = float(residuals.norm(dim=1).median()) if len(residuals) else 0.0
         return PhotometricFit(parameters, SphericalHarmonicsLight(state.light), median)

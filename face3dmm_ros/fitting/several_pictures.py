@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.bounded import solve_symmetric
+from face3dmm_ros.fitting.joint import posterior_deviation
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
 from face3dmm_ros.fitting.track_fitter import FitOptions, TrackFitter
@@ -99,7 +100,8 @@ class PersonFitter(TrackFitter):
                 points, observed, track.camera, track.beta, self._expression_prior(observed), options.max_iterations
             )
             c = np.concatenate([alpha, fit.coefficients])
-            fitted.append(self._parameters(fit.camera, c, fit.residual_px, landmarks))
+            deviation = posterior_deviation(fit, 0)
+            fitted.append(self._parameters(fit.camera, c, fit.residual_px, landmarks, deviation))
         counts = range(len(seen) + 1)
         uncertainty = [self._uncertainty_mm(pooled(np.arange(len(seen)) < count)[0]) for count in counts]
         return SamePerson(fitted[0].alpha, tuple(fitted), np.array(uncertainty))

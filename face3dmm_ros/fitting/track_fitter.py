@@ -10,7 +10,15 @@ from face3dmm_ros.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.fitting.alternating import alternating_fit
 from face3dmm_ros.fitting.bounded import solve_symmetric
-from face3dmm_ros.fitting.joint import GaussianPrior, JointFit, identity_information, joint_fit
+from face3dmm_ros.fitting.confidence import fit_confidence
+from face3dmm_ros.fitting.joint import (
+    GaussianPrior,
+    JointFit,
+    drawn,
+    identity_information,
+    joint_fit,
+    posterior_deviation,
+)
 from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
 from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme, weights_read
 from face3dmm_ros.morphable_model.model import MorphableModel
@@ -18,6 +26,9 @@ from face3dmm_ros.values import FaceParameters, Landmarks, TrackedLandmarks
 
 LANDMARK_METHODS = ("joint", "alternating")
 """Those that need landmarks alone, the default first."""
+
+_HELD_FAST = 10.0
+"""How the last value of a weight that is held fast weighs, in frames in which it is seen as usual."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,10 @@ class FitOptions:
         max_iterations: steps on a face's first frame.
         tracked_iterations: steps on its later frames.
         identity_interval: frames between two that speak for the identity, once it has settled.
+        held_from: of what an image usually tells of a weight along the track (the logarithm of by how much it lessens
+            the variance), the share that has to be missing for it to keep its last value: a part of the face is
+            covered, or turned away. From twice that on it is held fast.
+        held_images: for so many, about: a held weight fades by 1/e, and what is doubtful becomes the usual, meanwhile.
         frame_correlation: ρ, how alike the landmarks' errors are in two frames of a track. n frames weigh as
             n / (1 + (n − 1)ρ) independent ones, so that a detector's bias does not harden into certainty.
     """
@@ -56,6 +71,8 @@ class FitOptions:
     max_iterations: int = 30
     tracked_iterations: int = 3
     identity_interval: int = 15
+    held_from: float = 0.45
+    held_images: float = 45.0
     frame_correlation: float = 0.5
 
 
@@ -64,17 +81,21 @@ class _Track:
     """What is known of one face, coefficients in the fit's units.
 
     `precision` and `shift` sum the evidence ½αᵀSα − hᵀα of `frames` frames on its identity. That of the first frame is
-    worked out from `first_fit` once a second one asks for it, which a single picture never does.
+    worked out from `first_fit` once a second one asks for it, which a single picture never does. `known` is
+    what β was when it was last seen well, and `usual_variance` that of β by such a frame alone.
     """
 
     model: LandmarkModel
     camera: WeakPerspective
     alpha: NDArray[np.float64]
     beta: NDArray[np.float64]
+    beta_deviation: NDArray[np.float64] | None
     expression_points: LinearPoints
     first_fit: JointFit | None
     precision: NDArray[np.float64]
     shift: NDArray[np.float64]
+    known: NDArray[np.float64]
+    usual_variance: NDArray[np.float64] | None = None
     frames: int = 0
     frames_since: int = 0
 
@@ -109,6 +130,10 @@ class TrackFitter:
         free = np.tile([[-np.inf], [np.inf]], model.shape_count)
         self._bounds = np.concatenate([free, model.expression_bounds], axis=1) / self._unit
         self._read = weights_read(model)
+        # Of β, where nothing is seen.
+        self._unseen_variance = np.full(model.expression_count, np.inf)
+        if self.method == "joint" and options.expression_prior > 0:
+            self._unseen_variance = np.linalg.inv(model.expression_precision).diagonal()
         self._landmark_models: dict[tuple[str, bool], LandmarkModel] = {}
         self._tracks: dict[int, _Track] = {}
 
@@ -145,7 +170,8 @@ class TrackFitter:
         if track is None or residual_px > 3.0 * self.options.landmark_noise_mm * track.camera.scale:
             track, residual_px = self._begin(model, observed, start)
         self._tracks[face.face_id] = track
-        return self._parameters(track.camera, np.concatenate([track.alpha, track.beta]), residual_px, landmarks)
+        c = np.concatenate([track.alpha, track.beta])
+        return self._parameters(track.camera, c, residual_px, landmarks, track.beta_deviation)
 
     def retain(self, face_ids: Collection[int]) -> None:
         """Forget all tracks but these."""
@@ -180,7 +206,8 @@ class TrackFitter:
         fit = self._solve(model.points, observed, camera, c, prior, self.options.max_iterations)
         alpha, beta = fit.coefficients[:K], fit.coefficients[K:]
         points = model.points.holding(alpha)
-        track = _Track(model, fit.camera, alpha, beta, points, fit, np.zeros((K, K)), np.zeros(K))
+        deviation = posterior_deviation(fit, K)
+        track = _Track(model, fit.camera, alpha, beta, deviation, points, fit, np.zeros((K, K)), np.zeros(K), beta)
         return track, fit.residual_px
 
     def _follow(self, track: _Track, observed: Observation) -> float:
@@ -189,9 +216,26 @@ class TrackFitter:
         prior = self._expression_prior(observed)
         gain = None if self._reading(observed) is None else self.options.held_gain
         fit = self._solve(points, observed, track.camera, track.beta, prior, iterations, gain)
+        track.beta_deviation = posterior_deviation(fit, 0)
+        if track.beta_deviation is not None:
+            fit = self._held(track, fit, track.beta_deviation**2, prior)
         track.camera, track.beta = fit.camera, fit.coefficients
         track.frames_since += 1
         return fit.residual_px
+
+    def _held(self, track: _Track, fit: JointFit, variance: NDArray[np.float64], prior: GaussianPrior) -> JointFit:
+        """A frame's fit in which weights that it hardly sees keep the track's; `variance` (E,) is the frame's own."""
+        options = self.options
+        if track.usual_variance is None:
+            track.usual_variance = variance
+        usual = track.usual_variance = np.minimum(variance, (1.0 + 1.0 / options.held_images) * track.usual_variance)
+        missing = np.log(variance / usual) / np.maximum(np.log(self._unseen_variance / usual), 1e-9)
+        share = np.clip(missing / options.held_from - 1.0, 0.0, 1.0)
+        known = (1.0 - 1.0 / options.held_images) * track.known
+        if share.any():
+            fit = drawn(fit, prior, known, _HELD_FAST * share / usual)
+        track.known = share * known + (1.0 - share) * fit.coefficients
+        return fit
 
     def _refine_identity(self, track: _Track, observed: Observation) -> None:
         """Let this frame speak for the identity too: fit it under what the earlier ones said, then pool all."""
@@ -294,8 +338,9 @@ class TrackFitter:
         coefficients: NDArray[np.float64],
         residual_px: float,
         landmarks: Landmarks,
+        beta_deviation: NDArray[np.float64] | None = None,
     ) -> FaceParameters:
-        """The fit as it travels; coefficients (K + E,) come in the fit's units."""
+        """The fit as it travels; coefficients (K + E,) and β's deviations come in the fit's units."""
         K = self.model.shape_count
         raw = coefficients * self._unit
         beta = np.clip(raw[K:], *self.model.expression_bounds)
@@ -307,7 +352,8 @@ class TrackFitter:
             model_digest=self.model.digest,
             method=self.method,
             residual_px=residual_px,
-            confidence=landmarks.confidence,
+            confidence=fit_confidence(landmarks, camera, self.method),
             image_size=landmarks.image_size,
             gaze=self.model.gaze(camera.rotation, beta),
+            beta_deviation=np.zeros(0) if beta_deviation is None else beta_deviation * self._unit[K:],
         )

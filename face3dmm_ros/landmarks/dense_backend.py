@@ -3,7 +3,8 @@
 Face Mesh knows people's faces well from the front and gives up on profiles; the dense network has been trained on every
 yaw, but on synthetic faces alone. From the front both look, Face Mesh's points after its known errors are undone; from
 the side the dense network looks again, at the mirror image. What both make of the expression, beside where points lie,
-is averaged likewise. A face that is followed is looked at by the dense network in some of the images only.
+is averaged likewise. Where something lies over the face both guess, and their deviations tell so. A face that is
+followed is looked at by the dense network in some of the images only.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
 from face3dmm_ros.files import package_file
 from face3dmm_ros.landmarks.backend import Detection, LocatedFace
 from face3dmm_ros.landmarks.blendshape_network import BlendshapeNetwork
+from face3dmm_ros.landmarks.cover_reader import CoverReader
 from face3dmm_ros.landmarks.dense_network import MARGIN, SIDE, DenseNetwork, DensePoints, upright_region
 from face3dmm_ros.landmarks.expression_reader import ExpressionReader
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse, yaw_degrees
@@ -51,6 +53,12 @@ _CERTAIN = 0.9
 """Face Mesh's confidence from which on that holds."""
 _CHANGED_MM = 2.0
 """How far, RMS, the points may have moved on the face since."""
+_CHANGED_LIGHT, _CHANGED_SHARE = 35.0, 0.08
+"""How much brighter or darker, of 255, and how many of the points may have become: something came before the face."""
+_COVERED_MM = 6.0
+"""By how much more a point's coordinates are off, standard deviation, where something lies over it."""
+_COVERED = (0.5, 1.0)
+"""How likely that has to be to count at all, and to count in full; in between it begins gently."""
 _INNER = MARGIN / REGION_SCALE
 """Side of the dense network's crop over that of Face Mesh's: the face is as large in both."""
 _GIVES_UP = 0.2
@@ -64,25 +72,50 @@ _EYE_RINGS = np.array([RIGHT_EYE_RING, LEFT_EYE_RING])
 _IRIS_COUNT = 5
 _KNOWS_NOTHING = 1e3
 """Deviation of a weight that no reading tells."""
+_LEAST_SEEN = np.float32(1e-4)
+_CHEEKS = (50, 205, 187, 280, 425, 411)
+_NOSE_WINGS = {"Right": (48, 64, 98), "Left": (278, 294, 327)}
+
+
+def _part_of(blendshape: str) -> NDArray[np.intp]:
+    """Face Mesh's points of the part of the face that shows a blendshape of ARKit's."""
+    side = "Right" if blendshape.endswith("Right") else "Left"
+    right = side == "Right"
+    if blendshape == "browInnerUp":
+        return np.array(BROWS)
+    if blendshape.startswith("brow"):
+        return np.array(BROWS[: len(BROWS) // 2] if right else BROWS[len(BROWS) // 2 :])
+    if blendshape.startswith(("eye", "cheekSquint")):
+        return np.array(RIGHT_EYE_RING if right else LEFT_EYE_RING)
+    if blendshape == "cheekPuff":
+        return np.array(_CHEEKS)
+    return np.array(_NOSE_WINGS[side]) if blendshape.startswith("noseSneer") else _LIPS
+
+
+_PART_OF = np.array([np.bincount(part := _part_of(name), minlength=SKIN_COUNT) / len(part) for name in WITHOUT_TONGUE])
+"""(51, 468) the mean over each blendshape's part of the face."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What both networks saw of a face from the front, and the reader read, `age` images ago; `scale` is px a mm."""
+    """What both networks saw of a face from the front, and the readers read, `age` images ago; `scale` is px a mm."""
 
     dense: DensePoints
+    covered: NDArray[np.float32]
     read: NDArray[np.float32]
     mesh: NDArray[np.float32]
+    lightness: NDArray[np.float64]
     scale: float
     age: int = 0
 
-    def carried_to(self, mesh: Landmarks) -> DensePoints | None:
+    def carried_to(self, mesh: Landmarks, lightness: NDArray[np.float64]) -> DensePoints | None:
         """What the dense network would see now, by how Face Mesh's points have moved; None where it has to look.
 
         All moves as Face Mesh's points do; what the two differ by turns and grows with the face. The face must be
-        the same but for that: a change of expression is worth a look.
+        the same but for that: a change of expression is worth a look, and so is one of how light the points are.
         """
-        if mesh.confidence < _CERTAIN:
+        changed_light = np.abs(lightness - self.lightness) > _CHANGED_LIGHT
+        if mesh.confidence < _CERTAIN or changed_light.mean() > _CHANGED_SHARE:
             return None
         then, now = _as_complex(self.mesh[:SKIN_COUNT]), _as_complex(mesh.points[:SKIN_COUNT])
         about_then, about_now = then - then.mean(), now - now.mean()
@@ -116,6 +149,7 @@ class DenseBackend:
         self._network = DenseNetwork(models / "dense.tflite", num_threads)
         self._response = FaceMeshResponse.load(models / "face_mesh_response.npz")
         self._mirror = self._response.mirror[:SKIN_COUNT]
+        self._cover = CoverReader.load(models / "cover_reader.npz")
         self._reader = ExpressionReader.load(models / "expression_reader.npz")
         self._blendshapes = BlendshapeNetwork(models / "face_blendshapes.tflite", num_threads)
         self._reader_at_rest, self._blendshapes_at_rest = (
@@ -132,7 +166,8 @@ class DenseBackend:
         mesh = dense = seen = None
         if before is not None and isinstance(before.seen, _Seen) and before.seen.age < _REMEMBERED:
             mesh = self._face_mesh.locate(image, region).landmarks
-            dense, seen = before.seen.carried_to(mesh), replace(before.seen, age=before.seen.age + 1)
+            dense = before.seen.carried_to(mesh, _lightness(image, mesh.points))
+            seen = replace(before.seen, age=before.seen.age + 1)
         if dense is None:
             dense, seen = self._network.locate_in_crop(inner.crop(image, SIDE), inner), None
         view = self._response.view(dense.points, dense.depth)
@@ -142,31 +177,35 @@ class DenseBackend:
             mesh = self._face_mesh.locate(image, region).landmarks
         if mesh is not None and (mesh.confidence < _GIVES_UP or aside >= 1.0):
             mesh = None
+        covered = self._covered(dense) if seen is None else seen.covered
         read = None
         if aside < 1.0:
             read = self._reader.read(dense.features) if seen is None else seen.read
             if seen is None and mesh is not None and yaw < _TRUST_YAW[0]:
-                seen = _Seen(dense, read, mesh.points, view.scale)
+                seen = _Seen(dense, covered, read, mesh.points, _lightness(image, mesh.points), view.scale)
         confidence = dense.confidence
         if mesh is None:
             confidence *= float(np.interp(yaw, _TRUST_YAW, (_UNCONFIRMED, 1.0)))
         if aside > 0.0:
             mirrored = self._network.locate_in_crop(inner.crop(image, SIDE), inner, self._mirror)
             dense = dense.mixed(mirrored, aside / 2.0)
-        points, deviation = dense.points, dense.deviation
+        guessed = np.float32(_COVERED_MM * view.scale) * covered
+        points, deviation = dense.points, np.hypot(dense.deviation, guessed)
         irises = None
         if mesh is not None:
             theirs, their_deviation = self._response.undo(mesh.points, view)
             theirs, irises = theirs[:SKIN_COUNT], theirs[SKIN_COUNT:]
-            their_deviation = their_deviation * _doubt(yaw)
+            their_deviation = np.hypot(their_deviation * _doubt(yaw), guessed)
             weight = np.float32(1.0 - aside) * deviation**2 / (deviation**2 + their_deviation**2)
             points = points + weight[:, None] * (theirs - points)
             deviation = np.sqrt((1.0 - weight) ** 2 * deviation**2 + weight**2 * their_deviation**2)
-        iris_mm = _HIDDEN_IRIS_MM if irises is None else _IRIS_MM
-        if irises is None:
+        iris_mm = np.full(len(_EYE_RINGS), _HIDDEN_IRIS_MM, np.float32)
+        if irises is not None:
+            iris_mm = _IRIS_MM + (iris_mm - _IRIS_MM) * covered[_EYE_RINGS].mean(axis=1)
+        else:
             irises = np.repeat(points[_EYE_RINGS].mean(axis=1), _IRIS_COUNT, axis=0)
         iris_depth = np.repeat(dense.depth[_EYE_RINGS].mean(axis=1), _IRIS_COUNT)
-        expression, expression_deviation = self._expression(read, mesh, 1.0 - aside)
+        expression, expression_deviation = self._expression(read, mesh, (1.0 - aside) * (1.0 - _PART_OF @ covered) ** 2)
         landmarks = Landmarks(
             scheme=MEDIAPIPE478,
             points=np.concatenate([points, irises]),
@@ -174,18 +213,24 @@ class DenseBackend:
             confidence=confidence,
             image_size=(image.shape[1], image.shape[0]),
             depth=np.concatenate([dense.depth, iris_depth]),
-            deviation=np.concatenate([deviation, np.full(len(irises), iris_mm * view.scale, np.float32)]),
+            deviation=np.concatenate([deviation, np.float32(view.scale) * np.repeat(iris_mm, _IRIS_COUNT)]),
             expression=expression,
             expression_deviation=expression_deviation,
         )
         return LocatedFace(convert(landmarks, self.scheme), upright_region(points, REGION_SCALE), seen)
 
+    def _covered(self, dense: DensePoints) -> NDArray[np.float32]:
+        """(468,) in [0, 1]: how far each point is taken to be covered."""
+        likely = self._cover.read(dense.features, dense.on_crop)
+        return np.interp(likely, _COVERED, (0.0, 1.0)).astype(np.float32) ** 2
+
     def _expression(
-        self, read: NDArray[np.float32] | None, mesh: Landmarks | None, ahead: float
+        self, read: NDArray[np.float32] | None, mesh: Landmarks | None, seen: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | tuple[None, None]:
         """The expression (51,) by what our reader reads and Google's network says, and its deviation.
 
-        `ahead` is 1 from the front and 0 aside, where nothing is read.
+        `seen` (51,) is the share of each one's precision that counts: all from the front, none aside, where nothing is
+        read, and none where its part of the face is covered.
         """
         if read is None:
             return None, None
@@ -196,7 +241,7 @@ class DenseBackend:
         for at_rest, said in readings:
             share = at_rest.deviation**-2
             precision, weighed = precision + share, weighed + share * at_rest.measured(said)
-        return weighed / precision, (np.float32(ahead) * precision) ** np.float32(-0.5)
+        return weighed / precision, (np.maximum(seen, _LEAST_SEEN) * precision) ** -0.5
 
 
 def _doubt(yaw: float) -> NDArray[np.float32]:
@@ -207,6 +252,13 @@ def _doubt(yaw: float) -> NDArray[np.float32]:
     doubt = np.full(SKIN_COUNT, others, np.float32)
     doubt[_LIPS], doubt[_LIDS_AND_BROWS] = lips, lids_and_brows
     return doubt
+
+
+def _lightness(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(P,) mean of the colours of an image at points (P, 2), px, or at its border."""
+    height, width = image.shape[:2]
+    column, row = np.clip(np.rint(points).T, 0, [[width - 1], [height - 1]]).astype(np.intp)
+    return image[row, column].mean(axis=1)
 
 
 def _as_complex(points: NDArray[np.float32]) -> NDArray[np.complex64]:

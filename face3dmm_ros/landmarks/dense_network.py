@@ -40,6 +40,7 @@ class DensePoints:
         deviation: (468,) float32 standard deviation of each coordinate, px.
         confidence: that this is a face, in [0, 1].
         features: (F,) float32 what the points are made from, for an `ExpressionReader`.
+        on_crop: (468, 2) float32 where the points lie in the network's crop, px, for a `CoverReader` of the features.
     """
 
     points: NDArray[np.float32]
@@ -47,9 +48,10 @@ class DensePoints:
     deviation: NDArray[np.float32]
     confidence: float
     features: NDArray[np.float32]
+    on_crop: NDArray[np.float32]
 
     def mixed(self, other: "DensePoints", share: float) -> "DensePoints":
-        """These and, by a share in [0, 1], others of the same face; with the features of these."""
+        """These and, by a share in [0, 1], others of the same face; with the features and the crop of these."""
         mine, theirs = np.float32(1.0 - share), np.float32(share)
         return DensePoints(
             mine * self.points + theirs * other.points,
@@ -57,6 +59,7 @@ class DensePoints:
             mine * self.deviation + theirs * other.deviation,
             (1.0 - share) * self.confidence + share * other.confidence,
             self.features,
+            self.on_crop,
         )
 
 
@@ -104,6 +107,7 @@ class DenseNetwork:
             deviation=size * deviation,
             confidence=float(1.0 / (1.0 + (np.median(deviation) / _DOUBTFUL) ** _STEEPNESS)),
             features=features.ravel(),
+            on_crop=on_crop,
         )
 
 

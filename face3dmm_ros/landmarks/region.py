@@ -64,6 +64,12 @@ class Region:
         matrix = self.crop_to_image(side).astype(points.dtype)
         return points @ matrix[:, :2].T + matrix[:, 2]
 
+    def to_crop(self, points: NDArray[_Float], side: int) -> NDArray[_Float]:
+        """(N, 2) px of the image as px of a side × side crop, in the points' own precision."""
+        matrix = self.crop_to_image(side).astype(points.dtype)
+        step = np.square(matrix[:, 0]).sum()
+        return (points - matrix[:, 2]) @ matrix[:, :2] / step
+
     def crop(self, image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
         """The region as a side × side picture, upright; what lies outside of the image repeats its border.
 

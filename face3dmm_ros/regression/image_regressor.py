@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.camera import WeakPerspective
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.fitting.confidence import fit_confidence
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model import MorphableModel
@@ -102,7 +103,7 @@ class ImageRegressor:
             model_digest=self.model.digest,
             method=METHOD,
             residual_px=_rms(self.points(camera, alpha, beta) - points),
-            confidence=landmarks.confidence,
+            confidence=fit_confidence(landmarks, camera, METHOD),
             image_size=landmarks.image_size,
             gamma=gamma,
             gaze=self.model.gaze(camera.rotation, beta),

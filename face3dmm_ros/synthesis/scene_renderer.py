@@ -82,6 +82,10 @@ class RenderedScene:
         """Which pixels show the person and what belongs to them, (H, W) bool; the rest is background."""
         return self._depth < 1.0
 
+    def before(self, other: "RenderedScene") -> NDArray[np.bool_]:
+        """Which pixels show something nearer than another picture of the same size does, (H, W) bool."""
+        return self._depth < other._depth
+
     def _on_image(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Model points, mm, to x, y (px) and the depth buffer's depth, (P, 3)."""
         clip = points @ self._model_to_clip[:, :3].T + self._model_to_clip[:, 3]

@@ -1,0 +1,72 @@
+"""Which points of a face something lies over: a hand, a mask, sunglasses, hair.
+
+The dense network learnt to guess where a covered mouth is, and Face Mesh never says that it guesses. But what the dense
+network's inner features show around a place tells skin from cloth: a logistic reading of them, the same in every place,
+fitted by `tools/fit_cover_reader.py` to photographs and renderings that have things drawn over the face.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE
+from face3dmm_ros.landmarks.table_file import read_table
+
+_STEP = SIDE / FEATURES[0]
+"""px of the network's crop to a place of its features."""
+
+
+@dataclass(frozen=True, eq=False)
+class CoverReader:
+    """p = 1 / (1 + exp(−(w·φ + b))) of the features φ of a place and its eight neighbours.
+
+    Attributes:
+        weights: w, (3, 3, C) float32, of neighbours' rows, columns and the channels of `dense_network.FEATURES`.
+        bias: b.
+    """
+
+    weights: NDArray[np.float32]
+    bias: float
+
+    @staticmethod
+    def load(path: Path) -> "CoverReader":
+        """Read a .npz.
+
+        Raises:
+            Face3DMMError: the file is missing or no such reading.
+        """
+        arrays = read_table(path, ("weights", "bias"), "a reading of what is covered")
+        weights, bias = (array.astype(np.float32) for array in arrays.values())
+        if (
+            weights.shape != (3, 3, FEATURES[2])
+            or bias.shape != ()
+            or not (np.isfinite(weights).all() and np.isfinite(bias))
+        ):
+            raise Face3DMMError(
+                f"{path} is not a reading of what is covered: its arrays' shapes or values do not match"
+            )
+        return CoverReader(weights, float(bias))
+
+    def read(self, features: NDArray[np.float32], on_crop: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How likely each of P points is covered, (P,), by features (F,) and where they lie in the crop, (P, 2) px."""
+        around = with_neighbours(features.reshape(1, *FEATURES))[0]
+        evidence = around @ self.weights.ravel() + np.float32(self.bias)
+        column, row = np.clip((on_crop.T + np.float32(0.5)) / np.float32(_STEP) - np.float32(0.5), 0, FEATURES[0] - 1)
+        left, above = (np.minimum(place.astype(np.intp), FEATURES[0] - 2) for place in (column, row))
+        x, y = column - left, row - above
+        upper, lower = ((1 - x) * evidence[line, left] + x * evidence[line, left + 1] for line in (above, above + 1))
+        return 1.0 / (1.0 + np.exp(-((1 - y) * upper + y * lower)))
+
+
+def with_neighbours(features: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(n, rows, columns, C) features with those of their neighbours: (n, rows, columns, 9C), row by row.
+
+    Beyond the border lies what lies on it.
+    """
+    rows, columns = features.shape[1:3]
+    padded = np.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    shifted = [padded[:, row : row + rows, column : column + columns] for row in range(3) for column in range(3)]
+    return np.concatenate(shifted, axis=3)

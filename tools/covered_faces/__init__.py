@@ -1,0 +1,1 @@
+"""Photographs of people whose faces are covered in part: what is learnt and measured about covered parts."""
