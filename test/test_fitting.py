@@ -13,6 +13,7 @@ from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.camera import (
     FRONTAL,
     WeakPerspective,
+    pose_angles,
     rotation_angle,
     rotation_from_pose_angles,
     rotation_from_vector,
@@ -30,6 +31,7 @@ from face3dmm_ros.fitting.joint import (
     _primal_step,
 )
 from face3dmm_ros.fitting.linear_points import LandmarkModel
+from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedLandmarks
 
@@ -472,3 +474,24 @@ def test_a_smile_that_ends_in_sight_is_not_held(default_model: MorphableModel) -
     for smile in (0.8, 0.8, 0.8, 0.8, 0.0, 0.0):
         fitted = fitter.fit(smiling(default_model, smile))
     assert smile_of(fitted) < 0.05
+
+
+def yaw_of_a_face_whose_lips_and_lids_say_otherwise(model: MorphableModel, yaw: float, otherwise: float) -> float:
+    """Degrees, where the detector knows lips and lids best."""
+    zero = np.zeros(model.shape_count), np.zeros(model.expression_count)
+    cameras = (
+        WeakPerspective(2.0, rotation_from_pose_angles(0.0, np.radians(angle), 0.0), np.array([320.0, 240.0]))
+        for angle in (yaw, otherwise)
+    )
+    points, others = (points_of(model, "mediapipe478", camera, *zero) for camera in cameras)
+    known = np.concatenate([np.array(LIP_RINGS).ravel(), RIGHT_EYE_RING, LEFT_EYE_RING])
+    points[known] = others[known]
+    deviation = np.full(len(points), 1.0, np.float32)
+    deviation[known] = 0.1
+    face = tracked(points, "mediapipe478")
+    fitted = TrackFitter(model).fit(replace(face, landmarks=replace(face.landmarks, deviation=deviation)))
+    return float(np.degrees(pose_angles(fitted.camera.rotation)[1]))
+
+
+def test_from_the_front_the_pose_does_not_hang_on_the_few_best_known_points(default_model: MorphableModel) -> None:
+    assert yaw_of_a_face_whose_lips_and_lids_say_otherwise(default_model, 0.0, 3.0) < 0.4

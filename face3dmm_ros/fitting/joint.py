@@ -89,6 +89,7 @@ def joint_fit(
     max_iterations: int,
     tolerance_px: float,
     outlier: float = np.inf,
+    precision: type[np.floating] = np.float64,
 ) -> JointFit:
     """Fit from a start.
 
@@ -102,6 +103,8 @@ def joint_fit(
         max_iterations: at most so many steps.
         tolerance_px: stop once a step moves no point by more.
         outlier: k, in standard deviations; infinite for least squares.
+        precision: of the curvature that steps are made with. In single precision it takes a quarter of the time and the
+            fit ends where it did, by less than the tolerance, for the gradient is exact.
 
     Raises:
         Face3DMMError: the landmarks do not determine the face.
@@ -125,7 +128,7 @@ def joint_fit(
         if iteration == 1 or slid:
             X = selected.points(c)
             if iteration == 1:
-                camera = _turned(camera, X, observed, noise_px, outlier)
+                camera = turned(camera, X, observed, noise_px, outlier)
             projected = _project(camera, X)
             energy = _energy(projected - observed, c, prior, noise_px, outlier)
         residuals = projected - observed
@@ -136,7 +139,7 @@ def joint_fit(
         else:
             if stale or slid:
                 stale = False
-                system = _curvature(selected, by_pose, camera, loosened)
+                system = _curvature(selected, by_pose, camera, loosened, precision)
                 system[POSE_SIZE:, POSE_SIZE:] += prior.precision
                 _regularized(system)
             gradient = _gradient(selected, by_pose, residuals, camera, loosened)
@@ -221,20 +224,28 @@ def drawn(fit: JointFit, prior: GaussianPrior, toward: NDArray[np.float64], stre
     return replace(fit, camera=camera, coefficients=c, residuals=_project(camera, points.points(c)) - observed)
 
 
-def _turned(
+def turned(
     camera: WeakPerspective,
     X: NDArray[np.float64],
     observed: NDArray[np.float64],
     noise_px: NDArray[np.float64],
     outlier: float,
 ) -> WeakPerspective:
-    """The camera after a step of the pose alone: it takes up most of a motion at a fraction of the price."""
+    """The camera after a step of the pose alone: it takes up most of a motion at a fraction of the price.
+
+    Args:
+        camera: where to start.
+        X: (3, P) the face's points, mm.
+        observed: (2, P) px.
+        noise_px: (P,) σ, px.
+        outlier: as of `joint_fit`.
+    """
     residuals = _project(camera, X) - observed
     loosened = _loosened(residuals, noise_px, outlier)
     J = (_pose_jacobian(camera, X) / loosened).reshape(POSE_SIZE, -1)
-    turned = _moved(camera, -solve_symmetric(_regularized(J @ J.T), J @ (residuals / loosened).ravel()))
-    trial = _project(turned, X) - observed
-    return turned if _loss(trial, noise_px, outlier) <= _loss(residuals, noise_px, outlier) else camera
+    moved = _moved(camera, -solve_symmetric(_regularized(J @ J.T), J @ (residuals / loosened).ravel()))
+    trial = _project(moved, X) - observed
+    return moved if _loss(trial, noise_px, outlier) <= _loss(residuals, noise_px, outlier) else camera
 
 
 def _primal_step(
@@ -282,18 +293,23 @@ def _dual_step(
 
 
 def _curvature(
-    points: LinearPoints, by_pose: NDArray[np.float64], camera: WeakPerspective, noise_px: NDArray[np.float64]
+    points: LinearPoints,
+    by_pose: NDArray[np.float64],
+    camera: WeakPerspective,
+    noise_px: NDArray[np.float64],
+    precision: type[np.floating] = np.float64,
 ) -> NDArray[np.float64]:
     """JᵀJ of the derivative J of the projected points, in their σ, by (pose, c): (6 + D, 6 + D)."""
+    by_coefficient = points.by_coefficient if precision is np.float64 else points.by_coefficient_single
     P, D = points.basis.shape[1:]
-    J = np.empty((POSE_SIZE + D, 2, P))
-    precision = 1.0 / noise_px
-    np.multiply(by_pose, precision, out=J[:POSE_SIZE])
-    A = camera.scale * camera.rotation[:2]
-    by_c = (A @ points.by_coefficient.reshape(3, D * P)).reshape(2, D, P)
-    np.multiply(by_c.transpose(1, 0, 2), precision, out=J[POSE_SIZE:])
+    J = np.empty((POSE_SIZE + D, 2, P), precision)
+    weight = (1.0 / noise_px).astype(precision)
+    np.multiply(by_pose.astype(precision), weight, out=J[:POSE_SIZE])
+    A = (camera.scale * camera.rotation[:2]).astype(precision)
+    by_c = (A @ by_coefficient.reshape(3, D * P)).reshape(2, D, P)
+    np.multiply(by_c.transpose(1, 0, 2), weight, out=J[POSE_SIZE:])
     J = J.reshape(POSE_SIZE + D, 2 * P)
-    return J @ J.T
+    return np.asarray(J @ J.T, np.float64)
 
 
 def _gradient(

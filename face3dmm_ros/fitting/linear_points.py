@@ -78,6 +78,11 @@ class LinearPoints:
         return np.ascontiguousarray(self.basis.transpose(0, 2, 1))
 
     @cached_property
+    def by_coefficient_single(self) -> NDArray[np.float32]:
+        """The same in single precision."""
+        return self.by_coefficient.astype(np.float32)
+
+    @cached_property
     def kernel(self) -> NDArray[np.float64]:
         """basis·basisᵀ, (3, P, 3, P): how the points move together when the coefficients are white."""
         flat = self.basis.reshape(-1, self.basis.shape[-1])

@@ -18,15 +18,21 @@ from face3dmm_ros.fitting.joint import (
     identity_information,
     joint_fit,
     posterior_deviation,
+    turned,
 )
 from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
 from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme, weights_read
+from face3dmm_ros.landmarks.face_mesh_response import yaw_degrees
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.values import FaceParameters, Landmarks, TrackedLandmarks
 
 LANDMARK_METHODS = ("joint", "alternating")
 """Those that need landmarks alone, the default first."""
 
+_ALIKE = 5.0
+"""From the front no point counts for more in the pose than one of this many lower quartiles of the deviations;"""
+_ALIKE_YAW = (20.0, 40.0)
+"""that ends between these degrees of yaw, for the far side's points are guessed."""
 _HELD_FAST = 10.0
 """How the last value of a weight that is held fast weighs, in frames in which it is seen as usual."""
 
@@ -67,7 +73,7 @@ class FitOptions:
     shape_prior: float = 3.0
     expression_prior: float = 0.5
     outline: bool = True
-    tolerance_px: float = 0.05
+    tolerance_px: float = 0.1
     max_iterations: int = 30
     tracked_iterations: int = 3
     identity_interval: int = 15
@@ -171,7 +177,7 @@ class TrackFitter:
             track, residual_px = self._begin(model, observed, start)
         self._tracks[face.face_id] = track
         c = np.concatenate([track.alpha, track.beta])
-        return self._parameters(track.camera, c, residual_px, landmarks, track.beta_deviation)
+        return self._parameters(self._posed(track, observed), c, residual_px, landmarks, track.beta_deviation)
 
     def retain(self, face_ids: Collection[int]) -> None:
         """Forget all tracks but these."""
@@ -215,13 +221,28 @@ class TrackFitter:
         points, iterations = track.expression_points, self.options.tracked_iterations
         prior = self._expression_prior(observed)
         gain = None if self._reading(observed) is None else self.options.held_gain
-        fit = self._solve(points, observed, track.camera, track.beta, prior, iterations, gain)
+        fit = self._solve(points, observed, track.camera, track.beta, prior, iterations, gain, np.float32)
         track.beta_deviation = posterior_deviation(fit, 0)
         if track.beta_deviation is not None:
             fit = self._held(track, fit, track.beta_deviation**2, prior)
         track.camera, track.beta = fit.camera, fit.coefficients
         track.frames_since += 1
         return fit.residual_px
+
+    def _posed(self, track: _Track, observed: Observation) -> WeakPerspective:
+        """The pose that goes out: from the front nearly all points count alike in it.
+
+        The detector knows lips and lids best, for they tell the expression; but the pose would tremble with these few.
+        """
+        yaw = abs(yaw_degrees(track.camera.rotation))
+        if observed.deviation is None or yaw >= _ALIKE_YAW[1]:
+            return track.camera
+        alike = np.interp(yaw, _ALIKE_YAW, (_ALIKE, 0.0))
+        quarter = len(observed.deviation) // 4
+        least = alike * np.partition(observed.deviation, quarter)[quarter]
+        noise_px = np.maximum(observed.deviation, least)
+        X = track.expression_points.points(track.beta)
+        return turned(track.camera, X, observed.points, noise_px, np.inf)
 
     def _held(self, track: _Track, fit: JointFit, variance: NDArray[np.float64], prior: GaussianPrior) -> JointFit:
         """A frame's fit in which weights that it hardly sees keep the track's; `variance` (E,) is the frame's own."""
@@ -308,6 +329,7 @@ class TrackFitter:
         prior: GaussianPrior,
         max_iterations: int,
         gain: float | None = None,
+        precision: type[np.floating] = np.float64,
     ) -> JointFit:
         """Joint fit with the landmarks' own noise, or else the options' at the face's size.
 
@@ -330,6 +352,7 @@ class TrackFitter:
             max_iterations=max_iterations,
             tolerance_px=options.tolerance_px,
             outlier=options.outlier * options.deviation_gain / gain,
+            precision=precision,
         )
 
     def _parameters(
