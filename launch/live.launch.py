@@ -91,6 +91,7 @@ def generate_launch_description() -> LaunchDescription:
                 "landmark_node",
                 {
                     "backend": _text("backend"),
+                    "prefer": _text("prefer"),
                     "max_faces": ParameterValue(LaunchConfiguration("max_faces"), value_type=int),
                     "image_transport": _text("image_transport"),
                 },

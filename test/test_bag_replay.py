@@ -100,7 +100,7 @@ def test_every_image_is_processed_once_and_in_order_however_slow(default_model: 
             bag.write_image(np.full((24, 32, 3), 10 * k, np.uint8), k)
     backend = SlowBackend()
     with BagReader(tmp_path / "bag") as bag:
-        done = replay(bag, IMAGES, ObservedTracker(backend), TrackFitter(default_model))
+        done = replay(bag, IMAGES, ObservedTracker(backend, looks_per_image=0), TrackFitter(default_model))
     assert backend.seen == [10 * k for k in range(20)]
     assert [image.stamp_ns for image in done.images] == list(range(20))
     assert min(image.stage_ms["landmarks"] for image in done.images) >= 20.0

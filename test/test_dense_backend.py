@@ -12,7 +12,6 @@ from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.files import package_file
-from face3dmm_ros.landmarks.backend import LocatedFace
 from face3dmm_ros.landmarks.cover_reader import CoverReader
 from face3dmm_ros.landmarks.dense_backend import DenseBackend
 from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE, DenseNetwork, upright_region
@@ -25,6 +24,7 @@ from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_R
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.synthesis.scene_renderer import RenderedScene, SceneRenderer
+from face3dmm_ros.values import Landmarks
 
 pytest.importorskip("ai_edge_litert", reason="the dense backend needs ai-edge-litert")
 
@@ -196,19 +196,27 @@ def test_a_face_from_the_front_is_doubted_where_face_mesh_sees_none(
 ) -> None:
     region = backend.detect(astronaut)[0].region
     sure = backend.locate(astronaut, region).landmarks
-    locate = backend._face_mesh.locate
+    look = backend._face_mesh.look
 
-    def sees_nothing(image: NDArray[np.uint8], region: Region) -> LocatedFace:
-        face = locate(image, region)
-        return replace(face, landmarks=replace(face.landmarks, confidence=0.0))
+    def sees_nothing(image: NDArray[np.uint8], region: Region) -> Landmarks:
+        return replace(look(image, region), confidence=0.0)
 
-    monkeypatch.setattr(backend._face_mesh, "locate", sees_nothing)
+    monkeypatch.setattr(backend._face_mesh, "look", sees_nothing)
     doubted = backend.locate(astronaut, region).landmarks
     assert doubted.confidence < 0.7 * sure.confidence
     assert doubted.expression is not None, "the dense network still reads it"
     assert doubted.expression_deviation is not None
     assert sure.expression_deviation is not None
     assert (doubted.expression_deviation >= sure.expression_deviation).all(), "less is known by one reading than by two"
+
+
+def test_landmarks_are_as_precise_as_their_message(backend: DenseBackend, astronaut: NDArray[np.uint8]) -> None:
+    region = backend.detect(astronaut)[0].region
+    first = backend.locate(astronaut, region)
+    for face in (first, backend.locate(astronaut, region, first)):
+        arrays = [value for value in vars(face.landmarks).values() if isinstance(value, np.ndarray)]
+        assert len(arrays) == 5
+        assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
 
 
 def counted_looks(backend: DenseBackend, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -256,16 +264,17 @@ def test_the_dense_network_looks_at_once_where_a_face_changes_or_is_doubtful(
 ) -> None:
     region = backend.detect(astronaut)[0].region
     before = backend.locate(astronaut, region)
-    locate = backend._face_mesh.locate
+    look = backend._face_mesh.look
 
-    def changed(image: NDArray[np.uint8], region: Region) -> LocatedFace:
-        face = locate(image, region)
-        points = face.landmarks.points.copy()
+    def changed(image: NDArray[np.uint8], region: Region) -> Landmarks:
+        seen = look(image, region)
+        if change == "doubt":
+            return replace(seen, confidence=0.5)
+        points = seen.points.copy()
         points[points[:, 1] > points[:, 1].mean()] += [0.0, 0.05 * region.size]
-        doubtful = replace(face.landmarks, confidence=0.5)
-        return replace(face, landmarks=doubtful if change == "doubt" else replace(face.landmarks, points=points))
+        return replace(seen, points=points)
 
-    monkeypatch.setattr(backend._face_mesh, "locate", changed)
+    monkeypatch.setattr(backend._face_mesh, "look", changed)
     looks = counted_looks(backend, monkeypatch)
     backend.locate(astronaut, region, before)
     assert len(looks) == 1

@@ -10,13 +10,25 @@ from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.landmarks import Detection, LandmarkTracker, LocatedFace, Region, create_backend
 from face3dmm_ros.values import Landmarks, TrackedLandmarks
 
-IMAGE = np.zeros((480, 640, 3), np.uint8)
+
+def image_of_its_coordinates(width: int = 640, height: int = 480) -> np.ndarray:
+    """An image in which every pixel tells nearly where it lies, so that a part of it does too."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x >> 2, y >> 1, y >> 1], axis=2).astype(np.uint8)
+
+
+def coordinates(pixel: np.ndarray) -> tuple[int, int]:
+    """Where a pixel of it lies."""
+    return int(pixel[0]) << 2, int(pixel[2]) << 1
+
+
+IMAGE = image_of_its_coordinates()
 LEFT, MIDDLE, RIGHT = Region(100.0, 240.0, 100.0), Region(300.0, 240.0, 100.0), Region(500.0, 240.0, 100.0)
 
 
 @dataclass
 class ScriptedBackend:
-    """Sees the faces that a test puts before it."""
+    """Sees the faces that a test puts before it, upright and in parts of `IMAGE` that hold them whole."""
 
     faces: list[Region] = field(default_factory=list)
     confidence: float = 1.0
@@ -24,8 +36,17 @@ class ScriptedBackend:
     scheme: str = "ibug68"
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        self.detections += 1
-        return [Detection(face.box((640, 480)), 1.0, face) for face in self.faces]
+        height, width = image.shape[:2]
+        left, top = coordinates(image[0, 0])
+        if coordinates(image[-1, -1]) <= (left, top):
+            return []
+        self.detections += (width, height) == (640, 480)
+        seen = [replace(face, x=face.x - left, y=face.y - top) for face in self.faces]
+        return [
+            Detection(face.box((width, height)), 1.0, face)
+            for face in seen
+            if 0 <= face.x < width and 0 <= face.y < height
+        ]
 
     def locate(self, image: np.ndarray, region: Region, before: LocatedFace | None = None) -> LocatedFace:
         face = max(self.faces, key=region.overlap, default=region)
@@ -57,7 +78,7 @@ def test_a_face_is_detected_once_and_then_followed() -> None:
 
 def test_without_a_face_every_image_is_searched_and_answered_with_none() -> None:
     backend = ScriptedBackend()
-    tracker = LandmarkTracker(backend)
+    tracker = LandmarkTracker(backend, looks_per_image=0)
     assert [tracker.track(IMAGE) for _ in range(5)] == [[]] * 5
     assert backend.detections == 5
 
@@ -131,7 +152,7 @@ def test_a_face_is_looked_at_again_until_it_lies_in_the_middle_of_its_region() -
     assert backend.detections == 1
 
 
-def test_a_track_that_slid_off_its_face_is_put_back_by_the_next_detection() -> None:
+def test_a_doubtful_track_that_slid_off_its_face_is_put_back_by_a_second_look() -> None:
     class ClingingBackend(ScriptedBackend):
         """Unless shown the face itself, it half believes in whatever it is shown."""
 
@@ -142,12 +163,12 @@ def test_a_track_that_slid_off_its_face_is_put_back_by_the_next_detection() -> N
             return LocatedFace(replace(face.landmarks, confidence=0.6), region)
 
     backend = ClingingBackend([LEFT])
-    tracker = LandmarkTracker(backend, detection_interval=5)
+    tracker = LandmarkTracker(backend, detection_interval=100)
     tracker.track(IMAGE)
     backend.faces = [moved(LEFT, 40.0)]
-    seen = [tracker.track(IMAGE)[0] for _ in range(5)]
-    assert ids(seen) == [0] * 5
-    assert [face.landmarks.confidence for face in seen] == [0.6] * 4 + [1.0]
+    (face,) = tracker.track(IMAGE)
+    assert (face.face_id, face.landmarks.confidence) == (0, 1.0)
+    assert backend.detections == 1
 
 
 class AslantBackend(ScriptedBackend):
@@ -167,6 +188,26 @@ def test_a_face_is_found_though_its_detection_is_turned_wrongly(seen: float, tru
     backend.true_angle = true
     (face,) = LandmarkTracker(backend, min_confidence=0.8).track(IMAGE)
     assert face.landmarks.confidence > 0.8
+
+
+def test_a_face_upside_down_is_found_only_if_it_leaves_no_doubt() -> None:
+    backend = AslantBackend([LEFT])
+    backend.true_angle = np.pi
+    (face,) = LandmarkTracker(backend, min_confidence=0.0).track(IMAGE)
+    assert face.landmarks.confidence == pytest.approx(1.0)
+    backend.true_angle = np.pi - 0.4
+    (face,) = LandmarkTracker(backend, min_confidence=0.0).track(IMAGE)
+    assert face.landmarks.confidence == 0.0
+
+
+def test_a_face_upside_down_needs_the_second_judge_where_there_is_one() -> None:
+    class DissentingBackend(AslantBackend):
+        def locate(self, image: np.ndarray, region: Region, before: LocatedFace | None = None) -> LocatedFace:
+            return replace(super().locate(image, region), confirmed=0.1)
+
+    backend = DissentingBackend([LEFT])
+    backend.true_angle = np.pi
+    assert LandmarkTracker(backend).track(IMAGE) == []
 
 
 def test_a_face_that_seems_upside_down_is_upright_where_it_looks_better_so() -> None:
@@ -216,6 +257,149 @@ def test_two_tracks_that_fall_on_one_face_become_one_the_one_that_was_there() ->
     assert [ids(tracker.track(IMAGE)) for _ in range(20)] == [[1]] * 20
 
 
+def test_of_more_faces_than_may_be_the_largest_is_tracked_though_another_is_detected_first() -> None:
+    large = Region(500.0, 240.0, 134.0)
+    (face,) = LandmarkTracker(ScriptedBackend([LEFT, large])).track(IMAGE)
+    assert face.landmarks.box == large.box((640, 480))
+
+
+def test_who_is_tracked_may_be_the_most_central_face() -> None:
+    (face,) = LandmarkTracker(ScriptedBackend([LEFT, MIDDLE, RIGHT]), prefer="central").track(IMAGE)
+    assert face.landmarks.box == MIDDLE.box((640, 480))
+
+
+def test_who_is_tracked_may_be_the_surest_face() -> None:
+    class UnequalBackend(ScriptedBackend):
+        """Is surer the further right a face is, and the larger it is the less."""
+
+        def locate(self, image: np.ndarray, region: Region, before: LocatedFace | None = None) -> LocatedFace:
+            face = super().locate(image, region)
+            return replace(face, landmarks=replace(face.landmarks, confidence=0.9 + face.region.x / 10000.0))
+
+    faces = [replace(LEFT, size=150.0), RIGHT, MIDDLE]
+    (face,) = LandmarkTracker(UnequalBackend(faces), prefer="surest").track(IMAGE)
+    assert face.landmarks.box == RIGHT.box((640, 480))
+
+
+@pytest.mark.parametrize(("size", "tracked"), [(110.0, [0]), (150.0, [1])])
+def test_a_tracked_face_gives_way_to_a_much_larger_one_only(size: float, tracked: list[int]) -> None:
+    backend = ScriptedBackend([LEFT])
+    tracker = LandmarkTracker(backend, detection_interval=3)
+    tracker.track(IMAGE)
+    backend.faces = [LEFT, Region(500.0, 240.0, size)]
+    assert [ids(tracker.track(IMAGE)) for _ in range(6)][-1] == tracked
+
+
+def other_image() -> np.ndarray:
+    """One that tells coordinates as `IMAGE` does, but looks otherwise."""
+    image = IMAGE.copy()
+    image[..., 1] = np.random.default_rng(0).integers(0, 255, image.shape[:2])
+    return image
+
+
+def test_after_a_cut_to_another_person_in_the_same_place_the_number_is_new_at_once() -> None:
+    tracker = LandmarkTracker(ScriptedBackend([LEFT]))
+    assert [ids(tracker.track(IMAGE)) for _ in range(3)] == [[0]] * 3
+    assert [ids(tracker.track(other_image())) for _ in range(3)] == [[1]] * 3
+
+
+def test_something_before_a_face_in_the_same_scene_is_no_cut() -> None:
+    tracker = LandmarkTracker(ScriptedBackend([LEFT]))
+    tracker.track(IMAGE)
+    hand = IMAGE.copy()
+    hand[200:280, 60:140] = other_image()[200:280, 60:140]
+    assert ids(tracker.track(hand)) == [0]
+
+
+def test_a_camera_that_changes_its_image_size_is_followed() -> None:
+    tracker = LandmarkTracker(ScriptedBackend([LEFT]))
+    assert ids(tracker.track(IMAGE)) == [0]
+    assert len(tracker.track(image_of_its_coordinates(320, 300))) == 1
+    assert len(tracker.track(IMAGE)) == 1
+
+
+def test_a_lost_face_is_another_one_after_a_cut() -> None:
+    backend = ScriptedBackend([LEFT])
+    tracker = LandmarkTracker(backend)
+    tracker.track(IMAGE)
+    backend.faces = []
+    tracker.track(IMAGE)
+    backend.faces = [LEFT]
+    assert ids(tracker.track(other_image())) == [1]
+
+
+def test_a_hidden_face_that_went_on_keeps_its_number() -> None:
+    backend = ScriptedBackend()
+    tracker = LandmarkTracker(backend)
+    for step in range(20):
+        backend.faces = [moved(LEFT, 12.0 * step)]
+        tracker.track(IMAGE)
+    backend.faces = []
+    for _ in range(15):
+        tracker.track(IMAGE)
+    backend.faces = [moved(LEFT, 12.0 * 35)]
+    assert ids(tracker.track(IMAGE)) == [0]
+
+
+class FarBackend(ScriptedBackend):
+    """Sees no face in the whole image, for its faces are far, and keeps how often it looked at an image."""
+
+    looks: int = 0
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        self.looks += 1
+        return [] if image.shape[:2] == (480, 640) else super().detect(image)
+
+
+def test_a_far_face_is_found_in_a_single_picture() -> None:
+    assert ids(LandmarkTracker(FarBackend([LEFT])).track(IMAGE)) == [0]
+
+
+def test_in_a_stream_no_image_gets_more_than_its_share_of_looks_and_the_far_face_is_found_within_some() -> None:
+    backend = FarBackend([RIGHT])
+    tracker = LandmarkTracker(backend, looks_per_image=1)
+    found = []
+    for _ in range(9):
+        before = backend.looks
+        found.append(ids(tracker.track(IMAGE)))
+        assert backend.looks - before <= 2
+    assert found[0] == []
+    assert found[-1] == [0]
+
+
+def test_a_far_face_that_was_lost_is_looked_for_where_it_was() -> None:
+    backend = FarBackend([LEFT])
+    tracker = LandmarkTracker(backend)
+    tracker.track(IMAGE)
+    tracker._looks_per_image = 0
+    backend.faces = []
+    tracker.track(IMAGE)
+    backend.faces = [LEFT]
+    assert ids(tracker.track(IMAGE)) == [0]
+
+
+def test_a_face_that_only_a_closer_look_finds_must_be_sure() -> None:
+    assert LandmarkTracker(FarBackend([LEFT], confidence=0.9)).track(IMAGE) == []
+
+
+def test_what_turned_out_to_be_no_face_is_not_looked_at_in_every_image() -> None:
+    class PosterBackend(ScriptedBackend):
+        located: int = 0
+
+        def locate(self, image: np.ndarray, region: Region, before: LocatedFace | None = None) -> LocatedFace:
+            self.located += 1
+            return super().locate(image, region)
+
+    backend = PosterBackend([LEFT], confidence=0.1)
+    tracker = LandmarkTracker(backend, looks_per_image=0)
+    tracker.track(IMAGE)
+    looks = backend.located
+    assert looks > 0
+    for _ in range(10):
+        assert tracker.track(IMAGE) == []
+    assert backend.located == looks
+
+
 def test_reset_forgets_the_faces_but_not_the_numbers() -> None:
     tracker = LandmarkTracker(ScriptedBackend([LEFT]))
     assert ids(tracker.track(IMAGE)) == [0]
@@ -224,10 +408,18 @@ def test_reset_forgets_the_faces_but_not_the_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", [{"max_faces": 0}, {"detection_interval": 0}, {"patience": -1}, {"min_confidence": 1.5}]
+    "setting",
+    [
+        {"max_faces": 0},
+        {"detection_interval": 0},
+        {"patience": -1},
+        {"min_confidence": 1.5},
+        {"prefer": "best"},
+        {"looks_per_image": -1},
+    ],
 )
 def test_settings_out_of_range_are_refused(setting: dict[str, float]) -> None:
-    with pytest.raises(Face3DMMError, match="a tracker needs"):
+    with pytest.raises(Face3DMMError, match=r"a tracker (needs|prefers)"):
         LandmarkTracker(ScriptedBackend(), **setting)
 
 
@@ -259,6 +451,11 @@ HEAD = (slice(20, 220), slice(130, 330))
 @pytest.fixture(scope="module")
 def backend():
     return create_backend("facemesh")
+
+
+@pytest.fixture(scope="module")
+def dense():
+    return create_backend()
 
 
 @pytest.fixture(scope="module")
@@ -313,6 +510,26 @@ def test_a_face_of_forty_pixels_is_tracked_beside_a_near_one(backend, head: np.n
     image = scene(head, (340, 200))
     image[60:150, 80:170] = cv2.resize(head, (90, 90), interpolation=cv2.INTER_AREA)
     assert len(LandmarkTracker(backend, max_faces=2).track(image)) == 2
+
+
+@pytest.mark.parametrize("degrees", range(0, 360, 45))
+def test_a_face_is_found_at_any_roll(dense, degrees: int) -> None:
+    portrait = np.ascontiguousarray(skimage_data.astronaut()[:400, 50:450, ::-1])
+    matrix = cv2.getRotationMatrix2D((200.0, 200.0), -degrees, 0.7)
+    turned = cv2.warpAffine(portrait, matrix, (400, 400), borderValue=(128, 128, 128))
+    (face,) = LandmarkTracker(dense).track(turned)
+    across = face.landmarks.points[263] - face.landmarks.points[33]
+    off = np.degrees(np.arctan2(across[1], across[0])) - degrees
+    assert abs((off + 180.0) % 360.0 - 180.0) < 10.0
+
+
+def test_a_face_of_forty_pixels_is_found_in_a_full_hd_image(dense) -> None:
+    portrait = cv2.resize(skimage_data.astronaut()[..., ::-1], None, fx=0.45, fy=0.45, interpolation=cv2.INTER_AREA)
+    image = cv2.resize(skimage_data.coffee()[..., ::-1], (1920, 1080))
+    image[700:930, 1400:1630] = portrait
+    (face,) = LandmarkTracker(dense, max_faces=5).track(image)
+    assert np.ptp(face.landmarks.points[:, 1]) < 70
+    np.testing.assert_allclose(face.landmarks.points.mean(axis=0), [1400 + 0.45 * 224, 700 + 0.45 * 117], atol=6)
 
 
 def test_on_a_still_picture_the_landmarks_come_to_rest(backend, head: np.ndarray) -> None:

@@ -27,6 +27,7 @@ from face3dmm_ros.evaluation.bag_replay import ObservedTracker, replay
 from face3dmm_ros.fit_methods import FIT_METHODS, REGRESSOR_METHODS, create_fitter
 from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks import create_backend
+from face3dmm_ros.landmarks.tracker import LIVE_LOOKS
 from face3dmm_ros.nodes import replay_node
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
@@ -63,7 +64,7 @@ def fields(bag: BagReader, topic: str) -> list[tuple[int, bytes]]:
 
 def without_ros(path: Path, out: Path, model, method: str) -> dict[str, list[tuple[int, bytes]]]:
     """What `face3dmm evaluate bag` gives for a bag."""
-    tracker = ObservedTracker(create_backend())
+    tracker = ObservedTracker(create_backend(), looks_per_image=LIVE_LOOKS)
     with BagReader(path) as bag, BagWriter(out / "bag") as writer:
         replay(bag, bag.image_topic(), tracker, create_fitter(model, method), FaceSmoother(model), writer)
     with BagReader(out / "bag") as bag:

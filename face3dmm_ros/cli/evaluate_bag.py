@@ -56,13 +56,16 @@ def run(arguments: argparse.Namespace) -> int:
     from face3dmm_ros.fit_methods import create_fitter
     from face3dmm_ros.fitting.smoothing import FaceSmoother
     from face3dmm_ros.landmarks import create_backend
+    from face3dmm_ros.landmarks.tracker import LIVE_LOOKS
     from face3dmm_ros.morphable_model import load_model
 
     with BagReader(arguments.bag) as reader:
         topic = reader.image_topic(arguments.image_topic)
         truth = reader.parameters(arguments.truth_topic) if arguments.truth_topic in reader.topics else None
         model = load_model(arguments.model)
-        tracker = ObservedTracker(create_backend(arguments.backend), max_faces=arguments.max_faces)
+        tracker = ObservedTracker(
+            create_backend(arguments.backend), max_faces=arguments.max_faces, looks_per_image=LIVE_LOOKS
+        )
         fitter = create_fitter(model, arguments.fit_method, regressor_file(arguments))
         if (arguments.out / "bag").resolve() == arguments.bag.resolve():
             raise Face3DMMError(f"the output would take the place of {arguments.bag}: choose another --out")

@@ -53,6 +53,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     )
     add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")
     add("--max-faces", type=int, default=1, help="faces to track at most")
+    add("--prefer", default="largest", help="which faces, where there are more: largest, surest or central")
     add("--view", default="shaded", help="overlay: shaded, wireframe, toon or landmarks")
     add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}")
     add("--avatar-placement", choices=PLACEMENTS, default=IN_IMAGE, help="in the person's place, or by itself")
@@ -136,7 +137,11 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
                 "rotate": arguments.rotate,
                 "fps": arguments.fps,
             },
-            LANDMARKS: {"backend": arguments.backend, "max_faces": arguments.max_faces},
+            LANDMARKS: {
+                "backend": arguments.backend,
+                "max_faces": arguments.max_faces,
+                "prefer": arguments.prefer,
+            },
             FITTER: {
                 "model": arguments.model,
                 "fit_method": arguments.fit_method,

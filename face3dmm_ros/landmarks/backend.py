@@ -30,12 +30,14 @@ class Detection:
 class LocatedFace:
     """Landmarks of one face, and where to look for them in the next image. Their confidence is that of a face there.
 
-    `seen` is what the backend itself wants to know of the face when it locates it in the next image.
+    `seen` is what the backend itself wants to know of the face when it locates it in the next image. `confirmed` is how
+    sure a second judge is of it, in [0, 1]; None where there is but one.
     """
 
     landmarks: Landmarks
     region: Region
     seen: object = None
+    confirmed: float | None = None
 
 
 class LandmarkBackend(Protocol):

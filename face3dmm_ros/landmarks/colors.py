@@ -11,12 +11,12 @@ from face3dmm_ros.values import TrackedLandmarks
 _CELL = 0.02
 """Side of the square that a point's colour is the mean of, in parts of the face's size: 3 mm, wider than pores and a
 camera's noise, narrower than lips and brows."""
-_INTERVAL = 10
-"""Images from one look at a face's colours to the next: a person's hardly change."""
+_INTERVALS = ((0, 10), (100, 50))
+"""Images from one look at a face's colours to the next, from an image of its track on: a person's hardly change."""
 
 
 class ColorSampler:
-    """Looks at tracked faces' colours: in each one's first image, and then in every `_INTERVAL`th."""
+    """Looks at tracked faces' colours: in each one's first image, and then now and then."""
 
     def __init__(self) -> None:
         """No face has been seen yet."""
@@ -27,10 +27,15 @@ class ColorSampler:
         self._images = {face.face_id: self._images.get(face.face_id, -1) + 1 for face in faces}
         return [
             replace(face, landmarks=replace(face.landmarks, colors=sample_colors(image, face.landmarks.points)))
-            if self._images[face.face_id] % _INTERVAL == 0
+            if _is_due(self._images[face.face_id])
             else face
             for face in faces
         ]
+
+
+def _is_due(image: int) -> bool:
+    """Whether a track's image, counted from 0, is one in which colours are looked at."""
+    return image % max(interval for start, interval in _INTERVALS if start <= image) == 0
 
 
 def sample_colors(image: NDArray[np.uint8], points: NDArray[np.floating]) -> NDArray[np.uint8]:

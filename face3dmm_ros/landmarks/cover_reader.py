@@ -52,8 +52,13 @@ class CoverReader:
 
     def read(self, features: NDArray[np.float32], on_crop: NDArray[np.float32]) -> NDArray[np.float32]:
         """How likely each of P points is covered, (P,), by features (F,) and where they lie in the crop, (P, 2) px."""
-        around = with_neighbours(features.reshape(1, *FEATURES))[0]
-        evidence = around @ self.weights.ravel() + np.float32(self.bias)
+        rows, columns, channels = FEATURES
+        # A neighbour's part is worked out in the neighbour's place, which moves nine numbers instead of all features.
+        parts = features.reshape(rows, columns, channels) @ self.weights.reshape(9, channels).T
+        padded = np.pad(parts, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        evidence = np.full((rows, columns), self.bias, np.float32)
+        for neighbour, (row, column) in enumerate(np.ndindex(3, 3)):
+            evidence += padded[row : row + rows, column : column + columns, neighbour]
         column, row = np.clip((on_crop.T + np.float32(0.5)) / np.float32(_STEP) - np.float32(0.5), 0, FEATURES[0] - 1)
         left, above = (np.minimum(place.astype(np.intp), FEATURES[0] - 2) for place in (column, row))
         x, y = column - left, row - above

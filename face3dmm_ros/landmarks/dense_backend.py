@@ -92,7 +92,9 @@ def _part_of(blendshape: str) -> NDArray[np.intp]:
     return np.array(_NOSE_WINGS[side]) if blendshape.startswith("noseSneer") else _LIPS
 
 
-_PART_OF = np.array([np.bincount(part := _part_of(name), minlength=SKIN_COUNT) / len(part) for name in WITHOUT_TONGUE])
+_PART_OF = np.array(
+    [np.bincount(part := _part_of(name), minlength=SKIN_COUNT) / len(part) for name in WITHOUT_TONGUE], np.float32
+)
 """(51, 468) the mean over each blendshape's part of the face."""
 
 
@@ -104,11 +106,11 @@ class _Seen:
     covered: NDArray[np.float32]
     read: NDArray[np.float32]
     mesh: NDArray[np.float32]
-    lightness: NDArray[np.float64]
+    lightness: NDArray[np.float32]
     scale: float
     age: int = 0
 
-    def carried_to(self, mesh: Landmarks, lightness: NDArray[np.float64]) -> DensePoints | None:
+    def carried_to(self, mesh: Landmarks, lightness: NDArray[np.float32]) -> DensePoints | None:
         """What the dense network would see now, by how Face Mesh's points have moved; None where it has to look.
 
         All moves as Face Mesh's points do; what the two differ by turns and grows with the face. The face must be
@@ -165,7 +167,7 @@ class DenseBackend:
         inner = replace(region, size=region.size * _INNER)
         mesh = dense = seen = None
         if before is not None and isinstance(before.seen, _Seen) and before.seen.age < _REMEMBERED:
-            mesh = self._face_mesh.locate(image, region).landmarks
+            mesh = self._face_mesh.look(image, region)
             dense = before.seen.carried_to(mesh, _lightness(image, mesh.points))
             seen = replace(before.seen, age=before.seen.age + 1)
         if dense is None:
@@ -174,7 +176,8 @@ class DenseBackend:
         yaw = abs(yaw_degrees(view.rotation))
         aside = float(np.interp(yaw, _FROM_THE_SIDE, (0.0, 1.0)))
         if mesh is None and aside < 1.0:
-            mesh = self._face_mesh.locate(image, region).landmarks
+            mesh = self._face_mesh.look(image, region)
+        confirmed = 0.0 if mesh is None else mesh.confidence
         if mesh is not None and (mesh.confidence < _GIVES_UP or aside >= 1.0):
             mesh = None
         covered = self._covered(dense) if seen is None else seen.covered
@@ -205,7 +208,9 @@ class DenseBackend:
         else:
             irises = np.repeat(points[_EYE_RINGS].mean(axis=1), _IRIS_COUNT, axis=0)
         iris_depth = np.repeat(dense.depth[_EYE_RINGS].mean(axis=1), _IRIS_COUNT)
-        expression, expression_deviation = self._expression(read, mesh, (1.0 - aside) * (1.0 - _PART_OF @ covered) ** 2)
+        expression, expression_deviation = self._expression(
+            read, mesh, np.float32(1.0 - aside) * (1.0 - _PART_OF @ covered) ** 2
+        )
         landmarks = Landmarks(
             scheme=MEDIAPIPE478,
             points=np.concatenate([points, irises]),
@@ -217,7 +222,7 @@ class DenseBackend:
             expression=expression,
             expression_deviation=expression_deviation,
         )
-        return LocatedFace(convert(landmarks, self.scheme), upright_region(points, REGION_SCALE), seen)
+        return LocatedFace(convert(landmarks, self.scheme), upright_region(points, REGION_SCALE), seen, confirmed)
 
     def _covered(self, dense: DensePoints) -> NDArray[np.float32]:
         """(468,) in [0, 1]: how far each point is taken to be covered."""
@@ -241,7 +246,7 @@ class DenseBackend:
         for at_rest, said in readings:
             share = at_rest.deviation**-2
             precision, weighed = precision + share, weighed + share * at_rest.measured(said)
-        return weighed / precision, (np.maximum(seen, _LEAST_SEEN) * precision) ** -0.5
+        return weighed / precision, (np.maximum(seen, _LEAST_SEEN) * precision) ** np.float32(-0.5)
 
 
 def _doubt(yaw: float) -> NDArray[np.float32]:
@@ -254,11 +259,12 @@ def _doubt(yaw: float) -> NDArray[np.float32]:
     return doubt
 
 
-def _lightness(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(P,) mean of the colours of an image at points (P, 2), px, or at its border."""
+def _lightness(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How light an image is, by its green, at every third of points (P, 2), px, or at its border."""
     height, width = image.shape[:2]
-    column, row = np.clip(np.rint(points).T, 0, [[width - 1], [height - 1]]).astype(np.intp)
-    return image[row, column].mean(axis=1)
+    columns, rows = np.rint(points[::3]).astype(np.intp).T
+    lightness = image[rows.clip(0, height - 1), columns.clip(0, width - 1), 1]
+    return lightness.astype(np.float32)
 
 
 def _as_complex(points: NDArray[np.float32]) -> NDArray[np.complex64]:

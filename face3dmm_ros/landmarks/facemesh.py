@@ -55,22 +55,30 @@ class FaceMeshBackend:
 
     def locate(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None) -> LocatedFace:
         """478 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
+        landmarks = self.look(image, region)
+        points = landmarks.points
+        across = points[_LEFT_EYE_CORNER] - points[_RIGHT_EYE_CORNER]
+        next_region = region_around(points[:SKIN_COUNT], float(np.arctan2(across[1], across[0])), REGION_SCALE)
+        return LocatedFace(convert(landmarks, self.scheme), next_region)
+
+    def look(self, image: NDArray[np.uint8], region: Region) -> Landmarks:
+        """The same points, but not where to look for them next.
+
+        Raises:
+            Face3DMMError: the region does not touch the image.
+        """
         side, image_size = self._face_mesh.side, (image.shape[1], image.shape[0])
         # The third output rises for tongues and wide open mouths alike, so that it tells neither.
         surface, presence, _ = self._face_mesh.run(region.crop(image, side))
         surface = surface.reshape(-1, 3)
-        points = region.to_image(surface[:, :2], side)
-        landmarks = Landmarks(
+        return Landmarks(
             scheme=MEDIAPIPE478,
-            points=points,
+            points=region.to_image(surface[:, :2], side),
             box=region.box(image_size),
             confidence=float(1.0 / (1.0 + np.exp(-presence))),
             image_size=image_size,
             depth=surface[:, 2] * np.float32(region.size / side),
         )
-        across = points[_LEFT_EYE_CORNER] - points[_RIGHT_EYE_CORNER]
-        next_region = region_around(points[:SKIN_COUNT], float(np.arctan2(across[1], across[0])), REGION_SCALE)
-        return LocatedFace(convert(landmarks, self.scheme), next_region)
 
 
 def check_scheme(scheme: str) -> None:

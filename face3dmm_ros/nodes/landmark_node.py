@@ -13,7 +13,7 @@ from face3dmm_ros.image_layout import image_from_compressed
 from face3dmm_ros.landmarks import BACKENDS, create_backend
 from face3dmm_ros.landmarks.backend import LandmarkBackend
 from face3dmm_ros.landmarks.region import Region
-from face3dmm_ros.landmarks.tracker import LandmarkTracker
+from face3dmm_ros.landmarks.tracker import LIVE_LOOKS, PREFERENCES, LandmarkTracker
 from face3dmm_ros.msg import FaceLandmarks
 from face3dmm_ros.nodes.conversions import FaceSlot, landmarks_to_message, no_landmarks_message
 from face3dmm_ros.nodes.image_conversion import image_conversion
@@ -53,8 +53,16 @@ class LandmarkNode(FaceNode):
         IMAGE_TRANSPORT,
         NodeParameter("backend", "dense", "The landmark detector.", choices=BACKENDS, read_only=True),
         NodeParameter("max_faces", 1, "Faces to track at most.", low=1, high=64),
+        NodeParameter("prefer", PREFERENCES[0], "Which faces, where there are more.", choices=PREFERENCES),
         NodeParameter("detection_interval", 30, "Images from one look for new faces to the next.", low=1, high=10_000),
-        NodeParameter("patience", 10, "Images after which a lost face is forgotten.", low=0, high=10_000),
+        NodeParameter(
+            "looks_per_image",
+            LIVE_LOOKS,
+            "Closer looks at parts of an image, for far faces and ones upside down, while a look for new faces is due.",
+            low=0,
+            high=1000,
+        ),
+        NodeParameter("patience", 30, "Images after which a lost face is forgotten.", low=0, high=10_000),
         NodeParameter("min_confidence", 0.5, "Confidence below which a face counts as lost.", low=0.0, high=1.0),
     )
 
@@ -87,7 +95,7 @@ class LandmarkNode(FaceNode):
 
     @staticmethod
     def _tracker_settings() -> tuple[str, ...]:
-        return "max_faces", "detection_interval", "patience", "min_confidence"
+        return "max_faces", "prefer", "detection_interval", "looks_per_image", "patience", "min_confidence"
 
     def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
         with self.activity.stage("landmarks"):

@@ -6,6 +6,7 @@ from face3dmm_ros.files import package_file
 from face3dmm_ros.fit_methods import FIT_METHODS, SHIPPED
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
 from face3dmm_ros.landmarks import BACKENDS
+from face3dmm_ros.landmarks.tracker import PREFERENCES
 
 TRACKING_ARGUMENTS = (
     DeclareLaunchArgument("backend", default_value="dense", choices=BACKENDS, description="landmark detector"),
@@ -30,6 +31,9 @@ TRACKING_ARGUMENTS = (
         "smoothing", default_value=SMOOTHING_METHODS[0], choices=SMOOTHING_METHODS, description="smoothing over time"
     ),
     DeclareLaunchArgument("max_faces", default_value="1", description="faces to track at most"),
+    DeclareLaunchArgument(
+        "prefer", default_value=PREFERENCES[0], choices=PREFERENCES, description="which faces, where there are more"
+    ),
     DeclareLaunchArgument(
         "params_file", default_value=str(package_file("config/live.yaml")), description="the nodes' other parameters"
     ),

@@ -1,0 +1,115 @@
+"""From where a face may be to its landmarks: looked at until they frame it, and in several turns if in doubt."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace
+from face3dmm_ros.landmarks.region import Region
+
+_PLAUSIBLE_STEP = 0.3
+_CENTERED = 0.8
+"""Overlaps (intersection over union) of the regions of two looks: at one face at all, and with it in the middle."""
+_MAX_PASSES = 5
+_FIRST_LOOKS = 2
+_TURN = 0.5  # radians
+_LARGER = 1.5
+_DETECTED = 0.6
+"""The detector's score from which on there is a face, so that other ways to look at it are worth their time."""
+_CERTAIN = 0.995
+"""Confidence from which on an upright face is that. Seen upside down, one of fifty faces seems as sure as 0.99, and of
+200 photographs the right way up was the surer one in all that were found."""
+_DOUBTFUL, _DOUBTFUL_ALONE = 0.9, 0.97
+"""Confidence below which a face is looked at in other turns, and more widely; and where no second judge confirms it."""
+_CONFIRMED = 0.9
+_MIN_REGION_PX = 8.0
+
+
+class FaceLocator:
+    """Looks at faces with a backend; those less sure than `min_confidence` are none."""
+
+    def __init__(self, backend: LandmarkBackend, min_confidence: float) -> None:
+        """Keep both."""
+        self._backend = backend
+        self._min_confidence = min_confidence
+
+    def near(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None) -> LocatedFace | None:
+        """The face in or near a region, looked at until it lies in the middle; None where it is not found.
+
+        Landmarks of a face far from the middle are wrong, but point to where it is. `before` is the same face in the
+        image before.
+        """
+        face = self._look(image, region, self._min_confidence, before)
+        for _ in range(_MAX_PASSES - 1):
+            if face is None or face.region.overlap(region) >= _CENTERED:
+                break
+            region = face.region
+            face = self._look(image, region, self._min_confidence, before)
+        return face
+
+    def detected(self, image: NDArray[np.uint8], detection: Detection) -> LocatedFace | None:
+        """The face that a detection is, judged once the first looks have framed it better than the detector did.
+
+        Many a face is found upside down too, so both ways are looked at unless the upright one leaves no doubt; the
+        other one has to leave none. A turned head is often beside the middle of its detection or seen aslant there, and
+        larger: from the side the line of the eyes tells little of how a face is turned. So where the detector is sure
+        of a face but its landmarks are not, upright looks and wider ones are tried as well, and the surest is taken.
+        """
+        region = detection.region
+        angle = math.remainder(region.angle, math.tau)
+        if abs(angle) > math.pi / 2.0:
+            angle = math.remainder(angle + math.pi, math.tau)
+        found = [self._from_afar(image, replace(region, angle=angle))]
+        if _confidence(found[0]) < _CERTAIN:
+            upside_down = self._from_afar(image, replace(region, angle=angle + math.pi))
+            if upside_down is not None and _confidence(upside_down) >= _CERTAIN and _is_confirmed(upside_down):
+                found.append(upside_down)
+        if detection.score >= _DETECTED:
+            for size in (region.size, _LARGER * region.size):
+                for turned in (0.0, angle - _TURN, angle + _TURN):
+                    if not any(face is not None and _without_doubt(face) for face in found):
+                        found.append(self._from_afar(image, replace(region, size=size, angle=turned)))
+        return max(found, key=_confidence)
+
+    def _from_afar(self, image: NDArray[np.uint8], region: Region) -> LocatedFace | None:
+        """The face near a region that may be well beside it: the first looks only say where to look again."""
+        for _ in range(_FIRST_LOOKS):
+            face = self._look(image, region, min_confidence=0.0)
+            if face is None:
+                return None
+            region = face.region
+        return self.near(image, region)
+
+    def _look(
+        self, image: NDArray[np.uint8], region: Region, min_confidence: float, before: LocatedFace | None = None
+    ) -> LocatedFace | None:
+        """The face in a region; None where there is none, or where it cannot be the one looked for."""
+        height, width = image.shape[:2]
+        if not (0.0 <= region.x < width and 0.0 <= region.y < height):
+            return None
+        face = self._backend.locate(image, region, before)
+        points = face.landmarks.points
+        if not np.isfinite(points).all() or face.landmarks.confidence < min_confidence:
+            return None
+        inside = ((points > -0.5) & (points < [width - 0.5, height - 0.5])).all(axis=1)
+        if 2 * np.count_nonzero(inside) < len(points):
+            return None
+        if face.region.size < _MIN_REGION_PX or face.region.overlap(region) < _PLAUSIBLE_STEP:
+            return None
+        return face
+
+
+def _confidence(face: LocatedFace | None) -> float:
+    """Of a face, and less than that of any for none."""
+    return -1.0 if face is None else face.landmarks.confidence
+
+
+def _is_confirmed(face: LocatedFace) -> bool:
+    """Whether a second judge sees the face too, where there is one."""
+    return face.confirmed is None or face.confirmed >= _CONFIRMED
+
+
+def _without_doubt(face: LocatedFace) -> bool:
+    return face.landmarks.confidence >= (_DOUBTFUL if _is_confirmed(face) else _DOUBTFUL_ALONE)
