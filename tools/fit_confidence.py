@@ -16,7 +16,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-from covered_faces.coverings import KINDS, LEFT_EYE, MOUTH, RIGHT_EYE, covered, textures  # noqa: E402
+from covered_faces.coverings import KINDS, LEFT_EYE, MOUTH, RIGHT_EYE, covered, photograph, textures  # noqa: E402
 from covered_faces.logistic import logistic_regression  # noqa: E402
 from covered_faces.spoiling import spoilt  # noqa: E402
 from default_model.face_landmarker import portraits  # noqa: E402
@@ -32,13 +32,11 @@ from face3dmm_ros.fitting.confidence import RIGHT_WITHIN, confidence_features  #
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend  # noqa: E402
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT  # noqa: E402
 from face3dmm_ros.morphable_model import MorphableModel, load_model  # noqa: E402
-from face3dmm_ros.picture_files import read_picture  # noqa: E402
 from face3dmm_ros.synthesis.backgrounds import find_pictures  # noqa: E402
 from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene  # noqa: E402
 from face3dmm_ros.synthesis.scene_renderer import SceneRenderer  # noqa: E402
 from face3dmm_ros.values import FaceParameters, Landmarks, TrackedLandmarks  # noqa: E402
 
-_SIDE = 450  # px, of photographs
 _FACE_PX = 14.0, 120.0  # the smallest and the largest of those made small
 Truth = NDArray[np.float64]
 """(68, 2) where iBUG's points are, px."""
@@ -103,9 +101,7 @@ def photographs(paths: list[Path], times: int, watcher: Watcher) -> Iterator[tup
     """Each of them spoilt so many times."""
     patterns, rng = textures(find_pictures(None)), np.random.default_rng(5)
     for path in tqdm(paths, unit="photographs"):
-        picture = read_picture(path)
-        shrink = _SIDE / max(picture.shape[:2])
-        picture = np.asarray(cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8)
+        picture, _ = photograph(path)
         landmarks, fitted = watcher.fits(picture)[0]
         truth = watcher.points(fitted)
         points = landmarks.points[:SKIN_COUNT].astype(np.float64)

@@ -16,7 +16,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-from covered_faces.coverings import KINDS, LEFT_EYE, MOUTH, RIGHT_EYE, covered, textures  # noqa: E402
+from covered_faces.coverings import KINDS, LEFT_EYE, MOUTH, RIGHT_EYE, covered, photograph, textures  # noqa: E402
 from covered_faces.logistic import logistic_regression  # noqa: E402
 from covered_faces.spoiling import spoilt  # noqa: E402
 from default_model.face_landmarker import FaceLandmarker, portraits  # noqa: E402
@@ -24,12 +24,11 @@ from numpy.typing import NDArray  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from face3dmm_ros.files import package_file  # noqa: E402
-from face3dmm_ros.landmarks.cover_reader import with_neighbours  # noqa: E402
+from face3dmm_ros.landmarks.cover_reader import neighbours  # noqa: E402
 from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE, DenseNetwork, upright_region  # noqa: E402
 from face3dmm_ros.landmarks.region import Region  # noqa: E402
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT  # noqa: E402
 from face3dmm_ros.morphable_model import MorphableModel, load_model  # noqa: E402
-from face3dmm_ros.picture_files import read_picture  # noqa: E402
 from face3dmm_ros.synthesis.backgrounds import find_pictures  # noqa: E402
 from face3dmm_ros.synthesis.random_scene import SceneOptions, random_occluder, random_scene  # noqa: E402
 from face3dmm_ros.synthesis.scene_renderer import SceneRenderer  # noqa: E402
@@ -39,12 +38,11 @@ _LEARNT = np.unique(np.concatenate([*PARTS.values(), np.arange(0, SKIN_COUNT, 5)
 """Points that are learnt from: the parts with an expression count for more."""
 _POINTS_OF_A_FACE = 25  # of these; more tell little more
 _COVERED, _FREE = 0.8, 0.02  # shares of a part's points
-_SIDE = 450  # px, of photographs
 _TINT = 0.3  # of lenses, from which on they cover
 _KEPT_BACK = 5
 """Every so many-th person and rendering is not learnt from but measured on."""
 
-Face = tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float32]]
+Face = tuple[NDArray[np.uint8], NDArray[np.floating], NDArray[np.float32]]
 """A picture, the points (468, 2) of the face in it, px, and how far each pixel is covered already."""
 Seen = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 """Features (n, 10, 10, C), points in the crop (n, 468, 2), px, and how far each is covered (n, 468)."""
@@ -52,11 +50,10 @@ Seen = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 def photographs(pictures: list[Path]) -> list[Face]:
     """Those of people, as they are."""
-    landmarker, faces = FaceLandmarker(), []
+    landmarker = FaceLandmarker()
+    faces: list[Face] = []
     for path in tqdm(pictures, unit="people", desc="looking"):
-        points, picture = landmarker.look(path)[0], read_picture(path)
-        shrink = _SIDE / max(picture.shape[:2])
-        picture = np.asarray(cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8)
+        points, (picture, shrink) = landmarker.look(path)[0], photograph(path)
         faces.append((picture, (points[:SKIN_COUNT] + 0.5) * shrink - 0.5, np.zeros(picture.shape[:2], np.float32)))
     return faces
 
@@ -117,7 +114,7 @@ def at_points(seen: Seen, chosen: NDArray[np.intp]) -> tuple[NDArray[np.float32]
     face = np.arange(len(features))[:, None]
     place = (on_crop[face, chosen] + 0.5) / (SIDE / FEATURES[0]) - 0.5
     column, row = np.clip(np.round(np.moveaxis(place, -1, 0)).astype(int), 0, FEATURES[0] - 1)
-    around = np.array([with_neighbours(one[None])[0][r, c] for one, r, c in zip(features, row, column, strict=True)])
+    around = np.array([np.dstack(neighbours(one))[r, c] for one, r, c in zip(features, row, column, strict=True)])
     return around.reshape(-1, around.shape[-1]), mask[face, chosen].ravel()
 
 

@@ -127,16 +127,11 @@ def crossing(backend: LandmarkBackend, behind: Picture, before: Picture) -> str:
     hidden = []
     for image, places, share in _crossing_film(backend, behind, before):
         hidden.append(share)
-        off = {
-            (name, face.face_id): float(np.hypot(*(face.landmarks.points.mean(axis=0) - place)))
-            for face in tracker.track(image)
-            for name, place in places.items()
-        }
         for numbers in ids.values():
             numbers.append(None)
-        for (name, face_id), distance in off.items():
-            if distance == min(each for (_, other), each in off.items() if other == face_id):
-                ids[name][-1] = face_id
+        for face in tracker.track(image):
+            off = {name: np.hypot(*(face.landmarks.points.mean(axis=0) - place)) for name, place in places.items()}
+            ids[min(off, key=lambda name: float(off[name]))][-1] = face.face_id
     lines = []
     for name, numbers in ids.items():
         spells = [numbers[0]]

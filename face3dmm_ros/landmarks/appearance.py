@@ -22,11 +22,15 @@ def face_shades(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArra
     """How light a (H, W, 3) uint8 image is at some of a face's points (N, 2), px; mean 0 and standard deviation 1."""
     points = points[:: max(1, len(points) // _POINTS)]
     size = max(points.max(axis=0) - points.min(axis=0))
-    places = (points[:, None] + (size * _AROUND + np.float32(0.5))).astype(np.intp).reshape(-1, 2)
-    height, width = image.shape[:2]
-    columns, rows = np.minimum(np.maximum(places, 0), [width - 1, height - 1]).T
-    shades = image[rows, columns, 1].astype(np.float32).reshape(-1, len(_AROUND))
+    shades = lightness_at(image, (points[:, None] + size * _AROUND).reshape(-1, 2)).reshape(-1, len(_AROUND))
     return _standardized(shades.sum(axis=1) / np.float32(len(_AROUND)))
+
+
+def lightness_at(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How light a (H, W, 3) uint8 image is, by its green, at points (N, 2), px, or at its border: (N,) in [0, 255]."""
+    height, width = image.shape[:2]
+    columns, rows = np.rint(points).astype(np.intp).T
+    return image[rows.clip(0, height - 1), columns.clip(0, width - 1), 1].astype(np.float32)
 
 
 def scene_shades(image: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -55,10 +55,9 @@ class CoverReader:
         rows, columns, channels = FEATURES
         # A neighbour's part is worked out in the neighbour's place, which moves nine numbers instead of all features.
         parts = features.reshape(rows, columns, channels) @ self.weights.reshape(9, channels).T
-        padded = np.pad(parts, ((1, 1), (1, 1), (0, 0)), mode="edge")
         evidence = np.full((rows, columns), self.bias, np.float32)
-        for neighbour, (row, column) in enumerate(np.ndindex(3, 3)):
-            evidence += padded[row : row + rows, column : column + columns, neighbour]
+        for neighbour, shifted in enumerate(neighbours(parts)):
+            evidence += shifted[..., neighbour]
         column, row = np.clip((on_crop.T + np.float32(0.5)) / np.float32(_STEP) - np.float32(0.5), 0, FEATURES[0] - 1)
         left, above = (np.minimum(place.astype(np.intp), FEATURES[0] - 2) for place in (column, row))
         x, y = column - left, row - above
@@ -66,12 +65,11 @@ class CoverReader:
         return 1.0 / (1.0 + np.exp(-((1 - y) * upper + y * lower)))
 
 
-def with_neighbours(features: NDArray[np.floating]) -> NDArray[np.floating]:
-    """(n, rows, columns, C) features with those of their neighbours: (n, rows, columns, 9C), row by row.
+def neighbours(features: NDArray[np.floating]) -> list[NDArray[np.floating]]:
+    """What (rows, columns, C) features have beside each place: nine of them, shifted, in the order of the weights.
 
     Beyond the border lies what lies on it.
     """
-    rows, columns = features.shape[1:3]
-    padded = np.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    shifted = [padded[:, row : row + rows, column : column + columns] for row in range(3) for column in range(3)]
-    return np.concatenate(shifted, axis=3)
+    rows, columns = features.shape[:2]
+    padded = np.pad(features, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    return [padded[row : row + rows, column : column + columns] for row, column in np.ndindex(3, 3)]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
 from face3dmm_ros.files import package_file
+from face3dmm_ros.landmarks.appearance import lightness_at
 from face3dmm_ros.landmarks.backend import Detection, LocatedFace
 from face3dmm_ros.landmarks.blendshape_network import BlendshapeNetwork
 from face3dmm_ros.landmarks.cover_reader import CoverReader
@@ -55,6 +56,8 @@ _CHANGED_MM = 2.0
 """How far, RMS, the points may have moved on the face since."""
 _CHANGED_LIGHT, _CHANGED_SHARE = 35.0, 0.08
 """How much brighter or darker, of 255, and how many of the points may have become: something came before the face."""
+_LIGHT_EVERY = 3
+"""Of Face Mesh's points one in so many is looked at for that: neighbours tell the same."""
 _COVERED_MM = 6.0
 """By how much more a point's coordinates are off, standard deviation, where something lies over it."""
 _COVERED = (0.5, 1.0)
@@ -260,11 +263,8 @@ def _doubt(yaw: float) -> NDArray[np.float32]:
 
 
 def _lightness(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How light an image is, by its green, at every third of points (P, 2), px, or at its border."""
-    height, width = image.shape[:2]
-    columns, rows = np.rint(points[::3]).astype(np.intp).T
-    lightness = image[rows.clip(0, height - 1), columns.clip(0, width - 1), 1]
-    return lightness.astype(np.float32)
+    """How light an image is at some of points (P, 2), px."""
+    return lightness_at(image, points[::_LIGHT_EVERY])
 
 
 def _as_complex(points: NDArray[np.float32]) -> NDArray[np.complex64]:

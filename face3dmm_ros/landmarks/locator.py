@@ -21,7 +21,7 @@ _DETECTED = 0.6
 _CERTAIN = 0.995
 """Confidence from which on an upright face is that. Seen upside down, one of fifty faces seems as sure as 0.99, and of
 200 photographs the right way up was the surer one in all that were found."""
-_DOUBTFUL, _DOUBTFUL_ALONE = 0.9, 0.97
+DOUBTFUL, _DOUBTFUL_ALONE = 0.9, 0.97
 """Confidence below which a face is looked at in other turns, and more widely; and where no second judge confirms it."""
 _CONFIRMED = 0.9
 _MIN_REGION_PX = 8.0
@@ -112,4 +112,4 @@ def _is_confirmed(face: LocatedFace) -> bool:
 
 
 def _without_doubt(face: LocatedFace) -> bool:
-    return face.landmarks.confidence >= (_DOUBTFUL if _is_confirmed(face) else _DOUBTFUL_ALONE)
+    return face.landmarks.confidence >= (DOUBTFUL if _is_confirmed(face) else _DOUBTFUL_ALONE)

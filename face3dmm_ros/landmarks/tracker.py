@@ -11,7 +11,7 @@ from face3dmm_ros.errors import Face3DMMError
 from face3dmm_ros.landmarks.appearance import face_shades, likeness, scene_shades
 from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace, check_image
 from face3dmm_ros.landmarks.colors import ColorSampler
-from face3dmm_ros.landmarks.locator import FaceLocator
+from face3dmm_ros.landmarks.locator import DOUBTFUL, FaceLocator
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.search import Look, closer_looks, detect, look_around, look_at_all
 from face3dmm_ros.values import TrackedLandmarks
@@ -41,10 +41,8 @@ _RESTLESS = 3.0
 _HABIT = 0.1
 """The share of an image in what is known of how a face looks, and of how much it changes."""
 
-_DOUBTFUL = 0.9
-"""Confidence below which a face that is followed gets a second look,"""
 _LEAP = 1.3
-"""or when it grows or shrinks by this factor from one image to the next."""
+"""A doubtful face that is followed gets a second look, and one that grows or shrinks by this factor in one image."""
 _SECOND_LOOK_INTERVAL = 10
 _AROUND = 3.0
 """Side of the part of the image that a second look shows, over that of the face's region."""
@@ -171,7 +169,7 @@ class LandmarkTracker:
         tracks = self._search(image, tracks)
         tracks = [track for track in tracks if track.lost_for <= self._patience]
         self._tracks = sorted(tracks, key=lambda track: track.face_id)
-        faces = [TrackedLandmarks(track.face_id, track.face.landmarks) for track in self._tracks if not track.lost_for]
+        faces = [TrackedLandmarks(track.face_id, track.face.landmarks) for track in _visible(self._tracks)]
         return self._colors.sample(image, faces)
 
     def _follow(self, image: NDArray[np.uint8], track: _Track, cut: bool) -> _Track | None:
@@ -234,7 +232,7 @@ class LandmarkTracker:
             if due and not self._looks_due:
                 self._looks_due = closer_looks(size)
         for _ in range(len(self._looks_due) if self._looks_per_image is None else self._looks_per_image):
-            visible = [track for track in tracks if not track.lost_for]
+            visible = _visible(tracks)
             if len(visible) >= self._max_faces and not any(_is_doubtful(track.face) for track in visible):
                 self._looks_due = []
             if not self._looks_due:
@@ -253,11 +251,11 @@ class LandmarkTracker:
     ) -> list[_Track]:
         """The tracks after detections in the whole image: recentred, found again, and new ones."""
         tracks = list(tracks)
-        room = self._max_faces - sum(not track.lost_for for track in tracks)
+        room = self._max_faces - len(_visible(tracks))
         candidates: list[Detection] = []
         for detection in sorted(detections, key=lambda each: -each.score):
             region = detection.region
-            known = _nearest(region, [track for track in tracks if not track.lost_for], _SAME_FACE)
+            known = _nearest(region, _visible(tracks), _SAME_FACE)
             if known is None:
                 rejected = not closer and any(region.overlap(no) >= _STILL_ON_THE_FACE for no, _ in self._rejected)
                 if not rejected and all(region.overlap(other.region) < _DUPLICATE for other in candidates):
@@ -279,7 +277,7 @@ class LandmarkTracker:
                 found.append(face)
         found = _one_per_face(found)
         for face in sorted(found, key=lambda each: -self._merit(image, each.region, each.landmarks.confidence)):
-            visible = [track for track in tracks if not track.lost_for]
+            visible = _visible(tracks)
             if _nearest(face.region, visible, _DUPLICATE) is not None:
                 continue
             if len(visible) >= self._max_faces:
@@ -312,8 +310,7 @@ class LandmarkTracker:
         """The tracked face that has to give way to another one, if any."""
         merits = [
             (self._merit(image, track.face.region, track.face.landmarks.confidence), track)
-            for track in tracks
-            if not track.lost_for
+            for track in _visible(tracks)
         ]
         least, track = min(merits, key=lambda pair: pair[0])
         return track if self._merit(image, region, sureness) > _WORTH_A_CHANGE * least else None
@@ -332,6 +329,11 @@ def _steadied(before: Region, now: Region) -> Region:
     if before.overlap(now) < _SMALL_STEP:
         return now
     return Region(before.x + dx / 2.0, before.y + dy / 2.0, before.size + growth / 2.0, before.angle + turn / 2.0)
+
+
+def _visible(tracks: Sequence[_Track]) -> list[_Track]:
+    """Those that are not lost."""
+    return [track for track in tracks if not track.lost_for]
 
 
 def _nearest(region: Region, tracks: Sequence[_Track], min_overlap: float) -> _Track | None:
@@ -358,7 +360,7 @@ def _come_back(new: _Track, lost: Sequence[_Track]) -> _Track | None:
 
 
 def _is_doubtful(face: LocatedFace) -> bool:
-    return face.landmarks.confidence < _DOUBTFUL
+    return face.landmarks.confidence < DOUBTFUL
 
 
 def _surely_there(face: LocatedFace, detection: Detection) -> bool:
@@ -380,8 +382,7 @@ def _without_duplicates(tracks: Sequence[_Track]) -> list[_Track]:
     """The tracks, one per face: of those that fell on one face, the one that looks like it looked before."""
     kept: list[_Track] = []
     for track in sorted(tracks, key=lambda track: (-likeness(track.shades, track.looks_like), track.face_id)):
-        others = [other for other in kept if not other.lost_for]
-        if track.lost_for or _nearest(track.face.region, others, _DUPLICATE) is None:
+        if track.lost_for or _nearest(track.face.region, _visible(kept), _DUPLICATE) is None:
             kept.append(track)
         else:
             kept.append(replace(track, lost_for=1))

@@ -18,6 +18,15 @@ _JAW = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379,
 _OVER_THE_NOSE = (454, 347, 6, 118, 234)
 _BRIDGE = 168
 _CHEEKS = (205, 425)
+_SIDE = 450
+"""px, the longer side of photographs."""
+
+
+def photograph(path: Path) -> tuple[NDArray[np.uint8], float]:
+    """A picture shrunk to `_SIDE` px, (H, W, 3) BGR, and the factor."""
+    picture = read_picture(path)
+    shrink = _SIDE / max(picture.shape[:2])
+    return np.asarray(cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8), shrink
 
 
 def textures(pictures: Sequence[Path]) -> list[NDArray[np.uint8]]:
