@@ -24,8 +24,9 @@ from benchmarks import eos_peer, mediapipe_peer, seed_algorithm
 from benchmarks.avatars import avatars
 from benchmarks.random_model import random_model
 from benchmarks.timing import Timing, take_turns
-from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
@@ -33,7 +34,6 @@ from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
-from face3dmm_ros.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 
 IMAGE_SIZE = (640, 480)
 

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.avatar import AvatarFace
-from face3dmm_ros.avatar.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.styles import HEAD, WATERMELON, create_avatar
-from face3dmm_ros.avatar.tuning import Tuning, WeightTuner
+from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
+from face3dmm_ros.avatar.weights.tuning import Tuning, WeightTuner
+from face3dmm_ros.core.values import TrackedFace
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.values import TrackedFace
 
 
 def avatars(

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.files.frame_source import sample_clip
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import load_model
-from face3dmm_ros.nodes.frame_source import sample_clip
 from face3dmm_ros.pipeline import FacePipeline
 
 PEER = "MediaPipe Face Landmarker, with blendshapes"

@@ -7,13 +7,13 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.mobilenet_peer import mobilenet
-from face3dmm_ros.files import package_file
+from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.core.values import TrackedLandmarks
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS, create_fitter
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.regression.crops import SIDE
-from face3dmm_ros.regression.export import example_inputs, load_archive
-from face3dmm_ros.regression.weights_file import SHIPPED_WEIGHTS
-from face3dmm_ros.values import TrackedLandmarks
+from face3dmm_ros.regressor.crops import SIDE
+from face3dmm_ros.regressor.export import example_inputs, load_archive
+from face3dmm_ros.regressor.weights_file import SHIPPED_WEIGHTS
 
 PEER = "MobileNet ×0.5, as 3DDFA_V2's"
 

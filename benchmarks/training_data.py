@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
+from face3dmm_ros.lab.training.augmentation import IBUG68_EYES, disturbed
+from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
+from face3dmm_ros.lab.training.face_chunks import FaceChunks
+from face3dmm_ros.lab.training.samples import collate
+from face3dmm_ros.lab.training.synthetic_faces import SCENES, RenderedFaces, render_chunks
 from face3dmm_ros.morphable_model import load_model
-from face3dmm_ros.regression.augmentation import IBUG68_EYES, disturbed
-from face3dmm_ros.regression.cropped_faces import CroppedFaces
-from face3dmm_ros.regression.face_chunks import FaceChunks
-from face3dmm_ros.regression.samples import collate
-from face3dmm_ros.regression.synthetic_faces import SCENES, RenderedFaces, render_chunks
-from face3dmm_ros.synthesis.backgrounds import find_pictures
 
 FACES = 48
 

@@ -2,7 +2,7 @@
 
 from pkgutil import extend_path
 
-from face3dmm_ros.algebra_threads import limit_algebra_unless_chosen
+from face3dmm_ros.core.blas_threads import limit_algebra_unless_chosen
 
 # Run from a checkout, this folder shadows the installed package that holds the generated `face3dmm_ros.msg`.
 __path__ = extend_path(__path__, __name__)

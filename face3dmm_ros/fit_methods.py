@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
 from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.fitting.perspective import PerspectiveFitter
@@ -52,10 +52,10 @@ def create_fitter(
     if method in LANDMARK_METHODS:
         return TrackFitter(model, method, options)
     try:
-        from face3dmm_ros.regression.guided_fitter import GuidedFitter
-        from face3dmm_ros.regression.image_regressor import open_regressor
-        from face3dmm_ros.regression.regressor_fitter import RegressorFitter
-        from face3dmm_ros.regression.weights_file import regressor_path
+        from face3dmm_ros.regressor.guided_fitter import GuidedFitter
+        from face3dmm_ros.regressor.image_regressor import open_regressor
+        from face3dmm_ros.regressor.regressor_fitter import RegressorFitter
+        from face3dmm_ros.regressor.weights_file import regressor_path
     except ImportError as error:
         raise Face3DMMError(
             f"the fit method {method} needs {error.name}, which is not installed: `make torch`, or pip install torch "

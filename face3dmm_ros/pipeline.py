@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import TrackedFace
 from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks.tracker import LandmarkTracker
-from face3dmm_ros.values import TrackedFace
 
 
 class FacePipeline:

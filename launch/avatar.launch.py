@@ -8,7 +8,7 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 from face3dmm_ros.avatar.styles import STYLES, WATERMELON
-from face3dmm_ros.files import package_file
+from face3dmm_ros.core.resource_files import package_file
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -10,11 +10,11 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES
-from face3dmm_ros.files import package_file
-from face3dmm_ros.nodes.frame_source import CAMERA, SOURCES
-from face3dmm_ros.nodes.launch_arguments import TRACKING_ARGUMENTS
-from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage
-from face3dmm_ros.picture_turns import TURNS
+from face3dmm_ros.core.picture_turns import TURNS
+from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.files.frame_source import CAMERA, SOURCES
+from face3dmm_ros.live.launch_arguments import TRACKING_ARGUMENTS
+from face3dmm_ros.live.middleware import fast_dds_settings, shared_memory_shortage
 
 PACKAGE = "face3dmm_ros"
 PROCESSES = 7

@@ -9,9 +9,9 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, SetParameter
 from launch_ros.parameter_descriptions import ParameterValue
 
-from face3dmm_ros.files import package_file
-from face3dmm_ros.nodes.launch_arguments import TRACKING_ARGUMENTS
-from face3dmm_ros.nodes.recording import IMAGE_RECORDINGS
+from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.live.launch_arguments import TRACKING_ARGUMENTS
+from face3dmm_ros.live.recording import IMAGE_RECORDINGS
 
 # Those of live.launch.py that are passed on.
 LIVE_ARGUMENTS = (

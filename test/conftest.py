@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from face3dmm_ros.live.middleware import fast_dds_settings
 from face3dmm_ros.morphable_model import MorphableModel, load_model
-from face3dmm_ros.nodes.middleware import fast_dds_settings
 
 if TYPE_CHECKING:
     from ros_harness import Harness

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from torch import nn
 
-from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.morphable_model import MorphableModel, load_model
-from face3dmm_ros.regression import batches, networks
-from face3dmm_ros.regression.config import (
+from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.lab.training import batches
+from face3dmm_ros.lab.training.config import (
     AsymmetricConfig,
     DatasetConfig,
     LayoutConfig,
@@ -21,8 +20,10 @@ from face3dmm_ros.regression.config import (
     TrainingConfig,
     VertexDistanceConfig,
 )
-from face3dmm_ros.regression.samples import FaceDataset, FaceSample
-from face3dmm_ros.regression.training import train
+from face3dmm_ros.lab.training.samples import FaceDataset, FaceSample
+from face3dmm_ros.lab.training.training import train
+from face3dmm_ros.morphable_model import MorphableModel, load_model
+from face3dmm_ros.regressor import networks
 
 SHAPES, EXPRESSIONS = 4, 3
 

@@ -49,7 +49,7 @@ def test_processes_that_the_package_starts_have_one_thread_too() -> None:
 
 @several_cores
 def test_a_worker_has_one_thread_whatever_its_parent_has() -> None:
-    program = "import numpy, scipy.linalg; from face3dmm_ros.worker_process import begin_worker; begin_worker()"
+    program = "import numpy, scipy.linalg; from face3dmm_ros.core.worker_process import begin_worker; begin_worker()"
     assert printed(program + THREADS, OMP_NUM_THREADS="2") == "{1}"
 
 

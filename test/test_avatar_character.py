@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar import character_rig
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.avatar.avatar import Avatar, AvatarFace
-from face3dmm_ros.avatar.caricature import EYE_CENTER, EYE_RADIUS, EYE_SCALE, EYE_SHIFT, caricature, jacobian
-from face3dmm_ros.avatar.character import Character
-from face3dmm_ros.avatar.character_rig import CharacterRig, build_rig
-from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_from_vector
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.avatar.character import rig as character_rig
+from face3dmm_ros.avatar.character.avatar import Character
+from face3dmm_ros.avatar.character.caricature import EYE_CENTER, EYE_RADIUS, EYE_SCALE, EYE_SHIFT, caricature, jacobian
+from face3dmm_ros.avatar.character.rig import CharacterRig, build_rig
+from face3dmm_ros.core.arkit import ARKIT_NAMES
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_from_vector
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.values import FaceParameters
 
 SIZE = (300, 400)
 AT = (150.0, 180.0)

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.avatar.avatar import AvatarFace
-from face3dmm_ros.avatar.closed_surfaces import on_closed_surfaces
-from face3dmm_ros.avatar.gltf_avatar import GltfAvatar
-from face3dmm_ros.avatar.gltf_figure import Bust, make_bust
-from face3dmm_ros.avatar.gltf_file import load_gltf
-from face3dmm_ros.avatar.gltf_morphs import PRESETS, arkit_name, match_morphs
-from face3dmm_ros.avatar.gltf_skeleton import find_bones, gaze_limits, rest_pose
-from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_from_vector
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.values import FaceParameters
+from face3dmm_ros.avatar.gltf.avatar import GltfAvatar
+from face3dmm_ros.avatar.gltf.closed_surfaces import on_closed_surfaces
+from face3dmm_ros.avatar.gltf.file import load_gltf
+from face3dmm_ros.avatar.gltf.morphs import PRESETS, arkit_name, match_morphs
+from face3dmm_ros.avatar.gltf.posing import Bust, make_bust
+from face3dmm_ros.avatar.gltf.skeleton import find_bones, gaze_limits, rest_pose
+from face3dmm_ros.core.arkit import ARKIT_NAMES
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_from_vector
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters
 
 pygltflib = pytest.importorskip("pygltflib")
 

@@ -17,16 +17,16 @@ from pythonosc.osc_bundle import OscBundle
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_packet import OscPacket
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.avatar.avatar import AvatarFace
-from face3dmm_ros.avatar.head_rotation import head_angles, unity_quaternion
-from face3dmm_ros.avatar.live_link_face import LIVE_LINK_NAMES, live_link_datagram
-from face3dmm_ros.avatar.osc import LARGEST_DATAGRAM, bundles, message
-from face3dmm_ros.avatar.sender import WeightSender, split_address
-from face3dmm_ros.avatar.vmc import BLEND_NAMES, vmc_datagrams
-from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_from_vector
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.values import FaceParameters
+from face3dmm_ros.avatar.network.head_rotation import head_angles, unity_quaternion
+from face3dmm_ros.avatar.network.live_link_face import LIVE_LINK_NAMES, live_link_datagram
+from face3dmm_ros.avatar.network.osc import LARGEST_DATAGRAM, bundles, message
+from face3dmm_ros.avatar.network.sender import WeightSender, split_address
+from face3dmm_ros.avatar.network.vmc import BLEND_NAMES, vmc_datagrams
+from face3dmm_ros.core.arkit import ARKIT_NAMES
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_from_vector
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters
 
 LEFT = rotation_from_vector([0.0, np.radians(25.0), 0.0])
 """A turn to the person's own left in model axes (x own left, y up, z out of the face), that of the nose toward +x."""

@@ -15,16 +15,16 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES, weight_of
-from face3dmm_ros.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.arkit import ARKIT_NAMES, weight_of
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.msg import Blendshapes, Face3DMMParams
 from face3dmm_ros.nodes import avatar_node
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.conversions import FaceSlot, no_parameters_message, parameters_to_message
-from face3dmm_ros.nodes.image_conversion import PlainConversion
+from face3dmm_ros.nodes.images import PlainConversion
 from face3dmm_ros.nodes.lifecycle_node import image_qos, result_qos
 from face3dmm_ros.rendering.offscreen import NoOpenGLError
-from face3dmm_ros.values import FaceParameters
 
 PLAIN = PlainConversion()
 SIZE = (320, 240)

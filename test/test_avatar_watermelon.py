@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.avatar.avatar import AvatarFace
-from face3dmm_ros.avatar.watermelon import Watermelon
-from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.avatar.watermelon.avatar import Watermelon
+from face3dmm_ros.core.arkit import ARKIT_NAMES
+from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.layer import Layer
-from face3dmm_ros.values import FaceParameters
 
 IMAGE_SIZE = (640, 480)
 SKIN = (140, 165, 205)  # BGR

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_from_vector
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.bag_evaluation import BagEvaluation, evaluate
-from face3dmm_ros.evaluation.bag_replay import STAGES, Replay, ReplayedImage
-from face3dmm_ros.evaluation.bag_report import bag_report
-from face3dmm_ros.evaluation.sequence_metrics import aligned_distance, jitter, lag, runs, windows
+from face3dmm_ros.bags.replay import STAGES, Replay, ReplayedImage
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_from_vector
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
+from face3dmm_ros.evaluation.bag.evaluation import BagEvaluation, evaluate
+from face3dmm_ros.evaluation.bag.report import bag_report
+from face3dmm_ros.evaluation.bag.sequence_metrics import aligned_distance, jitter, lag, runs, windows
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace
 
 PERIOD_NS = 33_333_333
 SIZE = (640, 480)

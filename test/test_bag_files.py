@@ -8,9 +8,7 @@ import pytest
 import yaml
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from face3dmm_ros.camera import FRONTAL, Intrinsics, WeakPerspective
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.bag_files import (
+from face3dmm_ros.bags.bag_files import (
     CAMERA_INFO,
     IMAGE_TYPE,
     IMAGES,
@@ -23,8 +21,10 @@ from face3dmm_ros.evaluation.bag_files import (
     message_types,
     remove_bag,
 )
-from face3dmm_ros.message_fields import landmarks_from_message
-from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
+from face3dmm_ros.core.camera import FRONTAL, Intrinsics, WeakPerspective
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.message_fields import landmarks_from_message
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 
 SIZE = (32, 24)
 STAMPS = (1_700_000_000_000_000_000, 1_700_000_000_033_333_333)

@@ -11,10 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_from_vector
-from face3dmm_ros.cli import evaluate_bag
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.bag_files import (
+from face3dmm_ros.bags.bag_files import (
     IMAGE_TYPE,
     IMAGES,
     LANDMARKS,
@@ -24,13 +21,16 @@ from face3dmm_ros.evaluation.bag_files import (
     BagWriter,
     message_types,
 )
-from face3dmm_ros.evaluation.bag_replay import ObservedTracker, replay
+from face3dmm_ros.bags.replay import ObservedTracker, replay
+from face3dmm_ros.cli import evaluate_bag
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_from_vector
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.landmarks.backend import Detection, LocatedFace
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
-from face3dmm_ros.values import FaceParameters
 
 SIZE = (320, 240)
 FRAMES = 24

@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import load_bfm_mat, load_model
 
 COLUMNS, ROWS = 12, 10

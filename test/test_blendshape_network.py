@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.files import package_file
+from face3dmm_ros.core.arkit import WITHOUT_TONGUE
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.landmarks.blendshape_network import BlendshapeNetwork
 from face3dmm_ros.landmarks.facemesh import FaceMeshBackend
 from face3dmm_ros.landmarks.network import Network

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from face3dmm_ros.calibration import Calibration, read_calibration
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.picture_turns import TURNS, turned
+from face3dmm_ros.core.calibration import Calibration, read_calibration
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.picture_turns import TURNS, turned
 
 K = np.array([[600.0, 0.0, 319.5], [0.0, 610.0, 239.5], [0.0, 0.0, 1.0]])
 YAML = """

@@ -8,7 +8,7 @@ import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from face3dmm_ros.camera import (
+from face3dmm_ros.core.camera import (
     FRONTAL,
     Intrinsics,
     WeakPerspective,
@@ -27,7 +27,7 @@ from face3dmm_ros.camera import (
     weak_perspective_from_affine,
     world_to_view,
 )
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.uniform(-80, 80, (30, 3))

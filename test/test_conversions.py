@@ -14,14 +14,14 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
-from face3dmm_ros import message_fields
-from face3dmm_ros.calibration import Calibration
-from face3dmm_ros.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, metric_pose, rotation_from_vector
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core import message_fields
+from face3dmm_ros.core.calibration import Calibration
+from face3dmm_ros.core.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, metric_pose, rotation_from_vector
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, Mesh
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes import conversions
 from face3dmm_ros.nodes.conversions import FaceSlot
-from face3dmm_ros.values import Box, FaceParameters, Landmarks, Mesh
 
 HEADER = Header(frame_id="camera_optical_frame")
 HEADER.stamp.sec, HEADER.stamp.nanosec = 1234, 567

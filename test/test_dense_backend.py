@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
-from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_angle, rotation_from_pose_angles
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.files import package_file
+from face3dmm_ros.core.arkit import ARKIT_NAMES
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_angle, rotation_from_pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.core.values import Landmarks
+from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
+from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer
 from face3dmm_ros.landmarks.cover_reader import CoverReader
 from face3dmm_ros.landmarks.dense_backend import DenseBackend
 from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE, DenseNetwork, upright_region
@@ -22,9 +25,6 @@ from face3dmm_ros.landmarks.people_at_rest import ReadingResponse
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING, SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene
-from face3dmm_ros.synthesis.scene_renderer import RenderedScene, SceneRenderer
-from face3dmm_ros.values import Landmarks
 
 pytest.importorskip("ai_edge_litert", reason="the dense backend needs ai-edge-litert")
 

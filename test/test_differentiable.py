@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
 
 torch = pytest.importorskip("torch", reason="needs torch: make torch")
 
-from face3dmm_ros.rendering.differentiable import DifferentiableRenderer  # noqa: E402
+from face3dmm_ros.photometric.differentiable import DifferentiableRenderer  # noqa: E402
 
 SIZE = (96, 100)
 CAMERA = WeakPerspective(0.4, rotation_from_pose_angles(0.1, 0.4, 0.05), np.array([48.0, 46.0]))

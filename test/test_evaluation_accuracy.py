@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from face3dmm_ros.camera import rotation_from_pose_angles, rotation_from_vector
-from face3dmm_ros.evaluation.accuracy import (
+from face3dmm_ros.core.camera import rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.evaluation.dataset.accuracy import (
     FaceErrors,
     confidence_reliability,
     expression_agreement,

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 import scipy.io
 
-from face3dmm_ros.camera import pose_angles, rotation_from_vector
 from face3dmm_ros.cli.main import main
-from face3dmm_ros.evaluation.face_evaluator import EvaluationOptions, FaceEvaluator
-from face3dmm_ros.evaluation.faceless_pictures import FacelessPicture
+from face3dmm_ros.core.camera import pose_angles, rotation_from_vector
+from face3dmm_ros.core.values import FaceParameters
+from face3dmm_ros.evaluation.dataset.face_evaluator import EvaluationOptions, FaceEvaluator
+from face3dmm_ros.evaluation.dataset.faceless_pictures import FacelessPicture
+from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.picture_files import read_picture
-from face3dmm_ros.values import FaceParameters
 
 SHIFT = np.array([3.0, -4.0])
 """px between what the pipeline fits and what the made-up truth says: each point is 5 px off."""

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import scipy.io
 
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.datasets import FORMATS, dataset_format
-from face3dmm_ros.evaluation.faceless_pictures import FacelessPicture, installed_faceless_pictures
-from face3dmm_ros.picture_files import find_pictures, read_picture
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.evaluation.dataset.datasets import FORMATS, dataset_format
+from face3dmm_ros.evaluation.dataset.faceless_pictures import FacelessPicture, installed_faceless_pictures
+from face3dmm_ros.files.pictures import find_pictures, read_picture
 
 POINTS = np.random.default_rng(0).uniform(50.0, 150.0, (68, 3))
 

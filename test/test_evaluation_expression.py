@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from face3dmm_ros.evaluation.expression_metrics import EXPRESSION_DISTANCES, agreement, expression_distances
+from face3dmm_ros.evaluation.dataset.expression_metrics import EXPRESSION_DISTANCES, agreement, expression_distances
 
 
 def face() -> np.ndarray:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from face3dmm_ros.camera import FRONTAL, rotation_from_pose_angles, rotation_from_vector
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import FRONTAL, rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box
 from face3dmm_ros.evaluation import metrics
-from face3dmm_ros.values import Box
 
 RECTANGLE = np.array([[10.0, 20.0], [14.0, 20.0], [10.0, 29.0], [14.0, 29.0]])
 """4 px wide and 9 high, so √(w·h) is 6."""

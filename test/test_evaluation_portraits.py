@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
 from face3dmm_ros.cli.main import main
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.dataset_evaluation import PipelineOptions
-from face3dmm_ros.evaluation.portraits import RATE, SHOWN, PortraitWatcher, read_place
-from face3dmm_ros.evaluation.smiles import SmileWeights, smile_weights, summarize_smiles
+from face3dmm_ros.core.arkit import ARKIT_NAMES
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.evaluation.dataset.evaluation import PipelineOptions
+from face3dmm_ros.evaluation.dataset.portraits import RATE, SHOWN, PortraitWatcher, read_place
+from face3dmm_ros.evaluation.dataset.smiles import SmileWeights, smile_weights, summarize_smiles
 from face3dmm_ros.pipeline import FacePipeline
 
 PLACE = [[150.0, 20.0], [300.0, 200.0]]

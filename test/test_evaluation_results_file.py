@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.results_file import ResultsFile
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
 
 SETTINGS = {"backend": "facemesh", "fit_methods": ("joint",)}
 

@@ -13,7 +13,7 @@ pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages
 
 from std_msgs.msg import Header
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
+from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.msg import Blendshapes
 from face3dmm_ros.nodes.lifecycle_node import result_qos
 

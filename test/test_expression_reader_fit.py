@@ -1,20 +1,15 @@
 """How the reading of expressions is fitted: to changes, and not to people."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs torch: make torch")
 
+from face3dmm_ros.lab.landmark_networks.fit_expression_reader import fit_reading, measure_reading
+
 FEATURES, BLENDSHAPES = 40, 3
 RNG = np.random.default_rng(0)
 CAUSES = RNG.standard_normal((FEATURES, BLENDSHAPES + 4)).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def tools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "tools")
 
 
 def pairs(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -26,8 +21,6 @@ def pairs(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_it_follows_expressions_and_not_people() -> None:
-    from fit_expression_reader import fit_reading, measure_reading
-
     W, bias = fit_reading(pairs(2000))
     followed, deviation, right = measure_reading(W, bias, pairs(500))
     assert (followed > 0.4).all()
@@ -36,8 +29,6 @@ def test_it_follows_expressions_and_not_people() -> None:
 
 
 def test_what_is_measured_is_the_slope_and_the_spread_at_rest() -> None:
-    from fit_expression_reader import measure_reading
-
     changes, rests, weights = pairs(500)
     inverse = np.linalg.pinv(CAUSES)[:BLENDSHAPES].astype(np.float32)
     followed, deviation, _ = measure_reading(0.5 * inverse, np.float32([1, 2, 3]), (changes, rests, weights))

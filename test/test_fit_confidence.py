@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.values import Box, Landmarks
 from face3dmm_ros.fitting.confidence import fit_confidence
-from face3dmm_ros.values import Box, Landmarks
 
 
 def landmarks(confidence: float = 0.999, *, told: bool = True) -> Landmarks:

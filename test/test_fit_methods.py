@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.fit_methods import FIT_METHODS, create_fitter, create_perspective_fitter
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.morphable_model import MorphableModel
@@ -37,7 +37,7 @@ assert "torch" not in sys.modules
 def test_without_torch_the_error_says_how_to_get_it(
     default_model: MorphableModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("face3dmm_ros.regression")]:
+    for name in [name for name in sys.modules if name.startswith("face3dmm_ros.regressor")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(Face3DMMError, match=r"regressor needs torch, which is not installed.*pip install torch"):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
 
 from benchmarks.random_model import random_model
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
-from face3dmm_ros.camera import (
+from face3dmm_ros.core.arkit import ARKIT_NAMES
+from face3dmm_ros.core.camera import (
     FRONTAL,
     WeakPerspective,
     pose_angles,
@@ -18,7 +18,8 @@ from face3dmm_ros.camera import (
     rotation_from_pose_angles,
     rotation_from_vector,
 )
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedLandmarks
 from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
 from face3dmm_ros.fitting.bounded import minimize_in_box
 from face3dmm_ros.fitting.joint import (
@@ -33,7 +34,6 @@ from face3dmm_ros.fitting.joint import (
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedLandmarks
 
 BLENDSHAPES = random_model(3000, 40, 51, landmarks=478, blendshapes=True)
 UNBOUNDED = random_model(2000, 60, 40, landmarks=68)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.random_model import random_model
-from face3dmm_ros.camera import (
+from face3dmm_ros.core.camera import (
     FRONTAL,
     WeakPerspective,
     nearest_rotation,
@@ -15,10 +15,10 @@ from face3dmm_ros.camera import (
     rotation_from_vector,
     rotation_vector,
 )
+from face3dmm_ros.core.values import Box, Landmarks, TrackedLandmarks
 from face3dmm_ros.evaluation.metrics import angle_degrees
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.values import Box, Landmarks, TrackedLandmarks
 
 AHEAD = np.array([0.0, 0.0, 1.0])
 SIDES = {"Left": 1.0, "Right": -1.0}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from face3dmm_ros.image_clock import ImageClock
+from face3dmm_ros.core.image_clock import ImageClock
 
 PERIOD = 33_000_000
 STAMPS = [1_700_000_000_000_000_000 + k * PERIOD for k in range(5)]

@@ -12,9 +12,9 @@ pytest.importorskip("sensor_msgs", reason="needs ROS 2's sensor_msgs")
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.image_layout import image_from_compressed
-from face3dmm_ros.nodes.image_conversion import (
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.files.image_layout import image_from_compressed
+from face3dmm_ros.nodes.images import (
     CvBridge,
     CvBridgeConversion,
     ImageConversion,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.landmarks import create_backend, dlib_model
 from face3dmm_ros.landmarks.dlib_model import FILE_NAME, fetch_dlib_model, find_dlib_model
 

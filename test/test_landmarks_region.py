@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.landmarks.region import Region, region_around
 
 

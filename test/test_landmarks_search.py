@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from face3dmm_ros.core.values import Box
 from face3dmm_ros.landmarks import Detection, LocatedFace, Region
 from face3dmm_ros.landmarks.search import Look, closer_looks, detect, look_around, look_at_all
-from face3dmm_ros.values import Box
 
 
 @dataclass

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Landmarks, TrackedLandmarks
 from face3dmm_ros.landmarks import Detection, LandmarkTracker, LocatedFace, Region, create_backend
-from face3dmm_ros.values import Landmarks, TrackedLandmarks
 
 
 def image_of_its_coordinates(width: int = 640, height: int = 480) -> np.ndarray:

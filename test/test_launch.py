@@ -17,7 +17,7 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from ros_harness import launch, stop
 from sensor_msgs.msg import Image
 
-from face3dmm_ros.files import package_file
+from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.msg import Blendshapes, Face3DMMParams
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode

@@ -16,7 +16,7 @@ import yaml
 
 from face3dmm_ros.cli import live
 from face3dmm_ros.cli.main import main
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 
 KEYS = {"frames_in", "frames_overlay", "frames_with_face", "fps", "latency_ms", "stage_ms"}
 TOPICS = {
@@ -224,7 +224,7 @@ def test_a_second_run_in_a_ros_domain_is_refused_and_the_first_goes_on(tmp_path,
 @pytest.mark.usefixtures("_ros")
 @pytest.mark.parametrize("domain", ["", "0"])
 def test_of_two_runs_that_begin_at_once_one_is_refused(monkeypatch, domain):
-    from face3dmm_ros.nodes import live_session
+    from face3dmm_ros.live import session as live_session
 
     monkeypatch.setenv("ROS_DOMAIN_ID", "0")
     claim = live_session._claim_domain()
@@ -254,7 +254,7 @@ def test_a_run_beside_launched_nodes_is_refused(spun):
 
 @pytest.mark.usefixtures("_ros")
 def test_a_run_of_days_remembers_the_times_of_its_last_overlays_only(spun, monkeypatch):
-    from face3dmm_ros.nodes import monitor_node
+    from face3dmm_ros.live import monitor_node
 
     monkeypatch.setattr(monitor_node, "_REMEMBERED_OVERLAYS", 3)
     monitor = spun.add(monitor_node.MonitorNode((), "video_source_node", context=spun.context))
@@ -274,7 +274,7 @@ def test_without_ros_the_command_says_what_to_do(monkeypatch, capsys):
 
 def test_a_folder_is_written_by_one_run_alone(tmp_path):
     pytest.importorskip("rclpy", reason="needs ROS 2")
-    from face3dmm_ros.nodes.recording import RecordingFolder
+    from face3dmm_ros.live.recording import RecordingFolder
 
     first = RecordingFolder(tmp_path / "out")
     with pytest.raises(Face3DMMError, match=r"another run is writing .*out: choose another folder"):

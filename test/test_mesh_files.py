@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.mesh_files import SUFFIXES, write_mesh
-from face3dmm_ros.values import Mesh
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Mesh
+from face3dmm_ros.files.meshes import SUFFIXES, write_mesh
 
 # A tetrahedron before the camera: x right, y down, z forward.
 MESH = Mesh(

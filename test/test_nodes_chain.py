@@ -19,18 +19,19 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
+from face3dmm_ros.files import frame_source
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
-from face3dmm_ros.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
-from face3dmm_ros.nodes import frame_source, renderer_node, video_source_node
+from face3dmm_ros.nodes import renderer_node, video_source_node
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.conversions import (
     calibration_from_message,
 )
 from face3dmm_ros.nodes.fitter_node import FitterNode
-from face3dmm_ros.nodes.image_conversion import PlainConversion, cv2_to_compressed_imgmsg
+from face3dmm_ros.nodes.images import PlainConversion, cv2_to_compressed_imgmsg
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.lifecycle_node import image_qos, latched_qos, result_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode

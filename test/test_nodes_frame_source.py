@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.nodes import frame_source
-from face3dmm_ros.nodes.frame_source import open_source, resized, sample_clip
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.files import frame_source
+from face3dmm_ros.files.frame_source import open_source, resized, sample_clip
 
 
 def images_of(source, limit=1000):

@@ -19,13 +19,13 @@ from rclpy.parameter import Parameter
 from ros_harness import harness
 from std_msgs.msg import Header
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.live.replay_node import ReplayNode
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, result_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
-from face3dmm_ros.nodes.replay_node import ReplayNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 from face3dmm_ros.nodes.viewer_node import ViewerNode
 

@@ -4,9 +4,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from face3dmm_ros.files import package_file
-from face3dmm_ros.nodes import middleware
-from face3dmm_ros.nodes.middleware import fast_dds_settings, shared_memory_shortage
+from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.live import middleware
+from face3dmm_ros.live.middleware import fast_dds_settings, shared_memory_shortage
 
 OURS = {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"}
 NAMESPACE = {"dds": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}

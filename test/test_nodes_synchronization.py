@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.msg import FaceLandmarks
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher
 

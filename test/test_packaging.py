@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 import pytest
 
 import face3dmm_ros
-from face3dmm_ros import files
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core import resource_files
+from face3dmm_ros.core.errors import Face3DMMError
 
 DATA_FOLDERS = ("config", "launch", "resource")
 LEFT_BEHIND = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -63,29 +63,31 @@ def test_pip_installs_every_file_beside_the_modules_inside_the_package(repositor
 
 
 def test_an_installed_package_finds_its_resources(installed: Path) -> None:
-    code = "from face3dmm_ros.files import package_file; print(package_file('resource/default_model.npz'))"
+    code = (
+        "from face3dmm_ros.core.resource_files import package_file; print(package_file('resource/default_model.npz'))"
+    )
     found = run_python(code, installed, PYTHONPATH=str(installed))
     assert found.strip() == str(installed / "face3dmm_ros" / "resource" / "default_model.npz")
 
 
 def test_an_installed_package_finds_its_messages_and_hides_no_generated_module(installed: Path) -> None:
-    code = "from face3dmm_ros.files import package_file; package_file('msg/Face3DMMParams.msg'); "
+    code = "from face3dmm_ros.core.resource_files import package_file; package_file('msg/Face3DMMParams.msg'); "
     code += "from importlib.util import find_spec; print(find_spec('face3dmm_ros.msg'))"
     assert run_python(code, installed, PYTHONPATH=str(installed)).strip() == "None"
 
 
 def test_a_colcon_install_finds_its_resources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = tmp_path / "lib" / "python3" / "site-packages" / "face3dmm_ros" / "files.py"
+    module = tmp_path / "lib" / "python3" / "site-packages" / "face3dmm_ros" / "core" / "resource_files.py"
     resource = tmp_path / "share" / "face3dmm_ros" / "resource" / "model.npz"
     resource.parent.mkdir(parents=True)
     resource.touch()
-    monkeypatch.setattr(files, "__file__", str(module))
-    assert files.package_file("resource/model.npz") == resource
+    monkeypatch.setattr(resource_files, "__file__", str(module))
+    assert resource_files.package_file("resource/model.npz") == resource
 
 
 def test_a_file_that_did_not_ship_is_named() -> None:
     with pytest.raises(Face3DMMError, match=r"resource/absent\.npz"):
-        files.package_file("resource/absent.npz")
+        resource_files.package_file("resource/absent.npz")
 
 
 def test_pip_installs_no_leftovers(installed: Path) -> None:

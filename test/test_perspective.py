@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from face3dmm_ros.calibration import Calibration
-from face3dmm_ros.camera import metric_pose, rotation_angle, rotation_from_pose_angles, rotation_from_vector
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.calibration import Calibration
+from face3dmm_ros.core.camera import metric_pose, rotation_angle, rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting import FitOptions, TrackFitter
 from face3dmm_ros.fitting.perspective import PerspectiveFitter
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 
 SIZE = (640, 480)
 K = np.array([[600.0, 0.0, 319.5], [0.0, 600.0, 239.5], [0.0, 0.0, 1.0]])

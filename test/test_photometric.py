@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles, rotation_from_vector
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.rasterization import rasterize
 from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
-from face3dmm_ros.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 
 torch = pytest.importorskip("torch", reason="needs torch: make torch")
 
-from face3dmm_ros.fitting.photometric import METHOD, PhotometricOptions, photometric_fit  # noqa: E402
-from face3dmm_ros.fitting.photometric_pixels import (  # noqa: E402
+from face3dmm_ros.photometric.fitter import METHOD, PhotometricOptions, photometric_fit  # noqa: E402
+from face3dmm_ros.photometric.pixels import (  # noqa: E402
     LIGHT_SIZE,
     POSE_SIZE,
     FacePixels,

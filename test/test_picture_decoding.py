@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from face3dmm_ros import picture_decoding
 from face3dmm_ros.cli.main import main
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.picture_decoding import LONGEST_SIDE, MOST_PIXELS, check_size, decode_picture
-from face3dmm_ros.picture_files import read_picture
-from face3dmm_ros.synthesis.backgrounds import draw_background
-from face3dmm_ros.synthesis.scene import Background
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.files import picture_decoding
+from face3dmm_ros.files.picture_decoding import LONGEST_SIDE, MOST_PIXELS, check_size, decode_picture
+from face3dmm_ros.files.pictures import read_picture
+from face3dmm_ros.lab.synthesis.backgrounds import draw_background
+from face3dmm_ros.lab.synthesis.scene import Background
 from face3dmm_ros.viewer.frame_messages import FrameMessages
 from face3dmm_ros.viewer.viewed_frame import IMAGE
 

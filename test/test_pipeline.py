@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from face3dmm_ros.camera import pose_angles, rotation_angle, rotation_from_vector
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import pose_angles, rotation_angle, rotation_from_vector
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters, TrackedLandmarks
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.smoothing import FaceSmoother
@@ -15,7 +16,6 @@ from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.pipeline import FacePipeline
-from face3dmm_ros.values import FaceParameters, TrackedLandmarks
 
 
 @pytest.fixture

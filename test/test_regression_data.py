@@ -10,28 +10,28 @@ import pytest
 import scipy.io
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import FRONTAL, WeakPerspective, rotation_from_pose_angles
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.morphable_model import MorphableModel
 
 torch = pytest.importorskip("torch", reason="needs torch (make torch)")
 
-from face3dmm_ros.regression import augmentation, synthetic_faces, unlabelled_folder  # noqa: E402
-from face3dmm_ros.regression.cropped_faces import CroppedFaces  # noqa: E402
-from face3dmm_ros.regression.crops import IBUG68_MIRROR, SIDE, CropView, face_region  # noqa: E402
-from face3dmm_ros.regression.face_chunks import FaceChunks, FaceRecord, make_missing, write_chunk  # noqa: E402
-from face3dmm_ros.regression.face_mirror import FaceMirror  # noqa: E402
-from face3dmm_ros.regression.labelled_folder import open_labelled_folder, read_labelled  # noqa: E402
-from face3dmm_ros.regression.landmark_map import landmark_map, landmark_maps  # noqa: E402
-from face3dmm_ros.regression.picture_folder import CACHE  # noqa: E402
-from face3dmm_ros.regression.samples import FaceSample, collate, open_dataset  # noqa: E402
-from face3dmm_ros.regression.synthetic_faces import SCENES, RenderedFaces, open_synthetic_faces, render_chunks  # noqa: E402
-from face3dmm_ros.regression.unlabelled_folder import open_unlabelled_folder  # noqa: E402
-from face3dmm_ros.synthesis.backgrounds import find_pictures  # noqa: E402
-from face3dmm_ros.synthesis.dataset import DatasetOptions, write_dataset  # noqa: E402
-from face3dmm_ros.synthesis.random_scene import SceneOptions, random_scene  # noqa: E402
-from face3dmm_ros.synthesis.scene_renderer import SceneRenderer  # noqa: E402
+from face3dmm_ros.lab.synthesis.backgrounds import find_pictures  # noqa: E402
+from face3dmm_ros.lab.synthesis.dataset import DatasetOptions, write_dataset  # noqa: E402
+from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene  # noqa: E402
+from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer  # noqa: E402
+from face3dmm_ros.lab.training import augmentation, synthetic_faces, unlabelled_folder  # noqa: E402
+from face3dmm_ros.lab.training.cropped_faces import CroppedFaces  # noqa: E402
+from face3dmm_ros.lab.training.face_chunks import FaceChunks, FaceRecord, make_missing, write_chunk  # noqa: E402
+from face3dmm_ros.lab.training.face_mirror import FaceMirror  # noqa: E402
+from face3dmm_ros.lab.training.labelled_folder import open_labelled_folder, read_labelled  # noqa: E402
+from face3dmm_ros.lab.training.picture_folder import CACHE  # noqa: E402
+from face3dmm_ros.lab.training.samples import FaceSample, collate, open_dataset  # noqa: E402
+from face3dmm_ros.lab.training.synthetic_faces import SCENES, RenderedFaces, open_synthetic_faces, render_chunks  # noqa: E402
+from face3dmm_ros.lab.training.unlabelled_folder import open_unlabelled_folder  # noqa: E402
+from face3dmm_ros.regressor.crops import IBUG68_MIRROR, SIDE, CropView, face_region  # noqa: E402
+from face3dmm_ros.regressor.landmark_map import landmark_map, landmark_maps  # noqa: E402
 
 SMALL = replace(SCENES, image_size=(72, 72), max_yaw=60.0, pictures=find_pictures(None))
 FLIP = np.diag([-1.0, 1.0, 1.0])

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_training import tiny_network
 
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.regression import export, networks
-from face3dmm_ros.regression.export import (
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.regressor import export, networks
+from face3dmm_ros.regressor.export import (
     INPUTS,
     OUTPUTS,
     cached_archive,
@@ -26,10 +26,10 @@ from face3dmm_ros.regression.export import (
     save_onnx,
     save_torchscript,
 )
-from face3dmm_ros.regression.face_regressor import FaceRegressor
-from face3dmm_ros.regression.networks import build_network
-from face3dmm_ros.regression.parameter_layout import ParameterLayout, Whitening
-from face3dmm_ros.regression.weights_file import (
+from face3dmm_ros.regressor.face_regressor import FaceRegressor
+from face3dmm_ros.regressor.networks import build_network
+from face3dmm_ros.regressor.parameter_layout import ParameterLayout, Whitening
+from face3dmm_ros.regressor.weights_file import (
     FORMAT,
     RegressorDescription,
     digest_of,

@@ -6,21 +6,21 @@ import warnings
 import numpy as np
 import pytest
 
-from face3dmm_ros.camera import FRONTAL, rotation_from_pose_angles
-from face3dmm_ros.camera import nearest_rotation as nearest_by_svd
+from face3dmm_ros.core.camera import FRONTAL, rotation_from_pose_angles
+from face3dmm_ros.core.camera import nearest_rotation as nearest_by_svd
 
 torch = pytest.importorskip("torch", reason="needs torch: make torch")
 
-from face3dmm_ros.errors import Face3DMMError  # noqa: E402
-from face3dmm_ros.regression.face_regressor import FaceRegressor, parameter_batch  # noqa: E402
-from face3dmm_ros.regression.networks import build_network  # noqa: E402
-from face3dmm_ros.regression.parameter_layout import (  # noqa: E402
+from face3dmm_ros.core.errors import Face3DMMError  # noqa: E402
+from face3dmm_ros.regressor.face_regressor import FaceRegressor, parameter_batch  # noqa: E402
+from face3dmm_ros.regressor.networks import build_network  # noqa: E402
+from face3dmm_ros.regressor.parameter_layout import (  # noqa: E402
     MIDDLE,
     ParameterBatch,
     ParameterLayout,
     Whitening,
 )
-from face3dmm_ros.regression.rotations import nearest_rotation, rotation_6d, rotation_from_6d  # noqa: E402
+from face3dmm_ros.regressor.rotations import nearest_rotation, rotation_6d, rotation_from_6d  # noqa: E402
 
 LAYOUT = ParameterLayout("6d", shape_count=4, expression_count=3, landmark_count=5, texture_count=2)
 FORMS = ["6d", "matrix"]

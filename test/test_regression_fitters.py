@@ -10,21 +10,21 @@ import pytest
 pytest.importorskip("torch", reason="needs torch")
 import torch
 
-from face3dmm_ros.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedLandmarks
 from face3dmm_ros.fit_methods import RegressorFile, create_fitter
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.confidence import fit_confidence
 from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.regression.crops import SIDE, CropView, face_region
-from face3dmm_ros.regression.export import Archive
-from face3dmm_ros.regression.guided_fitter import GuidedFitter
-from face3dmm_ros.regression.image_regressor import ImageRegressor, open_regressor
-from face3dmm_ros.regression.parameter_layout import ParameterLayout
-from face3dmm_ros.regression.regressor_fitter import RegressorFitter
-from face3dmm_ros.regression.weights_file import RegressorDescription
-from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedLandmarks
+from face3dmm_ros.regressor.crops import SIDE, CropView, face_region
+from face3dmm_ros.regressor.export import Archive
+from face3dmm_ros.regressor.guided_fitter import GuidedFitter
+from face3dmm_ros.regressor.image_regressor import ImageRegressor, open_regressor
+from face3dmm_ros.regressor.parameter_layout import ParameterLayout
+from face3dmm_ros.regressor.regressor_fitter import RegressorFitter
+from face3dmm_ros.regressor.weights_file import RegressorDescription
 
 SIZE = (320, 240)
 IMAGE = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)

@@ -11,15 +11,15 @@ import pytest
 import scipy.io
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import FRONTAL, WeakPerspective
 from face3dmm_ros.cli.main import main
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
+from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_identity, random_scene
+from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
+from face3dmm_ros.lab.training.pooled_labels import LabelledPerson, PersonLabeller, confidence_of, pool, write_person
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.regression.pooled_labels import LabelledPerson, PersonLabeller, confidence_of, pool, write_person
-from face3dmm_ros.synthesis.random_scene import SceneOptions, random_identity, random_scene
-from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
-from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace
 
 PICTURES = 4
 
@@ -133,7 +133,7 @@ def test_a_person_is_written_as_pictures_with_labels(labels: Path) -> None:
 
 def test_written_labels_are_learnt_from(labels: Path, default_model: MorphableModel) -> None:
     pytest.importorskip("torch", reason="needs torch (make torch)")
-    from face3dmm_ros.regression.labelled_folder import open_labelled_folder
+    from face3dmm_ros.lab.training.labelled_folder import open_labelled_folder
 
     faces = open_labelled_folder(labels, texture_count=0)
     assert len(faces) == PICTURES + 1
@@ -178,7 +178,7 @@ def test_labels_by_pixels_have_an_albedo(by_pixels: LabelledPerson, default_mode
 def test_albedo_of_written_labels_is_learnt_from(
     by_pixels: LabelledPerson, default_model: MorphableModel, tmp_path: Path
 ) -> None:
-    from face3dmm_ros.regression.labelled_folder import open_labelled_folder
+    from face3dmm_ros.lab.training.labelled_folder import open_labelled_folder
 
     write_person(tmp_path, by_pixels, default_model, {})
     faces = open_labelled_folder(tmp_path)

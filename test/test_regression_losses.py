@@ -6,15 +6,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from face3dmm_ros.camera import WeakPerspective, nearest_rotation, rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.core.camera import WeakPerspective, nearest_rotation, rotation_from_pose_angles, rotation_from_vector
 from face3dmm_ros.morphable_model import MorphableModel
 
 torch = pytest.importorskip("torch", reason="needs torch: make torch")
 
-from face3dmm_ros.errors import Face3DMMError  # noqa: E402
-from face3dmm_ros.regression import losses  # noqa: E402
-from face3dmm_ros.regression.losses import FaceBases, face_bases  # noqa: E402
-from face3dmm_ros.regression.parameter_layout import (  # noqa: E402
+from face3dmm_ros.core.errors import Face3DMMError  # noqa: E402
+from face3dmm_ros.lab.training import losses  # noqa: E402
+from face3dmm_ros.lab.training.losses import FaceBases, face_bases  # noqa: E402
+from face3dmm_ros.regressor.parameter_layout import (  # noqa: E402
     MIDDLE,
     ParameterBatch,
     ParameterLayout,

@@ -7,11 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch: make torch")
 
-from face3dmm_ros.errors import Face3DMMError  # noqa: E402
-from face3dmm_ros.files import package_file  # noqa: E402
-from face3dmm_ros.regression.face_mesh_trunk import AddedResidual, face_mesh_trunk  # noqa: E402
-from face3dmm_ros.regression.networks import NETWORKS, SpatialSoftmax, build_network  # noqa: E402
-from face3dmm_ros.regression.self_critic import SelfCritic, critic_objective, regressor_objective  # noqa: E402
+from face3dmm_ros.core.errors import Face3DMMError  # noqa: E402
+from face3dmm_ros.core.resource_files import package_file  # noqa: E402
+from face3dmm_ros.lab.training.self_critic import SelfCritic, critic_objective, regressor_objective  # noqa: E402
+from face3dmm_ros.regressor.face_mesh_trunk import AddedResidual, face_mesh_trunk  # noqa: E402
+from face3dmm_ros.regressor.networks import NETWORKS, SpatialSoftmax, build_network  # noqa: E402
 
 
 def weight_count(network: torch.nn.Module) -> int:

@@ -16,12 +16,11 @@ pytest.importorskip("torch", reason="needs torch")
 import torch
 from small_training import SHAPES, DrawnFaces, small_config, use_small_parts
 
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.regression import batches
-from face3dmm_ros.regression.batches import FaceStream, Share, sample_batches, training_batches
-from face3dmm_ros.regression.checkpoints import load_checkpoint, save_checkpoint
-from face3dmm_ros.regression.config import (
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.lab.training import batches
+from face3dmm_ros.lab.training.batches import FaceStream, Share, sample_batches, training_batches
+from face3dmm_ros.lab.training.checkpoints import load_checkpoint, save_checkpoint
+from face3dmm_ros.lab.training.config import (
     AsymmetricConfig,
     CosineConfig,
     DatasetConfig,
@@ -34,17 +33,18 @@ from face3dmm_ros.regression.config import (
     TrainingConfig,
     read_config,
 )
-from face3dmm_ros.regression.curves import read_curve
-from face3dmm_ros.regression.export import load_archive, regressed_outputs
-from face3dmm_ros.regression.face_regressor import FaceRegressor
-from face3dmm_ros.regression.landmark_map import landmark_maps
-from face3dmm_ros.regression.learner import Learner, layout_of, new_network
-from face3dmm_ros.regression.objectives import Objectives
-from face3dmm_ros.regression.parameter_layout import Whitening
-from face3dmm_ros.regression.processes import Processes
-from face3dmm_ros.regression.samples import FaceSample
-from face3dmm_ros.regression.training import CHECKPOINT, WEIGHTS, train
-from face3dmm_ros.regression.weights_file import load_regressor, read_description
+from face3dmm_ros.lab.training.curves import read_curve
+from face3dmm_ros.lab.training.learner import Learner, layout_of, new_network
+from face3dmm_ros.lab.training.objectives import Objectives
+from face3dmm_ros.lab.training.processes import Processes
+from face3dmm_ros.lab.training.samples import FaceSample
+from face3dmm_ros.lab.training.training import CHECKPOINT, WEIGHTS, train
+from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.regressor.export import load_archive, regressed_outputs
+from face3dmm_ros.regressor.face_regressor import FaceRegressor
+from face3dmm_ros.regressor.landmark_map import landmark_maps
+from face3dmm_ros.regressor.parameter_layout import Whitening
+from face3dmm_ros.regressor.weights_file import load_regressor, read_description
 
 SMALL = """
 network: light
@@ -622,7 +622,7 @@ def test_worker_ends_with_the_process_it_works_for(tmp_path: Path) -> None:
     program = tmp_path / "parent.py"
     program.write_text(
         "import multiprocessing, time\n"
-        "from face3dmm_ros.worker_process import begin_worker\n"
+        "from face3dmm_ros.core.worker_process import begin_worker\n"
         "def work():\n"
         "    begin_worker()\n"
         "    print('working', flush=True)\n"

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, Landmarks
 from face3dmm_ros.rendering.landmark_view import draw_landmarks
-from face3dmm_ros.values import Box, Landmarks
 
 
 def landmarks(points: NDArray, scheme: str = "mediapipe478") -> Landmarks:

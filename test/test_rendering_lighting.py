@@ -1,6 +1,6 @@
 import pytest
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.rendering.lighting import LIGHTING_MODELS, Lighting
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.rendering import offscreen
 
 DRAWS_A_TRIANGLE = """
 import sys
 import numpy as np
-from face3dmm_ros.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 
 corners = np.float32([[0, 0, 0], [20, 0, 0], [0, -20, 0]])

@@ -12,9 +12,7 @@ pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages
 from ros_harness import Harness, launch
 from sensor_msgs.msg import Image
 
-from face3dmm_ros.camera import Intrinsics
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.bag_files import (
+from face3dmm_ros.bags.bag_files import (
     IMAGE_TYPE,
     IMAGES,
     LANDMARKS,
@@ -23,17 +21,19 @@ from face3dmm_ros.evaluation.bag_files import (
     BagWriter,
     message_types,
 )
-from face3dmm_ros.evaluation.bag_replay import ObservedTracker, replay
+from face3dmm_ros.bags.replay import ObservedTracker, replay
+from face3dmm_ros.core.camera import Intrinsics
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.fit_methods import FIT_METHODS, REGRESSOR_METHODS, create_fitter
 from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks import create_backend
 from face3dmm_ros.landmarks.tracker import LIVE_LOOKS
-from face3dmm_ros.nodes import replay_node
+from face3dmm_ros.live import replay_node
+from face3dmm_ros.live.replay_node import ReplayNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.lifecycle_node import image_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
-from face3dmm_ros.nodes.replay_node import ReplayNode
 
 LAUNCH_FILE = Path(__file__).parent.parent / "launch" / "replay.launch.py"
 FRAMES = 12

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from face3dmm_ros.camera import WeakPerspective, rotation_from_pose_angles
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, Landmarks
 from face3dmm_ros.fitting.several_pictures import PICTURE_OPTIONS, PersonFitter
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.values import Box, Landmarks
 
 FITTER_OPTIONS = replace(PICTURE_OPTIONS, outline=False)
 

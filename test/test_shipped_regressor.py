@@ -10,20 +10,20 @@ import pytest
 pytest.importorskip("torch", reason="needs torch")
 import torch
 
-from face3dmm_ros.camera import rotation_angle
-from face3dmm_ros.evaluation.face_evaluator import EvaluationOptions, FaceEvaluator
-from face3dmm_ros.files import package_file
+from face3dmm_ros.core.camera import rotation_angle
+from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.evaluation.dataset.face_evaluator import EvaluationOptions, FaceEvaluator
+from face3dmm_ros.files.frame_source import open_source
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS, create_fitter
+from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
+from face3dmm_ros.lab.training.losses import face_bases
+from face3dmm_ros.lab.training.samples import collate
+from face3dmm_ros.lab.training.synthetic_faces import RenderedFaces
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.nodes.frame_source import open_source
 from face3dmm_ros.pipeline import FacePipeline
-from face3dmm_ros.regression.cropped_faces import CroppedFaces
-from face3dmm_ros.regression.face_regressor import parameter_batch
-from face3dmm_ros.regression.losses import face_bases
-from face3dmm_ros.regression.samples import collate
-from face3dmm_ros.regression.synthetic_faces import RenderedFaces
-from face3dmm_ros.regression.weights_file import SHIPPED_WEIGHTS, load_regressor, read_description
+from face3dmm_ros.regressor.face_regressor import parameter_batch
+from face3dmm_ros.regressor.weights_file import SHIPPED_WEIGHTS, load_regressor, read_description
 
 FACES = 60
 ANOTHER_SEED = 2026

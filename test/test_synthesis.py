@@ -10,18 +10,18 @@ import pytest
 import scipy.io
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import Intrinsics, WeakPerspective, metric_pose, pose_angles, rotation_from_pose_angles
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose, pose_angles, rotation_from_pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.lab.synthesis.backgrounds import draw_background, find_pictures
+from face3dmm_ros.lab.synthesis.dataset import DatasetOptions, write_dataset
+from face3dmm_ros.lab.synthesis.expressions import EMOTIONS, VISEMES, ExpressionSpace
+from face3dmm_ros.lab.synthesis.motion import MOTIONS, random_motion, sequence
+from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_hair, random_scene
+from face3dmm_ros.lab.synthesis.scene import Background, Glasses, Hair, Light, Occluder, Scene, Sensor, Skin
+from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
+from face3dmm_ros.lab.synthesis.sensor import expose
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
-from face3dmm_ros.synthesis.backgrounds import draw_background, find_pictures
-from face3dmm_ros.synthesis.dataset import DatasetOptions, write_dataset
-from face3dmm_ros.synthesis.expressions import EMOTIONS, VISEMES, ExpressionSpace
-from face3dmm_ros.synthesis.motion import MOTIONS, random_motion, sequence
-from face3dmm_ros.synthesis.random_scene import SceneOptions, random_hair, random_scene
-from face3dmm_ros.synthesis.scene import Background, Glasses, Hair, Light, Occluder, Scene, Sensor, Skin
-from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
-from face3dmm_ros.synthesis.sensor import expose
 
 SIZE = (200, 200)
 SMALL = SceneOptions(image_size=(160, 160))

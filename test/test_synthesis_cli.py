@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
+from face3dmm_ros.bags.bag_files import message_types
 from face3dmm_ros.cli.main import main
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.bag_files import message_types
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.offscreen import open_context
 

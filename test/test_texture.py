@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import Intrinsics, WeakPerspective, metric_pose, rotation_from_pose_angles
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.mesh_files import write_textured_mesh
+from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose, rotation_from_pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Mesh
+from face3dmm_ros.files.meshes import write_textured_mesh
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.rasterization import rasterize
 from face3dmm_ros.rendering.texture import Unwrapping, paint_texture, unwrap
-from face3dmm_ros.values import Mesh
 
 SIZE = 256
 BACKGROUND = (255, 0, 255)

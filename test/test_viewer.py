@@ -18,13 +18,13 @@ pytest.importorskip("rerun", reason="needs rerun-sdk: make viewer")
 import rerun
 from rerun_files import logged
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
-from face3dmm_ros.avatar.retargeting import BlendshapeWeights
-from face3dmm_ros.camera import WeakPerspective, pose_angles, rotation_from_pose_angles
+from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
+from face3dmm_ros.bags.bag_files import BagWriter
 from face3dmm_ros.cli import view
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.bag_files import BagWriter
-from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace
+from face3dmm_ros.core.arkit import ARKIT_NAMES
+from face3dmm_ros.core.camera import WeakPerspective, pose_angles, rotation_from_pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.viewer.blendshape_bars import bars
 from face3dmm_ros.viewer.rerun_program import RerunProgram
 from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, PARAMETERS, FrameAssembler, FrameTimes, Pace

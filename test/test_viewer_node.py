@@ -15,7 +15,8 @@ from rerun_files import logged
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from face3dmm_ros.camera import FRONTAL, Intrinsics, WeakPerspective, metric_pose
+from face3dmm_ros.core.camera import FRONTAL, Intrinsics, WeakPerspective, metric_pose
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes.conversions import (
     FaceSlot,
@@ -27,10 +28,9 @@ from face3dmm_ros.nodes.conversions import (
     parameters_to_message,
     topology_message,
 )
-from face3dmm_ros.nodes.image_conversion import PlainConversion
+from face3dmm_ros.nodes.images import PlainConversion
 from face3dmm_ros.nodes.lifecycle_node import latched_qos, result_qos
 from face3dmm_ros.nodes.viewer_node import ViewerNode
-from face3dmm_ros.values import Box, FaceParameters, Landmarks
 
 SIZE = (64, 48)
 TOPICS = {

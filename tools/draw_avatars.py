@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.avatar import Avatar, AvatarFace
 from face3dmm_ros.avatar.backdrop import backdrop
-from face3dmm_ros.avatar.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.styles import HEAD, WATERMELON, create_avatar
+from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
+from face3dmm_ros.core.values import TrackedFace
 from face3dmm_ros.fit_methods import create_fitter
+from face3dmm_ros.lab.synthesis.motion import sequence
+from face3dmm_ros.lab.synthesis.random_scene import SceneOptions
+from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
-from face3dmm_ros.synthesis.motion import sequence
-from face3dmm_ros.synthesis.random_scene import SceneOptions
-from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
-from face3dmm_ros.values import TrackedFace
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 PANEL = 300

@@ -15,21 +15,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import WeakPerspective, estimate_weak_perspective, rotation_angle
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.datasets import FaceTruth, read_aflw2000
+from face3dmm_ros.core.camera import WeakPerspective, estimate_weak_perspective, rotation_angle
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters, TrackedFace
+from face3dmm_ros.evaluation.dataset.datasets import FaceTruth, read_aflw2000
 from face3dmm_ros.evaluation.metrics import nme, similarity_align
+from face3dmm_ros.files.pictures import find_pictures, read_picture
 from face3dmm_ros.fit_methods import FIT_METHODS, create_fitter
 from face3dmm_ros.fitting.face_fitter import FaceFitter
-from face3dmm_ros.fitting.photometric import METHOD, photometric_fit
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel, load_model
-from face3dmm_ros.picture_files import find_pictures, read_picture
+from face3dmm_ros.photometric.fitter import METHOD, photometric_fit
 from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.spherical_harmonics import UNLIT, SphericalHarmonicsLight
-from face3dmm_ros.values import FaceParameters, TrackedFace
 
 METHODS = ("alternating", "joint", METHOD)
 """Those that are compared unless others are asked for."""

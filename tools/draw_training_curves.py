@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
-from face3dmm_ros.regression.curves import read_curve
+from face3dmm_ros.lab.training.curves import read_curve
 
 
 def main() -> int:

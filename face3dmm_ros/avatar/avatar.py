@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.rendering.layer import Layer
-from face3dmm_ros.values import FaceParameters
 
 
 @dataclass(frozen=True, eq=False)

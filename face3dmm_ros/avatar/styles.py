@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 
 if TYPE_CHECKING:
     from face3dmm_ros.avatar.avatar import Avatar
@@ -42,13 +42,13 @@ def create_avatar(style: str, model: "MorphableModel", platform: str = "auto") -
     """
     check_style(style)
     if style == WATERMELON:
-        from face3dmm_ros.avatar.watermelon import Watermelon
+        from face3dmm_ros.avatar.watermelon.avatar import Watermelon
 
         return Watermelon(model, platform)
     if style == HEAD:
-        from face3dmm_ros.avatar.character import Character
+        from face3dmm_ros.avatar.character.avatar import Character
 
         return Character(platform)
-    from face3dmm_ros.avatar.gltf_avatar import GltfAvatar
+    from face3dmm_ros.avatar.gltf.avatar import GltfAvatar
 
     return GltfAvatar(Path(style.removeprefix(GLTF)).expanduser(), platform)

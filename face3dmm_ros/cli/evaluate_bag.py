@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options, regressor_file
 
 if TYPE_CHECKING:
-    from face3dmm_ros.evaluation.bag_evaluation import BagEvaluation
+    from face3dmm_ros.evaluation.bag.evaluation import BagEvaluation
 
 
 def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -48,11 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from face3dmm_ros.errors import Face3DMMError
-    from face3dmm_ros.evaluation.bag_evaluation import evaluate
-    from face3dmm_ros.evaluation.bag_files import BagReader, BagWriter, remove_bag
-    from face3dmm_ros.evaluation.bag_replay import ObservedTracker, replay
-    from face3dmm_ros.evaluation.bag_report import bag_report
+    from face3dmm_ros.bags.bag_files import BagReader, BagWriter, remove_bag
+    from face3dmm_ros.bags.replay import ObservedTracker, replay
+    from face3dmm_ros.core.errors import Face3DMMError
+    from face3dmm_ros.evaluation.bag.evaluation import evaluate
+    from face3dmm_ros.evaluation.bag.report import bag_report
     from face3dmm_ros.fit_methods import create_fitter
     from face3dmm_ros.fitting.smoothing import FaceSmoother
     from face3dmm_ros.landmarks import create_backend

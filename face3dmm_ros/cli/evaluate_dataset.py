@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from face3dmm_ros.cli.regressor_options import add_regressor_options, regressor_file
 
 if TYPE_CHECKING:
-    from face3dmm_ros.evaluation.dataset_evaluation import DataSet
+    from face3dmm_ros.evaluation.dataset.evaluation import DataSet
 
 PORTRAITS = "portraits"
 SOURCES = ("detector", "truth")
@@ -68,9 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    from face3dmm_ros.errors import Face3DMMError
-    from face3dmm_ros.evaluation.dataset_evaluation import RESULTS_NAME, evaluate, settings
-    from face3dmm_ros.evaluation.results_file import ResultsFile
+    from face3dmm_ros.core.errors import Face3DMMError
+    from face3dmm_ros.evaluation.dataset.evaluation import RESULTS_NAME, evaluate, settings
+    from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
 
     dataset = _dataset(arguments)
     jobs = len(os.sched_getaffinity(0)) if arguments.jobs is None else arguments.jobs
@@ -100,11 +100,11 @@ def _dataset(arguments: argparse.Namespace) -> "DataSet":
     Raises:
         Face3DMMError: options that mean nothing for its format.
     """
-    from face3dmm_ros.errors import Face3DMMError
-    from face3dmm_ros.evaluation.dataset_evaluation import PipelineOptions
-    from face3dmm_ros.evaluation.face_evaluator import EvaluationOptions
-    from face3dmm_ros.evaluation.labelled_faces import LabelledFaces
-    from face3dmm_ros.evaluation.portraits import Portraits
+    from face3dmm_ros.core.errors import Face3DMMError
+    from face3dmm_ros.evaluation.dataset.evaluation import PipelineOptions
+    from face3dmm_ros.evaluation.dataset.face_evaluator import EvaluationOptions
+    from face3dmm_ros.evaluation.dataset.labelled_faces import LabelledFaces
+    from face3dmm_ros.evaluation.dataset.portraits import Portraits
 
     judged = PipelineOptions(
         format=arguments.format,

@@ -44,12 +44,12 @@ def run(arguments: argparse.Namespace) -> int:
         Face3DMMError: no torch, no weights of ours, or an export that is not the same.
     """
     from face3dmm_ros.cli.train import require_torch
-    from face3dmm_ros.errors import Face3DMMError
+    from face3dmm_ros.core.errors import Face3DMMError
 
     require_torch()
-    from face3dmm_ros.regression.export import save_onnx, save_torchscript
-    from face3dmm_ros.regression.training import WEIGHTS
-    from face3dmm_ros.regression.weights_file import digest_of, load_regressor, read_description, save_weights
+    from face3dmm_ros.lab.training.training import WEIGHTS
+    from face3dmm_ros.regressor.export import save_onnx, save_torchscript
+    from face3dmm_ros.regressor.weights_file import digest_of, load_regressor, read_description, save_weights
 
     weights = arguments.weights / WEIGHTS if arguments.weights.is_dir() else arguments.weights
     out = arguments.out or weights.with_suffix(_SUFFIXES[arguments.format])

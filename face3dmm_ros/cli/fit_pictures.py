@@ -11,23 +11,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.calibration import Calibration, read_calibration
-from face3dmm_ros.camera import FRONTAL, Intrinsics, MetricPose, metric_pose, pose_angles
 from face3dmm_ros.cli.regressor_options import regressor_file
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.calibration import Calibration, read_calibration
+from face3dmm_ros.core.camera import FRONTAL, Intrinsics, MetricPose, metric_pose, pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters, TrackedFace
+from face3dmm_ros.files.meshes import SUFFIXES, write_mesh, write_textured_mesh
+from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fit_methods import create_fitter, create_perspective_fitter
 from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.several_pictures import PersonFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
-from face3dmm_ros.mesh_files import SUFFIXES, write_mesh, write_textured_mesh
 from face3dmm_ros.morphable_model import MorphableModel, load_model
-from face3dmm_ros.picture_files import read_picture
 from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.spherical_harmonics import UNLIT, SphericalHarmonicsLight
 from face3dmm_ros.rendering.texture import Unwrapping, paint_texture, unwrap
 from face3dmm_ros.rendering.vertex_colors import merge_vertex_colors, sample_vertex_colors, vertex_visibility
-from face3dmm_ros.values import FaceParameters, TrackedFace
 
 _PHOTOMETRIC = "photometric"
 
@@ -146,7 +146,7 @@ def _read(path: Path) -> NDArray[np.uint8]:
 
 def _from_pixels(picture: _Picture, model: MorphableModel) -> _Picture:
     """The picture with its faces fitted to the pixels, each on its own."""
-    from face3dmm_ros.fitting.photometric import photometric_fit
+    from face3dmm_ros.photometric.fitter import photometric_fit
 
     fits = [photometric_fit([picture.image], [face], model)[0] for face in picture.faces]
     faces = [replace(face, parameters=fit.parameters) for face, fit in zip(picture.faces, fits, strict=True)]
@@ -163,7 +163,7 @@ def _with_one_identity(
     faces = [replace(face, parameters=p) for face, p in zip(faces, person.pictures, strict=True)]
     lights: list[SphericalHarmonicsLight | None] = [None] * len(faces)
     if arguments.fit_method == _PHOTOMETRIC:
-        from face3dmm_ros.fitting.photometric import photometric_fit
+        from face3dmm_ros.photometric.fitter import photometric_fit
 
         fits = photometric_fit([picture.image for picture in pictures], faces, model)
         faces = [replace(face, parameters=fit.parameters) for face, fit in zip(faces, fits, strict=True)]

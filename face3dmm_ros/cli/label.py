@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 
 # As `regression.pooled_labels.LABEL_METHODS`, which would load numpy.
 _METHODS = ("joint", "photometric")
@@ -51,9 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
+    from face3dmm_ros.files.pictures import find_pictures
+    from face3dmm_ros.lab.training.pooled_labels import PersonLabeller, is_written, write_person
     from face3dmm_ros.morphable_model import load_model
-    from face3dmm_ros.picture_files import find_pictures
-    from face3dmm_ros.regression.pooled_labels import PersonLabeller, is_written, write_person
 
     root: Path = arguments.pictures
     pictures = find_pictures(root)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from face3dmm_ros.avatar.styles import HEAD, IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style
 from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.nodes import middleware
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.live import middleware
 from face3dmm_ros.viewer.rerun_program import require_rerun
 
 if TYPE_CHECKING:
-    from face3dmm_ros.nodes.live_session import LiveOptions, LiveSession, Progress
+    from face3dmm_ros.live.session import LiveOptions, LiveSession, Progress
 
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
@@ -75,8 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     require_ros()
     middleware.apply_settings(loopback=not arguments.network)
     # Only now: these import rclpy, which looks at the environment once.
-    from face3dmm_ros.nodes.frame_source import AUTO, CAMERA, open_source
-    from face3dmm_ros.nodes.live_session import LiveSession
+    from face3dmm_ros.files.frame_source import AUTO, CAMERA, open_source
+    from face3dmm_ros.live.session import LiveSession
 
     if arguments.source not in (AUTO, CAMERA) and not arguments.source.isdigit():
         open_source(arguments.source).close()
@@ -114,8 +114,8 @@ def require_ros() -> None:
 
 def _options(arguments: argparse.Namespace) -> "LiveOptions":
     """What to run; one process where several would lose images."""
-    from face3dmm_ros.nodes.composition import AVATAR, FITTER, LANDMARKS, RENDERER, SOURCE
-    from face3dmm_ros.nodes.live_session import LiveOptions
+    from face3dmm_ros.live.composition import AVATAR, FITTER, LANDMARKS, RENDERER, SOURCE
+    from face3dmm_ros.live.session import LiveOptions
 
     placement = "composed" if arguments.composed else "separate"
     avatar = arguments.avatar or (HEAD if arguments.vmc or arguments.live_link_face else None)
@@ -204,7 +204,7 @@ def _report(summary: dict[str, Any], out: Path | None) -> None:
     times = f"latency p50 {latency['p50']} p90 {latency['p90']} p99 {latency['p99']} ms"
     print(f"{counts}, {faces}, {summary['fps']:.1f} images/s, {times}")
     if out is not None:
-        from face3dmm_ros.nodes.live_session import SUMMARY, VIDEOS
+        from face3dmm_ros.live.session import SUMMARY, VIDEOS
 
         (out / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         written = [out / name for name in (*VIDEOS.values(), "bag", SUMMARY)]

@@ -5,7 +5,7 @@ import sys
 
 import face3dmm_ros
 from face3dmm_ros.cli import evaluate, export, fetch_dlib_model, fit, label, live, synth, train, view
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 
 VERBS = (fit, live, evaluate, synth, label, train, export, view, fetch_dlib_model)
 BAD_INPUT = 2

@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 
 if TYPE_CHECKING:
+    from face3dmm_ros.lab.synthesis.random_scene import SceneOptions
+    from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
     from face3dmm_ros.morphable_model import MorphableModel
-    from face3dmm_ros.synthesis.random_scene import SceneOptions
-    from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
 
 # As `synthesis.motion.MOTIONS`, which would load numpy.
 _MOTIONS = ("still", "nod", "turn", "talk", "free")
@@ -81,10 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: options that cannot be, no OpenGL, or a folder that cannot be written to.
     """
+    from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
+    from face3dmm_ros.lab.synthesis.random_scene import SceneOptions
+    from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
     from face3dmm_ros.morphable_model import load_model
-    from face3dmm_ros.synthesis.backgrounds import find_pictures
-    from face3dmm_ros.synthesis.random_scene import SceneOptions
-    from face3dmm_ros.synthesis.scene_renderer import SceneRenderer
 
     _check(arguments)
     as_bag = arguments.format == "bag"
@@ -130,9 +130,9 @@ def _write_bag(
     """One sequence as DIR/bag, without the folder's earlier one."""
     import numpy as np
 
-    from face3dmm_ros.evaluation.bag_files import TRUTH, BagWriter, remove_bag
-    from face3dmm_ros.synthesis.motion import sequence
-    from face3dmm_ros.values import FaceParameters
+    from face3dmm_ros.bags.bag_files import TRUTH, BagWriter, remove_bag
+    from face3dmm_ros.core.values import FaceParameters
+    from face3dmm_ros.lab.synthesis.motion import sequence
 
     noise = arguments.noise if arguments.noise is not None else (0.0 if arguments.clean else 2.0)
     frames = max(round(arguments.duration * arguments.fps), 1)
@@ -158,7 +158,7 @@ def _write_bag(
 
 
 def _write_dataset(arguments: argparse.Namespace, renderer: "SceneRenderer", options: "SceneOptions") -> None:
-    from face3dmm_ros.synthesis.dataset import DatasetOptions, write_dataset
+    from face3dmm_ros.lab.synthesis.dataset import DatasetOptions, write_dataset
 
     wanted = DatasetOptions(arguments.count, arguments.seed, arguments.suffix)
     written = write_dataset(arguments.out, renderer, wanted, options, _show_progress)

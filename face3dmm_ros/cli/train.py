@@ -51,13 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: no torch, a wrong configuration, data that cannot be used, or a checkpoint of another training.
     """
-    from face3dmm_ros.regression.config import read_config
+    from face3dmm_ros.lab.training.config import read_config
 
     config = read_config(arguments.config, tuple(arguments.set))
     require_torch()
-    from face3dmm_ros.regression.batches import FaceStream, check
-    from face3dmm_ros.regression.learner import new_network
-    from face3dmm_ros.regression.training import train
+    from face3dmm_ros.lab.training.batches import FaceStream, check
+    from face3dmm_ros.lab.training.learner import new_network
+    from face3dmm_ros.lab.training.training import train
 
     if arguments.check:
         new_network(config)
@@ -83,7 +83,7 @@ def require_torch() -> None:
     """
     from importlib.util import find_spec
 
-    from face3dmm_ros.errors import Face3DMMError
+    from face3dmm_ros.core.errors import Face3DMMError
 
     if find_spec("torch") is None:
         raise Face3DMMError("this needs torch, which is not installed: `make torch`, or pip install torch")

@@ -7,7 +7,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, require_rerun
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _view_topics(arguments: argparse.Namespace) -> int:
     """The node, in this process."""
     from face3dmm_ros.cli.live import require_ros
-    from face3dmm_ros.nodes import middleware
-    from face3dmm_ros.nodes.parameter_text import parameter_text
+    from face3dmm_ros.live import middleware
+    from face3dmm_ros.live.parameter_text import parameter_text
 
     require_ros()
     middleware.apply_settings(loopback=True)
@@ -90,7 +90,7 @@ def _view_topics(arguments: argparse.Namespace) -> int:
 def _view_bag(arguments: argparse.Namespace) -> int:
     import rerun as rr
 
-    from face3dmm_ros.evaluation.bag_files import BagReader
+    from face3dmm_ros.bags.bag_files import BagReader
     from face3dmm_ros.morphable_model import load_model
     from face3dmm_ros.viewer.bag_view import BagView
 
@@ -137,7 +137,7 @@ def _log_bag(
     """All that is in the bag; says what could not be shown."""
     from tqdm import tqdm
 
-    from face3dmm_ros.avatar.retargeting import BlendshapeWeights
+    from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
     from face3dmm_ros.viewer.face_log import FaceLog
 
     rate = _BAG_RATE if arguments.rate is None else arguments.rate

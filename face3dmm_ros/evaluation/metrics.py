@@ -7,9 +7,9 @@ Across Large Poses, CVPR 2016). A face that was missed has an infinite error.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from face3dmm_ros.camera import nearest_rotation, pose_angles
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.values import Box
+from face3dmm_ros.core.camera import nearest_rotation, pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box
 
 _OUTLIER = 2.0
 """Rotations with an error beyond this many medians do not speak for the offset between two models' frames."""

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

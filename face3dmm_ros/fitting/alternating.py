@@ -8,7 +8,7 @@ coefficients stay within their bounds. It is the baseline that `joint` is measur
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import WeakPerspective, estimate_weak_perspective
+from face3dmm_ros.core.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 

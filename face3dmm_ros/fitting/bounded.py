@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 
 
 def solve_symmetric(H: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,15 +1,15 @@
 """How far a fit may be believed: of the faces said to be 0.8 sure, about 80 % lie within `RIGHT_WITHIN`.
 
 A detector tells how likely it is that it sees a face at all. Whether the face is where the fit puts it depends on that
-and on how far the head is turned: a logistic regression, fitted by `tools/fit_confidence.py` to photographs of people
-that were spoilt and covered in many ways, and to renderings of heads turned up to 90°.
+and on how far the head is turned: a logistic regression, fitted by `lab/experiments/fit_confidence.py` to photographs
+of people that were spoilt and covered in many ways, and to renderings of heads turned up to 90°.
 """
 
 import math
 
-from face3dmm_ros.camera import WeakPerspective
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.values import Landmarks
 from face3dmm_ros.landmarks.face_mesh_response import yaw_degrees
-from face3dmm_ros.values import Landmarks
 
 RIGHT_WITHIN = 5.0
 """A fit is right if its 68 points are off by no more, on average, in % of the square root of their box's area."""

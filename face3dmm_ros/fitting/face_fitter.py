@@ -6,8 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.values import FaceParameters, TrackedLandmarks
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.values import FaceParameters, TrackedLandmarks
 
 
 class FaceFitter(Protocol):

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import WeakPerspective
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.morphable_model.model import Contour, MorphableModel, SurfacePoints
 
 

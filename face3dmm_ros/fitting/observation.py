@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.arkit import WITHOUT_TONGUE
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Landmarks
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.values import Landmarks
 
 
 def in_a_known_scheme(landmarks: Landmarks, model: MorphableModel) -> Landmarks:

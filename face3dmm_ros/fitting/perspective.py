@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.calibration import Calibration
-from face3dmm_ros.camera import MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.core.calibration import Calibration
+from face3dmm_ros.core.camera import MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.observation import in_a_known_scheme
 from face3dmm_ros.fitting.track_fitter import TrackFitter
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.values import FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 
 _FIRST_PASSES = 3
 _NEAREST = 0.2

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters, Landmarks
 from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.joint import posterior_deviation
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
 from face3dmm_ros.fitting.track_fitter import FitOptions, TrackFitter
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.values import FaceParameters, Landmarks
 
 PICTURE_OPTIONS = FitOptions(frame_correlation=0.1)
 """Separate pictures show a face from different sides, so that their landmarks err less alike than a track's frames."""

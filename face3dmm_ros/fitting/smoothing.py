@@ -26,12 +26,12 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import WeakPerspective, rotation_from_vector, rotation_vector
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import WeakPerspective, rotation_from_vector, rotation_vector
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.fitting.observation import in_a_known_scheme, weights_read
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.values import FaceParameters, Landmarks, TrackedFace
 
 _SHORTEST_STEP = 0.01
 """s; noise between images stamped alike, or nearly so, would pass for speed."""

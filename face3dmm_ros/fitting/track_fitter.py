@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import WeakPerspective, estimate_weak_perspective
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import WeakPerspective, estimate_weak_perspective
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedLandmarks
 from face3dmm_ros.fitting.alternating import alternating_fit
 from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.confidence import fit_confidence
@@ -24,7 +25,6 @@ from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
 from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme, weights_read
 from face3dmm_ros.landmarks.face_mesh_response import yaw_degrees
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.values import FaceParameters, Landmarks, TrackedLandmarks
 
 LANDMARK_METHODS = ("joint", "alternating")
 """Those that need landmarks alone, the default first."""

@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, Landmarks
 from face3dmm_ros.landmarks.region import Region
-from face3dmm_ros.values import Box, Landmarks
 
 
 @dataclass(frozen=True)

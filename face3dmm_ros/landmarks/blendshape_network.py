@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.arkit import WITHOUT_TONGUE
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.landmarks.network import interpreter
 
 # fmt: off

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.values import TrackedLandmarks
+from face3dmm_ros.core.values import TrackedLandmarks
 
 _CELL = 0.02
 """Side of the square that a point's colour is the mean of, in parts of the face's size: 3 mm, wider than pores and a

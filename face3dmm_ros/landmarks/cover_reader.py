@@ -2,7 +2,8 @@
 
 The dense network learnt to guess where a covered mouth is, and Face Mesh never says that it guesses. But what the dense
 network's inner features show around a place tells skin from cloth: a logistic reading of them, the same in every place,
-fitted by `tools/fit_cover_reader.py` to photographs and renderings that have things drawn over the face.
+fitted by `lab/landmark_networks/fit_cover_reader.py` to photographs and renderings that have things drawn over the
+face.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE
 from face3dmm_ros.landmarks.table_file import read_table
 

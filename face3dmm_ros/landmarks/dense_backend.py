@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
-from face3dmm_ros.files import package_file
+from face3dmm_ros.core.arkit import WITHOUT_TONGUE
+from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.core.values import Landmarks
 from face3dmm_ros.landmarks.appearance import lightness_at
 from face3dmm_ros.landmarks.backend import Detection, LocatedFace
 from face3dmm_ros.landmarks.blendshape_network import BlendshapeNetwork
@@ -33,7 +34,6 @@ from face3dmm_ros.landmarks.schemes import (
     SKIN_COUNT,
     convert,
 )
-from face3dmm_ros.values import Landmarks
 
 _FROM_THE_SIDE = (50.0, 60.0)
 """Degrees of yaw from which on the mirror image is looked at, and from which on instead of Face Mesh."""

@@ -2,8 +2,8 @@
 
 A small convolutional network that regresses every point and its standard deviation (Wood et al., 3D Face Reconstruction
 with Dense Landmarks, ECCV 2022). Its first layers are Face Mesh's; the rest was trained by
-`tools/train_dense_network.py` on this package's synthetic faces alone. Its points keep their place on the skin, seen or
-not. It runs on LiteRT.
+`lab/landmark_networks/train_dense_network.py` on this package's synthetic faces alone. Its points keep their place on
+the skin, seen or not. It runs on LiteRT.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import Region, region_around
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT

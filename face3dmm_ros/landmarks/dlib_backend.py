@@ -5,12 +5,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, Landmarks
 from face3dmm_ros.landmarks.backend import Detection, LocatedFace
 from face3dmm_ros.landmarks.dlib_model import find_dlib_model
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.schemes import IBUG68
-from face3dmm_ros.values import Box, Landmarks
 
 # The trees see a crop of this side with the face's rectangle, as HOG frames it, in the middle. They round their points
 # to its pixels, so it is larger than what HOG needs, which sees it at half the size.

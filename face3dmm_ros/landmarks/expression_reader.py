@@ -2,7 +2,7 @@
 
 Points are where they are in the mean of all people who may look like that, so that they follow an expression only in
 part. But what changes in the network's inner features from one person's rest to his expression tells blendshapes apart:
-a linear reading of them, fitted by `tools/fit_expression_reader.py` to pairs of rendered pictures.
+a linear reading of them, fitted by `lab/landmark_networks/fit_expression_reader.py` to pairs of rendered pictures.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.landmarks.table_file import read_table
 
 

@@ -1,8 +1,8 @@
 """How Face Mesh answers to faces that are known: where its points stray as a head turns, and how far they may be off.
 
-Measured by `tools/measure_face_mesh_response.py`: from the front on photographs of calm people, and how that changes as
-a head turns on this package's synthetic faces. Face Mesh draws the far cheek along the head's visible edge and turns
-heads too little from 45° on; both are undone here.
+Measured by `lab/landmark_networks/measure_face_mesh_response.py`: from the front on photographs of calm people, and how
+that changes as a head turns on this package's synthetic faces. Face Mesh draws the far cheek along the head's visible
+edge and turns heads too little from 45° on; both are undone here.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import WeakPerspective, nearest_rotation
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import WeakPerspective, nearest_rotation
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SCHEME_SIZES, SKIN_COUNT
 from face3dmm_ros.landmarks.table_file import read_table
 

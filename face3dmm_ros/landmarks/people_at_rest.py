@@ -1,8 +1,8 @@
 """How readings of an expression answer to people: what they say of faces at rest, and how far that may be off.
 
-Measured by `tools/measure_people_at_rest.py` on photographs of calm faces. What a reading says of them on average is
-taken away; how much it varies from one person to the next is its deviation, for in a single picture nobody can tell
-the one from an expression.
+Measured by `lab/landmark_networks/measure_people_at_rest.py` on photographs of calm faces. What a reading says of them
+on average is taken away; how much it varies from one person to the next is its deviation, for in a single picture
+nobody can tell the one from an expression.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import WITHOUT_TONGUE
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.arkit import WITHOUT_TONGUE
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.landmarks.table_file import read_table
 
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.values import Box
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box
 
 _Float = TypeVar("_Float", bound=np.floating)
 

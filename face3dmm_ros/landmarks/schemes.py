@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.values import Landmarks
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Landmarks
 
 IBUG68 = "ibug68"
 """68 points (Sagonas et al., 300 Faces in-the-Wild, 2013), 0-based."""

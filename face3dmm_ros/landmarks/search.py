@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.values import Box
 from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend
 from face3dmm_ros.landmarks.region import Region
-from face3dmm_ros.values import Box
 
 _TILE = 3 / 8
 """A tile's side over the square root of the image's area: some 15 tiles whatever the image's size."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import TrackedLandmarks
 from face3dmm_ros.landmarks.appearance import face_shades, likeness, scene_shades
 from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace, check_image
 from face3dmm_ros.landmarks.colors import ColorSampler
 from face3dmm_ros.landmarks.locator import DOUBTFUL, FaceLocator
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.search import Look, closer_looks, detect, look_around, look_at_all
-from face3dmm_ros.values import TrackedLandmarks
 
 PREFERENCES = ("largest", "surest", "central")
 """Who is tracked where there are more faces than may be, the default first."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from face3dmm_ros.files import package_file
+from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.morphable_model.bfm_file import load_bfm_mat
 from face3dmm_ros.morphable_model.model import Contour, MorphableModel, SurfacePoints
 from face3dmm_ros.morphable_model.npz_file import load_npz, save_npz

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
 
 _MILLIMETRES_PER_UNIT = 1e-3

@@ -9,10 +9,10 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
-from face3dmm_ros.camera import MetricPose
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import MetricPose
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Mesh
 from face3dmm_ros.morphable_model.gaze import EyeGaze
-from face3dmm_ros.values import Mesh
 
 
 @dataclass(frozen=True, eq=False)

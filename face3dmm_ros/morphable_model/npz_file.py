@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model.model import Contour, MorphableModel, SurfacePoints
 
 FORMAT_VERSION = 1
@@ -68,7 +68,7 @@ def load_npz(path: Path) -> MorphableModel:
         found = "no model format version" if version is None else f"model format version {version}"
         raise Face3DMMError(
             f"{path} has {found}, this package reads {FORMAT_VERSION}: "
-            "build it again with tools/build_default_model.py, or install a matching version of face3dmm_ros"
+            "build it again with face3dmm_ros/lab/default_model/build.py, or install a matching version of face3dmm_ros"
         )
 
     def part(key: str, kind: str, dimensions: int) -> NDArray:

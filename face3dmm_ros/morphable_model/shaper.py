@@ -5,9 +5,9 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.values import FaceParameters
 
 
 class FaceShaper:

@@ -13,25 +13,25 @@ from std_srvs.srv import Trigger
 
 from face3dmm_ros.avatar.avatar import Avatar, AvatarFace
 from face3dmm_ros.avatar.backdrop import backdrop
-from face3dmm_ros.avatar.retargeting import BlendshapeWeights
-from face3dmm_ros.avatar.sender import LIVE_LINK_FACE, VMC, WeightSender
+from face3dmm_ros.avatar.network.sender import LIVE_LINK_FACE, VMC, WeightSender
+from face3dmm_ros.avatar.network.vmc import BLEND_NAMES
 from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style, create_avatar
-from face3dmm_ros.avatar.tuning import Tuning, WeightTuner
-from face3dmm_ros.avatar.vmc import BLEND_NAMES
-from face3dmm_ros.camera import FRONTAL, WeakPerspective
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.message_fields import parameters_from_message
+from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
+from face3dmm_ros.avatar.weights.tuning import Tuning, WeightTuner
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.message_fields import parameters_from_message
+from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Blendshapes, Face3DMMParams
 from face3dmm_ros.nodes.conversions import FaceSlot, blendshapes_to_message, no_blendshapes_message
 from face3dmm_ros.nodes.fitter_node import MODEL
-from face3dmm_ros.nodes.image_conversion import image_conversion
+from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
 from face3dmm_ros.nodes.renderer_node import GL_PLATFORM
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
 from face3dmm_ros.rendering.offscreen import NoOpenGLError
-from face3dmm_ros.values import FaceParameters
 
 _WAITING_IMAGES = 30
 _WARM_UP_SCALES = (0.7, 1.4, 2.0)

@@ -13,19 +13,19 @@ from sensor_msgs.msg import CameraInfo, PointCloud2, PointField, RegionOfInteres
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
-from face3dmm_ros.calibration import Calibration
-from face3dmm_ros.camera import MetricPose
-from face3dmm_ros.message_fields import (
+from face3dmm_ros.core.arkit import ARKIT_NAMES
+from face3dmm_ros.core.calibration import Calibration
+from face3dmm_ros.core.camera import MetricPose
+from face3dmm_ros.core.message_fields import (
     check_slot,
     landmarks_fields,
     no_landmarks_fields,
     no_parameters_fields,
     parameters_fields,
 )
+from face3dmm_ros.core.values import FaceParameters, Landmarks, Mesh
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.msg import Blendshapes, Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
-from face3dmm_ros.values import FaceParameters, Landmarks, Mesh
 
 _TYPECODES = {np.dtype(np.float32): "f", np.dtype(np.float64): "d", np.dtype(np.uint8): "B", np.dtype(np.uint32): "I"}
 

@@ -12,9 +12,11 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
-from face3dmm_ros.calibration import Calibration
-from face3dmm_ros.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, metric_pose
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.calibration import Calibration
+from face3dmm_ros.core.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.message_fields import landmarks_from_message
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fit_methods import (
     FIT_METHODS,
     REGRESSOR_METHODS,
@@ -25,7 +27,6 @@ from face3dmm_ros.fit_methods import (
 )
 from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother
-from face3dmm_ros.message_fields import landmarks_from_message
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.decimation import decimate
 from face3dmm_ros.morphable_model.shaper import FaceShaper
@@ -48,7 +49,6 @@ from face3dmm_ros.nodes.conversions import (
 from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
-from face3dmm_ros.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 
 MODEL = NodeParameter("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.", read_only=True)
 _MARKER_TRIANGLES = 1000

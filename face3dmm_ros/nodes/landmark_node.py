@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from face3dmm_ros.image_layout import image_from_compressed
+from face3dmm_ros.files.image_layout import image_from_compressed
 from face3dmm_ros.landmarks import BACKENDS, create_backend
 from face3dmm_ros.landmarks.backend import LandmarkBackend
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.tracker import LIVE_LOOKS, PREFERENCES, LandmarkTracker
 from face3dmm_ros.msg import FaceLandmarks
 from face3dmm_ros.nodes.conversions import FaceSlot, landmarks_to_message, no_landmarks_message
-from face3dmm_ros.nodes.image_conversion import image_conversion
+from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
 
 IMAGE_TOPIC = "camera/image_raw"

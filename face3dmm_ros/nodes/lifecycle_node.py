@@ -25,8 +25,8 @@ try:
 except ImportError:  # Humble has them elsewhere.
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.image_clock import ImageClock, stamp_ns
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.image_clock import ImageClock, stamp_ns
 from face3dmm_ros.nodes.diagnostics import Activity
 
 ParameterValue = bool | int | float | str | list[float]

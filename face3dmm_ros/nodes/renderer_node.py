@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from face3dmm_ros.camera import FRONTAL, WeakPerspective
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.message_fields import landmarks_from_message, parameters_from_message
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.message_fields import landmarks_from_message, parameters_from_message
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks
 from face3dmm_ros.nodes.fitter_node import MODEL
-from face3dmm_ros.nodes.image_conversion import image_conversion
+from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from face3dmm_ros.calibration import read_calibration
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.calibration import read_calibration
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.picture_turns import turned
+from face3dmm_ros.files.frame_source import AUTO, CAMERA, SAMPLE, SOURCES, FrameSource, open_source, resized
 from face3dmm_ros.msg import Face3DMMParams
 from face3dmm_ros.nodes.conversions import calibration_to_message
-from face3dmm_ros.nodes.frame_source import AUTO, CAMERA, SAMPLE, SOURCES, FrameSource, open_source, resized
-from face3dmm_ros.nodes.image_conversion import image_conversion
+from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.landmark_node import IMAGE_TOPIC
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, image_qos, result_qos, run_node
-from face3dmm_ros.picture_turns import turned
 
 OWN_RATE = -1.0
 _RESULT_TIMEOUT = 1.0

@@ -9,8 +9,8 @@ from typing import Any
 
 from sensor_msgs.msg import CompressedImage, Image
 
-from face3dmm_ros.avatar.retargeting import BlendshapeWeights
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes.fitter_node import MODEL

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.values import Landmarks
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Landmarks
 
 _POINT_COLOR = (120, 255, 80)  # BGR
 _LINE_COLOR = (255, 200, 60)

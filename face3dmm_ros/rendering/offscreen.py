@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 
 PLATFORMS = ("egl", "osmesa", "glx")
 """The platforms, in the order in which ``auto`` tries them."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.rendering.lighting import Lighting
 
 UNLIT = Lighting(ambient=(1.0, 1.0, 1.0), diffuse=0.0, specular=0.0)

@@ -11,12 +11,12 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from face3dmm_ros.camera import WeakPerspective
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Mesh
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.rendering.rasterization import rasterize
 from face3dmm_ros.rendering.vertex_colors import vertex_visibility
-from face3dmm_ros.values import Mesh
 
 DEFAULT_TEXTURE_SIZE = 1024
 """Texels along each side of a texture."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from face3dmm_ros.camera import WeakPerspective
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.errors import Face3DMMError
 
 _CELLS = 256  # of the depth map, along the face's longer side: about 1 mm each on a head
 _FADE_COSINES = (0.15, 0.5)  # at the first a surface is seen too aslant for its colour to be read, at the second well

@@ -4,9 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from face3dmm_ros.camera import Intrinsics, metric_pose
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.evaluation.bag_files import (
+from face3dmm_ros.bags.bag_files import (
     COMPRESSED,
     COMPRESSED_TYPE,
     IMAGE_TYPE,
@@ -14,10 +12,12 @@ from face3dmm_ros.evaluation.bag_files import (
     PARAMETERS_TYPE,
     BagReader,
 )
-from face3dmm_ros.files import PACKAGE
+from face3dmm_ros.core.camera import Intrinsics, metric_pose
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.resource_files import PACKAGE
+from face3dmm_ros.core.values import FaceParameters, Mesh
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.shaper import FaceShaper
-from face3dmm_ros.values import FaceParameters, Mesh
 from face3dmm_ros.viewer.frame_messages import FrameMessages
 from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, ViewedFrame
 

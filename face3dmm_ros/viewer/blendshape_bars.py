@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
+from face3dmm_ros.core.arkit import ARKIT_NAMES
 
 _WIDTH = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉█"

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import rerun as rr
 
-from face3dmm_ros.avatar.arkit import ARKIT_NAMES
-from face3dmm_ros.avatar.retargeting import BlendshapeWeights
-from face3dmm_ros.camera import pose_angles
-from face3dmm_ros.values import FaceParameters, Landmarks, Mesh
+from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
+from face3dmm_ros.core.arkit import ARKIT_NAMES
+from face3dmm_ros.core.camera import pose_angles
+from face3dmm_ros.core.values import FaceParameters, Landmarks, Mesh
 from face3dmm_ros.viewer import layout
 from face3dmm_ros.viewer.blendshape_bars import bars
 from face3dmm_ros.viewer.viewed_frame import PARTS, Pace, ViewedFrame

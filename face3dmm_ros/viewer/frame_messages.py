@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from face3dmm_ros.errors import Face3DMMError
-from face3dmm_ros.image_clock import stamp_ns
-from face3dmm_ros.image_layout import compressed_name, image_from_message, jpeg
-from face3dmm_ros.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
-from face3dmm_ros.picture_decoding import picture_size
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.image_clock import stamp_ns
+from face3dmm_ros.core.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
+from face3dmm_ros.files.image_layout import compressed_name, image_from_message, jpeg
+from face3dmm_ros.files.picture_decoding import picture_size
 from face3dmm_ros.viewer.viewed_frame import (
     IMAGE,
     LANDMARKS,

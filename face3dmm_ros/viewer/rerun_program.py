@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlencode
 
-from face3dmm_ros.child_process import end_with_parent
-from face3dmm_ros.errors import Face3DMMError
+from face3dmm_ros.core.child_process import end_with_parent
+from face3dmm_ros.core.errors import Face3DMMError
 
 VERSION = "0.31.4"
 """Of rerun-sdk, as setup.cfg has it."""

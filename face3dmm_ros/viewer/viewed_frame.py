@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from face3dmm_ros.image_clock import ImageClock
-from face3dmm_ros.values import FaceParameters, Landmarks, Mesh
+from face3dmm_ros.core.image_clock import ImageClock
+from face3dmm_ros.core.values import FaceParameters, Landmarks, Mesh
 
 IMAGE, OVERLAY, LANDMARKS, PARAMETERS, MESH = "image", "overlay", "landmarks", "params", "mesh"
 PARTS = (IMAGE, LANDMARKS, PARAMETERS, MESH, OVERLAY)

@@ -1,0 +1,1 @@
+"""A painted character that the face moves."""

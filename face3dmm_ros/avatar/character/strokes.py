@@ -1,0 +1,33 @@
+"""Painted strokes: thick bands along a path, of which a character's brows, lashes, locks and collar are made."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.rendering.grids import grid_triangles
+
+_SIDES = 8
+
+
+def stroke(
+    path: NDArray[np.floating],
+    normals: NDArray[np.floating],
+    widths: NDArray[np.floating],
+    depths: NDArray[np.floating],
+) -> NDArray[np.float64]:
+    """Points (n, 8, 3) around a path (n, 3), mm: ellipses of half widths across its normals and half depths along."""
+    along = _unit(np.gradient(path, axis=0))
+    across = _unit(np.cross(normals, along))
+    outward = np.cross(along, across)
+    angle = np.linspace(0.0, 2 * np.pi, _SIDES, endpoint=False)[None, :, None]
+    section = np.cos(angle) * (widths[:, None] * across)[:, None] + np.sin(angle) * (depths[:, None] * outward)[:, None]
+    return np.asarray(path[:, None] + section)
+
+
+def stroke_triangles(rows: int) -> NDArray[np.int32]:
+    """(16 (n − 1), 3) triangles of a stroke of n rows, counter-clockwise seen from outside."""
+    row, column = np.divmod(grid_triangles(rows, _SIDES + 1), _SIDES + 1)
+    return np.asarray(row * _SIDES + column % _SIDES, np.int32)
+
+
+def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9))

@@ -1,0 +1,1 @@
+"""Avatars from glTF and VRM files."""

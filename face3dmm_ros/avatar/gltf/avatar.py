@@ -1,0 +1,183 @@
+"""The avatar `gltf:PATH`: any glTF 2.0 or VRM character whose morph targets have ARKit's names, as a portrait."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.avatar.avatar import AvatarFace
+from face3dmm_ros.avatar.gltf.figure import TURNS
+from face3dmm_ros.avatar.gltf.file import load_gltf
+from face3dmm_ros.avatar.gltf.morphs import match_morphs
+from face3dmm_ros.avatar.gltf.posing import HEAD, LEFT_EYE, RIGHT_EYE, Bust, make_bust
+from face3dmm_ros.avatar.gltf.skeleton import about
+from face3dmm_ros.core.arkit import weight_of
+from face3dmm_ros.core.camera import FRONTAL, clip_to_screen, rotation_from_vector
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.rendering.layer import Layer, Rectangle, covering_rectangle
+from face3dmm_ros.rendering.offscreen import open_context
+
+_DISTANCE = 4.0  # of the camera, in heights of the frame: a portrait lens
+_NARROWEST = 0.62  # width of what the picture shows at least, in heights of the frame
+_GAZE = np.radians([14.0, 14.0, 20.0, 20.0])  # how far an eye turns up, down, inward and outward at weight 1
+_LEAST_VALUE = 1e-3
+
+
+class GltfAvatar:
+    """Draws the nearest face as a character from a file, head and shoulders in the middle of the picture.
+
+    The character's head turns as the person's does; it stays where it is, and does not follow the person about.
+    """
+
+    needs_image: ClassVar[bool] = False
+
+    def __init__(self, path: Path, platform: str = "auto") -> None:
+        """Load a .gltf, .glb or .vrm file.
+
+        Args:
+            path: of the file.
+            platform: of OpenGL; see `face3dmm_ros.rendering.offscreen.open_context`.
+
+        Raises:
+            Face3DMMError: what `load_gltf`, `match_morphs`, `make_bust` or `open_context` cannot do.
+        """
+        file = load_gltf(path)
+        self._matching = match_morphs(file)
+        self._bust: Bust = make_bust(file, self._matching)
+        self._path = file.path
+        self._mixing = self._matching.mixing()
+        self._values = np.zeros(len(self._mixing), np.float32)
+        self._zmax = _reach(self._bust)
+        self._context = open_context(platform)
+        self._closed = False
+        # PyOpenGL, which that module imports, takes the platform that the context has chosen.
+        from face3dmm_ros.avatar.gltf.canvas import GltfCanvas
+
+        with self._context.current():
+            self._canvas = GltfCanvas(self._bust.figure)
+
+    @property
+    def driven(self) -> Mapping[str, float]:
+        """What moved in the last picture: the file's own names, and their values in [0, 1]."""
+        values: dict[str, float] = {}
+        for channel, value in zip(self._matching.channels, self._values.tolist(), strict=True):
+            values[channel.name] = max(value, values.get(channel.name, 0.0))
+        return values
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Those of ARKit's names that move nothing in the file."""
+        turning = [side for side, turns in zip(("Left", "Right"), self._bust.eyes_turn, strict=True) if turns]
+        return tuple(
+            name
+            for name in self._matching.missing
+            if not (name.startswith("eyeLook") and name.endswith(tuple(turning)))
+        )
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The file's morph targets that nothing moves."""
+        return self._matching.unused
+
+    @property
+    def report(self) -> str:
+        """How well the file fits, to be shown once to who chose it."""
+        lines = [f"{self._path}: {len(self._matching.channels)} of its morph targets and expressions are driven"]
+        if self.missing:
+            lines.append("ARKit's names that it lacks: " + ", ".join(self.missing))
+        if self.unused:
+            lines.append("its morph targets that no ARKit name drives: " + ", ".join(self.unused))
+        return "; ".join(lines)
+
+    def draw(
+        self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None = None
+    ) -> Sequence[Layer]:
+        """The character with the expression and the head's rotation of the nearest face; see `Avatar.draw`.
+
+        Raises:
+            Face3DMMError: the avatar is closed, or the picture cannot be drawn.
+        """
+        if self._closed:
+            raise Face3DMMError("this avatar is closed: make a new one")
+        if min(image_size) < 1:
+            raise Face3DMMError(f"an image has a positive width and height, not {image_size[0]}×{image_size[1]}")
+        if not faces:
+            return []
+        face = max(faces, key=lambda face: face.parameters.camera.scale)
+        self._values = np.clip(self._mixing @ face.weights, 0.0, 1.0)
+        turns = self._turns(face)
+        to_clip = _portrait(image_size, self._zmax)
+        rectangle = self._rectangle(to_clip, turns[HEAD], image_size)
+        if rectangle is None:
+            return []
+        points = self._moved()
+        with self._context.current():
+            self._canvas.move(points)
+            pixels = self._canvas.draw(
+                rectangle.width, rectangle.height, rectangle.clip_to_canvas(image_size) @ to_clip, turns
+            )
+        return [Layer(rectangle, pixels).softened()]
+
+    def close(self) -> None:
+        """Give back what it holds; it cannot be used any more."""
+        if not self._closed:
+            self._closed = True
+            self._context.close()
+
+    def _moved(self) -> NDArray[np.float32]:
+        """Points of the figure's moving vertices under the last values."""
+        points = self._bust.figure.points[: self._bust.figure.moving].copy()
+        for morph, value in zip(self._bust.morphs, self._values, strict=True):
+            if value > _LEAST_VALUE:
+                points[morph.vertices] += value * morph.points
+        return points
+
+    def _turns(self, face: AvatarFace) -> NDArray[np.float64]:
+        """(TURNS, 4, 4): how the head and the eyes turn, each about its own place."""
+        turns = np.empty((TURNS, 4, 4))
+        turns[HEAD] = about(self._bust.pivots[HEAD], FRONTAL @ face.parameters.camera.rotation)
+        reach = np.minimum(_GAZE, self._bust.gaze_limits)
+        for part, side in ((LEFT_EYE, "Left"), (RIGHT_EYE, "Right")):
+            up, down, inward, outward = reach * [
+                weight_of(face.weights, f"eyeLook{way}{side}") for way in ("Up", "Down", "In", "Out")
+            ]
+            # A person's left is +x, where a positive turn about y looks.
+            aside = outward - inward if part == LEFT_EYE else inward - outward
+            gaze = rotation_from_vector([down - up, aside, 0.0])
+            turns[part] = turns[HEAD] @ about(self._bust.pivots[part], gaze)
+        return turns
+
+    def _rectangle(
+        self, to_clip: NDArray[np.float64], head_turn: NDArray[np.float64], image_size: tuple[int, int]
+    ) -> Rectangle | None:
+        still, turning = (np.concatenate([box, np.ones((8, 1))], axis=1) for box in self._bust.boxes)
+        points = np.concatenate([still, turning @ head_turn.T])
+        screen = clip_to_screen(points @ to_clip.T, image_size)
+        return covering_rectangle(screen.min(axis=0), screen.max(axis=0), image_size)
+
+
+def _reach(bust: Bust) -> float:
+    """How far from the plane of the frame anything gets, however the head turns."""
+    still, turning = bust.boxes
+    pivot = bust.pivots[HEAD]
+    radius = float(np.linalg.norm(turning - pivot, axis=1).max())
+    return max(float(np.abs(still[:, 2]).max()), abs(float(pivot[2])) + radius)
+
+
+def _portrait(image_size: tuple[int, int], reach: float) -> NDArray[np.float64]:
+    """(4, 4) from a bust's space to clip space: the frame stands on the picture's lower edge and fills its height.
+
+    Pictures narrower than a portrait show more above it.
+    """
+    width, height = image_size
+    scale = min(float(height), width / _NARROWEST)  # px per height of the frame
+    distance = max(_DISTANCE, 3.0 * reach)
+    matrix = np.zeros((4, 4))
+    matrix[0, 0] = 2.0 * scale / width
+    matrix[1, 1] = 2.0 * scale / height
+    matrix[2, 2] = -1.0 / (1.6 * reach)
+    matrix[3] = [0.0, 0.0, -1.0 / distance, 1.0]
+    matrix[1] += (scale / height - 1.0) * matrix[3]
+    return matrix

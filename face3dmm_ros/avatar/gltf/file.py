@@ -1,0 +1,703 @@
+"""glTF 2.0 files, and VRM files, which are such: meshes with morph targets, skins, materials and the tree of nodes.
+
+Khronos, glTF 2.0 specification (ISO/IEC 12113:2022). pygltflib takes the container and its JSON apart; what that says
+is believed only after it was checked, for model files come from anywhere: no number is used as an index, an offset or a
+size before it is known to lie inside what it points into, and no picture is decoded before its size is known.
+"""
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.files.picture_decoding import decode_picture, picture_size
+
+_LARGEST_FILE = 512 * 2**20
+_MOST_VERTICES = 1_000_000
+_MOST_TRIANGLES = 4_000_000
+_MOST_DELTAS = 50_000_000
+_LONGEST_NAME = 200
+_LARGEST_SIDE = 8192  # px of a picture in the file
+_KEPT_SIDE = 1024  # px; larger ones are averaged down: no head in a camera picture shows more
+_MOST_PIXELS = 256 * 2**20  # of all pictures in a file together
+
+_DTYPES = {5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+_TRIANGLES, _STRIP, _FAN = 4, 5, 6
+
+_DECOMPRESS = "which is not supported: decompress it, e.g. with `npx @gltf-transform/cli {} IN.glb OUT.glb`"
+_REFUSED = {
+    "KHR_draco_mesh_compression": "Draco compression, " + _DECOMPRESS.format("copy"),
+    "EXT_meshopt_compression": "meshopt compression, " + _DECOMPRESS.format("copy"),
+    "KHR_meshopt_compression": "meshopt compression, " + _DECOMPRESS.format("copy"),
+    "KHR_texture_basisu": "textures in KTX 2, " + _DECOMPRESS.format("ktxdecompress"),
+}
+_KNOWN = ("KHR_mesh_quantization", "KHR_texture_transform", "EXT_texture_webp", "KHR_materials_", "VRM")
+"""Beginnings of extensions that are understood, or change only how a surface shines."""
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, eq=False)
+class Deltas:
+    """What a morph target at weight 1 adds to some vertices.
+
+    Attributes:
+        vertices: (K,) int32, each once.
+        positions: (K, 3) float32, in the mesh's space.
+        normals: (K, 3) float32.
+    """
+
+    vertices: NDArray[np.int32]
+    positions: NDArray[np.float32]
+    normals: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Primitive:
+    """Triangles of one material.
+
+    Attributes:
+        positions: (N, 3) float32, in the mesh's space.
+        normals: (N, 3) float32, of unit length where the file has them so.
+        uv: (N, 2) float32 places in the base colour texture, (0, 0) its top left corner.
+        colors: (N, 4) float32 linear RGBA, by which the material's colour is multiplied.
+        triangles: (M, 3) int32, counter-clockwise seen from outside.
+        joints: (N, J) int32 indices into the skin's joints; J is 0 without a skin.
+        weights: (N, J) float32, rows sum to 1.
+        material: index into the model's materials.
+        morphs: one per morph target of the mesh.
+    """
+
+    positions: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    uv: NDArray[np.float32]
+    colors: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    joints: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    material: int
+    morphs: tuple[Deltas, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class MeshPart:
+    """A mesh: its primitives, and the names of its morph targets ("" where the file has none)."""
+
+    name: str
+    primitives: tuple[Primitive, ...]
+    target_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A place in the tree.
+
+    Attributes:
+        name: "" where it has none.
+        parent: index of the node above it, -1 for a root.
+        matrix: (4, 4) float64, its space → its parent's.
+        mesh: index of the mesh that it carries, -1 if none.
+        skin: index of the skin that its mesh hangs in, -1 if none.
+    """
+
+    name: str
+    parent: int
+    matrix: NDArray[np.float64]
+    mesh: int
+    skin: int
+
+
+@dataclass(frozen=True, eq=False)
+class Skin:
+    """Joints that move a mesh.
+
+    Attributes:
+        joints: (J,) int32 node indices.
+        inverse_bind: (J, 4, 4) float64, the mesh's space → a joint's.
+    """
+
+    joints: NDArray[np.int32]
+    inverse_bind: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Material:
+    """How a surface looks.
+
+    Attributes:
+        color: linear RGBA, by which the texture is multiplied.
+        texture: index into the model's textures, -1 if none.
+        alpha_mode: ``OPAQUE``, ``MASK`` or ``BLEND``.
+        alpha_cutoff: alphas below it are not drawn in mode ``MASK``.
+        double_sided: whether it shows from behind.
+        shading: ``lit``, ``toon`` or ``unlit``.
+        shade: linear RGB, the share of the colour that a toon's shadow keeps.
+        order: blended surfaces with a lower one are drawn first.
+    """
+
+    color: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    texture: int = -1
+    alpha_mode: str = "OPAQUE"
+    alpha_cutoff: float = 0.5
+    double_sided: bool = False
+    shading: str = "lit"
+    shade: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    order: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Gltf:
+    """A file's default scene.
+
+    Attributes:
+        path: of the file.
+        nodes: all, also those outside the scene.
+        in_scene: (nodes,) bool.
+        meshes, skins, materials: as nodes and primitives refer to them; the last material is glTF's default.
+        textures: (H, W, 4) uint8 sRGB RGBA with straight alpha each, as materials refer to them.
+        extensions: the JSON of the file's own extensions, by name: ``VRM`` and ``VRMC_vrm`` among them; unchecked.
+    """
+
+    path: Path
+    nodes: tuple[Node, ...]
+    in_scene: NDArray[np.bool_]
+    meshes: tuple[MeshPart, ...]
+    skins: tuple[Skin, ...]
+    materials: tuple[Material, ...]
+    textures: tuple[NDArray[np.uint8], ...]
+    extensions: Mapping[str, Any]
+
+
+def load_gltf(path: Path) -> Gltf:
+    """Read a .gltf, .glb or .vrm file; what a .gltf file refers to must lie in its folder or below.
+
+    Raises:
+        Face3DMMError: pygltflib is missing, or the file cannot be read, is damaged, is larger than a head needs, or
+            uses what is not supported; the message names the file, and what to do where something can be done.
+    """
+    path = Path(path)
+    pygltflib = _library()
+    data = _bytes_of(path, str(path))
+    try:
+        return _Reader(path, _parse(pygltflib, path, data)).read()
+    except Face3DMMError:
+        raise
+    # JSON may hold anything anywhere, and pygltflib checks no types: what then fails is the file's fault.
+    except Exception as error:
+        raise Face3DMMError(
+            f"{path}: not a well-formed glTF file ({type(error).__name__}: {error}); "
+            "Khronos' glTF validator tells where it is broken"
+        ) from error
+
+
+def _library() -> ModuleType:
+    try:
+        import pygltflib
+    except ImportError as error:
+        raise Face3DMMError(
+            "glTF and VRM avatars need pygltflib, which is not installed: "
+            "pip install 'face3dmm_ros[avatar]', or pip install pygltflib"
+        ) from error
+    return pygltflib
+
+
+def _parse(pygltflib: ModuleType, path: Path, data: bytes) -> Any:
+    """The library's object of a file's bytes."""
+    if data[:4] == b"glTF":
+        length = int.from_bytes(data[8:12], "little")
+        if len(data) < 20 or length > len(data):
+            raise Face3DMMError(
+                f"{path}: the file is cut short: its header says {length} bytes, it has {len(data)}; copy it anew"
+            )
+        if int.from_bytes(data[4:8], "little") != 2:
+            raise Face3DMMError(
+                f"{path}: expected version 2 of the GLB container, found another: convert it to glTF 2.0"
+            )
+        if data[16:20] != b"JSON":
+            raise Face3DMMError(f"{path}: expected JSON in the first chunk of a GLB file, found {data[16:20]!r}")
+        return pygltflib.GLTF2.load_from_bytes(data)
+    if data.lstrip()[:1] == b"{":
+        return pygltflib.GLTF2.gltf_from_json(data.decode("utf-8"))
+    kind = "an empty file" if not data else f"a file that begins with {data[:8]!r}"
+    raise Face3DMMError(f"{path}: expected a glTF 2.0, GLB or VRM file, found {kind}")
+
+
+def _bytes_of(path: Path, name: str) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > _LARGEST_FILE:
+            raise Face3DMMError(f"{name} has {size >> 20} MiB; up to {_LARGEST_FILE >> 20} MiB are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise Face3DMMError(f"{name} cannot be read: {error.strerror or error}") from error
+
+
+class _Reader:
+    """Turns the library's object into checked arrays."""
+
+    def __init__(self, path: Path, file: Any) -> None:
+        self._path, self._file = path, file
+        self._buffers: dict[int, bytes] = {}
+        self._textures: list[NDArray[np.uint8]] = []
+        self._texture_of_image: dict[int, int] = {}
+        self._pixels = self._vertices = self._triangles = self._deltas = 0
+
+    def read(self) -> Gltf:
+        if not str(self._file.asset.version).startswith("2."):
+            raise self._fail(f"expected glTF 2.0, found {self._file.asset.version!r}: convert it, e.g. with Blender")
+        self._check_extensions()
+        nodes = self._nodes()
+        materials = [self._material(index) for index in range(len(self._file.materials))]
+        skins = tuple(self._skin(skin) for skin in self._file.skins)
+        # Only meshes that some node carries are read.
+        carried = {node.mesh for node in nodes}
+        meshes = tuple(
+            self._mesh(mesh, len(materials)) if index in carried else MeshPart("", (), ())
+            for index, mesh in enumerate(self._file.meshes)
+        )
+        return Gltf(
+            self._path,
+            nodes,
+            self._scene(nodes),
+            meshes,
+            skins,
+            (*materials, Material()),
+            tuple(self._textures),
+            dict(self._file.extensions or {}),
+        )
+
+    def _fail(self, problem: str) -> Face3DMMError:
+        return Face3DMMError(f"{self._path}: {problem}")
+
+    def _check_extensions(self) -> None:
+        for name in self._file.extensionsRequired or []:
+            if name in _REFUSED:
+                raise self._fail(f"the file uses {_REFUSED[name]}")
+            if not name.startswith(_KNOWN):
+                raise self._fail(f"the file requires the glTF extension {name!r}, which is not supported")
+
+    def _item(self, items: Sequence[_Item] | None, index: object, what: str) -> _Item:
+        """One of the file's things by an index that it names."""
+        count = len(items or ())
+        if items is None or type(index) is not int or not 0 <= index < count:
+            raise self._fail(f"it refers to {what} {index!r}, but has {count} (counted from 0)")
+        return items[index]
+
+    def _nodes(self) -> tuple[Node, ...]:
+        nodes = self._file.nodes
+        parents = [-1] * len(nodes)
+        for index, node in enumerate(nodes):
+            for child in node.children or []:
+                self._item(nodes, child, "node")
+                if parents[child] >= 0:
+                    raise self._fail(f"node {child} hangs below two others, {parents[child]} and {index}")
+                parents[child] = index
+        result = []
+        for parent, node in zip(parents, nodes, strict=True):
+            mesh, skin = (-1 if index is None else index for index in (node.mesh, node.skin))
+            if mesh != -1:
+                self._item(self._file.meshes, mesh, "mesh")
+            if skin != -1:
+                self._item(self._file.skins, skin, "skin")
+            result.append(Node(_short(node.name), parent, self._local(node), mesh, skin))
+        return tuple(result)
+
+    def _local(self, node: Any) -> NDArray[np.float64]:
+        if node.matrix:
+            matrix = np.asarray(node.matrix, np.float64).reshape(4, 4).T
+        else:
+            x, y, z, w = np.asarray(node.rotation or (0.0, 0.0, 0.0, 1.0), np.float64)
+            n = 2.0 / max(x * x + y * y + z * z + w * w, 1e-12)
+            R = np.array(
+                [
+                    [1 - n * (y * y + z * z), n * (x * y - z * w), n * (x * z + y * w)],
+                    [n * (x * y + z * w), 1 - n * (x * x + z * z), n * (y * z - x * w)],
+                    [n * (x * z - y * w), n * (y * z + x * w), 1 - n * (x * x + y * y)],
+                ]
+            )
+            matrix = np.eye(4)
+            matrix[:3, :3] = R * np.asarray(node.scale or (1.0, 1.0, 1.0), np.float64).reshape(3)
+            matrix[:3, 3] = np.asarray(node.translation or (0.0, 0.0, 0.0), np.float64)
+        return self._finite(matrix, f"the transform of node {node.name!r}")
+
+    def _scene(self, nodes: tuple[Node, ...]) -> NDArray[np.bool_]:
+        """Which nodes hang below the default scene's roots; no cycle does."""
+        if self._file.scenes:
+            scene = self._item(self._file.scenes, self._file.scene or 0, "scene")
+            waiting = list(scene.nodes or [])
+        else:
+            waiting = [index for index, node in enumerate(nodes) if node.parent < 0]
+        for index in waiting:
+            if self._item(nodes, index, "node").parent >= 0:
+                raise self._fail(f"node {index} is a root of the scene, and hangs below node {nodes[index].parent}")
+        children: dict[int, list[int]] = {}
+        for index, node in enumerate(nodes):
+            children.setdefault(node.parent, []).append(index)
+        inside = np.zeros(len(nodes), bool)
+        while waiting:
+            index = waiting.pop()
+            if not inside[index]:
+                inside[index] = True
+                waiting.extend(children.get(index, []))
+        return inside
+
+    def _skin(self, skin: Any) -> Skin:
+        for joint in skin.joints:
+            self._item(self._file.nodes, joint, "node")
+        J = len(skin.joints)
+        if skin.inverseBindMatrices is None:
+            bind = np.tile(np.eye(4), (J, 1, 1))
+        else:
+            bind = self._accessor(skin.inverseBindMatrices, ("MAT4",)).astype(np.float64)[:J]
+            bind = bind.reshape(-1, 4, 4).transpose(0, 2, 1)
+        if not J or len(bind) != J:
+            raise self._fail(f"a skin has {J} joints and {len(bind)} inverse bind matrices")
+        return Skin(np.array(skin.joints, np.int32), bind)
+
+    def _mesh(self, mesh: Any, default_material: int) -> MeshPart:
+        primitives = [
+            self._primitive(primitive, default_material)
+            for primitive in mesh.primitives
+            if (_TRIANGLES if primitive.mode is None else primitive.mode) in (_TRIANGLES, _STRIP, _FAN)
+        ]
+        count = max((len(primitive.morphs) for primitive in primitives), default=0)
+        if any(len(primitive.morphs) != count for primitive in primitives):
+            raise self._fail(f"the primitives of mesh {mesh.name!r} have different numbers of morph targets")
+        names = _target_names(mesh)
+        return MeshPart(
+            _short(mesh.name),
+            tuple(primitives),
+            tuple(_short(names[i]) if i < len(names) else "" for i in range(count)),
+        )
+
+    def _primitive(self, primitive: Any, default_material: int) -> Primitive:
+        attributes = vars(primitive.attributes)
+        positions = self._accessor(attributes.get("POSITION"), ("VEC3",))
+        N = len(positions)
+        self._vertices += N
+        material = default_material if primitive.material is None else primitive.material
+        info = self._texture_info(material)
+        uv = self._attribute(attributes, f"TEXCOORD_{(info and info.texCoord) or 0}", ("VEC2",), N)
+        colors = self._attribute(attributes, "COLOR_0", ("VEC3", "VEC4"), N)
+        triangles = self._indices(primitive, N)
+        self._triangles += len(triangles)
+        normals = self._attribute(attributes, "NORMAL", ("VEC3",), N)
+        self._check_totals()
+        joints, weights = self._influences(attributes, N)
+        return Primitive(
+            positions,
+            vertex_normals(positions, triangles) if normals is None else normals,
+            np.zeros((N, 2), np.float32) if uv is None else _transformed(uv, info),
+            _with_alpha(np.ones((N, 4), np.float32) if colors is None else colors),
+            triangles,
+            joints,
+            weights,
+            material,
+            tuple(self._deltas_of(target, N) for target in primitive.targets or []),
+        )
+
+    def _check_totals(self) -> None:
+        for what, count, most in (
+            ("vertices", self._vertices, _MOST_VERTICES),
+            ("triangles", self._triangles, _MOST_TRIANGLES),
+            ("vertices in its morph targets", self._deltas, _MOST_DELTAS),
+        ):
+            if count > most:
+                raise self._fail(f"it has {count} {what}; an avatar may have {most}: simplify it")
+
+    def _indices(self, primitive: Any, N: int) -> NDArray[np.int32]:
+        if primitive.indices is None:
+            indices = np.arange(N, dtype=np.int32)
+        else:
+            values = self._accessor(primitive.indices, ("SCALAR",), integers=True)
+            if values.size and int(values.max()) >= N:
+                raise self._fail(f"a triangle refers to vertex {values.max()} of {N}")
+            indices = values.ravel().astype(np.int32)
+        if primitive.mode == _STRIP:
+            rows = np.arange(max(len(indices) - 2, 0))[:, None] + [0, 1, 2]
+            rows[1::2, :2] = rows[1::2, 1::-1]
+            return indices[rows]
+        if primitive.mode == _FAN:
+            rows = np.arange(max(len(indices) - 2, 0))[:, None] + [1, 2, 0]
+            rows[:, 2] = 0
+            return indices[rows]
+        return indices[: len(indices) // 3 * 3].reshape(-1, 3)
+
+    def _influences(self, attributes: Mapping[str, Any], N: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        joints, weights = [], []
+        for which in range(4):
+            if attributes.get(f"JOINTS_{which}") is None:
+                break
+            joints.append(self._accessor(attributes[f"JOINTS_{which}"], ("VEC4",), integers=True, count=N))
+            weights.append(self._accessor(attributes.get(f"WEIGHTS_{which}"), ("VEC4",), count=N))
+        if not joints:
+            return np.zeros((N, 0), np.int32), np.zeros((N, 0), np.float32)
+        w = np.maximum(np.concatenate(weights, axis=1), 0.0)
+        w[w.sum(axis=1) == 0.0, 0] = 1.0
+        return np.concatenate(joints, axis=1).astype(np.int32), w / w.sum(axis=1, keepdims=True)
+
+    def _deltas_of(self, target: Mapping[str, Any], N: int) -> Deltas:
+        self._deltas += N
+        self._check_totals()
+        positions, normals = (
+            np.zeros((N, 3), np.float32) if values is None else values
+            for values in (self._attribute(target, name, ("VEC3",), N) for name in ("POSITION", "NORMAL"))
+        )
+        moved = np.flatnonzero(positions.any(axis=1) | normals.any(axis=1)).astype(np.int32)
+        return Deltas(moved, positions[moved], normals[moved])
+
+    def _attribute(
+        self, attributes: Mapping[str, Any], name: str, types: tuple[str, ...], count: int
+    ) -> NDArray[np.float32] | None:
+        """A vertex attribute as float, None where the file has none."""
+        index = attributes.get(name)
+        return None if index is None else self._accessor(index, types, count=count)
+
+    def _accessor(
+        self, index: object, types: tuple[str, ...], *, integers: bool = False, count: int | None = None
+    ) -> NDArray:
+        """(count, width) values of an accessor, as float32, or as they are stored with `integers`."""
+        accessor = self._item(self._file.accessors, index, "accessor")
+        if accessor.type not in types:
+            raise self._fail(f"accessor {index} holds {accessor.type!r}, expected {' or '.join(types)}")
+        if type(accessor.count) is not int or not 0 <= accessor.count <= 3 * _MOST_TRIANGLES:
+            raise self._fail(f"accessor {index} has {accessor.count!r} elements; up to {3 * _MOST_TRIANGLES} are read")
+        if count is not None and accessor.count != count:
+            raise self._fail(f"accessor {index} has {accessor.count} elements for {count} vertices")
+        width = _WIDTHS[accessor.type]
+        what = f"accessor {index}"
+        if accessor.bufferView is None:
+            values = np.zeros((accessor.count, width), self._dtype(accessor.componentType, what))
+        else:
+            values = self._view(
+                accessor.bufferView, accessor.byteOffset, accessor.componentType, (accessor.count, width), what
+            )
+        if accessor.sparse is not None:
+            values = self._patched(values, accessor, what)
+        if integers:
+            if values.dtype.kind != "u":
+                raise self._fail(f"{what} holds indices as {values.dtype}, expected unsigned integers")
+            return values
+        if values.dtype.kind != "f":
+            # Integers that stand for [0, 1] or [-1, 1] (specification, 3.11).
+            scale = np.iinfo(values.dtype).max if accessor.normalized else 1
+            values = np.maximum(values.astype(np.float32) / scale, -1.0 if accessor.normalized else -np.inf)
+        return self._finite(np.ascontiguousarray(values, np.float32), what)
+
+    def _patched(self, values: NDArray, accessor: Any, what: str) -> NDArray:
+        """Values with those that a sparse accessor replaces."""
+        sparse = accessor.sparse
+        if type(sparse.count) is not int or not 0 <= sparse.count <= accessor.count:
+            raise self._fail(f"{what} replaces {sparse.count!r} of its {accessor.count} elements")
+        rows = self._view(
+            sparse.indices.bufferView, sparse.indices.byteOffset, sparse.indices.componentType, (sparse.count, 1), what
+        ).ravel()
+        replaced = self._view(
+            sparse.values.bufferView,
+            sparse.values.byteOffset,
+            accessor.componentType,
+            (sparse.count, values.shape[1]),
+            what,
+        )
+        if rows.dtype.kind != "u" or (rows.size and int(rows.max()) >= len(values)):
+            raise self._fail(f"{what} replaces elements that it does not have")
+        values = np.array(values)
+        values[rows] = replaced
+        return values
+
+    def _view(self, index: object, offset: int | None, component: object, shape: tuple[int, int], what: str) -> NDArray:
+        """(count, width) values in a buffer view, which stays untouched."""
+        view = self._item(self._file.bufferViews, index, "buffer view")
+        dtype = self._dtype(component, what)
+        begin, length = self._extent(index, view)
+        offset = offset or 0
+        count, width = shape
+        stride = view.byteStride or width * dtype.itemsize
+        if any(type(number) is not int for number in (offset, stride)) or offset < 0 or not 0 < stride <= 1024:
+            raise self._fail(f"{what} has the offset {offset!r} and the stride {stride!r}")
+        needed = offset + (count - 1) * stride + width * dtype.itemsize if count else 0
+        if needed > length:
+            raise self._fail(f"{what} needs {needed} bytes, buffer view {index} has {length}: the file is damaged")
+        return np.ndarray(shape, dtype, self._buffer(view.buffer), begin + offset, (stride, dtype.itemsize))
+
+    def _dtype(self, component: object, what: str) -> np.dtype:
+        if component not in _DTYPES:
+            raise self._fail(f"{what} has the component type {component!r}, which glTF does not know")
+        return np.dtype(_DTYPES[component]).newbyteorder("<")
+
+    def _extent(self, index: object, view: Any) -> tuple[int, int]:
+        """Where a buffer view begins in its buffer, and its length."""
+        begin, length = view.byteOffset or 0, view.byteLength
+        size = len(self._buffer(view.buffer))
+        if type(begin) is not int or type(length) is not int or min(begin, length) < 0 or begin + length > size:
+            raise self._fail(
+                f"buffer view {index} takes {length!r} bytes from {begin!r} of a buffer of {size}: the file is damaged"
+            )
+        return begin, length
+
+    def _buffer(self, index: int) -> bytes:
+        buffer = self._item(self._file.buffers, index, "buffer")
+        if index not in self._buffers:
+            if buffer.uri is None:
+                self._buffers[index] = self._file.binary_blob() or b""
+            else:
+                self._buffers[index] = self._resource(buffer.uri)
+        return self._buffers[index]
+
+    def _resource(self, uri: str) -> bytes:
+        """What a URI holds or names."""
+        if uri.startswith("data:"):
+            return b64decode(uri.partition(",")[2])
+        name = unquote(uri)
+        folder = self._path.resolve().parent
+        target = (folder / name).resolve()
+        # Joined to a folder, an absolute path replaces it, and ".." and links may lead out of it.
+        if "\\" in name or ":" in name or not target.is_relative_to(folder):
+            raise self._fail(f"it refers to {uri!r}; only files in its own folder or below are read")
+        return _bytes_of(target, f"{self._path}: {name}, to which it refers,")
+
+    def _texture_info(self, material: int) -> Any:
+        """Of the base colour, None where a material has none."""
+        if material == len(self._file.materials):
+            return None
+        surface = self._item(self._file.materials, material, "material").pbrMetallicRoughness
+        return surface.baseColorTexture if surface else None
+
+    def _material(self, index: int) -> Material:
+        material = self._file.materials[index]
+        surface = material.pbrMetallicRoughness
+        info = self._texture_info(index)
+        extensions = material.extensions or {}
+        color = np.asarray((surface and surface.baseColorFactor) or (1.0, 1.0, 1.0, 1.0), np.float64).reshape(4)
+        mode = material.alphaMode or "OPAQUE"
+        if mode not in ("OPAQUE", "MASK", "BLEND"):
+            raise self._fail(f"material {index} has the alpha mode {mode!r}")
+        cutoff = 0.5 if material.alphaCutoff is None else float(material.alphaCutoff)
+        shading, shade, order = self._shading(index, extensions)
+        red, green, blue, alpha = np.clip(self._finite(color, f"the colour of material {index}"), 0.0, 1.0).tolist()
+        return Material(
+            (red, green, blue, alpha),
+            -1 if info is None else self._texture(info.index),
+            mode,
+            min(max(cutoff, 0.0), 1.0),
+            bool(material.doubleSided),
+            shading,
+            shade,
+            order,
+        )
+
+    def _shading(self, index: int, extensions: Mapping[str, Any]) -> tuple[str, tuple[float, float, float], int]:
+        """A material's shading, the colour of its shadows, and its place among the blended ones."""
+        toon = extensions.get("VRMC_materials_mtoon")
+        if toon is not None:
+            order = int(toon.get("renderQueueOffsetNumber", 0))
+            return "toon", self._shade(toon.get("shadeColorFactor", (1.0, 1.0, 1.0))), order
+        properties = (self._file.extensions or {}).get("VRM", {}).get("materialProperties", [])
+        if index < len(properties):
+            old = properties[index]
+            order = int(old.get("renderQueue", 0))
+            if "MToon" in str(old.get("shader", "")):
+                shade = np.asarray(old.get("vectorProperties", {}).get("_ShadeColor", (1.0, 1.0, 1.0)), np.float64)[:3]
+                return "toon", self._shade(np.abs(shade) ** 2.2), order  # VRM 0 keeps colours in sRGB
+            if "Unlit" in str(old.get("shader", "")):
+                return "unlit", (1.0, 1.0, 1.0), order
+        return "unlit" if "KHR_materials_unlit" in extensions else "lit", (1.0, 1.0, 1.0), 0
+
+    def _shade(self, color: Any) -> tuple[float, float, float]:
+        red, green, blue = np.clip(self._finite(np.asarray(color, np.float64), "a shade colour"), 0.0, 1.0).tolist()
+        return red, green, blue
+
+    def _texture(self, index: object) -> int:
+        texture = self._item(self._file.textures, index, "texture")
+        source = ((texture.extensions or {}).get("EXT_texture_webp") or {}).get("source", texture.source)
+        image = self._item(self._file.images, source, "image")
+        if source not in self._texture_of_image:
+            self._textures.append(self._picture(source, image))
+            self._texture_of_image[source] = len(self._textures) - 1
+        return self._texture_of_image[source]
+
+    def _picture(self, index: int, image: Any) -> NDArray[np.uint8]:
+        if image.uri is not None:
+            data = self._resource(image.uri)
+        else:
+            view = self._item(self._file.bufferViews, image.bufferView, "buffer view")
+            begin, length = self._extent(image.bufferView, view)
+            data = self._buffer(view.buffer)[begin : begin + length]
+        name = f"{self._path}: image {index}"
+        width, height = picture_size(data, name, ("PNG", "JPEG", "WebP"), _LARGEST_SIDE**2)
+        self._pixels += width * height
+        if max(width, height) > _LARGEST_SIDE or self._pixels > _MOST_PIXELS:
+            raise self._fail(
+                f"image {index} has {width}×{height} px; up to {_LARGEST_SIDE} px a side are read, "
+                f"and {_MOST_PIXELS >> 20} Mpx in all: make the textures smaller"
+            )
+        as_stored = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+        return _rgba(decode_picture(data, name, as_stored, _LARGEST_SIDE**2))
+
+    def _finite(self, array: NDArray, what: str) -> NDArray:
+        if not np.isfinite(array).all():
+            raise self._fail(f"{what} holds values that are not finite (NaN or infinity)")
+        return array
+
+
+def vertex_normals(positions: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
+    """(N, 3) unit normals, the mean of the triangles around each vertex weighted by their area."""
+    a, b, c = (positions[triangles[:, corner]] for corner in range(3))
+    faces = np.cross(b - a, c - a)
+    sums = np.stack(
+        [np.bincount(triangles.ravel(), np.repeat(faces[:, axis], 3), len(positions)) for axis in range(3)], axis=1
+    )
+    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-20)).astype(np.float32)
+
+
+def _short(name: object) -> str:
+    """A name as text of a length that is one."""
+    return str(name or "")[:_LONGEST_NAME]
+
+
+def _target_names(mesh: Any) -> Sequence[Any]:
+    """The names of a mesh's morph targets, which exporters put into the extras of the mesh or its first primitive."""
+    for holder in (mesh, *mesh.primitives[:1]):
+        names = holder.extras.get("targetNames") if isinstance(holder.extras, dict) else None
+        if isinstance(names, list):
+            return names
+    return ()
+
+
+def _transformed(uv: NDArray[np.float32], info: Any) -> NDArray[np.float32]:
+    """Places in a texture after KHR_texture_transform: moved, turned and scaled."""
+    transform = (info.extensions or {}).get("KHR_texture_transform") if info else None
+    if not transform:
+        return uv
+    sx, sy = transform.get("scale", (1.0, 1.0))
+    c, s = np.cos(transform.get("rotation", 0.0)), np.sin(transform.get("rotation", 0.0))
+    matrix = np.array([[c * sx, s * sy], [-s * sx, c * sy]])
+    return (uv @ matrix.T + np.asarray(transform.get("offset", (0.0, 0.0)))).astype(np.float32)
+
+
+def _with_alpha(colors: NDArray[np.float32]) -> NDArray[np.float32]:
+    if colors.shape[1] == 4:
+        return colors
+    return np.concatenate([colors, np.ones((len(colors), 1), np.float32)], axis=1)
+
+
+def _rgba(pixels: NDArray) -> NDArray[np.uint8]:
+    """A decoded picture as (H, W, 4) uint8 RGBA, no side longer than `_KEPT_SIDE`."""
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    longest = max(pixels.shape[:2])
+    if longest > _KEPT_SIDE:
+        height, width = (max(1, side * _KEPT_SIDE // longest) for side in pixels.shape[:2])
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    conversion = {2: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_BGR2RGBA, 4: cv2.COLOR_BGRA2RGBA}
+    channels = 2 if pixels.ndim == 2 else pixels.shape[2]
+    return np.asarray(cv2.cvtColor(pixels, conversion[channels]), np.uint8)

@@ -1,0 +1,147 @@
+"""Which nodes of a glTF or VRM file are a person's bones, and where its nodes are as it stands before the camera."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.avatar.gltf.file import Gltf
+from face3dmm_ros.core.camera import rotation_from_vector
+from face3dmm_ros.core.errors import Face3DMMError
+
+_BONES = {
+    "head": r"head",
+    "leftEye": r"left_?eye|l_?eye|eye_?l(?:eft)?",
+    "rightEye": r"right_?eye|r_?eye|eye_?r(?:ight)?",
+    "leftUpperArm": r"left_?(?:upper_?)?arm|l_?upper_?arm|upper_?arm_?l",
+    "rightUpperArm": r"right_?(?:upper_?)?arm|r_?upper_?arm|upper_?arm_?r",
+    "leftLowerArm": r"left_?(?:fore|lower_?)arm|l_?(?:fore|lower_?)arm|(?:fore|lower_?)arm_?l",
+    "rightLowerArm": r"right_?(?:fore|lower_?)arm|r_?(?:fore|lower_?)arm|(?:fore|lower_?)arm_?r",
+}
+"""Names of bones, in VRM's words, and what they are called elsewhere: Mixamo, VRoid, Unreal, Blender."""
+
+_ARM_DROP = np.radians(72.0)  # below the horizontal, where a standing person's arms hang
+
+
+def find_bones(file: Gltf) -> dict[str, int]:
+    """Nodes by VRM's names of bones, as far as the file has them: from its VRM humanoid, else by their own names.
+
+    A node that is no joint of a skin counts by its name only if others hang below it: a mesh called Head is not all
+    that turns with a head.
+
+    Raises:
+        Face3DMMError: a VRM humanoid that names nodes which the file does not have.
+    """
+    humanoid = _humanoid(file)
+    if humanoid:
+        return humanoid
+    joints = {int(joint) for skin in file.skins for joint in skin.joints}
+    parents = {node.parent for node in file.nodes}
+    bones: dict[str, int] = {}
+    for bone, pattern in _BONES.items():
+        named = re.compile(rf"(?:^|.*[^a-z]|.*mixamorig\d*)(?:{pattern})(?:_\d+)?", re.IGNORECASE)
+        found = [
+            index
+            for index, node in enumerate(file.nodes)
+            if file.in_scene[index]
+            and (index in joints or index in parents)
+            and named.fullmatch(re.sub(r"[\s.\-]", "_", node.name))
+        ]
+        if found:
+            bones[bone] = min(found, key=lambda index: (index not in joints, index))
+    return bones
+
+
+def rest_pose(file: Gltf, bones: Mapping[str, int]) -> NDArray[np.float64]:
+    """(nodes, 4, 4), each node's space → the world, in which the figure looks along +z with its arms lowered.
+
+    Models stand with their arms stretched out, as nobody does before a camera.
+    """
+    world = np.tile(np.eye(4), (len(file.nodes), 1, 1))
+    # VRM 0 figures look along −z (VRM 0.0 specification), all others along +z, as glTF prescribes.
+    root = np.diag([-1.0, 1.0, -1.0, 1.0]) if "VRM" in file.extensions else np.eye(4)
+    for index in _parents_first(file):
+        parent = file.nodes[index].parent
+        world[index] = (root if parent < 0 else world[parent]) @ file.nodes[index].matrix
+    for side in ("left", "right"):
+        upper, lower = bones.get(f"{side}UpperArm", -1), bones.get(f"{side}LowerArm", -1)
+        if upper < 0 or lower < 0:
+            continue
+        x, y, _ = world[lower, :3, 3] - world[upper, :3, 3]
+        drop = np.arctan2(-y, abs(x))
+        if drop < _ARM_DROP:
+            turn = about(world[upper, :3, 3], rotation_from_vector([0.0, 0.0, np.sign(x) * (drop - _ARM_DROP)]))
+            below = nodes_below(file, {upper: 1}) == 1
+            world[below] = turn @ world[below]
+    return world
+
+
+def gaze_limits(file: Gltf) -> NDArray[np.float64]:
+    """(4,) rad, how far at most an eye bone turns up, down, inward and outward: what a VRM file's look-at allows.
+
+    Raises:
+        Face3DMMError: a VRM look-at that is damaged.
+    """
+    try:
+        if "VRMC_vrm" in file.extensions:
+            look_at = file.extensions["VRMC_vrm"].get("lookAt") or {}
+            by_bones, prefix, key = look_at.get("type", "bone") == "bone", "rangeMap", "outputScale"
+        elif "VRM" in file.extensions:
+            look_at = file.extensions["VRM"].get("firstPerson") or {}
+            by_bones, prefix, key = look_at.get("lookAtTypeName", "Bone") == "Bone", "lookAt", "yRange"
+        else:
+            return np.full(4, np.inf)
+        ways = ("VerticalUp", "VerticalDown", "HorizontalInner", "HorizontalOuter")
+        degrees = [float((look_at.get(prefix + way) or {}).get(key, np.inf)) for way in ways]
+    # JSON of an extension may hold anything anywhere.
+    except (AttributeError, TypeError, ValueError) as error:
+        raise Face3DMMError(f"{file.path}: its VRM look-at is damaged ({type(error).__name__}: {error})") from error
+    return np.radians(np.fmax(degrees, 0.0)) if by_bones else np.zeros(4)
+
+
+def nodes_below(file: Gltf, marks: Mapping[int, int]) -> NDArray[np.int32]:
+    """(nodes,) the mark of the nearest marked node at or above each; 0 where there is none."""
+    result = np.zeros(len(file.nodes), np.int32)
+    for index in _parents_first(file):
+        parent = file.nodes[index].parent
+        result[index] = marks.get(index, 0 if parent < 0 else result[parent])
+    return result
+
+
+def about(point: NDArray[np.floating], rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(4, 4): a rotation, (3, 3), about a point, (3,)."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation
+    matrix[:3, 3] = point - rotation @ point
+    return matrix
+
+
+def _parents_first(file: Gltf) -> list[int]:
+    """All nodes but those in a cycle."""
+    children: dict[int, list[int]] = {}
+    for index, node in enumerate(file.nodes):
+        children.setdefault(node.parent, []).append(index)
+    order = list(children.get(-1, []))
+    for index in order:
+        order.extend(children.get(index, []))
+    return order
+
+
+def _humanoid(file: Gltf) -> dict[str, int]:
+    try:
+        if "VRMC_vrm" in file.extensions:
+            named: Any = file.extensions["VRMC_vrm"]["humanoid"]["humanBones"]
+            bones = {str(name): bone["node"] for name, bone in named.items()}
+        elif "VRM" in file.extensions:
+            bones = {str(bone["bone"]): bone["node"] for bone in file.extensions["VRM"]["humanoid"]["humanBones"]}
+        else:
+            return {}
+    # JSON of an extension may hold anything anywhere.
+    except (AttributeError, KeyError, TypeError) as error:
+        raise Face3DMMError(f"{file.path}: its VRM humanoid is damaged ({type(error).__name__}: {error})") from error
+    for name, index in bones.items():
+        if type(index) is not int or not 0 <= index < len(file.nodes):
+            raise Face3DMMError(f"{file.path}: VRM bone {name!r} is node {index!r}, but there are {len(file.nodes)}")
+    return bones

@@ -1,0 +1,1 @@
+"""A watermelon that wears the face."""

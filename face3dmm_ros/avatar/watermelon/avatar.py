@@ -1,0 +1,221 @@
+"""A watermelon in the head's place, with the person's own eyes and mouth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.avatar.avatar import AvatarFace
+from face3dmm_ros.avatar.watermelon.cutout_vertices import CutoutVertices
+from face3dmm_ros.avatar.watermelon.face_cutouts import (
+    OUTER_RING,
+    PART_VERTICES,
+    Patches,
+    eyes_and_mouth,
+    part_triangles,
+)
+from face3dmm_ros.avatar.watermelon.rind import melon_rind
+from face3dmm_ros.avatar.watermelon.shape import Squash, melon_front, melon_shape
+from face3dmm_ros.core.arkit import weight_of
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip, world_to_view
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.morphable_model.shaper import FaceShaper
+from face3dmm_ros.rendering.layer import Layer, covering_rectangle
+from face3dmm_ros.rendering.offscreen import open_context
+
+# Of the right eye, the left eye and the mouth: they are larger than life, and farther apart, as a melon has more room.
+_CENTERS = np.array([(-37.0, 10.0), (37.0, 10.0), (0.0, -68.0)])[:, None]  # mm, on the melon, seen from the front
+_ENLARGEMENTS = np.array([1.5, 1.5, 1.4])[:, None, None]
+_OWN_MM, _RELIEF_MM = 0.3, 5.5
+"""Distance beyond its outline up to which the picture itself shows, and from which only its relief does."""
+
+_USUAL_TO_LIGHT = np.array([-0.40, 0.62, 0.70])  # x right, y up, z toward the viewer
+_USUAL_BRIGHTNESS = 0.6  # sRGB, of skin in a well lit room
+_EXPOSURES = (0.5, 1.15)
+_LUMA = np.array([0.11, 0.59, 0.30])  # BGR
+_SIDE_LIGHT = 0.8  # how far the light moves aside where one eye's surroundings are e times as bright as the other's
+_TONE_BLOCK = 6  # px over which the skin's tone is averaged
+_SMALL_PIXELS, _SMALL_FACTOR = 30_000, 2  # smaller melons are drawn so much larger along each side, then averaged
+_BORDER_PX = 4.0  # parts fade over so much where the picture ends
+_EDGE = (0.07, 0.42)  # cosine between ray and rind over which parts fade toward the melon's outline
+
+
+class Watermelon:
+    """Draws a melon over each face's head, with the eyes and the mouth that the picture shows there.
+
+    The parts are taken from the picture through the fitted face and laid, a little enlarged, onto the melon. Around
+    them the skin's own tone is divided out, so that its folds, lashes and brows shade the rind instead of covering it
+    (ratio images; Liu, Shan & Zhang, SIGGRAPH 2001), which leaves no seam under any light.
+    """
+
+    def __init__(self, model: MorphableModel, platform: str = "auto") -> None:
+        """For faces of a model.
+
+        Args:
+            model: the face model.
+            platform: of OpenGL; see `face3dmm_ros.rendering.offscreen.open_context`.
+
+        Raises:
+            Face3DMMError: no OpenGL 3.3 here, or a model without the 68 landmarks.
+        """
+        self._shaper = FaceShaper(model)
+        self._cutouts = eyes_and_mouth(model)
+        self._shape = melon_shape()
+        triangles = np.concatenate([part_triangles() + PART_VERTICES * part for part in range(len(_CENTERS))])
+        self._context = open_context(platform)
+        self._closed = False
+        # PyOpenGL, which that module imports, takes the platform that the context has chosen.
+        from face3dmm_ros.avatar.watermelon.canvas import MelonCanvas
+
+        with self._context.current():
+            self._canvas = MelonCanvas(melon_rind(), self._shape.rind, self._shape.triangles, triangles)
+
+    @property
+    def needs_image(self) -> bool:
+        """It does: eyes and mouth come from there."""
+        return True
+
+    @property
+    def report(self) -> str:
+        """Nothing: what it shows is the person's own."""
+        return ""
+
+    def draw(
+        self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None
+    ) -> Sequence[Layer]:
+        """A melon for each face that lies in the picture, far ones first.
+
+        Args:
+            faces: any number.
+            image_size: (width, height) of the picture, px.
+            image: (H, W, 3) uint8 BGR that the faces were found in.
+
+        Raises:
+            Face3DMMError: faces of another model or not finite, no picture or one of another form, or it is closed.
+        """
+        if self._closed:
+            raise Face3DMMError("this watermelon is closed: make a new one")
+        width, height = image_size
+        if image is None:
+            raise Face3DMMError("a watermelon shows the person's own eyes and mouth: it needs the camera's image")
+        if image.shape != (height, width, 3) or image.dtype != np.uint8:
+            raise Face3DMMError(
+                f"expected a ({height}, {width}, 3) uint8 BGR image, found {image.shape} {image.dtype}: "
+                "give the image that the faces were found in"
+            )
+        self._shaper.retain({face.face_id for face in faces})
+        far_to_near = sorted(faces, key=lambda face: face.parameters.camera.scale)
+        layers = [self._draw(face, image) for face in far_to_near]
+        return [layer for layer in layers if layer is not None]
+
+    def close(self) -> None:
+        """Give back all that belongs to the OpenGL context; it cannot be used any more."""
+        if not self._closed:
+            self._closed = True
+            self._context.close()
+
+    def _draw(self, face: AvatarFace, image: NDArray[np.uint8]) -> Layer | None:
+        """The melon of one face; None where it lies outside the picture."""
+        camera = face.parameters.camera
+        face_vertices = self._shaper.vertices(face.face_id, face.parameters)
+        squash = _squash(face)
+        vertices, normals = self._shape.squashed(squash)
+        image_size = (image.shape[1], image.shape[0])
+        projected = camera.project(vertices)
+        if not np.isfinite(projected).all():
+            raise Face3DMMError(f"face {face.face_id}'s camera holds values that are not finite (NaN or infinity)")
+        rectangle = covering_rectangle(projected.min(axis=0), projected.max(axis=0), image_size)
+        if rectangle is None:
+            return None
+        parts = _seen_parts(self._cutouts.patches(face_vertices, camera), camera, image)
+        exposure, to_light = _light(parts)
+        depth_range = 1.01 * float(np.abs(camera.depth(vertices)).max()) + 1.0
+        to_clip = rectangle.clip_to_canvas(image_size) @ view_to_clip(image_size, depth_range)
+        model_to_clip = to_clip @ world_to_view() @ model_to_world(camera)
+        size = (rectangle.width, rectangle.height)
+        factor = _SMALL_FACTOR if rectangle.width * rectangle.height < _SMALL_PIXELS else 1
+        with self._context.current():
+            self._canvas.begin(factor * size[0], factor * size[1])
+            self._canvas.draw_melon(vertices, normals, model_to_clip, FRONTAL @ camera.rotation, to_light, exposure)
+            if parts is not None:
+                self._canvas.load_picture(parts.picture)
+                self._canvas.draw_cutouts(self._on_melon(parts, squash, camera), model_to_clip)
+            pixels = self._canvas.read()
+        layer = Layer.averaged(rectangle, pixels)
+        return layer if factor > 1 else layer.softened()
+
+    def _on_melon(self, parts: "_SeenParts", squash: Squash, camera: WeakPerspective) -> CutoutVertices:
+        """Eyes and mouth where they lie on the melon."""
+        patches = parts.patches
+        enlarged = _CENTERS + _ENLARGEMENTS * (patches.points[..., :2] - self._cutouts.centers[:, None])
+        position, normals = melon_front(enlarged.reshape(-1, 2), squash)
+        facing = -(normals @ camera.rotation[2])
+        margin = np.minimum(parts.places, np.subtract(parts.picture.shape[1::-1], 1) - parts.places).min(axis=1)
+        visibility = patches.visibility.ravel() * np.clip((facing - _EDGE[0]) / (_EDGE[1] - _EDGE[0]), 0.0, 1.0)
+        return CutoutVertices(
+            position,
+            parts.places,
+            np.column_stack([(patches.beyond.ravel() - _OWN_MM) / (_RELIEF_MM - _OWN_MM), patches.share.ravel()]),
+            np.repeat(parts.tones, PART_VERTICES, axis=0),
+            visibility * np.clip(1.0 + margin / _BORDER_PX, 0.0, 1.0),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _SeenParts:
+    """Eyes and mouth in a picture.
+
+    Attributes:
+        patches: where they are on the face.
+        picture: (h, w, 4) uint8 BGRA, as much of it as holds them.
+        places: (P·V, 2) of their points in that, px.
+        tones: (P, 3) BGR, sRGB in [0, 1], the skin's around each.
+    """
+
+    patches: Patches
+    picture: NDArray[np.uint8]
+    places: NDArray[np.float32]
+    tones: NDArray[np.float64]
+
+
+def _seen_parts(patches: Patches, camera: WeakPerspective, image: NDArray[np.uint8]) -> _SeenParts | None:
+    """What an image shows of eyes and mouth; None if nothing."""
+    seen = camera.project(patches.points.reshape(-1, 3))
+    rectangle = covering_rectangle(seen.min(axis=0), seen.max(axis=0), (image.shape[1], image.shape[0]))
+    if rectangle is None or not patches.visibility.any():
+        return None
+    picture = cv2.cvtColor(image[rectangle.rows_and_columns], cv2.COLOR_BGR2BGRA)
+    places = (seen - [rectangle.left, rectangle.top]).astype(np.float32)
+    size = np.maximum(1, np.array(picture.shape[1::-1]) // _TONE_BLOCK)
+    blocks = cv2.resize(picture, size.tolist(), interpolation=cv2.INTER_AREA)
+    outlines = places.reshape(len(_CENTERS), -1, 2)[:, OUTER_RING]
+    column, row = np.moveaxis(np.clip((outlines / _TONE_BLOCK).astype(int), 0, size - 1), -1, 0)
+    tones = np.median(blocks[row, column, :3], axis=1) / 255.0
+    return _SeenParts(patches, np.asarray(picture, np.uint8), places, tones)
+
+
+def _light(parts: _SeenParts | None) -> tuple[float, NDArray[np.float64]]:
+    """How bright it is, 1 being a well lit room, and the unit vector to the light, x right, y up, z to the viewer.
+
+    Both are guessed from the skin: where it is dim the melon is, and the eye with brighter skin is on the light's side.
+    """
+    # A usual room counts a little too, so that nothing jumps as the last part turns away.
+    brightness, weight, side = np.full(3, _USUAL_BRIGHTNESS), np.zeros(3), 0.0
+    if parts is not None:
+        brightness, weight = np.maximum(parts.tones @ _LUMA, 0.05), parts.patches.visibility.mean(axis=1)
+        side = float(weight[0] * weight[1] * np.log(brightness[1] / brightness[0]))
+    relative = (weight @ (brightness / _USUAL_BRIGHTNESS) + 0.1) / (weight.sum() + 0.1)
+    to_light = _USUAL_TO_LIGHT.copy()
+    to_light[0] += np.clip(_SIDE_LIGHT * side, -0.4, 0.9)
+    return float(np.clip(relative, *_EXPOSURES)), to_light / np.linalg.norm(to_light)
+
+
+def _squash(face: AvatarFace) -> Squash:
+    """A melon gets longer and slimmer below as the mouth opens, taller as the brows rise, and broader with a smile."""
+    jaw = weight_of(face.weights, "jawOpen")
+    brows = weight_of(face.weights, "browInnerUp")
+    smile = 0.5 * (weight_of(face.weights, "mouthSmileLeft") + weight_of(face.weights, "mouthSmileRight"))
+    return Squash(1.0 + 0.04 * smile - 0.05 * jaw, 1.0 + 0.05 * brows, 1.0 + 0.16 * jaw - 0.03 * smile)

@@ -1,0 +1,149 @@
+"""The shape of a watermelon that takes a head's place: a full, slightly uneven ellipsoid, and its stalk.
+
+Its body is |x/a|ᵖ + |y/b|ᵖ + |z/c|ᵖ = 1 (a superquadric; Barr, IEEE CG&A 1981) about a point inside the head, with p a
+little above 2, so that it is fuller than an ellipsoid and hides chin and forehead of a turned head too.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.avatar.watermelon.rind import STALK_SHARE
+
+_CENTER = np.array([0.0, 5.0, -62.0])  # mm, model space
+_RADII = np.array([114.0, 147.0, 124.0])  # mm
+_POWER = 2.35
+_COLUMNS, _ROWS = 56, 36
+_STALK = np.array([(0, -6, 0), (1, 8, 0), (5, 19, 1), (13, 29, 3), (24, 36, 5), (28, 37, 6)], float)  # mm, its middle
+_STALK_RADII = np.array([16.0, 8.5, 7.0, 6.5, 7.5, 0.0])  # mm
+_STALK_SIDES = 10
+
+
+@dataclass(frozen=True)
+class Squash:
+    """How much a melon is drawn out, 1 being its shape at rest.
+
+    Attributes:
+        sideways: along x.
+        upward: along y, above its middle.
+        downward: along y, below its middle.
+    """
+
+    sideways: float = 1.0
+    upward: float = 1.0
+    downward: float = 1.0
+
+    def factors(self, y: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(N, 3) factors of points at heights y, (N,), above the middle."""
+        factors = np.ones((len(y), 3), np.float32)
+        factors[:, 0] = self.sideways
+        factors[:, 1] = np.where(y > 0.0, self.upward, self.downward)
+        return factors
+
+
+@dataclass(frozen=True, eq=False)
+class MelonShape:
+    """Vertices of a melon with its stalk, at rest.
+
+    Attributes:
+        offsets: (N, 3) float32 from the melon's middle, mm.
+        normals: (N, 3) float32.
+        rind: (N, 2) float32 texture coordinates in `melon_rind`, u right and v down.
+        triangles: (M, 3) int32, counter-clockwise seen from outside.
+    """
+
+    offsets: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    rind: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+
+    def squashed(self, squash: Squash) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Vertices in model space, mm, and normals, (N, 3) each, of a melon drawn out."""
+        factors = squash.factors(self.offsets[:, 1])
+        return self.offsets * factors + _CENTER.astype(np.float32), self.normals / factors
+
+
+def melon_shape() -> MelonShape:
+    """The melon with its stalk."""
+    body = _grid(*_body())
+    stalk = _grid(*_stalk())
+    count = len(body.offsets)
+    return MelonShape(
+        np.concatenate([body.offsets, stalk.offsets]),
+        np.concatenate([body.normals, stalk.normals]),
+        np.concatenate([body.rind, stalk.rind]),
+        np.concatenate([body.triangles, stalk.triangles + count]),
+    )
+
+
+def melon_front(points: NDArray[np.floating], squash: Squash) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Points (N, 2) of model space, mm, carried along z onto the melon's front, and the unit normals, (N, 3) each.
+
+    Points beyond its outline come to lie near it.
+    """
+    radii = _RADII * squash.factors(points[:, 1] - _CENTER[1])
+    across = (points - _CENTER[:2]) / radii[:, :2]
+    reach = (np.abs(across) ** _POWER).sum(axis=1)
+    across *= np.minimum(1.0, (0.98 / np.maximum(reach, 1e-9)) ** (1.0 / _POWER))[:, None]
+    depth = (1.0 - (np.abs(across) ** _POWER).sum(axis=1)) ** (1.0 / _POWER)
+    unit = np.column_stack([across, depth])
+    normals = _gradient(unit) / radii
+    return unit * radii + _CENTER, normals / np.linalg.norm(normals, axis=1, keepdims=True)
+
+
+def _gradient(unit: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Of Σ|x|ᵖ, up to its length."""
+    return np.sign(unit) * np.abs(unit) ** (_POWER - 1.0)
+
+
+def _body() -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Rows of (rows, columns, 3) offsets from the stalk down, and their (rows, columns, 2) places on the rind."""
+    u, v = np.meshgrid(np.linspace(0.0, 1.0, _COLUMNS + 1), np.linspace(0.0, 1.0, _ROWS + 1))
+    longitude, polar = 2.0 * np.pi * (u - 0.5), np.pi * v
+    direction = np.stack([np.sin(polar) * np.sin(longitude), np.cos(polar), np.sin(polar) * np.cos(longitude)], axis=-1)
+    unit = direction / ((np.abs(direction) ** _POWER).sum(axis=-1, keepdims=True)) ** (1.0 / _POWER)
+    # Broad lobes, and a dimple that the stalk grows from.
+    lobes = 0.010 * np.sin(3.0 * longitude + 0.7) + 0.008 * np.sin(5.0 * longitude + 2.0 * polar)
+    dimple = 0.07 * np.exp(-((polar / 0.22) ** 2))
+    swell = 1.0 + lobes * np.sin(polar) - dimple
+    return unit * swell[..., None] * _RADII, np.stack([u, STALK_SHARE + (1.0 - STALK_SHARE) * v], axis=-1)
+
+
+def _stalk() -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """As `_body`, of the stalk, from its end down to the melon."""
+    angle = np.linspace(0.0, 2.0 * np.pi, _STALK_SIDES + 1)
+    ring = np.stack([np.sin(angle), np.zeros_like(angle), np.cos(angle)], axis=-1)
+    along = np.gradient(_STALK, axis=0)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    # Each ring stands across the stalk: its circle in the horizontal plane, sheared to be square to the path.
+    tilt = along[:, None, :] * (ring @ along.T).T[..., None]
+    across = ring - tilt
+    across /= np.linalg.norm(across, axis=-1, keepdims=True)
+    base = np.array([0.0, 0.93 * _RADII[1], 0.0])
+    points = (_STALK + base)[:, None] + _STALK_RADII[:, None, None] * across
+    u = np.broadcast_to(angle / (2.0 * np.pi), points.shape[:2])
+    v = np.full(points.shape[:2], 0.5 * STALK_SHARE)
+    return points[::-1], np.stack([u, v], axis=-1)[::-1]
+
+
+def _grid(points: NDArray[np.floating], rind: NDArray[np.floating]) -> MelonShape:
+    """Rows of points, top down, whose last column lies on the first, as a surface."""
+    rows, columns = points.shape[:2]
+    # Tangents along columns and rows; columns go on beyond the ends, which lie on each other.
+    around = np.concatenate([points[:, -2:-1], points, points[:, 1:2]], axis=1)
+    along_u = around[:, 2:] - around[:, :-2]
+    along_v = np.gradient(points, axis=0)
+    normals = np.cross(along_v, along_u)
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    # At a pole the ring has no extent: the next one's mean normal stands for it.
+    for pole, next_ring in ((0, 1), (-1, -2)):
+        if length[pole].max() < 1e-6:
+            normals[pole] = normals[next_ring].mean(axis=0)
+    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
+    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
+    below, right, opposite = corner + columns, corner + 1, corner + columns + 1
+    triangles = np.concatenate([np.stack([corner, below, right], 1), np.stack([right, below, opposite], 1)])
+    flat = (points.reshape(-1, 3), normals.reshape(-1, 3), rind.reshape(-1, 2))
+    offsets, normal, place = (np.ascontiguousarray(array, np.float32) for array in flat)
+    return MelonShape(offsets, normal, place, triangles.astype(np.int32))

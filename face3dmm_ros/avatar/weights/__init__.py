@@ -1,0 +1,1 @@
+"""From the expression of a model to the weights that move an avatar."""

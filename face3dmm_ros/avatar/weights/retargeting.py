@@ -1,0 +1,81 @@
+"""A model's expression coefficients as ARKit's blendshape weights."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.core.arkit import ARKIT_NAMES
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters
+from face3dmm_ros.fitting.bounded import minimize_in_box
+from face3dmm_ros.morphable_model import MorphableModel, load_model
+
+_SCHEME = "ibug68"
+_PRIOR_MM = 0.5
+"""A weight costs as much at 1 as a landmark that lies so far off: of blendshapes that look alike, none is favoured."""
+
+
+class BlendshapeWeights:
+    """From β of a model to the weights of `ARKIT_NAMES`.
+
+    Where the model's expressions are ARKit's blendshapes they are taken by name. Others, such as a BFM's principal
+    components, move the 68 landmarks of the model; the weights are those with which the default model's blendshapes
+    move its own landmarks likewise: min ‖B·w − A·E·β‖² + λ‖w‖² over 0 ≤ w ≤ 1, A the similarity that carries the one
+    mean face onto the other (Umeyama, PAMI 1991).
+    """
+
+    def __init__(self, model: MorphableModel) -> None:
+        """For a model.
+
+        Raises:
+            Face3DMMError: its expressions are no blendshapes, and it has no landmarks to compare them by.
+        """
+        self._digest, self._name = model.digest, model.name
+        self._count = model.expression_count
+        known = [name for name in model.expression_names if name in ARKIT_NAMES]
+        self._columns = [model.expression_names.index(name) for name in known]
+        self._places = [ARKIT_NAMES.index(name) for name in known]
+        self._quadratic: NDArray[np.float64] | None = None
+        if not known:
+            self._compare(model, load_model("default"))
+
+    def of(self, parameters: FaceParameters) -> NDArray[np.float32]:
+        """The weights of a face, (52,) float32 in [0, 1].
+
+        Raises:
+            Face3DMMError: the parameters are of another model.
+        """
+        if parameters.model_digest != self._digest or len(parameters.beta) > self._count:
+            raise Face3DMMError(
+                f"the parameters are of model {parameters.model!r} with digest {parameters.model_digest[:12]}… and "
+                f"{len(parameters.beta)} expressions, but {self._name!r} with digest {self._digest[:12]}… and "
+                f"{self._count} is loaded: use the same model everywhere"
+            )
+        beta = np.zeros(self._count)
+        beta[: len(parameters.beta)] = parameters.beta
+        weights = np.zeros(len(ARKIT_NAMES), np.float32)
+        if self._quadratic is None:
+            weights[self._places] = np.clip(beta[self._columns], 0.0, 1.0)
+        else:
+            n = len(self._places)
+            weights[self._places] = minimize_in_box(self._quadratic, self._linear @ beta, np.zeros(n), np.ones(n))
+        return weights
+
+    def _compare(self, model: MorphableModel, blendshapes: MorphableModel) -> None:
+        """Prepare the least squares between a model and one with blendshapes."""
+        theirs, ours = model.scheme(_SCHEME), blendshapes.scheme(_SCHEME)
+        A = _similarity(theirs.interpolate(model.mean), ours.interpolate(blendshapes.mean))
+        E = theirs.interpolate(model.expression_basis.reshape(model.vertex_count, 3, -1)).astype(np.float64)
+        B = ours.interpolate(blendshapes.expression_basis.reshape(blendshapes.vertex_count, 3, -1))
+        moved = np.einsum("ij,pjk->pik", A, E).reshape(-1, model.expression_count)
+        B = B.astype(np.float64).reshape(-1, blendshapes.expression_count)
+        self._places = [ARKIT_NAMES.index(name) for name in blendshapes.expression_names]
+        self._quadratic = B.T @ B + _PRIOR_MM**2 * np.eye(B.shape[1])
+        self._linear = -B.T @ moved
+
+
+def _similarity(points: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(3, 3) scale times rotation that carries points (P, 3), about their middle, nearest to others (Umeyama, 1991)."""
+    x, y = (np.asarray(p, np.float64) - np.mean(p, axis=0, dtype=np.float64) for p in (points, target))
+    U, S, Vt = np.linalg.svd(y.T @ x)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(U @ Vt))])
+    return (S @ sign) / (x**2).sum() * (U * sign) @ Vt

@@ -1,0 +1,1 @@
+"""How steadily and how well a recorded bag is tracked."""

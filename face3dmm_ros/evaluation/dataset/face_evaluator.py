@@ -1,0 +1,278 @@
+"""One picture through the whole pipeline, and what came out compared with the truth, as a record of plain numbers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.core.camera import pose_angles
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
+from face3dmm_ros.evaluation.dataset.datasets import FaceTruth, dataset_format
+from face3dmm_ros.evaluation.dataset.evaluation import PipelineOptions
+from face3dmm_ros.evaluation.dataset.expression_metrics import expression_distances
+from face3dmm_ros.evaluation.dataset.faceless_pictures import FacelessPicture
+from face3dmm_ros.evaluation.metrics import (
+    box_around,
+    box_iou,
+    face_size,
+    nme,
+    point_errors,
+    similarity_align,
+)
+from face3dmm_ros.files.pictures import read_picture
+from face3dmm_ros.fit_methods import RegressorFile, create_fitter
+from face3dmm_ros.fitting import FitOptions, TrackFitter
+from face3dmm_ros.fitting.linear_points import LandmarkModel
+from face3dmm_ros.landmarks import Detection, LandmarkBackend, LandmarkTracker, LocatedFace, Region, create_backend
+from face3dmm_ros.landmarks.schemes import IBUG68, convert
+from face3dmm_ros.morphable_model import MorphableModel, load_model
+
+FitFace = Callable[[NDArray[np.uint8], Landmarks], FaceParameters]
+"""Fits one face, given the picture and its landmarks."""
+
+FAILURES = (Face3DMMError, ArithmeticError, RuntimeError, np.linalg.LinAlgError)
+"""What a detector or a fit may raise on a hard picture: then it missed the face, and the evaluation goes on."""
+SOURCES = ("detector", "truth")
+MAX_FACES = 20
+# The landmark networks see a face's box with half its size around it.
+_REGION_SCALE = 1.5
+_TRUTH_NOISE_MM = 1.0
+
+
+@dataclass(frozen=True)
+class EvaluationOptions(PipelineOptions):
+    """What is judged, and on what; the format is one of `datasets.FORMATS`.
+
+    Attributes:
+        roi: where to look for landmarks: in the ``detector``'s boxes or in the box of the ``truth``.
+        landmarks: the points to fit to: the ``detector``'s or those of the ``truth``.
+    """
+
+    roi: str = "detector"
+    landmarks: str = "detector"
+
+    def __post_init__(self) -> None:
+        """Check the words.
+
+        Raises:
+            Face3DMMError: an unknown one, no fit method, or one twice.
+        """
+        super().__post_init__()
+        dataset_format(self.format)
+        for option, word in (("roi", self.roi), ("landmarks", self.landmarks)):
+            if word not in SOURCES:
+                raise Face3DMMError(f"{option} must be {' or '.join(SOURCES)}, found {word!r}")
+
+
+class _TrueBox:
+    """A landmark backend whose detector is never wrong: it finds one face, in the box of the truth."""
+
+    def __init__(self, backend: LandmarkBackend, box: Box) -> None:
+        self.scheme = backend.scheme
+        self._backend = backend
+        size = _REGION_SCALE * max(box.width, box.height)
+        region = Region(box.x + box.width / 2.0, box.y + box.height / 2.0, size)
+        self._detection = Detection(box, 1.0, region)
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """The true box."""
+        return [self._detection]
+
+    def locate(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None) -> LocatedFace:
+        """As the backend does."""
+        return self._backend.locate(image, region, before)
+
+
+class FaceEvaluator:
+    """Runs detector, landmarks and fits on single pictures; nothing is remembered from one to the next."""
+
+    def __init__(self, options: EvaluationOptions) -> None:
+        """Load the model and the networks.
+
+        Raises:
+            Face3DMMError: an option names something that does not exist.
+        """
+        self.options = options
+        self.format = dataset_format(options.format)
+        self.model = load_model(options.model)
+        self.ibug = Ibug68Points(self.model)
+        self._backend = create_backend(options.backend) if options.landmarks == "detector" else None
+        # The truth's outline points may be fixed points of the skin: then they must not slide along the visible edge.
+        # Nor does a detector stand between: true points are off by no more than schemes differ in their meaning.
+        self._truth_fit_options = FitOptions(outline=self.format.visible_outline, landmark_noise_mm=_TRUTH_NOISE_MM)
+        fit_options = FitOptions() if options.landmarks == "detector" else self._truth_fit_options
+        self._fits = {
+            method: _fit_face(self.model, method, fit_options, options.regressor) for method in options.fit_methods
+        }
+
+    def face(self, picture: Path) -> dict[str, Any]:
+        """The face in a labelled picture: its truth, what was detected, and each method's errors.
+
+        Raises:
+            Face3DMMError: the picture or its truth cannot be used. A failure of what is judged is part of the record.
+        """
+        truth = self.format.read(picture)
+        image = read_picture(picture)
+        size = face_size(truth.points)
+        record: dict[str, Any] = {
+            "yaw_deg": float(np.degrees(self._yaw(truth, (image.shape[1], image.shape[0])))),
+            "pose": truth.pose,
+            "expression": expression_distances(truth.points, size).tolist(),
+            "extra_faces": 0,
+            "detected": None,
+            "fits": dict.fromkeys(self._fits),
+            "failures": {},
+        }
+        try:
+            landmarks, record["extra_faces"] = self._landmarks(image, truth)
+        except FAILURES as error:
+            record["failures"]["landmarks"] = str(error)
+            return record
+        if landmarks is None:
+            return record
+        if self.options.landmarks == "detector":
+            record["detected"] = _detected(landmarks, truth)
+        for method, fit in self._fits.items():
+            try:
+                parameters = fit(image, landmarks)
+            except FAILURES as error:
+                record["failures"][method] = str(error)
+            else:
+                record["fits"][method] = self._errors(parameters, truth, size)
+        return record
+
+    def faceless(self, picture: FacelessPicture) -> int:
+        """The number of faces that the detector sees in a picture without one.
+
+        Raises:
+            Face3DMMError: the picture cannot be read, or the options say to use no detector.
+        """
+        return len(self._tracker().track(picture.read()))
+
+    def _detector(self) -> LandmarkBackend:
+        if self._backend is None:
+            raise Face3DMMError("the true landmarks are used, so there is no detector")
+        return self._backend
+
+    def _tracker(self) -> LandmarkTracker:
+        """A tracker that has seen nothing yet."""
+        return LandmarkTracker(self._detector(), max_faces=MAX_FACES)
+
+    def _landmarks(self, image: NDArray[np.uint8], truth: FaceTruth) -> tuple[Landmarks | None, int]:
+        """The landmarks nearest to the true face, None where there are none, and how many other faces were seen."""
+        image_size = (image.shape[1], image.shape[0])
+        if self.options.landmarks == "truth":
+            return _true_landmarks(truth, image_size), 0
+        box = box_around(truth.points)
+        if self.options.roi == "truth":
+            # Whatever is there is judged, however unsure the landmarks are.
+            tracker = LandmarkTracker(_TrueBox(self._detector(), box), min_confidence=0.0)
+        else:
+            tracker = self._tracker()
+        faces = [face.landmarks for face in tracker.track(image)]
+        best = max(faces, key=lambda face: box_iou(box_around(face.points), box), default=None)
+        return best, max(0, len(faces) - 1)
+
+    def _yaw(self, truth: FaceTruth, image_size: tuple[int, int]) -> float:
+        """The true yaw, radians; that of a fit to the true points where the truth has none."""
+        if truth.pose is not None:
+            return truth.pose[1]
+        fitter = TrackFitter(self.model, "joint", self._truth_fit_options)
+        parameters = fitter.fit(TrackedLandmarks(0, _true_landmarks(truth, image_size)))
+        return pose_angles(parameters.camera.rotation)[1]
+
+    def _errors(self, parameters: FaceParameters, truth: FaceTruth, size: float) -> dict[str, Any]:
+        """A fit beside the truth; lengths in % of the face's size unless the name has a unit."""
+        fixed, visible = (self.ibug.at(parameters, visible_outline=outline) for outline in (False, True))
+        camera = parameters.camera
+        points = camera.project(visible if self.format.visible_outline else fixed)
+        nme_3d = vertex_mm = None
+        if truth.depth is not None:
+            # x right, y down, depth forward: right-handed, as a similarity cannot mirror.
+            target = np.column_stack([truth.points, truth.depth])
+            nme_3d = float(point_errors(similarity_align(fixed, target), target, size).mean())
+        if truth.shape is not None and truth.shape.model_digest == self.model.digest:
+            target = self.model.vertices(truth.shape.alpha, truth.shape.beta)
+            aligned = similarity_align(self.model.vertices(parameters.alpha, parameters.beta), target)
+            vertex_mm = float(np.linalg.norm(aligned - target, axis=1).mean())
+        return {
+            "iou": box_iou(box_around(points), box_around(truth.points)),
+            "nme_fixed": nme(camera.project(fixed), truth.points),
+            "nme_visible": nme(camera.project(visible), truth.points),
+            "nme_3d": nme_3d,
+            "vertex_mm": vertex_mm,
+            "residual_px": parameters.residual_px,
+            "confidence": parameters.confidence,
+            "rotation": camera.rotation.tolist(),
+            "shift_px": (points - truth.points).mean(axis=0).tolist(),
+            "expression": expression_distances(points, size).tolist(),
+            "landmark_errors": np.round(point_errors(points, truth.points, size), 3).tolist(),
+            "points": np.round(points, 2).tolist(),
+        }
+
+
+class Ibug68Points:
+    """iBUG's 68 points on a model, for any coefficients."""
+
+    def __init__(self, model: MorphableModel) -> None:
+        """Restrict the model to them.
+
+        Raises:
+            Face3DMMError: the model does not know iBUG's points.
+        """
+        landmark_model = LandmarkModel.of(model, IBUG68, unit=np.ones_like(model.sigma))
+        self._points = landmark_model.points
+        self._place = np.argsort(landmark_model.order)
+
+    def at(self, parameters: FaceParameters, *, visible_outline: bool) -> NDArray[np.float64]:
+        """(68, 3) model points, mm, the outline's at their own places or slid to the visible edge."""
+        c = np.concatenate([parameters.alpha, parameters.beta])
+        points = self._points
+        if visible_outline and points.outline_count:
+            points = points.at_outline(points.visible_outline(parameters.camera, c))
+        return points.points(c).T[self._place]
+
+
+def _fit_face(model: MorphableModel, method: str, options: FitOptions, regressor: RegressorFile) -> FitFace:
+    """A fit method by its name.
+
+    Raises:
+        Face3DMMError: there is none of that name, or what it needs is not installed.
+    """
+    fitter = create_fitter(model, "joint" if method == "photometric" else method, regressor, options)
+
+    def fit(image: NDArray[np.uint8], landmarks: Landmarks) -> FaceParameters:
+        fitter.reset()
+        return fitter.fit(TrackedLandmarks(0, landmarks), image)
+
+    if method != "photometric":
+        return fit
+    from face3dmm_ros.photometric.fitter import photometric_fit
+
+    def refine(image: NDArray[np.uint8], landmarks: Landmarks) -> FaceParameters:
+        (refined,) = photometric_fit([image], [TrackedFace(0, landmarks, fit(image, landmarks))], model)
+        return refined.parameters
+
+    return refine
+
+
+def _true_landmarks(truth: FaceTruth, image_size: tuple[int, int]) -> Landmarks:
+    """The true points as a detector would give them."""
+    return Landmarks(IBUG68, truth.points.astype(np.float32), box_around(truth.points), 1.0, image_size)
+
+
+def _detected(landmarks: Landmarks, truth: FaceTruth) -> dict[str, Any]:
+    """The detector's own points beside the truth; without points where its scheme has no 68."""
+    try:
+        points = convert(replace(landmarks, depth=None), IBUG68).points
+    except Face3DMMError:
+        return {"confidence": landmarks.confidence, "nme": None, "points": None}
+    return {
+        "confidence": landmarks.confidence,
+        "nme": nme(points, truth.points),
+        "points": np.round(points.astype(np.float64), 2).tolist(),
+    }

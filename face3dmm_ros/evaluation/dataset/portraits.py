@@ -1,0 +1,191 @@
+"""People photographed neutral and smiling, through the whole live pipeline, as one track and as single pictures."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import Box
+from face3dmm_ros.evaluation.dataset.datasets import check_extent
+from face3dmm_ros.evaluation.dataset.evaluation import (
+    Look,
+    Made,
+    PipelineOptions,
+    Task,
+    file_stamp,
+    nothing_usable,
+    records_of,
+    spread,
+)
+from face3dmm_ros.evaluation.dataset.face_evaluator import FAILURES
+from face3dmm_ros.evaluation.dataset.portrait_report import PortraitEvaluation, console_table, html_report, write_json
+from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
+from face3dmm_ros.evaluation.dataset.smiles import smile_weights
+from face3dmm_ros.evaluation.metrics import box_around
+from face3dmm_ros.files.pictures import find_pictures, read_picture
+from face3dmm_ros.files.truth_files import check_truth_file
+from face3dmm_ros.fit_methods import create_fitter
+from face3dmm_ros.fitting.smoothing import FaceSmoother
+from face3dmm_ros.landmarks import LandmarkTracker, create_backend
+from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.pipeline import FacePipeline
+
+ENDINGS = ("_neutral.jpg", "_smile.jpg", "_neutral.json")
+"""Of the names of a person's files."""
+SHOWN = 4
+"""How often a track shows each picture; the last time is read."""
+RATE = 30.0
+"""Images of a track per second."""
+Frame = tuple[NDArray[np.uint8], float | None]
+"""An image, and when it was taken, s."""
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """A `dataset_evaluation.DataSet`: NAME_neutral.jpg, NAME_smile.jpg and NAME_neutral.json of each person.
+
+    Attributes:
+        root: the folder.
+        options: what is judged.
+    """
+
+    root: Path
+    options: PipelineOptions
+    unit = "person"
+
+    def tasks(self, limit: int | None) -> list[Task]:
+        """One for every NAME of which there is any file, and for every other picture: they are named as skipped.
+
+        Raises:
+            Face3DMMError: there is no picture, or the limit is not positive.
+        """
+        files = [*find_pictures(self.root, nested=False), *self.root.glob(f"*{ENDINGS[-1]}")]
+        names = sorted({_name(path) for path in files})
+        return [
+            Task(f"person/{name}", self.root / name, file_stamp(*_files(self.root / name)))
+            for name in spread(names, limit)
+        ]
+
+    def look(self) -> Look:
+        """A `PortraitWatcher` at work.
+
+        Raises:
+            Face3DMMError: an option names something that does not exist.
+        """
+        return PortraitWatcher(self.options).person
+
+    def report(self, tasks: Sequence[Task], results: ResultsFile, out: Path) -> str:
+        """Write report.json and report.html; returns the figures as plain text.
+
+        Raises:
+            Face3DMMError: nobody could be looked at, or nothing can be written there.
+        """
+        skipped: dict[str, str] = {}
+        records = sorted(records_of(tasks, results, skipped), key=lambda record: str(record["key"]))
+        if not records:
+            raise nothing_usable(tasks, self.unit, skipped)
+        seen = smile_weights(records, self.options.fit_methods)
+        evaluation = PortraitEvaluation(self.root, self.options, Made.by(self.options), seen, skipped)
+        write_json(evaluation, out / "report.json")
+        html_report(evaluation).write(out / "report.html")
+        return console_table(evaluation)
+
+
+class PortraitWatcher:
+    """The package's own way from pictures to ARKit's weights, by each fit method."""
+
+    def __init__(self, options: PipelineOptions) -> None:
+        """Load the model and the networks.
+
+        Raises:
+            Face3DMMError: an option names something that does not exist.
+        """
+        model = load_model(options.model)
+        backend = create_backend(options.backend)
+        self._weights = BlendshapeWeights(model)
+        self._pipelines = {
+            method: FacePipeline(
+                LandmarkTracker(backend), create_fitter(model, method, options.regressor), FaceSmoother(model)
+            )
+            for method in options.fit_methods
+        }
+
+    def person(self, path: Path) -> dict[str, Any]:
+        """The weights of a person, the path being that of the files without their `ENDINGS`.
+
+        Under `seen`, by method and by `smiles.WAYS`: (52,) of the neutral and of the smiling picture, or in words why
+        there are none.
+
+        Raises:
+            Face3DMMError: a picture or the label is missing or cannot be used.
+        """
+        if path.is_file():
+            raise Face3DMMError(f"{path.name} is none of {', '.join(f'NAME{ending}' for ending in ENDINGS)}")
+        missing = [file.name for file in _files(path) if not file.is_file()]
+        if missing:
+            raise Face3DMMError(f"{', '.join(missing)} is missing")
+        neutral_file, smile_file, label = _files(path)
+        place = read_place(label)
+        neutral, smile = read_picture(neutral_file), read_picture(smile_file)
+        shown = [neutral] * SHOWN + [smile] * SHOWN
+        seen = {}
+        for method, pipeline in self._pipelines.items():
+            track = self._watch(pipeline, [(image, k / RATE) for k, image in enumerate(shown)], place)
+            seen[method] = {
+                "track": [track[SHOWN - 1], track[-1]],
+                "single": [self._watch(pipeline, [(image, None)], place)[0] for image in (neutral, smile)],
+            }
+        return {"seen": seen}
+
+    def _watch(self, pipeline: FacePipeline, frames: Iterable[Frame], place: Box) -> list[list[float] | str]:
+        """The weights (52,) of the face at a place in each of a sequence of frames, or why there are none."""
+        pipeline.reset()
+        return [self._read(pipeline, frame, place) for frame in frames]
+
+    def _read(self, pipeline: FacePipeline, frame: Frame, place: Box) -> list[float] | str:
+        try:
+            faces = pipeline.process(*frame)
+        except FAILURES as error:
+            return str(error)
+        for face in faces:
+            if _lies_in(face.landmarks.points, place):
+                return np.round(self._weights.of(face.parameters).astype(np.float64), 5).tolist()
+        return "no face where the label says" if faces else "no face"
+
+
+def read_place(path: Path) -> Box:
+    """The box around the points of a label, px.
+
+    Raises:
+        Face3DMMError: the file is missing or damaged, or its points cannot be a face's.
+    """
+    check_truth_file(path)
+    try:
+        points = np.array(json.loads(path.read_bytes())["points"], dtype=np.float64)
+    except (ValueError, TypeError, KeyError) as error:
+        raise Face3DMMError(f"{path.name} is no label: expected JSON with points, each of x and y") from error
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise Face3DMMError(f"{path.name} holds points of shape {points.shape}, expected (N, 2)")
+    check_extent(path, points)
+    return box_around(points)
+
+
+def _lies_in(points: NDArray[np.float32], place: Box) -> bool:
+    """Whether the middle of a face's points (N, 2) lies in a box."""
+    x, y = (points.min(axis=0) + points.max(axis=0)) / 2.0
+    return bool(place.x <= x <= place.x + place.width and place.y <= y <= place.y + place.height)
+
+
+def _name(file: Path) -> str:
+    """Whose file it is; the whole name of one that is nobody's."""
+    return next((file.name.removesuffix(ending) for ending in ENDINGS if file.name.endswith(ending)), file.name)
+
+
+def _files(person: Path) -> list[Path]:
+    return [person.with_name(person.name + ending) for ending in ENDINGS]

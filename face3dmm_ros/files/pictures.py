@@ -1,0 +1,50 @@
+"""Pictures in folders: which there are, and their pixels."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.files.picture_decoding import decode_picture
+
+_PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+def find_pictures(root: Path, nested: bool = True) -> list[Path]:
+    """The pictures in a folder, and in its subfolders where `nested`, in a fixed order; hidden folders left out.
+
+    Raises:
+        Face3DMMError: no such folder, or no picture in it.
+    """
+    if not root.is_dir():
+        raise Face3DMMError(f"{root} is not a folder: name the one that holds the pictures")
+    entries = root.rglob("*") if nested else root.iterdir()
+    pictures = sorted(
+        path
+        for path in entries
+        if path.suffix.lower() in _PICTURES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(root).parts[:-1])
+    )
+    if not pictures:
+        raise Face3DMMError(f"{root} holds no pictures ({', '.join(sorted(_PICTURES))})")
+    return pictures
+
+
+def read_picture(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
+    """A picture as (H, W, 3) BGR uint8.
+
+    Args:
+        path: of the file.
+        upright: turned as EXIF says; otherwise its pixels as they are stored, which is what truths and labels follow.
+
+    Raises:
+        Face3DMMError: there is no such file, or as `decode_picture`.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Face3DMMError(f"{path} cannot be read: {error.strerror}") from error
+    return decode_picture(data, str(path), cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION))

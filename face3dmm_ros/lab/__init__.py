@@ -1,0 +1,1 @@
+"""What makes the files that ship, and what measured them. Nothing that tracks a face imports it."""

@@ -1,0 +1,154 @@
+"""Where the points of our skin lie on another head: so that what is measured on that one can be told of ours.
+
+The other head is moved onto ours by its 68 landmarks and then bent, smoothly, toward the nearest points of our skin, in
+passes that ask for ever more of them (a coarse-to-fine non-rigid ICP with biharmonic splines).
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+
+from face3dmm_ros.lab.default_model.head import Head
+from face3dmm_ros.lab.default_model.surface import nearest_on_surface
+from face3dmm_ros.morphable_model import SurfacePoints
+
+INNER = slice(17, 68)
+"""iBUG's points without the jaw's, which every author puts elsewhere."""
+
+# How many of our skin's points pull, how loosely, and from how far at most, mm; pass by pass.
+_PASSES = ((150, 2.0, 15.0), (400, 1.0, 10.0), (800, 0.5, 7.0), (1200, 0.3, 6.0), (1500, 0.2, 5.0))
+_LOOSE_LANDMARKS = 0.05
+# ICT-FaceKit's vertices: skin and the mouth's inside come first, then eye sockets, gums, teeth, eyes and lashes.
+_ICT_SKIN = 13294
+
+
+@dataclass(frozen=True, eq=False)
+class IctHead:
+    """ICT-FaceKit (Li et al., Learning Formation of Physically-Based Face Attributes, CVPR 2020; MIT), as arrays.
+
+    Attributes:
+        neutral: (V, 3) cm.
+        shapes: (57, V, 3) cm, displacements.
+        names: of the shapes; ARKit's with ``_L`` and ``_R``.
+        triangles: (M, 3) of the skin.
+        landmarks: (68,) vertices, iBUG's points.
+    """
+
+    neutral: NDArray[np.float64]
+    shapes: NDArray[np.float16]
+    names: list[str]
+    triangles: NDArray[np.int64]
+    landmarks: NDArray[np.int64]
+
+    @staticmethod
+    def load(folder: Path) -> "IctHead":
+        """Read ``ict_facekit.npz`` and ``vertex_indices.json``."""
+        arrays = np.load(folder / "ict_facekit.npz", allow_pickle=False)
+        quads = arrays["quads"].astype(np.int64)
+        triangles = np.concatenate([quads[:, :3], quads[quads[:, 3] >= 0][:, [0, 2, 3]]])
+        landmarks = json.loads((folder / "vertex_indices.json").read_text())["idx_to_landmark_verts"]
+        return IctHead(
+            arrays["neutral"].astype(np.float64),
+            arrays["expressions"],
+            [str(name) for name in arrays["expression_names"]],
+            triangles[(triangles < _ICT_SKIN).all(axis=1)],
+            np.array(landmarks),
+        )
+
+    @cached_property
+    def _sided(self) -> dict[str, int]:
+        return {name.replace("_L", "Left").replace("_R", "Right"): k for k, name in enumerate(self.names)}
+
+    def displacement(self, name: str) -> NDArray[np.float64]:
+        """(V, 3) cm, of an ARKit blendshape; what ICT tells by side and ARKit does not is the sum of both."""
+        parts = [name] if name in self._sided else [name + "Left", name + "Right"]
+        return sum((self.shapes[self._sided[part]].astype(np.float64) for part in parts), np.zeros_like(self.neutral))
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """Of another head with ours.
+
+    Attributes:
+        scale: mm per unit of the other, by the outer corners of the eyes.
+        points: of the other's surface, one for each of our N vertices.
+        trust: (N,) from 0 to 1, how well surface and normal agree there; 0 off the skin.
+    """
+
+    scale: float
+    points: SurfacePoints
+    trust: NDArray[np.float64]
+
+
+def register(
+    other: IctHead, mean: NDArray[np.float64], triangles: NDArray[np.integer], head: Head, landmarks: SurfacePoints
+) -> Registration:
+    """Register ICT's neutral with our mean (N, 3), mm, and its 68 landmarks."""
+    ours = landmarks.interpolate(mean)
+    theirs = other.neutral[other.landmarks]
+    scale = float(np.linalg.norm(ours[36] - ours[45]) / np.linalg.norm(theirs[36] - theirs[45]))
+    rotation = _rotation(theirs[INNER], ours[INNER])
+    moved = scale * other.neutral @ rotation.T
+    moved += (ours[INNER] - moved[other.landmarks][INNER]).mean(axis=0)
+    skin = np.flatnonzero(head.is_part("skin"))
+    normals = _normals(mean, triangles)
+    face = skin[(mean[skin, 2] > -70) & (mean[skin, 1] > -115) & (mean[skin, 1] < 75)]
+    source, target = moved[other.landmarks[INNER]], ours[INNER]
+    looseness = np.full(len(source), _LOOSE_LANDMARKS)
+    bent = moved + RBFInterpolator(source, target - source, kernel="linear", smoothing=0.1)(moved)
+    for count, loose, reach in _PASSES:
+        points, distance, alignment = _nearest(bent, other.triangles, mean[face], normals[face])
+        near = np.flatnonzero((distance < reach) & (alignment > 0.5))
+        pulling = near[_far_apart(mean[face[near]], count)]
+        start = np.vstack([source, points.at(pulling).interpolate(moved)])
+        goal = np.vstack([target, mean[face[pulling]]])
+        _, once = np.unique(np.round(start, 3), axis=0, return_index=True)
+        smoothing = np.concatenate([looseness, np.full(len(pulling), loose)])[once]
+        spline = RBFInterpolator(start[once], (goal - start)[once], kernel="linear", smoothing=smoothing)
+        bent = moved + spline(moved)
+    points, distance, alignment = _nearest(bent, other.triangles, mean[skin], normals[skin])
+    trust = np.zeros(len(mean))
+    trust[skin] = np.exp(-((distance / 2.5) ** 2)) * np.clip((alignment - 0.3) / 0.4, 0.0, 1.0)
+    vertices, weights = np.zeros((len(mean), 3), np.int32), np.zeros((len(mean), 3), np.float32)
+    vertices[skin], weights[skin] = points.vertices, points.weights
+    return Registration(scale, SurfacePoints(vertices, weights), trust)
+
+
+def _nearest(
+    surface: NDArray[np.float64], triangles: NDArray[np.integer], points: NDArray[np.float64], facing: NDArray
+) -> tuple[SurfacePoints, NDArray[np.float64], NDArray[np.float64]]:
+    """The surface's points nearest to (P, 3), their distance (P,), and the cosine (P,) between the normals."""
+    found = nearest_on_surface(points, surface, triangles)
+    normal = found.interpolate(_normals(surface, triangles))
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+    return found, np.linalg.norm(found.interpolate(surface) - points, axis=1), (normal * facing).sum(axis=1)
+
+
+def _far_apart(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Up to `count` of (P, 3) points, each the farthest from those before."""
+    chosen, distance = [0], np.full(len(points), np.inf)
+    while len(chosen) < min(count, len(points)):
+        distance = np.minimum(distance, np.linalg.norm(points - points[chosen[-1]], axis=1))
+        chosen.append(int(distance.argmax()))
+    return np.array(chosen)
+
+
+def _rotation(source: NDArray[np.float64], target: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The rotation that best turns (P, 3) points onto others, about their means (Kabsch)."""
+    U, _, Vt = np.linalg.svd((target - target.mean(axis=0)).T @ (source - source.mean(axis=0)))
+    U[:, 2] *= np.sign(np.linalg.det(U @ Vt))
+    return U @ Vt
+
+
+def _normals(vertices: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
+    a, b, c = (vertices[triangles[:, k]] for k in range(3))
+    of_triangle = np.cross(b - a, c - a)
+    normals = np.zeros_like(vertices)
+    for k in range(3):
+        np.add.at(normals, triangles[:, k], of_triangle)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)

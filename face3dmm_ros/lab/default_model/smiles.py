@@ -1,0 +1,67 @@
+"""How people smile: the same persons photographed neutral and smiling, measured by Google's Face Landmarker."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from face3dmm_ros.lab.default_model.face_landmarker import FaceLandmarker
+
+EYE_CORNERS = (33, 263)
+"""Face Mesh's outer ones, the person's right first."""
+EYE_DISTANCE = 88.0
+"""mm between them, of the mean adult."""
+_STILL = (33, 133, 362, 263, 168, 6, 197, 195)
+"""Corners of the eyes and bridge of the nose: what a smile leaves where it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Smiles:
+    """P people.
+
+    Attributes:
+        displacement: (P, 468, 2) mm, from neutral to smiling, x to the person's left and y up in the neutral picture.
+        neutral: (P, 51) weights of the blendshapes in the neutral picture.
+        smiling: (P, 51) in the smiling one.
+    """
+
+    displacement: NDArray[np.float64]
+    neutral: NDArray[np.float64]
+    smiling: NDArray[np.float64]
+
+    @staticmethod
+    def measure(folder: Path, landmarker: FaceLandmarker) -> "Smiles":
+        """Of all NNN_neutral.jpg in a folder that have a NNN_smile.jpg beside them."""
+        pictures = [
+            (path.with_name(path.name.replace("smile", "neutral")), path) for path in folder.glob("*_smile.jpg")
+        ]
+        displacements, neutral, smiling = [], [], []
+        for before, after in tqdm(sorted(pictures), unit="people", desc="measuring smiles"):
+            (rest, at_rest), (moved, weights) = landmarker.look(before), landmarker.look(after)
+            displacements.append(displacement(rest[:468], moved[:468]))
+            neutral.append(at_rest)
+            smiling.append(weights)
+        return Smiles(np.array(displacements), np.array(neutral), np.array(smiling))
+
+    @property
+    def rise(self) -> NDArray[np.float64]:
+        """(P, 51), by how much each weight rises."""
+        return self.smiling - self.neutral
+
+
+def displacement(rest: NDArray[np.floating], moved: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How a face's points move, (468, 2) mm, from two pictures' (468, 2) px, after a similarity of what keeps still."""
+    rest, moved = rest.astype(np.float64), moved.astype(np.float64)
+    still = list(_STILL)
+    # As complex numbers a similarity is one factor and one offset.
+    source, target = (points[still] @ [1, 1j] for points in (moved, rest))
+    source_middle, target_middle = source.mean(), target.mean()
+    factor = np.vdot(source - source_middle, target - target_middle) / np.vdot(
+        source - source_middle, source - source_middle
+    )
+    aligned = factor * (moved @ [1, 1j] - source_middle) + target_middle
+    right, left = (rest[corner] @ [1, 1j] for corner in EYE_CORNERS)
+    change = (aligned - rest @ [1, 1j]) * EYE_DISTANCE / (left - right)
+    return np.column_stack([change.real, -change.imag])

@@ -1,0 +1,1 @@
+"""Measurements that chose a constant or decided a question."""

@@ -1,0 +1,1 @@
+"""How the networks and tables of landmarks are made and measured."""

@@ -1,0 +1,173 @@
+"""Fit how the dense network's features tell what lies over a face; write landmark_models/cover_reader.npz.
+
+Photographs of people and renderings of heads turned any way have masks, hands, sunglasses and patches drawn over them,
+and the renderings things held before the face besides; all are then spoilt as cameras do. A logistic reading of the
+features at a place (see `landmarks.cover_reader`) is fitted to whether the points that lie there are covered.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.lab.default_model.face_landmarker import FaceLandmarker, portraits
+from face3dmm_ros.lab.landmark_networks.coverings import (
+    KINDS,
+    LEFT_EYE,
+    MOUTH,
+    RIGHT_EYE,
+    covered,
+    photograph,
+    textures,
+)
+from face3dmm_ros.lab.landmark_networks.logistic import logistic_regression
+from face3dmm_ros.lab.landmark_networks.spoiling import spoilt
+from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
+from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_occluder, random_scene
+from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
+from face3dmm_ros.landmarks.cover_reader import neighbours
+from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE, DenseNetwork, upright_region
+from face3dmm_ros.landmarks.region import Region
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT
+from face3dmm_ros.morphable_model import MorphableModel, load_model
+
+PARTS = {"mouth": MOUTH, "right eye": RIGHT_EYE, "left eye": LEFT_EYE}
+_LEARNT = np.unique(np.concatenate([*PARTS.values(), np.arange(0, SKIN_COUNT, 5)]))
+"""Points that are learnt from: the parts with an expression count for more."""
+_POINTS_OF_A_FACE = 25  # of these; more tell little more
+_COVERED, _FREE = 0.8, 0.02  # shares of a part's points
+_TINT = 0.3  # of lenses, from which on they cover
+_KEPT_BACK = 5
+"""Every so many-th person and rendering is not learnt from but measured on."""
+
+Face = tuple[NDArray[np.uint8], NDArray[np.floating], NDArray[np.float32]]
+"""A picture, the points (468, 2) of the face in it, px, and how far each pixel is covered already."""
+Seen = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+"""Features (n, 10, 10, C), points in the crop (n, 468, 2), px, and how far each is covered (n, 468)."""
+
+
+def photographs(pictures: list[Path]) -> list[Face]:
+    """Those of people, as they are."""
+    landmarker = FaceLandmarker()
+    faces: list[Face] = []
+    for path in tqdm(pictures, unit="people", desc="looking"):
+        points, (picture, shrink) = landmarker.look(path)[0], photograph(path)
+        faces.append((picture, (points[:SKIN_COUNT] + 0.5) * shrink - 0.5, np.zeros(picture.shape[:2], np.float32)))
+    return faces
+
+
+def renderings(model: MorphableModel, count: int) -> Iterator[Face]:
+    """So many, half of them with something held before the face."""
+    surface = model.scheme("mediapipe478").at(slice(SKIN_COUNT))
+    options = SceneOptions(image_size=(300, 300), max_yaw=95.0, occluder=0.0, pictures=find_pictures(None))
+    with SceneRenderer(model) as renderer:
+        for index in tqdm(range(count), unit="faces", desc="rendering"):
+            rng = np.random.default_rng([11, index])
+            scene = random_scene(rng, model, options)
+            if scene.glasses is not None and scene.glasses.tint > _TINT:
+                scene = replace(scene, glasses=None)
+            shown = plain = renderer.render(scene)
+            if rng.random() < 0.5:
+                shown = renderer.render(replace(scene, occluder=random_occluder(rng, model, scene.gamma)))
+            yield shown.image, plain.points(surface)[:, :2], shown.before(plain).astype(np.float32)
+
+
+def look(rng: np.random.Generator, face: Face, network: DenseNetwork, patterns: list[NDArray[np.uint8]]) -> Seen:
+    """What the network sees of a face with things over it, in a crop as a tracker has it; one row of each."""
+    picture, points, mask = face
+    turn, size = rng.normal(0, 12), float(np.exp(rng.normal(0, 0.15)))
+    height, width = picture.shape[:2]
+    for _ in range(int(rng.choice(3, p=[0.35, 0.5, 0.15]))):
+        over = (*PARTS.values(), rng.integers(SKIN_COUNT, size=3))[int(rng.choice(4, p=[0.4, 0.2, 0.2, 0.2]))]
+        picture, more = covered(rng, picture, points, str(rng.choice(KINDS)), over, patterns)
+        mask = np.maximum(mask, more)
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, size)
+    turned, cover = (
+        cv2.warpAffine(layer, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE) for layer in (picture, mask)
+    )
+    points = points @ matrix[:, :2].T + matrix[:, 2]
+    upright = upright_region(points)
+    shift = rng.normal(0, 0.02, 2) * upright.size
+    region = Region(
+        upright.x + float(shift[0]),
+        upright.y + float(shift[1]),
+        upright.size * float(np.exp(rng.normal(0, 0.05))),
+        upright.angle + float(np.radians(rng.normal(0, 3))),
+    )
+    seen = network.locate_in_crop(region.crop(spoilt(rng, np.asarray(turned, np.uint8)), SIDE), region)
+    row, column = np.clip(np.round(points.T[::-1]).astype(int), 0, [[height - 1], [width - 1]])
+    return (
+        seen.features.reshape(1, *FEATURES),
+        region.to_crop(points, SIDE)[None].astype(np.float32),
+        np.asarray(cover, np.float32)[None, row, column],
+    )
+
+
+def at_points(seen: Seen, chosen: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The features (n·m, 9C) around the place nearest to each of m points of each face, and how far these are covered.
+
+    `chosen` is (m,), or (n, m) for others of each face.
+    """
+    features, on_crop, mask = seen
+    face = np.arange(len(features))[:, None]
+    place = (on_crop[face, chosen] + 0.5) / (SIDE / FEATURES[0]) - 0.5
+    column, row = np.clip(np.round(np.moveaxis(place, -1, 0)).astype(int), 0, FEATURES[0] - 1)
+    around = np.array([np.dstack(neighbours(one))[r, c] for one, r, c in zip(features, row, column, strict=True)])
+    return around.reshape(-1, around.shape[-1]), mask[face, chosen].ravel()
+
+
+def report(what: str, weights: NDArray[np.floating], bias: float, seen: Seen) -> None:
+    """Print how often covered and free parts are told rightly."""
+    for name, points in PARTS.items():
+        features, mask = at_points(seen, points)
+        likely, share = (v.reshape(-1, len(points)).mean(axis=1) for v in (features @ weights + bias > 0, mask))
+        hidden, free = likely[share > _COVERED], likely[share < _FREE]
+        print(
+            f"{what}: {name} covered in {len(hidden)}, told in {100 * np.mean(hidden > 0.5):.0f} %; "
+            f"free in {len(free)}, wrongly told in {100 * np.mean(free > 0.5):.1f} %"
+        )
+
+
+def main() -> None:
+    """Draw, look, fit, measure on others, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("folders", type=portraits, nargs="+", help="of frontal photographs of people, NAME_… the pictures of one")
+    add("--times", type=int, default=12, help="that each photograph is shown (default: %(default)s)")
+    add("--renderings", type=int, default=1000, help="(default: %(default)s)")
+    add("--out", type=Path, default=Path("resource/landmark_models/cover_reader.npz"))
+    arguments = parser.parse_args()
+    pictures = [path for folder in arguments.folders for path in folder]
+    network = DenseNetwork(package_file("resource/landmark_models/dense.tflite"))
+    patterns, rng = textures(find_pictures(None)), np.random.default_rng(3)
+    seen: dict[tuple[str, bool], list[Seen]] = {}
+    people = sorted({path.name.partition("_")[0] for path in pictures})
+    kept_back = set(people[::_KEPT_BACK])
+    for path, face in zip(pictures, photographs(pictures), strict=True):
+        rows = seen.setdefault(("photographs", path.name.partition("_")[0] in kept_back), [])
+        rows += [look(rng, face, network, patterns) for _ in range(arguments.times)]
+    for index, face in enumerate(renderings(load_model("default"), arguments.renderings)):
+        rows = seen.setdefault(("renderings", index % _KEPT_BACK == 0), [])
+        rows += [look(rng, face, network, patterns) for _ in range(2)]
+    joined: dict[tuple[str, bool], Seen] = {}
+    for key, rows in seen.items():
+        features, on_crop, mask = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+        joined[key] = features, on_crop, mask
+    learnt = [
+        at_points(joined[what, False], rng.choice(_LEARNT, (len(joined[what, False][0]), _POINTS_OF_A_FACE)))
+        for what in ("photographs", "renderings")
+    ]
+    weights, bias = logistic_regression(*(np.concatenate(parts) for parts in zip(*learnt, strict=True)))
+    for what in ("photographs", "renderings"):
+        report(f"other {what}", weights, bias, joined[what, True])
+    np.savez_compressed(arguments.out, weights=weights.astype(np.float32).reshape(3, 3, -1), bias=np.float32(bias))
+
+
+if __name__ == "__main__":
+    main()

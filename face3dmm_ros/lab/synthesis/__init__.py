@@ -1,0 +1,1 @@
+"""Synthetic faces in scenes, with exact truth."""

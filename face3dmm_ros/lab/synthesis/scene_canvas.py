@@ -1,0 +1,241 @@
+"""The OpenGL objects behind the synthetic scenes: meshes by material, a shadow map, and one framebuffer.
+
+As `gl_canvas`, this module imports PyOpenGL, so it may be imported only after `offscreen.open_context` has chosen the
+platform; and all of it runs with that context current.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from OpenGL import GL
+
+from face3dmm_ros.lab.synthesis.scene_shaders import MATERIALS, SAMPLERS, SHADOW
+from face3dmm_ros.lab.synthesis.vertex_arrays import VertexArrays
+from face3dmm_ros.rendering.framebuffer import Framebuffer, read_pixels
+from face3dmm_ros.rendering.gl_canvas import ShaderProgram
+
+Uniforms = Mapping[str, object]
+
+_SHADOW_SIDE = 384
+_TWO_SIDED = frozenset({"hair", "plain", "glass"})
+# Strands fade by the share of a pixel's samples that they cover; glass is mixed with what is behind it.
+_FADING = (GL.GL_SAMPLE_ALPHA_TO_COVERAGE, GL.GL_SAMPLE_ALPHA_TO_ONE)
+_STATES = {
+    "hair": _FADING,
+    "fur": _FADING,
+    "glass": (GL.GL_BLEND,),
+}
+_COMPONENTS = (3, 3, 3, 3, 4, 4)
+_IS_BYTES = (False, False, False, True, True, True)
+
+
+class _MeshBuffers:
+    """Vertex arrays and triangles by material on the GPU."""
+
+    def __init__(self) -> None:
+        self._vertex_array = GL.glGenVertexArrays(1)
+        self._buffers = GL.glGenBuffers(len(_COMPONENTS))
+        self._element_buffer = GL.glGenBuffers(1)
+        self._ranges: dict[str, tuple[int, int]] = {}
+        GL.glBindVertexArray(self._vertex_array)
+        for location, (components, is_bytes) in enumerate(zip(_COMPONENTS, _IS_BYTES, strict=True)):
+            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
+            kind = GL.GL_UNSIGNED_BYTE if is_bytes else GL.GL_FLOAT
+            GL.glVertexAttribPointer(location, components, kind, is_bytes, 0, None)
+            GL.glEnableVertexAttribArray(location)
+        GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, self._element_buffer)
+
+    def load_triangles(self, triangles: Mapping[str, NDArray[np.integer]]) -> None:
+        """Replace the triangles: (m, 3) per material."""
+        GL.glBindVertexArray(self._vertex_array)
+        start, blocks = 0, []
+        self._ranges = {}
+        for material, corners in triangles.items():
+            blocks.append(np.asarray(corners, np.uint32).ravel())
+            self._ranges[material] = (start, corners.size)
+            start += corners.size
+        indices = np.concatenate(blocks) if blocks else np.zeros(0, np.uint32)
+        GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, indices.nbytes, indices, GL.GL_STREAM_DRAW)
+
+    def load(self, location: int, array: NDArray) -> None:
+        """Replace one vertex array."""
+        array = np.ascontiguousarray(array, np.uint8 if _IS_BYTES[location] else np.float32)
+        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
+        GL.glBufferData(GL.GL_ARRAY_BUFFER, array.nbytes, array, GL.GL_STREAM_DRAW)
+
+    def draw(self, material: str) -> None:
+        """Draw the triangles of one material, if there are any."""
+        start, count = self._ranges.get(material, (0, 0))
+        if count:
+            GL.glBindVertexArray(self._vertex_array)
+            GL.glDrawElements(GL.GL_TRIANGLES, count, GL.GL_UNSIGNED_INT, GL.GLvoidp(4 * start))
+
+    def draw_all(self) -> None:
+        """Draw everything but glass in one call."""
+        count = sum(size for material, (_, size) in self._ranges.items() if material != "glass")
+        if count:
+            GL.glBindVertexArray(self._vertex_array)
+            GL.glDrawElements(GL.GL_TRIANGLES, count, GL.GL_UNSIGNED_INT, None)
+
+
+class SceneCanvas:
+    """Draws a head of one topology and the things around it."""
+
+    def __init__(
+        self,
+        head: VertexArrays,
+        head_triangles: Mapping[str, NDArray[np.integer]],
+        noise: Mapping[str, NDArray[np.uint8]],
+        samples: int,
+    ) -> None:
+        """Make the objects.
+
+        Args:
+            head: of which place, traits and masks stay; position, normal and srgb are replaced with every scene.
+            head_triangles: by material.
+            noise: per sampler but the shadow map's an (H, W, C) image that repeats.
+            samples: per pixel; 0 or 1 leaves edges as stairs.
+        """
+        self._programs = {material: ShaderProgram(*shaders) for material, shaders in MATERIALS.items()}
+        for program in self._programs.values():
+            program.use()
+            program.set_samplers(SAMPLERS)
+        self._shadow_program = ShaderProgram(*SHADOW)
+        self._head, self._things = _MeshBuffers(), _MeshBuffers()
+        self._head.load_triangles(head_triangles)
+        for location, array in enumerate(head.arrays()):
+            self._head.load(location, array)
+        self._make_shadow_map()
+        for unit, name in enumerate(SAMPLERS[1:], start=1):
+            _load_texture(unit, noise[name])
+        self._drawn, self._resolved = Framebuffer(samples if samples > 1 else 0), Framebuffer(0)
+        self._size = (0, 0)
+        GL.glEnable(GL.GL_CULL_FACE)
+        GL.glEnable(GL.GL_DEPTH_TEST)
+        GL.glFrontFace(GL.GL_CW)  # counter-clockwise triangles, drawn upside down
+        GL.glBlendFunc(GL.GL_ONE, GL.GL_ONE_MINUS_SRC_ALPHA)
+        GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
+
+    def load_head(self, vertices: NDArray[np.float32], normals: NDArray[np.float32], rgb: NDArray[np.uint8]) -> None:
+        """Replace the head's shape and colours, (N, 3) each."""
+        for location, array in enumerate((vertices, normals, None, rgb)):
+            if array is not None:
+                self._head.load(location, array)
+
+    def load_things(self, arrays: VertexArrays, triangles: Mapping[str, NDArray[np.integer]]) -> None:
+        """Replace what stands around the head; glass must come last."""
+        self._things.load_triangles(triangles)
+        for location, array in enumerate(arrays.arrays()):
+            self._things.load(location, array)
+
+    def draw(
+        self,
+        size: tuple[int, int],
+        model_to_clip: NDArray[np.float64],
+        model_to_shadow: NDArray[np.float64],
+        common: Uniforms,
+        uniforms: Mapping[str, Uniforms],
+    ) -> None:
+        """Draw the loaded scene with y downward in clip space.
+
+        Args:
+            size: (width, height) of the picture, px.
+            model_to_clip: (4, 4).
+            model_to_shadow: (4, 4) to the key light's clip space.
+            common: uniforms of all materials.
+            uniforms: those of each material.
+        """
+        self._draw_shadow_map(model_to_shadow)
+        width, height = size
+        if size != self._size:
+            self._size = size
+            self._drawn.allocate(width, height)
+            self._resolved.allocate(width, height)
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._drawn.name)
+        GL.glViewport(0, 0, width, height)
+        GL.glClearColor(0.0, 0.0, 0.0, 0.0)
+        GL.glClear(GL.GL_COLOR_BUFFER_BIT | GL.GL_DEPTH_BUFFER_BIT)
+        for material, program in self._programs.items():
+            program.use()
+            program.set("model_to_clip", model_to_clip)
+            program.set("model_to_shadow", model_to_shadow)
+            for name, value in (*common.items(), *uniforms.get(material, {}).items()):
+                program.set(name, value)
+            state = _STATES.get(material, ())
+            for capability in state:
+                GL.glEnable(capability)
+            if material == "glass":
+                GL.glDepthMask(False)
+            if material in _TWO_SIDED:
+                GL.glDisable(GL.GL_CULL_FACE)
+            self._head.draw(material)
+            self._things.draw(material)
+            for capability in state:
+                GL.glDisable(capability)
+            GL.glEnable(GL.GL_CULL_FACE)
+        GL.glDepthMask(True)
+        GL.glBindFramebuffer(GL.GL_READ_FRAMEBUFFER, self._drawn.name)
+        GL.glBindFramebuffer(GL.GL_DRAW_FRAMEBUFFER, self._resolved.name)
+        everything = GL.GL_COLOR_BUFFER_BIT | GL.GL_DEPTH_BUFFER_BIT
+        GL.glBlitFramebuffer(0, 0, width, height, 0, 0, width, height, everything, GL.GL_NEAREST)
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._resolved.name)
+
+    def read(self) -> NDArray[np.uint8]:
+        """What was drawn, (height, width, 4) uint8 BGRA with premultiplied alpha."""
+        return read_pixels(*self._size)
+
+    def read_depth(self) -> NDArray[np.float32]:
+        """The depth of what was drawn, (height, width) float32 from 0 (near) to 1 (far, and where nothing is)."""
+        width, height = self._size
+        depth = np.empty((height, width), np.float32)
+        GL.glReadPixels(0, 0, width, height, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT, array=depth)
+        return depth
+
+    def _draw_shadow_map(self, model_to_shadow: NDArray[np.float64]) -> None:
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_framebuffer)
+        GL.glViewport(0, 0, _SHADOW_SIDE, _SHADOW_SIDE)
+        GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
+        self._shadow_program.use()
+        self._shadow_program.set("model_to_shadow", model_to_shadow)
+        GL.glEnable(GL.GL_POLYGON_OFFSET_FILL)
+        GL.glPolygonOffset(2.0, 2.0)
+        self._head.draw_all()
+        self._things.draw_all()
+        GL.glDisable(GL.GL_POLYGON_OFFSET_FILL)
+
+    def _make_shadow_map(self) -> None:
+        GL.glActiveTexture(GL.GL_TEXTURE0)
+        texture = GL.glGenTextures(1)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
+        side = _SHADOW_SIDE
+        GL.glTexImage2D(
+            GL.GL_TEXTURE_2D, 0, GL.GL_DEPTH_COMPONENT24, side, side, 0, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT, None
+        )
+        for name, value in (
+            (GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR),
+            (GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR),
+            (GL.GL_TEXTURE_WRAP_S, GL.GL_CLAMP_TO_EDGE),
+            (GL.GL_TEXTURE_WRAP_T, GL.GL_CLAMP_TO_EDGE),
+            (GL.GL_TEXTURE_COMPARE_MODE, GL.GL_COMPARE_REF_TO_TEXTURE),
+        ):
+            GL.glTexParameteri(GL.GL_TEXTURE_2D, name, value)
+        self._shadow_framebuffer = GL.glGenFramebuffers(1)
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_framebuffer)
+        GL.glFramebufferTexture2D(GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_TEXTURE_2D, texture, 0)
+        GL.glDrawBuffer(GL.GL_NONE)
+
+
+def _load_texture(unit: int, image: NDArray[np.uint8]) -> None:
+    """An (H, W, 1 to 4) image that repeats, with mipmaps, on a texture unit."""
+    height, width, channels = image.shape
+    layout = (GL.GL_RED, GL.GL_RG, GL.GL_RGB, GL.GL_RGBA)[channels - 1]
+    stored = (GL.GL_R8, GL.GL_RG8, GL.GL_RGB8, GL.GL_RGBA8)[channels - 1]
+    GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
+    GL.glBindTexture(GL.GL_TEXTURE_2D, GL.glGenTextures(1))
+    GL.glPixelStorei(GL.GL_UNPACK_ALIGNMENT, 1)
+    pixels = np.ascontiguousarray(image)
+    GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, stored, width, height, 0, layout, GL.GL_UNSIGNED_BYTE, pixels)
+    GL.glGenerateMipmap(GL.GL_TEXTURE_2D)
+    GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR_MIPMAP_NEAREST)
+    GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR)

@@ -1,0 +1,424 @@
+"""Scenes to pictures, with the truth that belongs to them."""
+
+from dataclasses import dataclass
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, metric_pose, model_to_world, view_to_clip
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.lab.synthesis.backgrounds import draw_background
+from face3dmm_ros.lab.synthesis.glasses import glasses_parts
+from face3dmm_ros.lab.synthesis.hair import HairShaper
+from face3dmm_ros.lab.synthesis.noise import scene_noise
+from face3dmm_ros.lab.synthesis.occluders import occluder_parts
+from face3dmm_ros.lab.synthesis.outfit import OutfitShaper
+from face3dmm_ros.lab.synthesis.parts import Part, join
+from face3dmm_ros.lab.synthesis.scene import Color, Light, Scene
+from face3dmm_ros.lab.synthesis.sensor import expose
+from face3dmm_ros.lab.synthesis.vertex_arrays import VertexArrays
+from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
+from face3dmm_ros.rendering.offscreen import open_context
+from face3dmm_ros.rendering.vertex_colors import visible_vertices
+
+_SHADOW_CENTER = np.array([0.0, -35.0, -60.0])  # mm
+_SHADOW_RADIUS = 230.0  # mm
+_HIDDEN_BY = 3.0  # mm by which a visible point may lie behind what was drawn
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedScene:
+    """A picture and its truth.
+
+    Attributes:
+        scene: what was drawn; its camera, α, β and γ are the truth.
+        image: (H, W, 3) uint8 BGR.
+        vertices: (N, 3) float32, model space, mm.
+        normals: (N, 3) float32, model space.
+    """
+
+    scene: Scene
+    image: NDArray[np.uint8]
+    vertices: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    _model: MorphableModel
+    _model_to_clip: NDArray[np.float64]
+    _depth: NDArray[np.float32]
+
+    def points(self, surface: SurfacePoints) -> NDArray[np.float64]:
+        """Points of the surface in the picture, (P, 3): x right and y down, px, z toward the viewer, px.
+
+        z is relative to the model's origin, in pixels of the weak perspective's scale.
+        """
+        points = surface.interpolate(self.vertices).astype(np.float64)
+        camera = self.scene.camera
+        return np.column_stack([self._on_image(points)[:, :2], -camera.depth(points)])
+
+    def visibility(self, surface: SurfacePoints) -> NDArray[np.bool_]:
+        """Which points of the surface the picture shows, (P,) bool: inside it, facing the camera, and nothing in front.
+
+        Hair, glasses' frames and things held before the face hide what is behind them; lenses do not.
+        """
+        normals = surface.interpolate(self.normals).astype(np.float64)
+        points = surface.interpolate(self.vertices).astype(np.float64)
+        facing = -(normals @ self.scene.camera.rotation[2]) > 0.0
+        # Lifted toward the camera, so that the surface around a point does not hide it.
+        lifted = points - _HIDDEN_BY * self.scene.camera.rotation[2]
+        x, y = self._on_image(points)[:, :2].T
+        depth = self._on_image(lifted)[:, 2]
+        height, width = self.scene.image_size[::-1]
+        inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+        row = np.clip(np.round(y), 0, height - 1).astype(np.intp)
+        column = np.clip(np.round(x), 0, width - 1).astype(np.intp)
+        return np.asarray(inside & facing & (depth <= self._depth[row, column]))
+
+    def landmarks(self, scheme: str = "ibug68") -> NDArray[np.float64]:
+        """A landmark scheme's points in the picture, as `points`."""
+        return self.points(self._model.scheme(scheme))
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Which pixels show the person and what belongs to them, (H, W) bool; the rest is background."""
+        return self._depth < 1.0
+
+    def before(self, other: "RenderedScene") -> NDArray[np.bool_]:
+        """Which pixels show something nearer than another picture of the same size does, (H, W) bool."""
+        return self._depth < other._depth
+
+    def _on_image(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Model points, mm, to x, y (px) and the depth buffer's depth, (P, 3)."""
+        clip = points @ self._model_to_clip[:, :3].T + self._model_to_clip[:, 3]
+        ndc = clip[:, :3] / clip[:, 3:]
+        width, height = self.scene.image_size
+        return np.column_stack(
+            [(ndc[:, 0] + 1) * width / 2 - 0.5, (ndc[:, 1] + 1) * height / 2 - 0.5, (ndc[:, 2] + 1) / 2]
+        )
+
+
+class SceneRenderer:
+    """Draws scenes of one model.
+
+    Hair needs the model's regions ``scalp`` and ``skin``, shoulders ``neck``; a model without them is drawn bald and
+    cut off, as it is. Any thread may call it, one at a time.
+    """
+
+    def __init__(self, model: MorphableModel, platform: str = "auto", *, samples: int = 4) -> None:
+        """Open an offscreen OpenGL context and prepare the model.
+
+        Args:
+            model: of whose coefficients the scenes are made.
+            platform: as in `face3dmm_ros.rendering.offscreen.open_context`.
+            samples: per pixel; 4 smooths edges, 1 draws in half the time.
+
+        Raises:
+            Face3DMMError: no OpenGL 3.3 here.
+        """
+        self.model = model
+        regions = model.regions
+        self._hair = HairShaper(model) if {"scalp", "skin", "lips"} <= set(regions) else None
+        self._outfit = OutfitShaper(model) if {"neck", "skin"} <= set(regions) else None
+        self._ibug = model.landmarks.get("ibug68")
+        self._eye_center, self._eye_axis = _left_eye(model)
+        self._brow, self._nostril = _brow_curve(model), _left_nostril(model)
+        self._context = open_context(platform)
+        from face3dmm_ros.lab.synthesis.scene_canvas import SceneCanvas
+
+        self._closed = False
+        with self._context.current():
+            head = _head_arrays(model)
+            self._openness = head.traits[:, 0] / 255.0
+            self._canvas = SceneCanvas(head, _head_triangles(model), scene_noise(), samples)
+
+    def close(self) -> None:
+        """Give back all that belongs to the context."""
+        if not self._closed:
+            self._closed = True
+            self._context.close()
+
+    def __enter__(self) -> "SceneRenderer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def render(self, scene: Scene) -> RenderedScene:
+        """The picture of a scene.
+
+        Raises:
+            Face3DMMError: coefficients that the model does not have, an impossible size, or an unreadable background.
+        """
+        if self._closed:
+            raise Face3DMMError("this renderer is closed: make a new one")
+        width, height = scene.image_size
+        if width < 8 or height < 8:
+            raise Face3DMMError(f"a synthetic picture is at least 8×8 px, not {width}×{height}")
+        vertices = self.model.vertices(scene.alpha, scene.beta)
+        normals = self.model.normals(vertices)
+        rgb = self.model.rgb(scene.gamma)
+        landmarks = None if self._ibug is None else self._ibug.interpolate(vertices)
+        model_to_clip, rotation = _model_to_clip(scene)
+        arrays, triangles = join(self._things(scene, vertices, normals, rgb, landmarks))
+        with self._context.current():
+            self._canvas.load_head(vertices, normals, rgb)
+            self._canvas.load_things(arrays, triangles)
+            self._canvas.draw(
+                scene.image_size,
+                model_to_clip,
+                _model_to_shadow(scene.light, rotation),
+                _light_uniforms(scene.light, rotation),
+                self._material_uniforms(scene, landmarks),
+            )
+            pixels, depth = self._canvas.read(), self._canvas.read_depth()
+        image = expose(_over(pixels, draw_background(scene.background, scene.image_size)), scene.sensor)
+        return RenderedScene(scene, image, vertices, normals, self.model, model_to_clip, depth)
+
+    def _things(
+        self,
+        scene: Scene,
+        vertices: NDArray[np.float32],
+        normals: NDArray[np.float32],
+        rgb: NDArray[np.uint8],
+        landmarks: NDArray[np.floating] | None,
+    ) -> list[Part]:
+        parts: list[Part] = []
+        if self._outfit is not None and scene.outfit is not None:
+            parts += self._outfit.parts(scene.outfit, vertices, normals, rgb, self._openness)
+        if self._hair is not None and scene.hair is not None:
+            parts += self._hair.parts(scene.hair, vertices, normals)
+        if landmarks is not None and scene.glasses is not None:
+            parts += glasses_parts(scene.glasses, landmarks)
+        if scene.occluder is not None:
+            parts += occluder_parts(scene.occluder, scene.camera.rotation)
+        return parts
+
+    def _material_uniforms(self, scene: Scene, landmarks: NDArray[np.floating] | None) -> dict[str, dict[str, object]]:
+        skin, eyes, hair = scene.skin, scene.eyes, scene.hair
+        curve, span = self._brow
+        base, slope, bend = curve
+        lids = np.array([[1e3, 1e3], [0.0, 0.0], [0.0, 0.0]])
+        if landmarks is not None:
+            lids = np.column_stack([_lid(landmarks[42:48]), _lid(landmarks[36:42])])
+        skin_uniforms: dict[str, object] = {
+            "offset": skin.offset,
+            "hair_color": _linear((0.2, 0.16, 0.13) if hair is None else hair.color),
+            "brow_color": _linear(skin.brow_color),
+            "brow_curve": (
+                base + skin.brow_lift,
+                slope + 4 * skin.brow_arch,
+                bend - 4 * skin.brow_arch,
+                skin.brow_width,
+            ),
+            "brow_span": span,
+            "nostril": self._nostril,
+            "scalp_cover": 0.0 if hair is None else skin.scalp_cover,
+        }
+        for name in ("brow_density", "blotches", "freckles", "pores", "stubble", "gloss", "makeup"):
+            skin_uniforms[name] = getattr(skin, name)
+        eye_uniforms: dict[str, object] = {
+            "eye_center": self._eye_center,
+            "eye_axis": self._eye_axis,
+            "iris_color": _linear(eyes.iris),
+            "iris_radius": np.radians(24.5),
+            "pupil_radius": np.radians(24.5) * eyes.pupil,
+            "redness": eyes.redness,
+            "offset": skin.offset,
+            "upper_lid": np.column_stack([lids, np.zeros(3)]),
+        }
+        hair_uniforms: dict[str, object] = {
+            "offset": skin.offset,
+            "strand_scale": 0.16,
+        }
+        plain: dict[str, object] = {"offset": skin.offset}
+        return {
+            "skin": skin_uniforms,
+            "eye": eye_uniforms,
+            "hair": hair_uniforms,
+            "fur": hair_uniforms,
+            "plain": plain,
+            "glass": plain,
+        }
+
+
+def _model_to_clip(scene: Scene) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(4, 4) from model space to clip space with y downward, and the rotation model → camera."""
+    camera = scene.camera
+    upside_down = np.diag([1.0, -1.0, 1.0, 1.0])
+    if scene.intrinsics is None:
+        depth_range = camera.scale * 700.0
+        return upside_down @ view_to_clip(scene.image_size, depth_range) @ model_to_world(camera), camera.rotation
+    pose, K = metric_pose(camera, scene.intrinsics), scene.intrinsics
+    width, height = scene.image_size
+    near, far = max(pose.position[2] - 0.45, 0.02), pose.position[2] + 0.7
+    # From REP-103's axes (z forward): x and y of clip space are those of the image.
+    clip = np.zeros((4, 4))
+    clip[0, [0, 2]] = 2 * K.focal / width, (2 * K.center_x + 1) / width - 1
+    clip[1, [1, 2]] = 2 * K.focal / height, (2 * K.center_y + 1) / height - 1
+    clip[2, [2, 3]] = (far + near) / (far - near), -2 * far * near / (far - near)
+    clip[3, 2] = 1.0
+    to_camera = np.eye(4)
+    to_camera[:3, :3], to_camera[:3, 3] = pose.rotation / 1000.0, pose.position
+    return clip @ to_camera, pose.rotation
+
+
+def _model_to_shadow(light: Light, rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(4, 4) from model space to the key light's clip space, a ball about the head filling it."""
+    to_light = _unit(light.to_key) @ (FRONTAL @ rotation)
+    side = np.cross([0.3, 1.0, 0.2], to_light)
+    side /= np.linalg.norm(side)
+    axes = np.stack([side, np.cross(to_light, side), -to_light]) / _SHADOW_RADIUS
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = axes, -axes @ _SHADOW_CENTER
+    return matrix
+
+
+def _light_uniforms(light: Light, rotation: NDArray[np.float64]) -> dict[str, object]:
+    return {
+        "normal_to_world": FRONTAL @ rotation,
+        "to_key": _unit(light.to_key),
+        "key_color": light.key,
+        "to_fill": _unit(light.to_fill),
+        "fill_color": light.fill,
+        "ambient_mean": light.ambient,
+        "ambient_slope": light.ambient_slope,
+        "shadow_softness": light.softness / (2 * _SHADOW_RADIUS),
+    }
+
+
+def _unit(vector: tuple[float, ...]) -> NDArray[np.float64]:
+    direction = np.asarray(vector, dtype=np.float64)
+    length = float(np.linalg.norm(direction))
+    if not (np.isfinite(length) and length > 0):
+        raise Face3DMMError(f"the direction of a light must be finite and not zero, found {vector}")
+    return direction / length
+
+
+def _linear(color: Color) -> NDArray[np.float64]:
+    """sRGB to linear light (IEC 61966-2-1)."""
+    c = np.asarray(color, dtype=np.float64)
+    return np.where(c > 0.04045, ((c + 0.055) / 1.055) ** 2.4, c / 12.92)
+
+
+def _over(pixels: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Premultiplied BGRA over a picture."""
+    kept = cv2.bitwise_not(cv2.extractChannel(pixels, 3))
+    behind = cv2.multiply(background, cv2.merge([kept, kept, kept]), scale=1.0 / 255.0)
+    return np.asarray(cv2.add(cv2.cvtColor(pixels, cv2.COLOR_BGRA2BGR), behind), np.uint8)
+
+
+def _lid(eye: NDArray[np.floating]) -> NDArray[np.floating]:
+    """a, b, c of the upper lid's height a + b (x − c)² through an eye's six points."""
+    outer, inner = eye[0], eye[3]
+    middle = 0.5 * (outer[0] + inner[0])
+    top = 0.5 * (eye[1] + eye[2])
+    reach = 0.25 * (outer[0] - inner[0]) ** 2
+    ends = 0.5 * (outer[1] + inner[1])
+    inset = 0.25 * (eye[1][0] - eye[2][0]) ** 2
+    bend = (ends - top[1]) / max(reach - inset, 1.0)
+    return np.array([top[1] - bend * inset, bend, middle])
+
+
+def _left_eye(model: MorphableModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centre, mm, and optical axis of the left eyeball on the mean."""
+    eyes = model.regions.get("eyes")
+    if eyes is None or not (eyes > 0.5).any():
+        return np.zeros(3), np.array([0.0, 0.0, 1.0])
+    ball = model.mean[(eyes > 0.5) & (model.mean[:, 0] > 0)].astype(np.float64)
+    # A sphere through the vertices: |p|² = 2 p·c + k is linear in its centre c.
+    solution = np.linalg.lstsq(np.column_stack([2 * ball, np.ones(len(ball))]), (ball**2).sum(axis=1), rcond=None)[0]
+    return solution[:3], np.array([0.0, 0.0, 1.0])
+
+
+def _brow_curve(model: MorphableModel) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """Height a + b t + c t² of the brows' middle along them and the distances of their ends from the midline, mm."""
+    if "ibug68" not in model.landmarks:
+        return np.array([1e4, 0.0, 0.0]), (10.0, 50.0)
+    points = model.scheme("ibug68").interpolate(model.mean)[17:27]
+    side = np.abs(points[:, 0])
+    span = (float(side.min()) - 1.0, float(side.max()))
+    t = (side - span[0]) / (span[1] - span[0])
+    c, b, a = np.polyfit(t, points[:, 1], 2)
+    return np.array([a, b, c]), span
+
+
+def _left_nostril(model: MorphableModel) -> NDArray[np.float64]:
+    """The left nostril's middle on the mean, mm: on the nose's underside, between its tip and the wing's foot."""
+    if "ibug68" not in model.landmarks:
+        return np.full(3, 1e4)
+    tip, foot, wing = model.scheme("ibug68").interpolate(model.mean)[[30, 34, 35]].astype(np.float64)
+    forward = np.array([0.0, 0.46, 0.1]) * (tip - foot)
+    return np.array([0.5 * (foot[0] + wing[0]) - 1.2, foot[1], foot[2]]) + forward
+
+
+def _head_triangles(model: MorphableModel) -> dict[str, NDArray[np.int32]]:
+    """The model's triangles by material."""
+    materials = {"eye": model.regions.get("eyes"), "tooth": model.regions.get("teeth")}
+    rest = np.ones(len(model.triangles), bool)
+    triangles = {}
+    for material, mask in materials.items():
+        if mask is not None:
+            chosen = (mask[model.triangles] > 0.5).all(axis=1)
+            triangles[material] = model.triangles[chosen]
+            rest &= ~chosen
+    return {"skin": model.triangles[rest], **triangles}
+
+
+def _head_arrays(model: MorphableModel) -> VertexArrays:
+    """What stays of the head's vertices: their places on the mean, ambient occlusion and masks."""
+    N = model.vertex_count
+    nothing = np.zeros(N, np.float32)
+
+    def region(name: str) -> NDArray[np.float32]:
+        return model.regions.get(name, nothing)
+
+    teeth, interior = region("teeth"), region("mouth_interior")
+    skin = model.regions.get("skin", np.ones(N, np.float32))
+    face = model.regions.get("face", np.ones(N, np.float32) if not model.regions else nothing)
+    occlusion = _ambient_occlusion(model)
+    is_tooth = teeth > 0.5
+    traits = np.stack([occlusion, region("lips"), region("beard"), region("scalp")], axis=1)
+    traits[is_tooth, 0] = np.clip(1.6 * occlusion[is_tooth], 0.35, 1.0)
+    masks = np.stack([interior, face, skin, nothing], axis=1)
+    zeros = np.zeros((N, 3), np.float32)
+    return VertexArrays(zeros, zeros, model.mean, np.zeros((N, 3), np.uint8), _to_bytes(traits), _to_bytes(masks))
+
+
+def _to_bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    return np.round(255 * np.clip(values, 0.0, 1.0)).astype(np.uint8)
+
+
+def _ambient_occlusion(model: MorphableModel, directions: int = 28) -> NDArray[np.float32]:
+    """Share of the light from everywhere that reaches each vertex of the mean, (N,) float32.
+
+    The inside of the mouth is judged with the jaw open, since closed it cannot be seen.
+    """
+    result = _openness(model, model.mean, directions)
+    inside = np.maximum(
+        model.regions.get("mouth_interior", np.zeros(model.vertex_count)),
+        model.regions.get("teeth", np.zeros(model.vertex_count)),
+    )
+    if "jawOpen" in model.expression_names and inside.any():
+        beta = np.zeros(model.expression_count)
+        beta[model.expression_names.index("jawOpen")] = 0.8
+        opened = _openness(model, model.vertices([], beta), directions // 2)
+        result = np.where(inside > 0.3, opened, result)
+    return result.astype(np.float32)
+
+
+def _openness(model: MorphableModel, vertices: NDArray[np.float32], count: int) -> NDArray[np.float64]:
+    normals = model.normals(vertices).astype(np.float64)
+    seen, total = np.zeros(len(vertices)), np.zeros(len(vertices))
+    # Directions evenly over the sphere, along a golden spiral.
+    k = np.arange(count) + 0.5
+    height, turn = 1 - 2 * k / count, np.pi * (1 + 5**0.5) * k
+    around = np.sqrt(1 - height**2)
+    for toward in np.stack([around * np.cos(turn), height, around * np.sin(turn)], axis=1):
+        cosine = np.maximum(normals @ toward, 0.0)
+        side = np.cross([0.31, 0.83, 0.47], toward)
+        side /= np.linalg.norm(side)
+        camera = WeakPerspective(1.0, np.stack([side, np.cross(-toward, side), -toward]), np.zeros(2))
+        total += cosine
+        seen += cosine * visible_vertices(vertices, model.triangles, camera, tolerance_mm=4.0)
+    return np.asarray(seen / np.maximum(total, 1e-9))

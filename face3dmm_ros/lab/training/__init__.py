@@ -1,0 +1,1 @@
+"""How networks are trained: recipes, losses, data, and the one trainer."""

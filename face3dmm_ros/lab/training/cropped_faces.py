@@ -1,0 +1,112 @@
+"""Faces with their truth, as a network is shown them: cropped, mirrored and disturbed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.lab.training.augmentation import IBUG68_EYES, disturbed, jittered
+from face3dmm_ros.lab.training.face_chunks import FaceRecord, FaceSource
+from face3dmm_ros.lab.training.face_mirror import FaceMirror
+from face3dmm_ros.lab.training.samples import FaceSample
+from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.regressor.crops import IBUG68_MIRROR, CropView, face_region
+
+
+class CroppedFaces:
+    """A `FaceDataset` over any source of faces.
+
+    With `augment`, a crop lies as a detector might have it, is mirrored every other time where the model has mirror
+    images, and is disturbed as `augmentation.disturbed` does; otherwise it lies exactly and is left as it is. A
+    mirrored face keeps its γ: albedo is taken to be symmetric, as the default model's is.
+    """
+
+    def __init__(
+        self,
+        source: FaceSource,
+        model: MorphableModel,
+        shape_count: int | None = None,
+        expression_count: int | None = None,
+        texture_count: int | None = None,
+        undisturbed: float = 0.0,
+    ) -> None:
+        """Crop the faces of a source.
+
+        Args:
+            source: of the faces; those that are labelled must have as much γ as is asked for.
+            model: whose coefficients these have.
+            shape_count: leading α of a sample, None for all that the model has.
+            expression_count: leading β of a sample, None for all that the model has.
+            texture_count: leading γ of a sample, None for all that the model has.
+            undisturbed: share of the augmented samples whose crop is close and its pixels as they are.
+
+        Raises:
+            Face3DMMError: more coefficients than the model has, or no share.
+        """
+        if isinstance(undisturbed, bool) or not isinstance(undisturbed, int | float) or not 0 <= undisturbed <= 1:
+            raise Face3DMMError(f"undisturbed must be a share from 0 to 1, not {undisturbed!r}")
+        self._undisturbed = float(undisturbed)
+        self.source = source
+        self.shape_count = _count("shape_count", shape_count, model.shape_count)
+        self.expression_count = _count("expression_count", expression_count, model.expression_count)
+        self.texture_count = _count("texture_count", texture_count, len(model.albedo_sigma))
+        self._mirror = FaceMirror.of(model, self.shape_count, self.expression_count)
+
+    def __len__(self) -> int:
+        """How many faces there are."""
+        return len(self.source)
+
+    def sample(self, index: int, rng: np.random.Generator, augment: bool) -> FaceSample:
+        """A face, cropped.
+
+        Raises:
+            Face3DMMError: a picture that has become unreadable.
+        """
+        record = self.source.record(index)
+        region, mirrored, disturb = face_region(record.landmarks), False, False
+        if augment:
+            disturb = bool(rng.random() >= self._undisturbed)
+            region = jittered(rng, region) if disturb else jittered(rng, region, far_share=0.0)
+            mirrored = bool(rng.random() < 0.5) and (self._mirror is not None or not record.labelled)
+        view = CropView(region, mirrored=mirrored)
+        landmarks = view.points(record.landmarks, IBUG68_MIRROR)
+        crop = view.pixels(record.picture)
+        if disturb:
+            crop = disturbed(rng, crop, landmarks, IBUG68_EYES)
+        alpha, beta, gamma = self._coefficients(record, mirrored)
+        camera = view.camera(record.camera) if record.labelled else _UNKNOWN
+        return FaceSample(
+            crop=crop,
+            scale=camera.scale,
+            rotation=camera.rotation.astype(np.float32),
+            translation=camera.translation.astype(np.float32),
+            alpha=alpha,
+            beta=beta,
+            gamma=gamma,
+            landmarks=landmarks,
+            labelled=record.labelled,
+        )
+
+    def _coefficients(self, record: FaceRecord, mirrored: bool) -> Sequence[NDArray[np.float32]]:
+        """The leading α, β and γ."""
+        counts = self.shape_count, self.expression_count, self.texture_count
+        if not record.labelled:
+            return [np.zeros(count, np.float32) for count in counts]
+        every = record.alpha, record.beta, record.gamma
+        alpha, beta, gamma = (values[:count] for values, count in zip(every, counts, strict=True))
+        if mirrored and self._mirror is not None:
+            alpha, beta = self._mirror.alpha(alpha), self._mirror.beta(beta)
+        return [np.asarray(values, np.float32) for values in (alpha, beta, gamma)]
+
+
+_UNKNOWN = WeakPerspective(1.0, np.eye(3), np.zeros(2))
+
+
+def _count(what: str, asked: int | None, there: int) -> int:
+    if asked is None:
+        return there
+    if isinstance(asked, bool) or not isinstance(asked, int) or not 0 <= asked <= there:
+        raise Face3DMMError(f"{what} must be a number from 0 to the model's {there}, not {asked!r}")
+    return asked

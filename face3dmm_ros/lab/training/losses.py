@@ -1,0 +1,274 @@
+"""What a regressor is trained to make small: each loss a pure function of tensors, the mean over the faces of a batch.
+
+Two kinds of arguments. Vectors, (B, D), are in a network's units (whitened). Points are (B, L, 3) in mm of the model or
+(B, L, 2 or 3) in px of the crop; `FaceBases` makes them from parameters. Compute losses in float32, outside autocast:
+pixels and millimetres do not fit into half precision. The loss of an empty batch is 0.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
+from face3dmm_ros.regressor.parameter_layout import ParameterBatch, ParameterLayout, Whitening
+
+
+@dataclass(frozen=True, eq=False)
+class FaceBases:
+    """L points of a face model as tensors: S = S̄ + Σ αᵢSᵢ + Σ βᵢEᵢ.
+
+    Attributes:
+        mean: S̄, (L, 3) mm.
+        shape: S, (n, L, 3) mm per unit of α.
+        expression: E, (m, L, 3) mm per unit of β.
+        shape_sigma: (n,) standard deviation of α.
+        expression_sigma: (m,) standard deviation of β.
+    """
+
+    mean: Tensor
+    shape: Tensor
+    expression: Tensor
+    shape_sigma: Tensor
+    expression_sigma: Tensor
+
+    def vertices(self, alpha: Tensor, beta: Tensor) -> Tensor:
+        """S of (B, ≤ n) and (B, ≤ m) leading coefficients, (B, L, 3) mm."""
+        shape, expression = self.shape[: alpha.shape[1]].flatten(1), self.expression[: beta.shape[1]].flatten(1)
+        offsets = alpha @ shape + beta @ expression
+        return self.mean + offsets.view(-1, *self.mean.shape)
+
+    def in_camera(self, faces: ParameterBatch) -> Tensor:
+        """s·R·S + (t, 0), (B, L, 3) px: the projected points, and their depth behind the model's origin."""
+        turned = self.vertices(faces.alpha, faces.beta) @ (faces.scale[:, None, None] * faces.rotation).mT
+        return turned + functional.pad(faces.translation, (0, 1))[:, None]
+
+    def projected(self, faces: ParameterBatch) -> Tensor:
+        """s·P·R·S + t, (B, L, 2) px."""
+        return self.in_camera(faces)[..., :2]
+
+    def to(self, device: torch.device | str) -> "FaceBases":
+        """The same on another device."""
+        tensors = (self.mean, self.shape, self.expression, self.shape_sigma, self.expression_sigma)
+        return FaceBases(*(tensor.to(device) for tensor in tensors))
+
+
+def face_bases(model: MorphableModel, points: SurfacePoints) -> FaceBases:
+    """A model restricted to points of its surface, such as `model.scheme("ibug68")`, float32."""
+
+    def basis(columns: np.ndarray) -> Tensor:
+        restricted = points.interpolate(columns.reshape(model.vertex_count, 3, -1))
+        return torch.from_numpy(np.ascontiguousarray(restricted.transpose(2, 0, 1), dtype=np.float32))
+
+    return FaceBases(
+        torch.from_numpy(points.interpolate(model.mean).astype(np.float32)),
+        basis(model.shape_basis),
+        basis(model.expression_basis),
+        torch.from_numpy(np.array(model.shape_sigma, dtype=np.float32)),
+        torch.from_numpy(np.array(model.expression_sigma, dtype=np.float32)),
+    )
+
+
+def asymmetric_euclidean(prediction: Tensor, target: Tensor, over: float = 1.0, under: float = 3.0) -> Tensor:
+    """λ₁‖γ⁺ − γmax‖² + λ₂‖γp⁺ − γmax‖², γ⁺ = |γ|, γp⁺ = sign(γ)·γp, γmax = max(γ⁺, γp⁺).
+
+    Tran et al., Regressing Robust and Discriminative 3D Morphable Models with a Very Deep Neural Network, CVPR 2017,
+    equations 3 to 5: λ₁ weighs a coefficient farther from the origin than its label, λ₂ one that is nearer, as
+    regressed faces tend to be. Where a label is 0, every deviation is an over-estimate; the paper's sign(0) = 0 would
+    forgive it. With λ₁ = λ₂ = 1 it is the squared Euclidean distance.
+
+    Args:
+        prediction: γp, (B, D).
+        target: γ, (B, D).
+        over: λ₁.
+        under: λ₂.
+    """
+    excess = torch.where(target == 0, prediction.abs(), torch.sign(target) * prediction) - target.abs()
+    weight = torch.where(excess > 0, over, under)
+    return _over_faces((weight * excess.square()).sum(1))
+
+
+def weighted_coefficient(
+    prediction: Tensor, target: Tensor, layout: ParameterLayout, whitening: Whitening, bases: FaceBases
+) -> Tensor:
+    """(α* − α̂)ᵀ W (α* − α̂), W = diag(w), wᵢ = ‖H(α̂ᵢ) − H(α*)‖ / Σⱼ wⱼ.
+
+    2DASL's supervision (Tu et al., 2019): H projects the face, and α̂ᵢ is the label but for its i-th number, which is
+    the prediction's. What moves the projection most is learnt first. The weights are constants to the gradient.
+
+    Args:
+        prediction: α̂, (B, ≥ D) whitened, the face's parameters first.
+        target: α*, (B, ≥ D) whitened.
+        layout: what the D = `layout.parameter_slice.stop` numbers are.
+        whitening: their units.
+        bases: the points that H projects, such as the 68 landmarks.
+    """
+    influence = _influence(prediction, target, layout, whitening, bases, axes=2)
+    return _weighted_distance(prediction, target, layout, influence, influence.sum(1, keepdim=True))
+
+
+def weighted_parameter_distance(
+    prediction: Tensor, target: Tensor, layout: ParameterLayout, whitening: Whitening, bases: FaceBases
+) -> Tensor:
+    """(p* − p̂)ᵀ W (p* − p̂), W = diag(w) / max w, wᵢ = ‖V(p̂ᵢ) − V(p*)‖: WPDC.
+
+    Zhu et al., Face Alignment Across Large Poses: A 3D Solution, CVPR 2016: as `weighted_coefficient`, over vertices of
+    the whole face with their depth, and relative to the largest weight.
+
+    Args:
+        prediction: p̂, (B, ≥ D) whitened, the face's parameters first.
+        target: p*, (B, ≥ D) whitened.
+        layout: what the D = `layout.parameter_slice.stop` numbers are.
+        whitening: their units.
+        bases: the vertices V.
+    """
+    influence = _influence(prediction, target, layout, whitening, bases, axes=3)
+    return _weighted_distance(prediction, target, layout, influence, influence.amax(1, keepdim=True))
+
+
+def vertex_distance(prediction: ParameterBatch, target: ParameterBatch, bases: FaceBases, power: float = 2.0) -> Tensor:
+    """Σᵢ ‖Vᵢ(p̂) − Vᵢ(p*)‖² / L, px²: VDC, over L vertices in the camera, their depth included.
+
+    Zhu et al., CVPR 2016; with depth Guo et al., Towards Fast, Accurate and Stable 3D Dense Face Alignment, ECCV 2020.
+
+    Args:
+        prediction: p̂.
+        target: p*.
+        bases: the vertices V.
+        power: of each distance. With 1 in place of 2, px, faces that nobody could tell, hidden or cut off, do not
+            outweigh those that are seen.
+    """
+    distance = torch.linalg.vector_norm(bases.in_camera(prediction) - bases.in_camera(target), dim=2)
+    return _over_faces((distance**power).mean(1))
+
+
+def shape_distance(prediction: ParameterBatch, target: ParameterBatch, bases: FaceBases) -> Tensor:
+    """Σᵢ (‖S·(α̂ − α*)‖ᵢ + ‖E·(β̂ − β*)‖ᵢ) / L, mm: over L vertices in the model's own space, whatever the pose.
+
+    In the camera the errors of the pose are the larger ones for long, and the gradient of a vertex's distance points
+    along them, so that coefficients would hardly learn. Here each half is judged by itself.
+    """
+
+    def moved(change: Tensor, basis: Tensor) -> Tensor:
+        offsets = change @ basis[: change.shape[1]].flatten(1)
+        return torch.linalg.vector_norm(offsets.view(-1, *basis.shape[1:]), dim=2)
+
+    identity = moved(prediction.alpha - target.alpha, bases.shape)
+    expression = moved(prediction.beta - target.beta, bases.expression)
+    return _over_faces((identity + expression).mean(1))
+
+
+def rotation_distance(prediction: Tensor, target: Tensor) -> Tensor:
+    """2·asin(‖R̂ − R‖ / √8), degrees: the angle of the rotation from R to R̂.
+
+    Huynh, Metrics for 3D Rotations, Journal of Mathematical Imaging and Vision 2009. Vertices tell a rotation only as
+    far as it moves them, and a face is shallow.
+
+    Args:
+        prediction: R̂, (B, 3, 3).
+        target: R, (B, 3, 3).
+    """
+    chord = torch.linalg.vector_norm(prediction - target, dim=(1, 2)) / 8.0**0.5
+    return _over_faces(torch.rad2deg(2.0 * torch.asin(chord.clamp(max=1.0 - 1e-6))))
+
+
+def landmark_2d(points: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Σᵢ vᵢ·‖xᵢ − x̂ᵢ‖, px: 2DASL's 2D landmark consistency (Tu et al., 2019).
+
+    Args:
+        points: x̂, (B, L, 2) projections of the regressed face.
+        target: x, (B, L, 2), what the network was given, detected or true.
+        weights: v, (L,) or (B, L), such as 0 for a point that the crop does not show; 1 if None.
+    """
+    distance = torch.linalg.vector_norm(points - target, dim=2)
+    return _over_faces((distance if weights is None else weights * distance).sum(1))
+
+
+def landmark_3d(points: Tensor, again: Tensor) -> Tensor:
+    """Σᵢ ‖xᵢ − x̂ᵢ‖, mm: 2DASL's 3D landmark consistency (Tu et al., 2019).
+
+    Args:
+        points: x, (B, L, 3) landmarks of the regressed face, in the model's space.
+        again: x̂, (B, L, 3) of the face regressed once more, with the map of the first one's projections.
+    """
+    return _over_faces(torch.linalg.vector_norm(points - again, dim=2).sum(1))
+
+
+def cycle(again: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """`landmark_2d` between what the network was given and what it makes of its own answer: 2DASL's cycle consistency.
+
+    Args:
+        again: (B, L, 2) projections of the face regressed once more.
+        target: (B, L, 2) the first landmarks.
+        weights: as in `landmark_2d`.
+    """
+    return landmark_2d(again, target, weights)
+
+
+def landmark_likelihood(points: Tensor, log_deviation: Tensor, target: Tensor) -> Tensor:
+    """Σᵢ log σᵢ² + ‖μᵢ − μ*ᵢ‖² / (2σᵢ²): the negative log-likelihood of circular Gaussians, less its constant.
+
+    Wood et al., 3D Face Reconstruction with Dense Landmarks, ECCV 2022: a network learns where a landmark is and how
+    sure it is of that. It falls below zero as the network becomes sure.
+
+    Args:
+        points: μ, (B, L, 2) px.
+        log_deviation: log σ, (B, L), σ in px.
+        target: μ*, (B, L, 2) px.
+    """
+    squares = (points - target).square().sum(2)
+    return _over_faces((2.0 * log_deviation + 0.5 * squares * torch.exp(-2.0 * log_deviation)).sum(1))
+
+
+def _over_faces(losses: Tensor) -> Tensor:
+    """Mean of (B,), 0 if there are none."""
+    return losses.sum() / max(len(losses), 1)
+
+
+@torch.no_grad()
+def _influence(
+    prediction: Tensor, target: Tensor, layout: ParameterLayout, whitening: Whitening, bases: FaceBases, axes: int
+) -> Tensor:
+    """How far each number, taken alone from the prediction, moves the true face's points, (B, D) px.
+
+    It is the norm over all points and the first 2 or 3 axes of the camera. γ colors the points and moves none.
+    """
+    D, P = layout.parameter_slice.stop, layout.translation_slice.stop
+    if prediction.shape[1] < D or prediction.shape != target.shape:
+        raise Face3DMMError(
+            f"the layout has {D} parameters, found vectors of {tuple(prediction.shape)} and {tuple(target.shape)}"
+        )
+    B = len(target)
+    truth = target[:, :D] * whitening.deviation[:D] + whitening.mean[:D]
+    change = (prediction - target)[:, :D] * whitening.deviation[:D]
+
+    def camera(faces: ParameterBatch) -> tuple[Tensor, Tensor]:
+        shift = functional.pad(faces.translation, (0, axes - 2))
+        return faces.scale[:, None, None] * faces.rotation[:, :axes], shift
+
+    face = layout.decode(truth)
+    A, t = camera(face)
+    exchanged = truth[:, None].repeat(1, P, 1)
+    exchanged.diagonal(dim1=1, dim2=2).add_(change[:, :P])
+    A_each, t_each = camera(layout.decode(exchanged.view(B * P, D)))
+    turn, shift = A_each.view(B, P, axes, 3) - A[:, None], t_each.view(B, P, axes) - t[:, None]
+    points = bases.vertices(face.alpha, face.beta)
+    moved = torch.einsum("bld,bpkd->bplk", points, turn) + shift[:, :, None]
+    by_pose = torch.linalg.vector_norm(moved, dim=(2, 3))
+    # A coefficient moves the points by A·S times its change, and over the points Σ ‖A·S‖² = tr(A·(Σ S·Sᵀ)·Aᵀ).
+    basis = torch.cat([bases.shape[: layout.shape_count], bases.expression[: layout.expression_count]])
+    squares = torch.einsum("bkd,ide,bke->bi", A, basis.mT @ basis, A)
+    by_coefficients = change[:, P : layout.expression_slice.stop].abs() * squares.clamp(min=0.0).sqrt()
+    return torch.cat([by_pose, by_coefficients, change.new_zeros(B, layout.texture_count)], dim=1)
+
+
+def _weighted_distance(
+    prediction: Tensor, target: Tensor, layout: ParameterLayout, influence: Tensor, total: Tensor
+) -> Tensor:
+    """Σᵢ wᵢ (pᵢ − p*ᵢ)² with w = influence / total, (B, D) and (B, 1); of a prediction without error 0."""
+    parameters = layout.parameter_slice
+    weights = influence / total.clamp(min=torch.finfo(total.dtype).tiny)
+    return _over_faces((weights * (prediction[:, parameters] - target[:, parameters]).square()).sum(1))

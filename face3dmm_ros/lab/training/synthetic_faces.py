@@ -1,0 +1,246 @@
+"""Rendered faces of random people, each with its exact truth: made as they are asked for, or once and kept on disk."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import fields, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.worker_process import begin_worker
+from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
+from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
+from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
+from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
+from face3dmm_ros.lab.training.face_chunks import FaceChunks, FaceRecord, make_missing, write_chunk
+from face3dmm_ros.morphable_model import MorphableModel, load_model
+
+CHUNK = 250
+"""Faces in a chunk, unless another number is asked for."""
+DRAWN = "drawn"
+"""In place of a folder of backgrounds: no photographs."""
+SCENES = SceneOptions(
+    image_size=(192, 192),
+    max_yaw=100.0,
+    max_pitch=40.0,
+    max_roll=30.0,
+    face_share=(0.46, 0.60),
+    off_center=0.03,
+    occluder=0.15,
+)
+"""Faces that a crop of 120 px needs no enlarging of, turned as far as one side of them is seen."""
+
+
+class RenderedFaces:
+    """A `FaceSource` that renders each face when it is asked for. Not for use by several threads at once."""
+
+    def __init__(
+        self, model: MorphableModel, chunks: int, seed: int = 0, scenes: SceneOptions = SCENES, chunk_size: int = CHUNK
+    ) -> None:
+        """Of a model's faces, `chunks` · `chunk_size` of them; OpenGL is looked for with the first."""
+        self.model, self.chunk_size, self._count = model, chunk_size, chunks * chunk_size
+        self._seed, self._scenes = seed, scenes
+        self._renderer: SceneRenderer | None = None
+
+    def __len__(self) -> int:
+        """How many faces there are."""
+        return self._count
+
+    def __getstate__(self) -> dict[str, object]:
+        """What travels to another process, which renders with an OpenGL of its own."""
+        return {**vars(self), "_renderer": None}
+
+    def record(self, index: int) -> FaceRecord:
+        """A face: that of number k in chunk c, which depends on the seed, c and k alone.
+
+        Raises:
+            Face3DMMError: no OpenGL 3.3 here.
+        """
+        if not 0 <= index < self._count:
+            raise IndexError(f"face {index} of {self._count}")
+        if self._renderer is None:
+            self._renderer = SceneRenderer(self.model)
+        rng = np.random.default_rng([self._seed, *divmod(index, self.chunk_size)])
+        rendered = self._renderer.render(random_scene(rng, self.model, self._scenes))
+        scene = rendered.scene
+        coefficients = scene.alpha, scene.beta, scene.gamma
+        return FaceRecord(rendered.image, scene.camera, *coefficients, rendered.landmarks()[:, :2])
+
+    def close(self) -> None:
+        """Give OpenGL back."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+
+def render_chunks(
+    folder: Path,
+    model: MorphableModel,
+    count: int,
+    seed: int = 0,
+    scenes: SceneOptions = SCENES,
+    processes: int = 1,
+    chunk_size: int = CHUNK,
+) -> list[Path]:
+    """Render `count` chunks of faces into a folder, those already there apart.
+
+    Face k of chunk c depends on the seed, c, k, the model and the options alone, so that a run that was stopped goes on
+    where it was, and more chunks can be added later.
+
+    Args:
+        folder: made if missing.
+        model: of the faces.
+        count: of chunks.
+        seed: of all that is random.
+        scenes: what the faces are drawn from.
+        processes: that render, each a chunk at a time.
+        chunk_size: faces in a chunk.
+
+    Returns:
+        The chunks' paths.
+
+    Raises:
+        Face3DMMError: no OpenGL 3.3, a folder that cannot be written to, or a rendering process that was killed.
+    """
+    recipe = json.dumps(
+        [chunk_size, model.digest, {field.name: _plain(scenes, field.name) for field in fields(scenes)}]
+    )
+    digest = hashlib.sha256(recipe.encode()).hexdigest()[:8]
+    names = [f"synthetic_{digest}_{seed}_{chunk:05d}" for chunk in range(count)]
+
+    def make(missing: Sequence[Path]) -> None:
+        from tqdm import tqdm
+
+        faces = RenderedFaces(model, count, seed, scenes, chunk_size)
+        jobs = [(path, int(path.stem.rpartition("_")[2])) for path in missing]
+        with tqdm(total=chunk_size * len(jobs), unit="faces", desc="rendering") as progress:
+            for done in _rendered(faces, jobs, processes):
+                progress.update(done)
+
+    return make_missing(folder, names, make)
+
+
+def open_synthetic_faces(
+    path: str | Path | None = None,
+    model: str = "default",
+    shape_count: int | None = None,
+    expression_count: int | None = None,
+    texture_count: int | None = None,
+    chunks: int = 40,
+    seed: int = 0,
+    scenes: Mapping[str, object] | None = None,
+    backgrounds: str | Path | None = None,
+    processes: int = 1,
+    chunk_size: int = CHUNK,
+    undisturbed: float = 0.0,
+) -> CroppedFaces:
+    """A data set of rendered faces.
+
+    Args:
+        path: folder in which they are kept, rendered first where they are not there yet; None renders each face
+            whenever it is asked for.
+        model: whose faces; as `load_model` takes it.
+        shape_count: leading α of a sample, None for all.
+        expression_count: leading β of a sample, None for all.
+        texture_count: leading γ of a sample, None for all: of the skin alone, without what a scene has over it.
+        chunks: how many times `chunk_size` faces there are.
+        seed: of all that is random.
+        scenes: what to draw from, fields of `SceneOptions` by their names, in place of those of `SCENES`. With a
+            ``field_of_view`` the pictures and their landmarks are in perspective; s, R, t are the weak perspective
+            nearest to it at the model's origin.
+        backgrounds: folder of pictures to stand behind the faces; ``drawn`` for none but drawn ones, the same on
+            every machine; None for photographs that are installed, see `backgrounds.find_pictures`.
+        processes: that render into the folder.
+        chunk_size: faces in a file.
+        undisturbed: share of the samples to learn from that are spared blur, noise, occluders and a crop far off.
+
+    Raises:
+        Face3DMMError: options that cannot be, a model that cannot be read, or as `render_chunks`.
+    """
+    numbers = (("chunks", chunks, 1), ("seed", seed, 0), ("processes", processes, 1), ("chunk_size", chunk_size, 1))
+    for name, value, low in numbers:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise Face3DMMError(f"{name} of rendered faces must be a whole number from {low} up, found {value!r}")
+    pictures = () if backgrounds == DRAWN else find_pictures(Path(backgrounds) if backgrounds else None)
+    options = replace(_scene_options(scenes or {}), pictures=pictures)
+    loaded = load_model(model)
+    source: FaceChunks | RenderedFaces
+    if path is None:
+        source = RenderedFaces(loaded, chunks, seed, options, chunk_size)
+    else:
+        paths = render_chunks(Path(path), loaded, chunks, seed, options, processes, chunk_size)
+        source = FaceChunks(paths, loaded.digest)
+    return CroppedFaces(source, loaded, shape_count, expression_count, texture_count, undisturbed)
+
+
+def _scene_options(changes: Mapping[str, object]) -> SceneOptions:
+    """`SCENES` with changes.
+
+    Raises:
+        Face3DMMError: unknown names, or values that cannot be.
+    """
+    if not isinstance(changes, Mapping):
+        raise Face3DMMError(f"scenes must be options by their names, found {changes!r}")
+    known = [field.name for field in fields(SceneOptions) if field.name != "pictures"]
+    for name in changes:
+        if name not in known:
+            raise Face3DMMError(f"scenes have no option {name!r}; they have {', '.join(known)}")
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
+    try:
+        return replace(SCENES, **plain)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise Face3DMMError(f"scenes cannot be drawn from {dict(changes)}: {error}") from error
+
+
+def _plain(scenes: SceneOptions, name: str) -> object:
+    """An option as JSON holds it; of pictures behind faces their names."""
+    value = getattr(scenes, name)
+    return [path.name for path in value] if name == "pictures" else value
+
+
+def _rendered(faces: RenderedFaces, jobs: Sequence[tuple[Path, int]], processes: int) -> Iterator[int]:
+    """Render chunks; yields how many faces are newly done."""
+    if processes == 1:
+        for path, chunk in jobs:
+            yield _render_chunk(faces, path, chunk)
+        faces.close()
+        return
+    # A forked process would inherit the locks of this one's threads.
+    with ProcessPoolExecutor(processes, get_context("spawn"), _keep, (faces,)) as pool:
+        try:
+            for done in as_completed([pool.submit(_render_kept, path, chunk) for path, chunk in jobs]):
+                yield done.result()
+        except BrokenProcessPool as error:
+            raise Face3DMMError(
+                "a rendering process was killed: give it more memory, or use fewer processes"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_kept: list[RenderedFaces] = []
+"""What a rendering process renders from."""
+
+
+def _keep(faces: RenderedFaces) -> None:
+    begin_worker()
+    _kept.append(faces)
+
+
+def _render_kept(path: Path, chunk: int) -> int:
+    return _render_chunk(_kept[0], path, chunk)
+
+
+def _render_chunk(faces: RenderedFaces, path: Path, chunk: int) -> int:
+    """Render one chunk; returns how many faces it has."""
+    model = faces.model
+    size = faces.chunk_size
+    records = (faces.record(index) for index in range(chunk * size, (chunk + 1) * size))
+    coefficients = model.shape_count, model.expression_count, len(model.albedo_sigma)
+    write_chunk(path, records, coefficients, model.digest)
+    return size

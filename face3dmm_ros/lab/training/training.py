@@ -1,0 +1,290 @@
+"""Training: steps, looks at faces held back, checkpoints and curves, until the configuration's last step.
+
+A run that was killed at any moment goes on from its last checkpoint along the same curve: all that is random depends on
+the seed and the number of the step (`batches`, `learner`), and the rest is in the checkpoint.
+"""
+
+import fcntl
+import math
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.lab.training.batches import (
+    FaceStream,
+    Share,
+    check,
+    sample_batches,
+    training_batches,
+    worker_deaths_explained,
+)
+from face3dmm_ros.lab.training.checkpoints import load_checkpoint, save_checkpoint
+from face3dmm_ros.lab.training.config import TrainingConfig
+from face3dmm_ros.lab.training.curves import KINDS, TENSORBOARD, Curves
+from face3dmm_ros.lab.training.learner import Learner, channels, layout_of, new_network
+from face3dmm_ros.lab.training.processes import Processes, processes
+from face3dmm_ros.morphable_model import MorphableModel, load_model
+from face3dmm_ros.regressor.parameter_layout import Whitening
+from face3dmm_ros.regressor.weights_file import (
+    RegressorDescription,
+    load_regressor,
+    read_description,
+    regressor_path,
+    save_weights,
+)
+
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
+_MEASURED = 1024
+"""Faces of each labelled data set that the whitening is measured on."""
+
+
+def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: bool = True) -> Path:
+    """Train a regressor, alone or as one of `torchrun`'s processes; returns the path of its weights.
+
+    Writes into the folder: `CHECKPOINT`; `WEIGHTS`, anew at each validation; ``losses.csv`` and ``validation.csv``; and
+    TensorBoard's events where that is installed. Faces are validated and everything is written once before the first
+    step.
+
+    Args:
+        config: what to train.
+        folder: made if missing.
+        resume: go on from the folder's checkpoint, if there is one; else start over.
+        progress: show a bar on stderr.
+
+    Raises:
+        Face3DMMError: data, model, checkpoint or folder cannot be used, or the loss is no longer finite.
+    """
+    with processes() as here, _alone(folder, here), worker_deaths_explained():
+        model = load_model(config.model)
+        network, start_units = _beginning(config, model)
+        stream = FaceStream(config)
+        for line in check(config, stream):
+            _say(here, progress, line)
+        share = Share(here.rank, here.count)
+        state = _last_state(config, folder, resume, here)
+        if state is None:
+            learner = Learner(config, model, network, start_units or _measured(config, stream, here), here)
+            first_step, window = 0, _Window()
+        else:
+            learner = Learner(config, model, network, _whitening(folder, state), here)
+            learner.restore(state["learner"])
+            first_step, window = int(state["step"]), _Window(state["window"], int(state["in_window"]))
+            _say(here, progress, f"going on after step {first_step} of {config.steps}")
+        held_back = list(sample_batches(config, stream, config.validation_count, share, held_back=True))
+        with closing(_Record(config, folder, model, learner, here, first_step if state else -1)) as record:
+            if state is None:
+                record.validate(0, held_back)
+                record.checkpoint(0, window)
+            batches = training_batches(config, stream, first_step, share)
+            with _bar(config.steps, first_step, progress and here.first) as bar:
+                for step in range(first_step + 1, config.steps + 1):
+                    asked = time.monotonic()
+                    batch = next(batches)
+                    window.waited += time.monotonic() - asked
+                    window.add(learner.learn(step - 1, batch))
+                    last = step == config.steps
+                    if step % config.log_every == 0 or last:
+                        record.losses(step, window)
+                        window = _Window()
+                    if step % config.validation_every == 0 or last:
+                        learner.judged(record.validate(step, held_back))
+                    if step % config.checkpoint_every == 0 or last:
+                        record.checkpoint(step, window)
+                    bar.update()
+                    bar.set_postfix(record.latest, refresh=False)
+            record.weights()
+        here.wait()
+    return folder / WEIGHTS
+
+
+class _Window:
+    """The losses of the steps since they were last written down."""
+
+    def __init__(self, totals: Mapping[str, float] | None = None, count: int = 0) -> None:
+        self.totals: dict[str, Tensor] = {
+            name: torch.tensor(total, dtype=torch.float64) for name, total in (totals or {}).items()
+        }
+        self.count = count
+        self.waited, self._began, self._at_first = 0.0, time.monotonic(), count
+
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        for name, loss in losses.items():
+            # Summed where it was computed: a look at each would keep a GPU waiting.
+            self.totals[name] = loss.double() + self.totals.get(name, torch.zeros(())).to(loss.device)
+        self.count += 1
+
+    def speed(self) -> dict[str, float]:
+        """Steps in a second, and the share of the time in which samples were waited for."""
+        lasted = max(time.monotonic() - self._began, 1e-9)
+        return {"steps_per_second": (self.count - self._at_first) / lasted, "waiting_share": self.waited / lasted}
+
+
+class _Record:
+    """What a training leaves behind: only the first process writes."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        folder: Path,
+        model: MorphableModel,
+        learner: Learner,
+        here: Processes,
+        last_step: int,
+    ) -> None:
+        self._config, self._folder, self._learner, self._here = config, folder, learner, here
+        self._description = RegressorDescription(
+            config.network, channels(config), layout_of(config), model.name, model.digest
+        )
+        self._curves = Curves(folder, last_step) if here.first else None
+        self.latest: dict[str, str] = {}
+
+    def losses(self, step: int, window: _Window) -> None:
+        names = list(window.totals)
+        sums = torch.stack([window.totals[name].cpu() for name in names])
+        values = dict(zip(names, self._here.mean(sums, window.count).tolist(), strict=True))
+        _require_finite(step, values["loss"])
+        self.latest["loss"] = f"{values['loss']:.4g}"
+        if self._curves is not None:
+            self._curves.add("losses", step, values | {"rate": self._learner.rate})
+            self._curves.show("speed", step, window.speed())
+
+    def validate(self, step: int, held_back: list) -> float:
+        """Look at the faces held back; returns their loss."""
+        values = self._learner.validate(held_back)
+        _require_finite(step, values["loss"])
+        shown = {"R": ("rotation_degrees", "°"), "NME": ("nme_percent", "%")}
+        self.latest |= {name: f"{values[key]:.2f}{unit}" for name, (key, unit) in shown.items() if key in values}
+        if self._curves is not None:
+            self._curves.add("validation", step, values)
+        self.weights()
+        return values["loss"]
+
+    def weights(self) -> None:
+        if self._here.first:
+            save_weights(self._folder / WEIGHTS, self._learner.best, self._description)
+
+    def checkpoint(self, step: int, window: _Window) -> None:
+        totals = {name: float(total) for name, total in window.totals.items()}
+        _require_finite(step, totals.get("loss", 0.0))
+        if self._here.first:
+            state = {"step": step, "learner": self._learner.state(), "window": totals, "in_window": window.count}
+            save_checkpoint(self._folder / CHECKPOINT, self._config, state)
+
+    def close(self) -> None:
+        if self._curves is not None:
+            self._curves.close()
+
+
+@contextmanager
+def _alone(folder: Path, here: Processes) -> Iterator[None]:
+    """Keep other trainings out of the folder, which they would overwrite.
+
+    Raises:
+        Face3DMMError: one is at work there, or the folder cannot be written to.
+    """
+    if not here.first:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".training").open("w")
+    except OSError as error:
+        raise Face3DMMError(f"{folder} cannot be written to: {error}") from error
+    with lock:
+        try:
+            # The lock goes with the process, however that ends.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Face3DMMError(f"another training is at work in {folder}: wait for it, or choose another") from error
+        yield
+
+
+def _last_state(config: TrainingConfig, folder: Path, resume: bool, here: Processes) -> dict[str, Any] | None:
+    """Where to go on from; without it, what an earlier training left in the folder is removed."""
+    path = folder / CHECKPOINT
+    # One process looks for all: it may soon write the file.
+    if bool(here.of_first(torch.tensor(float(resume and path.is_file())))):
+        state = load_checkpoint(path, config)
+        if not state.keys() >= {"step", "learner", "window", "in_window"}:
+            raise Face3DMMError(f"{path} is damaged: it holds {', '.join(state) or 'nothing'}; start afresh (--fresh)")
+        here.wait()
+        return state
+    if here.first:
+        for name in (CHECKPOINT, WEIGHTS, *(f"{kind}.csv" for kind in KINDS)):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
+    return None
+
+
+def _beginning(config: TrainingConfig, model: MorphableModel) -> tuple[nn.Module, Whitening | None]:
+    """The network before the first step, and the units that it knows already.
+
+    Raises:
+        Face3DMMError: the weights to start with cannot be read, or are another network's.
+    """
+    if config.start is None:
+        return new_network(config), None
+    path = regressor_path(config.start)
+    described = read_description(path)
+    wanted = (config.network, channels(config), layout_of(config))
+    found = (described.network, described.inputs, described.layout)
+    if found != wanted:
+        raise Face3DMMError(
+            f"start: {path} holds {found[0]} of {found[1]} channels with {found[2]}, expected {wanted[0]} of "
+            f"{wanted[1]} with {wanted[2]}"
+        )
+    regressor = load_regressor(path, model.digest)
+    return regressor.network.to(memory_format=torch.channels_last), regressor.whitening
+
+
+def _measured(config: TrainingConfig, stream: FaceStream, here: Processes) -> Whitening:
+    """The whitening of the faces to be learnt from."""
+    layout = layout_of(config)
+    if here.first:
+        batches = list(sample_batches(config, stream, _MEASURED, Share(), held_back=False))
+        raw = torch.cat([layout.encode(batch.parameters) for batch in batches])
+        whitening = Whitening.measured(layout, raw)
+    else:
+        whitening = Whitening(torch.zeros(layout.size), torch.ones(layout.size))
+    return Whitening(here.of_first(whitening.mean), here.of_first(whitening.deviation))
+
+
+def _whitening(folder: Path, state: Mapping[str, Any]) -> Whitening:
+    try:
+        return Whitening(state["learner"]["whitening_mean"], state["learner"]["whitening_deviation"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Face3DMMError(f"{folder / CHECKPOINT} is damaged: {error}; start afresh (--fresh)") from error
+
+
+def _require_finite(step: int, loss: float) -> None:
+    if not math.isfinite(loss):
+        raise Face3DMMError(
+            f"at step {step} the loss is {loss}: lower optimizer.rate, or the weight of the loss that grew last in "
+            "losses.csv; the last checkpoint is from before"
+        )
+
+
+def _bar(steps: int, first_step: int, shown: bool) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(
+        total=steps,
+        initial=first_step,
+        unit="step",
+        desc="training",
+        disable=not shown,
+        mininterval=0.2 if sys.stderr.isatty() else 10.0,
+    )
+
+
+def _say(here: Processes, progress: bool, line: str) -> None:
+    if progress and here.first:
+        print(line, file=sys.stderr)

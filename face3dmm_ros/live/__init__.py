@@ -1,0 +1,1 @@
+"""A live run: its processes, what watches it, and its recording."""

@@ -1,0 +1,46 @@
+"""Settings of the middleware under which images get from process to process. Nothing here needs ROS."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from face3dmm_ros.core.resource_files import package_file
+
+_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+"""Fast DDS 2 (to Jazzy) reads the first, Fast DDS 3 (from Kilted) the second."""
+
+_SEGMENT_BYTES = 32 << 20
+"""What each process takes of /dev/shm, as in config/fastdds_profile.xml."""
+
+
+def fast_dds_settings(environment: Mapping[str, str], *, loopback: bool = False) -> dict[str, str]:
+    """The variables to set so that Fast DDS has room for images in its shared memory.
+
+    Empty where the user has chosen a profile or another middleware. With `loopback` nothing leaves this machine.
+    """
+    chosen = any(environment.get(variable) for variable in _PROFILE_VARIABLES)
+    if chosen or "fastrtps" not in environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp"):
+        return {}
+    profile = package_file(f"config/fastdds_{'loopback_' if loopback else ''}profile.xml")
+    return dict.fromkeys(_PROFILE_VARIABLES, str(profile))
+
+
+def shared_memory_shortage(processes: int, folder: Path = Path("/dev/shm")) -> str:
+    """What is wrong if the free shared memory does not suffice for some processes; empty if it does."""
+    needed = processes * _SEGMENT_BYTES
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return f"{folder} cannot be used ({error.strerror}): images between processes will be lost"
+    if free >= needed:
+        return ""
+    return (
+        f"{folder} has {free >> 20} MB free, {processes} processes need {needed >> 20} MB: images between them will be "
+        "lost (in a container: docker run --shm-size=512m)"
+    )
+
+
+def apply_settings(*, loopback: bool) -> None:
+    """Put these into this process's environment; works until rclpy is imported."""
+    os.environ.update(fast_dds_settings(os.environ, loopback=loopback))

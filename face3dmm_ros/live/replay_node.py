@@ -1,0 +1,304 @@
+"""A recorded bag in; its images out, the next one only when the results of the last have all come."""
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from face3dmm_ros.bags.bag_files import BagReader, RecordedImage, remove_bag
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.live.monitor_node import serialized_stamp
+from face3dmm_ros.live.recording import IMAGE_RECORDINGS, Recording, Topic
+from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceTopology
+from face3dmm_ros.nodes.images import image_conversion
+from face3dmm_ros.nodes.landmark_node import IMAGE_TOPIC
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, result_qos, run_node
+from face3dmm_ros.nodes.synchronization import Stamp
+
+LANDMARKS, PARAMETERS, POSE, OVERLAY = "face/landmarks", "face/params", "face/pose", "face/overlay"
+_TOPOLOGY = "face/topology"
+_DEPTH = 300
+_VIDEO_RATE = 30.0
+_LOOK_PERIOD = 0.05
+
+
+class ReplayNode(FaceNode):
+    """Publishes a bag's images, each with its own header and after the answer to the one before it.
+
+    So every image is processed once and in order, however slow the machine is. The results can be recorded: a bag and
+    a video in the folder `out`. All other nodes must take images reliably (`reliable_images`).
+
+    Attributes:
+        ended: whether the whole bag has been answered, or the replay failed.
+    """
+
+    PARAMETERS = (
+        NodeParameter("bag", "", "The rosbag2 to replay: a folder, or a .mcap or .db3 file.", read_only=True),
+        NodeParameter(
+            "bag_image_topic", "", "The images' topic in the bag; empty: the camera's, or the only one.", read_only=True
+        ),
+        NodeParameter("out", "", "Folder to record the results into; empty: no recording.", read_only=True),
+        NodeParameter(
+            "record_images", "none", "How images go into the recording.", choices=IMAGE_RECORDINGS, read_only=True
+        ),
+        NodeParameter(
+            "rate", 0.0, "Not faster than this many times the recorded speed; 0: as fast as results come.", 0.0, 1000.0
+        ),
+        NodeParameter("overlay", False, "Wait for the overlay too, and record it.", read_only=True),
+        NodeParameter("timeout", 60.0, "Seconds to wait for the nodes, or for an image's results.", 0.1, 86_400.0),
+    )
+
+    def __init__(self, name: str = "replay_node", on_end: Callable[[], object] = lambda: None, **options: Any) -> None:
+        """A node that has yet to open its bag; `on_end` is called once all of it has been answered."""
+        self._on_end = on_end
+        self._reader: BagReader | None = None
+        self._recording: Recording | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._news = threading.Condition()
+        self.ended = False
+        super().__init__(name, **options)
+        self._end_timer = self.create_timer(_LOOK_PERIOD, self._look_for_the_end)
+
+    def configure(self) -> None:
+        """Open the bag, and a recording if one is wanted."""
+        if not self.value("bag"):
+            raise Face3DMMError("name the rosbag2 to replay: the parameter `bag` is empty")
+        self.ended = False
+        self._conversion = image_conversion()
+        self._reader = BagReader(Path(self.value("bag")).expanduser())
+        self._bag_topic = self._reader.image_topic(self.value("bag_image_topic") or None)
+        self._camera_infos = self._reader.camera_infos(self._bag_topic)
+        self._present: Stamp | None = None
+        self._time_ns = 0
+        self._arrived: Counter[str] = Counter()
+        self._expected: dict[str, int] = {}
+        self._statuses: dict[str, dict[str, str]] = {}
+        self._trouble = ""
+        self._images_output = self.create_output(Image, IMAGE_TOPIC, self.image_qos())
+        self._camera_info_output = self.create_output(CameraInfo, "camera/camera_info", self.image_qos())
+        self.create_input(DiagnosticArray, "/diagnostics", self._on_diagnostics, result_qos(_DEPTH))
+        inputs = [self._listen(FaceLandmarks, LANDMARKS), self._listen(Face3DMMParams, PARAMETERS)]
+        inputs += [self._listen(PoseStamped, POSE), self._listen(FaceTopology, _TOPOLOGY)]
+        if self.value("overlay"):
+            inputs.append(self._listen(Image, OVERLAY))
+        if self.value("out"):
+            images = Topic(self.resolve_topic_name(IMAGE_TOPIC), "sensor_msgs/msg/Image", self.image_qos())
+            self._recording = self._record([images, *inputs])
+        self._end_timer.reset()
+
+    def activate(self) -> None:
+        """Start, in a thread of its own: to wait for results must not hold up the node."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._replay, name="replay", daemon=True)
+        self._thread.start()
+
+    def deactivate(self) -> None:
+        """Stop; activated again, the bag begins anew."""
+        self._stop.set()
+        with self._news:
+            self._news.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def release(self) -> None:
+        """Close the bag and finish the recording."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        if self._recording is not None:
+            recording, self._recording = self._recording, None
+            recording.close()
+
+    def _record(self, topics: list[Topic]) -> Recording:
+        out = Path(self.value("out")).expanduser()
+        remove_bag(out / "bag")
+        return Recording(
+            out,
+            topics,
+            images=self.value("record_images"),
+            videos={self.resolve_topic_name(OVERLAY): "overlay.mp4"},
+            rate=_VIDEO_RATE,
+        )
+
+    def _listen(self, message_type: type, topic: str) -> Topic:
+        """Take a topic's messages, serialized, for their stamps and for the recording."""
+        qos = latched_qos() if topic == _TOPOLOGY else result_qos(_DEPTH)
+        qos = self.image_qos() if message_type is Image else qos
+
+        def take(message: bytes) -> None:
+            if self._recording is not None:
+                self._recording.write(name, self._time_ns, message)
+            if topic != _TOPOLOGY:
+                self._count(topic, message)
+
+        name = self.create_input(message_type, topic, take, qos, raw=True).topic_name
+        package = message_type.__module__.partition(".")[0]
+        return Topic(name, f"{package}/msg/{message_type.__name__}", qos)
+
+    def _count(self, topic: str, message: bytes) -> None:
+        """Note a result of the present image, and how many are to come."""
+        with self._news:
+            if serialized_stamp(message) != self._present:
+                return
+            self._arrived[topic] += 1
+            if topic in (LANDMARKS, PARAMETERS):
+                kind = FaceLandmarks if topic == LANDMARKS else Face3DMMParams
+                faces: int = deserialize_message(message, kind).face_count
+                self._expected[topic] = max(faces, 1)
+                if topic == PARAMETERS:
+                    self._expected[POSE] = faces
+            self._news.notify_all()
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            self._statuses[status.name] = {pair.key: pair.value for pair in status.values}
+
+    def _replay(self) -> None:
+        """Publish image after image until told to stop, or the end."""
+        assert self._reader is not None
+        try:
+            self._wait_until(self._connected, "the nodes that answer images are not there, or not active")
+            start: float | None = None
+            count = 0
+            for recorded in self._reader.images(self._bag_topic):
+                if self._stop.is_set():
+                    return
+                start = self._keep_pace(recorded, start)
+                count += self._publish(recorded)
+            if not self._stop.is_set():
+                self._sum_up(count)
+                self.ended = True
+        except Face3DMMError as error:
+            self._trouble, self.ended = str(error), True
+        except Exception:
+            # Ctrl-C ends ROS under this thread.
+            if self.context.ok():
+                raise
+
+    def _keep_pace(self, recorded: RecordedImage, start: float | None) -> float:
+        """Wait until an image is due by its time in the bag; returns when one of time 0 would have been."""
+        rate = self.value("rate")
+        seconds = 1e-9 * recorded.time_ns / rate if rate > 0.0 else 0.0
+        if start is None or rate == 0.0:
+            return time.monotonic() - seconds
+        self._stop.wait(max(0.0, start + seconds - time.monotonic()))
+        return start
+
+    def _publish(self, recorded: RecordedImage) -> bool:
+        """Publish an image and wait for its results; False, and a complaint, if it cannot be read."""
+        try:
+            with self.activity.stage("source"):
+                image = recorded.pixels()
+        except Face3DMMError as error:
+            self.complain(str(error))
+            return False
+        seconds, nanoseconds = divmod(recorded.stamp_ns, 1_000_000_000)
+        header = Header(frame_id=recorded.frame_id)
+        header.stamp.sec, header.stamp.nanosec = seconds, nanoseconds
+        with self._news:
+            self._present, self._time_ns = (seconds, nanoseconds), recorded.time_ns
+            self._arrived.clear()
+            self._expected = {LANDMARKS: 1, PARAMETERS: 1, **({OVERLAY: 1} if self.value("overlay") else {})}
+        message = self._conversion.cv2_to_imgmsg(image, header)
+        if self._recording is not None and self.value("record_images") != "none":
+            self._recording.write(self.resolve_topic_name(IMAGE_TOPIC), recorded.time_ns, serialize_message(message))
+        if recorded.stamp_ns in self._camera_infos:
+            self._camera_info_output.publish(self._camera_infos[recorded.stamp_ns])
+        self._image_clock.time_of(recorded.stamp_ns, recorded.time_ns)
+        remedy = "nodes take when images reach them for their time, so replay at rate 1"
+        self.tell_of_stamps(self._image_clock.problem, remedy)
+        self._images_output.publish(message)
+        self._wait_until(self._is_answered, f"no answer to the image of {seconds}.{nanoseconds:09d}")
+        self.answered(header, self._expected.get(POSE, 0))
+        return True
+
+    def _is_answered(self) -> bool:
+        return all(self._arrived[topic] >= count for topic, count in self._expected.items())
+
+    def _wait_until(self, condition: Callable[[], bool], otherwise: str) -> None:
+        """Wait for a condition, or to be told to stop.
+
+        Raises:
+            Face3DMMError: it did not come within the parameter `timeout`; says what has come.
+        """
+        deadline = time.monotonic() + self.value("timeout")
+        with self._news:
+            while not condition() and not self._stop.is_set():
+                if self._recording is not None and self._recording.failure:
+                    raise Face3DMMError(self._recording.failure)
+                if time.monotonic() > deadline:
+                    came = ", ".join(f"{count} on {topic}" for topic, count in self._arrived.items()) or "nothing"
+                    raise Face3DMMError(f"{otherwise}, after {self.value('timeout'):.0f} s ({came} came)")
+                self._news.wait(_LOOK_PERIOD)
+
+    def _connected(self) -> bool:
+        """Whether every node says that its listeners are there, so that not even the first image gets lost.
+
+        Raises:
+            Face3DMMError: somebody else publishes images too.
+        """
+        if self.count_publishers(IMAGE_TOPIC) > 1:
+            raise Face3DMMError(f"somebody else publishes on {self.resolve_topic_name(IMAGE_TOPIC)}: stop it first")
+        drawn = int(self.value("overlay"))
+        links = [("landmark_node", LANDMARKS, 2), ("fitter_node", PARAMETERS, 1 + drawn), ("fitter_node", POSE, 1)]
+        links += [("renderer_node", OVERLAY, 1)] * drawn
+        namespace = self.get_namespace().strip("/")
+        for node, topic, least in links:
+            status = self._statuses.get(f"{namespace}/{node}".strip("/"), {})
+            if int(status.get(f"subscribers/{topic}", 0)) < max(least, self.count_subscribers(topic)):
+                return False
+        # The fitter listens to images too where its method looks at them.
+        listeners = max(1 + drawn, self.count_subscribers(IMAGE_TOPIC))
+        return self._images_output.subscribers >= listeners and (
+            not self._camera_infos or self._camera_info_output.subscribers >= 1
+        )
+
+    def _sum_up(self, count: int) -> None:
+        """Say how many images there were.
+
+        Raises:
+            Face3DMMError: none that could be read.
+        """
+        if count == 0:
+            raise Face3DMMError(f"none of the images on {self._bag_topic} can be read: {self.activity.complaint}")
+        self.get_logger().info(f"end of {self.value('bag')}: {count} images, {self.activity.skipped} skipped")
+
+    def _look_for_the_end(self) -> None:
+        """End in the executor's thread, where an exception ends the process.
+
+        Raises:
+            Face3DMMError: why the replay could not go on.
+        """
+        if not self.ended:
+            return
+        self._end_timer.cancel()
+        recording = self._recording
+        self._pause()
+        self.release()
+        trouble = self._trouble
+        if recording is not None and not trouble:
+            trouble = recording.failure or (f"{recording.lost} messages were not recorded" if recording.lost else "")
+        if trouble:
+            raise Face3DMMError(f"{self.get_name()}: {trouble}")
+        self._on_end()
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node, to the end of the bag."""
+    return run_node(lambda: ReplayNode(on_end=rclpy.try_shutdown), args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,380 @@
+"""A live run from start to summary: the nodes, in one process or several, and a monitor."""
+
+import errno
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import rclpy
+from lifecycle_msgs.msg import Transition
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from face3dmm_ros.avatar.styles import IN_IMAGE
+from face3dmm_ros.core.child_process import end_with_parent
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.fit_methods import REGRESSOR_METHODS
+from face3dmm_ros.live.composition import AVATAR, EXTRA_NODES, FITTER, LANDMARKS, NODES, RENDERER, SOURCE, VIEWER
+from face3dmm_ros.live.monitor_node import MonitorNode, percentiles
+from face3dmm_ros.live.parameter_text import parameter_text
+from face3dmm_ros.live.recording import Recording, RecordingFolder
+from face3dmm_ros.rendering.offscreen import PROBE_TIMEOUT_SECONDS
+
+PLACEMENTS = ("separate", "composed", "single")
+"""Each node in a process of its own; all nodes in one, the monitor in this; or all in this one, where processes cannot
+share the memory that images need."""
+
+VIDEOS = {"/face/overlay": "overlay.mp4", "/avatar/image": "avatar.mp4"}
+"""Topics that a recording also makes videos of, and the videos' names."""
+SUMMARY = "summary.json"
+"""What is left to say of a run, beside its recording."""
+
+_START_TIMEOUT = 60.0 + 2 * PROBE_TIMEOUT_SECONDS
+"""Nodes that draw wait for OpenGL first."""
+_DISCOVERY_TIME = 1.0
+"""s in which other nodes mostly show themselves; on a busy machine it can take Fast DDS 3 s."""
+_DRAIN_TIMEOUT = 2.0
+_STOP_TIMEOUT = 5.0
+_VIDEO_RATE = 30.0
+_LOGGING = ("--log-level", "warn")
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """What to run.
+
+    Attributes:
+        parameters: per node, the parameters that differ from config/live.yaml.
+        extra_nodes: those of `face3dmm_ros.live.composition.EXTRA_NODES` that run too.
+        placement: one of `PLACEMENTS`.
+        out: where the recording goes; None for none.
+        record_images: one of `face3dmm_ros.live.recording.IMAGE_RECORDINGS`.
+        video_rate: images per second of the videos.
+        viewer: the viewer node's parameters, to start that too; None for no viewer. Nothing waits for it.
+    """
+
+    parameters: dict[str, dict[str, Any]]
+    extra_nodes: tuple[str, ...] = ()
+    placement: str = "separate"
+    out: Path | None = None
+    record_images: str = "jpeg"
+    video_rate: float = _VIDEO_RATE
+    viewer: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a run is doing: since its start, and over the last images."""
+
+    seconds: float
+    overlays: int
+    rate: float
+    latency_ms: float | None
+    faces: int
+    problems: tuple[str, ...]
+
+
+class LiveSession:
+    """The nodes and their monitor, from `start` to `stop`; use it as a context manager."""
+
+    def __init__(self, options: LiveOptions) -> None:
+        """A run that has yet to start.
+
+        Raises:
+            Face3DMMError: there is another one in this ROS domain on this machine.
+        """
+        self._options = options
+        self._nodes = NODES | {name: EXTRA_NODES[name] for name in options.extra_nodes}
+        self._processes: dict[str, subprocess.Popen] = {}
+        self._nodes_here: list[Node] = []
+        self._folder: RecordingFolder | None = None
+        self._recording: Recording | None = None
+        self._failure: BaseException | None = None
+        self._stopped = False
+        self._claim = _claim_domain()
+        # Ctrl-C ends a run, but must not end the context before the run's last messages are in.
+        rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
+        self._executor = SingleThreadedExecutor()
+        self._monitor = MonitorNode(self._nodes, conducted=SOURCE)
+        self._executor.add_node(self._monitor)
+        self._spinning = threading.Thread(target=self._spin, name="executor", daemon=True)
+
+    def __enter__(self) -> "LiveSession":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self, interrupted: threading.Event) -> bool:
+        """Start all, and the images once everybody listens; False if interrupted before that.
+
+        Raises:
+            Face3DMMError: a node could not start, or there are others of its name.
+        """
+        # Before there is anything of this run that the nodes of another could hear.
+        if interrupted.wait(_DISCOVERY_TIME):
+            return False
+        self._require_no_namesakes(started=False)
+        if self._options.out is not None:
+            self._folder = RecordingFolder(self._options.out)
+        given = self._options.parameters
+        parameters = {name: given.get(name, {}) | {"autostart": name != SOURCE} for name in self._nodes}
+        if self._options.placement == "single":
+            for name, node_class in self._nodes.items():
+                node = node_class(cli_args=ros_arguments({name: parameters[name]}), use_global_arguments=False)
+                self._nodes_here.append(node)
+                self._executor.add_node(node)
+        elif self._options.placement == "composed":
+            self._processes["composition"] = _start_process(
+                "composition", [*self._options.extra_nodes, *ros_arguments(parameters)]
+            )
+        else:
+            for name in self._nodes:
+                self._processes[name] = _start_process(name, ros_arguments({name: parameters[name]}))
+        self._spinning.start()
+        if not self._wait(self._monitor.can_conduct, interrupted):
+            return False
+        self._monitor.change_state(Transition.TRANSITION_CONFIGURE)
+        if not self._wait(self._all_advertised, interrupted):
+            return False
+        topics = self._monitor.topics() or []
+        if self._options.out is not None and self._folder is not None:
+            # Only now that all nodes have started: a run that could not leaves an earlier one's files alone.
+            self._folder.clear((*VIDEOS.values(), SUMMARY))
+            self._recording = Recording(
+                self._options.out,
+                topics,
+                images=self._options.record_images,
+                videos=VIDEOS,
+                rate=self._options.video_rate,
+            )
+        self._monitor.watch(topics, self._recording)
+        if not self._wait(self._all_connected, interrupted):
+            return False
+        self._monitor.change_state(Transition.TRANSITION_ACTIVATE)
+        if self._options.viewer is not None:
+            self._processes[VIEWER] = _start_process(VIEWER, ros_arguments({VIEWER: self._options.viewer}))
+        self._started_at = time.monotonic()
+        return True
+
+    @property
+    def source(self) -> str:
+        """Where the images come from, as far as the source has said."""
+        return self._monitor.statuses.get(SOURCE, {}).get("source", "nowhere yet")
+
+    def check(self) -> None:
+        """Check that all still run.
+
+        Raises:
+            Face3DMMError: one does not.
+        """
+        if self._failure is not None:
+            raise Face3DMMError(f"the nodes stopped: {self._failure}") from self._failure
+        if self._recording is not None and self._recording.failure:
+            raise Face3DMMError(self._recording.failure)
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise Face3DMMError(f"{name} ended with exit code {process.returncode}: its own message says why")
+
+    def progress(self) -> Progress:
+        """How it is doing."""
+        arrivals, latencies = self._monitor.arrival_s[-60:], self._monitor.latency_ms[-60:]
+        return Progress(
+            seconds=time.monotonic() - self._started_at,
+            overlays=self._monitor.overlays,
+            rate=_rate(arrivals),
+            latency_ms=percentiles(latencies)["p50"],
+            faces=self._monitor.faces,
+            problems=tuple(f"{name}: {problem}" for name, problem in self._monitor.problems.items()),
+        )
+
+    def stop(self) -> dict[str, Any]:
+        """Stop the images, wait for the last pictures, and sum up.
+
+        Raises:
+            Face3DMMError: the source does not answer.
+        """
+        self._monitor.change_state(Transition.TRANSITION_DEACTIVATE)
+        deadline = time.monotonic() + _DRAIN_TIMEOUT
+        while time.monotonic() < deadline and self._is_behind():
+            time.sleep(0.02)
+        # Each node's last word on what it did.
+        seen = dict(self._monitor.status_count)
+        while time.monotonic() < deadline and any(self._monitor.status_count[n] <= seen.get(n, 0) for n in self._nodes):
+            time.sleep(0.02)
+        return self._summary()
+
+    def close(self) -> None:
+        """End all nodes and finish the files; may be called again."""
+        if self._stopped:
+            return
+        self._stopped = True
+        for process in self._processes.values():
+            if process.poll() is None:
+                # SIGTERM: ROS ends on it as on Ctrl-C, and Python ends without a word while it still imports.
+                process.terminate()
+        deadline = time.monotonic() + _STOP_TIMEOUT
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._executor.shutdown()
+        if self._spinning.is_alive():
+            self._spinning.join(_STOP_TIMEOUT)
+        for node in (*self._nodes_here, self._monitor):
+            node.destroy_node()
+        rclpy.try_shutdown()
+        self._claim.close()
+        if self._recording is not None:
+            self._recording.close()
+        if self._folder is not None:
+            self._folder.close()
+
+    def _require_no_namesakes(self, *, started: bool) -> None:
+        """Check that nobody else's nodes have the same names: told to start, they would do so too."""
+        if namesakes := self._monitor.namesakes(started=started):
+            raise _taken(" and ".join(namesakes))
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+        except Exception as error:
+            self._failure = error
+
+    def _wait(self, condition: Callable[[], bool], interrupted: threading.Event) -> bool:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while not condition():
+            self.check()
+            self._require_no_namesakes(started=True)
+            if time.monotonic() > deadline:
+                raise Face3DMMError(f"the nodes were not ready after {_START_TIMEOUT:.0f} s: {self._monitor.statuses}")
+            if interrupted.wait(0.05):
+                return False
+        return not interrupted.is_set()
+
+    def _all_advertised(self) -> bool:
+        """Whether every node has been configured, as far as the monitor can see."""
+        return self._monitor.topics() is not None and all(
+            any(key.startswith("subscribers/") for key in self._monitor.statuses.get(name, {})) for name in self._nodes
+        )
+
+    def _all_connected(self) -> bool:
+        """Whether every node's listeners are there, so that not even the first image gets lost."""
+
+        def listeners(node: str, topic: str) -> int:
+            return int(self._monitor.statuses[node].get(f"subscribers/{topic}", 0))
+
+        recorded = self._recording is not None
+        fitter_looks = self._options.parameters.get(FITTER, {}).get("fit_method") in REGRESSOR_METHODS
+        landmarks = listeners(LANDMARKS, "face/landmarks")
+        avatar = self._options.parameters.get(AVATAR, {}) if AVATAR in self._nodes else None
+        avatar_looks = avatar is not None and (avatar.get("placement", IN_IMAGE) == IN_IMAGE)
+        # The renderer listens to parameters, or, where it draws only landmarks, to these.
+        results = landmarks + listeners(FITTER, "face/params")
+        return (
+            listeners(SOURCE, "camera/image_raw") >= 2 + fitter_looks + avatar_looks + recorded
+            and listeners(SOURCE, "camera/camera_info") >= 1 + recorded
+            and landmarks >= 1 + recorded
+            and results >= 3 + (avatar is not None) + recorded
+            and listeners(RENDERER, "face/overlay") >= 1
+        )
+
+    def _is_behind(self) -> bool:
+        """Whether pictures of the last images have yet to come."""
+        images = self._answered(SOURCE)
+        return self._monitor.overlays < images or (AVATAR in self._nodes and self._answered(AVATAR) < images)
+
+    def _answered(self, node: str) -> int:
+        return int(self._monitor.statuses.get(node, {}).get("answered", 0))
+
+    def _summary(self) -> dict[str, Any]:
+        monitor = self._monitor
+        hops = {name: self._answered(name) for name in NODES} | {"overlay": monitor.overlays}
+        counts = list(hops.values())
+        lost = {name: before - after for name, before, after in zip(list(hops)[1:], counts, counts[1:], strict=False)}
+        stages = {
+            key.removeprefix("stage_ms/"): float(value)
+            for name in self._nodes
+            for key, value in monitor.statuses.get(name, {}).items()
+            if key.startswith("stage_ms/")
+        }
+        return {
+            "source": self.source,
+            "frames_in": hops[SOURCE],
+            "frames_overlay": monitor.overlays,
+            "frames_with_face": monitor.images_with_face,
+            "fps": round(_rate(monitor.arrival_s), 3),
+            "latency_ms": percentiles(monitor.latency_ms),
+            "stage_ms": stages,
+            "frames_at_each_hop": hops,
+            **({"frames_avatar": self._answered(AVATAR)} if AVATAR in self._nodes else {}),
+            "frames_lost_before_each_hop": lost,
+            "messages_skipped": {name: int(monitor.statuses.get(name, {}).get("skipped", 0)) for name in self._nodes},
+            "messages_not_recorded": 0 if self._recording is None else self._recording.lost,
+            "processes": 1 + len(self._processes),
+            "problems": dict(monitor.problems),
+        }
+
+
+def _claim_domain() -> socket.socket:
+    """Hold this ROS domain on this machine for one run, until the socket is closed or the process ends.
+
+    Nodes find each other too late to tell of a run that has just begun. The socket's name lies in no folder (Linux).
+
+    Raises:
+        Face3DMMError: another run holds it.
+    """
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0face3dmm_ros live in ROS domain {_domain()}")
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            claim.close()
+            raise _taken("face3dmm live") from error
+    return claim
+
+
+def _domain() -> str:
+    return os.environ.get("ROS_DOMAIN_ID") or "0"
+
+
+def _taken(by: str) -> Face3DMMError:
+    return Face3DMMError(f"there is another {by} in ROS domain {_domain()}: stop it, or set another ROS_DOMAIN_ID")
+
+
+def ros_arguments(parameters: dict[str, dict[str, Any]]) -> list[str]:
+    """ROS arguments of some nodes: config/live.yaml and, by node, the parameters that differ from it."""
+    arguments = ["--ros-args", "--params-file", str(package_file("config/live.yaml")), *_LOGGING]
+    for node, values in parameters.items():
+        for name, value in values.items():
+            arguments += ["-p", f"{node}:{name}:={parameter_text(value)}"]
+    return arguments
+
+
+def _start_process(module: str, arguments: list[str]) -> subprocess.Popen:
+    """A module of this folder in a process of its own. It does not hear a terminal's Ctrl-C: this one passes it on."""
+    command = [sys.executable, "-m", f"face3dmm_ros.nodes.{module}", *arguments]
+    return subprocess.Popen(command, start_new_session=True, preexec_fn=end_with_parent, stdin=subprocess.DEVNULL)
+
+
+def _rate(arrival_s: list[float]) -> float:
+    """Arrivals per second."""
+    if len(arrival_s) < 2 or arrival_s[-1] <= arrival_s[0]:
+        return 0.0
+    return (len(arrival_s) - 1) / (arrival_s[-1] - arrival_s[0])

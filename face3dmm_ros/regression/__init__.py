@@ -1,1 +1,0 @@
-"""Pixels → parameters: networks, losses, data, training, export."""

@@ -1,0 +1,222 @@
+"""The file of a trained regressor: safetensors, which holds arrays and texts, never code."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.files.whole_file import whole_file
+from face3dmm_ros.regressor.crops import MARGIN
+from face3dmm_ros.regressor.face_regressor import FaceRegressor
+from face3dmm_ros.regressor.networks import build_network
+from face3dmm_ros.regressor.parameter_layout import ParameterLayout, Whitening
+
+FORMAT = "face3dmm_ros regressor"
+FORMAT_VERSION = 1
+SHIPPED_WEIGHTS = "resource/regressor.safetensors"
+"""The regressor that comes with the package, for `files.package_file`."""
+_LONGEST_HEADER = 1 << 24
+_NETWORK = "network."
+
+
+@dataclass(frozen=True)
+class RegressorDescription:
+    """What must be known of a regressor to run it.
+
+    Attributes:
+        network: its name for `networks.build_network`.
+        inputs: channels: 3, or 4 with the landmark map.
+        layout: what it puts out.
+        model: the face model's name.
+        model_digest: of the face model whose coefficients it gives.
+        crop_margin: side of the crop's region over the longer side of the 68 landmarks' box.
+    """
+
+    network: str
+    inputs: int
+    layout: ParameterLayout
+    model: str
+    model_digest: str
+    crop_margin: float = MARGIN
+
+    def to_json(self) -> str:
+        """As a text; `from_json` is its inverse."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> "RegressorDescription":
+        """From `to_json`'s text.
+
+        Raises:
+            ValueError: not such a text.
+        """
+        values = json.loads(text)
+        layout = values.get("layout") if isinstance(values, dict) else None
+        if not isinstance(layout, dict):
+            raise ValueError("it does not describe a regressor")
+        counts = {name: layout.get(name) for name in ("shape_count", "expression_count", "landmark_count")}
+        # Descriptions from before albedo could be regressed do not speak of it.
+        counts["texture_count"] = layout.get("texture_count", 0)
+        if not all(type(count) is int and 0 <= count <= 1000 for count in counts.values()):
+            raise ValueError(f"its layout has the counts {counts}")
+        described = RegressorDescription(**(values | {"layout": ParameterLayout(**layout)}))
+        types = {"network": str, "inputs": int, "model": str, "model_digest": str, "crop_margin": float}
+        for name, kind in types.items():
+            found = getattr(described, name)
+            if type(found) is not kind:
+                raise ValueError(f"its {name} is {found!r}")
+        if described.inputs not in (3, 4) or not 0.5 <= described.crop_margin <= 10.0:
+            raise ValueError(f"it has {described.inputs} channels and a crop margin of {described.crop_margin}")
+        return described
+
+
+def regressor_path(name: str) -> Path:
+    """Where a regressor lies: ``default`` for the one that ships, or its path.
+
+    Raises:
+        Face3DMMError: the installation lacks the one that ships.
+    """
+    return package_file(SHIPPED_WEIGHTS) if name == "default" else Path(name)
+
+
+def save_weights(path: Path, regressor: FaceRegressor, description: RegressorDescription, *, half: bool = True) -> None:
+    """Write a regressor.
+
+    Args:
+        path: of the file.
+        regressor: whose network `description` names.
+        description: what is known of it.
+        half: whether the network's weights are rounded to 16 bits, which halves the file.
+
+    Raises:
+        Face3DMMError: it cannot be written.
+    """
+    from safetensors.torch import save
+
+    tensors = {
+        "whitening.mean": regressor.whitening.mean,
+        "whitening.deviation": regressor.whitening.deviation,
+        "normalisation.mean": regressor.mean,
+        "normalisation.deviation": regressor.deviation,
+    }
+    for name, value in regressor.network.state_dict().items():
+        tensors[_NETWORK + name] = value.half() if half and value.is_floating_point() else value
+    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "description": description.to_json()}
+    copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(save(copies, metadata))
+
+
+def read_description(path: Path) -> RegressorDescription:
+    """What a file says of its regressor; its arrays are not read.
+
+    Raises:
+        Face3DMMError: not a regressor's file, or of another version.
+    """
+    return _described(path, _metadata(path))
+
+
+def load_regressor(path: Path, model_digest: str | None = None) -> FaceRegressor:
+    """The regressor of a file, in evaluation mode, on the CPU. Nothing in the file is run.
+
+    Args:
+        path: as `save_weights` wrote it.
+        model_digest: of the face model that its parameters are wanted for; None for any.
+
+    Raises:
+        Face3DMMError: not a regressor's file, of another version, of another face model, or damaged.
+    """
+    description = read_description(path)
+    require_model(path, description, model_digest)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError, ValueError, KeyError, MemoryError) as error:
+        raise Face3DMMError(f"{path} is damaged: {error}") from error
+    network = build_network(description.network, description.inputs, description.layout.size)
+    try:
+        weights = {name.removeprefix(_NETWORK): value for name, value in tensors.items() if name.startswith(_NETWORK)}
+        network.load_state_dict(weights)
+        network.float()
+        if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
+            raise ValueError("it holds values that are not finite")
+        whitening = Whitening(tensors["whitening.mean"].float(), tensors["whitening.deviation"].float())
+        normalisation = [tensors[f"normalisation.{part}"].tolist() for part in ("mean", "deviation")]
+        regressor = FaceRegressor(network, description.layout, whitening, *normalisation)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise Face3DMMError(f"{path} does not hold the network that it describes: {said}") from error
+    return regressor.eval()
+
+
+def require_model(path: Path, description: RegressorDescription, model_digest: str | None) -> None:
+    """Check that a regressor is for a face model; any will do where the digest is None.
+
+    Raises:
+        Face3DMMError: it is for another.
+    """
+    if model_digest is not None and description.model_digest != model_digest:
+        raise Face3DMMError(
+            f"{path} gives parameters of the model {description.model!r} ({description.model_digest[:12]}…), and the "
+            f"model in use has the digest {model_digest[:12]}…: choose that model, or a regressor trained for yours"
+        )
+
+
+def digest_of(path: Path) -> str:
+    """A file's SHA-256, hex.
+
+    Raises:
+        Face3DMMError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise Face3DMMError(f"{path} cannot be read: {error}") from error
+    return digest.hexdigest()
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """The texts in a safetensors file's header, read without the library, which gives no errors to rely on.
+
+    Raises:
+        Face3DMMError: not such a file.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= _LONGEST_HEADER:
+                raise ValueError("it does not begin as one")
+            header = json.loads(file.read(length))
+        texts = header["__metadata__"]
+        return {str(name): str(text) for name, text in texts.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Face3DMMError(
+            f"{path} is not a regressor's weights (a .safetensors file that `face3dmm train` wrote): {error}"
+        ) from error
+
+
+def _described(path: Path, metadata: dict[str, str]) -> RegressorDescription:
+    if metadata.get("format") != FORMAT:
+        raise Face3DMMError(
+            f"{path} holds arrays of something else ({metadata.get('format', 'it does not say of what')}), expected a "
+            f"{FORMAT} that `face3dmm train` wrote"
+        )
+    version = metadata.get("format_version")
+    if version != str(FORMAT_VERSION):
+        raise Face3DMMError(
+            f"{path} has regressor format version {version}, this package reads {FORMAT_VERSION}: train it again, or "
+            "install a matching version of face3dmm_ros"
+        )
+    try:
+        return RegressorDescription.from_json(metadata.get("description", ""))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Face3DMMError(f"{path} does not say what its regressor is: {error}") from error

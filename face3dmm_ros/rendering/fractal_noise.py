@@ -1,0 +1,17 @@
+"""Noise as natural surfaces have it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def fractal(rng: np.random.Generator, shape: tuple[int, int], low: float, high: float, fall: float) -> NDArray:
+    """Noise of spatial frequencies between low and high (cycles per image), amplitude ∝ frequency^−fall.
+
+    Returns (H, W) float64 with mean 0 and standard deviation 1 that repeats seamlessly.
+    """
+    height, width = shape
+    frequency = np.hypot(np.fft.fftfreq(height, 1 / height)[:, None], np.fft.rfftfreq(width, 1 / width))
+    amplitude = np.where((frequency >= low) & (frequency <= high), np.maximum(frequency, 1.0) ** -fall, 0.0)
+    spectrum = np.fft.rfft2(rng.standard_normal(shape)) * amplitude
+    noise = np.fft.irfft2(spectrum, s=shape)
+    return np.asarray((noise - noise.mean()) / noise.std())

@@ -1,1 +1,0 @@
-"""Random faces, scenes and sequences with exact truth."""

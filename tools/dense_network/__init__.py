@@ -1,1 +1,0 @@
-"""What `tools/train_dense_network.py` is made of: pictures, augmentation, network, training."""
