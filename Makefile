@@ -20,7 +20,7 @@ help:
 	@echo 'make bench   measure each stage and the whole: ARGS="..." goes to benchmarks'
 	@echo 'make torch   add torch, for face3dmm train, and the fit methods photometric and regressor'
 	@echo 'make viewer  add Rerun, for face3dmm view'
-	@echo 'make lint    ruff and mypy only'
+	@echo 'make lint    ruff, mypy and import-linter only'
 	@echo 'make build   set up and build, without running anything'
 	@echo 'make clean   remove what was built (.venv stays)'
 
@@ -37,6 +37,7 @@ lint: $(DEVELOPMENT)
 	@.venv/bin/ruff check --quiet
 	@.venv/bin/ruff format --check --quiet
 	@.venv/bin/mypy
+	@found=$$(.venv/bin/lint-imports --no-logo) || { echo "$$found"; exit 1; }
 
 torch: $(TORCH)
 
@@ -46,7 +47,7 @@ bench: $(BUILT) $(DEVELOPMENT)
 	@$(RUN) python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 $(ENVIRONMENT): requirements.txt requirements-pip.txt requirements-ros.txt tools/set_up.sh

@@ -23,11 +23,12 @@ from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene  
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer  # noqa: E402
 from face3dmm_ros.lab.training import augmentation, synthetic_faces, unlabelled_folder  # noqa: E402
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces  # noqa: E402
+from face3dmm_ros.lab.training.datasets import open_dataset  # noqa: E402
 from face3dmm_ros.lab.training.face_chunks import FaceChunks, FaceRecord, make_missing, write_chunk  # noqa: E402
 from face3dmm_ros.lab.training.face_mirror import FaceMirror  # noqa: E402
 from face3dmm_ros.lab.training.labelled_folder import open_labelled_folder, read_labelled  # noqa: E402
 from face3dmm_ros.lab.training.picture_folder import CACHE  # noqa: E402
-from face3dmm_ros.lab.training.samples import FaceSample, collate, open_dataset  # noqa: E402
+from face3dmm_ros.lab.training.samples import FaceSample, collate  # noqa: E402
 from face3dmm_ros.lab.training.synthetic_faces import SCENES, RenderedFaces, open_synthetic_faces, render_chunks  # noqa: E402
 from face3dmm_ros.lab.training.unlabelled_folder import open_unlabelled_folder  # noqa: E402
 from face3dmm_ros.regressor.crops import IBUG68_MIRROR, SIDE, CropView, face_region  # noqa: E402

@@ -2,19 +2,11 @@
 
 import argparse
 import signal
-import sys
-import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, require_rerun
-
-if TYPE_CHECKING:
-    import rerun as rr
-
-    from face3dmm_ros.morphable_model import MorphableModel
-    from face3dmm_ros.viewer.bag_view import BagView
 
 _BAG_RATE, _LIVE_RATE = 0.0, 15.0
 
@@ -88,70 +80,23 @@ def _view_topics(arguments: argparse.Namespace) -> int:
 
 
 def _view_bag(arguments: argparse.Namespace) -> int:
-    import rerun as rr
-
-    from face3dmm_ros.bags.bag_files import BagReader
-    from face3dmm_ros.morphable_model import load_model
-    from face3dmm_ros.viewer.bag_view import BagView
+    from face3dmm_ros.viewer.bag_program import log_bag, show_bag
 
     # SIGTERM ends this as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    model = load_model(arguments.model)
-    with BagReader(arguments.bag) as reader:
-        view = BagView(reader, model, quality=arguments.image_quality)
-        stream = rr.RecordingStream("face3dmm")
-        if arguments.save is None:
-            _show(arguments, view, model, stream)
-        else:
-            stream.save(arguments.save)
-            _log_bag(arguments, view, model, stream)
-            stream.disconnect()
-            print(f"written: {arguments.save}")
-    return 0
-
-
-def _show(
-    arguments: argparse.Namespace, view: "BagView", model: "MorphableModel", stream: "rr.RecordingStream"
-) -> None:
-    """Show a bag until Ctrl-C, or until the window is closed."""
+    looks = {
+        "model": arguments.model,
+        "rate": _BAG_RATE if arguments.rate is None else arguments.rate,
+        "quality": arguments.image_quality,
+    }
+    if arguments.save is not None:
+        log_bag(arguments.bag, lambda stream: stream.save(arguments.save), **looks)
+        print(f"written: {arguments.save}")
+        return 0
     ports = {"web_port": arguments.web_port, "grpc_port": arguments.grpc_port}
     with RerunProgram(native=arguments.native, memory_limit=arguments.memory_limit, **ports) as program:
-        try:
-            stream.connect_grpc(program.address)
-            _log_bag(arguments, view, model, stream)
-            stream.flush()
-            if program.page:
-                print(f"open {program.page}\nCtrl-C ends it", flush=True)
-                if arguments.open:
-                    webbrowser.open(program.page)
-            program.wait()
-        except KeyboardInterrupt:
-            print(file=sys.stderr)
-        finally:
-            stream.disconnect()
-
-
-def _log_bag(
-    arguments: argparse.Namespace, view: "BagView", model: "MorphableModel", stream: "rr.RecordingStream"
-) -> None:
-    """All that is in the bag; says what could not be shown."""
-    from tqdm import tqdm
-
-    from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
-    from face3dmm_ros.viewer.face_log import FaceLog
-
-    rate = _BAG_RATE if arguments.rate is None else arguments.rate
-    log = FaceLog(stream, BlendshapeWeights(model), rate=rate, live=False)
-    with tqdm(total=view.message_count, unit=" messages", leave=False, disable=None) as bar:
-        for frame in view.frames(log.due, bar.update):
-            try:
-                log.log(frame)
-            except Face3DMMError as error:
-                view.skipped[str(error)] += 1
-    if view.stamp_problem:
-        print(f"{view.stamp_problem}: when images were recorded is taken for their time", file=sys.stderr)
-    for reason, count in view.skipped.items():
-        print(f"not shown, {count} times: {reason}", file=sys.stderr)
+        show_bag(arguments.bag, program, open_browser=arguments.open, **looks)
+    return 0
 
 
 def _port(text: str) -> int:

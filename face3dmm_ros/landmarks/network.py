@@ -74,6 +74,30 @@ def interpreter(path: Path, num_threads: int = 1) -> Any:
     return loaded
 
 
+def tflite_weights(path: Path) -> list[NDArray[np.float32]]:
+    """The float32 arrays that a .tflite file holds, in its order.
+
+    Raises:
+        Face3DMMError: the file cannot be read, or LiteRT is not installed.
+    """
+    try:
+        from ai_edge_litert import schema_py_generated as schema
+    except ImportError as error:
+        raise Face3DMMError(
+            f"a .tflite file's weights are read with LiteRT: pip install ai-edge-litert ({error})"
+        ) from error
+    arrays = []
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+        for tensor in model.subgraphs[0].tensors:
+            data = model.buffers[tensor.buffer].data
+            if tensor.type == schema.TensorType.FLOAT32 and data is not None and len(data):
+                arrays.append(np.frombuffer(bytes(data), np.float32).reshape(tensor.shape))
+    except Exception as error:  # the schema's own code raises whatever a damaged file leads it to
+        raise Face3DMMError(f"{path} is not a .tflite file that can be read: {error}") from error
+    return arrays
+
+
 @contextmanager
 def _without_greeting() -> Iterator[None]:
     """Keep LiteRT's line about its delegate off stderr: it writes to the descriptor itself, and no switch stops it."""

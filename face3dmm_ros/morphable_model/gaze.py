@@ -1,16 +1,10 @@
 """Where a face's eyes look, by how its expression turns the eyeballs."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-if TYPE_CHECKING:
-    from face3dmm_ros.morphable_model.model import MorphableModel
-
-_EYES = "eyes"
-"""The region that holds the eyeballs."""
 _AHEAD = np.array([0.0, 0.0, 1.0])
 """Where an eye at rest looks, in model space."""
 _FEWEST_VERTICES = 4
@@ -34,21 +28,31 @@ class EyeGaze:
     turns: NDArray[np.float64]
 
     @staticmethod
-    def of(model: "MorphableModel") -> "EyeGaze | None":
-        """How a model's eyes turn; None for one without eyeballs, or whose expressions do not turn both."""
-        inside = model.regions.get(_EYES, np.zeros(model.vertex_count)) > 0.5
-        turns = np.zeros((2, 3, model.expression_count))
+    def of(
+        mean: NDArray[np.floating],
+        eyeballs: NDArray[np.bool_],
+        basis: NDArray[np.floating],
+        sigma: NDArray[np.floating],
+    ) -> "EyeGaze | None":
+        """How a model's eyes turn; None for one without eyeballs, or whose expressions do not turn both.
+
+        Args:
+            mean: (N, 3) vertices, mm.
+            eyeballs: (N,) which of them are the eyeballs'.
+            basis: (3N, E) of the expressions, mm per unit of β.
+            sigma: (E,) standard deviation of β.
+        """
+        turns = np.zeros((2, 3, len(sigma)))
         for turn, side in zip(turns, (1.0, -1.0), strict=True):
-            eye = np.flatnonzero(inside & (side * model.mean[:, 0] > 0.0))
+            eye = np.flatnonzero(eyeballs & (side * mean[:, 0] > 0.0))
             if len(eye) < _FEWEST_VERTICES:
                 return None
-            offset = model.mean[eye].astype(np.float64)
+            offset = mean[eye].astype(np.float64)
             offset -= offset.mean(axis=0)
             # For an affine map A, the vertices weighed by this row of the pseudoinverse add up to A·(0, 0, 1).
             weight = np.linalg.pinv(offset)[2]
-            basis = model.expression_basis.reshape(model.vertex_count, 3, model.expression_count)[eye]
-            turn[:] = np.einsum("n,nke->ke", weight, basis)
-        strongest = np.abs(turns * model.expression_sigma).max(axis=(1, 2), initial=0.0)
+            turn[:] = np.einsum("n,nke->ke", weight, basis.reshape(len(mean), 3, -1)[eye])
+        strongest = np.abs(turns * sigma).max(axis=(1, 2), initial=0.0)
         return EyeGaze(turns) if (strongest > _LEAST_TURN).all() else None
 
     def directions(self, rotation: NDArray[np.float64], beta: ArrayLike) -> NDArray[np.float64]:

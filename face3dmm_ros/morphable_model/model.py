@@ -206,7 +206,8 @@ class MorphableModel:
 
     @cached_property
     def _eye_gaze(self) -> EyeGaze | None:
-        return EyeGaze.of(self)
+        eyeballs = self.regions.get("eyes", np.zeros(self.vertex_count)) > 0.5
+        return EyeGaze.of(self.mean, eyeballs, self.expression_basis, self.expression_sigma)
 
     def gaze(self, rotation: NDArray[np.float64], beta: ArrayLike) -> NDArray[np.float64]:
         """Where a face of rotation R, (3, 3), and expression β, (E,), looks, as `FaceParameters.gaze` holds it.

@@ -17,7 +17,7 @@ from face3dmm_ros.nodes.fitter_node import MODEL
 from face3dmm_ros.nodes.landmark_node import IMAGE_TOPIC, IMAGE_TRANSPORT
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
 from face3dmm_ros.viewer.frame_messages import FrameMessages
-from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, require_rerun
+from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, recording_stream, require_rerun
 from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, ViewedFrame
 
 _FACES = {
@@ -66,12 +66,10 @@ class ViewerNode(FaceNode):
     def configure(self) -> None:
         """Load the model and start the viewer."""
         require_rerun()
-        import rerun as rr
-
         from face3dmm_ros.viewer.face_log import FaceLog
 
         weights = BlendshapeWeights(load_model(self.value("model")))
-        self._stream = rr.RecordingStream("face3dmm")
+        self._stream = recording_stream()
         if self.value("save"):
             self._save(Path(self.value("save")).expanduser())
         else:

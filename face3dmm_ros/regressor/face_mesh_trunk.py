@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.landmarks.network import tflite_weights
 
 CHANNELS = 128
 """Of the trunk's output."""
@@ -45,30 +46,6 @@ def face_mesh_trunk(path: Path | None = None, inputs: int = 3) -> list[nn.Module
         return [FaceMeshStem(given, inputs), *(FaceMeshBlock(given, *sizes) for sizes in _BLOCKS)]
     except (StopIteration, ValueError) as error:
         raise Face3DMMError(f"{path} is not Face Mesh: its layers are others ({error})") from error
-
-
-def tflite_weights(path: Path) -> list[NDArray[np.float32]]:
-    """The float32 arrays that a .tflite file holds, in its order.
-
-    Raises:
-        Face3DMMError: the file cannot be read, or LiteRT is not installed.
-    """
-    try:
-        from ai_edge_litert import schema_py_generated as schema
-    except ImportError as error:
-        raise Face3DMMError(
-            f"Face Mesh's weights are read with LiteRT: pip install ai-edge-litert ({error})"
-        ) from error
-    arrays = []
-    try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
-        for tensor in model.subgraphs[0].tensors:
-            data = model.buffers[tensor.buffer].data
-            if tensor.type == schema.TensorType.FLOAT32 and data is not None and len(data):
-                arrays.append(np.frombuffer(bytes(data), np.float32).reshape(tensor.shape))
-    except Exception as error:  # the schema's own code raises whatever a damaged file leads it to
-        raise Face3DMMError(f"{path} is not a .tflite file that can be read: {error}") from error
-    return arrays
 
 
 class FaceMeshStem(nn.Module):

@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from urllib.parse import urlencode
 
 from face3dmm_ros.core.child_process import end_with_parent
@@ -34,6 +35,13 @@ def require_rerun() -> None:
         raise Face3DMMError(
             f"the viewer needs Rerun, which is not there: `make viewer`, or pip install 'rerun-sdk=={VERSION}'"
         )
+
+
+def recording_stream() -> Any:
+    """A stream of what is to be shown, which has yet to be connected or saved: `rerun.RecordingStream`."""
+    import rerun
+
+    return rerun.RecordingStream("face3dmm")
 
 
 class RerunProgram:

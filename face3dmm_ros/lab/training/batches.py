@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.worker_process import begin_worker
 from face3dmm_ros.lab.training.config import DatasetConfig, TrainingConfig
-from face3dmm_ros.lab.training.samples import FaceDataset, FaceSample, SampleBatch, collate, open_dataset
+from face3dmm_ros.lab.training.datasets import open_dataset
+from face3dmm_ros.lab.training.samples import FaceDataset, FaceSample, SampleBatch, collate
 
 UNLABELLED = "unlabelled_folder"
 _TRAINING, _VALIDATION = 0, 1

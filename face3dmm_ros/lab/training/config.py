@@ -48,7 +48,7 @@ class LayoutConfig:
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """A set of faces: `samples.open_dataset`.
+    """A set of faces: `datasets.open_dataset`.
 
     Attributes:
         kind: which data set.

@@ -1,9 +1,7 @@
 """What a network learns from: crops of faces with their parameters, from rendered faces, data sets or photographs."""
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -116,38 +114,3 @@ def collate(samples: Sequence[FaceSample]) -> SampleBatch:
         ),
         labelled=torch.tensor([sample.labelled for sample in samples]),
     )
-
-
-def open_dataset(config: Mapping[str, object]) -> FaceDataset:
-    """The data set that a configuration describes.
-
-    Args:
-        config: ``kind`` is ``synthetic``, ``labelled_folder`` or ``unlabelled_folder``; the other keys are the
-            arguments of `synthetic_faces.open_synthetic_faces`, `labelled_folder.open_labelled_folder` and
-            `unlabelled_folder.open_unlabelled_folder`.
-
-    Raises:
-        Face3DMMError: an unknown kind, a key that it does not know or lacks, or data that cannot be used.
-    """
-    from face3dmm_ros.lab.training import labelled_folder, synthetic_faces, unlabelled_folder
-
-    kinds: dict[str, Callable[..., FaceDataset]] = {
-        "synthetic": synthetic_faces.open_synthetic_faces,
-        "labelled_folder": labelled_folder.open_labelled_folder,
-        "unlabelled_folder": unlabelled_folder.open_unlabelled_folder,
-    }
-    options = dict(config)
-    kind = options.pop("kind", None)
-    if not isinstance(kind, str) or kind not in kinds:
-        raise Face3DMMError(f"a data set's kind is one of {', '.join(kinds)}, found {kind!r}")
-    known = inspect.signature(kinds[kind]).parameters
-    for option in options:
-        if option not in known:
-            raise Face3DMMError(f"a {kind} data set has no option {option!r}; it has {', '.join(known)}")
-    for name, parameter in known.items():
-        if parameter.default is parameter.empty and name not in options:
-            raise Face3DMMError(f"a {kind} data set needs the option {name!r}")
-    for name in options.keys() & {"path", "model", "backend", "cache", "backgrounds"}:
-        if not isinstance(options[name], (str, Path, type(None))):
-            raise Face3DMMError(f"{name} of a {kind} data set must be a text, found {options[name]!r}")
-    return kinds[kind](**options)
