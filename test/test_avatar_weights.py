@@ -7,8 +7,9 @@ from benchmarks.random_model import random_model
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.weights.tuning import Tuning, WeightTuner
 from face3dmm_ros.core.arkit import ARKIT_NAMES, weight_of
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import MorphableModel
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL, rotation_from_pose_angles
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.albedo import AlbedoPoints, PersonColors, albedo_evidence, most_probable
 from face3dmm_ros.landmarks.colors import ColorSampler, sample_colors

@@ -22,8 +22,9 @@ from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.bags.bag_files import BagWriter
 from face3dmm_ros.cli import view
 from face3dmm_ros.core.arkit import ARKIT_NAMES
-from face3dmm_ros.core.camera import WeakPerspective, pose_angles, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import pose_angles, rotation_from_pose_angles
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.viewer.blendshape_bars import bars
 from face3dmm_ros.viewer.rerun_program import RerunProgram

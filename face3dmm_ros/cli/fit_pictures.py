@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.cli.regressor_options import regressor_file
 from face3dmm_ros.core.calibration import Calibration, read_calibration
-from face3dmm_ros.core.camera import FRONTAL, Intrinsics, MetricPose, metric_pose, pose_angles
+from face3dmm_ros.core.camera import Intrinsics, MetricPose, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL, pose_angles
 from face3dmm_ros.core.values import FaceParameters, TrackedFace
 from face3dmm_ros.files.meshes import SUFFIXES, write_mesh, write_textured_mesh
 from face3dmm_ros.files.pictures import read_picture

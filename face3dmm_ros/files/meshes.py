@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import FRONTAL
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Mesh
 
 SUFFIXES = (".obj", ".ply", ".glb")

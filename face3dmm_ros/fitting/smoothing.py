@@ -26,8 +26,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import WeakPerspective, rotation_from_vector, rotation_vector
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_vector, rotation_vector
 from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.fitting.observation import in_a_known_scheme, weights_read

@@ -18,9 +18,10 @@ from face3dmm_ros.avatar.network.vmc import BLEND_NAMES
 from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style, create_avatar
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.weights.tuning import Tuning, WeightTuner
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import parameters_from_message
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Blendshapes, Face3DMMParams

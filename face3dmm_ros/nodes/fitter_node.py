@@ -13,9 +13,10 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from face3dmm_ros.core.calibration import Calibration
-from face3dmm_ros.core.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.core.camera import Intrinsics, MetricPose, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fit_methods import (
     FIT_METHODS,

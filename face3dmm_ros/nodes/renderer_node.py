@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message, parameters_from_message
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks

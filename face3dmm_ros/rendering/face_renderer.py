@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip, world_to_view
+from face3dmm_ros.core.camera import WeakPerspective, model_to_world, view_to_clip, world_to_view
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.rendering.layer import Layer, covering_rectangle, supersampling
 from face3dmm_ros.rendering.lighting import Lighting
 from face3dmm_ros.rendering.offscreen import open_context

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from face3dmm_ros.avatar.avatar import AvatarFace
 from face3dmm_ros.avatar.character.rig import build_rig
 from face3dmm_ros.core.arkit import ARKIT_NAMES, weight_of
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip
+from face3dmm_ros.core.camera import WeakPerspective, model_to_world, view_to_clip
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.rendering.layer import Layer, covering_rectangle, supersampling
 from face3dmm_ros.rendering.offscreen import open_context

@@ -14,8 +14,9 @@ from face3dmm_ros.avatar.gltf.morphs import match_morphs
 from face3dmm_ros.avatar.gltf.posing import HEAD, LEFT_EYE, RIGHT_EYE, Bust, make_bust
 from face3dmm_ros.avatar.gltf.skeleton import about
 from face3dmm_ros.core.arkit import weight_of
-from face3dmm_ros.core.camera import FRONTAL, clip_to_screen, rotation_from_vector
+from face3dmm_ros.core.camera import clip_to_screen
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
 from face3dmm_ros.rendering.layer import Layer, Rectangle, covering_rectangle
 from face3dmm_ros.rendering.offscreen import open_context
 

@@ -19,8 +19,9 @@ from face3dmm_ros.avatar.watermelon.face_cutouts import (
 from face3dmm_ros.avatar.watermelon.rind import melon_rind
 from face3dmm_ros.avatar.watermelon.shape import Squash, melon_front, melon_shape
 from face3dmm_ros.core.arkit import weight_of
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip, world_to_view
+from face3dmm_ros.core.camera import WeakPerspective, model_to_world, view_to_clip, world_to_view
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.rendering.layer import Layer, covering_rectangle

@@ -18,8 +18,9 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import WeakPerspective, pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import pose_angles
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer

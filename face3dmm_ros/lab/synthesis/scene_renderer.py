@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, metric_pose, model_to_world, view_to_clip
+from face3dmm_ros.core.camera import WeakPerspective, metric_pose, model_to_world, view_to_clip
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.lab.synthesis.backgrounds import draw_background
 from face3dmm_ros.lab.synthesis.glasses import glasses_parts
 from face3dmm_ros.lab.synthesis.hair import HairShaper
