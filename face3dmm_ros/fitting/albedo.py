@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.srgb import encoded, linear
 from face3dmm_ros.core.values import TrackedFace
 from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.observation import in_a_known_scheme
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.rendering.spherical_harmonics import encoded, linear
 
 _LEVEL, _GLOSS = 0.9, 0.02
 """What `Lighting()` makes of a face from the front, on the mean: a factor of its sRGB, and the highlight, linear."""

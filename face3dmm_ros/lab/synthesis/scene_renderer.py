@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective, metric_pose, model_to_world, view_to_clip
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
+from face3dmm_ros.core.srgb import linear
 from face3dmm_ros.lab.synthesis.backgrounds import draw_background
 from face3dmm_ros.lab.synthesis.glasses import glasses_parts
 from face3dmm_ros.lab.synthesis.hair import HairShaper
@@ -17,7 +18,7 @@ from face3dmm_ros.lab.synthesis.noise import scene_noise
 from face3dmm_ros.lab.synthesis.occluders import occluder_parts
 from face3dmm_ros.lab.synthesis.outfit import OutfitShaper
 from face3dmm_ros.lab.synthesis.parts import Part, join
-from face3dmm_ros.lab.synthesis.scene import Color, Light, Scene
+from face3dmm_ros.lab.synthesis.scene import Light, Scene
 from face3dmm_ros.lab.synthesis.sensor import expose
 from face3dmm_ros.lab.synthesis.vertex_arrays import VertexArrays
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
@@ -204,8 +205,8 @@ class SceneRenderer:
             lids = np.column_stack([_lid(landmarks[42:48]), _lid(landmarks[36:42])])
         skin_uniforms: dict[str, object] = {
             "offset": skin.offset,
-            "hair_color": _linear((0.2, 0.16, 0.13) if hair is None else hair.color),
-            "brow_color": _linear(skin.brow_color),
+            "hair_color": linear((0.2, 0.16, 0.13) if hair is None else hair.color),
+            "brow_color": linear(skin.brow_color),
             "brow_curve": (
                 base + skin.brow_lift,
                 slope + 4 * skin.brow_arch,
@@ -221,7 +222,7 @@ class SceneRenderer:
         eye_uniforms: dict[str, object] = {
             "eye_center": self._eye_center,
             "eye_axis": self._eye_axis,
-            "iris_color": _linear(eyes.iris),
+            "iris_color": linear(eyes.iris),
             "iris_radius": np.radians(24.5),
             "pupil_radius": np.radians(24.5) * eyes.pupil,
             "redness": eyes.redness,
@@ -294,12 +295,6 @@ def _unit(vector: tuple[float, ...]) -> NDArray[np.float64]:
     if not (np.isfinite(length) and length > 0):
         raise Face3DMMError(f"the direction of a light must be finite and not zero, found {vector}")
     return direction / length
-
-
-def _linear(color: Color) -> NDArray[np.float64]:
-    """sRGB to linear light (IEC 61966-2-1)."""
-    c = np.asarray(color, dtype=np.float64)
-    return np.where(c > 0.04045, ((c + 0.055) / 1.055) ** 2.4, c / 12.92)
 
 
 def _over(pixels: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
