@@ -115,7 +115,7 @@ def test_the_first_seconds_are_taken_for_the_rest_and_the_range_above_it_is_stre
 def test_a_rest_that_does_not_end_keeps_no_more_than_a_minute_of_images():
     tuner = WeightTuner(Tuning(calibration_s=1.0))
     tuner.tune(1, shown(), 0.0)
-    (rest,) = tuner._rests.values()
+    (rest,) = tuner._faces.values()
     rest._seen.extend([shown()] * 10_000)
     tuner.tune(1, shown(), 0.0)
     assert len(rest._seen) == 1800

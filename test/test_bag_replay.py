@@ -67,8 +67,8 @@ def true_bag(default_model: MorphableModel, tmp_path_factory: pytest.TempPathFac
 
 def command(bag: Path, out: Path, *options: str) -> int:
     parser = argparse.ArgumentParser()
-    evaluate_bag.add_parser(parser.add_subparsers())
-    return evaluate_bag.run(parser.parse_args(["bag", str(bag), "--out", str(out), *options]))
+    evaluate_bag.add_arguments(parser)
+    return evaluate_bag.run(parser.parse_args([str(bag), "--out", str(out), *options]))
 
 
 def report_of(out: Path) -> dict:

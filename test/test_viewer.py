@@ -72,8 +72,8 @@ def write_bag(path, faces_of, *, latency_ns=0, images=True):
 
 def command(*arguments):
     parser = argparse.ArgumentParser()
-    view.add_parser(parser.add_subparsers())
-    return view.run(parser.parse_args(["view", *map(str, arguments)]))
+    view.add_arguments(parser)
+    return view.run(parser.parse_args([*map(str, arguments)]))
 
 
 def saved(bag, tmp_path, *options):

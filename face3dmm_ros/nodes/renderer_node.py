@@ -20,15 +20,14 @@ from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
-from face3dmm_ros.rendering.face_renderer import VIEWS, FaceRenderer, PosedFace
-from face3dmm_ros.rendering.landmark_view import draw_landmarks
+from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
+from face3dmm_ros.rendering.landmark_view import LANDMARKS, OVERLAYS, draw_landmarks
 from face3dmm_ros.rendering.lighting import LIGHTING_MODELS, Lighting
 from face3dmm_ros.rendering.offscreen import PLATFORMS
 
 GL_PLATFORM = NodeParameter(
     "gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS), read_only=True
 )
-LANDMARKS = "landmarks"
 _WAITING_IMAGES = 30
 _WARM_UP_SCALES = (0.7, 1.0, 1.4, 2.0)
 _LIGHT = Lighting()
@@ -49,7 +48,7 @@ class RendererNode(FaceNode):
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
-        NodeParameter("view", "shaded", "What is drawn over the image.", choices=(*VIEWS, LANDMARKS)),
+        NodeParameter("view", "shaded", "What is drawn over the image.", choices=OVERLAYS),
         NodeParameter("opacity", 0.7, "Of the faces.", low=0.0, high=1.0),
         GL_PLATFORM,
         _rgb_parameter(
