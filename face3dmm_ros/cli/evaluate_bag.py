@@ -9,6 +9,7 @@ from tqdm import tqdm
 from face3dmm_ros.bags.bag_files import BagReader, BagWriter, remove_bag
 from face3dmm_ros.bags.replay import ObservedTracker, replay
 from face3dmm_ros.cli.options import add_fit_options, add_tracking_options, regressor_file
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.evaluation.bag.evaluation import BagEvaluation, evaluate
 from face3dmm_ros.evaluation.bag.report import bag_report
@@ -32,7 +33,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("bag", type=Path, help="a rosbag2 folder, or a .mcap or .db3 file")
     add("--out", type=Path, default=Path("out"), metavar="DIR", help="folder to write to, made if missing")
     add("--image-topic", metavar="TOPIC", help="the camera's topic; without it /camera/image_raw or the only one")
-    add("--truth-topic", default="/truth/params", metavar="TOPIC", help="the true parameters, used where they are")
+    add("--truth-topic", default="/" + topics.TRUTH, metavar="TOPIC", help="the true parameters, used where they are")
     add_fit_options(verb)
     add_tracking_options(verb)
     add("--record-images", choices=("none", "jpeg", "raw"), default="none", help="how images go into the output bag")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message, parameters_from_message
@@ -77,7 +78,7 @@ class RendererNode(FaceNode):
         self._mean_rgb = self._model.rgb()
         self._conversion = image_conversion()
         self._results_input: Any = None
-        self._overlay_output = self.create_output(Image, "face/overlay", self.image_qos())
+        self._overlay_output = self.create_output(Image, topics.OVERLAY, self.image_qos())
         self._open_renderer()
         # Before that of the results: they are taken in this order, and an image comes before its results.
         create_image_input(self, self._on_image)
@@ -126,7 +127,7 @@ class RendererNode(FaceNode):
     def _show(self, view: str) -> None:
         """Listen to the results that a view needs."""
         message_type, topic = (
-            (FaceLandmarks, "face/landmarks") if view == LANDMARKS else (Face3DMMParams, "face/params")
+            (FaceLandmarks, topics.LANDMARKS) if view == LANDMARKS else (Face3DMMParams, topics.PARAMETERS)
         )
         self._view = view
         if self._results_input is not None:
