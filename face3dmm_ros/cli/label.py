@@ -6,7 +6,7 @@ from pathlib import Path
 
 from face3dmm_ros.core.errors import Face3DMMError
 
-# As `regression.pooled_labels.LABEL_METHODS`, which would load numpy.
+# As `lab.training.pooled_labels.LABEL_METHODS`, which would load numpy.
 _METHODS = ("joint", "photometric")
 _EXAMPLES = """
 Pictures that lie in one folder show one person; PHOTOGRAPHS may have a subfolder for each. Every picture is fitted

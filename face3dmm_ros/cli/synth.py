@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
     from face3dmm_ros.morphable_model import MorphableModel
 
-# As `synthesis.motion.MOTIONS`, which would load numpy.
+# As `lab.synthesis.motion.MOTIONS`, which would load numpy.
 _MOTIONS = ("still", "nod", "turn", "talk", "free")
 _SEQUENCE_SIZE, _DATASET_SIZE = (640, 480), (450, 450)
 _EXAMPLES = """
