@@ -46,7 +46,7 @@ torch: $(TORCH)
 viewer: $(VIEWER)
 
 docs: $(DOCS)
-	@.venv/bin/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 	@echo 'see build/site/index.html'
 
 bench: $(BUILT) $(DEVELOPMENT)
