@@ -47,7 +47,7 @@ viewer: $(VIEWER)
 
 docs: $(DOCS)
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
-	@echo 'see build/site/index.html'
+	@echo 'open build/site/index.html; for the search: .venv/bin/python -m http.server --directory build/site'
 
 bench: $(BUILT) $(DEVELOPMENT)
 	@$(RUN) python -m benchmarks $(ARGS)
