@@ -17,10 +17,12 @@ OTHERS = ("NOTICE", "LICENSE", "examples/avatar_subscriber.py")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages, their links as seen from docs/."""
     for source, page in PAGES.items():
-        # The changelog's title is underlined as reStructuredText has it; the rest of it is Markdown too.
-        text = (ROOT / source).read_text(encoding="utf-8").replace("^^^\n", "\n").replace("](docs/", "](")
+        text = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](")
         for name, target in PAGES.items():
             text = text.replace(f"]({name}", f"]({target}")
+        if source.endswith(".rst"):
+            # Below its title, which is underlined as Markdown does not know it, the changelog is Markdown too.
+            text = "# Changelog\n\n" + text.partition("\n\n")[2]
         files.append(File.generated(config, page, content=text))
     for name in OTHERS:
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
