@@ -93,14 +93,23 @@ def test_a_broken_link_is_noticed(link: str) -> None:
 def test_every_file_and_program_that_is_named_is_there(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     folders = "face3dmm_ros|tools|test|config|launch|resource|docs|examples|benchmarks"
-    files = re.findall(rf"(?<![\w./-])(?:{folders})/[\w/-]+\.\w+", text)
+    files = re.findall(rf"(?<![\w./-])(?:(?:{folders})/[\w/-]+\.\w+|[\w/-]+/\w+\.py\b)", text)
     modules = re.findall(r"python -m ((?:face3dmm_ros|tools|benchmarks)[.\w]*\w)", text)
-    assert [name for name in files if "NAME" not in name and not (ROOT / name).is_file()] == []
+    roots = (ROOT, ROOT / "face3dmm_ros")
+    assert [name for name in files if "NAME" not in name and not any((root / name).is_file() for root in roots)] == []
     assert [name for name in modules if importlib.util.find_spec(name) is None] == []
 
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= README_LINES
+
+
+def test_contributing_lists_the_rooms_in_their_order() -> None:
+    layers = re.search(r"^layers = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M | re.S)
+    assert layers is not None
+    rooms = re.findall(r'"face3dmm_ros\.(\w+)"', layers[1])
+    told = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.M)
+    assert told == rooms
 
 
 def test_the_documents_know_every_target_that_make_shows() -> None:
