@@ -40,7 +40,7 @@ class ReplayNode(FaceNode):
         ended: whether the whole bag has been answered, or the replay failed.
     """
 
-    topics.PARAMETERS = (
+    PARAMETERS = (
         NodeParameter("bag", "", "The rosbag2 to replay: a folder, or a .mcap or .db3 file.", read_only=True),
         NodeParameter(
             "bag_image_topic", "", "The images' topic in the bag; empty: the camera's, or the only one.", read_only=True
@@ -119,12 +119,12 @@ class ReplayNode(FaceNode):
             recording, self._recording = self._recording, None
             recording.close()
 
-    def _record(self, topics: list[Topic]) -> Recording:
+    def _record(self, recorded: list[Topic]) -> Recording:
         out = Path(self.value("out")).expanduser()
         remove_bag(out / "bag")
         return Recording(
             out,
-            topics,
+            recorded,
             images=self.value("record_images"),
             videos={self.resolve_topic_name(topics.OVERLAY): "overlay.mp4"},
             rate=_VIDEO_RATE,
@@ -208,7 +208,11 @@ class ReplayNode(FaceNode):
         with self._news:
             self._present, self._time_ns = (seconds, nanoseconds), recorded.time_ns
             self._arrived.clear()
-            self._expected = {topics.LANDMARKS: 1, topics.PARAMETERS: 1, **({topics.OVERLAY: 1} if self.value("overlay") else {})}
+            self._expected = {
+                topics.LANDMARKS: 1,
+                topics.PARAMETERS: 1,
+                **({topics.OVERLAY: 1} if self.value("overlay") else {}),
+            }
         message = self._conversion.cv2_to_imgmsg(image, header)
         if self._recording is not None and self.value("record_images") != "none":
             self._recording.write(self.resolve_topic_name(topics.IMAGE), recorded.time_ns, serialize_message(message))
@@ -250,7 +254,11 @@ class ReplayNode(FaceNode):
         if self.count_publishers(topics.IMAGE) > 1:
             raise Face3DMMError(f"somebody else publishes on {self.resolve_topic_name(topics.IMAGE)}: stop it first")
         drawn = int(self.value("overlay"))
-        links = [("landmark_node", topics.LANDMARKS, 2), ("fitter_node", topics.PARAMETERS, 1 + drawn), ("fitter_node", topics.POSE, 1)]
+        links = [
+            ("landmark_node", topics.LANDMARKS, 2),
+            ("fitter_node", topics.PARAMETERS, 1 + drawn),
+            ("fitter_node", topics.POSE, 1),
+        ]
         links += [("renderer_node", topics.OVERLAY, 1)] * drawn
         namespace = self.get_namespace().strip("/")
         for node, topic, least in links:
