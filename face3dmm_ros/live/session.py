@@ -139,11 +139,11 @@ class LiveSession:
                 self._executor.add_node(node)
         elif self._options.placement == "composed":
             self._processes["composition"] = _start_process(
-                "composition", [*self._options.extra_nodes, *ros_arguments(parameters)]
+                "live.composition", [*self._options.extra_nodes, *ros_arguments(parameters)]
             )
         else:
             for name in self._nodes:
-                self._processes[name] = _start_process(name, ros_arguments({name: parameters[name]}))
+                self._processes[name] = _start_process(f"nodes.{name}", ros_arguments({name: parameters[name]}))
         self._spinning.start()
         if not self._wait(self._monitor.can_conduct, interrupted):
             return False
@@ -166,7 +166,7 @@ class LiveSession:
             return False
         self._monitor.change_state(Transition.TRANSITION_ACTIVATE)
         if self._options.viewer is not None:
-            self._processes[VIEWER] = _start_process(VIEWER, ros_arguments({VIEWER: self._options.viewer}))
+            self._processes[VIEWER] = _start_process(f"nodes.{VIEWER}", ros_arguments({VIEWER: self._options.viewer}))
         self._started_at = time.monotonic()
         return True
 
@@ -369,8 +369,8 @@ def ros_arguments(parameters: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _start_process(module: str, arguments: list[str]) -> subprocess.Popen:
-    """A module of this folder in a process of its own. It does not hear a terminal's Ctrl-C: this one passes it on."""
-    command = [sys.executable, "-m", f"face3dmm_ros.nodes.{module}", *arguments]
+    """A module of this package in a process of its own. It does not hear a terminal's Ctrl-C: this one passes it on."""
+    command = [sys.executable, "-m", f"face3dmm_ros.{module}", *arguments]
     return subprocess.Popen(command, start_new_session=True, preexec_fn=end_with_parent, stdin=subprocess.DEVNULL)
 
 
