@@ -24,6 +24,12 @@ RNG = np.random.default_rng(0)
 # The measures themselves.
 
 
+@pytest.mark.parametrize("frames", [1, 6, 10, 11])
+def test_a_sequence_shorter_than_the_lag_that_is_looked_for_has_none(frames: int) -> None:
+    curve = RNG.normal(size=(frames, 3))
+    assert np.isnan(lag(curve, curve, max_lag=10))
+
+
 def test_jitter_is_the_standard_deviation_of_a_point_as_a_distance() -> None:
     points = RNG.uniform(0, 100, (5, 2)) + RNG.normal(0, 0.3, (400, 5, 2))
     assert jitter(points, [slice(0, 400)], 0) == pytest.approx(0.3 * np.sqrt(2), rel=0.03)

@@ -144,9 +144,8 @@ def lag(estimate: NDArray[np.float64], truth: NDArray[np.float64], max_lag: int 
 
 def _shifted_correlation(estimate: NDArray[np.float64], truth: NDArray[np.float64], shift: int) -> float:
     """Correlation of the estimate `shift` frames later with the truth; NaN where they share too little."""
-    F = len(truth)
-    later, sooner = slice(max(0, shift), min(F, F + shift)), slice(max(0, -shift), min(F, F - shift))
-    e, t = estimate[later], truth[sooner]
+    common = max(0, len(truth) - abs(shift))
+    e, t = estimate[max(0, shift) :][:common], truth[max(0, -shift) :][:common]
     both = np.isfinite(e).all(axis=1) & np.isfinite(t).all(axis=1)
     if np.count_nonzero(both) < REST_IMAGES:
         return float("nan")
