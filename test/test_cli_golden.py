@@ -29,7 +29,7 @@ SPEED = re.compile(r"[\d.]+ images/s")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 # Between OpenGL's software renderers, and between BLAS libraries, fitted numbers moved by less than this.
 RELATIVE, ABSOLUTE = 0.03, 0.05
-CHANGING = {"images_per_s", "software", "model_digest", "written", "seconds", "ms_per_picture"}
+CHANGING = {"images_per_s", "latency_ms", "software", "model_digest", "written", "seconds", "ms_per_picture"}
 """Keys whose values are another with each version or run."""
 
 
