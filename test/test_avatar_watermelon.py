@@ -7,13 +7,15 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.avatar import AvatarFace
 from face3dmm_ros.avatar.watermelon.avatar import Watermelon
+from face3dmm_ros.avatar.watermelon.cutout_vertices import CutoutVertices
+from face3dmm_ros.avatar.watermelon.face_cutouts import PART_VERTICES
 from face3dmm_ros.core.arkit import ARKIT_NAMES
-from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.camera import WeakPerspective, view_to_clip
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.rendering.layer import Layer
+from face3dmm_ros.rendering.layer import Layer, Rectangle
 
 IMAGE_SIZE = (640, 480)
 SKIN = (140, 165, 205)  # BGR
@@ -90,6 +92,33 @@ def on_black(layer: Layer) -> Image:
 
 def count_of(color: tuple[int, int, int], image: Image) -> int:
     return int((np.abs(image.astype(int) - color).max(axis=-1) < 60).sum())
+
+
+def test_a_part_of_the_picture_laid_where_it_was_shows_the_very_pixels(watermelon: Watermelon) -> None:
+    """To the half pixel: from one to the next the picture grows brighter by 4 of 255."""
+    size = 60
+    y, x = np.mgrid[:size, :size]
+    picture = np.stack([4 * x, 4 * y, np.full_like(x, 99), np.full_like(x, 255)], axis=-1).astype(np.uint8)
+    spokes = np.linspace(0.0, 2.0 * np.pi, 48, endpoint=False)
+    rings = [26.0 * ring / 6 * np.column_stack([np.cos(spokes), np.sin(spokes)]) for ring in range(1, 7)]
+    part = np.concatenate([np.zeros((1, 2)), *rings]) + (size - 1) / 2.0
+    assert len(part) == PART_VERTICES
+    places = np.tile(part, (3, 1))
+    vertices = CutoutVertices(
+        position=np.column_stack([places * [1.0, -1.0], np.zeros(len(places))]),
+        picture=places,
+        place=np.tile([-1.0, 1.0], (len(places), 1)),
+        tone=np.ones((len(places), 3)),
+        visibility=np.ones(len(places)),
+    )
+    to_clip = Rectangle(0, 0, size, size).clip_to_canvas((size, size)) @ view_to_clip((size, size), 1.0)
+    with watermelon._context.current():
+        watermelon._canvas.begin(size, size)
+        watermelon._canvas.load_picture(picture)
+        watermelon._canvas.draw_cutouts(vertices, to_clip)
+        shown = watermelon._canvas.read()
+    inside = np.hypot(x - (size - 1) / 2.0, y - (size - 1) / 2.0) < 24.0
+    np.testing.assert_allclose(shown[inside][:, :3].astype(int), picture[inside][:, :3].astype(int), atol=1)
 
 
 def outline(layer: Layer) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import lsq_linear
 
 from benchmarks.random_model import random_model
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
@@ -81,6 +82,24 @@ def test_components_that_are_no_blendshapes_are_retargeted_through_the_landmarks
     assert weight_of(weights, "mouthPucker") == pytest.approx(0.6, abs=0.25)
     assert weight_of(weights, "eyeBlinkLeft") < 0.15
     assert weights[-1] == 0.0
+
+
+def test_a_weight_of_one_costs_as_much_as_half_a_millimetre_at_a_landmark(default_model):
+    """min ‖B·w − E·β‖² + ‖0.5 w‖² over 0 ≤ w ≤ 1, by another solver: of alike blendshapes none is favoured."""
+    rng = np.random.default_rng(3)
+    mix = rng.normal(size=(default_model.expression_count, 6)) * (rng.random((default_model.expression_count, 6)) < 0.1)
+    mixed = with_mixed_expressions(default_model, mix, 1.0, np.eye(3), 0.0)
+    beta = rng.normal(0.0, 0.7, 6)
+    basis = default_model.expression_basis.reshape(default_model.vertex_count, 3, -1).astype(float)
+    B = default_model.scheme("ibug68").interpolate(basis).reshape(3 * 68, -1)
+    count = B.shape[1]
+    costs, shown_by_landmarks = np.vstack([B, 0.5 * np.eye(count)]), np.concatenate([B @ mix @ beta, np.zeros(count)])
+    expected = lsq_linear(costs, shown_by_landmarks, (0.0, 1.0), tol=1e-12).x
+    weights = BlendshapeWeights(mixed).of(face(mixed, beta))
+    assert np.count_nonzero(expected > 0.01) > 10
+    np.testing.assert_allclose(
+        weights, shown(**dict(zip(default_model.expression_names, expected, strict=True))), atol=0.003
+    )
 
 
 def test_a_face_at_rest_has_no_weights_whatever_the_model(default_model):

@@ -91,6 +91,50 @@ def test_gold_standard_recovers_an_exact_affine_camera() -> None:
     np.testing.assert_allclose(gold_standard_affine(POINTS, image), P, atol=1e-10)
 
 
+def test_four_correspondences_are_enough() -> None:
+    P = np.array([[1.0, 0.2, -0.3, 5.0], [0.1, -1.1, 0.4, 7.0]])
+    image = POINTS[:4] @ P[:, :3].T + P[:, 3]
+    np.testing.assert_allclose(gold_standard_affine(POINTS[:4], image), P, atol=1e-9)
+
+
+def test_points_in_a_plane_are_told_from_a_flat_relief() -> None:
+    image = POINTS[:, :2] + POINTS[:, 2:]
+    gold_standard_affine(POINTS * [1.0, 1.0, 1e-4], image)
+    with pytest.raises(Face3DMMError, match="plane"):
+        gold_standard_affine(POINTS * [1.0, 1.0, 1e-8], image)
+
+
+def test_the_scale_of_an_affine_camera_is_between_those_of_its_rows() -> None:
+    camera = weak_perspective_from_affine([[2.0, 0.0, 0.0, 5.0], [0.0, -3.0, 0.0, 7.0]])
+    assert camera.scale == pytest.approx(2.5)
+    np.testing.assert_allclose(camera.rotation, FRONTAL, atol=1e-12)
+    np.testing.assert_array_equal(camera.translation, [5.0, 7.0])
+
+
+@pytest.mark.parametrize(("along_y", "refused"), [(1e-8, False), (1e-10, True), (0.0, True)])
+def test_an_affine_camera_without_a_plane_is_refused(along_y: float, refused: bool) -> None:
+    affine = [[1.0, 0.0, 0.0, 0.0], [0.0, along_y, 0.0, 0.0]]
+    if not refused:
+        weak_perspective_from_affine(affine)
+        return
+    with pytest.raises(Face3DMMError, match="rank below two"):
+        weak_perspective_from_affine(affine)
+
+
+@pytest.mark.parametrize("numbers", [(0.0, 1.0, 1.0), (-5.0, 1.0, 1.0), (np.inf, 1.0, 1.0), (9.0, np.nan, 1.0)])
+def test_a_camera_without_a_focal_length_or_a_middle_is_refused(numbers: tuple[float, float, float]) -> None:
+    with pytest.raises(Face3DMMError, match="positive focal length"):
+        Intrinsics(*numbers)
+    assert Intrinsics(0.5, 0.0, 0.0).focal == 0.5
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_the_yaw_of_a_profile_is_a_right_angle_though_rounding_goes_beyond(sign: float) -> None:
+    R = rotation_from_pose_angles(0.0, sign * np.pi / 2.0, 0.0)
+    beyond = R * (1.0 + 1e-12)
+    assert pose_angles(beyond)[1] == pytest.approx(sign * np.pi / 2.0)
+
+
 def test_gold_standard_minimises_the_image_distance() -> None:
     P = RNG.standard_normal((2, 4))
     image = POINTS @ P[:, :3].T + P[:, 3] + RNG.standard_normal((len(POINTS), 2))
@@ -131,6 +175,8 @@ def test_nearest_rotation_undoes_a_small_disturbance() -> None:
         (POINTS, np.full((30, 2), np.inf), "not finite"),
         (np.ones((30, 3)), POINTS[:, :2], "coincide"),
         (POINTS, POINTS, "expected"),
+        (POINTS, POINTS[:, :1], "expected"),
+        (POINTS, POINTS[:29, :2], "expected"),
         (np.zeros((0, 3)), np.zeros((0, 2)), "at least 4"),
     ],
 )
@@ -199,8 +245,8 @@ def test_the_chain_to_the_screen_agrees_with_the_projection() -> None:
     homogeneous = np.column_stack([POINTS, np.ones(len(POINTS))])
     clip = homogeneous @ (view_to_clip(size, 500.0) @ world_to_view() @ model_to_world(camera)).T
     np.testing.assert_allclose(clip_to_screen(clip, size), camera.project(POINTS), atol=1e-9)
-    # Nearer points (smaller depth in the camera) have smaller z in clip space.
-    assert (np.argsort(clip[:, 2]) == np.argsort(camera.depth(POINTS))).all()
+    # Nearer points (smaller depth in the camera) have smaller z in clip space, which ends at the range of depths.
+    np.testing.assert_allclose(clip[:, 2], camera.depth(POINTS) / 500.0)
 
 
 def test_the_images_corner_is_half_a_pixel_outside_the_first_pixels_centre() -> None:

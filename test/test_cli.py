@@ -1,5 +1,6 @@
 """The command line as its users type it."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -10,7 +11,12 @@ import numpy as np
 import pytest
 import trimesh
 
+from face3dmm_ros.cli.fit_pictures import _Picture, _Writer
 from face3dmm_ros.cli.main import main
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.rotations import FRONTAL
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
+from face3dmm_ros.morphable_model import MorphableModel
 
 CAMERA = """
 image_width: 512
@@ -207,3 +213,20 @@ def test_ctrl_c_ends_a_verb_with_one_line(
     monkeypatch.setattr(cv2, "imdecode", interrupted)
     assert main(["fit", str(portrait)]) == 130
     assert capsys.readouterr().err == "face3dmm fit: interrupted\n"
+
+
+@pytest.mark.parametrize(("x", "seen"), [(-0.25, True), (-0.75, False), (39.25, True), (39.75, False)])
+def test_a_face_takes_its_colours_from_the_pictures_pixels(
+    default_model: MorphableModel, tmp_path: Path, x: float, seen: bool
+) -> None:
+    """Of a picture of 40 px, which ends half a pixel beyond its outermost pixels' centres; the face is smaller."""
+    model, camera = default_model, WeakPerspective(0.001, FRONTAL, np.array([x, 15.0]))
+    neutral = np.zeros(model.shape_count), np.zeros(model.expression_count), model.name, model.digest
+    parameters = FaceParameters(camera, *neutral, "joint", 0.0, 1.0, (40, 30))
+    landmarks = Landmarks("ibug68", np.zeros((68, 2), np.float32), Box(0, 0, 40, 30), 1.0, (40, 30))
+    green = np.tile(np.uint8([0, 255, 0]), (30, 40, 1))
+    options = argparse.Namespace(texture_size=0, fov=60.0, fit_method="joint", opacity=1.0)
+    picture = _Picture(tmp_path / "picture.png", green, [TrackedFace(0, landmarks, parameters)], [None])
+    (colored,) = _Writer(options, model, None).write(picture, tmp_path)
+    assert (colored.visibility > 0.0).any() == seen
+    assert (colored.rgb == [0, 255, 0]).all(axis=1).any() == seen

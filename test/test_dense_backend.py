@@ -13,12 +13,12 @@ from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.rotations import FRONTAL, rotation_angle, rotation_from_pose_angles
-from face3dmm_ros.core.values import Landmarks
+from face3dmm_ros.core.values import Box, Landmarks
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer
 from face3dmm_ros.landmarks.cover_reader import CoverReader
 from face3dmm_ros.landmarks.dense_backend import DenseBackend
-from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE, DenseNetwork, upright_region
+from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE, DenseNetwork, DensePoints, upright_region
 from face3dmm_ros.landmarks.expression_reader import ExpressionReader
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend
@@ -175,6 +175,64 @@ def test_a_portrait_is_seen_as_face_mesh_sees_it(backend: DenseBackend, astronau
     mesh = FaceMeshBackend().locate(astronaut, region).landmarks
     inner = np.linalg.norm(mesh.points - mesh.points.mean(axis=0), axis=1) < 0.35 * of_size(mesh.points)
     assert np.linalg.norm(both.points - mesh.points, axis=1)[inner].mean() < 0.04 * of_size(mesh.points)
+
+
+def with_two_opinions(
+    backend: DenseBackend, yaw: float, monkeypatch: pytest.MonkeyPatch
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    """Let the dense network see a face at a yaw, and Face Mesh see it 5 px lower; both 2 mm off, and nothing covered.
+
+    Returns the skin's points as the one and the other sees them, and their deviation, px.
+    """
+    response, scale = backend._response, 1.5
+    camera = WeakPerspective(scale, rotation_from_pose_angles(0.0, np.radians(-yaw), 0.0), np.array([225.0, 200.0]))
+    points, depth = seen(response, camera)
+    deviation = np.full(SKIN_COUNT, 2.0 * scale, np.float32)
+    there = DensePoints(points, depth, deviation, 1.0, np.zeros(np.prod(FEATURES), np.float32), points)
+    lower = points + np.float32([0.0, 5.0])
+    irises = np.resize(lower, (478 - SKIN_COUNT, 2))
+    mesh = Landmarks("mediapipe478", np.concatenate([lower, irises]), Box(0, 0, 450, 450), 1.0, (450, 450))
+    alike = replace(response, bias=np.zeros_like(response.bias), deviation=np.full_like(response.deviation, 2.0))
+    monkeypatch.setattr(backend, "_response", alike)
+    monkeypatch.setattr(backend._network, "locate_in_crop", lambda *_: there)
+    monkeypatch.setattr(backend._face_mesh, "look", lambda *_: mesh)
+    monkeypatch.setattr(backend, "_covered", lambda _: np.zeros(SKIN_COUNT, np.float32))
+    return points, lower, 2.0 * scale
+
+
+FOREHEAD, LIPS = [10], [point for ring in LIP_RINGS for point in ring]
+
+
+@pytest.mark.parametrize(
+    ("yaw", "part", "deviation_counts", "asked"),
+    [
+        (0.0, FOREHEAD, 0.5, 1.0),
+        (0.0, LIPS, 0.07, 1.0),
+        (0.0, list(LEFT_EYE_RING), 0.2, 1.0),
+        (-35.0, FOREHEAD, 0.75, 1.0),
+        (35.0, LIPS, 0.335, 1.0),
+        (50.0, FOREHEAD, 1.0, 1.0),
+        (55.0, FOREHEAD, 1.0, 0.5),
+        (-55.0, LIPS, 0.6, 0.5),
+        (65.0, LIPS, 0.6, 0.0),
+    ],
+)
+def test_what_both_networks_see_is_averaged_by_how_sure_each_is_there(
+    backend: DenseBackend,
+    monkeypatch: pytest.MonkeyPatch,
+    yaw: float,
+    part: list[int],
+    deviation_counts: float,
+    asked: float,
+) -> None:
+    """By inverse variance: of Face Mesh's deviation a share counts, least at the lips, and from the side it goes."""
+    dense, mesh, deviation = with_two_opinions(backend, yaw, monkeypatch)
+    found = backend.locate(np.zeros((450, 450, 3), np.uint8), upright_region(dense, REGION_SCALE)).landmarks
+    weight = asked / (1.0 + deviation_counts**2)
+    np.testing.assert_allclose(found.points[part], dense[part] + weight * (mesh - dense)[part], atol=0.02)
+    both = deviation * np.hypot(1.0 - weight, weight * deviation_counts)
+    assert found.deviation is not None
+    np.testing.assert_allclose(found.deviation[part], both, rtol=0.01)
 
 
 def test_irises_are_where_face_mesh_sees_them(backend: DenseBackend, astronaut: NDArray[np.uint8]) -> None:

@@ -10,7 +10,7 @@ from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
 
 torch = pytest.importorskip("torch", reason="needs torch: make torch")
 
-from face3dmm_ros.photometric.differentiable import DifferentiableRenderer  # noqa: E402
+from face3dmm_ros.photometric.differentiable import DifferentiableRenderer, encoded  # noqa: E402
 
 SIZE = (96, 100)
 CAMERA = WeakPerspective(0.4, rotation_from_pose_angles(0.1, 0.4, 0.05), np.array([48.0, 46.0]))
@@ -48,6 +48,17 @@ def test_it_draws_the_lit_albedo_under_each_pixel(renderer: DifferentiableRender
     cheek = np.argmin(np.linalg.norm(model.mean - [40.0, -40.0, 20.0], axis=1))
     column, row = np.round(CAMERA.project(vertices)[cheek]).astype(int)
     np.testing.assert_allclose(255.0 * picture.rgb[row, column].numpy(), colors[cheek], atol=6.0)
+
+
+def test_what_a_pixel_shows_lies_under_its_centre(renderer: DifferentiableRenderer, arguments: dict) -> None:
+    """Under light from everywhere alike only the albedo counts, and the rasteriser tells where on the surface it is."""
+    arguments = arguments | {"light": renderer.tensor(SphericalHarmonicsLight.even(0.7).coefficients)}
+    model, picture = renderer.model, renderer.render(**arguments, image_size=SIZE)
+    vertices = renderer.vertices(arguments["alpha"], arguments["beta"])
+    at = renderer.visible(vertices, CAMERA, SIZE).surface_points(model.triangles, picture.mask.numpy())
+    albedo = at.interpolate(renderer.albedo(arguments["gamma"]).numpy())
+    shown = picture.rgb[picture.mask].numpy()
+    np.testing.assert_allclose(shown, encoded(renderer.tensor(0.7 * albedo)).numpy(), atol=1e-4)
 
 
 def test_pixels_without_a_face_are_empty(renderer: DifferentiableRenderer, arguments: dict) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import lsq_linear
+from scipy.optimize import lsq_linear, minimize_scalar
 
 from benchmarks.random_model import random_model
 from face3dmm_ros.core.arkit import ARKIT_NAMES
@@ -21,15 +21,20 @@ from face3dmm_ros.core.rotations import (
 )
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedLandmarks
 from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
-from face3dmm_ros.fitting.bounded import minimize_in_box
+from face3dmm_ros.fitting.bounded import minimize_in_box, solve_symmetric
 from face3dmm_ros.fitting.joint import (
     POSE_SIZE,
     GaussianPrior,
     _curvature,
     _dual_step,
     _gradient,
+    _loosened,
+    _loss,
     _pose_jacobian,
     _primal_step,
+    _regularized,
+    identity_information,
+    joint_fit,
 )
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING
@@ -252,6 +257,82 @@ def test_the_step_among_equations_is_the_step_among_unknowns() -> None:
     np.testing.assert_allclose(dual[1], primal[1], rtol=1e-5, atol=1e-6)
 
 
+def test_the_priors_energy_has_the_slope_that_steps_are_made_with() -> None:
+    rng = np.random.default_rng(0)
+    root, free = rng.normal(size=(6, 6)), np.full(6, np.inf)
+    prior = GaussianPrior(root @ root.T, rng.normal(size=6), -free, free)
+    c, small = rng.normal(size=6), 1e-6
+    slope = [(prior.energy(c + step) - prior.energy(c - step)) / (2.0 * small) for step in small * np.eye(6)]
+    np.testing.assert_allclose(slope, prior.precision @ c - prior.shift, rtol=1e-6)
+    assert prior.energy(np.zeros(6)) == 0.0
+
+
+def test_a_fit_of_a_single_step_compares_with_the_outline_as_it_is_seen(default_model: MorphableModel) -> None:
+    landmark_model = LandmarkModel.of(default_model, "ibug68")
+    points, D = landmark_model.points, len(landmark_model.unit)
+    camera = WeakPerspective(1.5, rotation_from_pose_angles(0.0, 0.7, 0.0), np.array([300.0, 200.0]))
+    neutral, free = np.zeros(D), np.full(D, np.inf)
+    seen = points.at_outline(points.visible_outline(camera, neutral))
+    assert (seen.mean != points.mean).any()
+    fit = joint_fit(
+        points,
+        camera.project(seen.mean.T).T,
+        camera,
+        neutral,
+        GaussianPrior(np.eye(D), neutral, -free, free),
+        noise_px=np.ones(68),
+        max_iterations=1,
+        tolerance_px=0.1,
+    )
+    np.testing.assert_array_equal(fit.points.mean, seen.mean)
+    assert fit.residual_px < 1e-6
+
+
+@pytest.mark.parametrize(("pull", "reached"), [(50.0, 1.0), (-50.0, -0.2)])
+def test_a_step_ends_at_the_bounds(pull: float, reached: float) -> None:
+    c, size = np.array([0.5]), POSE_SIZE + 1
+    prior = GaussianPrior(np.eye(1), np.array([pull]), np.array([-0.2]), np.array([1.0]))
+    _, change = _primal_step(np.eye(size), np.zeros(size), c, prior)
+    assert c + change == pytest.approx(reached)
+
+
+def test_what_a_picture_says_of_the_identity_alone_is_what_it_says_of_all_at_once() -> None:
+    """½αᵀSα − hᵀα has its minimum where the whole step ends, and S is what the curvature leaves of it."""
+    landmark_model = LandmarkModel.of(BLENDSHAPES, "mediapipe478")
+    camera, alpha, beta = random_face(BLENDSHAPES, 3)
+    points, unit, K = landmark_model.points, landmark_model.unit, landmark_model.shape_count
+    observed = camera.project(points.points(np.concatenate([alpha, beta]) / unit).T).T
+    free = np.full(len(unit), np.inf)
+    everything = GaussianPrior(np.eye(len(unit)), np.zeros(len(unit)), -free, free)
+    fit = joint_fit(
+        points,
+        observed,
+        camera,
+        np.zeros(len(unit)),
+        everything,
+        noise_px=np.ones(478),
+        max_iterations=1,
+        tolerance_px=0.1,
+    )
+    of_expression = np.diag(np.arange(len(unit)) >= K).astype(float)
+    prior = GaussianPrior(of_expression, np.zeros(len(unit)), -free, free)
+    by_pose = _pose_jacobian(fit.camera, points.points(fit.coefficients))
+    H = _curvature(points, by_pose, fit.camera, fit.noise_px)
+    H[POSE_SIZE:, POSE_SIZE:] += prior.precision
+    _, change = _primal_step(
+        H, _gradient(points, by_pose, fit.residuals, fit.camera, fit.noise_px), fit.coefficients, prior
+    )
+    S, h = identity_information(fit, prior, K)
+    of_alpha = slice(POSE_SIZE, POSE_SIZE + K)
+    np.testing.assert_allclose(np.linalg.inv(S), np.linalg.inv(H)[of_alpha, of_alpha], rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(np.linalg.solve(S, h), (fit.coefficients + change)[:K], rtol=1e-4, atol=1e-5)
+
+
+def test_what_the_landmarks_do_not_see_stays_where_it_is() -> None:
+    curvature, slope = np.diag([4.0, 0.0, 2e6]), np.array([8.0, 0.0, 1e6])
+    np.testing.assert_allclose(solve_symmetric(_regularized(curvature), slope), [2.0, 0.0, 0.5], rtol=1e-6)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
 def test_the_minimum_in_a_box_is_that_of_a_reference_solver(seed: int, size: int) -> None:
@@ -328,6 +409,18 @@ def test_landmarks_weigh_by_their_own_deviation(default_model: MorphableModel) -
     assert error(weighed) < 0.5 * error(plain)
 
 
+@pytest.mark.parametrize("outlier", [0.7, 2.0, np.inf])
+def test_a_landmark_weighs_what_the_slope_of_its_loss_says(outlier: float) -> None:
+    rng = np.random.default_rng(0)
+    residuals, noise_px, small = rng.normal(0.0, 6.0, (2, 9)), rng.uniform(1.0, 4.0, 9), 1e-6
+    for axis, point in np.ndindex(residuals.shape):
+        step = np.zeros_like(residuals)
+        step[axis, point] = small
+        change = _loss(residuals + step, noise_px, outlier) - _loss(residuals - step, noise_px, outlier)
+        weighed = residuals[axis, point] / _loosened(residuals, noise_px, outlier)[point] ** 2
+        assert weighed == pytest.approx(change / (2.0 * small), rel=1e-5)
+
+
 def read(face: TrackedLandmarks, name: str, weight: float, deviation: float = 0.2) -> TrackedLandmarks:
     """The face of a detector that tells deviations and has read one blendshape, the others as 0."""
     expression = np.zeros(len(ARKIT_NAMES) - 1, np.float32)
@@ -386,6 +479,70 @@ def test_an_expression_of_another_length_is_refused(default_model: MorphableMode
         TrackFitter(default_model).fit(short)
 
 
+def shifted_by_wild_landmarks(model: MorphableModel, wild_px: float, *, reads: bool, frames: int) -> float:
+    """How far, px, the last frame's face is shifted by an eighth of its landmarks, which are off to the right.
+
+    The detector says of all its landmarks that they are off by 1 px.
+    """
+    neutral = np.zeros(model.shape_count), np.zeros(model.expression_count)
+    # Turned so far that the pose goes out as it was fitted.
+    camera = WeakPerspective(1.5, rotation_from_pose_angles(0.0, np.radians(45.0), 0.0), np.array([300.0, 200.0]))
+    truth = points_of(model, "mediapipe478", camera, *neutral)
+    points = truth.copy()
+    points[::8] += [wild_px, 0.0]
+    face = read(tracked(points, "mediapipe478"), "jawOpen", 0.0)
+    landmarks = replace(face.landmarks, deviation=np.ones(478, np.float32))
+    if not reads:
+        landmarks = replace(landmarks, expression=None, expression_deviation=None)
+    fitter = TrackFitter(model)
+    for _ in range(frames):
+        fitted = fitter.fit(replace(face, landmarks=landmarks))
+    return float((reprojected(model, "mediapipe478", fitted) - truth)[:, 0].mean())
+
+
+@pytest.mark.parametrize("wild_px", [8.0, 20.0])
+@pytest.mark.parametrize("reads", [True, False])
+@pytest.mark.parametrize("frames", [1, 4], ids=["new", "held"])
+def test_landmarks_are_let_go_from_four_deviations_on_whether_the_identity_is_held_or_not(
+    default_model: MorphableModel, wild_px: float, reads: bool, frames: int
+) -> None:
+    """Two of those that are enlarged by two: the shift is that of Cauchy's loss of 4 px, however the rest weighs."""
+    share, let_go_px = len(range(0, 478, 8)) / 478, 4.0
+
+    def energy(shift: float) -> float:
+        off = np.array([shift, wild_px - shift])
+        return float(np.array([1.0 - share, share]) @ np.log1p((off / let_go_px) ** 2))
+
+    expected = minimize_scalar(energy, bounds=(0.0, wild_px / 4.0), method="bounded").x
+    shift = shifted_by_wild_landmarks(default_model, wild_px, reads=reads, frames=frames)
+    assert shift == pytest.approx(expected, rel=0.15)
+
+
+def jaw_between_points_and_reading(model: MorphableModel, *, reads: bool) -> float:
+    """jawOpen of a face followed at rest, whose points then show 0.6 while the detector, if it reads, reads 0.2."""
+    jaw, neutral = ARKIT_NAMES.index("jawOpen"), np.zeros(model.expression_count)
+    camera = WeakPerspective(1.5, FRONTAL, np.array([300.0, 200.0]))
+    fitter = TrackFitter(model)
+    for shown, weight in 6 * [(0.0, 0.0)] + 2 * [(0.6, 0.2)]:
+        beta = neutral.copy()
+        beta[jaw] = shown
+        points = points_of(model, "mediapipe478", camera, np.zeros(model.shape_count), beta)
+        face = read(tracked(points, "mediapipe478"), "jawOpen", weight, deviation=0.1)
+        if not reads:
+            face = replace(face, landmarks=replace(face.landmarks, expression=None, expression_deviation=None))
+        fitted = fitter.fit(face)
+    return float(fitted.beta[jaw])
+
+
+def test_where_the_identity_is_held_points_meet_the_detectors_reading_halfway(default_model: MorphableModel) -> None:
+    """Points of 3 px, and a reading of 0.1: what the identity leaves in the points must not pass for an expression."""
+    assert jaw_between_points_and_reading(default_model, reads=True) == pytest.approx(0.36, abs=0.06)
+
+
+def test_where_nothing_is_read_the_points_of_a_held_face_are_followed(default_model: MorphableModel) -> None:
+    assert jaw_between_points_and_reading(default_model, reads=False) == pytest.approx(0.6, abs=0.03)
+
+
 NOSE_TIP = 1
 IN_THE_MOUTH = np.array([name.startswith("mouth") for name in ARKIT_NAMES])
 IN_THE_BROWS = np.array([name.startswith("brow") for name in ARKIT_NAMES])
@@ -436,6 +593,12 @@ def test_the_deviation_of_weights_is_the_spread_of_what_the_energy_leaves_likely
     model = default_model
     prior = np.sqrt(np.linalg.inv(model.expression_precision).diagonal()) * model.expression_sigma / np.sqrt(0.5)
     assert (TrackFitter(model).fit(smiling(model, 0.0, covered=True)).beta_deviation < 1.001 * prior).all()
+
+
+def test_the_deviation_of_weights_is_known_where_there_are_more_equations_than_unknowns() -> None:
+    points = points_of(UNBOUNDED, "ibug68", *random_face(UNBOUNDED, 0))
+    assert UNBOUNDED.shape_count + UNBOUNDED.expression_count < 2 * 68
+    assert TrackFitter(UNBOUNDED).fit(tracked(points, "ibug68")).beta_deviation.shape == (40,)
 
 
 @pytest.mark.parametrize("method", [m for m in LANDMARK_METHODS if m != "joint"])

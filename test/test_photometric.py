@@ -166,6 +166,17 @@ class TestOnDrawnFaces:
         assert fitted[2].parameters.method == METHOD == "photometric"
 
 
+@pytest.mark.parametrize("factor", [1.0, 0.5, 0.25])
+def test_a_smaller_part_of_a_picture_shows_at_a_point_what_the_picture_shows_there(factor: float) -> None:
+    y, x = np.mgrid[:30, :40]
+    picture = np.stack([x, y, np.full_like(x, 200)], axis=-1).astype(np.uint8)
+    part = Picture.of(picture, np.array([4.0, 2.0, 36.0, 26.0]), factor)
+    camera = WeakPerspective(1.0, rotation_from_pose_angles(0.0, 0.0, 0.0), np.array([20.0, 14.0]))
+    point = part.camera(camera).project(np.zeros((1, 3)))
+    rgb = 255.0 * part.at(torch.as_tensor(point, dtype=torch.float32))[0]
+    np.testing.assert_allclose(rgb, [200.0, 14.0, 20.0], atol=0.05)
+
+
 def test_a_covered_part_does_not_bend_the_face(default_model: MorphableModel) -> None:
     face = truth(default_model, 5)
     begun = start(default_model, face, 5)

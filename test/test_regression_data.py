@@ -34,6 +34,7 @@ from face3dmm_ros.lab.training.synthetic_faces import SCENES, RenderedFaces, ope
 from face3dmm_ros.lab.training.unlabelled_folder import open_unlabelled_folder  # noqa: E402
 from face3dmm_ros.regressor.crops import IBUG68_MIRROR, SIDE, CropView, face_region  # noqa: E402
 from face3dmm_ros.regressor.landmark_map import landmark_map, landmark_maps  # noqa: E402
+from face3dmm_ros.regressor.parameter_layout import MIDDLE  # noqa: E402
 
 SMALL = replace(SCENES, image_size=(72, 72), max_yaw=60.0, pictures=find_pictures(None))
 FLIP = np.diag([-1.0, 1.0, 1.0])
@@ -145,6 +146,11 @@ def test_camera_points_and_pixels_move_into_a_crop_together(default_model: Morph
     rows, columns = np.nonzero(view.pixels(picture)[..., 0] > 127)
     there = view.points(middle, np.zeros(1, np.intp))[0]
     np.testing.assert_allclose([columns.mean(), rows.mean()], there, atol=0.3)
+
+
+def test_the_middle_of_a_regressors_crop_is_that_of_its_region() -> None:
+    middle = CropView(Region(31.0, 17.0, 50.0)).points(np.array([[31.0, 17.0]]), np.zeros(1, np.intp))
+    np.testing.assert_allclose(middle, [[MIDDLE, MIDDLE]])
 
 
 def test_depth_is_scaled_with_the_crop() -> None:

@@ -11,9 +11,15 @@ from benchmarks.random_model import random_model
 from face3dmm_ros.core.arkit import WITHOUT_TONGUE
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.rotations import rotation_angle, rotation_from_pose_angles, rotation_vector
+from face3dmm_ros.core.rotations import (
+    FRONTAL,
+    rotation_angle,
+    rotation_from_pose_angles,
+    rotation_from_vector,
+    rotation_vector,
+)
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
-from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother, SmoothingOptions
+from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother, SmoothingOptions, _ModelLandmarks
 from face3dmm_ros.morphable_model import MorphableModel
 
 MODEL = random_model(300, 5, 51, landmarks=68, blendshapes=True)
@@ -336,3 +342,218 @@ def test_unknown_methods_and_impossible_options_are_refused() -> None:
         FaceSmoother(MODEL, "magic")
     with pytest.raises(Face3DMMError, match="noise_mm"):
         SmoothingOptions(noise_mm=0.0)
+
+
+# How strong the smoothing is
+
+
+STRENGTHS = {
+    ("constant_velocity", None): (0.0965, 0.0675, 1.76),
+    ("constant_velocity", 1.0): (0.1526, 0.0953, 1.76),
+    ("one_euro", None): (0.3053, 0.4416, 0.688),
+    ("one_euro", 1.0): (0.3053, 0.4416, 0.688),
+}
+"""By filter and the landmarks' deviation, px: what is left of a head's shaking at rest and as it turns, and by how many
+degrees it is behind at most as it sets off. To change the compromise between them is a decision."""
+
+
+@pytest.mark.parametrize(("method", "deviation"), STRENGTHS)
+def test_smoothing_is_as_strong_as_it_was_decided(method: str, deviation: float | None) -> None:
+    times = np.arange(150) / RATE
+    at_rest, turns = (
+        turning(lambda time, speed=speed: -0.8 + speed * time, times, deviation=deviation) for speed in (0.0, 0.3)
+    )
+    sets_off = turning(
+        lambda time: -0.8 + np.radians(60.0) * max(0.0, time - 1.0), times, jitter_deg=0.0, deviation=deviation
+    )
+    left = [shaking(smoothed_faces(faces, method)[30:]) / shaking(faces[30:]) for faces in (at_rest, turns)]
+    behind = [
+        np.degrees(rotation_angle(found.parameters.camera.rotation, truth.parameters.camera.rotation))
+        for found, truth in zip(smoothed_faces(sets_off, method), sets_off, strict=True)
+    ]
+    assert (*left, max(behind)) == pytest.approx(STRENGTHS[method, deviation], rel=0.05)
+
+
+def constant_velocity(seen_mm: np.ndarray, noise_mm: float, options: SmoothingOptions) -> list[float]:
+    """The filter of one number as `_ConstantVelocity` describes it, in plain numbers."""
+    dt, noise = 1.0 / RATE, noise_mm**2
+    x, v, variance, shared_variance, velocity_variance = seen_mm[0], 0.0, noise, 0.0, 1e4
+    shared = last = 0.0
+    smoothed = [x]
+    for z in seen_mm[1:]:
+        x += dt * v
+        innovation = z - x
+        product, last = innovation * last, innovation
+        shared += (product - shared) / (1.0 + RATE / (2.0 * np.pi * options.agreement_cutoff_hz))
+        change = options.agreement * max(0.0, shared - options.chance_agreement * noise)
+        change += options.sudden_agreement * max(0.0, product - options.least_sudden * noise)
+        velocity_variance += (options.rest_acceleration * dt) ** 2 + change / dt**2
+        variance += 2.0 * dt * shared_variance + dt**2 * velocity_variance
+        shared_variance += dt * velocity_variance
+        gain, velocity_gain = variance / (variance + noise), shared_variance / (variance + noise)
+        velocity_variance -= velocity_gain * shared_variance
+        variance, shared_variance = (1.0 - gain) * variance, (1.0 - gain) * shared_variance
+        x, v = x + gain * innovation, v + velocity_gain * innovation
+        smoothed.append(x)
+    return smoothed
+
+
+def test_a_heads_place_is_filtered_by_its_position_and_velocity() -> None:
+    rng = np.random.default_rng(0)
+    shifts = rng.normal(0.0, 0.3, 90)
+    shifts[30:] += 40.0 * (np.arange(60) / RATE)
+    shifts[60:] += 9.0
+    # Of another weight each, so that each matters.
+    options = SmoothingOptions(
+        noise_mm=0.4, rest_acceleration=3.0, agreement=0.02, agreement_cutoff_hz=1.5, chance_agreement=0.3
+    )
+    smoother = FaceSmoother(MODEL, options=options)
+    faces = [smoother.smooth(face(shift=(shift, 0.0)), index / RATE) for index, shift in enumerate(shifts)]
+    scale = faces[0].parameters.camera.scale
+    found = [each.parameters.camera.translation[0] - 320.0 for each in faces]
+    np.testing.assert_allclose(found, scale * np.array(constant_velocity(shifts / scale, 0.4, options)), atol=1e-6)
+
+
+def test_noise_of_a_pose_is_what_moves_the_landmarks_by_theirs_in_the_image() -> None:
+    """Turned about their middle, grown or shifted by the noise of one number, landmarks move by 1 mm, RMS."""
+    camera = WeakPerspective(1.7, rotation_from_pose_angles(0.2, 0.5, 0.1), np.array([320.0, 240.0]))
+    jitter_mm = _ModelLandmarks(MODEL, "ibug68", SmoothingOptions()).jitter(camera)
+    about = (POINTS - POINTS.mean(axis=0)).astype(np.float64) @ camera.rotation.T
+    small = 1e-4
+    for k in range(3):
+        turned = about @ rotation_from_vector(small * jitter_mm[k] * np.eye(3)[k]).T
+        assert np.sqrt(((turned - about)[:, :2] ** 2).sum(axis=1).mean()) == pytest.approx(small, rel=1e-3)
+    grown = about * jitter_mm[3]
+    assert np.sqrt((grown[:, :2] ** 2).sum(axis=1).mean()) == pytest.approx(1.0)
+    np.testing.assert_allclose(jitter_mm[4:6], camera.scale)
+
+
+def test_noise_of_a_weight_moves_the_landmarks_by_less_than_a_third_of_theirs(default_model: MorphableModel) -> None:
+    """And is a tenth of the model's σ at most, where landmarks jitter by `noise_mm`."""
+    options = SmoothingOptions(noise_mm=0.3, weight_noise=0.1)
+    camera = WeakPerspective(1.7, FRONTAL, np.zeros(2))
+    jitter_mm = _ModelLandmarks(default_model, "ibug68", options).jitter(camera)[6:]
+    basis = default_model.expression_basis.reshape(default_model.vertex_count, 3, -1)
+    moved = default_model.scheme("ibug68").interpolate(basis).astype(np.float64)
+    reach = np.sqrt((moved**2).sum(axis=1).mean(axis=0))
+    of_sigma = 0.1 / 0.3 * default_model.expression_sigma
+    np.testing.assert_allclose(jitter_mm, np.minimum(of_sigma, 0.3 / np.maximum(reach, 1e-9)), rtol=1e-5)
+    assert 0 < (jitter_mm < 0.99 * of_sigma).sum() < len(jitter_mm), "some are limited by the one, some by the other"
+
+
+# Landmarks
+
+
+def on_the_model(model: MorphableModel, camera: WeakPerspective, alpha: np.ndarray, beta: np.ndarray) -> TrackedFace:
+    """A face whose landmarks lie where its parameters put them."""
+    points = camera.project(model.scheme("ibug68").interpolate(model.vertices(alpha, beta))).astype(np.float32)
+    landmarks = Landmarks("ibug68", points, Box(0, 0, 640, 480), 0.9, (640, 480))
+    return TrackedFace(
+        1, landmarks, FaceParameters(camera, alpha, beta, model.name, model.digest, "joint", 1.0, 0.9, (640, 480))
+    )
+
+
+def test_landmarks_go_with_the_models_identity_and_expression(default_model: MorphableModel) -> None:
+    model, rng = default_model, np.random.default_rng(0)
+    smoother = FaceSmoother(model)
+    alpha = rng.normal(size=model.shape_count) * model.shape_sigma
+    moved = 0.0
+    for index in range(20):
+        camera = WeakPerspective(
+            1.3, rotation_from_pose_angles(0.01 * rng.normal(), 0.3, 0.0), 300.0 + rng.normal(0.0, 0.3, 2)
+        )
+        beta = np.clip(0.4 + rng.normal(0.0, 0.05, model.expression_count), 0.0, 1.0)
+        seen_face = on_the_model(model, camera, alpha, beta)
+        found = smoother.smooth(seen_face, index / RATE)
+        there = on_the_model(model, found.parameters.camera, found.parameters.alpha, found.parameters.beta)
+        np.testing.assert_allclose(found.landmarks.points, there.landmarks.points, atol=0.01)
+        moved = max(moved, np.abs(found.landmarks.points - seen_face.landmarks.points).max())
+    assert moved > 0.5, "it smooths"
+
+
+def test_what_landmarks_do_beside_a_model_at_rest_is_at_first_the_mean_of_all_images() -> None:
+    rng, smoother = np.random.default_rng(0), FaceSmoother(MODEL)
+    still = face()
+    jitters = rng.uniform(-0.1, 0.1, (12, 68, 2)).astype(np.float32) + np.float32(3.0)
+    for index, jitter_px in enumerate(jitters):
+        landmarks = replace(still.landmarks, points=still.landmarks.points + jitter_px)
+        found = smoother.smooth(replace(still, landmarks=landmarks), index / RATE).landmarks.points
+        mean = jitters[: index + 1].mean(axis=0)
+        np.testing.assert_allclose(found - still.landmarks.points, mean, atol=2e-4)
+
+
+def test_landmarks_go_with_the_identity_from_the_image_on_in_which_it_is_found(default_model: MorphableModel) -> None:
+    """In that image the head seems to turn, which is not believed: the landmarks turn back as the true face does."""
+    model, smoother = default_model, FaceSmoother(default_model)
+    true, neutral = -2.0 * model.shape_sigma.astype(np.float64), np.zeros(model.expression_count)
+    for index in range(31):
+        yaw = 0.3 if index < 30 else 0.45
+        camera = WeakPerspective(1.3, rotation_from_pose_angles(0.0, yaw, 0.0), np.array([320.0, 240.0]))
+        seen_face = on_the_model(model, camera, true, neutral)
+        if index < 30:
+            seen_face = replace(seen_face, parameters=replace(seen_face.parameters, alpha=0.0 * true))
+        found = smoother.smooth(seen_face, index / RATE)
+    there = on_the_model(model, found.parameters.camera, true, neutral)
+    assert np.abs(there.landmarks.points - seen_face.landmarks.points).max() > 3.0, "it is not believed"
+    np.testing.assert_allclose(found.landmarks.points, there.landmarks.points, atol=0.05)
+
+
+def test_what_landmarks_do_on_average_is_still_known_where_the_identity_becomes_another() -> None:
+    rng, smoother = np.random.default_rng(0), FaceSmoother(MODEL)
+    still, found = face(), []
+    for index in range(40):
+        alpha = 2.0 * MODEL.shape_sigma.astype(np.float64) * (index >= 30)
+        points = still.landmarks.points + rng.normal(0.0, 0.1, (68, 2)).astype(np.float32)
+        seen_face = TrackedFace(1, replace(still.landmarks, points=points), replace(still.parameters, alpha=alpha))
+        found.append(smoother.smooth(seen_face, index / RATE).landmarks.points)
+    steps = np.abs(np.diff(found, axis=0)).mean(axis=(1, 2))
+    assert steps[29:].max() < 1.5 * steps[20:29].max()
+
+
+def test_landmarks_that_leave_the_model_by_more_than_chance_are_followed() -> None:
+    """Chance is twice their noise, here of 0.39 px: of 0.75 px a low-pass lets through little, of 8 px nearly all."""
+    for leaps_px, least, most in ((0.75, 0.0, 0.07), (1.1, 0.4, 0.6), (8.0, 0.98, 1.0)):
+        smoother, still = FaceSmoother(MODEL), face()
+        for index in range(60):
+            smoother.smooth(still, index / RATE)
+        landmarks = replace(still.landmarks, points=still.landmarks.points + np.float32([leaps_px, 0.0]))
+        found = smoother.smooth(replace(still, landmarks=landmarks), 2.0).landmarks.points
+        shares = (found - still.landmarks.points)[:, 0] / leaps_px
+        assert least <= shares.min() <= shares.max() <= most
+
+
+# When it begins anew
+
+
+def test_the_default_filter_is_that_of_constant_velocity() -> None:
+    assert FaceSmoother(MODEL).method == "constant_velocity"
+
+
+@pytest.mark.parametrize(("gap", "goes_on"), [(0.0, True), (0.5, True), (0.51, False)])
+def test_smoothing_goes_on_up_to_the_longest_gap(gap: float, goes_on: bool) -> None:
+    smoother = FaceSmoother(MODEL, options=SmoothingOptions(longest_gap_s=0.5))
+    smoother.smooth(face(), 1.0)
+    moved = face(shift=(0.2, 0.0))
+    assert (smoother.smooth(moved, 1.0 + gap).parameters is not moved.parameters) == goes_on
+
+
+def scaled(scale: float) -> TrackedFace:
+    one = face()
+    return replace(one, parameters=replace(one.parameters, camera=replace(one.parameters.camera, scale=scale)))
+
+
+def test_a_small_face_is_smoothed_too() -> None:
+    smoother = FaceSmoother(MODEL)
+    smoother.smooth(scaled(0.3), 0.0)
+    again = scaled(0.31)
+    assert smoother.smooth(again, 1 / RATE).parameters is not again.parameters
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.5, np.inf])
+def test_a_face_without_a_size_is_left_as_it_is(scale: float) -> None:
+    smoother = FaceSmoother(MODEL)
+    smoother.smooth(face(), 0.0)
+    broken = scaled(scale)
+    assert smoother.smooth(broken, 1 / RATE) is broken
+    after = face(shift=(9.0, 0.0))
+    assert smoother.smooth(after, 2 / RATE).parameters is after.parameters, "it begins anew"

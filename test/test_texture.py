@@ -182,3 +182,18 @@ class TestTexturedFile:
             write_textured_mesh(tmp_path / "face.glb", mesh, unwrapping.uv, texture[..., 0])
         with pytest.raises(Face3DMMError, match="nowhere"):
             write_textured_mesh(tmp_path / "nowhere" / "face.glb", mesh, unwrapping.uv, texture)
+
+
+@pytest.mark.parametrize(("x", "seen"), [(0.25, True), (-0.25, False), (SIZE - 1.25, True), (SIZE - 0.75, False)])
+def test_a_texture_is_taken_from_between_the_centres_of_the_outermost_pixels(
+    default_model: MorphableModel, unwrapping: Unwrapping, x: float, seen: bool
+) -> None:
+    """Of a face that is half a pixel large: where it is not seen, the picture does not matter."""
+    far = WeakPerspective(0.001, rotation_from_pose_angles(0.0, 0.0, 0.0), np.array([x, 128.0]))
+    dark, light = (
+        paint_texture(
+            np.full((SIZE, SIZE, 3), grey, np.uint8), default_model, unwrapping, default_model.mean, far, size=64
+        )
+        for grey in (60, 190)
+    )
+    assert (dark != light).any() == seen
