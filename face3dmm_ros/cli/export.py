@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from face3dmm_ros.core.errors import Face3DMMError
 
     require_torch()
-    from face3dmm_ros.lab.training.training import WEIGHTS
+    from face3dmm_ros.lab.training.parameter_objective import WEIGHTS
     from face3dmm_ros.regressor.export import save_onnx, save_torchscript
     from face3dmm_ros.regressor.weights_file import digest_of, load_regressor, read_description, save_weights
 

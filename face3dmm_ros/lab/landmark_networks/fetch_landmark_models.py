@@ -101,11 +101,10 @@ def with_wide_slopes(network: bytes) -> bytes:
     for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex]
         shape = graph.tensors[operator.outputs[0]].shape
-        slopes = graph.tensors[operator.inputs[1]] if len(operator.inputs) > 1 else None
-        # Pictures only: a vector's slopes are as long as it is already. Layers may share slopes.
-        prelu = max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.PRELU
-        if not prelu or len(shape) != 4 or len(slopes.shape) == 4:
+        # Pictures only: a vector's slopes are as long as it is already.
+        if max(code.builtinCode, code.deprecatedBuiltinCode) != schema.BuiltinOperator.PRELU or len(shape) != 4:
             continue
+        slopes = graph.tensors[operator.inputs[1]]
         # What is stored in 16 bits comes out of a DEQUANTIZE, which has its shape too.
         source = made_by.get(operator.inputs[1])
         tensors = [slopes] if source is None else [slopes, graph.tensors[source.inputs[0]]]

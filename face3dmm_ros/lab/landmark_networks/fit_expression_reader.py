@@ -68,7 +68,7 @@ def read_pairs(paths: tuple[Path, Path]) -> Pairs:
     changes, rests, weights = [], [], []
     for index in range(len(with_expression)):
         record = with_expression.record(index)
-        points = record.camera.project(surface.interpolate(model.vertices(record.alpha, record.beta)))
+        points = record.points(model, surface)
         before = at_rest.record(index)
         for mirrored, beta in ((False, record.beta), (True, sides.beta(record.beta))):
             view = CropView(_as_tracked(rng, upright_region(points)), SIDE, mirrored)

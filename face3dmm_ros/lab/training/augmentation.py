@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.landmarks.region import Region
-from face3dmm_ros.regressor.crops import CropView
 
 Pixels = NDArray[np.floating]
 Eyes = Sequence[tuple[int, int]]
@@ -20,35 +19,6 @@ Eyes = Sequence[tuple[int, int]]
 IBUG68_EYES: Eyes = ((36, 39), (42, 45))
 _UNIT = 96
 """Side of the crop, px, that the sizes below were chosen at."""
-
-
-def augmented(
-    rng: np.random.Generator,
-    picture: NDArray[np.uint8],
-    points: NDArray[np.floating],
-    region: Region,
-    *,
-    side: int,
-    mirror: NDArray[np.integer],
-    eyes: Eyes,
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """A random crop about a region, mirrored every other time, in a random light, half hidden, blurred or noisy.
-
-    Args:
-        rng: all that is random comes from it.
-        picture: (H, W, 3) uint8 BGR.
-        points: (P, 2) px, or (P, 3) with a depth in px.
-        region: of the face, as the points give it.
-        side: of the crop, px.
-        mirror: (P,) each point's counterpart on the other side of the face.
-        eyes: corners of the eyes among the points.
-
-    Returns:
-        The crop, (side, side, 3) uint8 BGR, and the points in its pixels, (P, 2) or (P, 3) float32.
-    """
-    view = CropView(jittered(rng, region), side, mirrored=bool(rng.random() < 0.5))
-    moved = view.points(points, mirror)
-    return disturbed(rng, view.pixels(picture), moved, eyes), moved
 
 
 def jittered(rng: np.random.Generator, region: Region, far_share: float = 0.3) -> Region:

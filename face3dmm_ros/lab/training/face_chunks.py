@@ -20,6 +20,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import decode_picture
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.landmarks.region import Region
+from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.regressor.crops import IBUG68_MIRROR, CropView, face_region
 
 VERSION = 2
@@ -64,6 +65,10 @@ class FaceRecord:
     gamma: NDArray[np.floating]
     landmarks: NDArray[np.floating]
     labelled: bool = True
+
+    def points(self, model: MorphableModel, surface: SurfacePoints) -> NDArray[np.float64]:
+        """Where points of the model's surface lie in the picture, (P, 2) px, in weak perspective."""
+        return self.camera.project(surface.interpolate(model.vertices(self.alpha, self.beta)))
 
     def surroundings(self) -> "FaceRecord":
         """The same face in an upright part of the picture that holds any crop of it, made small where it was large."""

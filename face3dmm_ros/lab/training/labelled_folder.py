@@ -19,6 +19,7 @@ from face3dmm_ros.files.truth_files import matlab_shapes, read_matrices, read_te
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
 from face3dmm_ros.lab.training.face_chunks import FaceRecord
 from face3dmm_ros.lab.training.picture_folder import CACHE, kept_faces
+from face3dmm_ros.lab.training.samples import SampleForm
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 _MISFIT = 0.04
@@ -29,9 +30,7 @@ _OURS = {"alpha", "beta", "scale", "rotation", "translation"}
 def open_labelled_folder(
     path: str | Path,
     model: str = "default",
-    shape_count: int | None = None,
-    expression_count: int | None = None,
-    texture_count: int | None = None,
+    form: SampleForm | None = None,
     cache: str | Path | None = None,
 ) -> CroppedFaces:
     """A data set of labelled pictures; those without a .mat beside them are left out.
@@ -39,9 +38,7 @@ def open_labelled_folder(
     Args:
         path: of the folder, which may have subfolders.
         model: the one that the labels are coefficients of; as `load_model` takes it.
-        shape_count: leading α of a sample, None for all.
-        expression_count: leading β of a sample, None for all.
-        texture_count: leading γ of a sample, None for all; with 0 the labels need none.
+        form: of the samples; where it has no γ the labels need none.
         cache: folder to keep the faces in; `CACHE` below the path if None.
 
     Raises:
@@ -55,7 +52,7 @@ def open_labelled_folder(
     kept = kept_faces(
         pictures, Path(cache or folder / CACHE), "labelled", loaded, lambda picture: [read_labelled(picture, loaded)]
     )
-    faces = CroppedFaces(kept, loaded, shape_count, expression_count, texture_count)
+    faces = CroppedFaces(kept, loaded, form)
     if faces.texture_count and not kept.albedo_known.all():
         without = np.flatnonzero(~kept.albedo_known)
         raise Face3DMMError(

@@ -175,16 +175,16 @@ def rotation_distance(prediction: Tensor, target: Tensor) -> Tensor:
     return _over_faces(torch.rad2deg(2.0 * torch.asin(chord.clamp(max=1.0 - 1e-6))))
 
 
-def landmark_2d(points: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Σᵢ vᵢ·‖xᵢ − x̂ᵢ‖, px: 2DASL's 2D landmark consistency (Tu et al., 2019).
+def landmark_2d(points: Tensor, target: Tensor) -> Tensor:
+    """Σᵢ ‖xᵢ − x̂ᵢ‖, px: 2DASL's 2D landmark consistency (Tu et al., 2019).
+
+    Of a face regressed once more, with the map of the first one's projections, it is 2DASL's cycle consistency.
 
     Args:
         points: x̂, (B, L, 2) projections of the regressed face.
         target: x, (B, L, 2), what the network was given, detected or true.
-        weights: v, (L,) or (B, L), such as 0 for a point that the crop does not show; 1 if None.
     """
-    distance = torch.linalg.vector_norm(points - target, dim=2)
-    return _over_faces((distance if weights is None else weights * distance).sum(1))
+    return _over_faces(torch.linalg.vector_norm(points - target, dim=2).sum(1))
 
 
 def landmark_3d(points: Tensor, again: Tensor) -> Tensor:
@@ -195,17 +195,6 @@ def landmark_3d(points: Tensor, again: Tensor) -> Tensor:
         again: x̂, (B, L, 3) of the face regressed once more, with the map of the first one's projections.
     """
     return _over_faces(torch.linalg.vector_norm(points - again, dim=2).sum(1))
-
-
-def cycle(again: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-    """`landmark_2d` between what the network was given and what it makes of its own answer: 2DASL's cycle consistency.
-
-    Args:
-        again: (B, L, 2) projections of the face regressed once more.
-        target: (B, L, 2) the first landmarks.
-        weights: as in `landmark_2d`.
-    """
-    return landmark_2d(again, target, weights)
 
 
 def landmark_likelihood(points: Tensor, log_deviation: Tensor, target: Tensor) -> Tensor:
@@ -221,6 +210,13 @@ def landmark_likelihood(points: Tensor, log_deviation: Tensor, target: Tensor) -
     """
     squares = (points - target).square().sum(2)
     return _over_faces((2.0 * log_deviation + 0.5 * squares * torch.exp(-2.0 * log_deviation)).sum(1))
+
+
+def nme_percent(points: Tensor, target: Tensor) -> Tensor:
+    """Mean distance of each face's points (B, L, 2) in percent of √(w·h) of the true ones' box, (B,)."""
+    width, height = (target.amax(1) - target.amin(1)).unbind(1)
+    distance = torch.linalg.vector_norm(points - target, dim=2).mean(1)
+    return 100 * distance / (width * height).sqrt().clamp(min=1e-6)
 
 
 def _over_faces(losses: Tensor) -> Tensor:

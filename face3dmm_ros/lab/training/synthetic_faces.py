@@ -18,6 +18,7 @@ from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
 from face3dmm_ros.lab.training.face_chunks import FaceChunks, FaceRecord, make_missing, write_chunk
+from face3dmm_ros.lab.training.samples import SampleForm
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 CHUNK = 250
@@ -128,9 +129,7 @@ def render_chunks(
 def open_synthetic_faces(
     path: str | Path | None = None,
     model: str = "default",
-    shape_count: int | None = None,
-    expression_count: int | None = None,
-    texture_count: int | None = None,
+    form: SampleForm | None = None,
     chunks: int = 40,
     seed: int = 0,
     scenes: Mapping[str, object] | None = None,
@@ -145,9 +144,7 @@ def open_synthetic_faces(
         path: folder in which they are kept, rendered first where they are not there yet; None renders each face
             whenever it is asked for.
         model: whose faces; as `load_model` takes it.
-        shape_count: leading α of a sample, None for all.
-        expression_count: leading β of a sample, None for all.
-        texture_count: leading γ of a sample, None for all: of the skin alone, without what a scene has over it.
+        form: of the samples; γ is of the skin alone, without what a scene has over it.
         chunks: how many times `chunk_size` faces there are.
         seed: of all that is random.
         scenes: what to draw from, fields of `SceneOptions` by their names, in place of those of `SCENES`. With a
@@ -175,7 +172,7 @@ def open_synthetic_faces(
     else:
         paths = render_chunks(Path(path), loaded, chunks, seed, options, processes, chunk_size)
         source = FaceChunks(paths, loaded.digest)
-    return CroppedFaces(source, loaded, shape_count, expression_count, texture_count, undisturbed)
+    return CroppedFaces(source, loaded, form, undisturbed)
 
 
 def _scene_options(changes: Mapping[str, object]) -> SceneOptions:
