@@ -352,7 +352,7 @@ def test_samples_become_a_batch(default_model: MorphableModel) -> None:
 def test_samples_of_different_sizes_make_no_batch(default_model: MorphableModel) -> None:
     source, rng = Listed(records(default_model, 1)), np.random.default_rng(0)
     samples = [CroppedFaces(source, default_model, SampleForm(40, 10, count)).sample(0, rng, False) for count in (0, 8)]
-    with pytest.raises(Face3DMMError, match=r"\[\(40, 10, 0\), \(40, 10, 8\)\].*texture_count"):
+    with pytest.raises(Face3DMMError, match=r"\[\(40, 10, 0\), \(40, 10, 8\)\].*same form"):
         collate(samples)
     with pytest.raises(Face3DMMError, match="at least one"):
         collate([])

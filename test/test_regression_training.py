@@ -63,7 +63,6 @@ def everything() -> TrainingConfig:
     """2DASL's two branches with all that a checkpoint must carry."""
     losses = LossesConfig(
         weighted_coefficient=LossConfig(1.0),
-        weighted_parameter_distance=LossConfig(0.1),
         landmark_2d=LossConfig(0.01),
         landmark_3d=LossConfig(0.01),
         landmark_likelihood=LossConfig(0.01),
@@ -187,7 +186,6 @@ def test_mistake_in_a_configuration_is_named_with_file_and_key(tmp_path: Path, c
     "name",
     [
         "weighted_coefficient",
-        "weighted_parameter_distance",
         "vertex_distance",
         "landmark_2d",
         "landmark_3d",

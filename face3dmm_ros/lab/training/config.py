@@ -114,7 +114,6 @@ class LossesConfig:
 
     asymmetric_euclidean: AsymmetricConfig | None = None
     weighted_coefficient: LossConfig | None = None
-    weighted_parameter_distance: LossConfig | None = None
     vertex_distance: VertexDistanceConfig | None = None
     shape_distance: LossConfig | None = None
     rotation_distance: LossConfig | None = None

@@ -106,27 +106,11 @@ def weighted_coefficient(
         whitening: their units.
         bases: the points that H projects, such as the 68 landmarks.
     """
-    influence = _influence(prediction, target, layout, whitening, bases, axes=2)
-    return _weighted_distance(prediction, target, layout, influence, influence.sum(1, keepdim=True))
-
-
-def weighted_parameter_distance(
-    prediction: Tensor, target: Tensor, layout: ParameterLayout, whitening: Whitening, bases: FaceBases
-) -> Tensor:
-    """(p* − p̂)ᵀ W (p* − p̂), W = diag(w) / max w, wᵢ = ‖V(p̂ᵢ) − V(p*)‖: WPDC.
-
-    Zhu et al., Face Alignment Across Large Poses: A 3D Solution, CVPR 2016: as `weighted_coefficient`, over vertices of
-    the whole face with their depth, and relative to the largest weight.
-
-    Args:
-        prediction: p̂, (B, ≥ D) whitened, the face's parameters first.
-        target: p*, (B, ≥ D) whitened.
-        layout: what the D = `layout.parameter_slice.stop` numbers are.
-        whitening: their units.
-        bases: the vertices V.
-    """
-    influence = _influence(prediction, target, layout, whitening, bases, axes=3)
-    return _weighted_distance(prediction, target, layout, influence, influence.amax(1, keepdim=True))
+    influence = _influence(prediction, target, layout, whitening, bases)
+    # Of a prediction without error 0.
+    weights = influence / influence.sum(1, keepdim=True).clamp(min=torch.finfo(influence.dtype).tiny)
+    parameters = layout.parameter_slice
+    return _over_faces((weights * (prediction[:, parameters] - target[:, parameters]).square()).sum(1))
 
 
 def vertex_distance(prediction: ParameterBatch, target: ParameterBatch, bases: FaceBases, power: float = 2.0) -> Tensor:
@@ -226,11 +210,11 @@ def _over_faces(losses: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _influence(
-    prediction: Tensor, target: Tensor, layout: ParameterLayout, whitening: Whitening, bases: FaceBases, axes: int
+    prediction: Tensor, target: Tensor, layout: ParameterLayout, whitening: Whitening, bases: FaceBases
 ) -> Tensor:
-    """How far each number, taken alone from the prediction, moves the true face's points, (B, D) px.
+    """How far each number, taken alone from the prediction, moves the true face's projected points, (B, D) px.
 
-    It is the norm over all points and the first 2 or 3 axes of the camera. γ colors the points and moves none.
+    It is the norm over all points. γ colors the points and moves none.
     """
     D, P = layout.parameter_slice.stop, layout.translation_slice.stop
     if prediction.shape[1] < D or prediction.shape != target.shape:
@@ -241,16 +225,13 @@ def _influence(
     truth = target[:, :D] * whitening.deviation[:D] + whitening.mean[:D]
     change = (prediction - target)[:, :D] * whitening.deviation[:D]
 
-    def camera(faces: ParameterBatch) -> tuple[Tensor, Tensor]:
-        shift = functional.pad(faces.translation, (0, axes - 2))
-        return faces.scale[:, None, None] * faces.rotation[:, :axes], shift
-
     face = layout.decode(truth)
-    A, t = camera(face)
+    A = face.scale[:, None, None] * face.rotation[:, :2]
     exchanged = truth[:, None].repeat(1, P, 1)
     exchanged.diagonal(dim1=1, dim2=2).add_(change[:, :P])
-    A_each, t_each = camera(layout.decode(exchanged.view(B * P, D)))
-    turn, shift = A_each.view(B, P, axes, 3) - A[:, None], t_each.view(B, P, axes) - t[:, None]
+    each = layout.decode(exchanged.view(B * P, D))
+    turn = (each.scale[:, None, None] * each.rotation[:, :2]).view(B, P, 2, 3) - A[:, None]
+    shift = each.translation.view(B, P, 2) - face.translation[:, None]
     points = bases.vertices(face.alpha, face.beta)
     moved = torch.einsum("bld,bpkd->bplk", points, turn) + shift[:, :, None]
     by_pose = torch.linalg.vector_norm(moved, dim=(2, 3))
@@ -259,12 +240,3 @@ def _influence(
     squares = torch.einsum("bkd,ide,bke->bi", A, basis.mT @ basis, A)
     by_coefficients = change[:, P : layout.expression_slice.stop].abs() * squares.clamp(min=0.0).sqrt()
     return torch.cat([by_pose, by_coefficients, change.new_zeros(B, layout.texture_count)], dim=1)
-
-
-def _weighted_distance(
-    prediction: Tensor, target: Tensor, layout: ParameterLayout, influence: Tensor, total: Tensor
-) -> Tensor:
-    """Σᵢ wᵢ (pᵢ − p*ᵢ)² with w = influence / total, (B, D) and (B, 1); of a prediction without error 0."""
-    parameters = layout.parameter_slice
-    weights = influence / total.clamp(min=torch.finfo(total.dtype).tiny)
-    return _over_faces((weights * (prediction[:, parameters] - target[:, parameters]).square()).sum(1))

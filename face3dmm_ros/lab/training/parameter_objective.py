@@ -32,7 +32,7 @@ from face3dmm_ros.regressor.weights_file import (
 
 WEIGHTS = "weights.safetensors"
 _VERTEX_COUNT = 512
-"""Vertices that stand for the whole face in VDC and WPDC."""
+"""Vertices that stand for the whole face in VDC."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +143,6 @@ class ParameterObjective(nn.Module):
             ),
             "weighted_coefficient": lambda _: losses.weighted_coefficient(
                 white, target, layout, whitening, self.landmarks
-            ),
-            "weighted_parameter_distance": lambda _: losses.weighted_parameter_distance(
-                white, target, layout, whitening, self._surface
             ),
             "vertex_distance": lambda loss: losses.vertex_distance(found, true, self._surface, loss.power),
             "shape_distance": lambda _: losses.shape_distance(found, true, self._surface),
