@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
-from face3dmm_ros.lab.default_model.face_landmarker import FaceLandmarker, portraits
+from face3dmm_ros.lab.default_model.face_landmarker import look_at, portraits
 from face3dmm_ros.lab.default_model.people_mean import common_offsets
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.training.face_chunks import FaceChunks
@@ -60,13 +60,6 @@ def stray_points(
     return np.array(yaws), np.array(strays)
 
 
-def stray_on_people(pictures: list[Path], model: MorphableModel) -> NDArray[np.float64]:
-    """(478, 2) mm, by how much right and down people's points stray from the front, from calm faces of any identity."""
-    points, landmarker = model.scheme(MEDIAPIPE478), FaceLandmarker()
-    faces = [landmarker.look(path)[0] for path in tqdm(pictures, unit="people", desc="looking")]
-    return common_offsets(faces, points, model.mean, model.shape_basis, model.shape_sigma) * [1, -1]
-
-
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -77,11 +70,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("resource/landmark_models/face_mesh_response.npz"))
     arguments = parser.parse_args()
     model = load_model("default")
-    people = None if arguments.people is None else stray_on_people(arguments.people, model)
     scenes = replace(SCENES, image_size=(256, 256), occluder=0.1, pictures=find_pictures(None))
     count = max(1, arguments.faces // _CHUNK)
     chunks = render_chunks(arguments.folder, model, count, arguments.seed, scenes, chunk_size=_CHUNK)
-    points = model.scheme(MEDIAPIPE478).interpolate(model.mean)
+    surface = model.scheme(MEDIAPIPE478)
+    points = surface.interpolate(model.mean)
     canonical = points[:SKIN_COUNT]
     mirror = np.concatenate([mirror_points(canonical), SKIN_COUNT + mirror_points(points[SKIN_COUNT:])])
     yaw, stray = stray_points(FaceChunks(chunks, model.digest), model, mirror[:SKIN_COUNT])
@@ -96,7 +89,10 @@ def main() -> None:
             f"yaw {knot:2.0f}°: {len(near)} faces, bias {strayed:.1f} mm, deviation {np.median(deviation[-1]):.1f} mm"
         )
     turned = np.pad(np.array(bias), [(0, 0), (0, len(mirror) - SKIN_COUNT), (0, 0)])  # renderings tell of the skin
-    front = turned[0] if people is None else people
+    front = turned[0]
+    if arguments.people is not None:
+        common = common_offsets(look_at(arguments.people)[0], surface, model.mean, model.shape_basis, model.shape_sigma)
+        front = common * [1, -1]
     front = (front + front[mirror] * [-1, 1]) / 2  # from the front a face and its mirror image are the same
     # An offset across the face is seen the shorter the more a head is turned.
     seen = np.stack([np.cos(np.radians(_KNOTS)), np.ones(len(_KNOTS))], axis=1)

@@ -23,11 +23,19 @@ _UNIT = 96
 
 def jittered(rng: np.random.Generator, region: Region, far_share: float = 0.3) -> Region:
     """The region as a detector might give it: usually close, at times far off."""
-    far = rng.random() < far_share
-    shift = rng.normal(0, 0.09 if far else 0.045, 2) * region.size
-    size = region.size * np.exp(rng.normal(0, 0.16 if far else 0.08))
-    turn = np.radians(rng.normal(0, 32 if far else 10))
-    return Region(region.x + float(shift[0]), region.y + float(shift[1]), float(size), region.angle + float(turn))
+    return _moved(rng, region, *((0.09, 0.16, 32) if rng.random() < far_share else (0.045, 0.08, 10)))
+
+
+def as_tracked(rng: np.random.Generator, region: Region) -> Region:
+    """The region as a tracker gives it from the last image's points."""
+    return _moved(rng, region, 0.02, 0.05, 3)
+
+
+def _moved(rng: np.random.Generator, region: Region, shift: float, size: float, turn: float) -> Region:
+    """By standard deviations: shares of its side, of the logarithm of its side, degrees."""
+    x, y = rng.normal(0, shift, 2) * region.size
+    side, angle = region.size * np.exp(rng.normal(0, size)), region.angle + np.radians(rng.normal(0, turn))
+    return Region(region.x + float(x), region.y + float(y), float(side), float(angle))
 
 
 def disturbed(

@@ -207,7 +207,7 @@ class TrainingConfig:
         log_every: steps over which what is logged is averaged.
         average: how much of the average of the weights each step keeps (such as 0.999); the average is validated and
             written in the end, since it generalises better than the last weights. 0 goes without.
-        mixed_precision: compute in 16 bits where that is safe, which GPUs do several times faster.
+        mixed_precision: compute in bfloat16 where that is safe, which GPUs from 2020 on do several times faster.
         workers: processes that make samples; 0 makes them in the training's own.
     """
 

@@ -47,12 +47,6 @@ class Learner:
         if objective.critic is not None and config.losses.self_critic is not None:
             self._shared_critic = here.shared(objective.critic)
             self._critic_optimizer = torch.optim.Adam(objective.critic.parameters(), lr=config.losses.self_critic.rate)
-        # Where a device does not know bfloat16, whose range is float32's, small gradients must be kept from vanishing.
-        self._type = torch.bfloat16
-        if here.device.type == "cuda" and not torch.cuda.is_bf16_supported():
-            self._type = torch.float16
-        scaled = config.mixed_precision and self._type is torch.float16
-        self._scaler = torch.amp.GradScaler(here.device.type, enabled=scaled)
 
     @property
     def rate(self) -> float:
@@ -77,18 +71,16 @@ class Learner:
         if objective.critic is not None:
             values["critic"] = objective.critic_loss(self._asking(self._shared_critic), answer)
             self._critic_optimizer.zero_grad(set_to_none=True)
-            self._scaler.scale(values["critic"]).backward()
-            self._scaler.step(self._critic_optimizer)
+            values["critic"].backward()
+            self._critic_optimizer.step()
             critic = self._asking(objective.critic)
         losses = objective.losses(self._asking(self._shared), answer, critic)
         loss = self._weighted(losses)
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
-        self._scaler.unscale_(self._optimizer)
+        loss.backward()
         if self._config.optimizer.largest_gradient is not None:
             nn.utils.clip_grad_norm_(objective.network.parameters(), self._config.optimizer.largest_gradient)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
+        self._optimizer.step()
         self._follow(step)
         return {name: value.detach() for name, value in {"loss": loss, **losses, **values}.items()}
 
@@ -138,7 +130,6 @@ class Learner:
         parts: dict[str, Any] = {
             "objective": self.objective,
             "optimizer": self._optimizer,
-            "scaler": self._scaler,
             "average": self._average,
             "plateau": self._plateau,
             "critic_optimizer": self._critic_optimizer if self.objective.critic is not None else None,
@@ -147,7 +138,8 @@ class Learner:
 
     def _asking(self, module: nn.Module) -> Network:
         def ask(*inputs: Tensor) -> Tensor:
-            with torch.autocast(self._here.device.type, dtype=self._type, enabled=self._config.mixed_precision):
+            # bfloat16 has float32's range, so that small gradients do not vanish.
+            with torch.autocast(self._here.device.type, torch.bfloat16, enabled=self._config.mixed_precision):
                 answer: Tensor = module(*inputs)
             return answer.float()
 

@@ -72,6 +72,13 @@ class RenderedFaces:
         coefficients = scene.alpha, scene.beta, scene.gamma
         return FaceRecord(rendered.image, scene.camera, *coefficients, rendered.landmarks()[:, :2])
 
+    def write(self, path: Path, chunk: int) -> int:
+        """Render one chunk into a file; returns how many faces it has."""
+        model, size = self.model, self.chunk_size
+        records = (self.record(index) for index in range(chunk * size, (chunk + 1) * size))
+        write_chunk(path, records, (model.shape_count, model.expression_count, len(model.albedo_sigma)), model.digest)
+        return size
+
     def close(self) -> None:
         """Give OpenGL back."""
         if self._renderer is not None:
@@ -108,9 +115,7 @@ def render_chunks(
     Raises:
         Face3DMMError: no OpenGL 3.3, a folder that cannot be written to, or a rendering process that was killed.
     """
-    recipe = json.dumps(
-        [chunk_size, model.digest, {field.name: _plain(scenes, field.name) for field in fields(scenes)}]
-    )
+    recipe = json.dumps([chunk_size, model.digest, scenes.recipe()])
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:8]
     names = [f"synthetic_{digest}_{seed}_{chunk:05d}" for chunk in range(count)]
 
@@ -194,23 +199,17 @@ def _scene_options(changes: Mapping[str, object]) -> SceneOptions:
         raise Face3DMMError(f"scenes cannot be drawn from {dict(changes)}: {error}") from error
 
 
-def _plain(scenes: SceneOptions, name: str) -> object:
-    """An option as JSON holds it; of pictures behind faces their names."""
-    value = getattr(scenes, name)
-    return [path.name for path in value] if name == "pictures" else value
-
-
 def _rendered(faces: RenderedFaces, jobs: Sequence[tuple[Path, int]], processes: int) -> Iterator[int]:
     """Render chunks; yields how many faces are newly done."""
     if processes == 1:
-        for path, chunk in jobs:
-            yield _render_chunk(faces, path, chunk)
+        for job in jobs:
+            yield faces.write(*job)
         faces.close()
         return
     # A forked process would inherit the locks of this one's threads.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _keep, (faces,)) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (faces,)) as pool:
         try:
-            for done in as_completed([pool.submit(_render_kept, path, chunk) for path, chunk in jobs]):
+            for done in as_completed([pool.submit(_write, *job) for job in jobs]):
                 yield done.result()
         except BrokenProcessPool as error:
             raise Face3DMMError(
@@ -224,20 +223,10 @@ _kept: list[RenderedFaces] = []
 """What a rendering process renders from."""
 
 
-def _keep(faces: RenderedFaces) -> None:
+def _begin(faces: RenderedFaces) -> None:
     begin_worker()
     _kept.append(faces)
 
 
-def _render_kept(path: Path, chunk: int) -> int:
-    return _render_chunk(_kept[0], path, chunk)
-
-
-def _render_chunk(faces: RenderedFaces, path: Path, chunk: int) -> int:
-    """Render one chunk; returns how many faces it has."""
-    model = faces.model
-    size = faces.chunk_size
-    records = (faces.record(index) for index in range(chunk * size, (chunk + 1) * size))
-    coefficients = model.shape_count, model.expression_count, len(model.albedo_sigma)
-    write_chunk(path, records, coefficients, model.digest)
-    return size
+def _write(path: Path, chunk: int) -> int:
+    return _kept[0].write(path, chunk)
