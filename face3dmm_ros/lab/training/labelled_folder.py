@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.evaluation.dataset.datasets import read_300w_lp
 from face3dmm_ros.files.pictures import find_pictures, read_picture
 from face3dmm_ros.files.truth_files import matlab_shapes, read_matrices, read_text
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
@@ -122,19 +123,15 @@ def _label_of_300w_lp(picture: Path, path: Path, model: MorphableModel) -> _Labe
     So it does not matter where a model has its origin, which unit it is in, and from which pixel a data set counts. A
     ``Tex_Para`` of more coefficients than the model has is of another albedo, and tells nothing.
     """
-    found = read_matrices(path, {"Pose_Para": (1, 7), "Shape_Para": (None, 1), "Exp_Para": (None, 1)})
+    truth = read_300w_lp(picture)
+    assert truth.pose is not None
+    landmarks, rotation = truth.points, rotation_from_pose_angles(*truth.pose)
+    found = read_matrices(path, {"Shape_Para": (None, 1), "Exp_Para": (None, 1)})
     alpha = _coefficients(path, "Shape_Para", found["Shape_Para"], model.shape_count)
     beta = _coefficients(path, "Exp_Para", found["Exp_Para"], model.expression_count)
     gamma, L = np.zeros(0), len(model.albedo_sigma)
     if 0 < matlab_shapes(path).get("Tex_Para", (0,))[0] <= L:
         gamma = _coefficients(path, "Tex_Para", read_matrices(path, {"Tex_Para": (None, 1)})["Tex_Para"], L)
-    companion = picture.parent.parent / "landmarks" / picture.parent.name / f"{picture.stem}_pts.mat"
-    if companion.is_file():
-        landmarks = read_matrices(companion, {"pts_3d": (68, 2)})["pts_3d"]
-    else:
-        landmarks = read_matrices(path, {"pt3d_68": (3, 68)})["pt3d_68"][:2].T
-    pitch, yaw, roll = (float(angle) for angle in found["Pose_Para"][0, :3])
-    rotation = rotation_from_pose_angles(pitch, yaw, roll)
     turned = model.scheme("ibug68").interpolate(model.vertices(alpha, beta)).astype(np.float64) @ rotation[:2].T
     around, seen = turned - turned.mean(axis=0), landmarks - landmarks.mean(axis=0)
     scale = float((around * seen).sum() / (around**2).sum())
