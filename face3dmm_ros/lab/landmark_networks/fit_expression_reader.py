@@ -59,7 +59,7 @@ def read_pairs(paths: tuple[Path, Path]) -> Pairs:
     """What the network makes of a chunk's pairs, in crops as a tracker has them, and of their mirror images."""
     model = load_model("default")
     network = DenseNetwork(package_file("resource/landmark_models/dense.tflite"))
-    with_expression, at_rest = (FaceChunks([path], model.digest) for path in paths)
+    with_expression, at_rest = (FaceChunks([path], model) for path in paths)
     sides = FaceMirror.of(model, 0, model.expression_count)
     assert sides is not None
     rng = np.random.default_rng([_SEED, int(paths[0].stem.rpartition("_")[2])])

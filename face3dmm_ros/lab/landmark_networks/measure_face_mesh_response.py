@@ -77,7 +77,7 @@ def main() -> None:
     points = surface.interpolate(model.mean)
     canonical = points[:SKIN_COUNT]
     mirror = np.concatenate([mirror_points(canonical), SKIN_COUNT + mirror_points(points[SKIN_COUNT:])])
-    yaw, stray = stray_points(FaceChunks(chunks, model.digest), model, mirror[:SKIN_COUNT])
+    yaw, stray = stray_points(FaceChunks(chunks, model), model, mirror[:SKIN_COUNT])
     bias, deviation = [], []
     for knot in _KNOTS:
         near = stray[np.abs(yaw - knot) < _HALF_WIDTH]

@@ -74,9 +74,9 @@ class RenderedFaces:
 
     def write(self, path: Path, chunk: int) -> int:
         """Render one chunk into a file; returns how many faces it has."""
-        model, size = self.model, self.chunk_size
+        size = self.chunk_size
         records = (self.record(index) for index in range(chunk * size, (chunk + 1) * size))
-        write_chunk(path, records, (model.shape_count, model.expression_count, len(model.albedo_sigma)), model.digest)
+        write_chunk(path, records, self.model)
         return size
 
     def close(self) -> None:
@@ -176,7 +176,7 @@ def open_synthetic_faces(
         source = RenderedFaces(loaded, chunks, seed, options, chunk_size)
     else:
         paths = render_chunks(Path(path), loaded, chunks, seed, options, processes, chunk_size)
-        source = FaceChunks(paths, loaded.digest)
+        source = FaceChunks(paths, loaded)
     return CroppedFaces(source, loaded, form, undisturbed)
 
 
