@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
-from scipy.spatial.transform import Rotation
 
+from face3dmm_ros.core.rotations import nearest_rotation
 from face3dmm_ros.lab.default_model.head import Head
 from face3dmm_ros.lab.default_model.surface import nearest_on_surface
 from face3dmm_ros.morphable_model import SurfacePoints
@@ -94,7 +94,7 @@ def register(
     theirs = other.neutral[other.landmarks]
     scale = float(np.linalg.norm(ours[36] - ours[45]) / np.linalg.norm(theirs[36] - theirs[45]))
     ours_inner, theirs_inner = (points[INNER] - points[INNER].mean(axis=0) for points in (ours, theirs))
-    rotation = Rotation.align_vectors(ours_inner, theirs_inner)[0].as_matrix()
+    rotation = nearest_rotation(ours_inner.T @ theirs_inner)
     moved = scale * other.neutral @ rotation.T
     moved += (ours[INNER] - moved[other.landmarks][INNER]).mean(axis=0)
     skin = np.flatnonzero(head.is_part("skin"))
