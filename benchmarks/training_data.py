@@ -13,7 +13,7 @@ from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.training.augmentation import IBUG68_EYES, disturbed
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
 from face3dmm_ros.lab.training.face_chunks import FaceChunks
-from face3dmm_ros.lab.training.samples import collate
+from face3dmm_ros.lab.training.samples import SampleForm, collate
 from face3dmm_ros.lab.training.synthetic_faces import SCENES, RenderedFaces, render_chunks
 from face3dmm_ros.morphable_model import load_model
 
@@ -27,8 +27,8 @@ def training_data() -> Iterator[dict[str, Callable[[], object]]]:
     scenes = replace(SCENES, pictures=find_pictures(None))
     fresh = RenderedFaces(model, FACES, scenes=scenes, chunk_size=1)
     with tempfile.TemporaryDirectory() as folder:
-        kept = FaceChunks(render_chunks(Path(folder), model, 1, scenes=scenes, chunk_size=FACES), model.digest)
-        faces = CroppedFaces(kept, model, 40, 10, 0)
+        kept = FaceChunks(render_chunks(Path(folder), model, 1, scenes=scenes, chunk_size=FACES), model)
+        faces = CroppedFaces(kept, model, SampleForm(40, 10, 0))
         sample = faces.sample(0, np.random.default_rng(0), augment=False)
         turn = count()
 

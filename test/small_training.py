@@ -92,7 +92,7 @@ def _model() -> MorphableModel:
 def open_drawn_faces(options: dict) -> FaceDataset:
     """In place of `datasets.open_dataset`: ``path`` is how many faces there are."""
     labelled = options["kind"] != "unlabelled_folder"
-    counts = options["expression_count"], options["texture_count"]
+    counts = options["form"].expression_count, options["form"].texture_count
     return DrawnFaces(_model(), int(options["path"]), labelled, options.get("broken"), *counts)
 
 

@@ -135,8 +135,9 @@ def test_a_person_is_written_as_pictures_with_labels(labels: Path) -> None:
 def test_written_labels_are_learnt_from(labels: Path, default_model: MorphableModel) -> None:
     pytest.importorskip("torch", reason="needs torch (make torch)")
     from face3dmm_ros.lab.training.labelled_folder import open_labelled_folder
+    from face3dmm_ros.lab.training.samples import SampleForm
 
-    faces = open_labelled_folder(labels, texture_count=0)
+    faces = open_labelled_folder(labels, form=SampleForm(texture_count=0))
     assert len(faces) == PICTURES + 1
     samples = [faces.sample(index, np.random.default_rng(0), augment=False) for index in range(len(faces))]
     for sample in samples:

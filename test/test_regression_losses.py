@@ -135,13 +135,6 @@ def test_the_weights_are_constants_to_the_gradient(two_points: FaceBases) -> Non
     assert found.tolist() == pytest.approx([2 * 0.6 * 3, 2 * 0.4 * 2])
 
 
-def test_weighted_parameter_distance_weighs_relative_to_the_largest_and_sees_depth(two_points: FaceBases) -> None:
-    # t moves both points by 4 px, α by 2 px and β by 1 px in depth: weights 1, 1/2 and 1/4.
-    prediction = vector(t=(0.0, 4.0), alpha=2.0, beta=1.0)
-    loss = losses.weighted_parameter_distance(prediction, vector(), PLAIN, UNCHANGED, two_points)
-    assert float(loss) == pytest.approx(1.0 * 16 + 0.5 * 4 + 0.25 * 1)
-
-
 @pytest.mark.parametrize("rotation", ["6d", "matrix"])
 def test_weights_are_computed_with_one_coefficient_exchanged_at_a_time(rotation: str) -> None:
     layout = ParameterLayout(rotation, 3, 2)
@@ -149,7 +142,7 @@ def test_weights_are_computed_with_one_coefficient_exchanged_at_a_time(rotation:
     target, prediction = (layout.encode(random_faces(1, layout, seed)) for seed in (0, 1))
     whitening = Whitening(torch.full((layout.size,), 0.1), torch.linspace(0.5, 2.0, layout.size))
 
-    def in_camera(raw: np.ndarray) -> np.ndarray:
+    def on_image(raw: np.ndarray) -> np.ndarray:
         size = layout.scale_slice.start
         if rotation == "matrix":
             R = nearest_rotation(raw[:9].reshape(3, 3))
@@ -161,50 +154,45 @@ def test_weights_are_computed_with_one_coefficient_exchanged_at_a_time(rotation:
         points = bases.mean.numpy() + np.einsum("i,ilk->lk", alpha, bases.shape.numpy())
         points = points + np.einsum("i,ilk->lk", beta, bases.expression.numpy())
         camera = WeakPerspective(np.exp(raw[size]), R, raw[size + 1 : size + 3])
-        return np.column_stack([camera.project(points), camera.depth(points)])
+        return camera.project(points)
 
     true, found = (raw[0].double().numpy() for raw in (target, prediction))
-    flat, deep = np.empty(layout.size), np.empty(layout.size)
+    flat = np.empty(layout.size)
     for i in range(layout.size):
         mixed = true.copy()
         mixed[i] = found[i]
-        moved = in_camera(mixed) - in_camera(true)
-        flat[i], deep[i] = np.linalg.norm(moved[:, :2]), np.linalg.norm(moved)
+        flat[i] = np.linalg.norm(on_image(mixed) - on_image(true))
     squares = ((found - true) / whitening.deviation.numpy()) ** 2
 
     arguments = whitening.whiten(prediction), whitening.whiten(target), layout, whitening, bases
-    by_hand = float(flat / flat.sum() @ squares), float(deep / deep.max() @ squares)
-    assert float(losses.weighted_coefficient(*arguments)) == pytest.approx(by_hand[0], rel=1e-3)
-    assert float(losses.weighted_parameter_distance(*arguments)) == pytest.approx(by_hand[1], rel=1e-3)
+    by_hand = float(flat / flat.sum() @ squares)
+    assert float(losses.weighted_coefficient(*arguments)) == pytest.approx(by_hand, rel=1e-3)
 
 
-@pytest.mark.parametrize("loss", [losses.weighted_coefficient, losses.weighted_parameter_distance])
-def test_weighted_losses_of_a_perfect_prediction_are_zero(loss: Callable, two_points: FaceBases) -> None:
+def test_the_weighted_loss_of_a_perfect_prediction_is_zero(two_points: FaceBases) -> None:
     prediction = vector().requires_grad_()
-    value = loss(prediction, vector(), PLAIN, UNCHANGED, two_points)
+    value = losses.weighted_coefficient(prediction, vector(), PLAIN, UNCHANGED, two_points)
     value.backward()
     assert value.item() == 0.0
     assert prediction.grad is not None
     assert not prediction.grad.any()
 
 
-@pytest.mark.parametrize("loss", [losses.weighted_coefficient, losses.weighted_parameter_distance])
-def test_weighted_losses_leave_the_landmarks_behind_the_parameters_alone(loss: Callable, two_points: FaceBases) -> None:
+def test_the_weighted_loss_leaves_the_landmarks_behind_the_parameters_alone(two_points: FaceBases) -> None:
     layout = ParameterLayout("6d", 1, 1, landmark_count=2)
     whitening = Whitening(torch.zeros(layout.size), torch.ones(layout.size))
     longer = [torch.cat([face, torch.randn(1, 6)], dim=1) for face in (vector(alpha=2.0), vector())]
-    assert float(loss(*longer, layout, whitening, two_points)) == pytest.approx(4.0)
+    assert float(losses.weighted_coefficient(*longer, layout, whitening, two_points)) == pytest.approx(4.0)
 
 
-@pytest.mark.parametrize("loss", [losses.weighted_coefficient, losses.weighted_parameter_distance])
-def test_weighted_losses_leave_albedo_which_moves_no_point_alone(loss: Callable, two_points: FaceBases) -> None:
+def test_the_weighted_loss_leaves_albedo_which_moves_no_point_alone(two_points: FaceBases) -> None:
     layout = ParameterLayout("6d", 1, 1, texture_count=2)
     whitening = Whitening(torch.zeros(layout.size), torch.ones(layout.size))
     plain = vector(t=(3.0, 0.0), alpha=2.0), vector()
     colored = [torch.cat([face, torch.randn(1, 2)], dim=1).requires_grad_() for face in plain]
-    value = loss(*colored, layout, whitening, two_points)
+    value = losses.weighted_coefficient(*colored, layout, whitening, two_points)
     value.backward()
-    assert value.item() == pytest.approx(float(loss(*plain, PLAIN, UNCHANGED, two_points)))
+    assert value.item() == pytest.approx(float(losses.weighted_coefficient(*plain, PLAIN, UNCHANGED, two_points)))
     assert colored[0].grad is not None
     assert not colored[0].grad[:, layout.texture_slice].any()
 
@@ -245,11 +233,9 @@ def test_the_gradient_of_rotation_distance_is_finite_where_nothing_is_wrong_and_
         assert torch.isfinite(prediction.grad).all()
 
 
-def test_landmark_2d_is_the_sum_of_weighted_distances() -> None:
+def test_landmark_2d_is_the_sum_of_distances() -> None:
     points, target = torch.tensor([[[3.0, 4.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 2.0]]]), torch.zeros(2, 2, 2)
     assert float(losses.landmark_2d(points, target)) == pytest.approx((5 + math.sqrt(2) + 2) / 2)
-    assert float(losses.landmark_2d(points, target, torch.tensor([2.0, 0.0]))) == pytest.approx(10 / 2)
-    assert float(losses.cycle(points, target, torch.tensor([0.0, 1.0]))) == pytest.approx((math.sqrt(2) + 2) / 2)
 
 
 def test_landmark_3d_is_the_sum_of_distances() -> None:
@@ -309,9 +295,6 @@ def _likelihood(white: torch.Tensor) -> torch.Tensor:
 SUPERVISED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "asymmetric_euclidean": lambda white: losses.asymmetric_euclidean(white, TARGET),
     "weighted_coefficient": lambda white: losses.weighted_coefficient(white, TARGET, LAYOUT, WHITENING, BASES),
-    "weighted_parameter_distance": lambda white: losses.weighted_parameter_distance(
-        white, TARGET, LAYOUT, WHITENING, BASES
-    ),
     "vertex_distance": lambda white: losses.vertex_distance(LAYOUT.decode(WHITENING.unwhiten(white)), TRUTH, BASES),
     "shape_distance": lambda white: losses.shape_distance(LAYOUT.decode(WHITENING.unwhiten(white)), TRUTH, BASES),
     "rotation_distance": lambda white: losses.rotation_distance(
@@ -319,7 +302,6 @@ SUPERVISED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     ),
     "landmark_2d": lambda white: losses.landmark_2d(_points(white), _points(TARGET)),
     "landmark_3d": lambda white: losses.landmark_3d(_mm(white), _mm(TARGET)),
-    "cycle": lambda white: losses.cycle(_points(white), _points(TARGET)),
     "landmark_likelihood": _likelihood,
 }
 

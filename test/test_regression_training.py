@@ -34,16 +34,14 @@ from face3dmm_ros.lab.training.config import (
     read_config,
 )
 from face3dmm_ros.lab.training.curves import read_curve
-from face3dmm_ros.lab.training.learner import Learner, layout_of, new_network
-from face3dmm_ros.lab.training.objectives import Objectives
+from face3dmm_ros.lab.training.learner import Learner
+from face3dmm_ros.lab.training.parameter_objective import WEIGHTS, ParameterObjective, layout_of
 from face3dmm_ros.lab.training.processes import Processes
 from face3dmm_ros.lab.training.samples import FaceSample
-from face3dmm_ros.lab.training.training import CHECKPOINT, WEIGHTS, train
+from face3dmm_ros.lab.training.training import CHECKPOINT, train
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.regressor.export import load_archive, regressed_outputs
-from face3dmm_ros.regressor.face_regressor import FaceRegressor
 from face3dmm_ros.regressor.landmark_map import landmark_maps
-from face3dmm_ros.regressor.parameter_layout import Whitening
 from face3dmm_ros.regressor.weights_file import load_regressor, read_description
 
 SMALL = """
@@ -65,7 +63,6 @@ def everything() -> TrainingConfig:
     """2DASL's two branches with all that a checkpoint must carry."""
     losses = LossesConfig(
         weighted_coefficient=LossConfig(1.0),
-        weighted_parameter_distance=LossConfig(0.1),
         landmark_2d=LossConfig(0.01),
         landmark_3d=LossConfig(0.01),
         landmark_likelihood=LossConfig(0.01),
@@ -105,9 +102,8 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
-def unit_whitening(config: TrainingConfig) -> Whitening:
-    size = layout_of(config).size
-    return Whitening(torch.zeros(size), torch.ones(size))
+def new_learner(config: TrainingConfig) -> Learner:
+    return Learner(config, ParameterObjective(config), Processes(0, 1, torch.device("cpu")))
 
 
 def write(path: Path, text: str) -> Path:
@@ -118,7 +114,7 @@ def write(path: Path, text: str) -> Path:
 # Configuration
 
 
-@pytest.mark.parametrize("name", ["light", "2dasl", "tran"])
+@pytest.mark.parametrize("name", ["light", "2dasl", "tran", "dense"])
 def test_shipped_configurations_are_found_by_their_names(name: str) -> None:
     assert read_config(Path(name)).steps > 1000
 
@@ -190,7 +186,6 @@ def test_mistake_in_a_configuration_is_named_with_file_and_key(tmp_path: Path, c
     "name",
     [
         "weighted_coefficient",
-        "weighted_parameter_distance",
         "vertex_distance",
         "landmark_2d",
         "landmark_3d",
@@ -302,12 +297,11 @@ def test_data_set_too_small_to_hold_faces_back_is_refused(tmp_path: Path) -> Non
         train(config, tmp_path, progress=False)
 
 
-def test_landmark_maps_are_off_while_learning_as_a_detectors_are(default_model: MorphableModel) -> None:
-    config = small_config(landmark_map=True)
-    regressor = FaceRegressor(new_network(config), layout_of(config), unit_whitening(config))
-    objectives = Objectives(config.losses, default_model, regressor, landmark_map=True)
+def test_landmark_maps_are_off_while_learning_as_a_detectors_are() -> None:
+    config = small_config(landmark_map=True, landmark_noise=2.0)
+    objective = ParameterObjective(config)
     batch = next(training_batches(config, FaceStream(config), 0, Share()))
-    exact, off = (objectives.ask(regressor.network, batch, noise).inputs[:, 3] for noise in (0.0, 2.0))
+    exact, off = (objective.ask(objective.network, batch, learning).inputs[:, 3] for learning in (False, True))
     torch.testing.assert_close(exact, landmark_maps(batch.parameters.landmarks))
     assert (exact != off).any()
     assert abs(float((exact > 0).sum() - (off > 0).sum())) < 30  # as many marks, elsewhere
@@ -494,14 +488,12 @@ def test_loss_that_is_no_longer_finite_ends_the_training(tmp_path: Path) -> None
     with pytest.raises(Face3DMMError, match=r"the loss is .*lower optimizer\.rate"):
         train(config, tmp_path, progress=False)
     state = load_checkpoint(tmp_path / CHECKPOINT, config)["learner"]
-    assert all(torch.isfinite(value).all() for value in state["network"].values())
+    assert all(torch.isfinite(value).all() for value in state["objective"].values())
 
 
-def test_rate_falls_when_the_validation_loss_no_longer_does(default_model: MorphableModel) -> None:
+def test_rate_falls_when_the_validation_loss_no_longer_does() -> None:
     config = small_config(optimizer=OptimizerConfig("sgd", rate=1e-2, plateau=PlateauConfig(0.5, patience=1)))
-    learner = Learner(
-        config, default_model, new_network(config), unit_whitening(config), Processes(0, 1, torch.device("cpu"))
-    )
+    learner = new_learner(config)
     rates = []
     for loss in (3.0, 2.0, 2.1, 2.2, 1.9, 2.0, 2.0):
         learner.judged(loss)
@@ -519,12 +511,11 @@ def test_rate_warms_up_and_follows_a_cosine(tmp_path: Path) -> None:
     assert rates[-1] < 0.02e-3
 
 
-def test_parts_of_the_network_learn_at_a_share_of_the_rate(default_model: MorphableModel) -> None:
+def test_parts_of_the_network_learn_at_a_share_of_the_rate() -> None:
     optimizer = OptimizerConfig("sgd", rate=0.01, momentum=0.0, decay=0.0, rate_shares={"0": 0.0, "6": 0.5})
     config = small_config(optimizer=optimizer)
-    network = new_network(config)
-    here = Processes(0, 1, torch.device("cpu"))
-    learner = Learner(config, default_model, network, unit_whitening(config), here)
+    learner = new_learner(config)
+    network = learner.objective.network
     before = {name: value.clone() for name, value in network.named_parameters()}
     learner.learn(0, next(training_batches(config, FaceStream(config), 0, Share())))
     moved = {name: value - before[name] for name, value in network.named_parameters()}
@@ -535,7 +526,7 @@ def test_parts_of_the_network_learn_at_a_share_of_the_rate(default_model: Morpha
     torch.testing.assert_close(moved["6.bias"], -0.005 * gradients["6.bias"], rtol=1e-3, atol=1e-7)
     wrong = small_config(optimizer=OptimizerConfig(rate_shares={"trunk": 0.1}))
     with pytest.raises(Face3DMMError, match="found 'trunk'"):
-        Learner(wrong, default_model, new_network(wrong), unit_whitening(wrong), here)
+        new_learner(wrong)
 
 
 def test_two_processes_learn_as_one(tmp_path: Path) -> None:
@@ -568,15 +559,6 @@ def test_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Face3DMMError, match="is of a training with batch 4, and the configuration now says 6"):
         train(small_config(steps=6, batch=6), tmp_path, progress=False)
     train(small_config(steps=9), tmp_path, progress=False)  # more steps are no other training
-
-
-def test_checkpoint_from_before_albedo_could_be_regressed_is_gone_on_with(tmp_path: Path) -> None:
-    train(small_config(steps=6), tmp_path, progress=False)
-    record = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    del record["config"]["layout"]["texture_count"]
-    torch.save(record, tmp_path / CHECKPOINT)
-    train(small_config(steps=9), tmp_path, progress=False)
-    assert columns(tmp_path / "losses.csv")["step"] == [3, 6, 9]
 
 
 class Intruder:

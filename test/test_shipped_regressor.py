@@ -17,7 +17,7 @@ from face3dmm_ros.files.frame_source import open_source
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS, create_fitter
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
 from face3dmm_ros.lab.training.losses import face_bases
-from face3dmm_ros.lab.training.samples import collate
+from face3dmm_ros.lab.training.samples import SampleForm, collate
 from face3dmm_ros.lab.training.synthetic_faces import RenderedFaces
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel
@@ -45,7 +45,8 @@ def test_it_is_small_and_for_the_model_that_ships(weights: Path, default_model: 
 def test_synthetic_faces_that_it_has_not_seen_are_read_well(weights: Path, default_model: MorphableModel) -> None:
     source = RenderedFaces(default_model, 1, seed=ANOTHER_SEED, chunk_size=FACES)
     layout = read_description(weights).layout
-    faces = CroppedFaces(source, default_model, layout.shape_count, layout.expression_count, layout.texture_count)
+    form = SampleForm(layout.shape_count, layout.expression_count, layout.texture_count)
+    faces = CroppedFaces(source, default_model, form)
     samples = [faces.sample(index, np.random.default_rng(index), augment=False) for index in range(FACES)]
     source.close()
     batch = collate(samples)

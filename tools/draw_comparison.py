@@ -1,14 +1,13 @@
-"""Draw what the fit methods make of the same faces, side by side, and print their errors as a table.
+"""Draw what the fit methods make of the same faces, side by side.
 
     tools/in_environment.sh face3dmm synth … --count 60 --out faces      # faces with exact truth
     tools/in_environment.sh python tools/draw_comparison.py faces comparison.jpg --rows 6
 
-Any folder of pictures does; without truths beside them there is no label column and no table. `--fit-method` chooses
-what is set side by side.
+Any folder of pictures does; without truths beside them there is no label column. `--fit-method` chooses what is set
+side by side. How far each is off, `face3dmm evaluate dataset faces --format aflw2000 --fit-method …` tells.
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -17,75 +16,84 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.rotations import rotation_angle
-from face3dmm_ros.core.similarity import align
-from face3dmm_ros.core.values import FaceParameters, TrackedFace
-from face3dmm_ros.evaluation.dataset.datasets import FaceTruth, read_aflw2000
-from face3dmm_ros.evaluation.metrics import nme
+from face3dmm_ros.core.values import TrackedFace, TrackedLandmarks
+from face3dmm_ros.evaluation.dataset.datasets import read_aflw2000
 from face3dmm_ros.files.pictures import find_pictures, read_picture
 from face3dmm_ros.fit_methods import FIT_METHODS, create_fitter
-from face3dmm_ros.fitting.face_fitter import FaceFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.photometric.fitter import METHOD, photometric_fit
-from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
-from face3dmm_ros.rendering.spherical_harmonics import UNLIT, SphericalHarmonicsLight
+from face3dmm_ros.rendering.spherical_harmonics import UNLIT
 
 METHODS = ("alternating", "joint", METHOD)
 """Those that are compared unless others are asked for."""
+LIT = "with albedo and light"
 PANEL = 220
 HEADING = 30
-MEASURES = ("vertices, mm", "neutral face, mm", "rotation, °", "NME of the 68, %")
+
+Picture = NDArray[np.uint8]
 
 
 def main() -> None:
-    """Fit, draw, write, print."""
-    arguments = _arguments()
-    model = load_model("default")
-    rows: list[NDArray[np.uint8]] = []
-    methods: list[str] = arguments.fit_method
-    # The photometric fit starts from joint's, and panels lie around that.
-    fitters = {method: create_fitter(model, method) for method in {*methods, "joint"} - {METHOD}}
-    errors: dict[str, list[tuple[float, ...]]] = {method: [] for method in methods}
-    labelled = False
-    with FaceRenderer(model.triangles) as grey, FaceRenderer(model.triangles, lighting=UNLIT) as colored:
-        for path in find_pictures(arguments.pictures)[: arguments.count]:
-            image = read_picture(path)
-            truth = _truth(path, model)
-            fits = _fits(image, model, truth, fitters, METHOD in methods)
-            if fits is None:
-                continue
-            faces = {method: fits[method] for method in methods}
-            labelled = labelled or truth is not None
-            for method, (face, _) in faces.items():
-                if truth is not None:
-                    errors[method].append(_errors(model, face.parameters, *truth))
-            if len(rows) < arguments.rows:
-                rows.append(_row(image, model, truth, fits["joint"][0].parameters, faces, grey, colored))
-    if not rows:
-        raise SystemExit(f"no face was found in the pictures of {arguments.pictures}")
-    names = ["picture", *(["label"] if labelled else []), *methods]
-    if METHOD in methods:
-        names.insert(names.index(METHOD) + 1, "with albedo and light")
-    cv2.imwrite(str(arguments.out), np.vstack([_heading(names), *rows]), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    if labelled:
-        _print_table(errors)
-
-
-def _arguments() -> argparse.Namespace:
+    """Fit, draw, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path, help="a folder of pictures, with AFLW2000-3D's .mat beside them or not")
     parser.add_argument("out", type=Path, help="the picture to write")
     parser.add_argument("--rows", type=int, default=6, help="faces to draw")
     parser.add_argument("--fit-method", nargs="+", choices=(*FIT_METHODS, METHOD), default=list(METHODS))
-    parser.add_argument("--count", type=int, default=60, help="faces to measure")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    model, tracker = load_model("default"), LandmarkTracker(create_backend())
+    rows: list[dict[str, Picture]] = []
+    with FaceRenderer(model.triangles) as grey, FaceRenderer(model.triangles, lighting=UNLIT) as colored:
+        for path in find_pictures(arguments.pictures):
+            if len(rows) == arguments.rows:
+                break
+            image = read_picture(path)
+            tracker.reset()
+            faces = tracker.track(image)
+            if faces:
+                row, camera = drawn(image, faces[0], model, arguments.fit_method, grey, colored)
+                truth = _truth(path, model)
+                if truth is not None:
+                    row = {"label": _clay(image, model, *truth, grey), **row}
+                rows.append({name: _cut(panel, model, camera) for name, panel in {"picture": image, **row}.items()})
+    if not rows:
+        raise SystemExit(f"no face was found in the pictures of {arguments.pictures}")
+    strips = [_heading(list(rows[0])), *(np.hstack(list(row.values())) for row in rows)]
+    cv2.imwrite(str(arguments.out), np.vstack(strips), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
-def _truth(path: Path, model: MorphableModel) -> tuple[FaceTruth, NDArray[np.float32], WeakPerspective] | None:
-    """The truth beside a picture, its vertices and camera; None where there is none for this model."""
+def drawn(
+    image: Picture,
+    tracked: TrackedLandmarks,
+    model: MorphableModel,
+    methods: list[str],
+    grey: FaceRenderer,
+    colored: FaceRenderer,
+) -> tuple[dict[str, Picture], WeakPerspective]:
+    """The image with each method's face over it, and the camera of joint's, around which panels lie."""
+    # The photometric fit starts from joint's.
+    fits = {method: create_fitter(model, method).fit(tracked, image) for method in {*methods, "joint"} - {METHOD}}
+    panels = {}
+    for method in methods:
+        if method == METHOD:
+            start = TrackedFace(tracked.face_id, tracked.landmarks, fits["joint"])
+            (refined,) = photometric_fit([image], [start], model)
+            fits[method] = refined.parameters
+        found = fits[method]
+        vertices = model.vertices(found.alpha, found.beta)
+        panels[method] = _clay(image, model, vertices, found.camera, grey)
+        if method == METHOD:
+            normals = model.normals(vertices)
+            rgb = refined.light.shade(model.albedo(found.gamma), normals @ found.camera.rotation.T)
+            panels[LIT] = colored.overlay(image, [PosedFace(vertices, normals, rgb, found.camera)], opacity=1.0)
+    return panels, fits["joint"].camera
+
+
+def _truth(path: Path, model: MorphableModel) -> tuple[NDArray[np.float32], WeakPerspective] | None:
+    """The vertices beside a picture and their camera; None where there are none of this model."""
     try:
         truth = read_aflw2000(path)
     except Face3DMMError:
@@ -93,124 +101,34 @@ def _truth(path: Path, model: MorphableModel) -> tuple[FaceTruth, NDArray[np.flo
     if truth.shape is None or truth.shape.model_digest != model.digest:
         return None
     vertices = model.vertices(truth.shape.alpha, truth.shape.beta)
-    points = model.scheme(IBUG68).interpolate(vertices)
-    return truth, vertices, estimate_weak_perspective(points, truth.points)
+    return vertices, estimate_weak_perspective(model.scheme(IBUG68).interpolate(vertices), truth.points)
 
 
-def _fits(
-    image: NDArray[np.uint8],
-    model: MorphableModel,
-    truth: tuple[FaceTruth, NDArray, WeakPerspective] | None,
-    fitters: dict[str, FaceFitter],
-    photometric: bool,
-) -> dict[str, tuple[TrackedFace, SphericalHarmonicsLight | None]] | None:
-    """Each method's face, and the light that it found; None where the detector finds none."""
-    fits: dict[str, tuple[TrackedFace, SphericalHarmonicsLight | None]] = {}
-    for method, fitter in fitters.items():
-        fitter.reset()
-        found = FacePipeline(LandmarkTracker(create_backend()), fitter).process(image)
-        if truth is not None:
-            middle = truth[0].points.mean(axis=0)
-            size = np.ptp(truth[0].points, axis=0).max()
-            found = [f for f in found if np.linalg.norm(f.landmarks.points.mean(axis=0) - middle) < 0.5 * size]
-        if not found:
-            return None
-        fits[method] = (found[0], None)
-    if photometric:
-        start = fits["joint"][0]
-        (refined,) = photometric_fit([image], [start], model)
-        fits[METHOD] = (TrackedFace(start.face_id, start.landmarks, refined.parameters), refined.light)
-    return fits
-
-
-def _errors(
-    model: MorphableModel,
-    found: FaceParameters,
-    truth: FaceTruth,
-    vertices: NDArray[np.float32],
-    camera: WeakPerspective,
-) -> tuple[float, ...]:
-    """`MEASURES` of one fit; vertices are compared over the face, after a similarity."""
-    part = model.regions["face"] > 0.5
-
-    def distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-        return float(np.linalg.norm(align(a[part], b[part]) - b[part], axis=1).mean())
-
-    assert truth.shape is not None
-    ours = model.vertices(found.alpha, found.beta)
-    points = found.camera.project(model.scheme(IBUG68).interpolate(ours))
-    return (
-        distance(ours, vertices),
-        distance(model.identity(found.alpha), model.identity(truth.shape.alpha)),
-        float(np.degrees(rotation_angle(found.camera.rotation, camera.rotation))),
-        nme(points, truth.points),
-    )
-
-
-def _row(
-    image: NDArray[np.uint8],
-    model: MorphableModel,
-    truth: tuple[FaceTruth, NDArray[np.float32], WeakPerspective] | None,
-    joint: FaceParameters,
-    fits: dict[str, tuple[TrackedFace, SphericalHarmonicsLight | None]],
-    grey: FaceRenderer,
-    colored: FaceRenderer,
-) -> NDArray[np.uint8]:
-    """Picture, label and fits of one face."""
-    projected = joint.camera.project(model.vertices(joint.alpha, joint.beta))
-    middle, half = projected.mean(axis=0), 0.6 * np.ptp(projected, axis=0).max()
-
-    def panel(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        factor = PANEL / (2.0 * half)
-        matrix = np.column_stack([np.eye(2) * factor, (half - middle) * factor])
-        size = (PANEL, PANEL)
-        interpolation = cv2.INTER_CUBIC if factor > 1.0 else cv2.INTER_AREA
-        warped = cv2.warpAffine(picture, matrix, size, flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(warped, np.uint8)
-
-    def overlay(vertices: NDArray[np.float32], camera: WeakPerspective) -> NDArray[np.uint8]:
-        return grey.overlay(image, [PosedFace(vertices, model.normals(vertices), clay, camera)], opacity=1.0)
-
+def _clay(
+    image: Picture, model: MorphableModel, vertices: NDArray[np.float32], camera: WeakPerspective, grey: FaceRenderer
+) -> Picture:
     clay = np.full((model.vertex_count, 3), 190, np.uint8)
-    panels = [panel(image)]
-    if truth is not None:
-        panels.append(panel(overlay(truth[1], truth[2])))
-    for face, light in fits.values():
-        parameters = face.parameters
-        vertices = model.vertices(parameters.alpha, parameters.beta)
-        drawn = overlay(vertices, parameters.camera)
-        if light is not None:
-            normals = model.normals(vertices)
-            rgb = light.shade(model.albedo(parameters.gamma), normals @ parameters.camera.rotation.T)
-            lit = colored.overlay(image, [PosedFace(vertices, normals, rgb, parameters.camera)], opacity=1.0)
-            panels += [panel(drawn), panel(lit)]
-        else:
-            panels.append(panel(drawn))
-    return np.hstack(panels)
+    return grey.overlay(image, [PosedFace(vertices, model.normals(vertices), clay, camera)], opacity=1.0)
 
 
-def _heading(names: Sequence[str]) -> NDArray[np.uint8]:
+def _cut(picture: Picture, model: MorphableModel, camera: WeakPerspective) -> Picture:
+    """The surroundings of a face, in a panel."""
+    head = camera.project(model.mean)
+    middle, half = head.mean(axis=0), 0.6 * np.ptp(head, axis=0).max()
+    factor = PANEL / (2.0 * half)
+    matrix = np.column_stack([np.eye(2) * factor, (half - middle) * factor])
+    interpolation = cv2.INTER_CUBIC if factor > 1.0 else cv2.INTER_AREA
+    warped = cv2.warpAffine(picture, matrix, (PANEL, PANEL), flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.uint8)
+
+
+def _heading(names: list[str]) -> Picture:
     """A strip with the columns' names."""
     strip = np.full((HEADING, PANEL * len(names), 3), 255, np.uint8)
     for column, name in enumerate(names):
         place = (column * PANEL + 8, 20)
         cv2.putText(strip, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40), 1, cv2.LINE_AA)
     return strip
-
-
-def _print_table(errors: dict[str, list[tuple[float, ...]]]) -> None:
-    """Means and medians as a Markdown table."""
-    count = len(next(iter(errors.values())))
-    print(f"mean (median) of {count} faces\n")
-    print("| | " + " | ".join(MEASURES) + " |")
-    print("| --- |" + " --- |" * len(MEASURES))
-    for method, rows in errors.items():
-        cells = [f"{mean:.2f} ({median:.2f})" for mean, median in zip(*_middles(rows), strict=True)]
-        print(f"| `{method}` | " + " | ".join(cells) + " |")
-
-
-def _middles(rows: Sequence[tuple[float, ...]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return np.mean(rows, axis=0), np.median(rows, axis=0)
 
 
 if __name__ == "__main__":

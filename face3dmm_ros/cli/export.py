@@ -12,7 +12,7 @@ was trained with it; normalisation, whitening and decoding are inside. They give
 (B, 3, 3), translation t (B, 2) px, alpha, beta, gamma, and landmarks (B, 68, 2) px with their deviation (B, 68) px;
 pixels are those of the crop. What the network was not trained for is left out of ONNX, and empty in TorchScript (of a
 pose: that of a face seen from the front). Every export is run beside the original, and refused if it differs by more
-than 1e-4.
+than 1e-4. The dense landmark network needs no export: its training leaves dense.tflite.
 
 A TorchScript archive can run any code: open one from elsewhere only where its SHA-256 is the one that was printed when
 it was written.
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         Face3DMMError: no torch, no weights of ours, or an export that is not the same.
     """
     require_torch()
-    from face3dmm_ros.lab.training.training import WEIGHTS
+    from face3dmm_ros.lab.training.parameter_objective import WEIGHTS
     from face3dmm_ros.regressor.export import save_onnx, save_torchscript
     from face3dmm_ros.regressor.weights_file import digest_of, load_regressor, read_description, save_weights
 

@@ -1,4 +1,4 @@
-"""`face3dmm train CONFIG`: a network that regresses face parameters from pixels."""
+"""`face3dmm train CONFIG`: a network that regresses a face's parameters, or its points, from pixels."""
 
 import argparse
 import os
@@ -13,13 +13,14 @@ EPILOG = """
 CONFIG is a YAML file, or the name of one that ships (face3dmm_ros/config/train):
 
   light             the light network for live use, on synthetic faces of the default model: needs no data
+  dense             the dense landmark network, likewise
   2dasl             2DASL's recipe: ResNet-50, 300W-LP and unlabelled photographs, self-critic
   tran              Tran et al.'s recipe: ResNet-101, pooled labels, asymmetric loss
 
 The folder gets checkpoint.pt, from which the same command goes on after a kill at any moment, along the same curve;
-weights.safetensors, for `face3dmm export`; losses.csv and validation.csv, the curves; and the same for TensorBoard
-(tensorboard --logdir DIR). Faces are validated before the first step, so that what is wrong with data, model or disk
-shows at once.
+weights.safetensors, for `face3dmm export`, or dense.tflite, as the detector runs it; losses.csv and validation.csv, the
+curves; and the same for TensorBoard (tensorboard --logdir DIR). Faces are validated before the first step, so that what
+is wrong with data, model or disk shows at once.
 
 examples:
   face3dmm train light --out runs/light                              on a GPU where there is one, else on the CPU
@@ -29,7 +30,7 @@ examples:
   torchrun --nproc-per-node 4 -m face3dmm_ros.cli.main train 2dasl --out runs/2dasl       on four GPUs
 """
 
-DESCRIPTION = "Train a network that regresses the model's parameters from the pixels of a face."
+DESCRIPTION = "Train a network that regresses the model's parameters, or the face's points, from pixels."
 
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:
@@ -52,11 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     config = read_config(arguments.config, tuple(arguments.set))
     require_torch()
     from face3dmm_ros.lab.training.batches import FaceStream, check
-    from face3dmm_ros.lab.training.learner import new_network
-    from face3dmm_ros.lab.training.training import train
+    from face3dmm_ros.lab.training.training import open_objective, train
 
     if arguments.check:
-        new_network(config)
+        open_objective(config)
         for line in check(config, FaceStream(config)):
             print(line)
         return 0

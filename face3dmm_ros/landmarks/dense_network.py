@@ -2,8 +2,8 @@
 
 A small convolutional network that regresses every point and its standard deviation (Wood et al., 3D Face Reconstruction
 with Dense Landmarks, ECCV 2022). Its first layers are Face Mesh's; the rest was trained by
-`lab/landmark_networks/train_dense_network.py` on this package's synthetic faces alone. Its points keep their place on
-the skin, seen or not. It runs on LiteRT.
+`face3dmm train dense` on this package's synthetic faces alone. Its points keep their place on the skin, seen or not. It
+runs on LiteRT.
 """
 
 from dataclasses import dataclass

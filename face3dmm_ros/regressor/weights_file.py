@@ -58,9 +58,8 @@ class RegressorDescription:
         layout = values.get("layout") if isinstance(values, dict) else None
         if not isinstance(layout, dict):
             raise ValueError("it does not describe a regressor")
-        counts = {name: layout.get(name) for name in ("shape_count", "expression_count", "landmark_count")}
-        # Descriptions from before albedo could be regressed do not speak of it.
-        counts["texture_count"] = layout.get("texture_count", 0)
+        named = ("shape_count", "expression_count", "landmark_count", "texture_count")
+        counts = {name: layout.get(name) for name in named}
         if not all(type(count) is int and 0 <= count <= 1000 for count in counts.values()):
             raise ValueError(f"its layout has the counts {counts}")
         described = RegressorDescription(**(values | {"layout": ParameterLayout(**layout)}))

@@ -54,7 +54,7 @@ def check_wheel(path: Path) -> Path:
 
 def mended_identity(makehuman: MakeHuman, head: Head, people: int = PEOPLE) -> IdentityBasis:
     """The population's principal components about the mended mean."""
-    identity = principal_components(sample_population(makehuman, head, people, SEED).vertices, COMPONENT_COUNT)
+    identity = principal_components(sample_population(makehuman, head, people, SEED), COMPONENT_COUNT)
     print(f"{COMPONENT_COUNT} components keep {100 * identity.variance_kept:.2f} % of {people} faces' variance")
     return replace(identity, mean=mend(identity.mean.astype(np.float64), head).astype(np.float32))
 

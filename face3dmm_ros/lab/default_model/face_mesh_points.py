@@ -44,14 +44,11 @@ class View:
         image: (H, W, 3) BGR uint8.
         vertices: (N, 3) float32, mm.
         camera: how the face meets the image.
-        yaw, pitch: degrees.
     """
 
     image: NDArray[np.uint8]
     vertices: NDArray[np.float32]
     camera: WeakPerspective
-    yaw: float
-    pitch: float
 
 
 def random_view(
@@ -85,7 +82,7 @@ def random_view(
     cover = rgba[:, :, 3:] / 255.0
     background = rng.uniform(40, 220, 3)
     image = np.uint8(rgba[:, :, 2::-1] * cover + background * (1 - cover))
-    return View(image, vertices, camera, yaw, pitch)
+    return View(image, vertices, camera)
 
 
 def first_face_mesh() -> Network:

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from face3dmm_ros.lab.default_model.expression import NAMES, SIDELESS, other_side
 from face3dmm_ros.lab.default_model.expression_prior import PRIOR, ExpressionPrior
-from face3dmm_ros.lab.default_model.face_landmarker import FaceLandmarker
+from face3dmm_ros.lab.default_model.face_landmarker import look_at, portraits
 
 # Standard deviation of a weight in conversation. What moves all the time is free; what a face does rarely, and what a
 # fit to 2D points confuses with identity or pose, is held tighter: most glances are within 15° (Bahill, Adler & Stark,
@@ -102,14 +101,11 @@ def _stem(name: str) -> str:
 def main() -> None:
     """Look at all portraits, write, and print what is most alike."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "folders", type=Path, nargs="+", help="of NNN_neutral.jpg and, where there are any, NNN_smile.jpg"
-    )
+    parser.add_argument("folders", type=portraits, nargs="+", help="of NNN_neutral.jpg and NNN_smile.jpg, if any")
     parser.add_argument("--out", type=Path, default=PRIOR)
     arguments = parser.parse_args()
-    landmarker = FaceLandmarker()
-    pictures = sorted(path for folder in arguments.folders for path in folder.glob("*.jpg"))
-    weights = np.array([landmarker.look(path)[1] for path in tqdm(pictures, unit="pictures")], np.float64)
+    pictures = sorted(path for folder in arguments.folders for path in folder)
+    _, weights = look_at(pictures)
     neutral = np.array(["neutral" in path.name for path in pictures])
     deviation, correlation = measured(weights - weights[neutral].mean(axis=0))
     prior = prior_of(deviation, correlation)

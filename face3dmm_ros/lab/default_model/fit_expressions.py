@@ -32,7 +32,6 @@ from face3dmm_ros.lab.default_model.expression import (
     skin_fields,
     target_displacement,
 )
-from face3dmm_ros.lab.default_model.face_landmarker import FaceLandmarker
 from face3dmm_ros.lab.default_model.head import Head, build_head
 from face3dmm_ros.lab.default_model.makehuman import MakeHuman
 from face3dmm_ros.lab.default_model.people_mean import PeopleMean
@@ -453,7 +452,7 @@ def main() -> None:
     if before is not None:
         fit.recipe.write(arguments.out)
         return
-    smiles = Smiles.measure(arguments.smiles, FaceLandmarker())
+    smiles = Smiles.measure(arguments.smiles)
     fit.smile_as_people(smiles, mediapipe)
     fit.follow_people(smiles, mediapipe)
     fit.recipe.write(arguments.out)

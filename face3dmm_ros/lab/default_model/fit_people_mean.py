@@ -8,10 +8,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from face3dmm_ros.lab.default_model.build import check_wheel, fetch_wheel, mended_identity
-from face3dmm_ros.lab.default_model.face_landmarker import FaceLandmarker, portraits
+from face3dmm_ros.lab.default_model.face_landmarker import look_at, portraits
 from face3dmm_ros.lab.default_model.head import build_head
 from face3dmm_ros.lab.default_model.makehuman import MakeHuman
 from face3dmm_ros.lab.default_model.people_mean import OFFSETS, PeopleMean, common_offsets
@@ -36,11 +35,7 @@ def main() -> None:
     head = build_head(makehuman)
     identity = mended_identity(makehuman, head)
     points = load_model("default").scheme("mediapipe478")
-    landmarker = FaceLandmarker()
-    faces = [
-        landmarker.look(picture)[0].astype(np.float64)
-        for picture in tqdm(arguments.folder, unit="people", desc="looking")
-    ]
+    faces, _ = look_at(arguments.folder)
     offsets = common_offsets(faces, points, identity.mean, identity.basis, identity.sigma)
     response = FaceMeshResponse.load(arguments.response)
     skin = offsets[:SKIN_COUNT] - response.bias[0, :SKIN_COUNT] * [1, -1]

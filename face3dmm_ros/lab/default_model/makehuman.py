@@ -80,10 +80,6 @@ class MakeHuman:
         """The ARKit face unit of that name: displacements, (N, 3), dm."""
         return self._displacements(self._archive.read(f"{_UNITS}/{name}.target"))
 
-    def has_target(self, name: str) -> bool:
-        """Whether there is a morph target of that name."""
-        return f"{_BASE}/targets/{name}.target.gz" in self._names
-
     def target_names(self, folder: str) -> list[str]:
         """Sorted names of the morph targets in a folder such as ``nose``."""
         prefix, suffix = f"{_BASE}/targets/{folder}/", ".target.gz"

@@ -6,7 +6,6 @@ raised one.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,13 +88,13 @@ def _lips_together(offsets: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def common_offsets(
-    faces: Sequence[NDArray[np.floating]],
+    faces: NDArray[np.floating],
     points: SurfacePoints,
     mean: NDArray[np.floating],
     basis: NDArray[np.floating],
     sigma: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """(P, 2) mm, to the person's left and up, that all faces' (P, 2) px leave of what identities explain.
+    """(P, 2) mm, to the person's left and up, that all faces (n, P, 2), px, leave of what identities explain.
 
     Each face is explained by a pose and an identity, of mean (N, 3), basis (3N, K) and sigma (K,), under its prior.
     What all leave in common moves the mean, and all are explained again.

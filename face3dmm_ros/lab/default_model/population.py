@@ -1,7 +1,5 @@
 """A random population of adults: MakeHuman's macro targets, mixed as MakeHuman mixes them, and its detail targets."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,23 +53,6 @@ _SKIPPED = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Population:
-    """P sampled adults.
-
-    Attributes:
-        vertices: (P, N, 3) float32, mm, aligned: the eyeball centres' midpoint at the origin, the head upright.
-        male: (P,) from 0, a woman, to 1, a man.
-        age: (P,) years.
-        ethnicity: (P, 3) shares of `ETHNICITIES`.
-    """
-
-    vertices: NDArray[np.float32]
-    male: NDArray[np.float64]
-    age: NDArray[np.float64]
-    ethnicity: NDArray[np.float64]
-
-
 def _interpolation(value: NDArray[np.float64], anchors: list[float]) -> NDArray[np.float64]:
     """Piecewise linear weights, (P, len(anchors)), of the anchors around each value."""
     identity = np.eye(len(anchors))
@@ -83,7 +64,7 @@ def _age_slider(years: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(years < 25, (years - 1) / 48, 0.5 + (years - 25) / 130)
 
 
-def _macro_weights(rng: np.random.Generator, count: int) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray]]:
+def _macro_weights(rng: np.random.Generator, count: int) -> dict[str, NDArray[np.float64]]:
     """Weight of every macro target for each person, {target: (count,)}, as products of the sliders' weights."""
     years = rng.uniform(18, 85, count)
     male = rng.beta(0.35, 0.35, count)
@@ -114,7 +95,7 @@ def _macro_weights(rng: np.random.Generator, count: int) -> tuple[dict[str, NDAr
                         name = f"macrodetails/proportions/{person}-{PROPORTIONS[k]}"
                         weights[name] = build * proportion_weights[:, k]
                         weights[f"macrodetails/height/{person}-{HEIGHTS[k]}"] = build * height_weights[:, k]
-    return weights, {"male": male, "age": years, "ethnicity": ethnicity}
+    return weights
 
 
 _OPPOSITES = (
@@ -180,10 +161,10 @@ def _center_weights(head: Head) -> NDArray[np.float64]:
     return weights
 
 
-def sample_population(makehuman: MakeHuman, head: Head, count: int, seed: int) -> Population:
-    """Draw `count` adults and align them: origin between the eyeballs, rotation onto the mean removed, size kept."""
+def sample_population(makehuman: MakeHuman, head: Head, count: int, seed: int) -> NDArray[np.float32]:
+    """`count` adults, (P, N, 3) mm: the eyeball centres' midpoint at the origin, rotation onto the mean removed."""
     rng = np.random.default_rng(seed)
-    weights, traits = _macro_weights(rng, count)
+    weights = _macro_weights(rng, count)
     weights |= _detail_weights(rng, count, makehuman)
     names = [name for name, values in weights.items() if values.any()]
     targets = np.stack([MILLIMETRES * head.carry(makehuman.target(name)) for name in names]).reshape(len(names), -1)
@@ -192,7 +173,7 @@ def sample_population(makehuman: MakeHuman, head: Head, count: int, seed: int) -
     vertices = (matrix @ targets).reshape(count, -1, 3) + base
     vertices -= eyeball_center(vertices, head)[:, None]
     vertices = _calibrate_size(_upright(vertices, head), head)
-    return Population(vertices.astype(np.float32), traits["male"], traits["age"], traits["ethnicity"])
+    return vertices.astype(np.float32)
 
 
 def _rigid(vertices: NDArray[np.float64], head: Head) -> NDArray[np.bool_]:

@@ -93,7 +93,8 @@ def register(
     ours = landmarks.interpolate(mean)
     theirs = other.neutral[other.landmarks]
     scale = float(np.linalg.norm(ours[36] - ours[45]) / np.linalg.norm(theirs[36] - theirs[45]))
-    rotation = _rotation(theirs[INNER], ours[INNER])
+    ours_inner, theirs_inner = (points[INNER] - points[INNER].mean(axis=0) for points in (ours, theirs))
+    rotation = nearest_rotation(ours_inner.T @ theirs_inner)
     moved = scale * other.neutral @ rotation.T
     moved += (ours[INNER] - moved[other.landmarks][INNER]).mean(axis=0)
     skin = np.flatnonzero(head.is_part("skin"))
@@ -137,11 +138,6 @@ def _far_apart(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:
         distance = np.minimum(distance, np.linalg.norm(points - points[chosen[-1]], axis=1))
         chosen.append(int(distance.argmax()))
     return np.array(chosen)
-
-
-def _rotation(source: NDArray[np.float64], target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The rotation that best turns (P, 3) points onto others, about their means (Kabsch)."""
-    return nearest_rotation((target - target.mean(axis=0)).T @ (source - source.mean(axis=0)))
 
 
 def _normals(vertices: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:

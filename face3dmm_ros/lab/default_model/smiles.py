@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from face3dmm_ros.lab.default_model.face_landmarker import FaceLandmarker
+from face3dmm_ros.lab.default_model.face_landmarker import look_at
+from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 
 EYE_CORNERS = (33, 263)
 """Face Mesh's outer ones, the person's right first."""
@@ -32,18 +32,13 @@ class Smiles:
     smiling: NDArray[np.float64]
 
     @staticmethod
-    def measure(folder: Path, landmarker: FaceLandmarker) -> "Smiles":
+    def measure(folder: Path) -> "Smiles":
         """Of all NNN_neutral.jpg in a folder that have a NNN_smile.jpg beside them."""
-        pictures = [
-            (path.with_name(path.name.replace("smile", "neutral")), path) for path in folder.glob("*_smile.jpg")
-        ]
-        displacements, neutral, smiling = [], [], []
-        for before, after in tqdm(sorted(pictures), unit="people", desc="measuring smiles"):
-            (rest, at_rest), (moved, weights) = landmarker.look(before), landmarker.look(after)
-            displacements.append(displacement(rest[:468], moved[:468]))
-            neutral.append(at_rest)
-            smiling.append(weights)
-        return Smiles(np.array(displacements), np.array(neutral), np.array(smiling))
+        smiles = sorted(folder.glob("*_smile.jpg"))
+        rest, neutral = look_at([path.with_name(path.name.replace("smile", "neutral")) for path in smiles])
+        moved, smiling = look_at(smiles)
+        displacements = [displacement(*pair) for pair in zip(rest[:, :SKIN_COUNT], moved[:, :SKIN_COUNT], strict=True)]
+        return Smiles(np.array(displacements), neutral, smiling)
 
     @property
     def rise(self) -> NDArray[np.float64]:

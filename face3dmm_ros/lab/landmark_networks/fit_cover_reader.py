@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from face3dmm_ros.core.resource_files import package_file
-from face3dmm_ros.lab.default_model.face_landmarker import FaceLandmarker, portraits
+from face3dmm_ros.lab.default_model.face_landmarker import look_at, portraits
 from face3dmm_ros.lab.landmark_networks.coverings import (
     KINDS,
     LEFT_EYE,
@@ -31,9 +31,9 @@ from face3dmm_ros.lab.landmark_networks.spoiling import spoilt
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_occluder, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
+from face3dmm_ros.lab.training.augmentation import as_tracked
 from face3dmm_ros.landmarks.cover_reader import neighbours
 from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE, DenseNetwork, upright_region
-from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
@@ -54,10 +54,9 @@ Seen = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 def photographs(pictures: list[Path]) -> list[Face]:
     """Those of people, as they are."""
-    landmarker = FaceLandmarker()
     faces: list[Face] = []
-    for path in tqdm(pictures, unit="people", desc="looking"):
-        points, (picture, shrink) = landmarker.look(path)[0], photograph(path)
+    for path, points in zip(pictures, look_at(pictures)[0], strict=True):
+        picture, shrink = photograph(path)
         faces.append((picture, (points[:SKIN_COUNT] + 0.5) * shrink - 0.5, np.zeros(picture.shape[:2], np.float32)))
     return faces
 
@@ -92,14 +91,7 @@ def look(rng: np.random.Generator, face: Face, network: DenseNetwork, patterns: 
         cv2.warpAffine(layer, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE) for layer in (picture, mask)
     )
     points = points @ matrix[:, :2].T + matrix[:, 2]
-    upright = upright_region(points)
-    shift = rng.normal(0, 0.02, 2) * upright.size
-    region = Region(
-        upright.x + float(shift[0]),
-        upright.y + float(shift[1]),
-        upright.size * float(np.exp(rng.normal(0, 0.05))),
-        upright.angle + float(np.radians(rng.normal(0, 3))),
-    )
+    region = as_tracked(rng, upright_region(points))
     seen = network.locate_in_crop(region.crop(spoilt(rng, np.asarray(turned, np.uint8)), SIDE), region)
     row, column = np.clip(np.round(points.T[::-1]).astype(int), 0, [[height - 1], [width - 1]])
     return (

@@ -24,11 +24,11 @@ from face3dmm_ros.core.arkit import WITHOUT_TONGUE
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.worker_process import begin_worker
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
+from face3dmm_ros.lab.training.augmentation import as_tracked
 from face3dmm_ros.lab.training.face_chunks import FaceChunks
 from face3dmm_ros.lab.training.face_mirror import FaceMirror
 from face3dmm_ros.lab.training.synthetic_faces import CHUNK, SCENES, render_chunks
 from face3dmm_ros.landmarks.dense_network import SIDE, DenseNetwork, upright_region
-from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.regressor.crops import CropView
@@ -59,7 +59,7 @@ def read_pairs(paths: tuple[Path, Path]) -> Pairs:
     """What the network makes of a chunk's pairs, in crops as a tracker has them, and of their mirror images."""
     model = load_model("default")
     network = DenseNetwork(package_file("resource/landmark_models/dense.tflite"))
-    with_expression, at_rest = (FaceChunks([path], model.digest) for path in paths)
+    with_expression, at_rest = (FaceChunks([path], model) for path in paths)
     sides = FaceMirror.of(model, 0, model.expression_count)
     assert sides is not None
     rng = np.random.default_rng([_SEED, int(paths[0].stem.rpartition("_")[2])])
@@ -68,10 +68,10 @@ def read_pairs(paths: tuple[Path, Path]) -> Pairs:
     changes, rests, weights = [], [], []
     for index in range(len(with_expression)):
         record = with_expression.record(index)
-        points = record.camera.project(surface.interpolate(model.vertices(record.alpha, record.beta)))
+        points = record.points(model, surface)
         before = at_rest.record(index)
         for mirrored, beta in ((False, record.beta), (True, sides.beta(record.beta))):
-            view = CropView(_as_tracked(rng, upright_region(points)), SIDE, mirrored)
+            view = CropView(as_tracked(rng, upright_region(points)), SIDE, mirrored)
             expressing, resting = (
                 network.locate_in_crop(view.pixels(one.picture), view.region).features for one in (record, before)
             )
@@ -79,13 +79,6 @@ def read_pairs(paths: tuple[Path, Path]) -> Pairs:
             rests.append(resting)
             weights.append(beta[read])
     return np.array(changes, np.float32), np.array(rests, np.float32), np.array(weights, np.float32)
-
-
-def _as_tracked(rng: np.random.Generator, region: Region) -> Region:
-    shift, size, turn = rng.normal(0, 0.02, 2) * region.size, np.exp(rng.normal(0, 0.05)), np.radians(rng.normal(0, 3))
-    return Region(
-        region.x + float(shift[0]), region.y + float(shift[1]), region.size * float(size), region.angle + float(turn)
-    )
 
 
 def fit_reading(pairs: Pairs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -1,77 +1,83 @@
 """Measure how Face Mesh answers to synthetic faces of every yaw; write landmark_models/face_mesh_response.npz.
 
-Uses the faces that `lab/landmark_networks/train_dense_network.py` renders, and renders them if need be. Renderings tell
+Uses the faces that `face3dmm train dense` renders, and renders them if need be. Renderings tell
 how the points stray as a head turns. From the front photographs of calm people tell it, where they are given: Face Mesh
 knows people better than renderings, and a face at rest shall be none with an expression.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
-from face3dmm_ros.lab.default_model.face_landmarker import FaceLandmarker, portraits
+from face3dmm_ros.lab.default_model.face_landmarker import look_at, portraits
 from face3dmm_ros.lab.default_model.people_mean import common_offsets
-from face3dmm_ros.lab.landmark_networks.dense_pictures import CHUNK, Chunk, render_chunks
-from face3dmm_ros.lab.landmark_networks.train_dense_network import mirror_points
+from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
+from face3dmm_ros.lab.training.face_chunks import FaceChunks
+from face3dmm_ros.lab.training.synthetic_faces import SCENES, render_chunks
 from face3dmm_ros.landmarks.dense_network import upright_region
 from face3dmm_ros.landmarks.face_mesh_response import right_and_down, yaw_degrees
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend
-from face3dmm_ros.landmarks.schemes import SKIN_COUNT
+from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
+_CHUNK = 500
 _KNOTS = np.arange(0.0, 91.0, 10.0)  # degrees of yaw
 _HALF_WIDTH = 7.5  # degrees about a knot whose faces speak for it
 _LOST = 0.3  # confidence below which Face Mesh sees no face
 _FAR = 30.0  # mm at which a stray point's distance is cut off
 
 
-def stray_points(chunks: list[Path], mirror: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def mirror_points(canonical: NDArray[np.floating]) -> NDArray[np.int32]:
+    """Each point's (P, 3) counterpart on the other side of the face, (P,)."""
+    distance = np.linalg.norm((canonical * [-1, 1, 1])[:, None] - canonical[None], axis=2)
+    return np.asarray(linear_sum_assignment(distance)[1], dtype=np.int32)
+
+
+def stray_points(
+    faces: FaceChunks, model: MorphableModel, mirror: NDArray[np.int32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Yaw (n,), degrees from 0 up, and by how much right and down each point strays (n, 468, 2), mm, upright."""
     backend, rng = FaceMeshBackend(), np.random.default_rng(3)
+    surface = model.scheme(MEDIAPIPE478).at(slice(SKIN_COUNT))
     yaws, strays = [], []
-    for path in tqdm(chunks, unit="chunks", desc="measuring"):
-        chunk = Chunk.load(path)
-        for k, truth in enumerate(chunk.points):
-            region = upright_region(truth[:, :2], REGION_SCALE * float(np.exp(rng.normal(0, 0.06))))
-            picture = chunk.picture(k)
-            face = backend.locate(picture, backend.locate(picture, region).region)
-            if face.landmarks.confidence < _LOST:
-                continue
-            R = chunk.rotations[k]
-            stray = (face.landmarks.points[:SKIN_COUNT] - truth[:, :2]) @ right_and_down(R).T / chunk.scales[k]
-            yaw = yaw_degrees(R)
-            strays.append(stray if yaw >= 0 else stray[mirror] * [-1, 1])
-            yaws.append(abs(yaw))
+    for index in tqdm(range(len(faces)), unit="faces", desc="measuring"):
+        record = faces.record(index)
+        truth = record.points(model, surface)
+        region = upright_region(truth, REGION_SCALE * float(np.exp(rng.normal(0, 0.06))))
+        face = backend.locate(record.picture, backend.locate(record.picture, region).region)
+        if face.landmarks.confidence < _LOST:
+            continue
+        R = record.camera.rotation
+        stray = (face.landmarks.points[:SKIN_COUNT] - truth) @ right_and_down(R).T / record.camera.scale
+        yaw = yaw_degrees(R)
+        strays.append(stray if yaw >= 0 else stray[mirror] * [-1, 1])
+        yaws.append(abs(yaw))
     return np.array(yaws), np.array(strays)
-
-
-def stray_on_people(pictures: list[Path], model: MorphableModel) -> NDArray[np.float64]:
-    """(478, 2) mm, by how much right and down people's points stray from the front, from calm faces of any identity."""
-    points, landmarker = model.scheme("mediapipe478"), FaceLandmarker()
-    faces = [landmarker.look(path)[0] for path in tqdm(pictures, unit="people", desc="looking")]
-    return common_offsets(faces, points, model.mean, model.shape_basis, model.shape_sigma) * [1, -1]
 
 
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--people", type=portraits, help="folder of frontal photographs of calm faces")
-    parser.add_argument("--folder", type=Path, default=Path("build/dense_network"))
+    parser.add_argument("--folder", type=Path, default=Path("runs/synthetic_faces"))
     parser.add_argument("--faces", type=int, default=8000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("resource/landmark_models/face_mesh_response.npz"))
     arguments = parser.parse_args()
     model = load_model("default")
-    people = None if arguments.people is None else stray_on_people(arguments.people, model)
-    count = max(1, arguments.faces // CHUNK)
-    render_chunks(arguments.folder / "faces", model, count, arguments.seed)
-    points = model.scheme("mediapipe478").interpolate(model.mean)
+    scenes = replace(SCENES, image_size=(256, 256), occluder=0.1, pictures=find_pictures(None))
+    count = max(1, arguments.faces // _CHUNK)
+    chunks = render_chunks(arguments.folder, model, count, arguments.seed, scenes, chunk_size=_CHUNK)
+    surface = model.scheme(MEDIAPIPE478)
+    points = surface.interpolate(model.mean)
     canonical = points[:SKIN_COUNT]
     mirror = np.concatenate([mirror_points(canonical), SKIN_COUNT + mirror_points(points[SKIN_COUNT:])])
-    yaw, stray = stray_points(sorted((arguments.folder / "faces").glob("*.npz"))[:count], mirror[:SKIN_COUNT])
+    yaw, stray = stray_points(FaceChunks(chunks, model), model, mirror[:SKIN_COUNT])
     bias, deviation = [], []
     for knot in _KNOTS:
         near = stray[np.abs(yaw - knot) < _HALF_WIDTH]
@@ -83,7 +89,10 @@ def main() -> None:
             f"yaw {knot:2.0f}°: {len(near)} faces, bias {strayed:.1f} mm, deviation {np.median(deviation[-1]):.1f} mm"
         )
     turned = np.pad(np.array(bias), [(0, 0), (0, len(mirror) - SKIN_COUNT), (0, 0)])  # renderings tell of the skin
-    front = turned[0] if people is None else people
+    front = turned[0]
+    if arguments.people is not None:
+        common = common_offsets(look_at(arguments.people)[0], surface, model.mean, model.shape_basis, model.shape_sigma)
+        front = common * [1, -1]
     front = (front + front[mirror] * [-1, 1]) / 2  # from the front a face and its mirror image are the same
     # An offset across the face is seen the shorter the more a head is turned.
     seen = np.stack([np.cos(np.radians(_KNOTS)), np.ones(len(_KNOTS))], axis=1)

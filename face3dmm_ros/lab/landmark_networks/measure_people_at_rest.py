@@ -8,12 +8,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from face3dmm_ros.core.arkit import WITHOUT_TONGUE
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.files.pictures import read_picture
-from face3dmm_ros.lab.default_model.face_landmarker import FaceLandmarker, portraits
+from face3dmm_ros.lab.default_model.face_landmarker import look_at, portraits
 from face3dmm_ros.landmarks.dense_network import SIDE, DenseNetwork, upright_region
 from face3dmm_ros.landmarks.expression_reader import ExpressionReader
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
@@ -53,14 +52,12 @@ def main() -> None:
     parser.add_argument("folder", type=portraits, help="of frontal photographs of calm faces, one a person")
     parser.add_argument("--out", type=Path, default=Path("resource/landmark_models/people_at_rest.npz"))
     arguments = parser.parse_args()
-    landmarker = FaceLandmarker()
     network = DenseNetwork(package_file("resource/landmark_models/dense.tflite"))
     reader = ExpressionReader.load(package_file("resource/landmark_models/expression_reader.npz"))
-    weights, readings = [], []
-    for path in tqdm(arguments.folder, unit="people", desc="looking"):
-        points, said = landmarker.look(path)
-        region = upright_region(points[:SKIN_COUNT])
-        weights.append(said)
+    points, weights = look_at(arguments.folder)
+    readings = []
+    for path, seen in zip(arguments.folder, points, strict=True):
+        region = upright_region(seen[:SKIN_COUNT])
         readings.append(reader.read(network.locate_in_crop(region.crop(read_picture(path), SIDE), region).features))
     (rest, spread), (reader_rest, reader_spread) = (
         (np.mean(v, axis=0), np.std(v, axis=0)) for v in (weights, readings)

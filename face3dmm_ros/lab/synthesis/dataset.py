@@ -134,7 +134,7 @@ def _keep_record(folder: Path, model: MorphableModel, options: DatasetOptions, s
         "suffix": options.suffix,
         "model": model.name,
         "model_digest": model.digest,
-        "scenes": {name: _plain(value) for name, value in vars(scenes).items()},
+        "scenes": scenes.recipe(),
     }
     path = folder / RECORD
     if path.exists():
@@ -146,13 +146,6 @@ def _keep_record(folder: Path, model: MorphableModel, options: DatasetOptions, s
             raise Face3DMMError(f"{folder} was made with other options (see {RECORD}): choose another folder")
         return
     _write(path, (json.dumps(record, indent=1) + "\n").encode())
-
-
-def _plain(value: object) -> object:
-    """A value as JSON holds it; of pictures behind faces their names."""
-    if isinstance(value, tuple):
-        return [item.name if isinstance(item, Path) else item for item in value]
-    return value
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -95,6 +95,10 @@ class SceneOptions:
         if self.field_of_view is not None and not 5.0 <= self.field_of_view <= 120.0:
             raise Face3DMMError(f"the field of view must lie between 5 and 120 degrees, not {self.field_of_view}")
 
+    def recipe(self) -> dict[str, object]:
+        """The options as JSON holds them; of pictures behind faces their names."""
+        return {**vars(self), "pictures": [path.name for path in self.pictures]}
+
 
 def random_scene(rng: np.random.Generator, model: MorphableModel, options: SceneOptions | None = None) -> Scene:
     """A scene with everything at random; the same generator state gives the same scene."""

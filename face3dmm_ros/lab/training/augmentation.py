@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.landmarks.region import Region
-from face3dmm_ros.regressor.crops import CropView
 
 Pixels = NDArray[np.floating]
 Eyes = Sequence[tuple[int, int]]
@@ -22,42 +21,21 @@ _UNIT = 96
 """Side of the crop, px, that the sizes below were chosen at."""
 
 
-def augmented(
-    rng: np.random.Generator,
-    picture: NDArray[np.uint8],
-    points: NDArray[np.floating],
-    region: Region,
-    *,
-    side: int,
-    mirror: NDArray[np.integer],
-    eyes: Eyes,
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """A random crop about a region, mirrored every other time, in a random light, half hidden, blurred or noisy.
-
-    Args:
-        rng: all that is random comes from it.
-        picture: (H, W, 3) uint8 BGR.
-        points: (P, 2) px, or (P, 3) with a depth in px.
-        region: of the face, as the points give it.
-        side: of the crop, px.
-        mirror: (P,) each point's counterpart on the other side of the face.
-        eyes: corners of the eyes among the points.
-
-    Returns:
-        The crop, (side, side, 3) uint8 BGR, and the points in its pixels, (P, 2) or (P, 3) float32.
-    """
-    view = CropView(jittered(rng, region), side, mirrored=bool(rng.random() < 0.5))
-    moved = view.points(points, mirror)
-    return disturbed(rng, view.pixels(picture), moved, eyes), moved
-
-
 def jittered(rng: np.random.Generator, region: Region, far_share: float = 0.3) -> Region:
     """The region as a detector might give it: usually close, at times far off."""
-    far = rng.random() < far_share
-    shift = rng.normal(0, 0.09 if far else 0.045, 2) * region.size
-    size = region.size * np.exp(rng.normal(0, 0.16 if far else 0.08))
-    turn = np.radians(rng.normal(0, 32 if far else 10))
-    return Region(region.x + float(shift[0]), region.y + float(shift[1]), float(size), region.angle + float(turn))
+    return _moved(rng, region, *((0.09, 0.16, 32) if rng.random() < far_share else (0.045, 0.08, 10)))
+
+
+def as_tracked(rng: np.random.Generator, region: Region) -> Region:
+    """The region as a tracker gives it from the last image's points."""
+    return _moved(rng, region, 0.02, 0.05, 3)
+
+
+def _moved(rng: np.random.Generator, region: Region, shift: float, size: float, turn: float) -> Region:
+    """By standard deviations: shares of its side, of the logarithm of its side, degrees."""
+    x, y = rng.normal(0, shift, 2) * region.size
+    side, angle = region.size * np.exp(rng.normal(0, size)), region.angle + np.radians(rng.normal(0, turn))
+    return Region(region.x + float(x), region.y + float(y), float(side), float(angle))
 
 
 def disturbed(

@@ -17,7 +17,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.worker_process import begin_worker
 from face3dmm_ros.lab.training.config import DatasetConfig, TrainingConfig
 from face3dmm_ros.lab.training.datasets import open_dataset
-from face3dmm_ros.lab.training.samples import FaceDataset, FaceSample, SampleBatch, collate
+from face3dmm_ros.lab.training.samples import FaceDataset, FaceSample, SampleBatch, SampleForm, collate
 
 UNLABELLED = "unlabelled_folder"
 _TRAINING, _VALIDATION = 0, 1
@@ -227,14 +227,12 @@ def check(config: TrainingConfig, stream: FaceStream) -> list[str]:
 
 
 def _opened(dataset: DatasetConfig, config: TrainingConfig) -> FaceDataset:
-    options = {
-        "kind": dataset.kind,
-        "model": config.model,
-        "shape_count": config.layout.shape_count,
-        "expression_count": config.layout.expression_count,
-        "texture_count": config.layout.texture_count,
-        **dataset.options,
-    }
+    layout = config.layout
+    form = SampleForm(layout.shape_count, layout.expression_count, layout.texture_count)
+    if config.learns_points:
+        # Where a face's points lie depends on all of its coefficients.
+        form = SampleForm(texture_count=0, dense=True)
+    options = {"kind": dataset.kind, "model": config.model, "form": form, **dataset.options}
     if dataset.path is not None:
         options["path"] = dataset.path
     return open_dataset(options)

@@ -40,8 +40,6 @@ def load_checkpoint(path: Path, config: TrainingConfig) -> dict[str, Any]:
         record = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
         version, written, state = record["format_version"], record["config"], record["state"]
         wanted = plain(config)
-        # A training from before albedo could be regressed goes on as one without.
-        written["layout"] = {"texture_count": 0} | written.get("layout", {})
         differing = [key for key in wanted if key not in _MAY_DIFFER and written.get(key) != wanted[key]]
     except (
         OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError, IndexError, MemoryError,

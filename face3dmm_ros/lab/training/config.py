@@ -13,10 +13,13 @@ _NEED_OTHERS = ("self_critic", "landmark_3d")
 """Losses that say only whether an answer looks right or agrees with itself."""
 _NEED_NO_POSE = ("asymmetric_euclidean", "shape_distance", "self_critic")
 """Losses that look at a face's numbers only, not at where its points lie."""
+_POINT_LOSSES = ("point_distance", "point_depth", "point_likelihood")
+"""Those of the dense network, which has no others."""
 _SET_ELSEWHERE = {
     "kind": "beside them",
     "path": "beside them",
     "model": "once for all, as 'model'",
+    "form": "in 'layout'",
     "shape_count": "in 'layout'",
     "expression_count": "in 'layout'",
     "texture_count": "in 'layout'",
@@ -111,7 +114,6 @@ class LossesConfig:
 
     asymmetric_euclidean: AsymmetricConfig | None = None
     weighted_coefficient: LossConfig | None = None
-    weighted_parameter_distance: LossConfig | None = None
     vertex_distance: VertexDistanceConfig | None = None
     shape_distance: LossConfig | None = None
     rotation_distance: LossConfig | None = None
@@ -120,6 +122,9 @@ class LossesConfig:
     landmark_likelihood: LossConfig | None = None
     cycle: LossConfig | None = None
     self_critic: SelfCriticConfig | None = None
+    point_distance: LossConfig | None = None
+    point_depth: LossConfig | None = None
+    point_likelihood: LossConfig | None = None
 
     def weights(self) -> dict[str, float]:
         """The losses in use, each with its weight."""
@@ -150,6 +155,7 @@ class OptimizerConfig:
         kind: stochastic gradient descent, or AdamW (Loshchilov & Hutter, ICLR 2019).
         rate: learning rate.
         momentum: of SGD; of AdamW its β₁.
+        second_momentum: of AdamW its β₂.
         decay: weight decay.
         rate_shares: parts of the network, by how their weights' names begin, that learn at a share of the rate: what
             they know already shall not be forgotten.
@@ -160,6 +166,7 @@ class OptimizerConfig:
     kind: Literal["sgd", "adamw"] = "adamw"
     rate: float = number(1e-3, low=0.0, high=100.0)
     momentum: float = number(0.9, low=0.0, high=0.9999)
+    second_momentum: float = number(0.999, low=0.0, high=0.999999)
     decay: float = number(0.0, low=0.0, high=10.0)
     rate_shares: Mapping[str, float] = number_of_each(low=0.0, high=100.0)
     largest_gradient: float | None = number(10.0, low=1e-6, high=1e9)
@@ -181,7 +188,7 @@ class TrainingConfig:
     """A training.
 
     Attributes:
-        network: see `networks.build_network`.
+        network: ``dense``, which learns points, or one of `networks.build_network`, which learn parameters.
         landmark_map: whether the network sees the landmarks as a fourth channel.
         landmark_noise: px of the crop by which these are off while it learns (standard deviation), as a detector's are.
         layout: what it puts out.
@@ -200,7 +207,7 @@ class TrainingConfig:
         log_every: steps over which what is logged is averaged.
         average: how much of the average of the weights each step keeps (such as 0.999); the average is validated and
             written in the end, since it generalises better than the last weights. 0 goes without.
-        mixed_precision: compute in 16 bits where that is safe, which GPUs do several times faster.
+        mixed_precision: compute in bfloat16 where that is safe, which GPUs from 2020 on do several times faster.
         workers: processes that make samples; 0 makes them in the training's own.
     """
 
@@ -231,6 +238,12 @@ class TrainingConfig:
             Face3DMMError: it does not.
         """
         used = self.losses.weights()
+        for name in used:
+            if (name in _POINT_LOSSES) != self.learns_points:
+                learnt = "points" if self.learns_points else "parameters"
+                raise Face3DMMError(f"losses.{name} is not for the network {self.network!r}, which learns {learnt}")
+        if self.learns_points:
+            self._check_points()
         if not any(weight for name, weight in used.items() if name not in _NEED_OTHERS):
             known = ", ".join(part.name for part in fields(LossesConfig) if part.name not in _NEED_OTHERS)
             raise Face3DMMError(f"losses: found {list(used)}, expected at least one with a weight of {known}")
@@ -249,6 +262,24 @@ class TrainingConfig:
         for name in ("cycle", "landmark_3d"):
             if name in used and not self.landmark_map:
                 raise Face3DMMError(f"losses.{name} needs 'landmark_map: true': it feeds the network its own landmarks")
+
+    @property
+    def learns_points(self) -> bool:
+        """Whether the network is the dense one."""
+        return self.network == "dense"
+
+    def _check_points(self) -> None:
+        for name, nothing in (("layout", LayoutConfig()), ("landmark_map", False), ("start", None)):
+            if getattr(self, name) != nothing:
+                raise Face3DMMError(f"{name}: found {getattr(self, name)!r}, which the network 'dense' does not have")
+        for k, dataset in enumerate(self.datasets):
+            if dataset.kind == "unlabelled_folder":
+                raise Face3DMMError(f"datasets.{k}: found an unlabelled one, whose points nobody knows")
+            scenes = dataset.options.get("scenes")
+            if isinstance(scenes, Mapping) and scenes.get("field_of_view") is not None:
+                raise Face3DMMError(
+                    f"datasets.{k}.options.scenes: found a field_of_view; points are learnt in weak perspective"
+                )
 
 
 def read_config(path: Path, overrides: tuple[str, ...] = ()) -> TrainingConfig:

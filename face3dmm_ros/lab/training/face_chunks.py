@@ -8,7 +8,7 @@ import fcntl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from zipfile import BadZipFile
 
 import cv2
@@ -20,27 +20,13 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import decode_picture
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.landmarks.region import Region
+from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.regressor.crops import IBUG68_MIRROR, CropView, face_region
 
-VERSION = 2
+VERSION = 3
 _JPEG_QUALITY = 93
 _SURROUNDINGS = 1.7  # side of what is kept around a face, in sides of its crop
 _SMALLEST, _LARGEST = 32, 224  # px
-_SHAPES: dict[str, tuple[int | None, ...]] = {
-    "lengths": (),
-    "scale": (),
-    "rotation": (3, 3),
-    "translation": (2,),
-    "alpha": (None,),
-    "beta": (None,),
-    "gamma": (None,),
-    "albedo_known": (),
-    "landmarks": (68, 2),
-    "labelled": (),
-}
-"""The arrays of a chunk, and what of their shapes comes after the faces; None for any."""
-_TYPES = {"lengths": np.int64, "albedo_known": np.bool_, "labelled": np.bool_}
-"""Those that are not float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +50,10 @@ class FaceRecord:
     gamma: NDArray[np.floating]
     landmarks: NDArray[np.floating]
     labelled: bool = True
+
+    def points(self, model: MorphableModel, surface: SurfacePoints) -> NDArray[np.float64]:
+        """Where points of the model's surface lie in the picture, (P, 2) px, in weak perspective."""
+        return self.camera.project(surface.interpolate(model.vertices(self.alpha, self.beta)))
 
     def surroundings(self) -> "FaceRecord":
         """The same face in an upright part of the picture that holds any crop of it, made small where it was large."""
@@ -93,25 +83,25 @@ class FaceSource(Protocol):
 class FaceChunks:
     """The faces of some chunks, one after the other: a `FaceSource` whose pictures stay on disk until asked for."""
 
-    def __init__(self, paths: Sequence[Path], model_digest: str) -> None:
+    def __init__(self, paths: Sequence[Path], model: MorphableModel) -> None:
         """Read the truths.
 
         Args:
             paths: of the chunks, NAME.npz.
-            model_digest: of the model whose coefficients they must hold.
+            model: whose coefficients they must hold.
 
         Raises:
             Face3DMMError: a chunk that is missing, damaged, of another version or of another model.
         """
-        chunks = [_read_truths(path, model_digest) for path in paths]
-        if not sum(len(chunk["lengths"]) for chunk in chunks):
+        chunks = [_read_truths(path, model) for path in paths]
+        if not sum(map(len, chunks)):
             where = paths[0].parent if paths else "no folder"
             raise Face3DMMError(f"the {len(paths)} chunks in {where} hold no face: the pictures they are of show none")
-        self._truths = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in _SHAPES}
+        self._truths = np.concatenate(chunks)
         self._blobs = [path.with_suffix(".jpegs") for path in paths]
-        self._blob = np.repeat(np.arange(len(paths)), [len(chunk["lengths"]) for chunk in chunks])
-        ends = [np.cumsum(chunk["lengths"]) for chunk in chunks]
-        self._start = np.concatenate(ends) - self._truths["lengths"]
+        self._blob = np.repeat(np.arange(len(paths)), [len(chunk) for chunk in chunks])
+        ends = [np.cumsum(chunk["length"]) for chunk in chunks]
+        self._start = np.concatenate(ends) - self._truths["length"]
         for path, end in zip(self._blobs, ends, strict=True):
             size = path.stat().st_size if path.is_file() else 0
             if len(end) and size != end[-1]:
@@ -132,15 +122,14 @@ class FaceChunks:
         Raises:
             Face3DMMError: its picture has become unreadable.
         """
-        path = self._blobs[self._blob[index]]
+        path, truth = self._blobs[self._blob[index]], self._truths[index]
         with path.open("rb") as file:
             file.seek(int(self._start[index]))
-            encoded = file.read(int(self._truths["lengths"][index]))
+            encoded = file.read(int(truth["length"]))
         try:
             picture = decode_picture(encoded, str(path))
         except Face3DMMError as error:
             raise Face3DMMError(f"{path} is damaged: remove {path.stem}.npz to remake it") from error
-        truth = {name: values[index] for name, values in self._truths.items()}
         return FaceRecord(
             picture=picture,
             camera=WeakPerspective(
@@ -154,41 +143,29 @@ class FaceChunks:
         )
 
 
-def write_chunk(
-    path: Path, records: Iterable[FaceRecord], coefficients: tuple[int, int, int], model_digest: str
-) -> None:
+def write_chunk(path: Path, records: Iterable[FaceRecord], model: MorphableModel) -> None:
     """Write a chunk, NAME.npz and NAME.jpegs.
 
     Args:
         path: NAME.npz.
         records: in their order; may be none.
-        coefficients: K, E and L, of α, β and γ.
-        model_digest: of the model that these belong to.
+        model: of all their coefficients.
 
     Raises:
         Face3DMMError: it cannot be written.
     """
-    counts = dict(zip(("alpha", "beta", "gamma"), coefficients, strict=True))
-    truths: dict[str, list] = {name: [] for name in _SHAPES}
+    truths = []
+    unknown = np.zeros(len(model.albedo_sigma))
     with whole_file(path.with_suffix(".jpegs")) as unfinished, unfinished.open("wb") as file:
         for record in records:
             encoded = cv2.imencode(".jpg", record.picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
             file.write(encoded.tobytes())
-            truths["lengths"].append(len(encoded))
-            for name in ("scale", "rotation", "translation"):
-                truths[name].append(getattr(record.camera, name))
-            for name in ("alpha", "beta", "landmarks", "labelled"):
-                truths[name].append(getattr(record, name))
-            known = len(record.gamma) > 0
-            truths["albedo_known"].append(known)
-            truths["gamma"].append(record.gamma if known else np.zeros(counts["gamma"]))
-    n = len(truths["lengths"])
-    arrays: dict[str, Any] = {"version": VERSION, "model_digest": model_digest}
-    for (name, values), rest in zip(truths.items(), _SHAPES.values(), strict=True):
-        shape = (n, counts[name]) if name in counts else (n, *rest)
-        arrays[name] = np.array(values, _TYPES.get(name, np.float32)).reshape(shape)
+            camera, known = record.camera, len(record.gamma) > 0
+            coefficients = record.alpha, record.beta, record.gamma if known else unknown, known
+            pose = camera.scale, camera.rotation, camera.translation
+            truths.append((len(encoded), *pose, *coefficients, record.landmarks, record.labelled))
     with whole_file(path) as unfinished, unfinished.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, version=VERSION, model_digest=model.digest, truths=np.array(truths, _truth_of(model)))
 
 
 def make_missing(folder: Path, names: Sequence[str], make: Callable[[Sequence[Path]], None]) -> list[Path]:
@@ -223,8 +200,26 @@ def make_missing(folder: Path, names: Sequence[str], make: Callable[[Sequence[Pa
     return paths
 
 
-def _read_truths(path: Path, model_digest: str) -> dict[str, NDArray]:
-    """The arrays of a chunk.
+def _truth_of(model: MorphableModel) -> np.dtype:
+    """What is kept of a face beside its picture, whose length in bytes comes first."""
+    return np.dtype(
+        [
+            ("length", np.int64),
+            ("scale", np.float32),
+            ("rotation", np.float32, (3, 3)),
+            ("translation", np.float32, (2,)),
+            ("alpha", np.float32, (model.shape_count,)),
+            ("beta", np.float32, (model.expression_count,)),
+            ("gamma", np.float32, (len(model.albedo_sigma),)),
+            ("albedo_known", np.bool_),
+            ("landmarks", np.float32, (68, 2)),
+            ("labelled", np.bool_),
+        ]
+    )
+
+
+def _read_truths(path: Path, model: MorphableModel) -> NDArray[np.void]:
+    """The truths of a chunk, a row of `_truth_of` each.
 
     Raises:
         Face3DMMError: as `FaceChunks`.
@@ -235,23 +230,19 @@ def _read_truths(path: Path, model_digest: str) -> dict[str, NDArray]:
             version, digest = int(file["version"]), str(file["model_digest"])
             if version != VERSION:
                 raise Face3DMMError(f"{path} is a chunk of version {version}, expected {VERSION}: {remedy}")
-            if digest != model_digest:
+            if digest != model.digest:
                 raise Face3DMMError(
-                    f"{path} was made with another model ({digest[:12]}…, expected {model_digest[:12]}…): choose "
+                    f"{path} was made with another model ({digest[:12]}…, expected {model.digest[:12]}…): choose "
                     "another folder for this model"
                 )
-            arrays = {name: file[name] for name in _SHAPES}
+            truths: NDArray[np.void] = file["truths"]
     except Face3DMMError:
         raise
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise Face3DMMError(f"{path} is missing or no chunk of faces ({error}): {remedy}") from error
-    n = len(arrays["scale"]) if arrays["scale"].ndim == 1 else -1
-    for name, rest in _SHAPES.items():
-        shape = arrays[name].shape
-        if len(shape) != 1 + len(rest) or any(
-            expected not in (None, found) for expected, found in zip((n, *rest), shape, strict=True)
-        ):
-            raise Face3DMMError(f"{path}: {name} has shape {shape}, expected {(n, *rest)}: {remedy}")
-        if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
+    if truths.dtype != _truth_of(model) or truths.ndim != 1:
+        raise Face3DMMError(f"{path}: its truths are of another kind than this version's: {remedy}")
+    for name in truths.dtype.names or ():
+        if not np.isfinite(truths[name]).all():
             raise Face3DMMError(f"{path}: {name} holds values that are not finite: {remedy}")
-    return arrays
+    return truths

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import rotation_from_pose_angles
+from face3dmm_ros.evaluation.dataset.datasets import read_300w_lp
 from face3dmm_ros.files.pictures import find_pictures, read_picture
 from face3dmm_ros.files.truth_files import matlab_shapes, read_matrices, read_text
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
 from face3dmm_ros.lab.training.face_chunks import FaceRecord
 from face3dmm_ros.lab.training.picture_folder import CACHE, kept_faces
+from face3dmm_ros.lab.training.samples import SampleForm
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 _MISFIT = 0.04
@@ -30,9 +32,7 @@ _OURS = {"alpha", "beta", "scale", "rotation", "translation"}
 def open_labelled_folder(
     path: str | Path,
     model: str = "default",
-    shape_count: int | None = None,
-    expression_count: int | None = None,
-    texture_count: int | None = None,
+    form: SampleForm | None = None,
     cache: str | Path | None = None,
 ) -> CroppedFaces:
     """A data set of labelled pictures; those without a .mat beside them are left out.
@@ -40,9 +40,7 @@ def open_labelled_folder(
     Args:
         path: of the folder, which may have subfolders.
         model: the one that the labels are coefficients of; as `load_model` takes it.
-        shape_count: leading α of a sample, None for all.
-        expression_count: leading β of a sample, None for all.
-        texture_count: leading γ of a sample, None for all; with 0 the labels need none.
+        form: of the samples; where it has no γ the labels need none.
         cache: folder to keep the faces in; `CACHE` below the path if None.
 
     Raises:
@@ -56,7 +54,7 @@ def open_labelled_folder(
     kept = kept_faces(
         pictures, Path(cache or folder / CACHE), "labelled", loaded, lambda picture: [read_labelled(picture, loaded)]
     )
-    faces = CroppedFaces(kept, loaded, shape_count, expression_count, texture_count)
+    faces = CroppedFaces(kept, loaded, form)
     if faces.texture_count and not kept.albedo_known.all():
         without = np.flatnonzero(~kept.albedo_known)
         raise Face3DMMError(
@@ -126,19 +124,15 @@ def _label_of_300w_lp(picture: Path, path: Path, model: MorphableModel) -> _Labe
     So it does not matter where a model has its origin, which unit it is in, and from which pixel a data set counts. A
     ``Tex_Para`` of more coefficients than the model has is of another albedo, and tells nothing.
     """
-    found = read_matrices(path, {"Pose_Para": (1, 7), "Shape_Para": (None, 1), "Exp_Para": (None, 1)})
+    truth = read_300w_lp(picture)
+    assert truth.pose is not None
+    landmarks, rotation = truth.points, rotation_from_pose_angles(*truth.pose)
+    found = read_matrices(path, {"Shape_Para": (None, 1), "Exp_Para": (None, 1)})
     alpha = _coefficients(path, "Shape_Para", found["Shape_Para"], model.shape_count)
     beta = _coefficients(path, "Exp_Para", found["Exp_Para"], model.expression_count)
     gamma, L = np.zeros(0), len(model.albedo_sigma)
     if 0 < matlab_shapes(path).get("Tex_Para", (0,))[0] <= L:
         gamma = _coefficients(path, "Tex_Para", read_matrices(path, {"Tex_Para": (None, 1)})["Tex_Para"], L)
-    companion = picture.parent.parent / "landmarks" / picture.parent.name / f"{picture.stem}_pts.mat"
-    if companion.is_file():
-        landmarks = read_matrices(companion, {"pts_3d": (68, 2)})["pts_3d"]
-    else:
-        landmarks = read_matrices(path, {"pt3d_68": (3, 68)})["pt3d_68"][:2].T
-    pitch, yaw, roll = (float(angle) for angle in found["Pose_Para"][0, :3])
-    rotation = rotation_from_pose_angles(pitch, yaw, roll)
     turned = model.scheme("ibug68").interpolate(model.vertices(alpha, beta)).astype(np.float64) @ rotation[:2].T
     around, seen = turned - turned.mean(axis=0), landmarks - landmarks.mean(axis=0)
     scale = float((around * seen).sum() / (around**2).sum())

@@ -106,27 +106,11 @@ def weighted_coefficient(
         whitening: their units.
         bases: the points that H projects, such as the 68 landmarks.
     """
-    influence = _influence(prediction, target, layout, whitening, bases, axes=2)
-    return _weighted_distance(prediction, target, layout, influence, influence.sum(1, keepdim=True))
-
-
-def weighted_parameter_distance(
-    prediction: Tensor, target: Tensor, layout: ParameterLayout, whitening: Whitening, bases: FaceBases
-) -> Tensor:
-    """(p* − p̂)ᵀ W (p* − p̂), W = diag(w) / max w, wᵢ = ‖V(p̂ᵢ) − V(p*)‖: WPDC.
-
-    Zhu et al., Face Alignment Across Large Poses: A 3D Solution, CVPR 2016: as `weighted_coefficient`, over vertices of
-    the whole face with their depth, and relative to the largest weight.
-
-    Args:
-        prediction: p̂, (B, ≥ D) whitened, the face's parameters first.
-        target: p*, (B, ≥ D) whitened.
-        layout: what the D = `layout.parameter_slice.stop` numbers are.
-        whitening: their units.
-        bases: the vertices V.
-    """
-    influence = _influence(prediction, target, layout, whitening, bases, axes=3)
-    return _weighted_distance(prediction, target, layout, influence, influence.amax(1, keepdim=True))
+    influence = _influence(prediction, target, layout, whitening, bases)
+    # Of a prediction without error 0.
+    weights = influence / influence.sum(1, keepdim=True).clamp(min=torch.finfo(influence.dtype).tiny)
+    parameters = layout.parameter_slice
+    return _over_faces((weights * (prediction[:, parameters] - target[:, parameters]).square()).sum(1))
 
 
 def vertex_distance(prediction: ParameterBatch, target: ParameterBatch, bases: FaceBases, power: float = 2.0) -> Tensor:
@@ -175,16 +159,16 @@ def rotation_distance(prediction: Tensor, target: Tensor) -> Tensor:
     return _over_faces(torch.rad2deg(2.0 * torch.asin(chord.clamp(max=1.0 - 1e-6))))
 
 
-def landmark_2d(points: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Σᵢ vᵢ·‖xᵢ − x̂ᵢ‖, px: 2DASL's 2D landmark consistency (Tu et al., 2019).
+def landmark_2d(points: Tensor, target: Tensor) -> Tensor:
+    """Σᵢ ‖xᵢ − x̂ᵢ‖, px: 2DASL's 2D landmark consistency (Tu et al., 2019).
+
+    Of a face regressed once more, with the map of the first one's projections, it is 2DASL's cycle consistency.
 
     Args:
         points: x̂, (B, L, 2) projections of the regressed face.
         target: x, (B, L, 2), what the network was given, detected or true.
-        weights: v, (L,) or (B, L), such as 0 for a point that the crop does not show; 1 if None.
     """
-    distance = torch.linalg.vector_norm(points - target, dim=2)
-    return _over_faces((distance if weights is None else weights * distance).sum(1))
+    return _over_faces(torch.linalg.vector_norm(points - target, dim=2).sum(1))
 
 
 def landmark_3d(points: Tensor, again: Tensor) -> Tensor:
@@ -195,17 +179,6 @@ def landmark_3d(points: Tensor, again: Tensor) -> Tensor:
         again: x̂, (B, L, 3) of the face regressed once more, with the map of the first one's projections.
     """
     return _over_faces(torch.linalg.vector_norm(points - again, dim=2).sum(1))
-
-
-def cycle(again: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-    """`landmark_2d` between what the network was given and what it makes of its own answer: 2DASL's cycle consistency.
-
-    Args:
-        again: (B, L, 2) projections of the face regressed once more.
-        target: (B, L, 2) the first landmarks.
-        weights: as in `landmark_2d`.
-    """
-    return landmark_2d(again, target, weights)
 
 
 def landmark_likelihood(points: Tensor, log_deviation: Tensor, target: Tensor) -> Tensor:
@@ -223,6 +196,13 @@ def landmark_likelihood(points: Tensor, log_deviation: Tensor, target: Tensor) -
     return _over_faces((2.0 * log_deviation + 0.5 * squares * torch.exp(-2.0 * log_deviation)).sum(1))
 
 
+def nme_percent(points: Tensor, target: Tensor) -> Tensor:
+    """Mean distance of each face's points (B, L, 2) in percent of √(w·h) of the true ones' box, (B,)."""
+    width, height = (target.amax(1) - target.amin(1)).unbind(1)
+    distance = torch.linalg.vector_norm(points - target, dim=2).mean(1)
+    return 100 * distance / (width * height).sqrt().clamp(min=1e-6)
+
+
 def _over_faces(losses: Tensor) -> Tensor:
     """Mean of (B,), 0 if there are none."""
     return losses.sum() / max(len(losses), 1)
@@ -230,11 +210,11 @@ def _over_faces(losses: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _influence(
-    prediction: Tensor, target: Tensor, layout: ParameterLayout, whitening: Whitening, bases: FaceBases, axes: int
+    prediction: Tensor, target: Tensor, layout: ParameterLayout, whitening: Whitening, bases: FaceBases
 ) -> Tensor:
-    """How far each number, taken alone from the prediction, moves the true face's points, (B, D) px.
+    """How far each number, taken alone from the prediction, moves the true face's projected points, (B, D) px.
 
-    It is the norm over all points and the first 2 or 3 axes of the camera. γ colors the points and moves none.
+    It is the norm over all points. γ colors the points and moves none.
     """
     D, P = layout.parameter_slice.stop, layout.translation_slice.stop
     if prediction.shape[1] < D or prediction.shape != target.shape:
@@ -245,16 +225,13 @@ def _influence(
     truth = target[:, :D] * whitening.deviation[:D] + whitening.mean[:D]
     change = (prediction - target)[:, :D] * whitening.deviation[:D]
 
-    def camera(faces: ParameterBatch) -> tuple[Tensor, Tensor]:
-        shift = functional.pad(faces.translation, (0, axes - 2))
-        return faces.scale[:, None, None] * faces.rotation[:, :axes], shift
-
     face = layout.decode(truth)
-    A, t = camera(face)
+    A = face.scale[:, None, None] * face.rotation[:, :2]
     exchanged = truth[:, None].repeat(1, P, 1)
     exchanged.diagonal(dim1=1, dim2=2).add_(change[:, :P])
-    A_each, t_each = camera(layout.decode(exchanged.view(B * P, D)))
-    turn, shift = A_each.view(B, P, axes, 3) - A[:, None], t_each.view(B, P, axes) - t[:, None]
+    each = layout.decode(exchanged.view(B * P, D))
+    turn = (each.scale[:, None, None] * each.rotation[:, :2]).view(B, P, 2, 3) - A[:, None]
+    shift = each.translation.view(B, P, 2) - face.translation[:, None]
     points = bases.vertices(face.alpha, face.beta)
     moved = torch.einsum("bld,bpkd->bplk", points, turn) + shift[:, :, None]
     by_pose = torch.linalg.vector_norm(moved, dim=(2, 3))
@@ -263,12 +240,3 @@ def _influence(
     squares = torch.einsum("bkd,ide,bke->bi", A, basis.mT @ basis, A)
     by_coefficients = change[:, P : layout.expression_slice.stop].abs() * squares.clamp(min=0.0).sqrt()
     return torch.cat([by_pose, by_coefficients, change.new_zeros(B, layout.texture_count)], dim=1)
-
-
-def _weighted_distance(
-    prediction: Tensor, target: Tensor, layout: ParameterLayout, influence: Tensor, total: Tensor
-) -> Tensor:
-    """Σᵢ wᵢ (pᵢ − p*ᵢ)² with w = influence / total, (B, D) and (B, 1); of a prediction without error 0."""
-    parameters = layout.parameter_slice
-    weights = influence / total.clamp(min=torch.finfo(total.dtype).tiny)
-    return _over_faces((weights * (prediction[:, parameters] - target[:, parameters]).square()).sum(1))

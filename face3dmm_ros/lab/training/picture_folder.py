@@ -35,7 +35,6 @@ def kept_faces(
     """
     parts = [pictures[k : k + CHUNK] for k in range(0, len(pictures), CHUNK)]
     names = [_name(part, f"{recipe} {model.digest}") for part in parts]
-    coefficients = model.shape_count, model.expression_count, len(model.albedo_sigma)
 
     def make(missing: Sequence[Path]) -> None:
         from tqdm import tqdm
@@ -50,9 +49,9 @@ def kept_faces(
                         yield from (_surroundings(picture, face) for face in faces(picture))
                         progress.update()
 
-                write_chunk(path, records(), coefficients, model.digest)
+                write_chunk(path, records(), model)
 
-    return FaceChunks(make_missing(cache, names, make), model.digest)
+    return FaceChunks(make_missing(cache, names, make), model)
 
 
 def _surroundings(picture: Path, face: FaceRecord) -> FaceRecord:

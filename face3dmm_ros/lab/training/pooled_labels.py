@@ -207,10 +207,10 @@ def write_person(folder: Path, person: LabelledPerson, model: MorphableModel, re
     names: list[str] = []
     for picture in person.pictures:
         names.append(_unused(picture.path.stem, names))
-        record = _record(picture, model).surroundings()
+        record, truth = _labelled(picture, model)
         encoded = cv2.imencode(".jpg", record.picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
         content = BytesIO()
-        scipy.io.savemat(content, _label(record, picture.parameters, model), do_compression=True)
+        scipy.io.savemat(content, truth, do_compression=True)
         for suffix, data in ((".jpg", encoded.tobytes()), (".mat", content.getvalue())):
             with whole_file(folder / f"{names[-1]}{suffix}") as unfinished:
                 unfinished.write_bytes(data)
@@ -234,22 +234,16 @@ def is_written(folder: Path, recipe: dict[str, object]) -> bool:
     return isinstance(found, dict) and all(found.get(key) == value for key, value in recipe.items())
 
 
-def _record(picture: LabelledPicture, model: MorphableModel) -> FaceRecord:
-    """A picture with its label's face: the landmarks are the model's, which the network's own will be compared with."""
+def _labelled(picture: LabelledPicture, model: MorphableModel) -> tuple[FaceRecord, dict[str, object]]:
+    """The face cut out, and what its .mat holds: the landmarks are the model's, which a network's are compared with."""
     fitted = picture.parameters
-    image = read_picture(picture.path, upright=True)
-    points = model.scheme(IBUG68).interpolate(model.vertices(fitted.alpha, fitted.beta))
     coefficients = fitted.alpha, fitted.beta, fitted.gamma
-    return FaceRecord(image, fitted.camera, *coefficients, fitted.camera.project(points))
-
-
-def _label(record: FaceRecord, fitted: FaceParameters, model: MorphableModel) -> dict[str, object]:
-    """What a picture's .mat holds."""
-    camera = record.camera
-    depth = camera.depth(model.scheme(IBUG68).interpolate(model.vertices(record.alpha, record.beta)))
-    points = np.column_stack([record.landmarks, -depth])
-    values = label(model, camera, points, record.alpha, record.beta, record.gamma)
-    return {**values, "confidence": np.array(fitted.confidence)}
+    points = model.scheme(IBUG68).interpolate(model.vertices(fitted.alpha, fitted.beta))
+    image = read_picture(picture.path, upright=True)
+    record = FaceRecord(image, fitted.camera, *coefficients, fitted.camera.project(points)).surroundings()
+    on_picture = np.column_stack([record.landmarks, -record.camera.depth(points)])
+    values = label(model, record.camera, on_picture, *coefficients)
+    return record, {**values, "confidence": np.array(fitted.confidence)}
 
 
 def _unused(name: str, names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ class FaceSample:
     """A face in a crop, and what is true of it: x = s·P·R·(S̄ + Σ αᵢSᵢ + Σ βᵢEᵢ) + t in pixels of the crop.
 
     Attributes:
-        crop: (120, 120, 3) uint8 BGR.
+        crop: (side, side, 3) uint8 BGR.
         scale: s, px/mm.
         rotation: R, (3, 3), model → camera.
         translation: t, (2,), px of the crop, (0, 0) the centre of its top-left pixel.
@@ -45,7 +45,7 @@ class SampleBatch:
     """B samples as tensors.
 
     Attributes:
-        crops: (B, 120, 120, 3) uint8 BGR.
+        crops: (B, side, side, 3) uint8 BGR.
         parameters: float32; `deviation` is None.
         labelled: (B,) bool.
     """
@@ -55,23 +55,25 @@ class SampleBatch:
     labelled: torch.Tensor
 
 
+@dataclass(frozen=True)
+class SampleForm:
+    """What of a face a sample tells.
+
+    Attributes:
+        shape_count: leading α, None for all that the model has.
+        expression_count: leading β, None for all that the model has.
+        texture_count: leading γ, None for all that the model has.
+        dense: in the crop of the dense landmark network, 160 px; else in that of a regressor, 120 px.
+    """
+
+    shape_count: int | None = None
+    expression_count: int | None = None
+    texture_count: int | None = None
+    dense: bool = False
+
+
 class FaceDataset(Protocol):
     """A set of faces to learn from. A sample depends on its index and the state of the generator alone."""
-
-    @property
-    def shape_count(self) -> int:
-        """How many coefficients α of its samples have."""
-        ...
-
-    @property
-    def expression_count(self) -> int:
-        """How many coefficients β of its samples have."""
-        ...
-
-    @property
-    def texture_count(self) -> int:
-        """How many coefficients γ of its samples have."""
-        ...
 
     def __len__(self) -> int:
         """How many faces there are."""
@@ -94,23 +96,16 @@ def collate(samples: Sequence[FaceSample]) -> SampleBatch:
     if len(counts) > 1:
         raise Face3DMMError(
             f"samples with different numbers of (alpha, beta, gamma) cannot share a batch: {sorted(counts)}; open all "
-            "data sets with the same shape_count, expression_count and texture_count"
+            "data sets with the same form"
         )
 
-    def stacked(values: Sequence[object]) -> torch.Tensor:
-        return torch.from_numpy(np.stack([np.asarray(value, dtype=np.float32) for value in values]))
+    def stacked(name: str) -> torch.Tensor:
+        values = [np.asarray(getattr(sample, name), dtype=np.float32) for sample in samples]
+        return torch.from_numpy(np.stack(values))
 
+    told = ("scale", "rotation", "translation", "alpha", "beta", "gamma", "landmarks")
     return SampleBatch(
         crops=torch.from_numpy(np.stack([sample.crop for sample in samples])),
-        parameters=ParameterBatch(
-            scale=stacked([sample.scale for sample in samples]),
-            rotation=stacked([sample.rotation for sample in samples]),
-            translation=stacked([sample.translation for sample in samples]),
-            alpha=stacked([sample.alpha for sample in samples]),
-            beta=stacked([sample.beta for sample in samples]),
-            gamma=stacked([sample.gamma for sample in samples]),
-            landmarks=stacked([sample.landmarks for sample in samples]),
-            deviation=None,
-        ),
+        parameters=ParameterBatch(**{name: stacked(name) for name in told}),
         labelled=torch.tensor([sample.labelled for sample in samples]),
     )

@@ -18,6 +18,7 @@ from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
 from face3dmm_ros.lab.training.face_chunks import FaceChunks, FaceRecord, make_missing, write_chunk
+from face3dmm_ros.lab.training.samples import SampleForm
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 CHUNK = 250
@@ -71,6 +72,13 @@ class RenderedFaces:
         coefficients = scene.alpha, scene.beta, scene.gamma
         return FaceRecord(rendered.image, scene.camera, *coefficients, rendered.landmarks()[:, :2])
 
+    def write(self, path: Path, chunk: int) -> int:
+        """Render one chunk into a file; returns how many faces it has."""
+        size = self.chunk_size
+        records = (self.record(index) for index in range(chunk * size, (chunk + 1) * size))
+        write_chunk(path, records, self.model)
+        return size
+
     def close(self) -> None:
         """Give OpenGL back."""
         if self._renderer is not None:
@@ -107,9 +115,7 @@ def render_chunks(
     Raises:
         Face3DMMError: no OpenGL 3.3, a folder that cannot be written to, or a rendering process that was killed.
     """
-    recipe = json.dumps(
-        [chunk_size, model.digest, {field.name: _plain(scenes, field.name) for field in fields(scenes)}]
-    )
+    recipe = json.dumps([chunk_size, model.digest, scenes.recipe()])
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:8]
     names = [f"synthetic_{digest}_{seed}_{chunk:05d}" for chunk in range(count)]
 
@@ -128,9 +134,7 @@ def render_chunks(
 def open_synthetic_faces(
     path: str | Path | None = None,
     model: str = "default",
-    shape_count: int | None = None,
-    expression_count: int | None = None,
-    texture_count: int | None = None,
+    form: SampleForm | None = None,
     chunks: int = 40,
     seed: int = 0,
     scenes: Mapping[str, object] | None = None,
@@ -145,9 +149,7 @@ def open_synthetic_faces(
         path: folder in which they are kept, rendered first where they are not there yet; None renders each face
             whenever it is asked for.
         model: whose faces; as `load_model` takes it.
-        shape_count: leading α of a sample, None for all.
-        expression_count: leading β of a sample, None for all.
-        texture_count: leading γ of a sample, None for all: of the skin alone, without what a scene has over it.
+        form: of the samples; γ is of the skin alone, without what a scene has over it.
         chunks: how many times `chunk_size` faces there are.
         seed: of all that is random.
         scenes: what to draw from, fields of `SceneOptions` by their names, in place of those of `SCENES`. With a
@@ -174,8 +176,8 @@ def open_synthetic_faces(
         source = RenderedFaces(loaded, chunks, seed, options, chunk_size)
     else:
         paths = render_chunks(Path(path), loaded, chunks, seed, options, processes, chunk_size)
-        source = FaceChunks(paths, loaded.digest)
-    return CroppedFaces(source, loaded, shape_count, expression_count, texture_count, undisturbed)
+        source = FaceChunks(paths, loaded)
+    return CroppedFaces(source, loaded, form, undisturbed)
 
 
 def _scene_options(changes: Mapping[str, object]) -> SceneOptions:
@@ -197,23 +199,17 @@ def _scene_options(changes: Mapping[str, object]) -> SceneOptions:
         raise Face3DMMError(f"scenes cannot be drawn from {dict(changes)}: {error}") from error
 
 
-def _plain(scenes: SceneOptions, name: str) -> object:
-    """An option as JSON holds it; of pictures behind faces their names."""
-    value = getattr(scenes, name)
-    return [path.name for path in value] if name == "pictures" else value
-
-
 def _rendered(faces: RenderedFaces, jobs: Sequence[tuple[Path, int]], processes: int) -> Iterator[int]:
     """Render chunks; yields how many faces are newly done."""
     if processes == 1:
-        for path, chunk in jobs:
-            yield _render_chunk(faces, path, chunk)
+        for job in jobs:
+            yield faces.write(*job)
         faces.close()
         return
     # A forked process would inherit the locks of this one's threads.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _keep, (faces,)) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (faces,)) as pool:
         try:
-            for done in as_completed([pool.submit(_render_kept, path, chunk) for path, chunk in jobs]):
+            for done in as_completed([pool.submit(_write, *job) for job in jobs]):
                 yield done.result()
         except BrokenProcessPool as error:
             raise Face3DMMError(
@@ -227,20 +223,10 @@ _kept: list[RenderedFaces] = []
 """What a rendering process renders from."""
 
 
-def _keep(faces: RenderedFaces) -> None:
+def _begin(faces: RenderedFaces) -> None:
     begin_worker()
     _kept.append(faces)
 
 
-def _render_kept(path: Path, chunk: int) -> int:
-    return _render_chunk(_kept[0], path, chunk)
-
-
-def _render_chunk(faces: RenderedFaces, path: Path, chunk: int) -> int:
-    """Render one chunk; returns how many faces it has."""
-    model = faces.model
-    size = faces.chunk_size
-    records = (faces.record(index) for index in range(chunk * size, (chunk + 1) * size))
-    coefficients = model.shape_count, model.expression_count, len(model.albedo_sigma)
-    write_chunk(path, records, coefficients, model.digest)
-    return size
+def _write(path: Path, chunk: int) -> int:
+    return _kept[0].write(path, chunk)

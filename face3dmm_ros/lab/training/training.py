@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.lab.training.batches import (
@@ -29,29 +29,32 @@ from face3dmm_ros.lab.training.batches import (
 from face3dmm_ros.lab.training.checkpoints import load_checkpoint, save_checkpoint
 from face3dmm_ros.lab.training.config import TrainingConfig
 from face3dmm_ros.lab.training.curves import KINDS, TENSORBOARD, Curves
-from face3dmm_ros.lab.training.learner import Learner, channels, layout_of, new_network
+from face3dmm_ros.lab.training.learner import Learner
+from face3dmm_ros.lab.training.objective import Objective
+from face3dmm_ros.lab.training.parameter_objective import ParameterObjective
+from face3dmm_ros.lab.training.point_objective import PointObjective
 from face3dmm_ros.lab.training.processes import Processes, processes
-from face3dmm_ros.morphable_model import MorphableModel, load_model
-from face3dmm_ros.regressor.parameter_layout import Whitening
-from face3dmm_ros.regressor.weights_file import (
-    RegressorDescription,
-    load_regressor,
-    read_description,
-    regressor_path,
-    save_weights,
-)
 
-CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
+CHECKPOINT = "checkpoint.pt"
 _MEASURED = 1024
-"""Faces of each labelled data set that the whitening is measured on."""
+"""Faces of each labelled data set that a new network's units are measured on."""
+
+
+def open_objective(config: TrainingConfig, device: torch.device | str = "cpu") -> Objective:
+    """What a configuration's network learns.
+
+    Raises:
+        Face3DMMError: as `ParameterObjective` and `PointObjective`.
+    """
+    return PointObjective(config, device) if config.learns_points else ParameterObjective(config, device)
 
 
 def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: bool = True) -> Path:
-    """Train a regressor, alone or as one of `torchrun`'s processes; returns the path of its weights.
+    """Train a network, alone or as one of `torchrun`'s processes; returns the path of what is to be used.
 
-    Writes into the folder: `CHECKPOINT`; `WEIGHTS`, anew at each validation; ``losses.csv`` and ``validation.csv``; and
-    TensorBoard's events where that is installed. Faces are validated and everything is written once before the first
-    step.
+    Writes into the folder: `CHECKPOINT`; the network for use, anew at each validation: ``weights.safetensors`` of a
+    regressor, or ``dense.tflite``; ``losses.csv`` and ``validation.csv``; and TensorBoard's events where that is
+    installed. Faces are validated and everything is written once before the first step.
 
     Args:
         config: what to train.
@@ -63,23 +66,22 @@ def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: b
         Face3DMMError: data, model, checkpoint or folder cannot be used, or the loss is no longer finite.
     """
     with processes() as here, _alone(folder, here), worker_deaths_explained():
-        model = load_model(config.model)
-        network, start_units = _beginning(config, model)
+        objective = open_objective(config, here.device)
         stream = FaceStream(config)
         for line in check(config, stream):
             _say(here, progress, line)
         share = Share(here.rank, here.count)
-        state = _last_state(config, folder, resume, here)
+        state = _last_state(config, folder, resume, objective.file, here)
         if state is None:
-            learner = Learner(config, model, network, start_units or _measured(config, stream, here), here)
-            first_step, window = 0, _Window()
-        else:
-            learner = Learner(config, model, network, _whitening(folder, state), here)
-            learner.restore(state["learner"])
+            _measure(objective, config, stream, here)
+        learner = Learner(config, objective, here)
+        first_step, window = 0, _Window()
+        if state is not None:
+            learner.restore(state["learner"], folder / CHECKPOINT)
             first_step, window = int(state["step"]), _Window(state["window"], int(state["in_window"]))
             _say(here, progress, f"going on after step {first_step} of {config.steps}")
         held_back = list(sample_batches(config, stream, config.validation_count, share, held_back=True))
-        with closing(_Record(config, folder, model, learner, here, first_step if state else -1)) as record:
+        with closing(_Record(config, folder, learner, here, first_step if state else -1)) as record:
             if state is None:
                 record.validate(0, held_back)
                 record.checkpoint(0, window)
@@ -100,9 +102,9 @@ def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: b
                         record.checkpoint(step, window)
                     bar.update()
                     bar.set_postfix(record.latest, refresh=False)
-            record.weights()
+            record.network()
         here.wait()
-    return folder / WEIGHTS
+    return folder / objective.file
 
 
 class _Window:
@@ -130,19 +132,8 @@ class _Window:
 class _Record:
     """What a training leaves behind: only the first process writes."""
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        folder: Path,
-        model: MorphableModel,
-        learner: Learner,
-        here: Processes,
-        last_step: int,
-    ) -> None:
+    def __init__(self, config: TrainingConfig, folder: Path, learner: Learner, here: Processes, last_step: int) -> None:
         self._config, self._folder, self._learner, self._here = config, folder, learner, here
-        self._description = RegressorDescription(
-            config.network, channels(config), layout_of(config), model.name, model.digest
-        )
         self._curves = Curves(folder, last_step) if here.first else None
         self.latest: dict[str, str] = {}
 
@@ -164,12 +155,13 @@ class _Record:
         self.latest |= {name: f"{values[key]:.2f}{unit}" for name, (key, unit) in shown.items() if key in values}
         if self._curves is not None:
             self._curves.add("validation", step, values)
-        self.weights()
+        self.network()
         return values["loss"]
 
-    def weights(self) -> None:
+    def network(self) -> None:
         if self._here.first:
-            save_weights(self._folder / WEIGHTS, self._learner.best, self._description)
+            objective = self._learner.objective
+            objective.save(self._folder / objective.file, self._learner.best)
 
     def checkpoint(self, step: int, window: _Window) -> None:
         totals = {name: float(total) for name, total in window.totals.items()}
@@ -207,7 +199,9 @@ def _alone(folder: Path, here: Processes) -> Iterator[None]:
         yield
 
 
-def _last_state(config: TrainingConfig, folder: Path, resume: bool, here: Processes) -> dict[str, Any] | None:
+def _last_state(
+    config: TrainingConfig, folder: Path, resume: bool, written: str, here: Processes
+) -> dict[str, Any] | None:
     """Where to go on from; without it, what an earlier training left in the folder is removed."""
     path = folder / CHECKPOINT
     # One process looks for all: it may soon write the file.
@@ -218,50 +212,18 @@ def _last_state(config: TrainingConfig, folder: Path, resume: bool, here: Proces
         here.wait()
         return state
     if here.first:
-        for name in (CHECKPOINT, WEIGHTS, *(f"{kind}.csv" for kind in KINDS)):
+        for name in (CHECKPOINT, written, *(f"{kind}.csv" for kind in KINDS)):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
     return None
 
 
-def _beginning(config: TrainingConfig, model: MorphableModel) -> tuple[nn.Module, Whitening | None]:
-    """The network before the first step, and the units that it knows already.
-
-    Raises:
-        Face3DMMError: the weights to start with cannot be read, or are another network's.
-    """
-    if config.start is None:
-        return new_network(config), None
-    path = regressor_path(config.start)
-    described = read_description(path)
-    wanted = (config.network, channels(config), layout_of(config))
-    found = (described.network, described.inputs, described.layout)
-    if found != wanted:
-        raise Face3DMMError(
-            f"start: {path} holds {found[0]} of {found[1]} channels with {found[2]}, expected {wanted[0]} of "
-            f"{wanted[1]} with {wanted[2]}"
-        )
-    regressor = load_regressor(path, model.digest)
-    return regressor.network.to(memory_format=torch.channels_last), regressor.whitening
-
-
-def _measured(config: TrainingConfig, stream: FaceStream, here: Processes) -> Whitening:
-    """The whitening of the faces to be learnt from."""
-    layout = layout_of(config)
+def _measure(objective: Objective, config: TrainingConfig, stream: FaceStream, here: Processes) -> None:
+    """Let a new network begin in the units of the faces to be learnt from, the same in all processes."""
     if here.first:
-        batches = list(sample_batches(config, stream, _MEASURED, Share(), held_back=False))
-        raw = torch.cat([layout.encode(batch.parameters) for batch in batches])
-        whitening = Whitening.measured(layout, raw)
-    else:
-        whitening = Whitening(torch.zeros(layout.size), torch.ones(layout.size))
-    return Whitening(here.of_first(whitening.mean), here.of_first(whitening.deviation))
-
-
-def _whitening(folder: Path, state: Mapping[str, Any]) -> Whitening:
-    try:
-        return Whitening(state["learner"]["whitening_mean"], state["learner"]["whitening_deviation"])
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise Face3DMMError(f"{folder / CHECKPOINT} is damaged: {error}; start afresh (--fresh)") from error
+        objective.measure(sample_batches(config, stream, _MEASURED, Share(), held_back=False))
+    for values in objective.state_dict().values():
+        values.copy_(here.of_first(values))
 
 
 def _require_finite(step: int, loss: float) -> None:

@@ -18,6 +18,7 @@ from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
 from face3dmm_ros.lab.training.face_chunks import FaceRecord
 from face3dmm_ros.lab.training.picture_folder import CACHE, kept_faces
+from face3dmm_ros.lab.training.samples import SampleForm
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel, load_model
@@ -29,9 +30,7 @@ _SMALLEST_FACE = 24.0  # px, of the landmarks' box: less than that shows no expr
 def open_unlabelled_folder(
     path: str | Path,
     model: str = "default",
-    shape_count: int | None = None,
-    expression_count: int | None = None,
-    texture_count: int | None = None,
+    form: SampleForm | None = None,
     backend: str = "dense",
     cache: str | Path | None = None,
 ) -> CroppedFaces:
@@ -40,9 +39,7 @@ def open_unlabelled_folder(
     Args:
         path: of the folder, which may have subfolders.
         model: gives a dense detector's points the meaning of its own 68; as `load_model` takes it.
-        shape_count: length of a sample's α, which is zero; None for as many as the model has.
-        expression_count: length of a sample's β, likewise.
-        texture_count: length of a sample's γ, likewise.
+        form: of the samples, whose coefficients are zero.
         backend: the detector; see `create_backend`.
         cache: folder to keep the faces in; `CACHE` below the path if None.
 
@@ -65,7 +62,7 @@ def open_unlabelled_folder(
         return [FaceRecord(image, nowhere, *nobody, landmarks, labelled=False) for landmarks in finder[0].find(image)]
 
     kept = kept_faces(pictures, Path(cache or folder / CACHE), f"unlabelled {backend}", loaded, faces)
-    return CroppedFaces(kept, loaded, shape_count, expression_count, texture_count)
+    return CroppedFaces(kept, loaded, form)
 
 
 class LandmarkFinder:

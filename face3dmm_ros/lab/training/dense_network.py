@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from face3dmm_ros.lab.landmark_networks.tflite import TfliteWriter
+from face3dmm_ros.lab.training.tflite import TfliteWriter
 from face3dmm_ros.landmarks.dense_network import SIDE
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.regressor.face_mesh_trunk import (

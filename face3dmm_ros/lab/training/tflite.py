@@ -120,7 +120,7 @@ class TfliteWriter:
         return self._tensor(values.shape, _TYPES[values.dtype], len(self._buffers) - 1)
 
     def _weight(self, values: Tensor) -> int:
-        stored = self._constant(values.detach().numpy().astype(np.float16))
+        stored = self._constant(values.detach().cpu().numpy().astype(np.float16))
         return self._operation(
             "DEQUANTIZE", [stored], tuple(values.shape), "DequantizeOptions", schema.DequantizeOptionsT()
         )
