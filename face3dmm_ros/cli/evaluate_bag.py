@@ -48,8 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from face3dmm_ros.bags.bag_files import BagReader, BagWriter, remove_bag
+    from face3dmm_ros.bags.reader import BagReader
     from face3dmm_ros.bags.replay import ObservedTracker, replay
+    from face3dmm_ros.bags.writer import BagWriter, remove_bag
     from face3dmm_ros.core.errors import Face3DMMError
     from face3dmm_ros.evaluation.bag.evaluation import evaluate
     from face3dmm_ros.evaluation.bag.report import bag_report

@@ -130,7 +130,8 @@ def _write_bag(
     """One sequence as DIR/bag, without the folder's earlier one."""
     import numpy as np
 
-    from face3dmm_ros.bags.bag_files import TRUTH, BagWriter, remove_bag
+    from face3dmm_ros.bags.messages import TRUTH
+    from face3dmm_ros.bags.writer import BagWriter, remove_bag
     from face3dmm_ros.core.values import FaceParameters
     from face3dmm_ros.lab.synthesis.motion import sequence
 

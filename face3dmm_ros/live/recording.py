@@ -19,16 +19,15 @@ from rosbags.interfaces import Connection, Qos
 from rosbags.rosbag2 import StoragePlugin, Writer
 from sensor_msgs.msg import CompressedImage, Image
 
-from face3dmm_ros.bags.bag_files import (
+from face3dmm_ros.bags.messages import (
     COMPRESSED,
     COMPRESSED_TYPE,
     IMAGE_TYPE,
     METADATA_VERSION,
-    check_room_for_bag,
     message_types,
     recorded_qos,
-    remove_bag,
 )
+from face3dmm_ros.bags.writer import check_room_for_bag, remove_bag
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.frame_source import resized
 from face3dmm_ros.nodes.images import cv2_to_compressed_imgmsg, image_conversion
