@@ -46,12 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     import json
 
-    from tqdm import tqdm
-
     from face3dmm_ros.bags.reader import BagReader
     from face3dmm_ros.bags.replay import ObservedTracker, replay
     from face3dmm_ros.bags.writer import BagWriter, remove_bag
     from face3dmm_ros.core.errors import Face3DMMError
+    from face3dmm_ros.core.progress_bar import progress_bar
     from face3dmm_ros.evaluation.bag.evaluation import evaluate
     from face3dmm_ros.evaluation.bag.report import bag_report
     from face3dmm_ros.fit_methods import create_fitter
@@ -80,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
                 FaceSmoother(model, arguments.smoothing),
                 writer,
                 record_images=arguments.record_images,
-                progress=lambda images: tqdm(images, total=reader.count(topic), unit="image", disable=None),
+                progress=lambda images: progress_bar(images, total=reader.count(topic), unit=" images"),
             )
     evaluation = evaluate(done, model, truth)
     settings = {

@@ -66,9 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: no such data set or option, or results of other options in the way.
     """
-    from tqdm import tqdm
-
     from face3dmm_ros.core.errors import Face3DMMError
+    from face3dmm_ros.core.progress_bar import progress_bar
     from face3dmm_ros.evaluation.dataset.evaluation import RESULTS_NAME, evaluate, settings
     from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
 
@@ -79,11 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
     tasks = dataset.tasks(arguments.limit)
     with ResultsFile(arguments.out / RESULTS_NAME, settings(dataset), fresh=arguments.fresh) as results:
         done = 0
-        interval = 0.2 if sys.stderr.isatty() else 10.0
         try:
-            for _ in tqdm(
-                evaluate(tasks, dataset, results, jobs=jobs), total=len(tasks), unit=dataset.unit, mininterval=interval
-            ):
+            evaluated = evaluate(tasks, dataset, results, jobs=jobs)
+            for _ in progress_bar(evaluated, total=len(tasks), unit=dataset.unit):
                 done += 1
         except KeyboardInterrupt:
             print(f"stopped: {done} of {len(tasks)} are done; the same command goes on", file=sys.stderr)

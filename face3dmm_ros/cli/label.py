@@ -49,8 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: no pictures, nobody in them, or a folder that cannot be written to.
     """
-    from tqdm import tqdm
-
+    from face3dmm_ros.core.progress_bar import progress_bar
     from face3dmm_ros.files.pictures import find_pictures
     from face3dmm_ros.lab.training.pooled_labels import PersonLabeller, is_written, write_person
     from face3dmm_ros.morphable_model import load_model
@@ -64,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     for path in pictures:
         people.setdefault(path.parent, []).append(path)
     labelled = faces = 0
-    for folder, paths in tqdm(people.items(), unit="people", disable=not sys.stderr.isatty()):
+    for folder, paths in (bar := progress_bar(people.items(), unit=" people")):
         person = folder.relative_to(root)
         recipe: dict[str, object] = {
             "pictures": [path.name for path in paths],
@@ -79,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             found = labeller.label(paths)
         except Face3DMMError as error:
-            tqdm.write(f"face3dmm label: {folder} is left out: {error}", file=sys.stderr)
+            bar.write(f"face3dmm label: {folder} is left out: {error}", file=sys.stderr)
             continue
         write_person(arguments.out / person, found, model, recipe)
         labelled += 1

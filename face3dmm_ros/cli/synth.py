@@ -1,7 +1,6 @@
 """`face3dmm synth`: sequences and data sets of rendered faces, with exact truth."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,6 +131,7 @@ def _write_bag(
 
     from face3dmm_ros.bags.messages import TRUTH
     from face3dmm_ros.bags.writer import BagWriter, remove_bag
+    from face3dmm_ros.core.progress_bar import progress_bar
     from face3dmm_ros.core.values import FaceParameters
     from face3dmm_ros.lab.synthesis.motion import sequence
 
@@ -143,7 +143,7 @@ def _write_bag(
         np.random.default_rng(arguments.seed), model, arguments.motion, frames, arguments.fps, options, noise=noise
     )
     with BagWriter(bag, arguments.storage) as writer:
-        for index, scene in enumerate(scenes):
+        for index, scene in enumerate(progress_bar(scenes, total=frames, unit=" images")):
             # From one second on: a stamp of zero means "unknown" to some.
             stamp = 1_000_000_000 + round(index * 1e9 / arguments.fps)
             image = renderer.render(scene).image
@@ -154,30 +154,19 @@ def _write_bag(
                 scene.gamma, model.gaze(scene.camera.rotation, scene.beta),
             )  # fmt: skip
             writer.write_parameters([face], stamp, TRUTH, image_size=scene.image_size)
-            _show_progress(index + 1, frames)
     print(f"written: {bag} ({frames} images)")
 
 
 def _write_dataset(arguments: argparse.Namespace, renderer: "SceneRenderer", options: "SceneOptions") -> None:
+    from functools import partial
+
+    from face3dmm_ros.core.progress_bar import progress_bar
     from face3dmm_ros.lab.synthesis.dataset import DatasetOptions, write_dataset
 
     wanted = DatasetOptions(arguments.count, arguments.seed, arguments.suffix)
-    written = write_dataset(arguments.out, renderer, wanted, options, _show_progress)
+    written = write_dataset(arguments.out, renderer, wanted, options, partial(progress_bar, unit=" pictures"))
     there = arguments.count - written
     print(f"written: {written} pictures to {arguments.out}/" + (f"; {there} were there already" if there else ""))
-
-
-def _show_progress(done: int, count: int) -> None:
-    """A line that is written over on a terminal, a few lines elsewhere."""
-    if sys.stderr.isatty():
-        filled = 30 * done // count
-        print(
-            f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{count}",
-            end="\n" if done == count else "",
-            file=sys.stderr,
-        )
-    elif done == count or done % max(count // 10, 1) == 0:
-        print(f"{done}/{count}", file=sys.stderr)
 
 
 def _size(text: str) -> tuple[int, int]:

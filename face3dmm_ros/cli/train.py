@@ -51,10 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: no torch, a wrong configuration, data that cannot be used, or a checkpoint of another training.
     """
+    require_torch()
     from face3dmm_ros.lab.training.config import read_config
 
     config = read_config(arguments.config, tuple(arguments.set))
-    require_torch()
     from face3dmm_ros.lab.training.batches import FaceStream, check
     from face3dmm_ros.lab.training.learner import new_network
     from face3dmm_ros.lab.training.training import train

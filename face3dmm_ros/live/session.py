@@ -74,11 +74,9 @@ class LiveOptions:
 
 @dataclass(frozen=True)
 class Progress:
-    """How a run is doing: since its start, and over the last images."""
+    """How a run is doing: images since its start, and latency over the last ones."""
 
-    seconds: float
     overlays: int
-    rate: float
     latency_ms: float | None
     faces: int
     problems: tuple[str, ...]
@@ -190,12 +188,9 @@ class LiveSession:
 
     def progress(self) -> Progress:
         """How it is doing."""
-        arrivals, latencies = self._monitor.arrival_s[-60:], self._monitor.latency_ms[-60:]
         return Progress(
-            seconds=time.monotonic() - self._started_at,
             overlays=self._monitor.overlays,
-            rate=_rate(arrivals),
-            latency_ms=percentiles(latencies)["p50"],
+            latency_ms=percentiles(self._monitor.latency_ms[-60:])["p50"],
             faces=self._monitor.faces,
             problems=tuple(f"{name}: {problem}" for name, problem in self._monitor.problems.items()),
         )

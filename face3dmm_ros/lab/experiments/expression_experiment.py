@@ -185,10 +185,12 @@ def train_variant(variant: Variant, source: FaceSource, steps: int, batch: int, 
     cropped = CroppedFaces(faces, model, SHAPES, model.expression_count, 0)
     config = TrainingConfig(
         network="light",
-        datasets=(DatasetConfig("synthetic"),),
+        datasets=(DatasetConfig(kind="synthetic"),),
         losses=LossesConfig(asymmetric_euclidean=AsymmetricConfig(over=1.0, under=1.0)),
-        layout=LayoutConfig("6d", SHAPES, model.expression_count),
-        optimizer=OptimizerConfig("adamw", rate=1e-3, rate_shares={"tuned": 0.3}, decay=0.01, cosine=CosineConfig(100)),
+        layout=LayoutConfig(rotation="6d", shape_count=SHAPES, expression_count=model.expression_count),
+        optimizer=OptimizerConfig(
+            kind="adamw", rate=1e-3, rate_shares={"tuned": 0.3}, decay=0.01, cosine=CosineConfig(warm_up=100)
+        ),
         steps=steps,
         batch=batch,
         average=0.99,

@@ -8,7 +8,7 @@ top, right, bottom of the landmarks. Beyond that layout: ``scale``, ``rotation``
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -45,7 +45,7 @@ def write_dataset(
     renderer: SceneRenderer,
     options: DatasetOptions,
     scenes: SceneOptions,
-    progress: Callable[[int, int], None] = lambda done, count: None,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> int:
     """Write the pictures that are not there yet, and return how many these were.
 
@@ -57,7 +57,7 @@ def write_dataset(
         renderer: of the model whose faces are wanted.
         options: what to write.
         scenes: what the pictures are drawn from.
-        progress: called with the number of pictures done and to do.
+        progress: sees the number of every picture pass.
 
     Raises:
         Face3DMMError: the folder was made with other options or cannot be written to.
@@ -70,13 +70,12 @@ def write_dataset(
         folder.mkdir(parents=True, exist_ok=True)
         _keep_record(folder, renderer.model, options, scenes)
         written = 0
-        for index in range(options.count):
+        for index in progress(range(options.count)):
             path = folder / f"face{index:06d}.{options.suffix}"
             if not path.with_suffix(".mat").exists():
                 rng = np.random.default_rng([options.seed, index])
                 write_picture(path, renderer.model, renderer.render(random_scene(rng, renderer.model, scenes)))
                 written += 1
-            progress(index + 1, options.count)
     except OSError as error:
         raise Face3DMMError(f"{folder} cannot be written to: {error}") from error
     return written
