@@ -1,9 +1,7 @@
-"""What lies in a bag: topics, types, and how they are offered."""
+"""What lies in a bag: topics and types."""
 
 from functools import cache
-from typing import Literal
 
-from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
@@ -24,13 +22,9 @@ TRUTH = "/truth/params"
 COMPRESSED = "/compressed"
 """What image_transport adds to the name of a topic for its compressed images."""
 
-METADATA_VERSION: Literal[8] = 8
-"""Of the bags written here: Humble's rosbag2 refuses later ones."""
-
 STORAGES = ("mcap", "sqlite3")
 
 _OWN_MESSAGES = ("Blendshapes", "Face3DMMParams", "FaceLandmarks", "FaceMesh", "FaceTopology")
-_FOREVER = QosTime(9223372036, 854775807)
 
 
 @cache
@@ -41,18 +35,3 @@ def message_types() -> Typestore:
         definition = package_file(f"msg/{name}.msg").read_text(encoding="utf-8")
         typestore.register(get_types_from_msg(definition, f"{PACKAGE}/msg/{name}"))
     return typestore
-
-
-def recorded_qos(*, depth: int, reliable: bool, latched: bool = False) -> Qos:
-    """How a topic is offered, as a bag says it, so that a player offers it likewise."""
-    return Qos(
-        history=QosHistory.KEEP_LAST,
-        depth=depth,
-        reliability=QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
-        durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
-        deadline=_FOREVER,
-        lifespan=_FOREVER,
-        liveliness=QosLiveliness.AUTOMATIC,
-        liveliness_lease_duration=_FOREVER,
-        avoid_ros_namespace_conventions=False,
-    )

@@ -14,15 +14,7 @@ from rosbags.interfaces import Connection, MessageDefinitionFormat
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_msg
 
-from face3dmm_ros.bags.messages import (
-    CAMERA_INFO_TYPE,
-    COMPRESSED,
-    COMPRESSED_TYPE,
-    IMAGE_TYPE,
-    IMAGES,
-    PARAMETERS_TYPE,
-    message_types,
-)
+from face3dmm_ros.bags import messages as known
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_clock import stamp_ns
 from face3dmm_ros.core.message_fields import parameters_from_message
@@ -59,7 +51,7 @@ class BagReader:
             Face3DMMError: it is no bag, or is damaged.
         """
         self.path = path
-        self._typestore = message_types()
+        self._typestore = known.message_types()
         if not path.exists():
             raise Face3DMMError(f"{path} is not there: name a rosbag2 folder, or a .mcap or .db3 file")
         try:
@@ -102,15 +94,17 @@ class BagReader:
         Raises:
             Face3DMMError: there is none, it is empty, or there are several.
         """
-        pictures = {topic: kind for topic, kind in self.topics.items() if kind in (IMAGE_TYPE, COMPRESSED_TYPE)}
+        pictures = {
+            topic: kind for topic, kind in self.topics.items() if kind in (known.IMAGE_TYPE, known.COMPRESSED_TYPE)
+        }
         if wanted is not None:
-            for topic in (wanted, f"{wanted}{COMPRESSED}"):
+            for topic in (wanted, f"{wanted}{known.COMPRESSED}"):
                 if topic in pictures and self.count(topic):
                     return topic
             found = ", ".join(sorted(pictures)) or "none"
             raise Face3DMMError(f"{self.path} has no images on {wanted}; topics with images: {found}")
         candidates = [topic for topic in sorted(pictures) if self.count(topic) and not _is_overlay(topic)]
-        for topic in (IMAGES, f"{IMAGES}{COMPRESSED}"):
+        for topic in (known.IMAGES, f"{known.IMAGES}{known.COMPRESSED}"):
             if topic in candidates:
                 return topic
         if len(candidates) == 1:
@@ -126,7 +120,7 @@ class BagReader:
         Raises:
             Face3DMMError: the bag is damaged.
         """
-        decode = image_from_compressed if self.topics[topic] == COMPRESSED_TYPE else image_from_message
+        decode = image_from_compressed if self.topics[topic] == known.COMPRESSED_TYPE else image_from_message
         for connection, time_ns, data in self._serialized([topic]):
             try:
                 message = self._unpacked(connection, data)
@@ -138,9 +132,9 @@ class BagReader:
 
     def camera_infos(self, image_topic: str) -> dict[int, bytes]:
         """The serialized camera_info of an image topic's camera, by its stamp, ns; empty where there is none."""
-        folder = image_topic.removesuffix(COMPRESSED).rpartition("/")[0]
+        folder = image_topic.removesuffix(known.COMPRESSED).rpartition("/")[0]
         topic = f"{folder}/camera_info"
-        if self.topics.get(topic) != CAMERA_INFO_TYPE:
+        if self.topics.get(topic) != known.CAMERA_INFO_TYPE:
             return {}
         return {
             stamp_ns(self._unpacked(connection, data).header): data for connection, _, data in self._serialized([topic])
@@ -152,8 +146,8 @@ class BagReader:
         Raises:
             Face3DMMError: the topic has another type, or a message cannot be read.
         """
-        if self.topics[topic] != PARAMETERS_TYPE:
-            raise Face3DMMError(f"{topic} of {self.path} is a {self.topics[topic]}, expected {PARAMETERS_TYPE}")
+        if self.topics[topic] != known.PARAMETERS_TYPE:
+            raise Face3DMMError(f"{topic} of {self.path} is a {self.topics[topic]}, expected {known.PARAMETERS_TYPE}")
         found: dict[int, dict[int, FaceParameters]] = {}
         for _, _, message in self.read([topic]):
             faces = found.setdefault(stamp_ns(message.header), {})
@@ -192,7 +186,7 @@ class BagReader:
             raise Face3DMMError(f"{self.path} is damaged: {type(error).__name__}: {error}") from error
 
     def _require_own_definition(self, connection: Connection) -> None:
-        """Check that the bag, where it says so, means by a type what `message_types` does.
+        """Check that the bag, where it says so, means by a type what `messages.message_types` does.
 
         rosbags makes code of definitions to read by them. Those of a file are only compared: no file shall have code
         made here, nor take all memory, as `string[4000000000] names` does.
@@ -232,7 +226,7 @@ class BagReader:
 
 
 def _is_overlay(topic: str) -> bool:
-    return topic.removesuffix(COMPRESSED).endswith(_OVERLAYS)
+    return topic.removesuffix(known.COMPRESSED).endswith(_OVERLAYS)
 
 
 def _raise(error: Face3DMMError) -> NDArray[np.uint8]:

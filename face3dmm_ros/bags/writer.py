@@ -5,29 +5,14 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.interfaces import Connection, Qos
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from face3dmm_ros.bags.messages import (
-    CAMERA_INFO,
-    CAMERA_INFO_TYPE,
-    COMPRESSED,
-    COMPRESSED_TYPE,
-    IMAGE_TYPE,
-    IMAGES,
-    LANDMARKS,
-    LANDMARKS_TYPE,
-    METADATA_VERSION,
-    PARAMETERS,
-    PARAMETERS_TYPE,
-    STORAGES,
-    message_types,
-    recorded_qos,
-)
+from face3dmm_ros.bags import messages as known
 from face3dmm_ros.core.camera import Intrinsics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import (
@@ -39,8 +24,11 @@ from face3dmm_ros.core.message_fields import (
 from face3dmm_ros.core.values import FaceParameters, TrackedFace, TrackedLandmarks
 from face3dmm_ros.files.image_layout import JPEG_FORMAT, jpeg
 
+_METADATA_VERSION: Literal[8] = 8
+"""Humble's rosbag2 refuses later ones."""
 _FRAME = "camera_optical_frame"
 _SECOND = 1_000_000_000
+_FOREVER = QosTime(9223372036, 854775807)
 
 
 def check_room_for_bag(path: Path) -> None:
@@ -72,9 +60,9 @@ def remove_bag(path: Path) -> None:
 class BagWriter:
     """Writes a bag; use it as a context manager. Stamps are those of the images, ns.
 
-    Every method takes the frame of the header, and the time at which the bag says that the message came, ns; without
-    one that is the stamp. So nothing of the machine or the hour gets into a bag, and the same calls write the same
-    messages.
+    Every method that makes a message takes the frame of its header, and the time at which the bag says that it came,
+    ns; without one that is the stamp. So nothing of the machine or the hour gets into a bag, and the same calls write
+    the same messages.
     """
 
     def __init__(self, path: Path, storage: str = "mcap") -> None:
@@ -83,14 +71,14 @@ class BagWriter:
         Raises:
             Face3DMMError: it exists, or cannot be written.
         """
-        if storage not in STORAGES:
-            raise Face3DMMError(f"a bag's storage is one of {', '.join(STORAGES)}, not {storage!r}")
+        if storage not in known.STORAGES:
+            raise Face3DMMError(f"a bag's storage is one of {', '.join(known.STORAGES)}, not {storage!r}")
         self._path = path
-        self._typestore = message_types()
+        self._typestore = known.message_types()
         self._connections: dict[str, Connection] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._bag = Writer(path, version=METADATA_VERSION, storage_plugin=StoragePlugin[storage.upper()])
+            self._bag = Writer(path, version=_METADATA_VERSION, storage_plugin=StoragePlugin[storage.upper()])
             self._bag.open()
         except Exception as error:
             raise Face3DMMError(f"the bag {path} cannot be written: {error}") from error
@@ -114,11 +102,39 @@ class BagWriter:
         except (OSError, sqlite3.Error) as error:
             raise Face3DMMError(f"the bag {self._path} could not be finished: {error}") from error
 
+    def add_topic(self, topic: str, kind: str, *, depth: int, reliable: bool, latched: bool = False) -> None:
+        """Name a topic, its type as package/msg/Name, and how it is offered, so that a player offers it likewise."""
+        qos = Qos(
+            history=QosHistory.KEEP_LAST,
+            depth=depth,
+            reliability=QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
+            durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+            deadline=_FOREVER,
+            lifespan=_FOREVER,
+            liveliness=QosLiveliness.AUTOMATIC,
+            liveliness_lease_duration=_FOREVER,
+            avoid_ros_namespace_conventions=False,
+        )
+        self._connections[topic] = self._bag.add_connection(
+            topic, kind, typestore=self._typestore, offered_qos_profiles=[qos]
+        )
+
+    def write_serialized(self, topic: str, time_ns: int, data: bytes | memoryview) -> None:
+        """A message of a topic that was added, serialized by ROS's rules (CDR).
+
+        Raises:
+            Face3DMMError: it cannot be written.
+        """
+        try:
+            self._bag.write(self._connections[topic], time_ns, data)
+        except (OSError, sqlite3.Error) as error:
+            raise Face3DMMError(f"the bag {self._path} cannot be written: {error}") from error
+
     def write_image(
         self,
         image: NDArray[np.uint8],
         stamp_ns: int,
-        topic: str = IMAGES,
+        topic: str = known.IMAGES,
         *,
         compressed: bool = False,
         quality: int = 90,
@@ -128,10 +144,10 @@ class BagWriter:
         """A picture, (H, W, 3) BGR uint8; `compressed`: as a JPEG of some quality under the topic's `/compressed`."""
         header = self._header(stamp_ns, frame_id)
         if compressed:
-            topic, kind = f"{topic}{COMPRESSED}", COMPRESSED_TYPE
+            topic, kind = f"{topic}{known.COMPRESSED}", known.COMPRESSED_TYPE
             message = self._message(kind, header=header, format=JPEG_FORMAT, data=jpeg(image, quality))
         else:
-            kind, (height, width) = IMAGE_TYPE, image.shape[:2]
+            kind, (height, width) = known.IMAGE_TYPE, image.shape[:2]
             message = self._message(
                 kind,
                 header=header,
@@ -142,14 +158,14 @@ class BagWriter:
                 step=3 * width,
                 data=np.ascontiguousarray(image).reshape(-1),
             )
-        self._write(topic, kind, recorded_qos(depth=5, reliable=False), message, stamp_ns, time_ns)
+        self._write(topic, kind, message, stamp_ns, time_ns)
 
     def write_camera_info(
         self,
         intrinsics: Intrinsics | None,
         image_size: tuple[int, int],
         stamp_ns: int,
-        topic: str = CAMERA_INFO,
+        topic: str = known.CAMERA_INFO,
         *,
         frame_id: str = _FRAME,
         time_ns: int | None = None,
@@ -162,7 +178,7 @@ class BagWriter:
             P[:, :3] = K
         roi = self._message("sensor_msgs/msg/RegionOfInterest", **no_landmarks_fields(image_size)["roi"])
         message = self._message(
-            CAMERA_INFO_TYPE,
+            known.CAMERA_INFO_TYPE,
             header=self._header(stamp_ns, frame_id),
             height=image_size[1],
             width=image_size[0],
@@ -175,13 +191,13 @@ class BagWriter:
             binning_y=0,
             roi=roi,
         )
-        self._write(topic, CAMERA_INFO_TYPE, recorded_qos(depth=5, reliable=False), message, stamp_ns, time_ns)
+        self._write(topic, known.CAMERA_INFO_TYPE, message, stamp_ns, time_ns)
 
     def write_landmarks(
         self,
         faces: Sequence[TrackedFace | TrackedLandmarks],
         stamp_ns: int,
-        topic: str = LANDMARKS,
+        topic: str = known.LANDMARKS,
         *,
         image_size: tuple[int, int],
         frame_id: str = _FRAME,
@@ -193,13 +209,13 @@ class BagWriter:
         empty = no_landmarks_fields(image_size)
         for fields in (empty, *(fields for _, fields in bodies)):
             fields["roi"] = region(**fields["roi"])
-        self._write_faces(LANDMARKS_TYPE, topic, bodies, empty, stamp_ns, frame_id, time_ns)
+        self._write_faces(known.LANDMARKS_TYPE, topic, bodies, empty, stamp_ns, frame_id, time_ns)
 
     def write_parameters(
         self,
         faces: Sequence[TrackedFace | FaceParameters],
         stamp_ns: int,
-        topic: str = PARAMETERS,
+        topic: str = known.PARAMETERS,
         *,
         image_size: tuple[int, int] = (0, 0),
         model: tuple[str, str] = ("", ""),
@@ -219,7 +235,7 @@ class BagWriter:
             for index, face in enumerate(faces)
         ]
         empty = no_parameters_fields(image_size, *model, method)
-        self._write_faces(PARAMETERS_TYPE, topic, bodies, empty, stamp_ns, frame_id, time_ns)
+        self._write_faces(known.PARAMETERS_TYPE, topic, bodies, empty, stamp_ns, frame_id, time_ns)
 
     def _write_faces(
         self,
@@ -232,12 +248,12 @@ class BagWriter:
         time_ns: int | None,
     ) -> None:
         """One message per face, given as its id and fields, or the one that says that there is none."""
-        qos, header = recorded_qos(depth=10, reliable=True), self._header(stamp_ns, frame_id)
+        header = self._header(stamp_ns, frame_id)
         for index, (face_id, fields) in enumerate(bodies or [(0, empty)]):
             message = self._message(
                 kind, header=header, face_id=face_id, face_index=index, face_count=len(bodies), **fields
             )
-            self._write(topic, kind, qos, message, stamp_ns, time_ns)
+            self._write(topic, kind, message, stamp_ns, time_ns)
 
     def _header(self, stamp_ns: int, frame_id: str) -> Any:
         seconds, nanoseconds = divmod(int(stamp_ns), _SECOND)
@@ -247,13 +263,9 @@ class BagWriter:
     def _message(self, kind: str, **fields: Any) -> Any:
         return self._typestore.types[kind](**fields)
 
-    def _write(self, topic: str, kind: str, qos: Qos, message: Any, stamp_ns: int, time_ns: int | None) -> None:
+    def _write(self, topic: str, kind: str, message: Any, stamp_ns: int, time_ns: int | None) -> None:
         if topic not in self._connections:
-            self._connections[topic] = self._bag.add_connection(
-                topic, kind, typestore=self._typestore, offered_qos_profiles=[qos]
-            )
+            is_result = kind in (known.LANDMARKS_TYPE, known.PARAMETERS_TYPE)
+            self.add_topic(topic, kind, depth=10 if is_result else 5, reliable=is_result)
         data = self._typestore.serialize_cdr(message, kind)
-        try:
-            self._bag.write(self._connections[topic], int(stamp_ns if time_ns is None else time_ns), data)
-        except (OSError, sqlite3.Error) as error:
-            raise Face3DMMError(f"the bag {self._path} cannot be written: {error}") from error
+        self.write_serialized(topic, int(stamp_ns if time_ns is None else time_ns), data)

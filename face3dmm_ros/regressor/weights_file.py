@@ -22,7 +22,6 @@ FORMAT = "face3dmm_ros regressor"
 FORMAT_VERSION = 1
 SHIPPED_WEIGHTS = "resource/regressor.safetensors"
 """The regressor that comes with the package, for `files.package_file`."""
-_LONGEST_HEADER = 1 << 24
 _NETWORK = "network."
 
 
@@ -165,31 +164,24 @@ def digest_of(path: Path) -> str:
     Raises:
         Face3DMMError: it cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise Face3DMMError(f"{path} cannot be read: {error}") from error
-    return digest.hexdigest()
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """The texts in a safetensors file's header, read without the library, which gives no errors to rely on.
+    """The texts in a safetensors file's header.
 
     Raises:
         Face3DMMError: not such a file.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= _LONGEST_HEADER:
-                raise ValueError("it does not begin as one")
-            header = json.loads(file.read(length))
-        texts = header["__metadata__"]
-        return {str(name): str(text) for name, text in texts.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
         raise Face3DMMError(
             f"{path} is not a regressor's weights (a .safetensors file that `face3dmm train` wrote): {error}"
         ) from error
