@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help live build test lint bench torch viewer clean FORCE
+.PHONY: help live build test lint bench torch viewer docs clean FORCE
 .DELETE_ON_ERROR:
 
 ROS := $(or $(ROS_DISTRO),wheels)
@@ -11,6 +11,7 @@ ENVIRONMENT := .venv/.environment-$(ROS)
 DEVELOPMENT := .venv/.development-$(ROS)
 TORCH := .venv/.torch-$(ROS)
 VIEWER := .venv/.viewer-$(ROS)
+DOCS := .venv/.docs-$(ROS)
 BUILT := install/.built-$(ROS)
 RUN := tools/in_environment.sh
 
@@ -20,6 +21,7 @@ help:
 	@echo 'make bench   measure each stage and the whole: ARGS="..." goes to benchmarks'
 	@echo 'make torch   add torch, for face3dmm train, and the fit methods photometric and regressor'
 	@echo 'make viewer  add Rerun, for face3dmm view'
+	@echo 'make docs    the documentation as a site, into build/site'
 	@echo 'make lint    ruff, mypy and import-linter only'
 	@echo 'make build   set up and build, without running anything'
 	@echo 'make clean   remove what was built (.venv stays)'
@@ -30,7 +32,7 @@ live: $(BUILT)
 
 build: $(BUILT)
 
-test: lint $(BUILT) $(TORCH) $(VIEWER)
+test: lint $(BUILT) $(TORCH) $(VIEWER) $(DOCS)
 	@OMP_NUM_THREADS=1 $(RUN) python -m pytest $(ARGS)
 
 lint: $(DEVELOPMENT)
@@ -42,6 +44,10 @@ lint: $(DEVELOPMENT)
 torch: $(TORCH)
 
 viewer: $(VIEWER)
+
+docs: $(DOCS)
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+	@echo 'open build/site/index.html; for the search: .venv/bin/python -m http.server --directory build/site'
 
 bench: $(BUILT) $(DEVELOPMENT)
 	@$(RUN) python -m benchmarks $(ARGS)
@@ -65,6 +71,10 @@ $(TORCH): requirements-torch.txt $(ENVIRONMENT)
 # Nothing but the viewer needs Rerun: likewise.
 $(VIEWER): requirements-viewer.txt $(ENVIRONMENT)
 	@if tools/set_up.sh viewer; then touch $@; fi
+
+# Nothing but the site needs MkDocs: likewise.
+$(DOCS): requirements-docs.txt $(ENVIRONMENT)
+	@if tools/set_up.sh docs; then touch $@; fi
 
 # Python edits need no build, since the installed files are links; a file that comes or goes does.
 $(BUILT): $(ENVIRONMENT) build/file_list package.xml CMakeLists.txt setup.cfg $(wildcard msg/*.msg)

@@ -24,8 +24,9 @@ from benchmarks import eos_peer, mediapipe_peer, seed_algorithm
 from benchmarks.avatars import avatars
 from benchmarks.random_model import random_model
 from benchmarks.timing import Timing, take_turns
-from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.albedo import PersonColors

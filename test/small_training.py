@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from torch import nn
 
-from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.lab.training import batches
 from face3dmm_ros.lab.training.config import (
     AsymmetricConfig,

@@ -21,8 +21,9 @@ from face3dmm_ros.avatar.gltf.morphs import PRESETS, arkit_name, match_morphs
 from face3dmm_ros.avatar.gltf.posing import Bust, make_bust
 from face3dmm_ros.avatar.gltf.skeleton import find_bones, gaze_limits, rest_pose
 from face3dmm_ros.core.arkit import ARKIT_NAMES
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_from_vector
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
 from face3dmm_ros.core.values import FaceParameters
 
 pygltflib = pytest.importorskip("pygltflib")

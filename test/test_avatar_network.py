@@ -23,8 +23,9 @@ from face3dmm_ros.avatar.network.live_link_face import LIVE_LINK_NAMES, live_lin
 from face3dmm_ros.avatar.network.sender import WeightSender, split_address
 from face3dmm_ros.avatar.network.vmc import BLEND_NAMES, vmc_datagrams
 from face3dmm_ros.core.arkit import ARKIT_NAMES
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_from_vector
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
 from face3dmm_ros.core.values import FaceParameters
 
 LEFT = rotation_from_vector([0.0, np.radians(25.0), 0.0])

@@ -16,7 +16,8 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from face3dmm_ros.core.arkit import ARKIT_NAMES, weight_of
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.msg import Blendshapes, Face3DMMParams
 from face3dmm_ros.nodes import avatar_node

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from face3dmm_ros.avatar.avatar import AvatarFace
 from face3dmm_ros.avatar.watermelon.avatar import Watermelon
 from face3dmm_ros.core.arkit import ARKIT_NAMES
-from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.layer import Layer

@@ -7,8 +7,9 @@ from benchmarks.random_model import random_model
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.weights.tuning import Tuning, WeightTuner
 from face3dmm_ros.core.arkit import ARKIT_NAMES, weight_of
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import MorphableModel
 
@@ -114,7 +115,7 @@ def test_the_first_seconds_are_taken_for_the_rest_and_the_range_above_it_is_stre
 def test_a_rest_that_does_not_end_keeps_no_more_than_a_minute_of_images():
     tuner = WeightTuner(Tuning(calibration_s=1.0))
     tuner.tune(1, shown(), 0.0)
-    (rest,) = tuner._rests.values()
+    (rest,) = tuner._faces.values()
     rest._seen.extend([shown()] * 10_000)
     tuner.tune(1, shown(), 0.0)
     assert len(rest._seen) == 1800

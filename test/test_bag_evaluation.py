@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from face3dmm_ros.bags.replay import STAGES, Replay, ReplayedImage
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_from_vector
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.evaluation.bag.evaluation import BagEvaluation, evaluate
 from face3dmm_ros.evaluation.bag.report import bag_report

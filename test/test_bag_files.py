@@ -21,9 +21,10 @@ from face3dmm_ros.bags.messages import (
 )
 from face3dmm_ros.bags.reader import BagReader
 from face3dmm_ros.bags.writer import BagWriter, remove_bag
-from face3dmm_ros.core.camera import FRONTAL, Intrinsics, WeakPerspective
+from face3dmm_ros.core.camera import Intrinsics, WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 
 SIZE = (32, 24)

@@ -16,8 +16,9 @@ from face3dmm_ros.bags.reader import BagReader
 from face3dmm_ros.bags.replay import ObservedTracker, replay
 from face3dmm_ros.bags.writer import BagWriter
 from face3dmm_ros.cli import evaluate_bag
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_from_vector
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.landmarks.backend import Detection, LocatedFace
@@ -59,8 +60,8 @@ def true_bag(default_model: MorphableModel, tmp_path_factory: pytest.TempPathFac
 
 def command(bag: Path, out: Path, *options: str) -> int:
     parser = argparse.ArgumentParser()
-    evaluate_bag.add_parser(parser.add_subparsers())
-    return evaluate_bag.run(parser.parse_args(["bag", str(bag), "--out", str(out), *options]))
+    evaluate_bag.add_arguments(parser)
+    return evaluate_bag.run(parser.parse_args([str(bag), "--out", str(out), *options]))
 
 
 def report_of(out: Path) -> dict:

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from face3dmm_ros.core.camera import (
-    FRONTAL,
     Intrinsics,
     WeakPerspective,
     clip_to_screen,
@@ -17,17 +16,20 @@ from face3dmm_ros.core.camera import (
     gold_standard_affine,
     metric_pose,
     model_to_world,
+    view_to_clip,
+    weak_perspective_from_affine,
+    world_to_view,
+)
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import (
+    FRONTAL,
     nearest_rotation,
     pose_angles,
     rotation_angle,
     rotation_from_pose_angles,
     rotation_from_vector,
     rotation_vector,
-    view_to_clip,
-    weak_perspective_from_affine,
-    world_to_view,
 )
-from face3dmm_ros.core.errors import Face3DMMError
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.uniform(-80, 80, (30, 3))

@@ -16,8 +16,9 @@ from visualization_msgs.msg import Marker
 
 from face3dmm_ros.core import message_fields
 from face3dmm_ros.core.calibration import Calibration
-from face3dmm_ros.core.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, metric_pose, rotation_from_vector
+from face3dmm_ros.core.camera import Intrinsics, MetricPose, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, Mesh
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes import conversions

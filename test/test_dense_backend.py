@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.arkit import ARKIT_NAMES
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_angle, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.core.rotations import FRONTAL, rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.core.values import Landmarks
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
 

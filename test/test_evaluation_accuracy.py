@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from face3dmm_ros.core.camera import rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.core.rotations import rotation_from_pose_angles, rotation_from_vector
 from face3dmm_ros.evaluation.dataset.accuracy import (
     FaceErrors,
     confidence_reliability,

@@ -17,7 +17,7 @@ import pytest
 import scipy.io
 
 from face3dmm_ros.cli.main import main
-from face3dmm_ros.core.camera import pose_angles, rotation_from_vector
+from face3dmm_ros.core.rotations import pose_angles, rotation_from_vector
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.evaluation.dataset.face_evaluator import EvaluationOptions, FaceEvaluator
 from face3dmm_ros.evaluation.dataset.faceless_pictures import FacelessPicture

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from face3dmm_ros.core.camera import FRONTAL, rotation_from_pose_angles, rotation_from_vector
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL, rotation_angle, rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.core.similarity import align
 from face3dmm_ros.core.values import Box
 from face3dmm_ros.evaluation import metrics
 
@@ -51,13 +52,13 @@ def test_box_iou(other: Box, iou: float) -> None:
 def test_a_similarity_is_undone_exactly() -> None:
     source = np.random.default_rng(0).normal(size=(30, 3))
     target = 2.5 * source @ rotation_from_vector([0.3, -1.2, 2.0]).T + [4.0, -5.0, 6.0]
-    np.testing.assert_allclose(metrics.similarity_align(source, target), target, atol=1e-12)
+    np.testing.assert_allclose(align(source, target), target, atol=1e-12)
 
 
 def test_no_other_similarity_brings_the_points_nearer() -> None:
     random = np.random.default_rng(1)
     source, target = random.normal(size=(30, 3)), random.normal(size=(30, 3))
-    aligned = metrics.similarity_align(source, target)
+    aligned = align(source, target)
     best = ((aligned - target) ** 2).sum()
     for _ in range(50):
         turn = rotation_from_vector(random.normal(scale=0.05, size=3))
@@ -69,14 +70,14 @@ def test_no_other_similarity_brings_the_points_nearer() -> None:
 def test_a_similarity_does_not_mirror() -> None:
     source = np.random.default_rng(2).normal(size=(30, 3))
     target = source * [1.0, 1.0, -1.0]
-    assert np.abs(metrics.similarity_align(source, target) - target).max() > 0.5
+    assert np.abs(align(source, target) - target).max() > 0.5
 
 
 @pytest.mark.parametrize("degrees", [1e-6, 0.5, 30.0, 179.0, 180.0])
-def test_geodesic_error_is_the_angle_between_rotations(degrees: float) -> None:
+def test_the_angle_between_rotations_is_geodesic(degrees: float) -> None:
     a = rotation_from_vector([0.4, 0.2, -0.9])
     b = a @ rotation_from_vector(np.radians(degrees) * np.array([0.6, 0.0, 0.8]))
-    assert metrics.geodesic_degrees(a[None], b[None])[0] == pytest.approx(degrees, rel=1e-6)
+    assert np.degrees(rotation_angle(a[None], b[None]))[0] == pytest.approx(degrees, rel=1e-6)
 
 
 def test_the_offset_between_two_frames_is_found_though_a_fifth_of_the_fits_failed() -> None:
@@ -86,7 +87,7 @@ def test_the_offset_between_two_frames_is_found_though_a_fifth_of_the_fits_faile
     truth = predicted @ offset @ np.array([rotation_from_vector(v) for v in random.normal(scale=1e-3, size=(50, 3))])
     truth[:10] = truth[:10] @ rotation_from_vector([0.0, 1.0, 0.0])
     found = metrics.rotation_offset(predicted, truth)
-    assert metrics.geodesic_degrees(found, offset) < 0.1
+    assert np.degrees(rotation_angle(found, offset)) < 0.1
 
 
 def test_an_offset_needs_a_face() -> None:

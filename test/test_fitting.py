@@ -10,15 +10,15 @@ from scipy.optimize import lsq_linear
 
 from benchmarks.random_model import random_model
 from face3dmm_ros.core.arkit import ARKIT_NAMES
-from face3dmm_ros.core.camera import (
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import (
     FRONTAL,
-    WeakPerspective,
     pose_angles,
     rotation_angle,
     rotation_from_pose_angles,
     rotation_from_vector,
 )
-from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedLandmarks
 from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
 from face3dmm_ros.fitting.bounded import minimize_in_box

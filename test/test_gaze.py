@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.random_model import random_model
-from face3dmm_ros.core.camera import (
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.rotations import (
     FRONTAL,
-    WeakPerspective,
     nearest_rotation,
     rotation_from_pose_angles,
     rotation_from_vector,

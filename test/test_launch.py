@@ -28,7 +28,7 @@ from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 from face3dmm_ros.nodes.viewer_node import ViewerNode
 
 LAUNCH_FILE = Path(__file__).parent.parent / "launch" / "live.launch.py"
-SHARED_ARGUMENTS = LAUNCH_FILE.parent.parent / "face3dmm_ros" / "nodes" / "launch_arguments.py"
+SHARED_ARGUMENTS = LAUNCH_FILE.parent.parent / "face3dmm_ros" / "live" / "launch_arguments.py"
 SHOWN_NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode, AvatarNode)
 NODES = (*SHOWN_NODES, ViewerNode)
 AVATAR_LAUNCH_FILE = LAUNCH_FILE.with_name("avatar.launch.py")

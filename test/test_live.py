@@ -43,7 +43,7 @@ def _ros():
 
 COMMAND = "import sys; from face3dmm_ros.cli.main import main; sys.exit(main())"
 SHORT_OF_MEMORY = (
-    "from face3dmm_ros.nodes import middleware; middleware.shared_memory_shortage = lambda processes: 'too little'; "
+    "from face3dmm_ros.live import middleware; middleware.shared_memory_shortage = lambda processes: 'too little'; "
 ) + COMMAND
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from face3dmm_ros.core.calibration import Calibration
-from face3dmm_ros.core.camera import metric_pose, rotation_angle, rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.core.camera import metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_angle, rotation_from_pose_angles, rotation_from_vector
 from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting import FitOptions, TrackFitter
 from face3dmm_ros.fitting.perspective import PerspectiveFitter

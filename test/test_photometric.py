@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_angle, rotation_from_pose_angles, rotation_from_vector
 from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.morphable_model import MorphableModel

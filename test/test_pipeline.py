@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from face3dmm_ros.core.camera import pose_angles, rotation_angle, rotation_from_vector
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import pose_angles, rotation_angle, rotation_from_vector
 from face3dmm_ros.core.values import FaceParameters, TrackedLandmarks
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.albedo import PersonColors

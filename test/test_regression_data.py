@@ -10,8 +10,9 @@ import pytest
 import scipy.io
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL, rotation_from_pose_angles
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.morphable_model import MorphableModel
 

@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from face3dmm_ros.core.camera import FRONTAL, rotation_from_pose_angles
-from face3dmm_ros.core.camera import nearest_rotation as nearest_by_svd
+from face3dmm_ros.core.rotations import FRONTAL, rotation_from_pose_angles
+from face3dmm_ros.core.rotations import nearest_rotation as nearest_by_svd
 
 torch = pytest.importorskip("torch", reason="needs torch: make torch")
 

@@ -10,8 +10,9 @@ import pytest
 pytest.importorskip("torch", reason="needs torch")
 import torch
 
-from face3dmm_ros.core.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedLandmarks
 from face3dmm_ros.fit_methods import RegressorFile, create_fitter
 from face3dmm_ros.fitting import TrackFitter

@@ -12,8 +12,9 @@ import scipy.io
 from numpy.typing import NDArray
 
 from face3dmm_ros.cli.main import main
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_identity, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from face3dmm_ros.core.camera import WeakPerspective, nearest_rotation, rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.rotations import nearest_rotation, rotation_from_pose_angles, rotation_from_vector
 from face3dmm_ros.morphable_model import MorphableModel
 
 torch = pytest.importorskip("torch", reason="needs torch: make torch")

@@ -14,7 +14,8 @@ from face3dmm_ros.rendering import offscreen
 DRAWS_A_TRIANGLE = """
 import sys
 import numpy as np
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core.rotations import FRONTAL
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 
 corners = np.float32([[0, 0, 0], [20, 0, 0], [0, -20, 0]])

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.core.values import Box, Landmarks
 from face3dmm_ros.fitting.several_pictures import PICTURE_OPTIONS, PersonFitter
 from face3dmm_ros.morphable_model import MorphableModel

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("torch", reason="needs torch")
 import torch
 
-from face3dmm_ros.core.camera import rotation_angle
 from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.core.rotations import rotation_angle
 from face3dmm_ros.evaluation.dataset.face_evaluator import EvaluationOptions, FaceEvaluator
 from face3dmm_ros.files.frame_source import open_source
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS, create_fitter

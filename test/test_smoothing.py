@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks.random_model import random_model
 from face3dmm_ros.core.arkit import WITHOUT_TONGUE
-from face3dmm_ros.core.camera import WeakPerspective, rotation_angle, rotation_from_pose_angles, rotation_vector
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_angle, rotation_from_pose_angles, rotation_vector
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother, SmoothingOptions
 from face3dmm_ros.morphable_model import MorphableModel

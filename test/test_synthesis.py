@@ -10,8 +10,9 @@ import pytest
 import scipy.io
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose, pose_angles, rotation_from_pose_angles
+from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import pose_angles, rotation_from_pose_angles
 from face3dmm_ros.lab.synthesis.backgrounds import draw_background, find_pictures
 from face3dmm_ros.lab.synthesis.dataset import DatasetOptions, write_dataset
 from face3dmm_ros.lab.synthesis.expressions import EMOTIONS, VISEMES, ExpressionSpace

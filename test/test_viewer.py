@@ -22,8 +22,9 @@ from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.bags.writer import BagWriter
 from face3dmm_ros.cli import view
 from face3dmm_ros.core.arkit import ARKIT_NAMES
-from face3dmm_ros.core.camera import WeakPerspective, pose_angles, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import pose_angles, rotation_from_pose_angles
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.viewer.blendshape_bars import bars
 from face3dmm_ros.viewer.rerun_program import RerunProgram
@@ -71,8 +72,8 @@ def write_bag(path, faces_of, *, latency_ns=0, images=True):
 
 def command(*arguments):
     parser = argparse.ArgumentParser()
-    view.add_parser(parser.add_subparsers())
-    return view.run(parser.parse_args(["view", *map(str, arguments)]))
+    view.add_arguments(parser)
+    return view.run(parser.parse_args([*map(str, arguments)]))
 
 
 def saved(bag, tmp_path, *options):

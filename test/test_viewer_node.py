@@ -15,7 +15,8 @@ from rerun_files import logged
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from face3dmm_ros.core.camera import FRONTAL, Intrinsics, WeakPerspective, metric_pose
+from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes.conversions import (

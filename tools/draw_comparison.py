@@ -15,11 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import WeakPerspective, estimate_weak_perspective, rotation_angle
+from face3dmm_ros.core.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_angle
+from face3dmm_ros.core.similarity import align
 from face3dmm_ros.core.values import FaceParameters, TrackedFace
 from face3dmm_ros.evaluation.dataset.datasets import FaceTruth, read_aflw2000
-from face3dmm_ros.evaluation.metrics import nme, similarity_align
+from face3dmm_ros.evaluation.metrics import nme
 from face3dmm_ros.files.pictures import find_pictures, read_picture
 from face3dmm_ros.fit_methods import FIT_METHODS, create_fitter
 from face3dmm_ros.fitting.face_fitter import FaceFitter
@@ -132,7 +134,7 @@ def _errors(
     part = model.regions["face"] > 0.5
 
     def distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-        return float(np.linalg.norm(similarity_align(a[part], b[part]) - b[part], axis=1).mean())
+        return float(np.linalg.norm(align(a[part], b[part]) - b[part], axis=1).mean())
 
     assert truth.shape is not None
     ours = model.vertices(found.alpha, found.beta)

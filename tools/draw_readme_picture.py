@@ -7,7 +7,8 @@ import numpy as np
 import skimage.data
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend

@@ -5,6 +5,7 @@
 #   tools/set_up.sh development    what tests and benchmarks use besides
 #   tools/set_up.sh torch          torch for the photometric fit and regressors; exit code 1 where it cannot be had
 #   tools/set_up.sh viewer         Rerun for the viewer; exit code 1 where it cannot be had
+#   tools/set_up.sh docs           MkDocs for the pages of docs/; exit code 1 where it cannot be had
 #   tools/set_up.sh build          colcon build into build/ and install/
 #
 # PYTHON chooses the interpreter of a new .venv (python3).
@@ -159,6 +160,13 @@ viewer() {
   fi
 }
 
+docs() {
+  if ! (quietly "installing MkDocs into .venv" "$venv/bin/pip" install -r requirements-docs.txt); then
+    say "without MkDocs, so without the pages of docs/"
+    return 1
+  fi
+}
+
 build() {
   if [ -z "${ROS_DISTRO:-}" ]; then
     export PATH=$venv/bin:$PATH AMENT_PREFIX_PATH=$venv CMAKE_PREFIX_PATH=$venv
@@ -172,6 +180,6 @@ build() {
 }
 
 case ${1:-} in
-  environment | development | torch | viewer | build) "$1" ;;
-  *) fail "usage: tools/set_up.sh environment|development|torch|viewer|build" ;;
+  environment | development | torch | viewer | docs | build) "$1" ;;
+  *) fail "usage: tools/set_up.sh environment|development|torch|viewer|docs|build" ;;
 esac

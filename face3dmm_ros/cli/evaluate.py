@@ -1,24 +1,23 @@
 """`face3dmm evaluate`: how far from the truth, on a labelled data set or on a recording."""
 
 import argparse
+import textwrap
 
 from face3dmm_ros.cli import evaluate_bag, evaluate_dataset
+from face3dmm_ros.cli.help_formatter import HelpFormatter
 
-KINDS = (evaluate_dataset, evaluate_bag)
+DESCRIPTION = "Measure how far the results are from the truth."
+EPILOG = "See `face3dmm evaluate KIND --help` for each kind."
+KINDS = {"dataset": evaluate_dataset, "bag": evaluate_bag}
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
-    verb = verbs.add_parser(
-        "evaluate",
-        help="measure accuracy on a data set or a bag",
-        description="Measure how far the results are from the truth.",
-        epilog="See `face3dmm evaluate KIND --help` for each kind.",
-    )
     kinds = verb.add_subparsers(dest="kind", metavar="KIND", required=True)
-    for kind in KINDS:
-        kind.add_parser(kinds).set_defaults(evaluate=kind.run)
-    return verb
+    for name, module in KINDS.items():
+        description = textwrap.fill(module.DESCRIPTION, 100)
+        kind = kinds.add_parser(name, help=module.PURPOSE, description=description, formatter_class=HelpFormatter)
+        module.add_arguments(kind)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,4 +26,4 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: as the kinds of evaluation do.
     """
-    return int(arguments.evaluate(arguments))
+    return KINDS[arguments.kind].run(arguments)

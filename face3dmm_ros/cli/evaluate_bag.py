@@ -1,41 +1,44 @@
 """`face3dmm evaluate bag BAG`: replays a recording and says how well it is tracked."""
 
 import argparse
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options, regressor_file
+from tqdm import tqdm
 
-if TYPE_CHECKING:
-    from face3dmm_ros.evaluation.bag.evaluation import BagEvaluation
+from face3dmm_ros.bags.reader import BagReader
+from face3dmm_ros.bags.replay import ObservedTracker, replay
+from face3dmm_ros.bags.writer import BagWriter, remove_bag
+from face3dmm_ros.cli.options import add_fit_options, add_tracking_options, regressor_file
+from face3dmm_ros.core import topics
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.evaluation.bag.evaluation import BagEvaluation, evaluate
+from face3dmm_ros.evaluation.bag.report import bag_report
+from face3dmm_ros.fit_methods import create_fitter
+from face3dmm_ros.fitting.smoothing import FaceSmoother
+from face3dmm_ros.landmarks import create_backend
+from face3dmm_ros.landmarks.tracker import LIVE_LOOKS
+from face3dmm_ros.morphable_model import load_model
+
+PURPOSE = "replay a rosbag2 and measure how well its faces are tracked"
+DESCRIPTION = (
+    "Replay a rosbag2 (SQLite or MCAP; raw or compressed images): every image once and in order, however slow "
+    "the machine is, and without ROS. Writes report.html, report.json and bag/ with /face/landmarks and "
+    "/face/params. Where the bag has /truth/params, errors against that truth are reported too."
+)
 
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
-    """Describe the verb."""
-    verb = verbs.add_parser(
-        "bag",
-        help="replay a rosbag2 and measure how well its faces are tracked",
-        description=(
-            "Replay a rosbag2 (SQLite or MCAP; raw or compressed images): every image once and in order, however slow "
-            "the machine is, and without ROS. Writes report.html, report.json and bag/ with /face/landmarks and "
-            "/face/params. Where the bag has /truth/params, errors against that truth are reported too."
-        ),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+def add_arguments(verb: argparse.ArgumentParser) -> None:
+    """Describe the kind of evaluation."""
     add = verb.add_argument
     add("bag", type=Path, help="a rosbag2 folder, or a .mcap or .db3 file")
     add("--out", type=Path, default=Path("out"), metavar="DIR", help="folder to write to, made if missing")
     add("--image-topic", metavar="TOPIC", help="the camera's topic; without it /camera/image_raw or the only one")
-    add("--truth-topic", default="/truth/params", metavar="TOPIC", help="the true parameters, used where they are")
-    add("--backend", default="dense", help="landmark detector: dense, facemesh or dlib")
-    add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
-    add("--fit-method", default="joint", help=METHODS)
-    add_regressor_options(verb)
-    add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")
-    add("--max-faces", type=int, default=1, metavar="N", help="faces to track at most")
+    add("--truth-topic", default="/" + topics.TRUTH, metavar="TOPIC", help="the true parameters, used where they are")
+    add_fit_options(verb)
+    add_tracking_options(verb)
     add("--record-images", choices=("none", "jpeg", "raw"), default="none", help="how images go into the output bag")
     add("--storage", choices=("mcap", "sqlite3"), default="mcap", help="of the output bag")
-    return verb
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,21 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: the bag cannot be read or has no images, or options that cannot be.
     """
-    import json
-
-    from face3dmm_ros.bags.reader import BagReader
-    from face3dmm_ros.bags.replay import ObservedTracker, replay
-    from face3dmm_ros.bags.writer import BagWriter, remove_bag
-    from face3dmm_ros.core.errors import Face3DMMError
-    from face3dmm_ros.core.progress_bar import progress_bar
-    from face3dmm_ros.evaluation.bag.evaluation import evaluate
-    from face3dmm_ros.evaluation.bag.report import bag_report
-    from face3dmm_ros.fit_methods import create_fitter
-    from face3dmm_ros.fitting.smoothing import FaceSmoother
-    from face3dmm_ros.landmarks import create_backend
-    from face3dmm_ros.landmarks.tracker import LIVE_LOOKS
-    from face3dmm_ros.morphable_model import load_model
-
     with BagReader(arguments.bag) as reader:
         topic = reader.image_topic(arguments.image_topic)
         truth = reader.parameters(arguments.truth_topic) if arguments.truth_topic in reader.topics else None
@@ -79,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
                 FaceSmoother(model, arguments.smoothing),
                 writer,
                 record_images=arguments.record_images,
-                progress=lambda images: progress_bar(images, total=reader.count(topic), unit=" images"),
+                progress=lambda images: tqdm(images, total=reader.count(topic), unit="image", disable=None),
             )
     evaluation = evaluate(done, model, truth)
     settings = {
@@ -105,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _lines(evaluation: "BagEvaluation") -> list[str]:
+def _lines(evaluation: BagEvaluation) -> list[str]:
     """The main figures for a terminal."""
     record = evaluation.record
     detection, jitter, truth = record["detection"], record["jitter"], record["truth"]

@@ -4,30 +4,31 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from face3dmm_ros.cli.regressor_options import add_regressor_options, regressor_file
-
-if TYPE_CHECKING:
-    from face3dmm_ros.evaluation.dataset.evaluation import DataSet
+from face3dmm_ros.cli.options import add_fit_options, regressor_file
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.progress_bar import progress_bar
+from face3dmm_ros.evaluation.dataset.evaluation import RESULTS_NAME, DataSet, PipelineOptions, evaluate, settings
+from face3dmm_ros.evaluation.dataset.face_evaluator import EvaluationOptions
+from face3dmm_ros.evaluation.dataset.labelled_faces import LabelledFaces
+from face3dmm_ros.evaluation.dataset.portraits import Portraits
+from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
 
 PORTRAITS = "portraits"
 SOURCES = ("detector", "truth")
 
+PURPOSE = "run detector, landmarks and fit on labelled pictures, or on people's smiles"
+DESCRIPTION = (
+    "Run detector, landmarks and fit on every picture of a labelled data set, one process per core, and report "
+    "faces found, landmark, 3D and rotation errors by yaw bin, how eyes, brows and mouth follow, and whether "
+    "the fits' confidence holds. On people's portraits: how often and how far a smile comes through, and what "
+    "a face at rest shows. Writes report.html, report.json and, as it goes along, results.jsonl: after a kill, "
+    "the same command goes on where it stopped."
+)
 
-def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
-    """Describe the verb."""
-    kind = kinds.add_parser(
-        "dataset",
-        help="run detector, landmarks and fit on labelled pictures, or on people's smiles",
-        description=(
-            "Run detector, landmarks and fit on every picture of a labelled data set, one process per core, and report "
-            "faces found, landmark, 3D and rotation errors by yaw bin, how eyes, brows and mouth follow, and whether "
-            "the fits' confidence holds. On people's portraits: how often and how far a smile comes through, and what "
-            "a face at rest shows. Writes report.html, report.json and, as it goes along, results.jsonl: after a kill, "
-            "the same command goes on where it stopped."
-        ),
-    )
+
+def add_arguments(kind: argparse.ArgumentParser) -> None:
+    """Describe the kind of evaluation."""
     add = kind.add_argument
     add("path", type=Path, help="the data set's folder")
     add(
@@ -40,24 +41,13 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to, made if missing")
     add("--roi", choices=SOURCES, default=SOURCES[0], help="whose boxes say where to look for landmarks")
     add("--landmarks", choices=SOURCES, default=SOURCES[0], help="whose 2D points are fitted to")
-    add("--backend", default="dense", help="landmark detector: dense (default), facemesh or dlib")
-    add(
-        "--fit-method",
-        nargs="+",
-        default=["joint"],
-        metavar="NAME",
-        help="joint (default), alternating, photometric, regressor or regressor+fit (the last three need torch); "
-        "several are set side by side; photometric is not for portraits",
-    )
-    add_regressor_options(kind)
-    add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
+    add_fit_options(kind, more_methods=("photometric",), several=True)
     add("--negatives", type=Path, metavar="FOLDER", help="more pictures without a face, to count false alarms on")
     add("--limit", type=int, metavar="N", help="only N pictures (portraits: people), spread evenly over the set")
     add("--jobs", type=int, metavar="N", help="worker processes of one thread each; one per core without it")
     again = kind.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with the results in --out, as it does anyway")
     again.add_argument("--fresh", action="store_true", help="drop the results in --out")
-    return kind
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,11 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: no such data set or option, or results of other options in the way.
     """
-    from face3dmm_ros.core.errors import Face3DMMError
-    from face3dmm_ros.core.progress_bar import progress_bar
-    from face3dmm_ros.evaluation.dataset.evaluation import RESULTS_NAME, evaluate, settings
-    from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
-
     dataset = _dataset(arguments)
     jobs = len(os.sched_getaffinity(0)) if arguments.jobs is None else arguments.jobs
     if jobs < 1:
@@ -91,18 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _dataset(arguments: argparse.Namespace) -> "DataSet":
+def _dataset(arguments: argparse.Namespace) -> DataSet:
     """The data set that the arguments speak of.
 
     Raises:
         Face3DMMError: options that mean nothing for its format.
     """
-    from face3dmm_ros.core.errors import Face3DMMError
-    from face3dmm_ros.evaluation.dataset.evaluation import PipelineOptions
-    from face3dmm_ros.evaluation.dataset.face_evaluator import EvaluationOptions
-    from face3dmm_ros.evaluation.dataset.labelled_faces import LabelledFaces
-    from face3dmm_ros.evaluation.dataset.portraits import Portraits
-
     judged = PipelineOptions(
         format=arguments.format,
         model=arguments.model,

@@ -3,7 +3,10 @@
 import argparse
 from pathlib import Path
 
-_EXAMPLES = """
+from face3dmm_ros.cli.train import require_torch
+from face3dmm_ros.core.errors import Face3DMMError
+
+EPILOG = """
 Both formats take crops as they are, uint8 BGR (B, 120, 120, 3), and the landmark map (B, 120, 120) where the network
 was trained with it; normalisation, whitening and decoding are inside. They give scale s (B,) px/mm, rotation R
 (B, 3, 3), translation t (B, 2) px, alpha, beta, gamma, and landmarks (B, 68, 2) px with their deviation (B, 68) px;
@@ -21,20 +24,14 @@ examples:
 """
 _SUFFIXES = {"torchscript": ".pt", "onnx": ".onnx", "weights": ".safetensors"}
 
+DESCRIPTION = "Write a trained network as TorchScript or ONNX, and check that it is the same."
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+
+def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
-    verb = verbs.add_parser(
-        "export",
-        help="write a trained network as TorchScript or ONNX (needs torch)",
-        description="Write a trained network as TorchScript or ONNX, and check that it is the same.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
     verb.add_argument("weights", type=Path, metavar="WEIGHTS", help=".safetensors file, or the folder of a training")
-    verb.add_argument("--format", choices=tuple(_SUFFIXES), default="torchscript", help="default torchscript")
+    verb.add_argument("--format", choices=tuple(_SUFFIXES), default="torchscript", help="what to write")
     verb.add_argument("--out", type=Path, metavar="FILE", help="to write (default beside the weights)")
-    return verb
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,9 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: no torch, no weights of ours, or an export that is not the same.
     """
-    from face3dmm_ros.cli.train import require_torch
-    from face3dmm_ros.core.errors import Face3DMMError
-
     require_torch()
     from face3dmm_ros.lab.training.training import WEIGHTS
     from face3dmm_ros.regressor.export import save_onnx, save_torchscript

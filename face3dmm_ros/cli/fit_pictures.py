@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.cli.regressor_options import regressor_file
+from face3dmm_ros.cli.options import regressor_file
 from face3dmm_ros.core.calibration import Calibration, read_calibration
-from face3dmm_ros.core.camera import FRONTAL, Intrinsics, MetricPose, metric_pose, pose_angles
+from face3dmm_ros.core.camera import Intrinsics, MetricPose, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL, pose_angles
 from face3dmm_ros.core.values import FaceParameters, TrackedFace
 from face3dmm_ros.files.meshes import SUFFIXES, write_mesh, write_textured_mesh
 from face3dmm_ros.files.pictures import read_picture
@@ -29,7 +30,7 @@ from face3dmm_ros.rendering.spherical_harmonics import UNLIT, SphericalHarmonics
 from face3dmm_ros.rendering.texture import Unwrapping, paint_texture, unwrap
 from face3dmm_ros.rendering.vertex_colors import merge_vertex_colors, sample_vertex_colors, vertex_visibility
 
-_PHOTOMETRIC = "photometric"
+PHOTOMETRIC = "photometric"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +98,8 @@ def _check(arguments: argparse.Namespace) -> None:
         )
     if arguments.same_person and arguments.camera:
         raise Face3DMMError("--camera cannot be used with --same-person: leave one of them out")
-    if arguments.same_person and arguments.fit_method not in ("joint", _PHOTOMETRIC):
-        raise Face3DMMError(f"--same-person fits by joint or {_PHOTOMETRIC}, not by {arguments.fit_method}")
+    if arguments.same_person and arguments.fit_method not in ("joint", PHOTOMETRIC):
+        raise Face3DMMError(f"--same-person fits by joint or {PHOTOMETRIC}, not by {arguments.fit_method}")
 
 
 def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: Calibration | None) -> list[_Picture]:
@@ -107,7 +108,7 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
     Raises:
         Face3DMMError: no picture has a face.
     """
-    photometric = arguments.fit_method == _PHOTOMETRIC
+    photometric = arguments.fit_method == PHOTOMETRIC
     tracker = LandmarkTracker(create_backend(arguments.backend), max_faces=arguments.max_faces)
     method = "joint" if photometric else arguments.fit_method
     colors = PersonColors(model) if arguments.estimate_colors else None
@@ -162,7 +163,7 @@ def _with_one_identity(
     person = PersonFitter(model).fit_person([face.landmarks for face in faces])
     faces = [replace(face, parameters=p) for face, p in zip(faces, person.pictures, strict=True)]
     lights: list[SphericalHarmonicsLight | None] = [None] * len(faces)
-    if arguments.fit_method == _PHOTOMETRIC:
+    if arguments.fit_method == PHOTOMETRIC:
         from face3dmm_ros.photometric.fitter import photometric_fit
 
         fits = photometric_fit([picture.image for picture in pictures], faces, model)
@@ -307,7 +308,7 @@ class _Writer:
     def _write_overlay(self, picture: _Picture, posed: Sequence[PosedFace], folder: Path) -> None:
         try:
             # What the photometric fit found is the light of the picture itself, and drawn as it is.
-            lighting = UNLIT if self._arguments.fit_method == _PHOTOMETRIC else None
+            lighting = UNLIT if self._arguments.fit_method == PHOTOMETRIC else None
             renderer = FaceRenderer(self._model.triangles, lighting=lighting)
         except Face3DMMError as error:
             print(f"face3dmm fit: no overlay.png, because {error}", file=sys.stderr)

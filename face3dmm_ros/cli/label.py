@@ -4,11 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from face3dmm_ros.core.errors import Face3DMMError
+from tqdm import tqdm
 
-# As `regression.pooled_labels.LABEL_METHODS`, which would load numpy.
-_METHODS = ("joint", "photometric")
-_EXAMPLES = """
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.files.pictures import find_pictures
+from face3dmm_ros.lab.training.pooled_labels import LABEL_METHODS, PersonLabeller, is_written, write_person
+from face3dmm_ros.morphable_model import load_model
+
+EPILOG = """
 Pictures that lie in one folder show one person; PHOTOGRAPHS may have a subfolder for each. Every picture is fitted
 alone, and a person's identity is the mean of these fits, weighed by confidence (Tran et al., CVPR 2017).
 Written are, in DIR with the same subfolders, each face cut out as NAME.jpg, its label as NAME.mat in the layout that
@@ -19,28 +22,22 @@ example:
   face3dmm label people --out labels    people/anna/1.jpg, people/anna/2.jpg, people/ben/a.png … to labels/anna/1.mat …
 """
 
+DESCRIPTION = "Fit many pictures of one person and pool the fits into one label."
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+
+def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
-    verb = verbs.add_parser(
-        "label",
-        help="make labels to train on from several pictures of each person",
-        description="Fit many pictures of one person and pool the fits into one label.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
     add = verb.add_argument
     add("pictures", type=Path, metavar="PHOTOGRAPHS", help="folder of one person's pictures, or with one folder each")
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to, made if missing")
     add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
-    add("--backend", default="dense", help="landmark detector: dense (default), facemesh or dlib")
+    add("--backend", default="dense", help="landmark detector: dense, facemesh or dlib")
     add(
         "--fit-method",
-        choices=_METHODS,
+        choices=LABEL_METHODS,
         default="joint",
-        help="of each picture: joint fits landmarks (default), photometric then pixels too, and labels have an albedo",
+        help="of each picture: joint fits landmarks, photometric then pixels too, and labels have an albedo",
     )
-    return verb
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,11 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: no pictures, nobody in them, or a folder that cannot be written to.
     """
-    from face3dmm_ros.core.progress_bar import progress_bar
-    from face3dmm_ros.files.pictures import find_pictures
-    from face3dmm_ros.lab.training.pooled_labels import PersonLabeller, is_written, write_person
-    from face3dmm_ros.morphable_model import load_model
-
     root: Path = arguments.pictures
     pictures = find_pictures(root)
     _check_apart(root, arguments.out)
@@ -63,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     for path in pictures:
         people.setdefault(path.parent, []).append(path)
     labelled = faces = 0
-    for folder, paths in (bar := progress_bar(people.items(), unit=" people")):
+    for folder, paths in tqdm(people.items(), unit="people", disable=None):
         person = folder.relative_to(root)
         recipe: dict[str, object] = {
             "pictures": [path.name for path in paths],
@@ -78,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             found = labeller.label(paths)
         except Face3DMMError as error:
-            bar.write(f"face3dmm label: {folder} is left out: {error}", file=sys.stderr)
+            tqdm.write(f"face3dmm label: {folder} is left out: {error}", file=sys.stderr)
             continue
         write_person(arguments.out / person, found, model, recipe)
         labelled += 1

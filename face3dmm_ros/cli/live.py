@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from face3dmm_ros.avatar.styles import HEAD, IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style
-from face3dmm_ros.cli.regressor_options import METHODS, add_regressor_options
+from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_tracking_options
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
+from face3dmm_ros.files.frame_source import AUTO, CAMERA, open_source
+from face3dmm_ros.landmarks.tracker import PREFERENCES
 from face3dmm_ros.live import middleware
+from face3dmm_ros.rendering.landmark_view import OVERLAYS
 from face3dmm_ros.viewer.rerun_program import require_rerun
 
 if TYPE_CHECKING:
@@ -23,16 +26,12 @@ if TYPE_CHECKING:
 _LOOK_S = 0.5
 """Between looks at how the run is doing."""
 
+DESCRIPTION = "Run the ROS nodes on a camera or clip, until the duration is over or Ctrl-C."
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
-    """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        "live",
-        help="track faces live with the ROS nodes",
-        description="Run the ROS nodes on a camera or clip, until the duration is over or Ctrl-C.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add = parser.add_argument
+
+def add_arguments(verb: argparse.ArgumentParser) -> None:
+    """Describe the verb."""
+    add = verb.add_argument
     add(
         "--source",
         default="auto",
@@ -45,20 +44,11 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--height", type=int, default=0, help="scale images to this height, px; 0: as they are")
     add("--rotate", type=int, choices=(0, 90, 180, 270), default=0, help="turn images clockwise by so many degrees")
     add("--fps", type=float, default=-1.0, help="images per second; -1: the source's own rate; 0: as fast as it goes")
-    add("--backend", default="dense", help="landmark detector: dense, facemesh or dlib")
-    add("--model", default="default", help="face model: default, or a .npz or BFM .mat file")
-    add("--fit-method", default="joint", help=f"how to fit: {METHODS}")
-    add_regressor_options(parser)
-    add(
-        "--estimate-colors",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="tell the person's colours from the image",
-    )
-    add("--smoothing", default="constant_velocity", help="over time: constant_velocity, one_euro or none")
-    add("--max-faces", type=int, default=1, help="faces to track at most")
-    add("--prefer", default="largest", help="which faces, where there are more: largest, surest or central")
-    add("--view", default="shaded", help="overlay: shaded, wireframe, toon or landmarks")
+    add_fit_options(verb)
+    add_tracking_options(verb)
+    add_colors_option(verb)
+    add("--prefer", choices=PREFERENCES, default=PREFERENCES[0], help="which faces, where there are more")
+    add("--view", choices=OVERLAYS, default=OVERLAYS[0], help="what the overlay shows")
     add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}")
     add("--avatar-placement", choices=PLACEMENTS, default=IN_IMAGE, help="in the person's place, or by itself")
     add("--vmc", default="", metavar="HOST:PORT", help="also send to an avatar program, as VMC protocol")
@@ -67,7 +57,6 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--record-images", choices=("jpeg", "raw", "none"), default="jpeg", help="how images go into the bag")
     add("--composed", action="store_true", help="all nodes in one process, beside this one's")
     add("--network", action="store_true", help="let other machines see the topics; otherwise nothing leaves this one")
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -79,7 +68,6 @@ def run(arguments: argparse.Namespace) -> int:
     require_ros()
     middleware.apply_settings(loopback=not arguments.network)
     # Only now: these import rclpy, which looks at the environment once.
-    from face3dmm_ros.files.frame_source import AUTO, CAMERA, open_source
     from face3dmm_ros.live.session import LiveSession
 
     if arguments.source not in (AUTO, CAMERA) and not arguments.source.isdigit():
@@ -177,7 +165,7 @@ def _watch(session: "LiveSession", duration: float | None, interrupted: threadin
     """Show the progress until the time is over."""
     end = None if duration is None else time.monotonic() + duration
     shown: set[str] = set()
-    with progress_bar(unit=" images") as bar:
+    with progress_bar(unit="image") as bar:
         while not interrupted.is_set():
             remaining = _LOOK_S if end is None else min(_LOOK_S, end - time.monotonic())
             if remaining <= 0 or interrupted.wait(remaining):

@@ -1,21 +1,36 @@
-"""The `face3dmm` command. Each verb's module imports what it needs only when it runs, so that `--help` is instant."""
+"""The `face3dmm` command. The module of a verb is loaded only where that verb is named, so that `--help` is instant."""
 
 import argparse
+import importlib
 import sys
+import textwrap
+from collections.abc import Sequence
 
 import face3dmm_ros
-from face3dmm_ros.cli import evaluate, export, fetch_dlib_model, fit, label, live, synth, train, view
+from face3dmm_ros.cli.help_formatter import HelpFormatter
 from face3dmm_ros.core.errors import Face3DMMError
 
-VERBS = (fit, live, evaluate, synth, label, train, export, view, fetch_dlib_model)
+VERBS = {
+    "fit": "make 3D models of the faces in pictures",
+    "live": "track faces live with the ROS nodes",
+    "evaluate": "measure accuracy on a data set or a bag",
+    "synth": "render faces with exact truth: sequences as bags, pictures as data sets",
+    "label": "make labels to train on from several pictures of each person",
+    "train": "train a network that regresses face parameters from pixels (needs torch)",
+    "export": "write a trained network as TorchScript or ONNX (needs torch)",
+    "view": "look at tracked faces: image, head, blendshapes and curves",
+    "fetch-dlib-model": "download the 68-point file of the dlib backend",
+}
+"""What each is for. Its module has its DESCRIPTION, EPILOG or none, `add_arguments`, and `run`, which returns the exit
+code and raises `Face3DMMError` for input that cannot be used."""
 BAD_INPUT = 2
 """Exit code for input that cannot be used, as argparse has it."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line of all verbs."""
+def parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The command line, with the arguments of the verb that is the first of its words, if one is."""
     command = argparse.ArgumentParser(
         prog="face3dmm",
         description="Turn pictures of faces into the parameters of a 3D morphable face model.",
@@ -23,21 +38,34 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--version", action="version", version=f"face3dmm {face3dmm_ros.__version__}")
     verbs = command.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in VERBS:
-        verb.add_parser(verbs).set_defaults(run=verb.run)
+    for name, purpose in VERBS.items():
+        if words and name == words[0]:
+            module = importlib.import_module(f"face3dmm_ros.cli.{name.replace('-', '_')}")
+            verb = verbs.add_parser(
+                name,
+                description=textwrap.fill(module.DESCRIPTION, 100),
+                epilog=getattr(module, "EPILOG", None),
+                formatter_class=HelpFormatter,
+            )
+            module.add_arguments(verb)
+            verb.set_defaults(run=module.run)
+        else:
+            verbs.add_parser(name, help=purpose)
     return command
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; returns the exit code: 0, 2 with one clear line on stderr, or 130 after Ctrl-C."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    verb = words[0] if words else ""
     try:
+        arguments = parser(words).parse_args(words)
         return int(arguments.run(arguments))
     except Face3DMMError as error:
-        print(f"face3dmm {arguments.verb}: {error}", file=sys.stderr)
+        print(f"face3dmm {verb}: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print(f"face3dmm {arguments.verb}: interrupted", file=sys.stderr)
+        print(f"face3dmm {verb}: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -2,19 +2,23 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+from tqdm import tqdm
+
+from face3dmm_ros.bags.messages import TRUTH
+from face3dmm_ros.bags.writer import BagWriter, remove_bag
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters
+from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
+from face3dmm_ros.lab.synthesis.dataset import DatasetOptions, write_dataset
+from face3dmm_ros.lab.synthesis.motion import MOTIONS, sequence
+from face3dmm_ros.lab.synthesis.random_scene import SceneOptions
+from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
+from face3dmm_ros.morphable_model import MorphableModel, load_model
 
-if TYPE_CHECKING:
-    from face3dmm_ros.lab.synthesis.random_scene import SceneOptions
-    from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
-    from face3dmm_ros.morphable_model import MorphableModel
-
-# As `synthesis.motion.MOTIONS`, which would load numpy.
-_MOTIONS = ("still", "nod", "turn", "talk", "free")
 _SEQUENCE_SIZE, _DATASET_SIZE = (640, 480), (450, 450)
-_EXAMPLES = """
+EPILOG = """
 A bag holds one person moving: images on /camera/image_raw, camera_info, and on /truth/params the s, R, t, alpha, beta
 and gamma of every frame. A data set holds as many people as pictures, each as NAME.jpg and NAME.mat in the layout of
 AFLW2000-3D (pt3d_68, Pose_Para, roi), with scale, rotation, translation, alpha, beta, gamma and the visibility of the
@@ -28,16 +32,11 @@ examples:
   face3dmm synth --out faces --format dataset --count 1000 --backgrounds ~/Pictures
 """
 
+DESCRIPTION = "Render random people with the face model, and write with every picture what is true in it."
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+
+def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
-    verb = verbs.add_parser(
-        "synth",
-        help="render faces with exact truth: sequences as bags, pictures as data sets",
-        description="Render random people with the face model, and write with every picture what is true in it.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
     add = verb.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to, made if missing")
     add(
@@ -46,32 +45,29 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         default="bag",
         help="a rosbag2 with one sequence, or a folder of pictures",
     )
-    add("--seed", type=int, default=0, metavar="N", help="the same seed makes the same pictures (default 0)")
+    add("--seed", type=int, default=0, metavar="N", help="the same seed makes the same pictures")
     add("--size", type=_size, metavar="WxH", help="of the pictures, px (default 640x480 in bags, 450x450 in data sets)")
     add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
     add("--backgrounds", type=Path, metavar="DIR", help="pictures to stand behind the faces; without it procedural "
         "textures and, where scikit-image is installed, its free photographs")  # fmt: skip
     add("--camera", choices=("weak", "perspective"), default="weak",
-        help="projection: weak perspective (default), in which the truth is exact, or perspective, whose weak "
+        help="projection: weak perspective, in which the truth is exact, or perspective, whose weak "
         "perspective is that of the model's origin")  # fmt: skip
-    add("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view in perspective (default 60)")
+    add("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view in perspective")
     add("--clean", action="store_true", help="no blur, noise, compression or colour cast")
     sequences = verb.add_argument_group("bags")
-    sequences.add_argument("--motion", choices=_MOTIONS, default="free", help="what the face does (default free)")
-    sequences.add_argument("--duration", type=float, default=10.0, metavar="SECONDS", help="default 10")
-    sequences.add_argument("--fps", type=float, default=30.0, help="frames per second (default 30)")
-    sequences.add_argument(
-        "--noise", type=float, metavar="SIGMA", help="of the sensor, fresh in each frame, of 255 (default 2)"
-    )
-    sequences.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="of the bag (default mcap)")
+    sequences.add_argument("--motion", choices=MOTIONS, default="free", help="what the face does")
+    sequences.add_argument("--duration", type=float, default=10.0, metavar="SECONDS", help="of the sequence")
+    sequences.add_argument("--fps", type=float, default=30.0, help="frames per second")
+    sequences.add_argument("--noise", type=float, metavar="SIGMA", help="of the sensor, fresh in each frame, of 255")
+    sequences.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="of the bag")
     sequences.add_argument("--jpeg", action="store_true", help="record compressed images; they are no longer exact")
     sets = verb.add_argument_group("data sets")
-    sets.add_argument("--count", type=int, default=1000, metavar="N", help="how many pictures (default 1000)")
+    sets.add_argument("--count", type=int, default=1000, metavar="N", help="how many pictures")
     sets.add_argument(
         "--max-yaw", type=float, default=90.0, metavar="DEG", help="yaw is uniform to both sides up to it"
     )
-    sets.add_argument("--suffix", choices=("jpg", "png"), default="jpg", help="of the pictures (default jpg)")
-    return verb
+    sets.add_argument("--suffix", choices=("jpg", "png"), default="jpg", help="of the pictures")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,11 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: options that cannot be, no OpenGL, or a folder that cannot be written to.
     """
-    from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
-    from face3dmm_ros.lab.synthesis.random_scene import SceneOptions
-    from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
-    from face3dmm_ros.morphable_model import load_model
-
     _check(arguments)
     as_bag = arguments.format == "bag"
     options = SceneOptions(
@@ -124,17 +115,9 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _write_bag(
-    arguments: argparse.Namespace, model: "MorphableModel", renderer: "SceneRenderer", options: "SceneOptions"
+    arguments: argparse.Namespace, model: MorphableModel, renderer: SceneRenderer, options: SceneOptions
 ) -> None:
     """One sequence as DIR/bag, without the folder's earlier one."""
-    import numpy as np
-
-    from face3dmm_ros.bags.messages import TRUTH
-    from face3dmm_ros.bags.writer import BagWriter, remove_bag
-    from face3dmm_ros.core.progress_bar import progress_bar
-    from face3dmm_ros.core.values import FaceParameters
-    from face3dmm_ros.lab.synthesis.motion import sequence
-
     noise = arguments.noise if arguments.noise is not None else (0.0 if arguments.clean else 2.0)
     frames = max(round(arguments.duration * arguments.fps), 1)
     bag = arguments.out / "bag"
@@ -143,7 +126,7 @@ def _write_bag(
         np.random.default_rng(arguments.seed), model, arguments.motion, frames, arguments.fps, options, noise=noise
     )
     with BagWriter(bag, arguments.storage) as writer:
-        for index, scene in enumerate(progress_bar(scenes, total=frames, unit=" images")):
+        for index, scene in enumerate(tqdm(scenes, total=frames, unit="image", disable=None)):
             # From one second on: a stamp of zero means "unknown" to some.
             stamp = 1_000_000_000 + round(index * 1e9 / arguments.fps)
             image = renderer.render(scene).image
@@ -157,14 +140,9 @@ def _write_bag(
     print(f"written: {bag} ({frames} images)")
 
 
-def _write_dataset(arguments: argparse.Namespace, renderer: "SceneRenderer", options: "SceneOptions") -> None:
-    from functools import partial
-
-    from face3dmm_ros.core.progress_bar import progress_bar
-    from face3dmm_ros.lab.synthesis.dataset import DatasetOptions, write_dataset
-
+def _write_dataset(arguments: argparse.Namespace, renderer: SceneRenderer, options: SceneOptions) -> None:
     wanted = DatasetOptions(arguments.count, arguments.seed, arguments.suffix)
-    written = write_dataset(arguments.out, renderer, wanted, options, partial(progress_bar, unit=" pictures"))
+    written = write_dataset(arguments.out, renderer, wanted, options)
     there = arguments.count - written
     print(f"written: {written} pictures to {arguments.out}/" + (f"; {there} were there already" if there else ""))
 

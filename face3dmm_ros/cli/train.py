@@ -3,9 +3,12 @@
 import argparse
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
-_EXAMPLES = """
+from face3dmm_ros.core.errors import Face3DMMError
+
+EPILOG = """
 CONFIG is a YAML file, or the name of one that ships (face3dmm_ros/config/train):
 
   light             the light network for live use, on synthetic faces of the default model: needs no data
@@ -25,16 +28,11 @@ examples:
   torchrun --nproc-per-node 4 -m face3dmm_ros.cli.main train 2dasl --out runs/2dasl       on four GPUs
 """
 
+DESCRIPTION = "Train a network that regresses the model's parameters from the pixels of a face."
 
-def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+
+def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
-    verb = verbs.add_parser(
-        "train",
-        help="train a network that regresses face parameters from pixels (needs torch)",
-        description="Train a network that regresses the model's parameters from the pixels of a face.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
     add = verb.add_argument
     add("config", type=Path, metavar="CONFIG", help="YAML file, or the name of a shipped one")
     add("--out", type=Path, metavar="DIR", help="folder to write to, made if missing (default runs/CONFIG's name)")
@@ -42,7 +40,6 @@ def add_parser(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "optimizer.rate=0.01; repeatable")  # fmt: skip
     add("--fresh", action="store_true", help="start over, without the folder's checkpoint")
     add("--check", action="store_true", help="read the configuration and a face of each data set, and stop")
-    return verb
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -81,9 +78,5 @@ def require_torch() -> None:
     Raises:
         Face3DMMError: it is not.
     """
-    from importlib.util import find_spec
-
-    from face3dmm_ros.core.errors import Face3DMMError
-
     if find_spec("torch") is None:
         raise Face3DMMError("this needs torch, which is not installed: `make torch`, or pip install torch")

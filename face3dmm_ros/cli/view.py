@@ -3,28 +3,26 @@
 import argparse
 import signal
 from pathlib import Path
-from typing import Any
 
+from face3dmm_ros.cli.live import require_ros
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.live import middleware
+from face3dmm_ros.live.parameter_text import parameter_text
 from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, require_rerun
 
 _BAG_RATE, _LIVE_RATE = 0.0, 15.0
 
+DESCRIPTION = (
+    "Show what is tracked: the live topics, or a recorded bag. Serves a page on this machine, until Ctrl-C, "
+    "and prints its address. Needs Rerun: `make viewer`."
+)
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
-    """Add the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        "view",
-        help="look at tracked faces: image, head, blendshapes and curves",
-        description=(
-            "Show what is tracked: the live topics, or a recorded bag. Serves a page on this machine, until Ctrl-C, "
-            "and prints its address. Needs Rerun: `make viewer`."
-        ),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add = parser.add_argument
+
+def add_arguments(verb: argparse.ArgumentParser) -> None:
+    """Describe the verb."""
+    add = verb.add_argument
     add("bag", type=Path, nargs="?", help="a rosbag2 folder, or a .mcap or .db3 file; without it the live topics")
-    where = parser.add_mutually_exclusive_group()
+    where = verb.add_mutually_exclusive_group()
     where.add_argument("--web", action="store_true", help="serve a web page, which is the default")
     where.add_argument("--native", action="store_true", help="open a window in place of the web page")
     where.add_argument("--save", type=Path, metavar="FILE.rrd", help="write a file for Rerun in place of showing")
@@ -35,7 +33,6 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add("--rate", type=float, help=f"pictures a second at most, 0: all; a bag's {_BAG_RATE:g}, live {_LIVE_RATE:g}")
     add("--image-quality", type=int, default=80, help="JPEG quality of raw images, 1 to 100")
     add("--model", default="default", help="face model: default, or a .npz or BFM .mat file")
-    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,10 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _view_topics(arguments: argparse.Namespace) -> int:
     """The node, in this process."""
-    from face3dmm_ros.cli.live import require_ros
-    from face3dmm_ros.live import middleware
-    from face3dmm_ros.live.parameter_text import parameter_text
-
     require_ros()
     middleware.apply_settings(loopback=True)
     from face3dmm_ros.nodes.viewer_node import main

@@ -32,7 +32,7 @@ class Landmarks:
         depth: (N,) float32 relative depth in px, smaller is nearer to the camera; None where the detector has none.
         deviation: (N,) float32 standard deviation of each point's coordinates, px; None where the detector tells none.
             With it, outline points are where the scheme has them on the face, not on its visible edge.
-        expression: (51,) float32 weights of the blendshapes of `avatar.arkit.WITHOUT_TONGUE`, as the picture and not
+        expression: (51,) float32 weights of the blendshapes of `core.arkit.WITHOUT_TONGUE`, as the picture and not
             the points tell them; None where the detector reads none.
         expression_deviation: (51,) float32, the standard deviation of each; None as `expression`.
         colors: (N, 3) uint8 sRGB of the image about each point, (0, 0, 0) where that is outside of the image; None

@@ -7,8 +7,8 @@ Across Large Poses, CVPR 2016). A face that was missed has an infinite error.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from face3dmm_ros.core.camera import nearest_rotation, pose_angles
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import nearest_rotation, pose_angles, rotation_angle
 from face3dmm_ros.core.values import Box
 
 _OUTLIER = 2.0
@@ -65,32 +65,6 @@ def nme(points: ArrayLike, truth: ArrayLike) -> float:
     return float(point_errors(points, truth, face_size(truth)).mean())
 
 
-def similarity_align(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
-    """(N, 3) source points under the similarity (scale, proper rotation, shift) that brings them nearest to the target.
-
-    Least squares in closed form (Umeyama, Least-Squares Estimation of Transformation Parameters Between Two Point
-    Patterns, PAMI 1991). Mirror images are not aligned: bring both sets into frames of one handedness first.
-
-    Raises:
-        Face3DMMError: the shapes disagree, or the points do not determine a rotation.
-    """
-    a, b = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
-    if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 3:
-        raise Face3DMMError(f"a similarity aligns two (N, 3) arrays of one shape, found {a.shape} and {b.shape}")
-    a_centered, b_centered = a - a.mean(axis=0), b - b.mean(axis=0)
-    covariance = b_centered.T @ a_centered
-    R = nearest_rotation(covariance)
-    scale = float((R * covariance).sum() / (a_centered**2).sum())
-    return scale * a_centered @ R.T + b.mean(axis=0)
-
-
-def geodesic_degrees(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Angle of the rotation between each pair of rotations, (..., 3, 3) and (..., 3, 3) → (...), degrees."""
-    # The chord ‖A − B‖ = 2√2·sin(θ/2) keeps its precision near zero, where arccos of the trace loses it.
-    chord = np.linalg.norm(a - b, axis=(-2, -1)) / (2.0 * np.sqrt(2.0))
-    return np.degrees(2.0 * np.arcsin(np.minimum(1.0, chord)))
-
-
 def angle_degrees(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Angle between each pair of unit vectors, (..., 3) and (..., 3) → (...), degrees."""
     return np.degrees(2.0 * np.arcsin(np.minimum(1.0, 0.5 * np.linalg.norm(a - b, axis=-1))))
@@ -117,7 +91,7 @@ def rotation_offset(predicted: NDArray[np.float64], truth: NDArray[np.float64]) 
     used = np.ones(len(between), dtype=bool)
     for _ in range(20):
         offset = nearest_rotation(between[used].sum(axis=0))
-        errors = geodesic_degrees(between, offset)
+        errors = np.degrees(rotation_angle(between, offset))
         near = errors <= _OUTLIER * np.median(errors) + 1e-9
         if (near == used).all():
             break

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import FRONTAL
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
+from face3dmm_ros.core.srgb import linear
 from face3dmm_ros.core.values import Mesh
 
 SUFFIXES = (".obj", ".ply", ".glb")
@@ -119,7 +120,7 @@ def _ply(mesh: Mesh) -> bytes:
 def _glb(mesh: Mesh, uv: NDArray[np.float32] | None = None, png: bytes = b"") -> bytes:
     """Binary glTF 2.0: one mesh of a matt, two-sided material, with vertex colours or, given uv, a texture."""
     FLOAT, UNSIGNED_INT, ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 5126, 5125, 34962, 34963
-    painted = ("COLOR_0", _linear(mesh.rgb), "VEC3") if uv is None else ("TEXCOORD_0", uv, "VEC2")
+    painted = ("COLOR_0", linear(mesh.rgb / 255.0).astype("<f4"), "VEC3") if uv is None else ("TEXCOORD_0", uv, "VEC2")
     parts: list[tuple[NDArray, str, int, int]] = [
         (mesh.vertices, "VEC3", FLOAT, ARRAY_BUFFER),
         (mesh.normals, "VEC3", FLOAT, ARRAY_BUFFER),
@@ -168,9 +169,3 @@ def _glb(mesh: Mesh, uv: NDArray[np.float32] | None = None, png: bytes = b"") ->
 
 def _glb_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack("<I4s", len(content), kind) + content
-
-
-def _linear(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """sRGB of 0 to 255 as linear light of 0 to 1 (IEC 61966-2-1)."""
-    srgb = rgb / 255.0
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).astype("<f4")

@@ -11,19 +11,20 @@ overlays are drawn, so that a face is drawn about as bright as it is in the imag
 colour does not become the person's. Where the light comes from is free: a side in shadow does not darken the face.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.face_memory import FaceMemory
+from face3dmm_ros.core.srgb import encoded, linear
 from face3dmm_ros.core.values import TrackedFace
 from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.observation import in_a_known_scheme
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.rendering.spherical_harmonics import encoded, linear
 
 _LEVEL, _GLOSS = 0.9, 0.02
 """What `Lighting()` makes of a face from the front, on the mean: a factor of its sRGB, and the highlight, linear."""
@@ -149,7 +150,7 @@ class _Track:
         self.shift += (shift - self.shift) / self.looks
 
 
-class PersonColors:
+class PersonColors(FaceMemory[_Track]):
     """Gives tracked faces the albedo of their persons, each with a memory of its own.
 
     It replaces the fit method's, if there is one. A face whose landmarks have had no colours yet stays as it is.
@@ -161,7 +162,7 @@ class PersonColors:
         # A model without albedo has none to tell.
         known = model.landmarks if model.albedo_sigma.size else ()
         self._points = {scheme: AlbedoPoints.of(model, scheme) for scheme in known}
-        self._tracks: dict[int, _Track] = {}
+        super().__init__()
 
     def color(self, face: TrackedFace) -> TrackedFace:
         """The face with its person's γ, if it can be told.
@@ -169,11 +170,11 @@ class PersonColors:
         Raises:
             Face3DMMError: another number of colours than of landmarks.
         """
-        track = self._tracks.get(face.face_id)
+        track = self._faces.get(face.face_id)
         evidence = self._evidence(face)
         if evidence is not None:
             if track is None:
-                track = self._tracks[face.face_id] = _Track(*evidence, most_probable(*evidence))
+                track = self._faces[face.face_id] = _Track(*evidence, most_probable(*evidence))
             else:
                 track.hear(*evidence)
         if track is None:
@@ -205,14 +206,6 @@ class PersonColors:
     def _with(self, face: TrackedFace, gamma: NDArray[np.float64]) -> TrackedFace:
         """The face with γ given in standard deviations."""
         return replace(face, parameters=replace(face.parameters, gamma=gamma * self._model.albedo_sigma))
-
-    def retain(self, face_ids: Collection[int]) -> None:
-        """Forget all persons but these."""
-        self._tracks = {face_id: track for face_id, track in self._tracks.items() if face_id in face_ids}
-
-    def reset(self) -> None:
-        """Forget all persons."""
-        self._tracks.clear()
 
 
 def most_probable(precision: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from face3dmm_ros.core.camera import WeakPerspective, rotation_from_vector
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.rotations import rotation_from_vector
 from face3dmm_ros.fitting.bounded import minimize_in_box, solve_symmetric
 from face3dmm_ros.fitting.linear_points import LinearPoints
 

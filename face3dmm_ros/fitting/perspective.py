@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.calibration import Calibration
 from face3dmm_ros.core.camera import MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.core.face_memory import FaceMemory
 from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.observation import in_a_known_scheme
 from face3dmm_ros.fitting.track_fitter import TrackFitter
@@ -38,7 +39,7 @@ class PerspectiveFace:
     pose: MetricPose
 
 
-class PerspectiveFitter:
+class PerspectiveFitter(FaceMemory[NDArray[np.float64]]):
     """Fits tracked faces under full perspective, each with a memory of its own.
 
     On a face's first image a few fits settle its depths; from then on the last image's serve, and one fit does.
@@ -46,8 +47,8 @@ class PerspectiveFitter:
 
     def __init__(self, fitter: TrackFitter) -> None:
         """Fit by a fitter, which this one must have to itself."""
+        super().__init__()
         self._fitter = fitter
-        self._depths: dict[int, NDArray[np.float64]] = {}
 
     def fit(self, face: TrackedFace, calibration: Calibration) -> PerspectiveFace:
         """A face, fitted in weak perspective, under full perspective.
@@ -60,7 +61,7 @@ class PerspectiveFitter:
         model = self._fitter.model
         landmarks = in_a_known_scheme(landmarks, model)
         rays = calibration.rays(landmarks.points)
-        depths = self._depths.get(face.face_id)
+        depths = self._faces.get(face.face_id)
         if depths is not None and len(depths) == len(rays):
             fitted = self._fit_at(face.face_id, landmarks, rays, depths, calibration)
         else:
@@ -68,22 +69,21 @@ class PerspectiveFitter:
             fitted = PerspectiveFace(face.parameters, pose)
             for _ in range(_FIRST_PASSES):
                 # Each of these fits begins anew, so that the image speaks for the identity once.
-                self._fitter.retain(self._depths.keys() - {face.face_id})
+                self._fitter.retain(self._faces.keys() - {face.face_id})
                 depths = relative_depths(model, landmarks.scheme, fitted)
                 fitted = self._fit_at(face.face_id, landmarks, rays, depths, calibration)
-        self._depths[face.face_id] = relative_depths(model, landmarks.scheme, fitted)
+        self._faces[face.face_id] = relative_depths(model, landmarks.scheme, fitted)
         return replace(fitted, parameters=replace(fitted.parameters, gamma=face.parameters.gamma))
 
     def retain(self, face_ids: Collection[int]) -> None:
-        """Forget all tracks but these."""
+        """Forget all faces but these."""
+        super().retain(face_ids)
         self._fitter.retain(face_ids)
-        for face_id in [known for known in self._depths if known not in face_ids]:
-            del self._depths[face_id]
 
     def reset(self) -> None:
-        """Forget all tracks."""
+        """Forget all faces."""
+        super().reset()
         self._fitter.reset()
-        self._depths.clear()
 
     def _fit_at(
         self,

@@ -19,15 +19,17 @@ The identity α passes as it is: the fit already averages it over the track.
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import WeakPerspective, rotation_from_vector, rotation_vector
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.face_memory import FaceMemory
+from face3dmm_ros.core.rotations import rotation_from_vector, rotation_vector
 from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.fitting.observation import in_a_known_scheme, weights_read
@@ -338,7 +340,7 @@ class _Track:
     sizes: tuple[int, int]
 
 
-class FaceSmoother:
+class FaceSmoother(FaceMemory[_Track]):
     """Smooths tracked faces over time, each with a memory of its own.
 
     The fit goes on from its own, unsmoothed state; smoothing comes after it and feeds nothing back.
@@ -359,7 +361,7 @@ class FaceSmoother:
         self.options = options or SmoothingOptions()
         self._read = weights_read(model)
         self._model_landmarks: dict[str, _ModelLandmarks] = {}
-        self._tracks: dict[int, _Track] = {}
+        super().__init__()
 
     def smooth(self, face: TrackedFace, time: float) -> TrackedFace:
         """The face with pose, expression and landmarks smoothed, and the gaze that they make.
@@ -377,17 +379,17 @@ class FaceSmoother:
             return face
         if not (math.isfinite(time) and _is_finite(face)):
             # What is not finite must not stay in a filter's memory.
-            self._tracks.pop(face.face_id, None)
+            self._faces.pop(face.face_id, None)
             return face
         face = replace(face, landmarks=in_a_known_scheme(face.landmarks, self._model))
         fitted, landmarks = face.parameters, face.landmarks
         model = self._landmarks_of(landmarks.scheme)
         seen = self._see(model, fitted, landmarks)
         sizes = len(fitted.beta), len(landmarks.points)
-        track = self._tracks.get(face.face_id)
+        track = self._faces.get(face.face_id)
         if track is None or not 0.0 <= time - track.time <= self.options.longest_gap_s or track.sizes != sizes:
             filters = _FILTERS[self.method](seen, self.options), _LandmarkFilter(model, fitted, landmarks.points)
-            self._tracks[face.face_id] = _Track(*filters, time, sizes)
+            self._faces[face.face_id] = _Track(*filters, time, sizes)
             return face
         dt = max(time - track.time, _SHORTEST_STEP)
         track.time = time
@@ -400,15 +402,6 @@ class FaceSmoother:
         if expression is not None and len(self._read):
             expression = expression + (beta - fitted.beta)[self._read].astype(np.float32)
         return TrackedFace(face.face_id, replace(landmarks, points=points, expression=expression), smoothed)
-
-    def retain(self, face_ids: Collection[int]) -> None:
-        """Forget all tracks but these."""
-        for face_id in [known for known in self._tracks if known not in face_ids]:
-            del self._tracks[face_id]
-
-    def reset(self) -> None:
-        """Forget all tracks."""
-        self._tracks.clear()
 
     def _landmarks_of(self, scheme: str) -> _ModelLandmarks:
         if scheme not in self._model_landmarks:

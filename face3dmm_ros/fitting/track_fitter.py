@@ -1,6 +1,5 @@
 """Tracked landmarks to parameters: identity grows certain along a track, pose and expression follow each frame."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.face_memory import FaceMemory
 from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedLandmarks
 from face3dmm_ros.fitting.alternating import alternating_fit
 from face3dmm_ros.fitting.bounded import solve_symmetric
@@ -107,7 +107,7 @@ class _Track:
 
 
 @dataclass(eq=False)
-class TrackFitter:
+class TrackFitter(FaceMemory[_Track]):
     """Fits tracked faces, each with a memory of its own.
 
     Attributes:
@@ -141,7 +141,7 @@ class TrackFitter:
         if self.method == "joint" and options.expression_prior > 0:
             self._unseen_variance = np.linalg.inv(model.expression_precision).diagonal()
         self._landmark_models: dict[tuple[str, bool], LandmarkModel] = {}
-        self._tracks: dict[int, _Track] = {}
+        super().__init__()
 
     def fit(
         self,
@@ -166,7 +166,7 @@ class TrackFitter:
         if self.method == "alternating":
             camera, c, residual_px = alternating_fit(model, observed.points, self._bounds)
             return self._parameters(camera, c, residual_px, landmarks)
-        track = self._tracks.get(face.face_id)
+        track = self._faces.get(face.face_id)
         if track is not None and track.model is not model:
             track = None
         if track is not None:
@@ -175,18 +175,9 @@ class TrackFitter:
             residual_px = self._follow(track, observed)
         if track is None or residual_px > 3.0 * self.options.landmark_noise_mm * track.camera.scale:
             track, residual_px = self._begin(model, observed, start)
-        self._tracks[face.face_id] = track
+        self._faces[face.face_id] = track
         c = np.concatenate([track.alpha, track.beta])
         return self._parameters(self._posed(track, observed), c, residual_px, landmarks, track.beta_deviation)
-
-    def retain(self, face_ids: Collection[int]) -> None:
-        """Forget all tracks but these."""
-        for face_id in [known for known in self._tracks if known not in face_ids]:
-            del self._tracks[face_id]
-
-    def reset(self) -> None:
-        """Forget all tracks."""
-        self._tracks.clear()
 
     def _landmark_model(self, landmarks: Landmarks) -> LandmarkModel:
         # Detectors that tell deviations tell where on the skin each point is, seen or not; others mark what they see.

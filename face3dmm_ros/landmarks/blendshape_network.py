@@ -47,7 +47,7 @@ class BlendshapeNetwork:
         self._input, self._output = taken[0]["index"], given[0]["index"]
 
     def weights(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The (51,) weights of `avatar.arkit.WITHOUT_TONGUE` for (478, 2) points, px."""
+        """The (51,) weights of `core.arkit.WITHOUT_TONGUE` for (478, 2) points, px."""
         self._interpreter.set_tensor(self._input, points[None, _POINTS].astype(np.float32, copy=False))
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output)[1:]  # the first is "neutral"

@@ -20,7 +20,7 @@ class ExpressionReader:
     """β = W·φ + b, unbiased for changes of an expression, each with its standard deviation over people and views.
 
     Attributes:
-        weights: W, (E, F) float32; E are the blendshapes of `avatar.arkit.WITHOUT_TONGUE`.
+        weights: W, (E, F) float32; E are the blendshapes of `core.arkit.WITHOUT_TONGUE`.
         bias: b, (E,) float32.
         deviation: (E,) float32.
     """

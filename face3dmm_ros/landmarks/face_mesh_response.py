@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import WeakPerspective, nearest_rotation
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.similarity import scaled_rotation
 from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SCHEME_SIZES, SKIN_COUNT
 from face3dmm_ros.landmarks.table_file import read_table
 
@@ -59,8 +60,7 @@ class FaceMeshResponse:
         mean, square = self._centered
         # The mean face is centred: the points need not be.
         cross = np.vstack([points.T @ mean, depth @ mean])
-        rotation = nearest_rotation(cross)
-        scale = float((rotation * cross).sum() / square)
+        scale, rotation = scaled_rotation(cross, square)
         return WeakPerspective(max(scale, 1e-6), rotation, np.zeros(2))
 
     def undo(

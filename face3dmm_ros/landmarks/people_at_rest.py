@@ -18,7 +18,7 @@ from face3dmm_ros.landmarks.table_file import read_table
 
 @dataclass(frozen=True, eq=False)
 class ReadingResponse:
-    """Of one reading, for the blendshapes of `avatar.arkit.WITHOUT_TONGUE`.
+    """Of one reading, for the blendshapes of `core.arkit.WITHOUT_TONGUE`.
 
     Attributes:
         rest: (51,) float32, what it says of people at rest.

@@ -15,6 +15,8 @@ from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 
+from face3dmm_ros.core import topics
+
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
 except ImportError:  # Humble has it elsewhere.
@@ -26,8 +28,8 @@ from face3dmm_ros.live.recording import Recording, Topic
 from face3dmm_ros.msg import Face3DMMParams
 from face3dmm_ros.nodes.synchronization import Stamp, stamp_of
 
-OVERLAY = "/face/overlay"
-_PARAMETERS = "/face/params"
+OVERLAY = "/" + topics.OVERLAY
+_PARAMETERS = "/" + topics.PARAMETERS
 _DIAGNOSTICS = "/diagnostics"
 # Deep enough that a pause of the observer is not taken for a loss of the observed.
 _IMAGE_DEPTH, _DEPTH = 30, 300

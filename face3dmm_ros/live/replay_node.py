@@ -17,17 +17,15 @@ from std_msgs.msg import Header
 
 from face3dmm_ros.bags.reader import BagReader, RecordedImage
 from face3dmm_ros.bags.writer import remove_bag
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live.monitor_node import serialized_stamp
 from face3dmm_ros.live.recording import IMAGE_RECORDINGS, Recording, Topic
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceTopology
 from face3dmm_ros.nodes.images import image_conversion
-from face3dmm_ros.nodes.landmark_node import IMAGE_TOPIC
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, result_qos, run_node
 from face3dmm_ros.nodes.synchronization import Stamp
 
-LANDMARKS, PARAMETERS, POSE, OVERLAY = "face/landmarks", "face/params", "face/pose", "face/overlay"
-_TOPOLOGY = "face/topology"
 _DEPTH = 300
 _VIDEO_RATE = 30.0
 _LOOK_PERIOD = 0.05
@@ -86,15 +84,15 @@ class ReplayNode(FaceNode):
         self._expected: dict[str, int] = {}
         self._statuses: dict[str, dict[str, str]] = {}
         self._trouble = ""
-        self._images_output = self.create_output(Image, IMAGE_TOPIC, self.image_qos())
-        self._camera_info_output = self.create_output(CameraInfo, "camera/camera_info", self.image_qos())
+        self._images_output = self.create_output(Image, topics.IMAGE, self.image_qos())
+        self._camera_info_output = self.create_output(CameraInfo, topics.CAMERA_INFO, self.image_qos())
         self.create_input(DiagnosticArray, "/diagnostics", self._on_diagnostics, result_qos(_DEPTH))
-        inputs = [self._listen(FaceLandmarks, LANDMARKS), self._listen(Face3DMMParams, PARAMETERS)]
-        inputs += [self._listen(PoseStamped, POSE), self._listen(FaceTopology, _TOPOLOGY)]
+        inputs = [self._listen(FaceLandmarks, topics.LANDMARKS), self._listen(Face3DMMParams, topics.PARAMETERS)]
+        inputs += [self._listen(PoseStamped, topics.POSE), self._listen(FaceTopology, topics.TOPOLOGY)]
         if self.value("overlay"):
-            inputs.append(self._listen(Image, OVERLAY))
+            inputs.append(self._listen(Image, topics.OVERLAY))
         if self.value("out"):
-            images = Topic(self.resolve_topic_name(IMAGE_TOPIC), "sensor_msgs/msg/Image", self.image_qos())
+            images = Topic(self.resolve_topic_name(topics.IMAGE), "sensor_msgs/msg/Image", self.image_qos())
             self._recording = self._record([images, *inputs])
         self._end_timer.reset()
 
@@ -122,26 +120,26 @@ class ReplayNode(FaceNode):
             recording, self._recording = self._recording, None
             recording.close()
 
-    def _record(self, topics: list[Topic]) -> Recording:
+    def _record(self, recorded: list[Topic]) -> Recording:
         out = Path(self.value("out")).expanduser()
         remove_bag(out / "bag")
         return Recording(
             out,
-            topics,
+            recorded,
             images=self.value("record_images"),
-            videos={self.resolve_topic_name(OVERLAY): "overlay.mp4"},
+            videos={self.resolve_topic_name(topics.OVERLAY): "overlay.mp4"},
             rate=_VIDEO_RATE,
         )
 
     def _listen(self, message_type: type, topic: str) -> Topic:
         """Take a topic's messages, serialized, for their stamps and for the recording."""
-        qos = latched_qos() if topic == _TOPOLOGY else result_qos(_DEPTH)
+        qos = latched_qos() if topic == topics.TOPOLOGY else result_qos(_DEPTH)
         qos = self.image_qos() if message_type is Image else qos
 
         def take(message: bytes) -> None:
             if self._recording is not None:
                 self._recording.write(name, self._time_ns, message)
-            if topic != _TOPOLOGY:
+            if topic != topics.TOPOLOGY:
                 self._count(topic, message)
 
         name = self.create_input(message_type, topic, take, qos, raw=True).topic_name
@@ -154,12 +152,12 @@ class ReplayNode(FaceNode):
             if serialized_stamp(message) != self._present:
                 return
             self._arrived[topic] += 1
-            if topic in (LANDMARKS, PARAMETERS):
-                kind = FaceLandmarks if topic == LANDMARKS else Face3DMMParams
+            if topic in (topics.LANDMARKS, topics.PARAMETERS):
+                kind = FaceLandmarks if topic == topics.LANDMARKS else Face3DMMParams
                 faces: int = deserialize_message(message, kind).face_count
                 self._expected[topic] = max(faces, 1)
-                if topic == PARAMETERS:
-                    self._expected[POSE] = faces
+                if topic == topics.PARAMETERS:
+                    self._expected[topics.POSE] = faces
             self._news.notify_all()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -211,10 +209,14 @@ class ReplayNode(FaceNode):
         with self._news:
             self._present, self._time_ns = (seconds, nanoseconds), recorded.time_ns
             self._arrived.clear()
-            self._expected = {LANDMARKS: 1, PARAMETERS: 1, **({OVERLAY: 1} if self.value("overlay") else {})}
+            self._expected = {
+                topics.LANDMARKS: 1,
+                topics.PARAMETERS: 1,
+                **({topics.OVERLAY: 1} if self.value("overlay") else {}),
+            }
         message = self._conversion.cv2_to_imgmsg(image, header)
         if self._recording is not None and self.value("record_images") != "none":
-            self._recording.write(self.resolve_topic_name(IMAGE_TOPIC), recorded.time_ns, serialize_message(message))
+            self._recording.write(self.resolve_topic_name(topics.IMAGE), recorded.time_ns, serialize_message(message))
         if recorded.stamp_ns in self._camera_infos:
             self._camera_info_output.publish(self._camera_infos[recorded.stamp_ns])
         self._image_clock.time_of(recorded.stamp_ns, recorded.time_ns)
@@ -222,7 +224,7 @@ class ReplayNode(FaceNode):
         self.tell_of_stamps(self._image_clock.problem, remedy)
         self._images_output.publish(message)
         self._wait_until(self._is_answered, f"no answer to the image of {seconds}.{nanoseconds:09d}")
-        self.answered(header, self._expected.get(POSE, 0))
+        self.answered(header, self._expected.get(topics.POSE, 0))
         return True
 
     def _is_answered(self) -> bool:
@@ -250,18 +252,22 @@ class ReplayNode(FaceNode):
         Raises:
             Face3DMMError: somebody else publishes images too.
         """
-        if self.count_publishers(IMAGE_TOPIC) > 1:
-            raise Face3DMMError(f"somebody else publishes on {self.resolve_topic_name(IMAGE_TOPIC)}: stop it first")
+        if self.count_publishers(topics.IMAGE) > 1:
+            raise Face3DMMError(f"somebody else publishes on {self.resolve_topic_name(topics.IMAGE)}: stop it first")
         drawn = int(self.value("overlay"))
-        links = [("landmark_node", LANDMARKS, 2), ("fitter_node", PARAMETERS, 1 + drawn), ("fitter_node", POSE, 1)]
-        links += [("renderer_node", OVERLAY, 1)] * drawn
+        links = [
+            ("landmark_node", topics.LANDMARKS, 2),
+            ("fitter_node", topics.PARAMETERS, 1 + drawn),
+            ("fitter_node", topics.POSE, 1),
+        ]
+        links += [("renderer_node", topics.OVERLAY, 1)] * drawn
         namespace = self.get_namespace().strip("/")
         for node, topic, least in links:
             status = self._statuses.get(f"{namespace}/{node}".strip("/"), {})
             if int(status.get(f"subscribers/{topic}", 0)) < max(least, self.count_subscribers(topic)):
                 return False
         # The fitter listens to images too where its method looks at them.
-        listeners = max(1 + drawn, self.count_subscribers(IMAGE_TOPIC))
+        listeners = max(1 + drawn, self.count_subscribers(topics.IMAGE))
         return self._images_output.subscribers >= listeners and (
             not self._camera_infos or self._camera_info_output.subscribers >= 1
         )

@@ -20,6 +20,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from face3dmm_ros.avatar.styles import IN_IMAGE
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.child_process import end_with_parent
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
@@ -34,7 +35,7 @@ PLACEMENTS = ("separate", "composed", "single")
 """Each node in a process of its own; all nodes in one, the monitor in this; or all in this one, where processes cannot
 share the memory that images need."""
 
-VIDEOS = {"/face/overlay": "overlay.mp4", "/avatar/image": "avatar.mp4"}
+VIDEOS = {"/" + topics.OVERLAY: "overlay.mp4", "/" + topics.AVATAR_IMAGE: "avatar.mp4"}
 """Topics that a recording also makes videos of, and the videos' names."""
 SUMMARY = "summary.json"
 """What is left to say of a run, beside its recording."""
@@ -136,11 +137,11 @@ class LiveSession:
                 self._executor.add_node(node)
         elif self._options.placement == "composed":
             self._processes["composition"] = _start_process(
-                "composition", [*self._options.extra_nodes, *ros_arguments(parameters)]
+                "live.composition", [*self._options.extra_nodes, *ros_arguments(parameters)]
             )
         else:
             for name in self._nodes:
-                self._processes[name] = _start_process(name, ros_arguments({name: parameters[name]}))
+                self._processes[name] = _start_process(f"nodes.{name}", ros_arguments({name: parameters[name]}))
         self._spinning.start()
         if not self._wait(self._monitor.can_conduct, interrupted):
             return False
@@ -163,7 +164,7 @@ class LiveSession:
             return False
         self._monitor.change_state(Transition.TRANSITION_ACTIVATE)
         if self._options.viewer is not None:
-            self._processes[VIEWER] = _start_process(VIEWER, ros_arguments({VIEWER: self._options.viewer}))
+            self._processes[VIEWER] = _start_process(f"nodes.{VIEWER}", ros_arguments({VIEWER: self._options.viewer}))
         self._started_at = time.monotonic()
         return True
 
@@ -277,17 +278,17 @@ class LiveSession:
 
         recorded = self._recording is not None
         fitter_looks = self._options.parameters.get(FITTER, {}).get("fit_method") in REGRESSOR_METHODS
-        landmarks = listeners(LANDMARKS, "face/landmarks")
+        landmarks = listeners(LANDMARKS, topics.LANDMARKS)
         avatar = self._options.parameters.get(AVATAR, {}) if AVATAR in self._nodes else None
         avatar_looks = avatar is not None and (avatar.get("placement", IN_IMAGE) == IN_IMAGE)
         # The renderer listens to parameters, or, where it draws only landmarks, to these.
-        results = landmarks + listeners(FITTER, "face/params")
+        results = landmarks + listeners(FITTER, topics.PARAMETERS)
         return (
-            listeners(SOURCE, "camera/image_raw") >= 2 + fitter_looks + avatar_looks + recorded
-            and listeners(SOURCE, "camera/camera_info") >= 1 + recorded
+            listeners(SOURCE, topics.IMAGE) >= 2 + fitter_looks + avatar_looks + recorded
+            and listeners(SOURCE, topics.CAMERA_INFO) >= 1 + recorded
             and landmarks >= 1 + recorded
             and results >= 3 + (avatar is not None) + recorded
-            and listeners(RENDERER, "face/overlay") >= 1
+            and listeners(RENDERER, topics.OVERLAY) >= 1
         )
 
     def _is_behind(self) -> bool:
@@ -363,8 +364,8 @@ def ros_arguments(parameters: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _start_process(module: str, arguments: list[str]) -> subprocess.Popen:
-    """A module of this folder in a process of its own. It does not hear a terminal's Ctrl-C: this one passes it on."""
-    command = [sys.executable, "-m", f"face3dmm_ros.nodes.{module}", *arguments]
+    """A module of this package in a process of its own. It does not hear a terminal's Ctrl-C: this one passes it on."""
+    command = [sys.executable, "-m", f"face3dmm_ros.{module}", *arguments]
     return subprocess.Popen(command, start_new_session=True, preexec_fn=end_with_parent, stdin=subprocess.DEVNULL)
 
 

@@ -18,9 +18,11 @@ from face3dmm_ros.avatar.network.vmc import BLEND_NAMES
 from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style, create_avatar
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.weights.tuning import Tuning, WeightTuner
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core import topics
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import parameters_from_message
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Blendshapes, Face3DMMParams
@@ -112,14 +114,14 @@ class AvatarNode(FaceNode):
             if address := self.value(protocol):
                 network, names = self.value("allow_network"), self.value("vmc_names")
                 self._senders.append(WeightSender(protocol, address, allow_network=network, names=names))
-        self._image_output = self.create_output(Image, "avatar/image", self.image_qos())
-        self._weights_output = self.create_output(Blendshapes, "avatar/blendshapes", self.result_qos())
+        self._image_output = self.create_output(Image, topics.AVATAR_IMAGE, self.image_qos())
+        self._weights_output = self.create_output(Blendshapes, topics.BLENDSHAPES, self.result_qos())
         self._in_image = self._avatar is not None and self.value("placement") == IN_IMAGE
         self._looks_at_images = self._in_image or (self._avatar is not None and self._avatar.needs_image)
         # Images first: they are taken in this order, and an image comes before its results.
         if self._looks_at_images:
             create_image_input(self, self._on_image)
-        self.create_input(Face3DMMParams, "face/params", self._on_face, self.result_qos())
+        self.create_input(Face3DMMParams, topics.PARAMETERS, self._on_face, self.result_qos())
 
     def release(self) -> None:
         """Close OpenGL and sockets."""

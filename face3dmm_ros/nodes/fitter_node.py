@@ -12,10 +12,12 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.calibration import Calibration
-from face3dmm_ros.core.camera import FRONTAL, Intrinsics, MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.core.camera import Intrinsics, MetricPose, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fit_methods import (
     FIT_METHODS,
@@ -128,19 +130,19 @@ class FitterNode(FaceNode):
         self._faces = FaceCollector[FaceLandmarks]()
         self._matcher = StampMatcher[Picture, tuple[list[FaceLandmarks], float]](_WAITING_IMAGES)
         qos = self.result_qos()
-        self._parameters_output = self.create_output(Face3DMMParams, "face/params", qos)
-        self._pose_output = self.create_output(PoseStamped, "face/pose", qos)
-        self._mesh_output = self.create_output(FaceMesh, "face/mesh", qos)
-        self._cloud_output = self.create_output(PointCloud2, "face/mesh_cloud", qos)
-        self._arrow_output = self.create_output(Marker, "face/pose_marker", qos)
-        self._marker_output = self.create_output(Marker, "face/mesh_marker", qos)
-        self._topology_output = self.create_output(FaceTopology, "face/topology", latched_qos())
+        self._parameters_output = self.create_output(Face3DMMParams, topics.PARAMETERS, qos)
+        self._pose_output = self.create_output(PoseStamped, topics.POSE, qos)
+        self._mesh_output = self.create_output(FaceMesh, topics.MESH, qos)
+        self._cloud_output = self.create_output(PointCloud2, topics.MESH_CLOUD, qos)
+        self._arrow_output = self.create_output(Marker, topics.POSE_MARKER, qos)
+        self._marker_output = self.create_output(Marker, topics.MESH_MARKER, qos)
+        self._topology_output = self.create_output(FaceTopology, topics.TOPOLOGY, latched_qos())
         self._looks_at_images = method in REGRESSOR_METHODS
         # Images first: they are taken in this order, and an image comes before its landmarks.
         if self._looks_at_images:
             create_image_input(self, self._on_image)
-        self.create_input(FaceLandmarks, "face/landmarks", self._on_landmarks, qos)
-        self.create_input(CameraInfo, "camera/camera_info", self._on_camera_info, self.image_qos())
+        self.create_input(FaceLandmarks, topics.LANDMARKS, self._on_landmarks, qos)
+        self.create_input(CameraInfo, topics.CAMERA_INFO, self._on_camera_info, self.image_qos())
 
     def _warm_up(self) -> None:
         """Fit the mean face: the first time is the slowest, and no image should have to wait for it."""

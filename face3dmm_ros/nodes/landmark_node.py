@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from face3dmm_ros.core import topics
 from face3dmm_ros.files.image_layout import image_from_compressed
 from face3dmm_ros.landmarks import BACKENDS, create_backend
 from face3dmm_ros.landmarks.backend import LandmarkBackend
@@ -19,7 +20,6 @@ from face3dmm_ros.nodes.conversions import FaceSlot, landmarks_to_message, no_la
 from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
 
-IMAGE_TOPIC = "camera/image_raw"
 IMAGE_TRANSPORT = NodeParameter(
     "image_transport",
     "raw",
@@ -41,9 +41,9 @@ def create_image_input(node: FaceNode, callback: ImageCallback) -> None:
         callback(message.header, image_from_compressed(message))
 
     if node.value("image_transport") == "compressed":
-        node.create_input(CompressedImage, f"{IMAGE_TOPIC}/compressed", take_compressed, node.image_qos())
+        node.create_input(CompressedImage, topics.IMAGE + topics.COMPRESSED, take_compressed, node.image_qos())
     else:
-        node.create_input(Image, IMAGE_TOPIC, take_raw, node.image_qos())
+        node.create_input(Image, topics.IMAGE, take_raw, node.image_qos())
 
 
 class LandmarkNode(FaceNode):
@@ -79,7 +79,7 @@ class LandmarkNode(FaceNode):
         self._backend = self._create(self.value("backend"))
         self.apply_parameters({name: self.value(name) for name in self._tracker_settings()})
         self._warm_up()
-        self._landmarks_output = self.create_output(FaceLandmarks, "face/landmarks", self.result_qos())
+        self._landmarks_output = self.create_output(FaceLandmarks, topics.LANDMARKS, self.result_qos())
         create_image_input(self, self._on_image)
 
     def _warm_up(self) -> None:

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective
+from face3dmm_ros.core import topics
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message, parameters_from_message
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks
@@ -19,15 +21,14 @@ from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
-from face3dmm_ros.rendering.face_renderer import VIEWS, FaceRenderer, PosedFace
-from face3dmm_ros.rendering.landmark_view import draw_landmarks
+from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
+from face3dmm_ros.rendering.landmark_view import LANDMARKS, OVERLAYS, draw_landmarks
 from face3dmm_ros.rendering.lighting import LIGHTING_MODELS, Lighting
 from face3dmm_ros.rendering.offscreen import PLATFORMS
 
 GL_PLATFORM = NodeParameter(
     "gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS), read_only=True
 )
-LANDMARKS = "landmarks"
 _WAITING_IMAGES = 30
 _WARM_UP_SCALES = (0.7, 1.0, 1.4, 2.0)
 _LIGHT = Lighting()
@@ -48,7 +49,7 @@ class RendererNode(FaceNode):
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
-        NodeParameter("view", "shaded", "What is drawn over the image.", choices=(*VIEWS, LANDMARKS)),
+        NodeParameter("view", "shaded", "What is drawn over the image.", choices=OVERLAYS),
         NodeParameter("opacity", 0.7, "Of the faces.", low=0.0, high=1.0),
         GL_PLATFORM,
         _rgb_parameter(
@@ -77,7 +78,7 @@ class RendererNode(FaceNode):
         self._mean_rgb = self._model.rgb()
         self._conversion = image_conversion()
         self._results_input: Any = None
-        self._overlay_output = self.create_output(Image, "face/overlay", self.image_qos())
+        self._overlay_output = self.create_output(Image, topics.OVERLAY, self.image_qos())
         self._open_renderer()
         # Before that of the results: they are taken in this order, and an image comes before its results.
         create_image_input(self, self._on_image)
@@ -126,7 +127,7 @@ class RendererNode(FaceNode):
     def _show(self, view: str) -> None:
         """Listen to the results that a view needs."""
         message_type, topic = (
-            (FaceLandmarks, "face/landmarks") if view == LANDMARKS else (Face3DMMParams, "face/params")
+            (FaceLandmarks, topics.LANDMARKS) if view == LANDMARKS else (Face3DMMParams, topics.PARAMETERS)
         )
         self._view = view
         if self._results_input is not None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.calibration import read_calibration
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.picture_turns import turned
@@ -18,14 +19,13 @@ from face3dmm_ros.files.frame_source import AUTO, CAMERA, SAMPLE, SOURCES, Frame
 from face3dmm_ros.msg import Face3DMMParams
 from face3dmm_ros.nodes.conversions import calibration_to_message
 from face3dmm_ros.nodes.images import image_conversion
-from face3dmm_ros.nodes.landmark_node import IMAGE_TOPIC
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, image_qos, result_qos, run_node
 
 OWN_RATE = -1.0
 _RESULT_TIMEOUT = 1.0
 _RESULTS = {
-    "overlay": (Image, "face/overlay", image_qos(1)),
-    "params": (Face3DMMParams, "face/params", result_qos(1)),
+    "overlay": (Image, topics.OVERLAY, image_qos(1)),
+    "params": (Face3DMMParams, topics.PARAMETERS, result_qos(1)),
 }
 _REOPEN_PERIOD, _REMINDER_PERIOD = 1.0, 10.0
 
@@ -101,8 +101,8 @@ class VideoSourceNode(FaceNode):
             self.activity.waiting = str(error)
             self.activity.details["source"] = "no camera yet"
             self.get_logger().warning(f"waiting for a camera: {error}")
-        self._images_output = self.create_output(Image, IMAGE_TOPIC, self.image_qos())
-        self._camera_info_output = self.create_output(CameraInfo, "camera/camera_info", self.image_qos())
+        self._images_output = self.create_output(Image, topics.IMAGE, self.image_qos())
+        self._camera_info_output = self.create_output(CameraInfo, topics.CAMERA_INFO, self.image_qos())
         self._result_input: Any = None
         self._listen(self.value("fps") == 0.0)
 

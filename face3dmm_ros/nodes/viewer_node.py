@@ -10,22 +10,23 @@ from typing import Any
 from sensor_msgs.msg import CompressedImage, Image
 
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes.fitter_node import MODEL
-from face3dmm_ros.nodes.landmark_node import IMAGE_TOPIC, IMAGE_TRANSPORT
+from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
 from face3dmm_ros.viewer.frame_messages import FrameMessages
 from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, recording_stream, require_rerun
 from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, ViewedFrame
 
 _FACES = {
-    LANDMARKS: (FaceLandmarks, "face/landmarks"),
-    PARAMETERS: (Face3DMMParams, "face/params"),
-    MESH: (FaceMesh, "face/mesh"),
+    LANDMARKS: (FaceLandmarks, topics.LANDMARKS),
+    PARAMETERS: (Face3DMMParams, topics.PARAMETERS),
+    MESH: (FaceMesh, topics.MESH),
 }
-_OVERLAY_TOPIC, _TOPOLOGY_TOPIC = "face/overlay", "face/topology"
+_OVERLAY_TOPIC, _TOPOLOGY_TOPIC = topics.OVERLAY, topics.TOPOLOGY
 _LOOK_PERIOD = 0.5
 _NICENESS = 10
 
@@ -83,7 +84,7 @@ class ViewerNode(FaceNode):
         compressed = self.value("image_transport") == "compressed"
         image_type = CompressedImage if compressed else Image
         self._topics = {part: topic for part, (_, topic) in _FACES.items()}
-        self._topics[IMAGE] = f"{IMAGE_TOPIC}/compressed" if compressed else IMAGE_TOPIC
+        self._topics[IMAGE] = topics.IMAGE + topics.COMPRESSED if compressed else topics.IMAGE
         self._topics[OVERLAY] = _OVERLAY_TOPIC
         for part, message_type in ((IMAGE, image_type), (OVERLAY, Image)):
             self.create_input(message_type, self._topics[part], self._taker(part), self.image_qos())

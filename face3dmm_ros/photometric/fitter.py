@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import rotation_from_vector
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_vector
 
 try:
     import torch

@@ -1,12 +1,12 @@
 """Fit method `regressor`: the network's parameters as they are, with one identity along a track."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.face_memory import FaceMemory
 from face3dmm_ros.core.values import FaceParameters, TrackedLandmarks
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.regressor.image_regressor import METHOD, ImageRegressor
@@ -39,7 +39,7 @@ class _PooledIdentity:
             self.due = self.frames + min(self.frames, _IDENTITY_INTERVAL)
 
 
-class RegressorFitter:
+class RegressorFitter(FaceMemory[_PooledIdentity]):
     """A `FaceFitter` that takes a network at its word."""
 
     method = METHOD
@@ -47,7 +47,7 @@ class RegressorFitter:
     def __init__(self, regressor: ImageRegressor) -> None:
         """Run a regressor."""
         self._regressor = regressor
-        self._identities: dict[int, _PooledIdentity] = {}
+        super().__init__()
 
     @property
     def model(self) -> MorphableModel:
@@ -62,22 +62,13 @@ class RegressorFitter:
         """
         parameters = self._regressor.regress(required(image, self.method), face.landmarks).parameters
         coefficients = np.concatenate([parameters.alpha, parameters.gamma])
-        identity = self._identities.get(face.face_id)
+        identity = self._faces.get(face.face_id)
         if identity is None:
             identity = _PooledIdentity(np.zeros_like(coefficients), 0, coefficients, 1)
-            self._identities[face.face_id] = identity
+            self._faces[face.face_id] = identity
         identity.add(coefficients)
         alpha, gamma = np.split(identity.shown, [len(parameters.alpha)])
         return replace(parameters, alpha=alpha, gamma=gamma)
-
-    def retain(self, face_ids: Collection[int]) -> None:
-        """Forget all tracks but these."""
-        for face_id in [known for known in self._identities if known not in face_ids]:
-            del self._identities[face_id]
-
-    def reset(self) -> None:
-        """Forget all tracks."""
-        self._identities.clear()
 
 
 def required(image: NDArray[np.uint8] | None, method: str) -> NDArray[np.uint8]:

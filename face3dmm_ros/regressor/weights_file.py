@@ -21,7 +21,7 @@ from face3dmm_ros.regressor.parameter_layout import ParameterLayout, Whitening
 FORMAT = "face3dmm_ros regressor"
 FORMAT_VERSION = 1
 SHIPPED_WEIGHTS = "resource/regressor.safetensors"
-"""The regressor that comes with the package, for `files.package_file`."""
+"""The regressor that comes with the package, for `core.resource_files.package_file`."""
 _NETWORK = "network."
 
 

@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip, world_to_view
+from face3dmm_ros.core.camera import WeakPerspective, model_to_world, view_to_clip, world_to_view
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
+from face3dmm_ros.rendering.drawer import Drawer
 from face3dmm_ros.rendering.layer import Layer, covering_rectangle, supersampling
 from face3dmm_ros.rendering.lighting import Lighting
-from face3dmm_ros.rendering.offscreen import open_context
+
+if TYPE_CHECKING:
+    from face3dmm_ros.rendering.face_canvas import FaceCanvas
 
 VIEWS = ("shaded", "wireframe", "toon")
 """What `FaceRenderer` draws: the lit surface, its edges with the hidden ones left out, or a cartoon of the surface."""
@@ -40,11 +44,8 @@ class PosedFace:
     camera: WeakPerspective
 
 
-class FaceRenderer:
+class FaceRenderer(Drawer["FaceCanvas"]):
     """Draws faces of one topology.
-
-    A renderer owns an OpenGL context, makes it current for each call and gives it back, so any thread may call it;
-    calls from several threads wait for each other.
 
     Attributes:
         lighting: may be replaced between frames.
@@ -71,18 +72,13 @@ class FaceRenderer:
         self.lighting = lighting or Lighting()
         self._triangle_count = len(triangles)
         self._least_vertex_count = int(triangles.max()) + 1
-        self._context = open_context(platform)
-        self._closed = False
-        # PyOpenGL, which that module imports, takes the platform that the context has chosen.
-        from face3dmm_ros.rendering.gl_canvas import Canvas
 
-        with self._context.current():
-            self._canvas = Canvas(triangles.astype(np.uint32), _WIRE_COLOR, _OUTLINE_COLOR)
+        def make_canvas() -> "FaceCanvas":
+            from face3dmm_ros.rendering.face_canvas import FaceCanvas
 
-    @property
-    def platform(self) -> str:
-        """The OpenGL platform that the renderer runs on: ``egl``, ``osmesa`` or ``glx``."""
-        return self._context.platform
+            return FaceCanvas(triangles.astype(np.uint32), _WIRE_COLOR, _OUTLINE_COLOR)
+
+        super().__init__(platform, make_canvas)
 
     def render(
         self, image_size: tuple[int, int], faces: Sequence[PosedFace], *, view: str = "shaded"
@@ -131,24 +127,9 @@ class FaceRenderer:
             layer.over(result, opacity)
         return result
 
-    def close(self) -> None:
-        """Give back all that belongs to the context; the renderer cannot be used any more."""
-        if not self._closed:
-            self._closed = True
-            self._context.close()
-
-    def __enter__(self) -> "FaceRenderer":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _draw(self, image_size: tuple[int, int], faces: Sequence[PosedFace], view: str) -> Layer | None:
         """The part of the image that the faces take up; None if there is none."""
-        if self._closed:
-            raise Face3DMMError("this renderer is closed: make a new one")
+        self._require_open()
         if view not in VIEWS:
             raise Face3DMMError(f"unknown view {view!r}: choose one of {', '.join(VIEWS)}")
         for face in faces:
@@ -164,25 +145,25 @@ class FaceRenderer:
             return None
         factor = supersampling(rectangle)
         to_canvas = rectangle.clip_to_canvas(image_size)
-        with self._context.current():
-            self._canvas.begin(factor * rectangle.width, factor * rectangle.height)
+        with self._drawing() as canvas:
+            canvas.begin(factor * rectangle.width, factor * rectangle.height)
             for face, box in far_to_near:
                 depth_range = 1.01 * float(np.abs(box[2]).max()) + 1.0
                 to_clip = to_canvas @ view_to_clip(image_size, depth_range)
                 model_to_clip = to_clip @ world_to_view() @ model_to_world(face.camera)
                 normal_to_world = FRONTAL @ face.camera.rotation
-                self._canvas.load(face.vertices, face.normals, face.rgb)
+                canvas.load(face.vertices, face.normals, face.rgb)
                 if view == "shaded":
                     box_width, box_height = box[:2, 1] - box[:2, 0]
                     per_pixel = box_width * box_height > _PER_PIXEL_TRIANGLE * self._triangle_count
-                    self._canvas.draw_shaded(model_to_clip, normal_to_world, self.lighting, per_pixel=per_pixel)
+                    canvas.draw_shaded(model_to_clip, normal_to_world, self.lighting, per_pixel=per_pixel)
                 elif view == "toon":
                     width = outline * face.camera.scale
                     in_clip = (2 * width / rectangle.width, 2 * width / rectangle.height, width / depth_range)
-                    self._canvas.draw_toon(model_to_clip, normal_to_world, self.lighting, in_clip)
+                    canvas.draw_toon(model_to_clip, normal_to_world, self.lighting, in_clip)
                 else:
-                    self._canvas.draw_wireframe(model_to_clip)
-            pixels = self._canvas.read()
+                    canvas.draw_wireframe(model_to_clip)
+            pixels = canvas.read()
         layer = Layer.averaged(rectangle, pixels)
         return layer if factor > 1 or view == "wireframe" else layer.softened()
 

@@ -1,7 +1,6 @@
 """Where OpenGL draws to, offscreen, and how pictures get from there.
 
-As `gl_canvas`, this module imports PyOpenGL, so it may be imported only after `offscreen.open_context` has chosen the
-platform; and all of it runs with that context current.
+As `gl_objects`, it may be imported only once a context is open.
 """
 
 import numpy as np

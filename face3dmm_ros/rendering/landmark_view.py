@@ -8,6 +8,11 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Landmarks
+from face3dmm_ros.rendering.face_renderer import VIEWS
+
+LANDMARKS = "landmarks"
+OVERLAYS = (*VIEWS, LANDMARKS)
+"""What may be laid over the camera's image: the fitted face in one of the views, or the landmarks."""
 
 _POINT_COLOR = (120, 255, 80)  # BGR
 _LINE_COLOR = (255, 200, 60)

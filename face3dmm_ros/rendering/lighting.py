@@ -79,18 +79,24 @@ class Lighting:
 
 _VERSION = "#version 330 core\n"
 
-_VERTEX_INPUTS = """
+DECODED_FUNCTION = """
+// sRGB as linear light; `core.srgb.linear` in GLSL.
+vec3 decoded(vec3 srgb) {
+    return mix(srgb / 12.92, pow((srgb + 0.055) / 1.055, vec3(2.4)), greaterThan(srgb, vec3(0.04045)));
+}
+"""
+
+_VERTEX_INPUTS = (
+    DECODED_FUNCTION
+    + """
 layout(location = 0) in vec3 position;  // model space, mm
 layout(location = 1) in vec3 normal;    // model space
 layout(location = 2) in vec3 srgb;
 
 uniform mat4 model_to_clip;
 uniform mat3 normal_to_world;
-
-vec3 decoded(vec3 srgb) {
-    return mix(srgb / 12.92, pow((srgb + 0.055) / 1.055, vec3(2.4)), greaterThan(srgb, vec3(0.04045)));
-}
 """
+)
 
 _LIGHTING_FUNCTION = """
 uniform vec3 to_light;

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.srgb import encoded, linear
 from face3dmm_ros.rendering.lighting import Lighting
 
 UNLIT = Lighting(ambient=(1.0, 1.0, 1.0), diffuse=0.0, specular=0.0)
@@ -68,15 +69,3 @@ def irradiance_basis(x: Any, y: Any, z: Any) -> list[Any]:
     """(Aⱼ / π) · Yⱼ of unit vectors, nine arrays like x, y and z, which may be numpy's or torch's."""
     terms = (1.0 + 0.0 * x, y, z, x, x * y, y * z, 3.0 * z * z - 1.0, z * x, x * x - y * y)
     return [scale * term for scale, term in zip(IRRADIANCE_SCALES, terms, strict=True)]
-
-
-def linear(srgb: ArrayLike) -> NDArray[np.float64]:
-    """sRGB in [0, 1] as linear light in [0, 1]."""
-    value = np.asarray(srgb, dtype=np.float64)
-    return np.where(value <= 0.04045, value / 12.92, ((np.maximum(value, 0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def encoded(light: ArrayLike) -> NDArray[np.float64]:
-    """Linear light, clipped to [0, 1], as sRGB in [0, 1]."""
-    value = np.clip(np.asarray(light, dtype=np.float64), 0.0, 1.0)
-    return np.where(value <= 0.0031308, 12.92 * value, 1.055 * np.maximum(value, 0.0031308) ** (1.0 / 2.4) - 0.055)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.bags.reader import BagReader
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.viewer.bag_view import BagView
 from face3dmm_ros.viewer.face_log import FaceLog
@@ -36,7 +37,7 @@ def log_bag(path: Path, open_stream: Callable[[Any], None], *, model: str, rate:
         open_stream(stream)
         log = FaceLog(stream, BlendshapeWeights(face_model), rate=rate, live=False)
         try:
-            with progress_bar(total=view.message_count, unit=" messages", leave=False) as bar:
+            with tqdm(total=view.message_count, unit=" messages", leave=False, disable=None) as bar:
                 for frame in view.frames(log.due, bar.update):
                     try:
                         log.log(frame)

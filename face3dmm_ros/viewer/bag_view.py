@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from face3dmm_ros.bags.messages import COMPRESSED, COMPRESSED_TYPE, IMAGE_TYPE, LANDMARKS_TYPE, PARAMETERS_TYPE
 from face3dmm_ros.bags.reader import BagReader
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.camera import Intrinsics, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import PACKAGE
@@ -15,9 +16,9 @@ from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.viewer.frame_messages import FrameMessages
 from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, ViewedFrame
 
-_TOPICS = {LANDMARKS: "/face/landmarks", PARAMETERS: "/face/params", MESH: "/face/mesh"}
+_TOPICS = {LANDMARKS: "/" + topics.LANDMARKS, PARAMETERS: "/" + topics.PARAMETERS, MESH: "/" + topics.MESH}
 _TYPES = {LANDMARKS: LANDMARKS_TYPE, PARAMETERS: PARAMETERS_TYPE, MESH: f"{PACKAGE}/msg/FaceMesh"}
-_TOPOLOGY, _OVERLAY = "/face/topology", "/face/overlay"
+_TOPOLOGY, _OVERLAY = "/" + topics.TOPOLOGY, "/" + topics.OVERLAY
 
 
 class BagView:

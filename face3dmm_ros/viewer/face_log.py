@@ -8,7 +8,7 @@ import rerun as rr
 
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.core.arkit import ARKIT_NAMES
-from face3dmm_ros.core.camera import pose_angles
+from face3dmm_ros.core.rotations import pose_angles
 from face3dmm_ros.core.values import FaceParameters, Landmarks, Mesh
 from face3dmm_ros.viewer import layout
 from face3dmm_ros.viewer.blendshape_bars import bars

@@ -1,6 +1,7 @@
 """The avatar ``head``: a character of an animated film, with a face, eyes and hair of its own."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +9,15 @@ from numpy.typing import NDArray
 from face3dmm_ros.avatar.avatar import AvatarFace
 from face3dmm_ros.avatar.character.rig import build_rig
 from face3dmm_ros.core.arkit import ARKIT_NAMES, weight_of
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip
+from face3dmm_ros.core.camera import WeakPerspective, model_to_world, view_to_clip
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.rendering.drawer import Drawer
 from face3dmm_ros.rendering.layer import Layer, covering_rectangle, supersampling
-from face3dmm_ros.rendering.offscreen import open_context
+
+if TYPE_CHECKING:
+    from face3dmm_ros.avatar.character.canvas import CharacterCanvas
 
 _TO_LIGHT = np.array([-0.34, 0.42, 0.84])
 _IRIS = (0.98, 0.66, 0.16)
@@ -22,7 +27,7 @@ _GLINT = np.array([-0.20, 0.26, 0.0])  # from the iris's middle toward the light
 _LOOK_OUT, _LOOK_IN, _LOOK_UP, _LOOK_DOWN = np.radians([32.0, 30.0, 22.0, 24.0])
 
 
-class Character:
+class Character(Drawer["CharacterCanvas"]):
     """Draws the character in place of each face, in its pose, size and expression; whose face it is does not show.
 
     It is the default model's head, caricatured, and so moves with all of ARKit's blendshapes. A character
@@ -53,15 +58,15 @@ class Character:
             "eye_radii": rig.eye_radii,
             "iris_color": _IRIS,
         }
-        self._context = open_context(platform)
-        self._closed = False
-        # PyOpenGL, which that module imports, takes the platform that the context has chosen.
-        from face3dmm_ros.avatar.character.canvas import CharacterCanvas
 
-        with self._context.current():
-            self._canvas = CharacterCanvas(
+        def make_canvas() -> "CharacterCanvas":
+            from face3dmm_ros.avatar.character.canvas import CharacterCanvas
+
+            return CharacterCanvas(
                 rig.still_vertices, rig.still_normals, rig.paint, (rig.outlined, rig.inner, rig.eyes), constants
             )
+
+        super().__init__(platform, make_canvas)
 
     def draw(
         self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None = None
@@ -73,17 +78,10 @@ class Character:
         Raises:
             Face3DMMError: the character is closed, a camera is not finite, or a picture is larger than OpenGL draws.
         """
-        if self._closed:
-            raise Face3DMMError("this character is closed: make a new one")
+        self._require_open()
         far_to_near = sorted(faces, key=lambda face: face.parameters.camera.scale)
         layers = [self._draw_one(face.parameters.camera, face.weights, image_size) for face in far_to_near]
         return [layer for layer in layers if layer is not None]
-
-    def close(self) -> None:
-        """Give back all that belongs to the context; the character cannot be used any more."""
-        if not self._closed:
-            self._closed = True
-            self._context.close()
 
     def _draw_one(
         self, camera: WeakPerspective, weights: NDArray[np.float32], image_size: tuple[int, int]
@@ -116,8 +114,8 @@ class Character:
         size = (factor * rectangle.width, factor * rectangle.height)
         in_clip = outline * np.array([2 / rectangle.width, 2 / rectangle.height, _OUTLINE_DEPTH / depth_range])
         normals = self._model.normals(vertices)
-        with self._context.current():
-            pixels = self._canvas.draw(size, vertices, normals, uniforms, in_clip)
+        with self._drawing() as canvas:
+            pixels = canvas.draw(size, vertices, normals, uniforms, in_clip)
         layer = Layer.averaged(rectangle, pixels)
         return layer if factor > 1 else layer.softened()
 

@@ -1,7 +1,6 @@
 """The OpenGL objects behind the character, and the calls that draw it.
 
-As `gl_canvas`, this module imports PyOpenGL, so it may be imported only after `offscreen.open_context` has chosen the
-platform; and all of it runs with that context current.
+As `gl_objects`, it may be imported only once a context is open.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +11,7 @@ from OpenGL import GL
 
 from face3dmm_ros.avatar.character.shaders import EYE, HULL, SURFACE
 from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
-from face3dmm_ros.rendering.gl_canvas import ShaderProgram
-
-_POSITION, _NORMAL, _PAINT = 0, 1, 2  # the vertex shaders' locations
+from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare
 
 
 class CharacterCanvas:
@@ -42,36 +39,19 @@ class CharacterCanvas:
             program.use()
             for name, value in constants.items():
                 program.set(name, value)
-        GL.glBindVertexArray(GL.glGenVertexArrays(1))
-        self._buffers = GL.glGenBuffers(3)
-        moving = 12 * (len(paint) - len(still_vertices))  # bytes
-        for location, still in ((_POSITION, still_vertices), (_NORMAL, still_normals)):
-            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
-            GL.glBufferData(GL.GL_ARRAY_BUFFER, 12 * len(paint), None, GL.GL_DYNAMIC_DRAW)
-            GL.glBufferSubData(GL.GL_ARRAY_BUFFER, moving, still.nbytes, np.ascontiguousarray(still, np.float32))
-            GL.glVertexAttribPointer(location, 3, GL.GL_FLOAT, False, 0, None)
-            GL.glEnableVertexAttribArray(location)
-        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[_PAINT])
-        GL.glBufferData(GL.GL_ARRAY_BUFFER, paint.nbytes, np.ascontiguousarray(paint), GL.GL_STATIC_DRAW)
-        GL.glVertexAttribPointer(_PAINT, 4, GL.GL_UNSIGNED_BYTE, True, 0, None)
-        GL.glEnableVertexAttribArray(_PAINT)
-        indices = np.concatenate([block.ravel() for block in triangles]).astype(np.uint32)
-        outlined, plain, eyes = (block.size for block in triangles)
-        # First index and count of what each program draws.
+        self._mesh = VertexArray([(3, np.float32), (3, np.float32), (4, np.uint8)])
+        for location, still in enumerate((still_vertices, still_normals)):
+            moving = np.zeros((len(paint) - len(still), 3), np.float32)
+            self._mesh.load(location, np.concatenate([moving, still]))
+        self._mesh.load(2, paint)
+        outlined, plain, eyes = self._mesh.load_indices(*triangles)
         self._ranges = {
-            self._surface: (0, outlined + plain),
-            self._eye: (outlined + plain, eyes),
-            self._hull: (0, outlined),
+            self._surface: (0, outlined[1] + plain[1]),
+            self._eye: eyes,
+            self._hull: outlined,
         }
-        GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, GL.glGenBuffers(1))
-        GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, indices.nbytes, indices, GL.GL_STATIC_DRAW)
-
-        GL.glEnable(GL.GL_DEPTH_TEST)
-        GL.glEnable(GL.GL_SCISSOR_TEST)
-        GL.glFrontFace(GL.GL_CW)  # counter-clockwise triangles, drawn upside down
-        GL.glEnable(GL.GL_CULL_FACE)
-        GL.glClearColor(0.0, 0.0, 0.0, 0.0)
-        GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
+        """Where what each program draws begins, and how many indices it has."""
+        prepare(GL.GL_DEPTH_TEST, GL.GL_SCISSOR_TEST, GL.GL_CULL_FACE)
 
     def draw(
         self,
@@ -93,10 +73,8 @@ class CharacterCanvas:
             Face3DMMError: the picture is larger than OpenGL can draw here.
         """
         self._framebuffer.begin(*size)
-        for location, array in ((_POSITION, vertices), (_NORMAL, normals)):
-            array = np.ascontiguousarray(array, np.float32)
-            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
-            GL.glBufferSubData(GL.GL_ARRAY_BUFFER, 0, array.nbytes, array)
+        for location, array in enumerate((vertices, normals)):
+            self._mesh.update(location, array)
         for program, (first, count) in self._ranges.items():
             program.use()
             for name, value in uniforms.items():
@@ -104,5 +82,5 @@ class CharacterCanvas:
             if program is self._hull:
                 program.set("outline_width", outline_width)
             GL.glCullFace(GL.GL_FRONT if program is self._hull else GL.GL_BACK)
-            GL.glDrawElements(GL.GL_TRIANGLES, count, GL.GL_UNSIGNED_INT, GL.GLvoidp(4 * first))
+            self._mesh.draw(first, count)
         return self._framebuffer.read()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,14 @@ from face3dmm_ros.avatar.gltf.morphs import match_morphs
 from face3dmm_ros.avatar.gltf.posing import HEAD, LEFT_EYE, RIGHT_EYE, Bust, make_bust
 from face3dmm_ros.avatar.gltf.skeleton import about
 from face3dmm_ros.core.arkit import weight_of
-from face3dmm_ros.core.camera import FRONTAL, clip_to_screen, rotation_from_vector
+from face3dmm_ros.core.camera import clip_to_screen
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
+from face3dmm_ros.rendering.drawer import Drawer
 from face3dmm_ros.rendering.layer import Layer, Rectangle, covering_rectangle
-from face3dmm_ros.rendering.offscreen import open_context
+
+if TYPE_CHECKING:
+    from face3dmm_ros.avatar.gltf.canvas import GltfCanvas
 
 _DISTANCE = 4.0  # of the camera, in heights of the frame: a portrait lens
 _NARROWEST = 0.62  # width of what the picture shows at least, in heights of the frame
@@ -25,7 +29,7 @@ _GAZE = np.radians([14.0, 14.0, 20.0, 20.0])  # how far an eye turns up, down, i
 _LEAST_VALUE = 1e-3
 
 
-class GltfAvatar:
+class GltfAvatar(Drawer["GltfCanvas"]):
     """Draws the nearest face as a character from a file, head and shoulders in the middle of the picture.
 
     The character's head turns as the person's does; it stays where it is, and does not follow the person about.
@@ -50,13 +54,13 @@ class GltfAvatar:
         self._mixing = self._matching.mixing()
         self._values = np.zeros(len(self._mixing), np.float32)
         self._zmax = _reach(self._bust)
-        self._context = open_context(platform)
-        self._closed = False
-        # PyOpenGL, which that module imports, takes the platform that the context has chosen.
-        from face3dmm_ros.avatar.gltf.canvas import GltfCanvas
 
-        with self._context.current():
-            self._canvas = GltfCanvas(self._bust.figure)
+        def make_canvas() -> "GltfCanvas":
+            from face3dmm_ros.avatar.gltf.canvas import GltfCanvas
+
+            return GltfCanvas(self._bust.figure)
+
+        super().__init__(platform, make_canvas)
 
     @property
     def driven(self) -> Mapping[str, float]:
@@ -99,8 +103,7 @@ class GltfAvatar:
         Raises:
             Face3DMMError: the avatar is closed, or the picture cannot be drawn.
         """
-        if self._closed:
-            raise Face3DMMError("this avatar is closed: make a new one")
+        self._require_open()
         if min(image_size) < 1:
             raise Face3DMMError(f"an image has a positive width and height, not {image_size[0]}×{image_size[1]}")
         if not faces:
@@ -113,18 +116,12 @@ class GltfAvatar:
         if rectangle is None:
             return []
         points = self._moved()
-        with self._context.current():
-            self._canvas.move(points)
-            pixels = self._canvas.draw(
+        with self._drawing() as canvas:
+            canvas.move(points)
+            pixels = canvas.draw(
                 rectangle.width, rectangle.height, rectangle.clip_to_canvas(image_size) @ to_clip, turns
             )
         return [Layer(rectangle, pixels).softened()]
-
-    def close(self) -> None:
-        """Give back what it holds; it cannot be used any more."""
-        if not self._closed:
-            self._closed = True
-            self._context.close()
 
     def _moved(self) -> NDArray[np.float32]:
         """Points of the figure's moving vertices under the last values."""

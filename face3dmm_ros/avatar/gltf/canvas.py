@@ -1,7 +1,6 @@
 """The OpenGL objects that draw a `Figure`, such as a glTF file's.
 
-This module imports PyOpenGL, so it may be imported only after `face3dmm_ros.rendering.offscreen.open_context` has
-chosen the platform; and all of it runs with that context current.
+As `gl_objects`, it may be imported only once a context is open.
 
 Light falls on vertices and not on pixels, which software pays for one by one: a sky that is brighter than the ground,
 and a soft key light from the upper left that reaches a little round the edge, as on skin. A toon's surfaces fall from
@@ -10,15 +9,13 @@ within a few levels: then the root of texture times light is that of the texture
 vertex's, so that all that is left to a pixel is one product.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
 from face3dmm_ros.avatar.gltf.figure import TURNS, Figure, Surface
 from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
-from face3dmm_ros.rendering.gl_canvas import ShaderProgram
+from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
 _VERTEX = f"""#version 330 core
 layout(location = 0) in vec3 position;
@@ -103,40 +100,26 @@ class GltfCanvas:
             )
             for mode, sides in {(surface.alpha_mode, surface.double_sided) for surface in figure.surfaces}
         }
-        self._vertex_array = GL.glGenVertexArrays(1)
-        GL.glBindVertexArray(self._vertex_array)
-        self._points = _buffer(figure.points, GL.GL_DYNAMIC_DRAW)
-        for location, offset in ((0, 0), (1, 12)):
-            GL.glVertexAttribPointer(location, 3, GL.GL_FLOAT, False, 24, GL.GLvoidp(offset))
-            GL.glEnableVertexAttribArray(location)
-        arrays: Sequence[NDArray] = (figure.uv, figure.colors, figure.shares)
-        for location, array in enumerate(arrays, start=2):
-            _buffer(array, GL.GL_STATIC_DRAW)
-            kind = GL.GL_UNSIGNED_BYTE if array.dtype == np.uint8 else GL.GL_FLOAT
-            GL.glVertexAttribPointer(location, array.shape[1], kind, True, 0, None)
-            GL.glEnableVertexAttribArray(location)
-        GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, GL.glGenBuffers(1))
-        GL.glBufferData(
-            GL.GL_ELEMENT_ARRAY_BUFFER,
-            figure.triangles.nbytes,
-            np.ascontiguousarray(figure.triangles),
-            GL.GL_STATIC_DRAW,
+        self._mesh = VertexArray([(3, np.float32), (3, np.float32), (2, np.float32), (4, np.uint8), (3, np.float32)])
+        arrays: tuple[NDArray, ...] = (
+            figure.points[:, :3],
+            figure.points[:, 3:],
+            figure.uv,
+            figure.colors,
+            figure.shares,
         )
+        for location, array in enumerate(arrays):
+            self._mesh.load(location, array)
+        self._mesh.load_indices(figure.triangles)
         white = np.full((1, 1, 4), 255, np.uint8)
-        self._textures = [_texture(pixels) for pixels in (*figure.textures, white)]  # the last stands for "none"
-
-        GL.glEnable(GL.GL_DEPTH_TEST)
+        self._textures = [texture(pixels) for pixels in (*figure.textures, white)]  # the last stands for "none"
+        prepare(GL.GL_DEPTH_TEST, GL.GL_SCISSOR_TEST)
         GL.glDepthFunc(GL.GL_LEQUAL)  # lashes and brows often lie on the very skin
-        GL.glFrontFace(GL.GL_CW)  # counter-clockwise triangles, drawn upside down
-        GL.glEnable(GL.GL_SCISSOR_TEST)
-        GL.glBlendFunc(GL.GL_ONE, GL.GL_ONE_MINUS_SRC_ALPHA)
-        GL.glClearColor(0.0, 0.0, 0.0, 0.0)
-        GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
 
     def move(self, points: NDArray[np.float32]) -> None:
         """New positions and normals of the figure's moving vertices, (moving, 6)."""
-        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._points)
-        GL.glBufferSubData(GL.GL_ARRAY_BUFFER, 0, points.nbytes, points)
+        self._mesh.update(0, points[:, :3])
+        self._mesh.update(1, points[:, 3:])
 
     def draw(
         self, width: int, height: int, to_clip: NDArray[np.float64], turns: NDArray[np.float64]
@@ -172,28 +155,4 @@ class GltfCanvas:
         for capability, wanted in ((GL.GL_BLEND, blended), (GL.GL_CULL_FACE, not surface.double_sided)):
             (GL.glEnable if wanted else GL.glDisable)(capability)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._textures[surface.texture])
-        GL.glDrawElements(GL.GL_TRIANGLES, surface.count, GL.GL_UNSIGNED_INT, GL.GLvoidp(4 * surface.first))
-
-
-def _buffer(array: NDArray, usage: int) -> int:
-    """A vertex buffer with an array's contents, which stays bound."""
-    name = int(GL.glGenBuffers(1))
-    GL.glBindBuffer(GL.GL_ARRAY_BUFFER, name)
-    GL.glBufferData(GL.GL_ARRAY_BUFFER, array.nbytes, np.ascontiguousarray(array), usage)
-    return name
-
-
-def _texture(pixels: NDArray[np.uint8]) -> int:
-    """A texture that repeats, with smaller versions of itself."""
-    height, width = pixels.shape[:2]
-    name = int(GL.glGenTextures(1))
-    GL.glBindTexture(GL.GL_TEXTURE_2D, name)
-    GL.glTexImage2D(
-        GL.GL_TEXTURE_2D,
-        *(0, GL.GL_RGBA8, width, height, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE),
-        np.ascontiguousarray(pixels),
-    )
-    GL.glGenerateMipmap(GL.GL_TEXTURE_2D)
-    GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR_MIPMAP_NEAREST)
-    GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR)
-    return name
+        self._mesh.draw(surface.first, surface.count)

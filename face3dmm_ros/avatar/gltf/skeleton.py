@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.gltf.file import Gltf
-from face3dmm_ros.core.camera import rotation_from_vector
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_vector
 
 _BONES = {
     "head": r"head",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import FRONTAL, rotation_vector
+from face3dmm_ros.core.rotations import FRONTAL, rotation_vector
 
 
 class Quaternion(NamedTuple):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,12 +20,16 @@ from face3dmm_ros.avatar.watermelon.face_cutouts import (
 from face3dmm_ros.avatar.watermelon.rind import melon_rind
 from face3dmm_ros.avatar.watermelon.shape import Squash, melon_front, melon_shape
 from face3dmm_ros.core.arkit import weight_of
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, model_to_world, view_to_clip, world_to_view
+from face3dmm_ros.core.camera import WeakPerspective, model_to_world, view_to_clip, world_to_view
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.shaper import FaceShaper
+from face3dmm_ros.rendering.drawer import Drawer
 from face3dmm_ros.rendering.layer import Layer, covering_rectangle
-from face3dmm_ros.rendering.offscreen import open_context
+
+if TYPE_CHECKING:
+    from face3dmm_ros.avatar.watermelon.canvas import MelonCanvas
 
 # Of the right eye, the left eye and the mouth: they are larger than life, and farther apart, as a melon has more room.
 _CENTERS = np.array([(-37.0, 10.0), (37.0, 10.0), (0.0, -68.0)])[:, None]  # mm, on the melon, seen from the front
@@ -43,7 +48,7 @@ _BORDER_PX = 4.0  # parts fade over so much where the picture ends
 _EDGE = (0.07, 0.42)  # cosine between ray and rind over which parts fade toward the melon's outline
 
 
-class Watermelon:
+class Watermelon(Drawer["MelonCanvas"]):
     """Draws a melon over each face's head, with the eyes and the mouth that the picture shows there.
 
     The parts are taken from the picture through the fitted face and laid, a little enlarged, onto the melon. Around
@@ -65,13 +70,13 @@ class Watermelon:
         self._cutouts = eyes_and_mouth(model)
         self._shape = melon_shape()
         triangles = np.concatenate([part_triangles() + PART_VERTICES * part for part in range(len(_CENTERS))])
-        self._context = open_context(platform)
-        self._closed = False
-        # PyOpenGL, which that module imports, takes the platform that the context has chosen.
-        from face3dmm_ros.avatar.watermelon.canvas import MelonCanvas
 
-        with self._context.current():
-            self._canvas = MelonCanvas(melon_rind(), self._shape.rind, self._shape.triangles, triangles)
+        def make_canvas() -> "MelonCanvas":
+            from face3dmm_ros.avatar.watermelon.canvas import MelonCanvas
+
+            return MelonCanvas(melon_rind(), self._shape.rind, self._shape.triangles, triangles)
+
+        super().__init__(platform, make_canvas)
 
     @property
     def needs_image(self) -> bool:
@@ -96,8 +101,7 @@ class Watermelon:
         Raises:
             Face3DMMError: faces of another model or not finite, no picture or one of another form, or it is closed.
         """
-        if self._closed:
-            raise Face3DMMError("this watermelon is closed: make a new one")
+        self._require_open()
         width, height = image_size
         if image is None:
             raise Face3DMMError("a watermelon shows the person's own eyes and mouth: it needs the camera's image")
@@ -110,12 +114,6 @@ class Watermelon:
         far_to_near = sorted(faces, key=lambda face: face.parameters.camera.scale)
         layers = [self._draw(face, image) for face in far_to_near]
         return [layer for layer in layers if layer is not None]
-
-    def close(self) -> None:
-        """Give back all that belongs to the OpenGL context; it cannot be used any more."""
-        if not self._closed:
-            self._closed = True
-            self._context.close()
 
     def _draw(self, face: AvatarFace, image: NDArray[np.uint8]) -> Layer | None:
         """The melon of one face; None where it lies outside the picture."""
@@ -137,13 +135,13 @@ class Watermelon:
         model_to_clip = to_clip @ world_to_view() @ model_to_world(camera)
         size = (rectangle.width, rectangle.height)
         factor = _SMALL_FACTOR if rectangle.width * rectangle.height < _SMALL_PIXELS else 1
-        with self._context.current():
-            self._canvas.begin(factor * size[0], factor * size[1])
-            self._canvas.draw_melon(vertices, normals, model_to_clip, FRONTAL @ camera.rotation, to_light, exposure)
+        with self._drawing() as canvas:
+            canvas.begin(factor * size[0], factor * size[1])
+            canvas.draw_melon(vertices, normals, model_to_clip, FRONTAL @ camera.rotation, to_light, exposure)
             if parts is not None:
-                self._canvas.load_picture(parts.picture)
-                self._canvas.draw_cutouts(self._on_melon(parts, squash, camera), model_to_clip)
-            pixels = self._canvas.read()
+                canvas.load_picture(parts.picture)
+                canvas.draw_cutouts(self._on_melon(parts, squash, camera), model_to_clip)
+            pixels = canvas.read()
         layer = Layer.averaged(rectangle, pixels)
         return layer if factor > 1 else layer.softened()
 

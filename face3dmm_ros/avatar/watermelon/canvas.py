@@ -1,10 +1,7 @@
 """The OpenGL objects behind the watermelon, and the calls that draw with them.
 
-As `gl_canvas`, this module imports PyOpenGL, so it may be imported only after `offscreen.open_context` has chosen the
-platform; and all of it runs with that context current.
+As `gl_objects`, it may be imported only once a context is open.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +10,8 @@ from OpenGL import GL
 from face3dmm_ros.avatar.watermelon.cutout_vertices import CutoutVertices
 from face3dmm_ros.avatar.watermelon.shaders import CUTOUT, RIND
 from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
-from face3dmm_ros.rendering.gl_canvas import ShaderProgram
+from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
-_FLOAT_BYTES = 4
 _RIND_HALVINGS = 2
 """Times that the rind's texture is halved: small melons flicker without, and with more the bark of the stalk bleeds."""
 
@@ -43,18 +39,15 @@ class MelonCanvas:
         for program, sampler in ((self._rind_program, "rind_texture"), (self._cutout_program, "picture_texture")):
             program.use()
             program.set_samplers([sampler])
-        self._melon = _Mesh(((3,), (3,), (2,)), melon_triangles)
+        self._melon = VertexArray([(3, np.float32), (3, np.float32), (2, np.float32)])
         self._melon.load(2, rind_places)
-        self._cutouts = _Mesh(((3, 2, 2, 3, 1),), cutout_triangles)
-        self._rind = _rind_texture(rind)
+        [self._melon_range] = self._melon.load_indices(melon_triangles)
+        self._cutouts = VertexArray([(count, np.float32) for count in (3, 2, 2, 3, 1)])
+        [self._cutout_range] = self._cutouts.load_indices(cutout_triangles)
+        self._rind = texture(rind, halvings=_RIND_HALVINGS, clamped=True)
         self._picture, self._picture_size = GL.glGenTextures(1), (0, 0)
-        GL.glEnable(GL.GL_CULL_FACE)
-        GL.glFrontFace(GL.GL_CW)  # counter-clockwise triangles, drawn upside down
-        GL.glEnable(GL.GL_SCISSOR_TEST)
-        GL.glClearColor(0.0, 0.0, 0.0, 0.0)
+        prepare(GL.GL_CULL_FACE, GL.GL_SCISSOR_TEST)
         GL.glBlendFunc(GL.GL_ONE, GL.GL_SRC1_COLOR)
-        GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
-        GL.glPixelStorei(GL.GL_UNPACK_ALIGNMENT, 1)
 
     def begin(self, width: int, height: int) -> None:
         """Clear the canvas for a picture of some size.
@@ -92,7 +85,7 @@ class MelonCanvas:
         self._melon.load(1, normals)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._rind)
         GL.glEnable(GL.GL_DEPTH_TEST)
-        self._melon.draw()
+        self._melon.draw(*self._melon_range)
         GL.glDisable(GL.GL_DEPTH_TEST)
 
     def load_picture(self, picture: NDArray[np.uint8]) -> None:
@@ -109,72 +102,17 @@ class MelonCanvas:
 
     def draw_cutouts(self, vertices: CutoutVertices, model_to_clip: NDArray[np.float64]) -> None:
         """Lay parts of the loaded picture over the melon, with y downward in clip space."""
-        texture = (vertices.picture + 0.5) / self._picture_size
-        arrays = (vertices.position, texture, vertices.place, vertices.tone[:, ::-1], vertices.visibility[:, None])
+        places = (vertices.picture + 0.5) / self._picture_size
+        arrays = (vertices.position, places, vertices.place, vertices.tone[:, ::-1], vertices.visibility[:, None])
         self._cutout_program.use()
         self._cutout_program.set("model_to_clip", model_to_clip)
-        self._cutouts.load(0, np.concatenate(arrays, axis=1))
+        for location, array in enumerate(arrays):
+            self._cutouts.load(location, array)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._picture)
         GL.glEnable(GL.GL_BLEND)
-        self._cutouts.draw()
+        self._cutouts.draw(*self._cutout_range)
         GL.glDisable(GL.GL_BLEND)
 
     def read(self) -> NDArray[np.uint8]:
         """What was drawn, (height, width, 4) uint8 BGRA, its first row the lowest in clip space."""
         return self._framebuffer.read()
-
-
-class _Mesh:
-    """Vertex arrays and triangles."""
-
-    def __init__(self, layout: Sequence[Sequence[int]], triangles: NDArray[np.integer]) -> None:
-        """Make them.
-
-        Args:
-            layout: for each buffer the number of components of its attributes, which lie side by side; the attributes'
-                locations count up through all buffers.
-            triangles: (M, 3).
-        """
-        self._vertex_array = GL.glGenVertexArrays(1)
-        self._buffers = [GL.glGenBuffers(1) for _ in layout]
-        self._index_count = triangles.size
-        GL.glBindVertexArray(self._vertex_array)
-        location = 0
-        for buffer, components in zip(self._buffers, layout, strict=True):
-            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, buffer)
-            stride, offset = _FLOAT_BYTES * sum(components), 0
-            for count in components:
-                GL.glVertexAttribPointer(location, count, GL.GL_FLOAT, False, stride, GL.GLvoidp(offset))
-                GL.glEnableVertexAttribArray(location)
-                location, offset = location + 1, offset + _FLOAT_BYTES * count
-        indices = np.ascontiguousarray(triangles, np.uint32)
-        GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, GL.glGenBuffers(1))
-        GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, indices.nbytes, indices, GL.GL_STATIC_DRAW)
-
-    def load(self, buffer: int, array: NDArray[np.floating]) -> None:
-        """Replace the content of one buffer, (N, its components)."""
-        array = np.ascontiguousarray(array, np.float32)
-        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[buffer])
-        GL.glBufferData(GL.GL_ARRAY_BUFFER, array.nbytes, array, GL.GL_STREAM_DRAW)
-
-    def draw(self) -> None:
-        """Draw the triangles."""
-        GL.glBindVertexArray(self._vertex_array)
-        GL.glDrawElements(GL.GL_TRIANGLES, self._index_count, GL.GL_UNSIGNED_INT, None)
-
-
-def _rind_texture(rind: NDArray[np.uint8]) -> int:
-    texture = GL.glGenTextures(1)
-    height, width = rind.shape[:2]
-    GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
-    GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, GL.GL_RGBA8, width, height, 0, GL.GL_RGBA, GL.GL_UNSIGNED_BYTE, rind)
-    for name, value in (
-        (GL.GL_TEXTURE_MAX_LEVEL, _RIND_HALVINGS),
-        (GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR_MIPMAP_NEAREST),
-        (GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR),
-        (GL.GL_TEXTURE_WRAP_S, GL.GL_REPEAT),
-        (GL.GL_TEXTURE_WRAP_T, GL.GL_CLAMP_TO_EDGE),
-    ):
-        GL.glTexParameteri(GL.GL_TEXTURE_2D, name, value)
-    GL.glGenerateMipmap(GL.GL_TEXTURE_2D)
-    return int(texture)

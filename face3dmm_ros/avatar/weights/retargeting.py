@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.similarity import scaled_rotation
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.fitting.bounded import minimize_in_box
 from face3dmm_ros.morphable_model import MorphableModel, load_model
@@ -63,19 +64,13 @@ class BlendshapeWeights:
     def _compare(self, model: MorphableModel, blendshapes: MorphableModel) -> None:
         """Prepare the least squares between a model and one with blendshapes."""
         theirs, ours = model.scheme(_SCHEME), blendshapes.scheme(_SCHEME)
-        A = _similarity(theirs.interpolate(model.mean), ours.interpolate(blendshapes.mean))
+        x, y = (p.astype(np.float64) for p in (theirs.interpolate(model.mean), ours.interpolate(blendshapes.mean)))
+        x -= x.mean(axis=0)
+        scale, rotation = scaled_rotation((y - y.mean(axis=0)).T @ x, float((x**2).sum()))
         E = theirs.interpolate(model.expression_basis.reshape(model.vertex_count, 3, -1)).astype(np.float64)
         B = ours.interpolate(blendshapes.expression_basis.reshape(blendshapes.vertex_count, 3, -1))
-        moved = np.einsum("ij,pjk->pik", A, E).reshape(-1, model.expression_count)
+        moved = np.einsum("ij,pjk->pik", scale * rotation, E).reshape(-1, model.expression_count)
         B = B.astype(np.float64).reshape(-1, blendshapes.expression_count)
         self._places = [ARKIT_NAMES.index(name) for name in blendshapes.expression_names]
         self._quadratic = B.T @ B + _PRIOR_MM**2 * np.eye(B.shape[1])
         self._linear = -B.T @ moved
-
-
-def _similarity(points: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(3, 3) scale times rotation that carries points (P, 3), about their middle, nearest to others (Umeyama, 1991)."""
-    x, y = (np.asarray(p, np.float64) - np.mean(p, axis=0, dtype=np.float64) for p in (points, target))
-    U, S, Vt = np.linalg.svd(y.T @ x)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(U @ Vt))])
-    return (S @ sign) / (x**2).sum() * (U * sign) @ Vt

@@ -1,7 +1,7 @@
 """From measured weights to those that an avatar shows: the person's neutral face, gains and dead zones."""
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.face_memory import FaceMemory
 
 _LARGEST_REST = 0.8
 """A blendshape that rests higher than this was no rest: it keeps a fifth of its range."""
@@ -55,7 +56,7 @@ class Tuning:
                     raise Face3DMMError(f"a {what} lies between 0 and {high}, that of {name} is {value}")
 
 
-class WeightTuner:
+class WeightTuner(FaceMemory["_Rest"]):
     """Tunes the weights of tracked faces; each has a rest of its own.
 
     While a face is calibrated, what it shows is measured against the rest as far as that is known.
@@ -63,7 +64,7 @@ class WeightTuner:
 
     def __init__(self, tuning: Tuning) -> None:
         """With no face known yet."""
-        self._rests: dict[int, _Rest] = {}
+        super().__init__()
         self.change(tuning)
 
     def change(self, tuning: Tuning) -> None:
@@ -80,7 +81,7 @@ class WeightTuner:
             weights: (52,) in [0, 1] as they were measured.
             time: of the image, s.
         """
-        rest = self._rests.setdefault(face_id, _Rest(time + self.tuning.calibration_s))
+        rest = self._faces.setdefault(face_id, _Rest(time + self.tuning.calibration_s))
         rest.learn(weights, time)
         shown = (weights - rest.weights) / (1.0 - rest.weights)
         shown = self._gains * (shown - self._dead_zones) / (1.0 - self._dead_zones)
@@ -88,11 +89,7 @@ class WeightTuner:
 
     def recalibrate(self) -> None:
         """Take the coming seconds for every face's rest."""
-        self._rests.clear()
-
-    def retain(self, face_ids: Collection[int]) -> None:
-        """Forget all faces but these."""
-        self._rests = {face_id: rest for face_id, rest in self._rests.items() if face_id in face_ids}
+        self.reset()
 
 
 class _Rest:

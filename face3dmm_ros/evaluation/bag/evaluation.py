@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from face3dmm_ros.bags.replay import STAGES, Replay
-from face3dmm_ros.core.camera import pose_angles
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import pose_angles, rotation_angle
 from face3dmm_ros.core.values import FaceParameters, TrackedFace
 from face3dmm_ros.evaluation.bag.sequence_metrics import (
     LinearSurface,
@@ -27,7 +27,7 @@ from face3dmm_ros.evaluation.bag.sequence_metrics import (
     summary,
     windows,
 )
-from face3dmm_ros.evaluation.metrics import angle_degrees, geodesic_degrees
+from face3dmm_ros.evaluation.metrics import angle_degrees
 from face3dmm_ros.landmarks.schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel
 
@@ -366,7 +366,7 @@ def _truth_errors(
         return summary(np.concatenate([measure(subject.estimate, truth) for subject, truth in true]))
 
     errors["scale"] = over_all(lambda e, t: np.abs(e.scale / t.scale - 1.0))
-    errors["rotation_deg"] = over_all(lambda e, t: geodesic_degrees(e.rotation, t.rotation))
+    errors["rotation_deg"] = over_all(lambda e, t: np.degrees(rotation_angle(e.rotation, t.rotation)))
     for index, angle in enumerate(("pitch", "yaw", "roll")):
         errors[f"{angle}_deg"] = over_all(lambda e, t, i=index: np.abs(_angle_errors(e, t)[:, i]))
     errors["gaze_deg"] = over_all(lambda e, t: angle_degrees(e.gaze, t.gaze))

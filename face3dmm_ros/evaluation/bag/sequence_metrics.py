@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
+from face3dmm_ros.core.similarity import align
 from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
 
 REST_IMAGES = 10
@@ -155,19 +156,9 @@ def _shifted_correlation(estimate: NDArray[np.float64], truth: NDArray[np.float6
 
 
 def aligned_distance(source: NDArray[np.float64], target: NDArray[np.float64], *, scale: bool) -> NDArray[np.float64]:
-    """RMS distance of F aligned point sets, (F, P, 3) each → (F,), in the target's unit.
-
-    Each source set is first brought nearest to its target by a proper rotation, a shift and, with `scale`, a scale
-    (Umeyama, Least-Squares Estimation of Transformation Parameters Between Two Point Patterns, PAMI 1991).
-    """
-    a = source - source.mean(axis=1, keepdims=True)
-    b = target - target.mean(axis=1, keepdims=True)
-    U, S, Vt = np.linalg.svd(np.einsum("fpi,fpj->fij", b, a))
-    S[:, 2] *= np.sign(np.linalg.det(U) * np.linalg.det(Vt))
-    # |b − sRa|² summed is |b|² − 2s·tr(S) + s²|a|², whatever R is in detail.
-    overlap, aa, bb = S.sum(axis=1), (a**2).sum(axis=(1, 2)), (b**2).sum(axis=(1, 2))
-    s = overlap / aa if scale else np.ones(len(a))
-    return np.sqrt(np.maximum(bb - 2.0 * s * overlap + s**2 * aa, 0.0) / a.shape[1])
+    """RMS distance of F aligned point sets, (F, P, 3) each → (F,), in the target's unit; with `scale` as `align`."""
+    distances = [align(a, b, scaled=scale) - b for a, b in zip(source, target, strict=True)]
+    return np.sqrt((np.array(distances) ** 2).sum(axis=2).mean(axis=1))
 
 
 def summary(values: ArrayLike) -> dict[str, float | None]:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import rotation_from_pose_angles
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.evaluation.dataset.datasets import LANDMARK_COUNT
 from face3dmm_ros.evaluation.dataset.expression_metrics import EXPRESSION_DISTANCES, Agreement, agreement
 from face3dmm_ros.evaluation.dataset.reliability import Reliability, reliability
-from face3dmm_ros.evaluation.metrics import auc, failure_rate, geodesic_degrees, pose_angle_errors, rotation_offset
+from face3dmm_ros.evaluation.metrics import auc, failure_rate, pose_angle_errors, rotation_offset
 from face3dmm_ros.fitting.confidence import RIGHT_WITHIN
 
 YAW_BINS: Mapping[str, tuple[float, float]] = {"0-30": (0.0, 30.0), "30-60": (30.0, 60.0), "60-90": (60.0, np.inf)}
@@ -213,7 +213,7 @@ def _rotation_errors(
     except Face3DMMError:  # no face, or faces that have nothing in common
         return None, geodesic, angles
     turned = rotations[known] @ offset
-    geodesic[known] = geodesic_degrees(turned, truth)
+    geodesic[known] = np.degrees(rotation_angle(turned, truth))
     angles[known] = [pose_angle_errors(R, pose) for R, pose in zip(turned, poses[known], strict=True)]
     return offset, geodesic, angles
 

@@ -8,21 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import pose_angles
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import pose_angles
+from face3dmm_ros.core.similarity import align
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.evaluation.dataset.datasets import FaceTruth, dataset_format
 from face3dmm_ros.evaluation.dataset.evaluation import PipelineOptions
 from face3dmm_ros.evaluation.dataset.expression_metrics import expression_distances
 from face3dmm_ros.evaluation.dataset.faceless_pictures import FacelessPicture
-from face3dmm_ros.evaluation.metrics import (
-    box_around,
-    box_iou,
-    face_size,
-    nme,
-    point_errors,
-    similarity_align,
-)
+from face3dmm_ros.evaluation.metrics import box_around, box_iou, face_size, nme, point_errors
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fit_methods import RegressorFile, create_fitter
 from face3dmm_ros.fitting import FitOptions, TrackFitter
@@ -194,10 +188,10 @@ class FaceEvaluator:
         if truth.depth is not None:
             # x right, y down, depth forward: right-handed, as a similarity cannot mirror.
             target = np.column_stack([truth.points, truth.depth])
-            nme_3d = float(point_errors(similarity_align(fixed, target), target, size).mean())
+            nme_3d = float(point_errors(align(fixed, target), target, size).mean())
         if truth.shape is not None and truth.shape.model_digest == self.model.digest:
             target = self.model.vertices(truth.shape.alpha, truth.shape.beta)
-            aligned = similarity_align(self.model.vertices(parameters.alpha, parameters.beta), target)
+            aligned = align(self.model.vertices(parameters.alpha, parameters.beta), target)
             vertex_mm = float(np.linalg.norm(aligned - target, axis=1).mean())
         return {
             "iou": box_iou(box_around(points), box_around(truth.points)),

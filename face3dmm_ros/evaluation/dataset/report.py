@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import rotation_angle
+from face3dmm_ros.core.rotations import rotation_angle
 from face3dmm_ros.evaluation.dataset.accuracy import (
     ALL,
     ERROR_LIMIT,

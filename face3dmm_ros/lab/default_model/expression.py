@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.arkit import ARKIT_NAMES as NAMES
-from face3dmm_ros.core.camera import rotation_from_vector
+from face3dmm_ros.core.rotations import rotation_from_vector
 from face3dmm_ros.lab.default_model.anatomy import Anatomy
 from face3dmm_ros.lab.default_model.head import MILLIMETRES, Head
 from face3dmm_ros.lab.default_model.makehuman import MakeHuman

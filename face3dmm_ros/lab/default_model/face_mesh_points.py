@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.lab.default_model.anatomy import Anatomy
 from face3dmm_ros.lab.default_model.head import LIMBUS, Head
 from face3dmm_ros.lab.default_model.surface import nearest_on_surface, pick

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.rotations import nearest_rotation
 from face3dmm_ros.lab.default_model.head import MILLIMETRES, Head
 from face3dmm_ros.lab.default_model.makehuman import MakeHuman
 
@@ -213,6 +214,4 @@ def _upright(vertices: NDArray[np.float64], head: Head) -> NDArray[np.float64]:
     rigid = _rigid(vertices, head)
     # The covariance is taken about the origin: the eyes' midpoint stays where it is.
     covariance = np.einsum("pni,nj->pij", vertices[:, rigid], mean[rigid])
-    U, _, Vt = np.linalg.svd(covariance)
-    U[:, :, 2] *= np.sign(np.linalg.det(U @ Vt))[:, None]
-    return vertices @ (U @ Vt)
+    return vertices @ np.stack([nearest_rotation(each) for each in covariance])

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
+from face3dmm_ros.core.rotations import nearest_rotation
 from face3dmm_ros.lab.default_model.head import Head
 from face3dmm_ros.lab.default_model.surface import nearest_on_surface
 from face3dmm_ros.morphable_model import SurfacePoints
@@ -140,9 +141,7 @@ def _far_apart(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:
 
 def _rotation(source: NDArray[np.float64], target: NDArray[np.floating]) -> NDArray[np.float64]:
     """The rotation that best turns (P, 3) points onto others, about their means (Kabsch)."""
-    U, _, Vt = np.linalg.svd((target - target.mean(axis=0)).T @ (source - source.mean(axis=0)))
-    U[:, 2] *= np.sign(np.linalg.det(U @ Vt))
-    return U @ Vt
+    return nearest_rotation((target - target.mean(axis=0)).T @ (source - source.mean(axis=0)))
 
 
 def _normals(vertices: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:

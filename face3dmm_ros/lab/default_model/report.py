@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.lab.default_model.albedo import COMPONENTS
 from face3dmm_ros.lab.default_model.face_mesh_points import (
     FACE_OVAL,

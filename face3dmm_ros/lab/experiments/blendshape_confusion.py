@@ -27,8 +27,8 @@ from tqdm import tqdm
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.weights.tuning import Tuning, WeightTuner
 from face3dmm_ros.core.arkit import WITHOUT_TONGUE
-from face3dmm_ros.core.camera import rotation_from_pose_angles
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.core.values import TrackedLandmarks
 from face3dmm_ros.fit_methods import FIT_METHODS, create_fitter
 from face3dmm_ros.fitting.face_fitter import FaceFitter

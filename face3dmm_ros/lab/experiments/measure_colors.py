@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from face3dmm_ros.core.camera import pose_angles
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import pose_angles
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fit_methods import create_fitter
 from face3dmm_ros.fitting.albedo import PersonColors

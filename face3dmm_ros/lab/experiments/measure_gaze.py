@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from face3dmm_ros.core.camera import pose_angles
+from face3dmm_ros.core.rotations import pose_angles
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.files.pictures import find_pictures, read_picture
 from face3dmm_ros.fit_methods import create_fitter

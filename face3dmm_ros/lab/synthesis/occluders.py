@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from face3dmm_ros.core.camera import FRONTAL, rotation_from_vector
+from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
 from face3dmm_ros.lab.synthesis.parts import Part, grid_part
 from face3dmm_ros.lab.synthesis.scene import Occluder
 from face3dmm_ros.rendering.grids import ellipsoid, tube

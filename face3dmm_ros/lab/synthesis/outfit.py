@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import rotation_from_vector
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_vector
 from face3dmm_ros.lab.synthesis.parts import Part, grid_part
 from face3dmm_ros.lab.synthesis.scene import Outfit
 from face3dmm_ros.morphable_model import MorphableModel

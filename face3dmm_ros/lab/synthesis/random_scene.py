@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import Intrinsics, WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.lab.synthesis.expressions import ExpressionSpace
 from face3dmm_ros.lab.synthesis.occluders import KINDS
 from face3dmm_ros.lab.synthesis.scene import (

@@ -1,7 +1,6 @@
 """The OpenGL objects behind the synthetic scenes: meshes by material, a shadow map, and one framebuffer.
 
-As `gl_canvas`, this module imports PyOpenGL, so it may be imported only after `offscreen.open_context` has chosen the
-platform; and all of it runs with that context current.
+As `gl_objects`, it may be imported only once a context is open.
 """
 
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from OpenGL import GL
 from face3dmm_ros.lab.synthesis.scene_shaders import MATERIALS, SAMPLERS, SHADOW
 from face3dmm_ros.lab.synthesis.vertex_arrays import VertexArrays
 from face3dmm_ros.rendering.framebuffer import Framebuffer, read_pixels
-from face3dmm_ros.rendering.gl_canvas import ShaderProgram
+from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
 Uniforms = Mapping[str, object]
 
@@ -26,57 +25,30 @@ _STATES = {
     "fur": _FADING,
     "glass": (GL.GL_BLEND,),
 }
-_COMPONENTS = (3, 3, 3, 3, 4, 4)
-_IS_BYTES = (False, False, False, True, True, True)
+_ATTRIBUTES = [(3, np.float32), (3, np.float32), (3, np.float32), (3, np.uint8), (4, np.uint8), (4, np.uint8)]
+"""Of `VertexArrays`."""
 
 
-class _MeshBuffers:
-    """Vertex arrays and triangles by material on the GPU."""
+class _MaterialMesh:
+    """Vertices and triangles by material, glass last."""
 
     def __init__(self) -> None:
-        self._vertex_array = GL.glGenVertexArrays(1)
-        self._buffers = GL.glGenBuffers(len(_COMPONENTS))
-        self._element_buffer = GL.glGenBuffers(1)
+        self._vertices = VertexArray(_ATTRIBUTES)
         self._ranges: dict[str, tuple[int, int]] = {}
-        GL.glBindVertexArray(self._vertex_array)
-        for location, (components, is_bytes) in enumerate(zip(_COMPONENTS, _IS_BYTES, strict=True)):
-            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
-            kind = GL.GL_UNSIGNED_BYTE if is_bytes else GL.GL_FLOAT
-            GL.glVertexAttribPointer(location, components, kind, is_bytes, 0, None)
-            GL.glEnableVertexAttribArray(location)
-        GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, self._element_buffer)
+        self.load = self._vertices.load
 
     def load_triangles(self, triangles: Mapping[str, NDArray[np.integer]]) -> None:
         """Replace the triangles: (m, 3) per material."""
-        GL.glBindVertexArray(self._vertex_array)
-        start, blocks = 0, []
-        self._ranges = {}
-        for material, corners in triangles.items():
-            blocks.append(np.asarray(corners, np.uint32).ravel())
-            self._ranges[material] = (start, corners.size)
-            start += corners.size
-        indices = np.concatenate(blocks) if blocks else np.zeros(0, np.uint32)
-        GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, indices.nbytes, indices, GL.GL_STREAM_DRAW)
-
-    def load(self, location: int, array: NDArray) -> None:
-        """Replace one vertex array."""
-        array = np.ascontiguousarray(array, np.uint8 if _IS_BYTES[location] else np.float32)
-        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
-        GL.glBufferData(GL.GL_ARRAY_BUFFER, array.nbytes, array, GL.GL_STREAM_DRAW)
+        self._ranges = dict(zip(triangles, self._vertices.load_indices(*triangles.values()), strict=True))
 
     def draw(self, material: str) -> None:
         """Draw the triangles of one material, if there are any."""
-        start, count = self._ranges.get(material, (0, 0))
-        if count:
-            GL.glBindVertexArray(self._vertex_array)
-            GL.glDrawElements(GL.GL_TRIANGLES, count, GL.GL_UNSIGNED_INT, GL.GLvoidp(4 * start))
+        if material in self._ranges:
+            self._vertices.draw(*self._ranges[material])
 
     def draw_all(self) -> None:
         """Draw everything but glass in one call."""
-        count = sum(size for material, (_, size) in self._ranges.items() if material != "glass")
-        if count:
-            GL.glBindVertexArray(self._vertex_array)
-            GL.glDrawElements(GL.GL_TRIANGLES, count, GL.GL_UNSIGNED_INT, None)
+        self._vertices.draw(0, sum(count for material, (_, count) in self._ranges.items() if material != "glass"))
 
 
 class SceneCanvas:
@@ -102,20 +74,17 @@ class SceneCanvas:
             program.use()
             program.set_samplers(SAMPLERS)
         self._shadow_program = ShaderProgram(*SHADOW)
-        self._head, self._things = _MeshBuffers(), _MeshBuffers()
+        self._head, self._things = _MaterialMesh(), _MaterialMesh()
         self._head.load_triangles(head_triangles)
         for location, array in enumerate(head.arrays()):
             self._head.load(location, array)
         self._make_shadow_map()
         for unit, name in enumerate(SAMPLERS[1:], start=1):
-            _load_texture(unit, noise[name])
+            GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
+            texture(noise[name])
         self._drawn, self._resolved = Framebuffer(samples if samples > 1 else 0), Framebuffer(0)
         self._size = (0, 0)
-        GL.glEnable(GL.GL_CULL_FACE)
-        GL.glEnable(GL.GL_DEPTH_TEST)
-        GL.glFrontFace(GL.GL_CW)  # counter-clockwise triangles, drawn upside down
-        GL.glBlendFunc(GL.GL_ONE, GL.GL_ONE_MINUS_SRC_ALPHA)
-        GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
+        prepare(GL.GL_CULL_FACE, GL.GL_DEPTH_TEST)
 
     def load_head(self, vertices: NDArray[np.float32], normals: NDArray[np.float32], rgb: NDArray[np.uint8]) -> None:
         """Replace the head's shape and colours, (N, 3) each."""
@@ -154,7 +123,6 @@ class SceneCanvas:
             self._resolved.allocate(width, height)
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._drawn.name)
         GL.glViewport(0, 0, width, height)
-        GL.glClearColor(0.0, 0.0, 0.0, 0.0)
         GL.glClear(GL.GL_COLOR_BUFFER_BIT | GL.GL_DEPTH_BUFFER_BIT)
         for material, program in self._programs.items():
             program.use()
@@ -206,8 +174,8 @@ class SceneCanvas:
 
     def _make_shadow_map(self) -> None:
         GL.glActiveTexture(GL.GL_TEXTURE0)
-        texture = GL.glGenTextures(1)
-        GL.glBindTexture(GL.GL_TEXTURE_2D, texture)
+        depth = GL.glGenTextures(1)
+        GL.glBindTexture(GL.GL_TEXTURE_2D, depth)
         side = _SHADOW_SIDE
         GL.glTexImage2D(
             GL.GL_TEXTURE_2D, 0, GL.GL_DEPTH_COMPONENT24, side, side, 0, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT, None
@@ -222,20 +190,5 @@ class SceneCanvas:
             GL.glTexParameteri(GL.GL_TEXTURE_2D, name, value)
         self._shadow_framebuffer = GL.glGenFramebuffers(1)
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_framebuffer)
-        GL.glFramebufferTexture2D(GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_TEXTURE_2D, texture, 0)
+        GL.glFramebufferTexture2D(GL.GL_FRAMEBUFFER, GL.GL_DEPTH_ATTACHMENT, GL.GL_TEXTURE_2D, depth, 0)
         GL.glDrawBuffer(GL.GL_NONE)
-
-
-def _load_texture(unit: int, image: NDArray[np.uint8]) -> None:
-    """An (H, W, 1 to 4) image that repeats, with mipmaps, on a texture unit."""
-    height, width, channels = image.shape
-    layout = (GL.GL_RED, GL.GL_RG, GL.GL_RGB, GL.GL_RGBA)[channels - 1]
-    stored = (GL.GL_R8, GL.GL_RG8, GL.GL_RGB8, GL.GL_RGBA8)[channels - 1]
-    GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
-    GL.glBindTexture(GL.GL_TEXTURE_2D, GL.glGenTextures(1))
-    GL.glPixelStorei(GL.GL_UNPACK_ALIGNMENT, 1)
-    pixels = np.ascontiguousarray(image)
-    GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, stored, width, height, 0, layout, GL.GL_UNSIGNED_BYTE, pixels)
-    GL.glGenerateMipmap(GL.GL_TEXTURE_2D)
-    GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MIN_FILTER, GL.GL_LINEAR_MIPMAP_NEAREST)
-    GL.glTexParameteri(GL.GL_TEXTURE_2D, GL.GL_TEXTURE_MAG_FILTER, GL.GL_LINEAR)

@@ -1,14 +1,16 @@
 """Scenes to pictures, with the truth that belongs to them."""
 
 from dataclasses import dataclass
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import FRONTAL, WeakPerspective, metric_pose, model_to_world, view_to_clip
+from face3dmm_ros.core.camera import WeakPerspective, metric_pose, model_to_world, view_to_clip
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import FRONTAL
+from face3dmm_ros.core.srgb import linear
 from face3dmm_ros.lab.synthesis.backgrounds import draw_background
 from face3dmm_ros.lab.synthesis.glasses import glasses_parts
 from face3dmm_ros.lab.synthesis.hair import HairShaper
@@ -16,12 +18,15 @@ from face3dmm_ros.lab.synthesis.noise import scene_noise
 from face3dmm_ros.lab.synthesis.occluders import occluder_parts
 from face3dmm_ros.lab.synthesis.outfit import OutfitShaper
 from face3dmm_ros.lab.synthesis.parts import Part, join
-from face3dmm_ros.lab.synthesis.scene import Color, Light, Scene
+from face3dmm_ros.lab.synthesis.scene import Light, Scene
 from face3dmm_ros.lab.synthesis.sensor import expose
 from face3dmm_ros.lab.synthesis.vertex_arrays import VertexArrays
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
-from face3dmm_ros.rendering.offscreen import open_context
+from face3dmm_ros.rendering.drawer import Drawer
 from face3dmm_ros.rendering.vertex_colors import visible_vertices
+
+if TYPE_CHECKING:
+    from face3dmm_ros.lab.synthesis.scene_canvas import SceneCanvas
 
 _SHADOW_CENTER = np.array([0.0, -35.0, -60.0])  # mm
 _SHADOW_RADIUS = 230.0  # mm
@@ -96,7 +101,7 @@ class RenderedScene:
         )
 
 
-class SceneRenderer:
+class SceneRenderer(Drawer["SceneCanvas"]):
     """Draws scenes of one model.
 
     Hair needs the model's regions ``scalp`` and ``skin``, shoulders ``neck``; a model without them is drawn bald and
@@ -121,28 +126,15 @@ class SceneRenderer:
         self._ibug = model.landmarks.get("ibug68")
         self._eye_center, self._eye_axis = _left_eye(model)
         self._brow, self._nostril = _brow_curve(model), _left_nostril(model)
-        self._context = open_context(platform)
-        from face3dmm_ros.lab.synthesis.scene_canvas import SceneCanvas
+        head = _head_arrays(model)
+        self._openness = head.traits[:, 0] / 255.0
 
-        self._closed = False
-        with self._context.current():
-            head = _head_arrays(model)
-            self._openness = head.traits[:, 0] / 255.0
-            self._canvas = SceneCanvas(head, _head_triangles(model), scene_noise(), samples)
+        def make_canvas() -> "SceneCanvas":
+            from face3dmm_ros.lab.synthesis.scene_canvas import SceneCanvas
 
-    def close(self) -> None:
-        """Give back all that belongs to the context."""
-        if not self._closed:
-            self._closed = True
-            self._context.close()
+            return SceneCanvas(head, _head_triangles(model), scene_noise(), samples)
 
-    def __enter__(self) -> "SceneRenderer":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(platform, make_canvas)
 
     def render(self, scene: Scene) -> RenderedScene:
         """The picture of a scene.
@@ -150,8 +142,7 @@ class SceneRenderer:
         Raises:
             Face3DMMError: coefficients that the model does not have, an impossible size, or an unreadable background.
         """
-        if self._closed:
-            raise Face3DMMError("this renderer is closed: make a new one")
+        self._require_open()
         width, height = scene.image_size
         if width < 8 or height < 8:
             raise Face3DMMError(f"a synthetic picture is at least 8×8 px, not {width}×{height}")
@@ -161,17 +152,17 @@ class SceneRenderer:
         landmarks = None if self._ibug is None else self._ibug.interpolate(vertices)
         model_to_clip, rotation = _model_to_clip(scene)
         arrays, triangles = join(self._things(scene, vertices, normals, rgb, landmarks))
-        with self._context.current():
-            self._canvas.load_head(vertices, normals, rgb)
-            self._canvas.load_things(arrays, triangles)
-            self._canvas.draw(
+        with self._drawing() as canvas:
+            canvas.load_head(vertices, normals, rgb)
+            canvas.load_things(arrays, triangles)
+            canvas.draw(
                 scene.image_size,
                 model_to_clip,
                 _model_to_shadow(scene.light, rotation),
                 _light_uniforms(scene.light, rotation),
                 self._material_uniforms(scene, landmarks),
             )
-            pixels, depth = self._canvas.read(), self._canvas.read_depth()
+            pixels, depth = canvas.read(), canvas.read_depth()
         image = expose(_over(pixels, draw_background(scene.background, scene.image_size)), scene.sensor)
         return RenderedScene(scene, image, vertices, normals, self.model, model_to_clip, depth)
 
@@ -203,8 +194,8 @@ class SceneRenderer:
             lids = np.column_stack([_lid(landmarks[42:48]), _lid(landmarks[36:42])])
         skin_uniforms: dict[str, object] = {
             "offset": skin.offset,
-            "hair_color": _linear((0.2, 0.16, 0.13) if hair is None else hair.color),
-            "brow_color": _linear(skin.brow_color),
+            "hair_color": linear((0.2, 0.16, 0.13) if hair is None else hair.color),
+            "brow_color": linear(skin.brow_color),
             "brow_curve": (
                 base + skin.brow_lift,
                 slope + 4 * skin.brow_arch,
@@ -220,7 +211,7 @@ class SceneRenderer:
         eye_uniforms: dict[str, object] = {
             "eye_center": self._eye_center,
             "eye_axis": self._eye_axis,
-            "iris_color": _linear(eyes.iris),
+            "iris_color": linear(eyes.iris),
             "iris_radius": np.radians(24.5),
             "pupil_radius": np.radians(24.5) * eyes.pupil,
             "redness": eyes.redness,
@@ -293,12 +284,6 @@ def _unit(vector: tuple[float, ...]) -> NDArray[np.float64]:
     if not (np.isfinite(length) and length > 0):
         raise Face3DMMError(f"the direction of a light must be finite and not zero, found {vector}")
     return direction / length
-
-
-def _linear(color: Color) -> NDArray[np.float64]:
-    """sRGB to linear light (IEC 61966-2-1)."""
-    c = np.asarray(color, dtype=np.float64)
-    return np.where(c > 0.04045, ((c + 0.055) / 1.055) ** 2.4, c / 12.92)
 
 
 def _over(pixels: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,6 +9,8 @@ Detail finer than the mesh (brows, freckles, pores, stubble, iris) is a function
 it sticks to the skin of every identity and expression.
 """
 
+from face3dmm_ros.rendering.lighting import DECODED_FUNCTION
+
 _VERSION = "#version 330 core\n"
 
 ATTRIBUTES = ("position", "normal", "place", "srgb", "traits", "masks")
@@ -20,6 +22,7 @@ texture coordinates (u, v) and a layer. traits and masks: four numbers in [0, 1]
 
 _VERTEX = (
     _VERSION
+    + DECODED_FUNCTION
     + """
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
@@ -40,10 +43,6 @@ out vec3 shadow_at;
 out vec4 traits_at;
 out vec4 masks_at;
 out vec2 unrolled_at;  // the place on the face unrolled as from a cylinder, mm
-
-vec3 decoded(vec3 srgb) {
-    return mix(srgb / 12.92, pow((srgb + 0.055) / 1.055, vec3(2.4)), greaterThan(srgb, vec3(0.04045)));
-}
 
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import WeakPerspective, rotation_from_pose_angles
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.files.pictures import find_pictures, read_picture
 from face3dmm_ros.files.truth_files import matlab_shapes, read_matrices, read_text
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.lab.training.face_chunks import FaceChunks, FaceRecord, make_missing, write_chunk
 from face3dmm_ros.morphable_model import MorphableModel
 
@@ -39,9 +38,11 @@ def kept_faces(
     coefficients = model.shape_count, model.expression_count, len(model.albedo_sigma)
 
     def make(missing: Sequence[Path]) -> None:
+        from tqdm import tqdm
+
         wanted = dict(zip(names, parts, strict=True))
         count = sum(len(wanted[path.stem]) for path in missing)
-        with progress_bar(total=count, unit="pictures", desc="looking up faces") as progress:
+        with tqdm(total=count, unit="pictures", desc="looking up faces") as progress:
             for path in missing:
 
                 def records(part: Sequence[Path] = wanted[path.stem]) -> Iterator[FaceRecord]:

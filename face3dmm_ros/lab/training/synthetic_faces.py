@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.worker_process import begin_worker
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
@@ -115,9 +114,11 @@ def render_chunks(
     names = [f"synthetic_{digest}_{seed}_{chunk:05d}" for chunk in range(count)]
 
     def make(missing: Sequence[Path]) -> None:
+        from tqdm import tqdm
+
         faces = RenderedFaces(model, count, seed, scenes, chunk_size)
         jobs = [(path, int(path.stem.rpartition("_")[2])) for path in missing]
-        with progress_bar(total=chunk_size * len(jobs), unit="faces", desc="rendering") as progress:
+        with tqdm(total=chunk_size * len(jobs), unit="faces", desc="rendering") as progress:
             for done in _rendered(faces, jobs, processes):
                 progress.update(done)
 

@@ -1,0 +1,54 @@
+"""The options that several verbs share: what finds landmarks, which model is fitted, and how."""
+
+import argparse
+from collections.abc import Sequence
+
+from face3dmm_ros.fit_methods import FIT_METHODS, REGRESSOR_METHODS, SHIPPED, RegressorFile
+from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
+from face3dmm_ros.landmarks import BACKENDS
+
+
+def add_fit_options(verb: argparse.ArgumentParser, *, more_methods: Sequence[str] = (), several: bool = False) -> None:
+    """Add landmark backend, model, fit method and regressor.
+
+    Args:
+        verb: to add them to.
+        more_methods: fit methods that need torch and that this verb knows besides.
+        several: whether several fit methods may be named.
+    """
+    needing_torch = " and ".join((*REGRESSOR_METHODS, *more_methods))
+    methods = f"{', '.join((*FIT_METHODS, *more_methods))}; {needing_torch} need torch"
+    add = verb.add_argument
+    add("--backend", default=BACKENDS[0], metavar="NAME", help=f"landmark detector: {', '.join(BACKENDS)}")
+    add("--model", default="default", metavar="FILE", help="face model: 'default', a model .npz, or a BFM .mat")
+    if several:
+        together = f"{methods}; several are set side by side"
+        add("--fit-method", nargs="+", default=[FIT_METHODS[0]], metavar="NAME", help=together)
+    else:
+        add("--fit-method", default=FIT_METHODS[0], metavar="NAME", help=methods)
+    add("--regressor", default=SHIPPED, metavar="FILE", help="network of the regressor methods: 'default', weights "
+        "(.safetensors) that `face3dmm train` wrote, or a TorchScript archive of `face3dmm export`")  # fmt: skip
+    add("--regressor-sha256", default="", metavar="HEX", help="hash of that archive; one that you do not name is not "
+        "opened, since an archive can run any code")  # fmt: skip
+
+
+def add_tracking_options(verb: argparse.ArgumentParser) -> None:
+    """Add what holds from one image of a sequence to the next."""
+    add = verb.add_argument
+    add("--smoothing", default=SMOOTHING_METHODS[0], metavar="NAME", help=f"over time: {', '.join(SMOOTHING_METHODS)}")
+    add("--max-faces", type=int, default=1, metavar="N", help="faces to track at most")
+
+
+def add_colors_option(verb: argparse.ArgumentParser) -> None:
+    """Add whether the person's colours are told from the image."""
+    verb.add_argument(
+        "--estimate-colors",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="tell the person's colours, gamma, from the image",
+    )
+
+
+def regressor_file(arguments: argparse.Namespace) -> RegressorFile:
+    """The network that the options name."""
+    return RegressorFile(arguments.regressor, arguments.regressor_sha256)

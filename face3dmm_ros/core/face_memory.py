@@ -1,0 +1,22 @@
+"""What is remembered of each tracked face, by its number."""
+
+from collections.abc import Collection
+from typing import Generic, TypeVar
+
+Memory = TypeVar("Memory")
+
+
+class FaceMemory(Generic[Memory]):
+    """Base of what remembers something of each face from one image to the next."""
+
+    def __init__(self) -> None:
+        """With no face known yet."""
+        self._faces: dict[int, Memory] = {}
+
+    def retain(self, face_ids: Collection[int]) -> None:
+        """Forget all faces but these."""
+        self._faces = {face_id: known for face_id, known in self._faces.items() if face_id in face_ids}
+
+    def reset(self) -> None:
+        """Forget all faces."""
+        self._faces.clear()

@@ -1,0 +1,70 @@
+"""What draws offscreen: an OpenGL context, and a canvas in it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.rendering.offscreen import open_context
+
+Canvas = TypeVar("Canvas")
+Self = TypeVar("Self", bound="Drawer[Any]")
+
+
+class Drawer(Generic[Canvas]):
+    """Owns an OpenGL context, makes it current for each call and gives it back.
+
+    So any thread may call it; calls from several threads wait for each other. Close it, or use it as a context manager.
+    """
+
+    def __init__(self, platform: str, make_canvas: Callable[[], Canvas]) -> None:
+        """Open an offscreen OpenGL context.
+
+        Args:
+            platform: ``auto``, ``egl``, ``osmesa`` or ``glx``; see `offscreen.open_context`.
+            make_canvas: called with the context current; it imports what imports PyOpenGL, which takes the platform
+                that the context has chosen.
+
+        Raises:
+            Face3DMMError: no OpenGL 3.3 here; the message names the packages.
+        """
+        self._context = open_context(platform)
+        self._closed = False
+        with self._context.current():
+            self._canvas = make_canvas()
+
+    @property
+    def platform(self) -> str:
+        """The OpenGL platform that it runs on: ``egl``, ``osmesa`` or ``glx``."""
+        return self._context.platform
+
+    def close(self) -> None:
+        """Give back all that belongs to the context; it cannot be used any more."""
+        if not self._closed:
+            self._closed = True
+            self._context.close()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _require_open(self) -> None:
+        """Check that it is not closed.
+
+        Raises:
+            Face3DMMError: it is.
+        """
+        if self._closed:
+            raise Face3DMMError(f"this {type(self).__name__} is closed: make a new one")
+
+    @contextmanager
+    def _drawing(self) -> Iterator[Canvas]:
+        """The canvas, for a block of calls with the context current."""
+        self._require_open()
+        with self._context.current():
+            yield self._canvas

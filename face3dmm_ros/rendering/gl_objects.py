@@ -1,0 +1,174 @@
+"""What canvases are made of in OpenGL: shader programs, vertex arrays, textures, and how pictures are drawn offscreen.
+
+This module imports PyOpenGL, so it may be imported only after `offscreen.open_context` has chosen the platform; and all
+of it runs with that context current.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from OpenGL import GL
+
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.rendering.lighting import Lighting
+
+
+def prepare(*capabilities: int) -> None:
+    """Set up a new context for pictures whose rows go down in clip space, and enable some capabilities."""
+    for capability in capabilities:
+        GL.glEnable(capability)
+    GL.glFrontFace(GL.GL_CW)  # counter-clockwise triangles, drawn upside down
+    GL.glBlendFunc(GL.GL_ONE, GL.GL_ONE_MINUS_SRC_ALPHA)
+    GL.glClearColor(0.0, 0.0, 0.0, 0.0)
+    GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 1)
+    GL.glPixelStorei(GL.GL_UNPACK_ALIGNMENT, 1)
+
+
+class VertexArray:
+    """Vertices, each attribute in a buffer of its own, and the indices of what is drawn of them."""
+
+    def __init__(self, attributes: Sequence[tuple[int, type]]) -> None:
+        """Make it, empty.
+
+        Args:
+            attributes: by location, how many components and of which type: np.float32, or np.uint8, which shaders read
+                as [0, 1].
+        """
+        self._name = GL.glGenVertexArrays(1)
+        self._buffers = [int(GL.glGenBuffers(1)) for _ in attributes]
+        self._types = [kind for _, kind in attributes]
+        GL.glBindVertexArray(self._name)
+        for location, (buffer, (components, kind)) in enumerate(zip(self._buffers, attributes, strict=True)):
+            is_bytes = kind is np.uint8
+            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, buffer)
+            number = GL.GL_UNSIGNED_BYTE if is_bytes else GL.GL_FLOAT
+            GL.glVertexAttribPointer(location, components, number, is_bytes, 0, None)
+            GL.glEnableVertexAttribArray(location)
+        GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, GL.glGenBuffers(1))
+
+    def load(self, location: int, array: NDArray) -> None:
+        """Replace an attribute, (N, components)."""
+        array = np.ascontiguousarray(array, self._types[location])
+        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
+        GL.glBufferData(GL.GL_ARRAY_BUFFER, array.nbytes, array, GL.GL_STREAM_DRAW)
+
+    def update(self, location: int, array: NDArray) -> None:
+        """Replace an attribute of the first vertices, (n, components)."""
+        array = np.ascontiguousarray(array, self._types[location])
+        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
+        GL.glBufferSubData(GL.GL_ARRAY_BUFFER, 0, array.nbytes, array)
+
+    def load_indices(self, *blocks: NDArray[np.integer]) -> list[tuple[int, int]]:
+        """Replace the indices by those of some blocks; where each begins and how many it has."""
+        GL.glBindVertexArray(self._name)
+        indices = np.concatenate([np.zeros(0, np.uint32), *(np.asarray(block, np.uint32).ravel() for block in blocks)])
+        GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, indices.nbytes, indices, GL.GL_STREAM_DRAW)
+        ends = np.cumsum([block.size for block in blocks]).tolist()
+        return [(end - block.size, block.size) for end, block in zip(ends, blocks, strict=True)]
+
+    def draw(self, first: int, count: int, kind: int = GL.GL_TRIANGLES) -> None:
+        """Draw what some of the indices name."""
+        GL.glBindVertexArray(self._name)
+        GL.glDrawElements(kind, count, GL.GL_UNSIGNED_INT, GL.GLvoidp(4 * first))
+
+
+def texture(pixels: NDArray[np.uint8], *, halvings: int | None = None, clamped: bool = False) -> int:
+    """A texture of an (H, W, 1 to 4) picture, which stays bound; it repeats, with smaller versions of itself.
+
+    Args:
+        pixels: in the order red, green, blue, alpha.
+        halvings: how many smaller versions, all if None.
+        clamped: along its columns it does not repeat.
+    """
+    height, width, channels = pixels.shape
+    stored = (GL.GL_R8, GL.GL_RG8, GL.GL_RGB8, GL.GL_RGBA8)[channels - 1]
+    order = (GL.GL_RED, GL.GL_RG, GL.GL_RGB, GL.GL_RGBA)[channels - 1]
+    name = int(GL.glGenTextures(1))
+    GL.glBindTexture(GL.GL_TEXTURE_2D, name)
+    content = np.ascontiguousarray(pixels)
+    GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, stored, width, height, 0, order, GL.GL_UNSIGNED_BYTE, content)
+    settings = {
+        GL.GL_TEXTURE_MIN_FILTER: GL.GL_LINEAR_MIPMAP_NEAREST,
+        GL.GL_TEXTURE_MAG_FILTER: GL.GL_LINEAR,
+        GL.GL_TEXTURE_WRAP_T: GL.GL_CLAMP_TO_EDGE if clamped else GL.GL_REPEAT,
+    }
+    if halvings is not None:
+        settings[GL.GL_TEXTURE_MAX_LEVEL] = halvings
+    for setting, value in settings.items():
+        GL.glTexParameteri(GL.GL_TEXTURE_2D, setting, value)
+    GL.glGenerateMipmap(GL.GL_TEXTURE_2D)
+    return name
+
+
+class ShaderProgram:
+    """A vertex and a fragment shader, linked."""
+
+    def __init__(self, vertex_shader: str, fragment_shader: str) -> None:
+        """Compile and link them.
+
+        Raises:
+            Face3DMMError: the driver rejects them.
+        """
+        self._program = GL.glCreateProgram()
+        for kind, source in ((GL.GL_VERTEX_SHADER, vertex_shader), (GL.GL_FRAGMENT_SHADER, fragment_shader)):
+            shader = GL.glCreateShader(kind)
+            GL.glShaderSource(shader, source)
+            GL.glCompileShader(shader)
+            if not GL.glGetShaderiv(shader, GL.GL_COMPILE_STATUS):
+                raise Face3DMMError(f"the OpenGL driver rejects a shader: {GL.glGetShaderInfoLog(shader)}")
+            GL.glAttachShader(self._program, shader)
+            GL.glDeleteShader(shader)
+        GL.glLinkProgram(self._program)
+        if not GL.glGetProgramiv(self._program, GL.GL_LINK_STATUS):
+            raise Face3DMMError(f"the OpenGL driver cannot link a program: {GL.glGetProgramInfoLog(self._program)}")
+        self._locations: dict[str, int] = {}
+        self._lighting: Lighting | None = None
+
+    def use(self) -> None:
+        """Draw with it from now on."""
+        GL.glUseProgram(self._program)
+
+    def set(self, name: str, value: object) -> None:
+        """Set a uniform of the program in use: a number, a vector of two to four, or a row-major matrix."""
+        if name not in self._locations:
+            self._locations[name] = GL.glGetUniformLocation(self._program, name)
+        location = self._locations[name]
+        if location < 0:  # the program does without it
+            return
+        array = np.asarray(value, dtype=np.float32, order="C")
+        match array.shape:
+            case ():
+                GL.glUniform1f(location, float(array))
+            case (2,):
+                GL.glUniform2fv(location, 1, array)
+            case (3,):
+                GL.glUniform3fv(location, 1, array)
+            case (4,):
+                GL.glUniform4fv(location, 1, array)
+            case (3, 3):
+                GL.glUniformMatrix3fv(location, 1, True, array)
+            case (4, 4):
+                GL.glUniformMatrix4fv(location, 1, True, array)
+
+    def set_integer(self, name: str, value: int) -> None:
+        """Set an integer uniform of the program in use."""
+        GL.glUniform1i(GL.glGetUniformLocation(self._program, name), value)
+
+    def set_samplers(self, names: Sequence[str]) -> None:
+        """Let the samplers of the program in use read texture units 0, 1, … in this order."""
+        for unit, name in enumerate(names):
+            GL.glUniform1i(GL.glGetUniformLocation(self._program, name), unit)
+
+    def light(self, lighting: Lighting) -> None:
+        """Set the lighting of the program in use, which keeps it."""
+        if lighting is self._lighting:
+            return
+        self.set("to_light", lighting.to_light)
+        self.set("to_viewer", (0.0, 0.0, 1.0))
+        self.set("light_color", lighting.color)
+        self.set("ambient_color", lighting.ambient)
+        for name in ("diffuse", "specular", "shininess", "transmission"):
+            self.set(name, getattr(lighting, name))
+        self.set("phong", lighting.model == "phong")
+        self._lighting = lighting
