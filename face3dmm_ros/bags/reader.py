@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_msg
 
 from face3dmm_ros.bags import messages as known
+from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_clock import stamp_ns
 from face3dmm_ros.core.message_fields import parameters_from_message
@@ -41,7 +41,7 @@ class RecordedImage:
     pixels: Callable[[], NDArray[np.uint8]] = field(repr=False)
 
 
-class BagReader:
+class BagReader(Closing):
     """Reads a bag: a folder with its metadata.yaml, or a single .mcap or .db3 file. Use it as a context manager."""
 
     def __init__(self, path: Path) -> None:
@@ -64,14 +64,6 @@ class BagReader:
             ) from error
         except Exception as error:
             raise Face3DMMError(f"{path} is no rosbag2, or a damaged one: {error}") from error
-
-    def __enter__(self) -> "BagReader":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the bag."""

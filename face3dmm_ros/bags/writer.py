@@ -4,7 +4,6 @@ import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from face3dmm_ros.bags import messages as known
 from face3dmm_ros.core.camera import Intrinsics
+from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import (
     landmarks_fields,
@@ -57,7 +57,7 @@ def remove_bag(path: Path) -> None:
         raise Face3DMMError(f"the earlier bag {path} cannot be removed: {error.strerror}") from error
 
 
-class BagWriter:
+class BagWriter(Closing):
     """Writes a bag; use it as a context manager. Stamps are those of the images, ns.
 
     Every method that makes a message takes the frame of its header, and the time at which the bag says that it came,
@@ -82,14 +82,6 @@ class BagWriter:
             self._bag.open()
         except Exception as error:
             raise Face3DMMError(f"the bag {path} cannot be written: {error}") from error
-
-    def __enter__(self) -> "BagWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Finish the bag.
