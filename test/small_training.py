@@ -100,10 +100,12 @@ def small_config(**changes: object) -> TrainingConfig:
     """A training of a second or two."""
     values: dict = {
         "network": "tiny",
-        "datasets": (DatasetConfig("labelled_folder", "24"),),
-        "losses": LossesConfig(asymmetric_euclidean=AsymmetricConfig(), vertex_distance=VertexDistanceConfig(0.01)),
-        "layout": LayoutConfig("6d", SHAPES, EXPRESSIONS),
-        "optimizer": OptimizerConfig("adamw", rate=3e-3),
+        "datasets": (DatasetConfig(kind="labelled_folder", path="24"),),
+        "losses": LossesConfig(
+            asymmetric_euclidean=AsymmetricConfig(), vertex_distance=VertexDistanceConfig(weight=0.01)
+        ),
+        "layout": LayoutConfig(rotation="6d", shape_count=SHAPES, expression_count=EXPRESSIONS),
+        "optimizer": OptimizerConfig(kind="adamw", rate=3e-3),
         "steps": 30,
         "batch": 4,
         "validation_every": 10,

@@ -8,19 +8,19 @@ import pytest
 import yaml
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from face3dmm_ros.bags.bag_files import (
+from face3dmm_ros.bags.messages import (
     CAMERA_INFO,
     IMAGE_TYPE,
     IMAGES,
     LANDMARKS,
+    LANDMARKS_TYPE,
     PARAMETERS,
     STORAGES,
     TRUTH,
-    BagReader,
-    BagWriter,
     message_types,
-    remove_bag,
 )
+from face3dmm_ros.bags.reader import BagReader
+from face3dmm_ros.bags.writer import BagWriter, remove_bag
 from face3dmm_ros.core.camera import Intrinsics, WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message
@@ -233,35 +233,41 @@ def test_a_message_that_is_cut_short_is_an_image_that_cannot_be_read(tmp_path: P
         image.pixels()
 
 
-def without_newer_fields(bag: Path, path: Path, topic: str, arrays: int) -> Path:
-    """A bag of a topic's messages, written before they got their last arrays, which are empty."""
-    with BagReader(bag) as reader, Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as old:
-        connection = old.add_connection(topic, reader.topics[topic], typestore=message_types())
-        for time_ns, data in reader.messages(topic):
-            assert data[-4 * arrays :] == bytes(4 * arrays)
-            old.write(connection, time_ns, data[: -4 * arrays])
+def bag_of_definition(path: Path, storage: str, kind: str, definition: str, data: bytes) -> Path:
+    """A bag of one message, with a definition of its type as its recorder knew it."""
+    with Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()]) as bag:
+        connection = bag.add_connection(LANDMARKS, kind, msgdef=definition, rihs01=f"RIHS01_{64 * '0'}")
+        bag.write(connection, 7, data)
     return path
 
 
-def test_landmarks_of_a_bag_that_knows_no_expressions_are_read(bag: Path, tmp_path: Path) -> None:
-    with BagReader(without_newer_fields(bag, tmp_path / "old", LANDMARKS, 3)) as reader:
-        messages = [message for _, _, message in reader.read([LANDMARKS]) if message.face_count]
-    assert len(messages) == 2
-    landmarks = landmarks_from_message(messages[0]).landmarks
-    np.testing.assert_array_equal(landmarks.points, face(4).landmarks.points)
-    assert landmarks.expression is None
+@pytest.mark.parametrize("storage", STORAGES)
+def test_messages_of_another_definition_are_refused_with_the_fields_that_differ(tmp_path: Path, storage: str) -> None:
+    definition, _ = message_types().generate_msgdef(LANDMARKS_TYPE, ros_version=2)
+    earlier = definition.replace("uint8[] colors\n", "").replace("float32 confidence\n", "float64 confidence\n")
+    path = bag_of_definition(tmp_path / "bag", storage, LANDMARKS_TYPE, earlier, bytes(400))
+    with BagReader(path) as reader, pytest.raises(Face3DMMError, match="which differs in colors, confidence: record"):
+        next(reader.read([LANDMARKS]))
 
 
-def test_landmarks_of_a_bag_that_knows_no_colours_are_read(tmp_path: Path) -> None:
-    expression = np.linspace(0, 1, 51, dtype=np.float32)
-    landmarks = replace(face(4).landmarks, expression=expression, expression_deviation=expression + 0.5)
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("definition", ["string[4000000000] names\n", "what is this", "uint8 x\nimport os\n"])
+def test_no_code_is_made_of_a_bags_own_definitions(tmp_path: Path, storage: str, definition: str, monkeypatch) -> None:
+    path = bag_of_definition(tmp_path / "bag", storage, LANDMARKS_TYPE, definition, bytes(400))
+    message_types()
+    monkeypatch.setattr("rosbags.typesys.store.generate_python_code", None)
+    with BagReader(path) as reader, pytest.raises(Face3DMMError, match="definition of"):
+        next(reader.read([LANDMARKS]))
+
+
+def test_topics_of_unknown_types_do_not_keep_a_bag_from_being_read(tmp_path: Path) -> None:
     with BagWriter(tmp_path / "bag") as bag:
-        bag.write_landmarks([TrackedLandmarks(4, landmarks)], 5, image_size=SIZE)
-    with BagReader(without_newer_fields(tmp_path / "bag", tmp_path / "old", LANDMARKS, 1)) as reader:
-        ((_, _, message),) = reader.read([LANDMARKS])
-    found = landmarks_from_message(message).landmarks
-    np.testing.assert_array_equal(found.expression_deviation, expression + 0.5)
-    assert found.colors is None
+        bag.write_image(picture(0), 1)
+        kind, data = "std_srvs/srv/SetBool_Event", b"\x00\x01\x00\x00"
+        bag._bag.write(bag._bag.add_connection("/event", kind, msgdef="wstring x\n", rihs01="RIHS01_"), 1, data)
+    assert len(images_of(tmp_path / "bag")) == 1
+    with BagReader(tmp_path / "bag") as reader, pytest.raises(Face3DMMError, match=f"is no {kind}"):
+        next(reader.read(["/event"]))
 
 
 def test_colours_come_back_from_a_bag(tmp_path: Path) -> None:
@@ -273,27 +279,15 @@ def test_colours_come_back_from_a_bag(tmp_path: Path) -> None:
     np.testing.assert_array_equal(landmarks_from_message(message).landmarks.colors, colors)
 
 
-@pytest.mark.parametrize(
-    "left_behind", ["01000000d67f000070bc18f9d57f0000", "d57f0000407a7501", "00000000407a7501d57f0000"]
-)
-def test_what_ros_left_behind_an_older_message_is_no_deviation(bag: Path, tmp_path: Path, left_behind: str) -> None:
-    with BagReader(bag) as reader, Writer(tmp_path / "old", version=8) as old:
-        connection = old.add_connection(PARAMETERS, reader.topics[PARAMETERS], typestore=message_types())
+@pytest.mark.parametrize("left_behind", ["01000000d67f000070bc18f9d57f0000", "d57f0000407a7501", "00"])
+def test_what_ros_left_behind_a_message_is_no_part_of_it(bag: Path, tmp_path: Path, left_behind: str) -> None:
+    with BagReader(bag) as reader, Writer(tmp_path / "ros", version=8) as ros:
+        connection = ros.add_connection(PARAMETERS, reader.topics[PARAMETERS], typestore=message_types())
         for time_ns, data in reader.messages(PARAMETERS):
-            old.write(connection, time_ns, data[:-4] + bytes.fromhex(left_behind))
-    with BagReader(tmp_path / "old") as reader:
+            ros.write(connection, time_ns, data + bytes.fromhex(left_behind))
+    with BagReader(tmp_path / "ros") as reader:
         found = reader.parameters(PARAMETERS)[STAMPS[1]][9]
     np.testing.assert_array_equal(found.beta, face(9).parameters.beta)
-    assert found.beta_deviation.shape == (0,)
-
-
-@pytest.mark.parametrize("missing", [1, 2], ids=["deviations", "gaze and deviations"])
-def test_parameters_of_a_bag_that_knows_no_gaze_or_deviations_are_read(bag: Path, tmp_path: Path, missing: int) -> None:
-    with BagReader(without_newer_fields(bag, tmp_path / "old", PARAMETERS, missing)) as reader:
-        found = reader.parameters(PARAMETERS)[STAMPS[1]][9]
-    np.testing.assert_array_equal(found.beta, face(9).parameters.beta)
-    assert found.confidence == 0.75
-    assert found.gaze.shape == (0, 3)
     assert found.beta_deviation.shape == (0,)
 
 

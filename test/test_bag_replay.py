@@ -11,17 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from face3dmm_ros.bags.bag_files import (
-    IMAGE_TYPE,
-    IMAGES,
-    LANDMARKS,
-    PARAMETERS,
-    TRUTH,
-    BagReader,
-    BagWriter,
-    message_types,
-)
+from face3dmm_ros.bags.messages import IMAGE_TYPE, IMAGES, LANDMARKS, PARAMETERS, TRUTH, message_types
+from face3dmm_ros.bags.reader import BagReader
 from face3dmm_ros.bags.replay import ObservedTracker, replay
+from face3dmm_ros.bags.writer import BagWriter
 from face3dmm_ros.cli import evaluate_bag
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError

@@ -197,9 +197,9 @@ def test_a_layout_refuses_faces_of_other_counts() -> None:
 def test_a_layout_refuses_forms_and_counts_that_it_cannot_have() -> None:
     with pytest.raises(Face3DMMError, match="'euler'"):
         ParameterLayout("euler", 40, 10)
-    with pytest.raises(Face3DMMError, match="negative"):
+    with pytest.raises(Face3DMMError, match="between 0 and 1000"):
         ParameterLayout("6d", -1, 10)
-    with pytest.raises(Face3DMMError, match="negative"):
+    with pytest.raises(Face3DMMError, match="between 0 and 1000"):
         ParameterLayout("none", 99, 0, texture_count=-1)
 
 

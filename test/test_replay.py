@@ -12,16 +12,10 @@ pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages
 from ros_harness import Harness, launch
 from sensor_msgs.msg import Image
 
-from face3dmm_ros.bags.bag_files import (
-    IMAGE_TYPE,
-    IMAGES,
-    LANDMARKS,
-    PARAMETERS,
-    BagReader,
-    BagWriter,
-    message_types,
-)
+from face3dmm_ros.bags.messages import IMAGE_TYPE, IMAGES, LANDMARKS, PARAMETERS, message_types
+from face3dmm_ros.bags.reader import BagReader
 from face3dmm_ros.bags.replay import ObservedTracker, replay
+from face3dmm_ros.bags.writer import BagWriter
 from face3dmm_ros.core.camera import Intrinsics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.fit_methods import FIT_METHODS, REGRESSOR_METHODS, create_fitter

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
-from face3dmm_ros.bags.bag_files import message_types
+from face3dmm_ros.bags.messages import message_types
 from face3dmm_ros.cli.main import main
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import MorphableModel

@@ -19,7 +19,7 @@ import rerun
 from rerun_files import logged
 
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
-from face3dmm_ros.bags.bag_files import BagWriter
+from face3dmm_ros.bags.writer import BagWriter
 from face3dmm_ros.cli import view
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.camera import WeakPerspective

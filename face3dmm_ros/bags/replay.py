@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.bags.bag_files import BagReader, BagWriter, RecordedImage
+from face3dmm_ros.bags.reader import BagReader, RecordedImage
+from face3dmm_ros.bags.writer import BagWriter
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_clock import ImageClock
 from face3dmm_ros.core.values import Landmarks, TrackedFace, TrackedLandmarks

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from face3dmm_ros.bags.bag_files import BagReader, BagWriter, remove_bag
+from face3dmm_ros.bags.reader import BagReader
 from face3dmm_ros.bags.replay import ObservedTracker, replay
+from face3dmm_ros.bags.writer import BagWriter, remove_bag
 from face3dmm_ros.cli.options import add_fit_options, add_tracking_options, regressor_file
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError

@@ -5,10 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
 from face3dmm_ros.cli.options import add_fit_options, regressor_file
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.evaluation.dataset.evaluation import RESULTS_NAME, DataSet, PipelineOptions, evaluate, settings
 from face3dmm_ros.evaluation.dataset.face_evaluator import EvaluationOptions
 from face3dmm_ros.evaluation.dataset.labelled_faces import LabelledFaces
@@ -64,11 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     tasks = dataset.tasks(arguments.limit)
     with ResultsFile(arguments.out / RESULTS_NAME, settings(dataset), fresh=arguments.fresh) as results:
         done = 0
-        interval = 0.2 if sys.stderr.isatty() else 10.0
         try:
-            for _ in tqdm(
-                evaluate(tasks, dataset, results, jobs=jobs), total=len(tasks), unit=dataset.unit, mininterval=interval
-            ):
+            evaluated = evaluate(tasks, dataset, results, jobs=jobs)
+            for _ in progress_bar(evaluated, total=len(tasks), unit=dataset.unit):
                 done += 1
         except KeyboardInterrupt:
             print(f"stopped: {done} of {len(tasks)} are done; the same command goes on", file=sys.stderr)

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     for path in pictures:
         people.setdefault(path.parent, []).append(path)
     labelled = faces = 0
-    for folder, paths in tqdm(people.items(), unit="people", disable=not sys.stderr.isatty()):
+    for folder, paths in tqdm(people.items(), unit="people", disable=None):
         person = folder.relative_to(root)
         recipe: dict[str, object] = {
             "pictures": [path.name for path in paths],

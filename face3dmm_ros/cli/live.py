@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from face3dmm_ros.avatar.styles import HEAD, IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style
 from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_tracking_options
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.files.frame_source import AUTO, CAMERA, open_source
 from face3dmm_ros.landmarks.tracker import PREFERENCES
 from face3dmm_ros.live import middleware
@@ -20,8 +21,10 @@ from face3dmm_ros.rendering.landmark_view import OVERLAYS
 from face3dmm_ros.viewer.rerun_program import require_rerun
 
 if TYPE_CHECKING:
-    from face3dmm_ros.live.session import LiveOptions, LiveSession, Progress
+    from face3dmm_ros.live.session import LiveOptions, LiveSession
 
+_LOOK_S = 0.5
+"""Between looks at how the run is doing."""
 
 DESCRIPTION = "Run the ROS nodes on a camera or clip, until the duration is over or Ctrl-C."
 
@@ -161,29 +164,19 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
 def _watch(session: "LiveSession", duration: float | None, interrupted: threading.Event) -> None:
     """Show the progress until the time is over."""
     end = None if duration is None else time.monotonic() + duration
-    on_terminal = sys.stderr.isatty()
-    period = 0.5 if on_terminal else 5.0
     shown: set[str] = set()
-    while not interrupted.is_set():
-        remaining = period if end is None else min(period, end - time.monotonic())
-        if remaining <= 0 or interrupted.wait(remaining):
-            break
-        session.check()
-        progress = session.progress()
-        for problem in set(progress.problems) - shown:
-            print(f"\n{problem}" if on_terminal else problem, file=sys.stderr)
-        shown.update(progress.problems)
-        print(_progress_line(progress), end="\r" if on_terminal else "\n", file=sys.stderr, flush=True)
-    if on_terminal:
-        print(file=sys.stderr)
-
-
-def _progress_line(progress: "Progress") -> str:
-    latency = "-" if progress.latency_ms is None else f"{progress.latency_ms:.1f}"
-    return (
-        f"{progress.seconds:6.1f} s  {progress.overlays:6d} images  {progress.rate:5.1f} images/s  "
-        f"latency {latency:>6} ms  faces {progress.faces}"
-    )
+    with progress_bar(unit="image") as bar:
+        while not interrupted.is_set():
+            remaining = _LOOK_S if end is None else min(_LOOK_S, end - time.monotonic())
+            if remaining <= 0 or interrupted.wait(remaining):
+                break
+            session.check()
+            progress = session.progress()
+            for problem in set(progress.problems) - shown:
+                bar.write(problem, file=sys.stderr)
+            shown.update(progress.problems)
+            bar.set_postfix(latency_ms=progress.latency_ms, faces=progress.faces, refresh=False)
+            bar.update(progress.overlays - bar.n)
 
 
 def _report(summary: dict[str, Any], out: Path | None) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from face3dmm_ros.bags.bag_files import TRUTH, BagWriter, remove_bag
+from face3dmm_ros.bags.messages import TRUTH
+from face3dmm_ros.bags.writer import BagWriter, remove_bag
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures

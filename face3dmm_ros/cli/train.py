@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.lab.training.config import read_config
 
 EPILOG = """
 CONFIG is a YAML file, or the name of one that ships (face3dmm_ros/config/train):
@@ -50,8 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: no torch, a wrong configuration, data that cannot be used, or a checkpoint of another training.
     """
-    config = read_config(arguments.config, tuple(arguments.set))
     require_torch()
+    from face3dmm_ros.lab.training.config import read_config
+
+    config = read_config(arguments.config, tuple(arguments.set))
     from face3dmm_ros.lab.training.batches import FaceStream, check
     from face3dmm_ros.lab.training.training import open_objective, train
 

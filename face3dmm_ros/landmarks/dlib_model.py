@@ -113,8 +113,4 @@ def _extract(archive: Path, target: Path) -> None:
 
 def _sha256(path: Path) -> str:
     """The file's SHA-256, hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -22,7 +22,7 @@ try:
 except ImportError:  # Humble has it elsewhere.
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-from face3dmm_ros.bags.bag_files import IMAGE_TYPE
+from face3dmm_ros.bags.messages import IMAGE_TYPE
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live.recording import Recording, Topic
 from face3dmm_ros.msg import Face3DMMParams

@@ -15,20 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
-from rosbags.interfaces import Connection, Qos
-from rosbags.rosbag2 import StoragePlugin, Writer
 from sensor_msgs.msg import CompressedImage, Image
 
-from face3dmm_ros.bags.bag_files import (
-    COMPRESSED,
-    COMPRESSED_TYPE,
-    IMAGE_TYPE,
-    METADATA_VERSION,
-    check_room_for_bag,
-    message_types,
-    recorded_qos,
-    remove_bag,
-)
+from face3dmm_ros.bags.messages import COMPRESSED, COMPRESSED_TYPE, IMAGE_TYPE
+from face3dmm_ros.bags.writer import BagWriter, check_room_for_bag, remove_bag
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.frame_source import resized
 from face3dmm_ros.nodes.images import cv2_to_compressed_imgmsg, image_conversion
@@ -123,16 +113,8 @@ class Recording:
         self._rate = rate
         self._conversion = image_conversion()
         self._videos: dict[str, _Video] = {}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._bag = Writer(folder / "bag", version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
-            self._bag.open()
-        except Exception as error:
-            raise Face3DMMError(f"cannot record into {folder}: {error}") from error
-        self._typestore = message_types()
-        self._connections: dict[str, Connection | None] = {}
-        for topic in topics:
-            self._connections[topic.name] = self._connect(topic)
+        self._bag = BagWriter(folder / "bag")
+        self._recorded = {topic.name: self._add(topic) for topic in topics}
         self._queue: queue.Queue[tuple[str, int, bytes] | None] = queue.Queue(_WAITING_MESSAGES)
         self._thread = threading.Thread(target=self._write_all, name="recording")
         self._thread.start()
@@ -154,23 +136,23 @@ class Recording:
         self._thread.join()
         for video in self._videos.values():
             video.close()
-        try:
-            self._bag.close()
-        except OSError as error:
-            raise Face3DMMError(f"the bag in {self._folder} could not be finished: {error}") from error
+        self._bag.close()
 
-    def _connect(self, topic: Topic) -> Connection | None:
-        """The bag's topic; None for images that are not recorded."""
-        is_image = topic.message_type == IMAGE_TYPE
-        if is_image and self._images == "none":
-            return None
-        compress = is_image and self._images == "jpeg"
-        return self._bag.add_connection(
-            f"{topic.name}{COMPRESSED}" if compress else topic.name,
-            COMPRESSED_TYPE if compress else topic.message_type,
-            typestore=self._typestore,
-            offered_qos_profiles=[_recorded_qos(topic.qos)],
+    def _add(self, topic: Topic) -> str:
+        """The topic's name in the bag; empty for images that are not recorded."""
+        name, kind = topic.name, topic.message_type
+        if kind == IMAGE_TYPE and self._images == "none":
+            return ""
+        if kind == IMAGE_TYPE and self._images == "jpeg":
+            name, kind = f"{name}{COMPRESSED}", COMPRESSED_TYPE
+        self._bag.add_topic(
+            name,
+            kind,
+            depth=topic.qos.depth or 1,
+            reliable=topic.qos.reliability == ReliabilityPolicy.RELIABLE,
+            latched=topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL,
         )
+        return name
 
     def _write_all(self) -> None:
         # On Linux a thread has a priority of its own: nodes with an image in hand go first.
@@ -186,20 +168,21 @@ class Recording:
                 self.failure = f"the recording in {self._folder} failed: {type(error).__name__}: {error}"
 
     def _write_one(self, topic: str, time_ns: int, message: bytes) -> None:
-        connection = self._connections[topic]
+        recorded = self._recorded[topic]
+        compress = recorded == f"{topic}{COMPRESSED}"
         video = self._video_names.get(topic)
-        if video is not None or (connection is not None and connection.msgtype == COMPRESSED_TYPE):
+        if video is not None or compress:
             image_message: Any = deserialize_message(message, Image)
             image = self._conversion.imgmsg_to_cv2(image_message)
             if video is not None:
                 if topic not in self._videos:
                     self._videos[topic] = _Video(self._folder / video, self._rate, image)
                 self._videos[topic].write(image)
-            if connection is not None and connection.msgtype == COMPRESSED_TYPE:
+            if compress:
                 compressed: CompressedImage = cv2_to_compressed_imgmsg(image, image_message.header)
                 message = serialize_message(compressed)
-        if connection is not None:
-            self._bag.write(connection, time_ns, message)
+        if recorded:
+            self._bag.write_serialized(recorded, time_ns, message)
 
 
 class _Video:
@@ -214,12 +197,3 @@ class _Video:
 
     def close(self) -> None:
         self._writer.release()
-
-
-def _recorded_qos(qos: QoSProfile) -> Qos:
-    """How a topic is offered, as a bag says it, so that a player offers it likewise."""
-    return recorded_qos(
-        depth=qos.depth or 1,
-        reliable=qos.reliability == ReliabilityPolicy.RELIABLE,
-        latched=qos.durability == DurabilityPolicy.TRANSIENT_LOCAL,
-    )

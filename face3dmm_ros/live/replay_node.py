@@ -15,7 +15,8 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from face3dmm_ros.bags.bag_files import BagReader, RecordedImage, remove_bag
+from face3dmm_ros.bags.reader import BagReader, RecordedImage
+from face3dmm_ros.bags.writer import remove_bag
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live.monitor_node import serialized_stamp

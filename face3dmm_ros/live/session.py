@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import rclpy
@@ -22,6 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from face3dmm_ros.avatar.styles import IN_IMAGE
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.child_process import end_with_parent
+from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
@@ -75,17 +75,15 @@ class LiveOptions:
 
 @dataclass(frozen=True)
 class Progress:
-    """How a run is doing: since its start, and over the last images."""
+    """How a run is doing: images since its start, and latency over the last ones."""
 
-    seconds: float
     overlays: int
-    rate: float
     latency_ms: float | None
     faces: int
     problems: tuple[str, ...]
 
 
-class LiveSession:
+class LiveSession(Closing):
     """The nodes and their monitor, from `start` to `stop`; use it as a context manager."""
 
     def __init__(self, options: LiveOptions) -> None:
@@ -109,14 +107,6 @@ class LiveSession:
         self._monitor = MonitorNode(self._nodes, conducted=SOURCE)
         self._executor.add_node(self._monitor)
         self._spinning = threading.Thread(target=self._spin, name="executor", daemon=True)
-
-    def __enter__(self) -> "LiveSession":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def start(self, interrupted: threading.Event) -> bool:
         """Start all, and the images once everybody listens; False if interrupted before that.
@@ -191,12 +181,9 @@ class LiveSession:
 
     def progress(self) -> Progress:
         """How it is doing."""
-        arrivals, latencies = self._monitor.arrival_s[-60:], self._monitor.latency_ms[-60:]
         return Progress(
-            seconds=time.monotonic() - self._started_at,
             overlays=self._monitor.overlays,
-            rate=_rate(arrivals),
-            latency_ms=percentiles(latencies)["p50"],
+            latency_ms=percentiles(self._monitor.latency_ms[-60:])["p50"],
             faces=self._monitor.faces,
             problems=tuple(f"{name}: {problem}" for name, problem in self._monitor.problems.items()),
         )

@@ -19,6 +19,7 @@ MIDDLE = (SIDE - 1) / 2.0
 ROTATION_SIZES = {"6d": 6, "matrix": 9, "none": 0}
 """How many numbers each form of a rotation has; with ``none`` there is no scale and no translation either."""
 
+_LARGEST_COUNT = 1000
 _SMALLEST_SCALE = 1e-6  # px/mm, so that a face without a known scale still has a finite logarithm
 _FRONTAL = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
 
@@ -91,12 +92,13 @@ class ParameterLayout:
         """Check the counts.
 
         Raises:
-            Face3DMMError: an unknown form of rotation, a count below zero, or landmarks without a pose.
+            Face3DMMError: an unknown form of rotation, a count that none can have, or landmarks without a pose.
         """
         if self.rotation not in ROTATION_SIZES:
             raise Face3DMMError(f"a rotation is regressed as one of {list(ROTATION_SIZES)}, not as {self.rotation!r}")
-        if min(self.shape_count, self.expression_count, self.landmark_count, self.texture_count) < 0:
-            raise Face3DMMError(f"the counts of a layout must not be negative: {self}")
+        counts = (self.shape_count, self.expression_count, self.landmark_count, self.texture_count)
+        if not all(0 <= count <= _LARGEST_COUNT for count in counts):
+            raise Face3DMMError(f"the counts of a layout lie between 0 and {_LARGEST_COUNT}: {self}")
         if self.landmark_count and not self.has_pose:
             raise Face3DMMError(f"landmarks need a pose: found {self.landmark_count} of them without a rotation")
 

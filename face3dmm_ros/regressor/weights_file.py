@@ -4,11 +4,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.core.validation import complaint
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.regressor.crops import MARGIN
 from face3dmm_ros.regressor.face_regressor import FaceRegressor
@@ -19,7 +22,6 @@ FORMAT = "face3dmm_ros regressor"
 FORMAT_VERSION = 1
 SHIPPED_WEIGHTS = "resource/regressor.safetensors"
 """The regressor that comes with the package, for `core.resource_files.package_file`."""
-_LONGEST_HEADER = 1 << 24
 _NETWORK = "network."
 
 
@@ -36,12 +38,14 @@ class RegressorDescription:
         crop_margin: side of the crop's region over the longer side of the 68 landmarks' box.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
     network: str
-    inputs: int
+    inputs: Annotated[int, Field(ge=3, le=4)]
     layout: ParameterLayout
     model: str
     model_digest: str
-    crop_margin: float = MARGIN
+    crop_margin: Annotated[float, Field(ge=0.5, le=10.0)] = MARGIN
 
     def to_json(self) -> str:
         """As a text; `from_json` is its inverse."""
@@ -54,23 +58,10 @@ class RegressorDescription:
         Raises:
             ValueError: not such a text.
         """
-        values = json.loads(text)
-        layout = values.get("layout") if isinstance(values, dict) else None
-        if not isinstance(layout, dict):
-            raise ValueError("it does not describe a regressor")
-        named = ("shape_count", "expression_count", "landmark_count", "texture_count")
-        counts = {name: layout.get(name) for name in named}
-        if not all(type(count) is int and 0 <= count <= 1000 for count in counts.values()):
-            raise ValueError(f"its layout has the counts {counts}")
-        described = RegressorDescription(**(values | {"layout": ParameterLayout(**layout)}))
-        types = {"network": str, "inputs": int, "model": str, "model_digest": str, "crop_margin": float}
-        for name, kind in types.items():
-            found = getattr(described, name)
-            if type(found) is not kind:
-                raise ValueError(f"its {name} is {found!r}")
-        if described.inputs not in (3, 4) or not 0.5 <= described.crop_margin <= 10.0:
-            raise ValueError(f"it has {described.inputs} channels and a crop margin of {described.crop_margin}")
-        return described
+        try:
+            return TypeAdapter(RegressorDescription).validate_json(text)
+        except ValidationError as error:
+            raise ValueError(complaint(error)) from error
 
 
 def regressor_path(name: str) -> Path:
@@ -173,31 +164,24 @@ def digest_of(path: Path) -> str:
     Raises:
         Face3DMMError: it cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise Face3DMMError(f"{path} cannot be read: {error}") from error
-    return digest.hexdigest()
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """The texts in a safetensors file's header, read without the library, which gives no errors to rely on.
+    """The texts in a safetensors file's header.
 
     Raises:
         Face3DMMError: not such a file.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= _LONGEST_HEADER:
-                raise ValueError("it does not begin as one")
-            header = json.loads(file.read(length))
-        texts = header["__metadata__"]
-        return {str(name): str(text) for name, text in texts.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
         raise Face3DMMError(
             f"{path} is not a regressor's weights (a .safetensors file that `face3dmm train` wrote): {error}"
         ) from error

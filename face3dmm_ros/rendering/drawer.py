@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.rendering.offscreen import open_context
 
 Canvas = TypeVar("Canvas")
-Self = TypeVar("Self", bound="Drawer[Any]")
 
 
-class Drawer(Generic[Canvas]):
+class Drawer(Closing, Generic[Canvas]):
     """Owns an OpenGL context, makes it current for each call and gives it back.
 
     So any thread may call it; calls from several threads wait for each other. Close it, or use it as a context manager.
@@ -44,14 +43,6 @@ class Drawer(Generic[Canvas]):
         if not self._closed:
             self._closed = True
             self._context.close()
-
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _require_open(self) -> None:
         """Check that it is not closed.

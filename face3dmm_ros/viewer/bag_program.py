@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
-from face3dmm_ros.bags.bag_files import BagReader
+from face3dmm_ros.bags.reader import BagReader
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.viewer.bag_view import BagView

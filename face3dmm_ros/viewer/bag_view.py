@@ -4,14 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from face3dmm_ros.bags.bag_files import (
-    COMPRESSED,
-    COMPRESSED_TYPE,
-    IMAGE_TYPE,
-    LANDMARKS_TYPE,
-    PARAMETERS_TYPE,
-    BagReader,
-)
+from face3dmm_ros.bags.messages import COMPRESSED, COMPRESSED_TYPE, IMAGE_TYPE, LANDMARKS_TYPE, PARAMETERS_TYPE
+from face3dmm_ros.bags.reader import BagReader
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.camera import Intrinsics, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError

@@ -9,11 +9,11 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
 from face3dmm_ros.core.child_process import end_with_parent
+from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
 
 VERSION = "0.31.4"
@@ -44,7 +44,7 @@ def recording_stream() -> Any:
     return rerun.RecordingStream("face3dmm")
 
 
-class RerunProgram:
+class RerunProgram(Closing):
     """Rerun's program in a process of its own: it takes what is logged to `address`, keeps it and shows it.
 
     Nothing leaves this machine: it listens to the loopback only (the library's own server would listen to all), and
@@ -91,14 +91,6 @@ class RerunProgram:
             preexec_fn=end_with_parent,
         )
         self._wait_until_it_listens([grpc_port] if native else [grpc_port, web_port])
-
-    def __enter__(self) -> "RerunProgram":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def running(self) -> bool:

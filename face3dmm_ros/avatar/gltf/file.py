@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import decode_picture, picture_size
@@ -315,15 +316,7 @@ class _Reader:
         if node.matrix:
             matrix = np.asarray(node.matrix, np.float64).reshape(4, 4).T
         else:
-            x, y, z, w = np.asarray(node.rotation or (0.0, 0.0, 0.0, 1.0), np.float64)
-            n = 2.0 / max(x * x + y * y + z * z + w * w, 1e-12)
-            R = np.array(
-                [
-                    [1 - n * (y * y + z * z), n * (x * y - z * w), n * (x * z + y * w)],
-                    [n * (x * y + z * w), 1 - n * (x * x + z * z), n * (y * z - x * w)],
-                    [n * (x * z - y * w), n * (y * z + x * w), 1 - n * (x * x + y * y)],
-                ]
-            )
+            R = Rotation.from_quat(node.rotation or (0.0, 0.0, 0.0, 1.0)).as_matrix()
             matrix = np.eye(4)
             matrix[:3, :3] = R * np.asarray(node.scale or (1.0, 1.0, 1.0), np.float64).reshape(3)
             matrix[:3, 3] = np.asarray(node.translation or (0.0, 0.0, 0.0), np.float64)

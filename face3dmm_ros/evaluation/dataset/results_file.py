@@ -4,16 +4,16 @@ import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
 
 Record = dict[str, Any]
 _DIGEST_LENGTH = 64
 
 
-class ResultsFile:
+class ResultsFile(Closing):
     """An append-only file of records, each with a ``key`` and the ``stamp`` of the input that it was made from.
 
     The first line holds the settings. What a kill left unfinished at the end is cut off.
@@ -42,12 +42,8 @@ class ResultsFile:
             self._file.close()
             raise
 
-    def __enter__(self) -> "ResultsFile":
-        """Use as a context."""
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Close the file."""
+    def close(self) -> None:
+        """Let go of the file."""
         self._file.close()
 
     def holds(self, key: str, stamp: object) -> bool:

@@ -10,7 +10,6 @@ import torch
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.whole_file import whole_file
-from face3dmm_ros.lab.training.checked_yaml import plain
 from face3dmm_ros.lab.training.config import TrainingConfig
 
 FORMAT_VERSION = 1
@@ -25,7 +24,8 @@ def save_checkpoint(path: Path, config: TrainingConfig, state: Mapping[str, Any]
         Face3DMMError: it cannot be written.
     """
     with whole_file(path) as unfinished:
-        torch.save({"format_version": FORMAT_VERSION, "config": plain(config), "state": dict(state)}, unfinished)
+        written = config.model_dump(mode="json")
+        torch.save({"format_version": FORMAT_VERSION, "config": written, "state": dict(state)}, unfinished)
 
 
 def load_checkpoint(path: Path, config: TrainingConfig) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def load_checkpoint(path: Path, config: TrainingConfig) -> dict[str, Any]:
         # mmap would keep the file open while it is being replaced.
         record = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
         version, written, state = record["format_version"], record["config"], record["state"]
-        wanted = plain(config)
+        wanted = config.model_dump(mode="json")
         differing = [key for key in wanted if key not in _MAY_DIFFER and written.get(key) != wanted[key]]
     except (
         OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError, IndexError, MemoryError,

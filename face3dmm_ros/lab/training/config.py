@@ -1,13 +1,13 @@
 """What a training is made of, as its YAML file says it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
-from face3dmm_ros.lab.training.checked_yaml import checked, number, number_of_each, read_yaml, with_override
+from face3dmm_ros.lab.training.checked_yaml import Part, checked, read_yaml, with_override
 
 _NEED_OTHERS = ("self_critic", "landmark_3d")
 """Losses that say only whether an answer looks right or agrees with itself."""
@@ -27,30 +27,25 @@ _SET_ELSEWHERE = {
 """Arguments of data sets that their options may not give, and where they are given."""
 
 
-@dataclass(frozen=True)
-class LayoutConfig:
+class LayoutConfig(Part):
     """What the network puts out: `parameter_layout.ParameterLayout`."""
 
     rotation: Literal["6d", "matrix", "none"] = "6d"
-    shape_count: int = number(40, low=0, high=1000)
-    expression_count: int = number(10, low=0, high=1000)
+    shape_count: int = Field(40, ge=0, le=1000)
+    expression_count: int = Field(10, ge=0, le=1000)
     landmark_count: int = 0
-    texture_count: int = number(0, low=0, high=1000)
+    texture_count: int = Field(0, ge=0, le=1000)
 
-    def __post_init__(self) -> None:
-        """Check the count of landmarks.
-
-        Raises:
-            Face3DMMError: neither none nor iBUG's, or some without a pose.
-        """
+    @model_validator(mode="after")
+    def _has_known_landmarks(self) -> "LayoutConfig":
         if self.landmark_count not in (0, 68):
             raise Face3DMMError(f"landmark_count: found {self.landmark_count}, expected 0 (none) or 68 (iBUG's)")
         if self.landmark_count and self.rotation == "none":
             raise Face3DMMError("landmark_count: found 68, expected 0 with 'rotation: none', which has no pose either")
+        return self
 
 
-@dataclass(frozen=True)
-class DatasetConfig:
+class DatasetConfig(Part):
     """A set of faces: `datasets.open_dataset`.
 
     Attributes:
@@ -62,54 +57,43 @@ class DatasetConfig:
 
     kind: Literal["synthetic", "labelled_folder", "unlabelled_folder"]
     path: str | None = None
-    weight: float = number(1.0, low=0.0, high=1e6)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    weight: float = Field(1.0, ge=0.0, le=1e6)
+    options: dict[str, Any] = Field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Check that the options do not contradict the rest.
-
-        Raises:
-            Face3DMMError: they do.
-        """
+    @model_validator(mode="after")
+    def _sets_nothing_twice(self) -> "DatasetConfig":
         for name, place in _SET_ELSEWHERE.items():
             if name in self.options:
                 raise Face3DMMError(f"options: found {name!r}, which is set {place}")
+        return self
 
 
-@dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Part):
     """A loss and how much it counts."""
 
-    weight: float = number(1.0, low=0.0, high=1e6)
+    weight: float = Field(1.0, ge=0.0, le=1e6)
 
 
-@dataclass(frozen=True)
-class AsymmetricConfig:
+class AsymmetricConfig(LossConfig):
     """The asymmetric Euclidean loss, with the factors of what is over- and underestimated (λ₁ and λ₂ of the paper)."""
 
-    weight: float = number(1.0, low=0.0, high=1e6)
-    over: float = number(1.0, low=0.0, high=1e3)
-    under: float = number(3.0, low=0.0, high=1e3)
+    over: float = Field(1.0, ge=0.0, le=1e3)
+    under: float = Field(3.0, ge=0.0, le=1e3)
 
 
-@dataclass(frozen=True)
-class VertexDistanceConfig:
+class VertexDistanceConfig(LossConfig):
     """VDC, with the power of each vertex's distance: 2 as in the paper, 1 to be robust."""
 
-    weight: float = number(1.0, low=0.0, high=1e6)
-    power: float = number(2.0, low=1.0, high=2.0)
+    power: float = Field(2.0, ge=1.0, le=2.0)
 
 
-@dataclass(frozen=True)
-class SelfCriticConfig:
+class SelfCriticConfig(LossConfig):
     """The self-critic, with the learning rate of the critic itself."""
 
-    weight: float = number(1.0, low=0.0, high=1e6)
-    rate: float = number(1e-4, low=0.0, high=10.0)
+    rate: float = Field(1e-4, ge=0.0, le=10.0)
 
 
-@dataclass(frozen=True)
-class LossesConfig:
+class LossesConfig(Part):
     """The losses that add up; see `losses` for what each is. At least one must be there."""
 
     asymmetric_euclidean: AsymmetricConfig | None = None
@@ -128,27 +112,23 @@ class LossesConfig:
 
     def weights(self) -> dict[str, float]:
         """The losses in use, each with its weight."""
-        losses = {part.name: getattr(self, part.name) for part in fields(self)}
-        return {name: loss.weight for name, loss in losses.items() if loss is not None}
+        return {name: loss.weight for name, loss in self if loss is not None}
 
 
-@dataclass(frozen=True)
-class PlateauConfig:
+class PlateauConfig(Part):
     """The rate is multiplied by `factor` when the validation loss has not fallen for `patience` validations."""
 
-    factor: float = number(0.1, low=1e-3, high=0.999)
-    patience: int = number(5, low=0, high=10_000)
+    factor: float = Field(0.1, ge=1e-3, le=0.999)
+    patience: int = Field(5, ge=0, le=10_000)
 
 
-@dataclass(frozen=True)
-class CosineConfig:
+class CosineConfig(Part):
     """The rate rises over `warm_up` steps and falls to nothing at the last step, along a cosine."""
 
-    warm_up: int = number(0, low=0, high=10_000_000)
+    warm_up: int = Field(0, ge=0, le=10_000_000)
 
 
-@dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(Part):
     """How the weights follow the gradient.
 
     Attributes:
@@ -164,27 +144,23 @@ class OptimizerConfig:
     """
 
     kind: Literal["sgd", "adamw"] = "adamw"
-    rate: float = number(1e-3, low=0.0, high=100.0)
-    momentum: float = number(0.9, low=0.0, high=0.9999)
-    second_momentum: float = number(0.999, low=0.0, high=0.999999)
-    decay: float = number(0.0, low=0.0, high=10.0)
-    rate_shares: Mapping[str, float] = number_of_each(low=0.0, high=100.0)
-    largest_gradient: float | None = number(10.0, low=1e-6, high=1e9)
+    rate: float = Field(1e-3, ge=0.0, le=100.0)
+    momentum: float = Field(0.9, ge=0.0, le=0.9999)
+    second_momentum: float = Field(0.999, ge=0.0, le=0.999999)
+    decay: float = Field(0.0, ge=0.0, le=10.0)
+    rate_shares: dict[str, Annotated[float, Field(ge=0.0, le=100.0)]] = Field(default_factory=dict)
+    largest_gradient: float | None = Field(10.0, ge=1e-6, le=1e9)
     plateau: PlateauConfig | None = None
     cosine: CosineConfig | None = None
 
-    def __post_init__(self) -> None:
-        """Check that one thing changes the rate.
-
-        Raises:
-            Face3DMMError: two do.
-        """
+    @model_validator(mode="after")
+    def _has_one_schedule(self) -> "OptimizerConfig":
         if self.plateau is not None and self.cosine is not None:
             raise Face3DMMError("found both 'plateau' and 'cosine', expected one of them: each would change the rate")
+        return self
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Part):
     """A training.
 
     Attributes:
@@ -212,31 +188,27 @@ class TrainingConfig:
     """
 
     network: str
-    datasets: tuple[DatasetConfig, ...]
+    datasets: Annotated[tuple[DatasetConfig, ...], Field(strict=False)]  # a list in YAML
     losses: LossesConfig
-    steps: int = number(low=1, high=1_000_000_000)
-    batch: int = number(64, low=2, high=65_536)
+    steps: int = Field(ge=1, le=1_000_000_000)
+    batch: int = Field(64, ge=2, le=65_536)
     landmark_map: bool = False
-    landmark_noise: float = number(1.5, low=0.0, high=30.0)
-    layout: LayoutConfig = field(default_factory=LayoutConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    seed: int = number(0, low=0, high=2**31)
+    landmark_noise: float = Field(1.5, ge=0.0, le=30.0)
+    layout: LayoutConfig = LayoutConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    seed: int = Field(0, ge=0, le=2**31)
     model: str = "default"
     start: str | None = None
-    validation_every: int = number(1000, low=1, high=1_000_000_000)
-    validation_count: int = number(256, low=1, high=1_000_000)
-    checkpoint_every: int = number(500, low=1, high=1_000_000_000)
-    log_every: int = number(50, low=1, high=1_000_000_000)
-    average: float = number(0.0, low=0.0, high=0.999999)
+    validation_every: int = Field(1000, ge=1, le=1_000_000_000)
+    validation_count: int = Field(256, ge=1, le=1_000_000)
+    checkpoint_every: int = Field(500, ge=1, le=1_000_000_000)
+    log_every: int = Field(50, ge=1, le=1_000_000_000)
+    average: float = Field(0.0, ge=0.0, le=0.999999)
     mixed_precision: bool = False
-    workers: int = number(2, low=0, high=256)
+    workers: int = Field(2, ge=0, le=256)
 
-    def __post_init__(self) -> None:
-        """Check what must go together.
-
-        Raises:
-            Face3DMMError: it does not.
-        """
+    @model_validator(mode="after")
+    def _fits_together(self) -> "TrainingConfig":
         used = self.losses.weights()
         for name in used:
             if (name in _POINT_LOSSES) != self.learns_points:
@@ -245,7 +217,7 @@ class TrainingConfig:
         if self.learns_points:
             self._check_points()
         if not any(weight for name, weight in used.items() if name not in _NEED_OTHERS):
-            known = ", ".join(part.name for part in fields(LossesConfig) if part.name not in _NEED_OTHERS)
+            known = ", ".join(name for name in LossesConfig.model_fields if name not in _NEED_OTHERS)
             raise Face3DMMError(f"losses: found {list(used)}, expected at least one with a weight of {known}")
         if not any(dataset.weight for dataset in self.datasets):
             raise Face3DMMError("datasets: found none with a weight, expected at least one")
@@ -262,6 +234,7 @@ class TrainingConfig:
         for name in ("cycle", "landmark_3d"):
             if name in used and not self.landmark_map:
                 raise Face3DMMError(f"losses.{name} needs 'landmark_map: true': it feeds the network its own landmarks")
+        return self
 
     @property
     def learns_points(self) -> bool:
@@ -276,7 +249,7 @@ class TrainingConfig:
             if dataset.kind == "unlabelled_folder":
                 raise Face3DMMError(f"datasets.{k}: found an unlabelled one, whose points nobody knows")
             scenes = dataset.options.get("scenes")
-            if isinstance(scenes, Mapping) and scenes.get("field_of_view") is not None:
+            if isinstance(scenes, dict) and scenes.get("field_of_view") is not None:
                 raise Face3DMMError(
                     f"datasets.{k}.options.scenes: found a field_of_view; points are learnt in weak perspective"
                 )

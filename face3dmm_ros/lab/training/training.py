@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.lab.training.batches import (
     FaceStream,
     Share,
@@ -86,7 +87,10 @@ def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: b
                 record.validate(0, held_back)
                 record.checkpoint(0, window)
             batches = training_batches(config, stream, first_step, share)
-            with _bar(config.steps, first_step, progress and here.first) as bar:
+            shown = progress and here.first
+            with progress_bar(
+                total=config.steps, initial=first_step, unit="step", desc="training", disable=not shown
+            ) as bar:
                 for step in range(first_step + 1, config.steps + 1):
                     asked = time.monotonic()
                     batch = next(batches)
@@ -232,19 +236,6 @@ def _require_finite(step: int, loss: float) -> None:
             f"at step {step} the loss is {loss}: lower optimizer.rate, or the weight of the loss that grew last in "
             "losses.csv; the last checkpoint is from before"
         )
-
-
-def _bar(steps: int, first_step: int, shown: bool) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(
-        total=steps,
-        initial=first_step,
-        unit="step",
-        desc="training",
-        disable=not shown,
-        mininterval=0.2 if sys.stderr.isatty() else 10.0,
-    )
 
 
 def _say(here: Processes, progress: bool, line: str) -> None:

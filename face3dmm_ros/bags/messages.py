@@ -1,0 +1,37 @@
+"""What lies in a bag: topics and types."""
+
+from functools import cache
+
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from face3dmm_ros.core.resource_files import PACKAGE, package_file
+
+IMAGE_TYPE = "sensor_msgs/msg/Image"
+COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+LANDMARKS_TYPE = f"{PACKAGE}/msg/FaceLandmarks"
+PARAMETERS_TYPE = f"{PACKAGE}/msg/Face3DMMParams"
+
+IMAGES = "/camera/image_raw"
+CAMERA_INFO = "/camera/camera_info"
+LANDMARKS = "/face/landmarks"
+PARAMETERS = "/face/params"
+TRUTH = "/truth/params"
+
+COMPRESSED = "/compressed"
+"""What image_transport adds to the name of a topic for its compressed images."""
+
+STORAGES = ("mcap", "sqlite3")
+
+_OWN_MESSAGES = ("Blendshapes", "Face3DMMParams", "FaceLandmarks", "FaceMesh", "FaceTopology")
+
+
+@cache
+def message_types() -> Typestore:
+    """ROS's messages and this package's own."""
+    typestore = get_typestore(Stores.ROS2_JAZZY)
+    for name in _OWN_MESSAGES:
+        definition = package_file(f"msg/{name}.msg").read_text(encoding="utf-8")
+        typestore.register(get_types_from_msg(definition, f"{PACKAGE}/msg/{name}"))
+    return typestore

@@ -1,0 +1,225 @@
+"""Reads rosbag2 bags (SQLite or MCAP) without ROS, through `rosbags`."""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import get_types_from_msg
+
+from face3dmm_ros.bags import messages as known
+from face3dmm_ros.core.closing import Closing
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.image_clock import stamp_ns
+from face3dmm_ros.core.message_fields import parameters_from_message
+from face3dmm_ros.core.values import FaceParameters
+from face3dmm_ros.files.image_layout import image_from_compressed, image_from_message
+
+_OVERLAYS = ("/face/overlay", "/avatar/image")
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedImage:
+    """An image as it lies in a bag.
+
+    Attributes:
+        stamp_ns: its header's stamp, ns.
+        frame_id: its header's frame.
+        time_ns: when it came, ns.
+        pixels: decodes it: (H, W, 3) BGR uint8. Raises Face3DMMError for one that cannot be read.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    time_ns: int
+    pixels: Callable[[], NDArray[np.uint8]] = field(repr=False)
+
+
+class BagReader(Closing):
+    """Reads a bag: a folder with its metadata.yaml, or a single .mcap or .db3 file. Use it as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a bag.
+
+        Raises:
+            Face3DMMError: it is no bag, or is damaged.
+        """
+        self.path = path
+        self._typestore = known.message_types()
+        if not path.exists():
+            raise Face3DMMError(f"{path} is not there: name a rosbag2 folder, or a .mcap or .db3 file")
+        try:
+            self._bag = Reader(path)
+            self._bag.open()
+        except FileNotFoundError as error:
+            raise Face3DMMError(
+                f"{path} is no rosbag2: it has no metadata.yaml (`ros2 bag reindex` makes one for a recording that was "
+                "killed, or name its .mcap or .db3 file)"
+            ) from error
+        except Exception as error:
+            raise Face3DMMError(f"{path} is no rosbag2, or a damaged one: {error}") from error
+
+    def close(self) -> None:
+        """Close the bag."""
+        # rosbags removes what it unpacked; that this fails is no reason to lose what was read.
+        with contextlib.suppress(OSError):
+            self._bag.close()
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """The type of each topic."""
+        return {connection.topic: connection.msgtype for connection in self._bag.connections}
+
+    def count(self, topic: str) -> int:
+        """How many messages a topic has."""
+        return sum(connection.msgcount for connection in self._bag.connections if connection.topic == topic)
+
+    def image_topic(self, wanted: str | None = None) -> str:
+        """The topic of the camera's images: the one wanted, this package's own, or the only one that there is.
+
+        Raises:
+            Face3DMMError: there is none, it is empty, or there are several.
+        """
+        pictures = {
+            topic: kind for topic, kind in self.topics.items() if kind in (known.IMAGE_TYPE, known.COMPRESSED_TYPE)
+        }
+        if wanted is not None:
+            for topic in (wanted, f"{wanted}{known.COMPRESSED}"):
+                if topic in pictures and self.count(topic):
+                    return topic
+            found = ", ".join(sorted(pictures)) or "none"
+            raise Face3DMMError(f"{self.path} has no images on {wanted}; topics with images: {found}")
+        candidates = [topic for topic in sorted(pictures) if self.count(topic) and not _is_overlay(topic)]
+        for topic in (known.IMAGES, f"{known.IMAGES}{known.COMPRESSED}"):
+            if topic in candidates:
+                return topic
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            raise Face3DMMError(f"{self.path} has several topics with images, name one: {', '.join(candidates)}")
+        topics = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(self.topics.items())) or "nothing at all"
+        raise Face3DMMError(f"{self.path} has no camera images (sensor_msgs/Image or CompressedImage); it has {topics}")
+
+    def images(self, topic: str) -> Iterator[RecordedImage]:
+        """The images of a topic in the order in which they came.
+
+        Raises:
+            Face3DMMError: the bag is damaged.
+        """
+        decode = image_from_compressed if self.topics[topic] == known.COMPRESSED_TYPE else image_from_message
+        for connection, time_ns, data in self._serialized([topic]):
+            try:
+                message = self._unpacked(connection, data)
+            except Face3DMMError as error:
+                yield RecordedImage(time_ns, "", time_ns, partial(_raise, error))
+            else:
+                header = message.header
+                yield RecordedImage(stamp_ns(header), header.frame_id, time_ns, partial(decode, message))
+
+    def camera_infos(self, image_topic: str) -> dict[int, bytes]:
+        """The serialized camera_info of an image topic's camera, by its stamp, ns; empty where there is none."""
+        folder = image_topic.removesuffix(known.COMPRESSED).rpartition("/")[0]
+        topic = f"{folder}/camera_info"
+        if self.topics.get(topic) != known.CAMERA_INFO_TYPE:
+            return {}
+        return {
+            stamp_ns(self._unpacked(connection, data).header): data for connection, _, data in self._serialized([topic])
+        }
+
+    def parameters(self, topic: str) -> dict[int, dict[int, FaceParameters]]:
+        """The parameters on a topic: by stamp, ns, and face_id; empty for an image without a face.
+
+        Raises:
+            Face3DMMError: the topic has another type, or a message cannot be read.
+        """
+        if self.topics[topic] != known.PARAMETERS_TYPE:
+            raise Face3DMMError(f"{topic} of {self.path} is a {self.topics[topic]}, expected {known.PARAMETERS_TYPE}")
+        found: dict[int, dict[int, FaceParameters]] = {}
+        for _, _, message in self.read([topic]):
+            faces = found.setdefault(stamp_ns(message.header), {})
+            if message.face_count:
+                faces[message.face_id] = parameters_from_message(message)
+        return found
+
+    def messages(self, topic: str) -> Iterator[tuple[int, bytes]]:
+        """When each message of a topic came, ns, and its serialized bytes.
+
+        Raises:
+            Face3DMMError: the bag is damaged.
+        """
+        for _, time_ns, data in self._serialized([topic]):
+            yield time_ns, data
+
+    def read(self, topics: Collection[str]) -> Iterator[tuple[str, int, Any]]:
+        """The messages of some topics in the order in which they came: topic, time, ns, and message.
+
+        Raises:
+            Face3DMMError: the bag is damaged, or a message cannot be read.
+        """
+        for connection, time_ns, data in self._serialized(topics):
+            yield connection.topic, time_ns, self._unpacked(connection, data)
+
+    def _serialized(self, topics: Collection[str]) -> Iterator[tuple[Connection, int, bytes]]:
+        connections = [connection for connection in self._bag.connections if connection.topic in topics]
+        if not connections:
+            return
+        for connection in connections:
+            self._require_own_definition(connection)
+        try:
+            for connection, time_ns, data in self._bag.messages(connections):
+                yield connection, time_ns, bytes(data)
+        except Exception as error:
+            raise Face3DMMError(f"{self.path} is damaged: {type(error).__name__}: {error}") from error
+
+    def _require_own_definition(self, connection: Connection) -> None:
+        """Check that the bag, where it says so, means by a type what `messages.message_types` does.
+
+        rosbags makes code of definitions to read by them. Those of a file are only compared: no file shall have code
+        made here, nor take all memory, as `string[4000000000] names` does.
+
+        Raises:
+            Face3DMMError: it means something else; names the fields that differ.
+        """
+        if connection.msgdef.format != MessageDefinitionFormat.MSG:
+            return
+        try:
+            recorded = get_types_from_msg(connection.msgdef.data, connection.msgtype)
+        except Exception as error:
+            raise Face3DMMError(f"{self.path} is damaged: no definition of {connection.msgtype}: {error}") from error
+        own = self._typestore.fielddefs
+        for kind in recorded.keys() & own.keys():
+            theirs, ours = recorded[kind][1], own[kind][1]
+            if theirs != ours:
+                differing = ", ".join(sorted({name for name, _ in {*theirs} ^ {*ours}})) or "their order"
+                raise Face3DMMError(
+                    f"{connection.topic} of {self.path} was recorded with another definition of {kind}, which differs "
+                    f"in {differing}: record it again with this version"
+                )
+
+    def _unpacked(self, connection: Connection, data: bytes) -> Any:
+        kind = connection.msgtype
+        try:
+            definition = self._typestore.get_msgdef(kind)
+            unpack = {0: definition.deserialize_cdr_be, 1: definition.deserialize_cdr_le}[data[1]]
+            # What is behind the last field is not looked at, as in ROS, whose serialize_message can leave bytes there:
+            # Typestore.deserialize_cdr takes three at most.
+            message, _ = unpack(data[4:], 0, definition.cls, self._typestore)
+        except Exception as error:
+            raise Face3DMMError(
+                f"a message on {connection.topic} of {self.path} is no {kind} ({len(data)} bytes): {error}"
+            ) from error
+        return message
+
+
+def _is_overlay(topic: str) -> bool:
+    return topic.removesuffix(known.COMPRESSED).endswith(_OVERLAYS)
+
+
+def _raise(error: Face3DMMError) -> NDArray[np.uint8]:
+    raise error

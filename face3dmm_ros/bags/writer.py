@@ -1,0 +1,263 @@
+"""Writes rosbag2 bags (SQLite or MCAP) without ROS, through `rosbags`."""
+
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+from face3dmm_ros.bags import messages as known
+from face3dmm_ros.core.camera import Intrinsics
+from face3dmm_ros.core.closing import Closing
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.message_fields import (
+    landmarks_fields,
+    no_landmarks_fields,
+    no_parameters_fields,
+    parameters_fields,
+)
+from face3dmm_ros.core.values import FaceParameters, TrackedFace, TrackedLandmarks
+from face3dmm_ros.files.image_layout import JPEG_FORMAT, jpeg
+
+_METADATA_VERSION: Literal[8] = 8
+"""Humble's rosbag2 refuses later ones."""
+_FRAME = "camera_optical_frame"
+_SECOND = 1_000_000_000
+_FOREVER = QosTime(9223372036, 854775807)
+
+
+def check_room_for_bag(path: Path) -> None:
+    """Check that there is nothing at this path, or a bag that may give way.
+
+    Raises:
+        Face3DMMError: what is there is no bag.
+    """
+    storages = [path / f"{path.name}{suffix}" for suffix in (".mcap", ".db3")]
+    if path.exists() and not any(file.is_file() for file in (path / "metadata.yaml", *storages)):
+        raise Face3DMMError(f"{path} is there already and is no recording: choose another folder for the output")
+
+
+def remove_bag(path: Path) -> None:
+    """Make room for a bag: take an earlier one at this path away.
+
+    Raises:
+        Face3DMMError: what is there is no bag, or cannot be removed.
+    """
+    if not path.exists():
+        return
+    check_room_for_bag(path)
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        raise Face3DMMError(f"the earlier bag {path} cannot be removed: {error.strerror}") from error
+
+
+class BagWriter(Closing):
+    """Writes a bag; use it as a context manager. Stamps are those of the images, ns.
+
+    Every method that makes a message takes the frame of its header, and the time at which the bag says that it came,
+    ns; without one that is the stamp. So nothing of the machine or the hour gets into a bag, and the same calls write
+    the same messages.
+    """
+
+    def __init__(self, path: Path, storage: str = "mcap") -> None:
+        """Begin a bag, a folder that does not exist yet, with storage `mcap` or `sqlite3`.
+
+        Raises:
+            Face3DMMError: it exists, or cannot be written.
+        """
+        if storage not in known.STORAGES:
+            raise Face3DMMError(f"a bag's storage is one of {', '.join(known.STORAGES)}, not {storage!r}")
+        self._path = path
+        self._typestore = known.message_types()
+        self._connections: dict[str, Connection] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._bag = Writer(path, version=_METADATA_VERSION, storage_plugin=StoragePlugin[storage.upper()])
+            self._bag.open()
+        except Exception as error:
+            raise Face3DMMError(f"the bag {path} cannot be written: {error}") from error
+
+    def close(self) -> None:
+        """Finish the bag.
+
+        Raises:
+            Face3DMMError: it could not be finished.
+        """
+        try:
+            self._bag.close()
+        except (OSError, sqlite3.Error) as error:
+            raise Face3DMMError(f"the bag {self._path} could not be finished: {error}") from error
+
+    def add_topic(self, topic: str, kind: str, *, depth: int, reliable: bool, latched: bool = False) -> None:
+        """Name a topic, its type as package/msg/Name, and how it is offered, so that a player offers it likewise."""
+        qos = Qos(
+            history=QosHistory.KEEP_LAST,
+            depth=depth,
+            reliability=QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
+            durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+            deadline=_FOREVER,
+            lifespan=_FOREVER,
+            liveliness=QosLiveliness.AUTOMATIC,
+            liveliness_lease_duration=_FOREVER,
+            avoid_ros_namespace_conventions=False,
+        )
+        self._connections[topic] = self._bag.add_connection(
+            topic, kind, typestore=self._typestore, offered_qos_profiles=[qos]
+        )
+
+    def write_serialized(self, topic: str, time_ns: int, data: bytes | memoryview) -> None:
+        """A message of a topic that was added, serialized by ROS's rules (CDR).
+
+        Raises:
+            Face3DMMError: it cannot be written.
+        """
+        try:
+            self._bag.write(self._connections[topic], time_ns, data)
+        except (OSError, sqlite3.Error) as error:
+            raise Face3DMMError(f"the bag {self._path} cannot be written: {error}") from error
+
+    def write_image(
+        self,
+        image: NDArray[np.uint8],
+        stamp_ns: int,
+        topic: str = known.IMAGES,
+        *,
+        compressed: bool = False,
+        quality: int = 90,
+        frame_id: str = _FRAME,
+        time_ns: int | None = None,
+    ) -> None:
+        """A picture, (H, W, 3) BGR uint8; `compressed`: as a JPEG of some quality under the topic's `/compressed`."""
+        header = self._header(stamp_ns, frame_id)
+        if compressed:
+            topic, kind = f"{topic}{known.COMPRESSED}", known.COMPRESSED_TYPE
+            message = self._message(kind, header=header, format=JPEG_FORMAT, data=jpeg(image, quality))
+        else:
+            kind, (height, width) = known.IMAGE_TYPE, image.shape[:2]
+            message = self._message(
+                kind,
+                header=header,
+                height=height,
+                width=width,
+                encoding="bgr8",
+                is_bigendian=0,
+                step=3 * width,
+                data=np.ascontiguousarray(image).reshape(-1),
+            )
+        self._write(topic, kind, message, stamp_ns, time_ns)
+
+    def write_camera_info(
+        self,
+        intrinsics: Intrinsics | None,
+        image_size: tuple[int, int],
+        stamp_ns: int,
+        topic: str = known.CAMERA_INFO,
+        *,
+        frame_id: str = _FRAME,
+        time_ns: int | None = None,
+    ) -> None:
+        """The camera of images of (width, height) px, without distortion; None: K of zeros, ROS's word for unknown."""
+        K, R, P = np.zeros((3, 3)), np.zeros((3, 3)), np.zeros((3, 4))
+        if intrinsics is not None:
+            f, x, y = intrinsics.focal, intrinsics.center_x, intrinsics.center_y
+            K, R = np.array([[f, 0.0, x], [0.0, f, y], [0.0, 0.0, 1.0]]), np.eye(3)
+            P[:, :3] = K
+        roi = self._message("sensor_msgs/msg/RegionOfInterest", **no_landmarks_fields(image_size)["roi"])
+        message = self._message(
+            known.CAMERA_INFO_TYPE,
+            header=self._header(stamp_ns, frame_id),
+            height=image_size[1],
+            width=image_size[0],
+            distortion_model="" if intrinsics is None else "plumb_bob",
+            d=np.zeros(0 if intrinsics is None else 5),
+            k=K.ravel(),
+            r=R.ravel(),
+            p=P.ravel(),
+            binning_x=0,
+            binning_y=0,
+            roi=roi,
+        )
+        self._write(topic, known.CAMERA_INFO_TYPE, message, stamp_ns, time_ns)
+
+    def write_landmarks(
+        self,
+        faces: Sequence[TrackedFace | TrackedLandmarks],
+        stamp_ns: int,
+        topic: str = known.LANDMARKS,
+        *,
+        image_size: tuple[int, int],
+        frame_id: str = _FRAME,
+        time_ns: int | None = None,
+    ) -> None:
+        """The landmarks of all faces of an image of (width, height) px; without a face the one message that says so."""
+        region = self._typestore.types["sensor_msgs/msg/RegionOfInterest"]
+        bodies = [(face.face_id, landmarks_fields(face.landmarks)) for face in faces]
+        empty = no_landmarks_fields(image_size)
+        for fields in (empty, *(fields for _, fields in bodies)):
+            fields["roi"] = region(**fields["roi"])
+        self._write_faces(known.LANDMARKS_TYPE, topic, bodies, empty, stamp_ns, frame_id, time_ns)
+
+    def write_parameters(
+        self,
+        faces: Sequence[TrackedFace | FaceParameters],
+        stamp_ns: int,
+        topic: str = known.PARAMETERS,
+        *,
+        image_size: tuple[int, int] = (0, 0),
+        model: tuple[str, str] = ("", ""),
+        method: str = "",
+        frame_id: str = _FRAME,
+        time_ns: int | None = None,
+    ) -> None:
+        """The parameters of all faces of an image; a `FaceParameters` gets its place in the sequence as face_id.
+
+        Image size (width, height) px, model (name and digest) and method are for the one message that says that there
+        is no face.
+        """
+        bodies = [
+            (face.face_id, parameters_fields(face.parameters))
+            if isinstance(face, TrackedFace)
+            else (index, parameters_fields(face))
+            for index, face in enumerate(faces)
+        ]
+        empty = no_parameters_fields(image_size, *model, method)
+        self._write_faces(known.PARAMETERS_TYPE, topic, bodies, empty, stamp_ns, frame_id, time_ns)
+
+    def _write_faces(
+        self,
+        kind: str,
+        topic: str,
+        bodies: Sequence[tuple[int, dict[str, Any]]],
+        empty: dict[str, Any],
+        stamp_ns: int,
+        frame_id: str,
+        time_ns: int | None,
+    ) -> None:
+        """One message per face, given as its id and fields, or the one that says that there is none."""
+        header = self._header(stamp_ns, frame_id)
+        for index, (face_id, fields) in enumerate(bodies or [(0, empty)]):
+            message = self._message(
+                kind, header=header, face_id=face_id, face_index=index, face_count=len(bodies), **fields
+            )
+            self._write(topic, kind, message, stamp_ns, time_ns)
+
+    def _header(self, stamp_ns: int, frame_id: str) -> Any:
+        seconds, nanoseconds = divmod(int(stamp_ns), _SECOND)
+        stamp = self._message("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
+        return self._message("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)
+
+    def _message(self, kind: str, **fields: Any) -> Any:
+        return self._typestore.types[kind](**fields)
+
+    def _write(self, topic: str, kind: str, message: Any, stamp_ns: int, time_ns: int | None) -> None:
+        if topic not in self._connections:
+            is_result = kind in (known.LANDMARKS_TYPE, known.PARAMETERS_TYPE)
+            self.add_topic(topic, kind, depth=10 if is_result else 5, reliable=is_result)
+        data = self._typestore.serialize_cdr(message, kind)
+        self.write_serialized(topic, int(stamp_ns if time_ns is None else time_ns), data)
