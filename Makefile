@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help live build test lint bench torch viewer docs clean FORCE
+.PHONY: help live build test test-fast lint bench torch viewer docs clean FORCE
 .DELETE_ON_ERROR:
 
 ROS := $(or $(ROS_DISTRO),wheels)
@@ -22,6 +22,7 @@ help:
 	@echo 'make torch   add torch, for face3dmm train, and the fit methods photometric and regressor'
 	@echo 'make viewer  add Rerun, for face3dmm view'
 	@echo 'make docs    the documentation as a site, into build/site'
+	@echo 'make test-fast  the quick tests alone, a third of the time'
 	@echo 'make lint    ruff, mypy and import-linter only'
 	@echo 'make build   set up and build, without running anything'
 	@echo 'make clean   remove what was built (.venv stays)'
@@ -34,6 +35,9 @@ build: $(BUILT)
 
 test: lint $(BUILT) $(TORCH) $(VIEWER) $(DOCS)
 	@OMP_NUM_THREADS=1 $(RUN) python -m pytest $(ARGS)
+
+test-fast: $(BUILT) $(DEVELOPMENT)
+	@OMP_NUM_THREADS=1 $(RUN) python -m pytest -m 'not slow' $(ARGS)
 
 lint: $(DEVELOPMENT)
 	@.venv/bin/ruff check --quiet

@@ -9,6 +9,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from face3dmm_ros.morphable_model import MorphableModel, load_model
 if TYPE_CHECKING:
     from ros_harness import Harness
 
+hypothesis.settings.register_profile("any machine", deadline=None)  # how long an example takes says how busy one is
+hypothesis.settings.load_profile("any machine")
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOMAINS = range(1, 102)  # those whose ports stay clear of Linux's ephemeral ones
 

@@ -53,6 +53,7 @@ def test_a_worker_has_one_thread_whatever_its_parent_has() -> None:
     assert printed(program + THREADS, OMP_NUM_THREADS="2") == "{1}"
 
 
+@pytest.mark.slow
 def test_torch_keeps_its_threads_for_training() -> None:
     pytest.importorskip("torch", reason="needs torch: make torch")
     own = printed("import torch; print(torch.get_num_threads())")

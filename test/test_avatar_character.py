@@ -77,6 +77,7 @@ class TestExpression:
     LEFT_EYE, RIGHT_EYE = (8, 80, -35, 45), (-80, -8, -35, 45)
     LOWER_FACE = (-65, 65, 20, 150)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("names", "part"),
         [
@@ -238,6 +239,7 @@ class TestRig:
         assert up[-32 * 8 : -16 * 8, names.index("eyeBlinkLeft")].min() < -10.0
         np.testing.assert_allclose(up[-16 * 8 :, names.index("eyeBlinkLeft")], 0.0, atol=0.5)
 
+    @pytest.mark.slow
     def test_what_is_left_out_of_the_eye_sockets_shows_in_no_more_than_a_few_pixels(
         self, character: Character, rig: CharacterRig, default_model: MorphableModel, monkeypatch: pytest.MonkeyPatch
     ) -> None:

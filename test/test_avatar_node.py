@@ -88,6 +88,7 @@ class Driver:
 GREY = np.full((240, 320, 3), 128, np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["watermelon", "head"])
 def test_an_avatar_stands_in_the_persons_place_in_the_image(spun, default_model, style):
     driver = Driver(spun, default_model, style=style)
@@ -176,7 +177,7 @@ def test_without_stamps_the_neutral_face_is_calibrated_by_the_time_at_which_imag
         weight(0.2)
     spun.spin_for(0.6)
     assert weight(0.6) == weight(0.6) == pytest.approx(0.5, abs=1e-6)
-    (rest,) = driver.node._tuner._rests.values()
+    (rest,) = driver.node._tuner._faces.values()
     assert not rest._seen
 
 

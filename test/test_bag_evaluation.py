@@ -295,6 +295,7 @@ def test_latency_is_that_of_each_stage_and_of_all(default_model: MorphableModel)
     assert latency["total"]["median"] == pytest.approx(3.5)
 
 
+@pytest.mark.slow
 def test_the_report_draws_the_curves_and_escapes_the_name(default_model: MorphableModel, tmp_path) -> None:
     evaluation = evaluated(default_model, lambda k, face: moved(face, turn=(0.02, 0.0, 0.0)))
     bag_report(evaluation, "<bag>", "joint").write(tmp_path / "report.html")

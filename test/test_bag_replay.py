@@ -101,6 +101,7 @@ def test_every_image_is_processed_once_and_in_order_however_slow(default_model: 
     assert max(image.stage_ms["fit"] for image in done.images) < 20.0
 
 
+@pytest.mark.slow
 def test_a_bag_without_stamps_is_timed_by_when_it_was_recorded(true_bag: Path, tmp_path: Path) -> None:
     with BagReader(true_bag) as bag, BagWriter(tmp_path / "unstamped") as copy:
         for recorded in bag.images(IMAGES):
@@ -124,6 +125,7 @@ def test_a_bag_without_stamps_is_timed_by_when_it_was_recorded(true_bag: Path, t
     ]
 
 
+@pytest.mark.slow
 def test_a_rendered_sequence_is_tracked_close_to_its_truth(true_bag: Path, tmp_path: Path) -> None:
     assert command(true_bag, tmp_path) == 0
     record = report_of(tmp_path)
@@ -139,6 +141,7 @@ def test_a_rendered_sequence_is_tracked_close_to_its_truth(true_bag: Path, tmp_p
     assert (tmp_path / "report.html").read_text().count("<img") == 5
 
 
+@pytest.mark.slow
 def test_results_carry_the_stamps_of_their_images_and_are_the_same_every_time(true_bag: Path, tmp_path: Path) -> None:
     for out in ("a", "b"):
         command(true_bag, tmp_path / out)
@@ -149,6 +152,7 @@ def test_results_carry_the_stamps_of_their_images_and_are_the_same_every_time(tr
         assert list(bag.parameters(PARAMETERS)) == [START_NS + k * PERIOD_NS for k in range(FRAMES)]
 
 
+@pytest.mark.slow
 def test_the_storage_and_the_compression_do_not_matter(true_bag: Path, tmp_path: Path) -> None:
     """A bag of JPEGs gives what their decoded pictures give."""
     with (
@@ -165,6 +169,7 @@ def test_the_storage_and_the_compression_do_not_matter(true_bag: Path, tmp_path:
     assert messages_of(tmp_path / "out_jpeg") == messages_of(tmp_path / "out_raw")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("images", "topic"), [("jpeg", f"{IMAGES}/compressed"), ("raw", IMAGES)])
 def test_images_go_into_the_output_where_that_is_wanted(
     true_bag: Path, tmp_path: Path, images: str, topic: str

@@ -71,6 +71,7 @@ def test_fit_leaves_the_mean_skin_where_colours_are_not_wanted(portrait: Path, t
     assert face["gamma"] == []
 
 
+@pytest.mark.slow
 def test_fit_takes_every_face_in_the_picture(tmp_path: Path, astronaut: np.ndarray) -> None:
     path = tmp_path / "two.png"
     cv2.imwrite(str(path), np.hstack([astronaut, cv2.convertScaleAbs(astronaut, alpha=0.8)]))
@@ -80,6 +81,7 @@ def test_fit_takes_every_face_in_the_picture(tmp_path: Path, astronaut: np.ndarr
     assert {"mesh.obj", "mesh_1.obj"} <= {file.name for file in out.iterdir()}
 
 
+@pytest.mark.slow
 def test_fit_takes_several_pictures_each_on_its_own(
     portrait: Path, tmp_path: Path, astronaut: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +96,7 @@ def test_fit_takes_several_pictures_each_on_its_own(
         assert len(json.loads((folder / "params.json").read_text())["faces"]) == 1
 
 
+@pytest.mark.slow
 def test_fit_makes_one_identity_of_several_pictures_of_a_person(
     portrait: Path, tmp_path: Path, astronaut: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:

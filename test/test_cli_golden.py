@@ -23,6 +23,8 @@ from rosbags.rosbag2 import Reader
 
 from face3dmm_ros.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parent / "golden" / "cli"
 CASES = sorted(path.stem for path in GOLDEN.glob("*.args"))
 SPEED = re.compile(r"[\d.]+ images/s")

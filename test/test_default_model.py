@@ -310,6 +310,7 @@ def test_expressions_go_together_as_peoples_do(model: MorphableModel) -> None:
 ICT = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "ict_facekit"
 
 
+@pytest.mark.slow
 def test_shapes_are_like_those_of_scanned_people(model: MorphableModel) -> None:
     """At the 51 landmarks of the inner face; the jaw's 17 lie elsewhere on ICT-FaceKit's head."""
     if not (ICT / "ict_facekit.npz").is_file():

@@ -97,6 +97,7 @@ def test_face_mesh_is_less_sure_of_turned_heads(response: FaceMeshResponse) -> N
     assert np.median(response.deviation[0]) < 0.5 * np.median(response.deviation[-1])
 
 
+@pytest.mark.slow
 def test_profiles_are_found_where_face_mesh_gives_up(backend: DenseBackend, profiles: list[RenderedScene]) -> None:
     face_mesh = FaceMeshBackend()
     confident = {"dense": 0, "facemesh": 0}
@@ -152,6 +153,7 @@ def test_a_mirror_image_is_located_as_the_mirrored_picture_is(
     np.testing.assert_allclose(as_mirrored.depth, flipped.depth[mirror], atol=0.5)
 
 
+@pytest.mark.slow
 def test_what_is_seen_changes_steadily_as_a_head_turns_to_the_side(
     backend: DenseBackend, default_model: MorphableModel
 ) -> None:
@@ -374,6 +376,7 @@ def test_a_table_that_is_not_one_is_refused(tmp_path: Path, name: str) -> None:
         FaceMeshResponse.load(path)
 
 
+@pytest.mark.slow
 def test_an_expression_is_read_from_the_front_and_not_from_the_side(
     backend: DenseBackend, default_model: MorphableModel, profiles: list[RenderedScene]
 ) -> None:

@@ -22,6 +22,8 @@ from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.morphable_model import MorphableModel
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_are_measured() -> Iterator[None]:

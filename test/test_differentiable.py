@@ -93,6 +93,7 @@ def test_gradients_are_those_of_finite_differences(
         assert float(difference) == pytest.approx(float(gradient[index]), rel=1e-3, abs=tolerance)
 
 
+@pytest.mark.slow
 def test_a_picture_is_matched_by_descent(renderer: DifferentiableRenderer, arguments: dict) -> None:
     with torch.no_grad():
         wanted = renderer.render(**arguments, image_size=SIZE).rgb

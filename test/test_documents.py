@@ -118,6 +118,7 @@ def test_the_documents_know_every_target_that_make_shows() -> None:
     assert [target for target in targets if f"`{target}`" not in told and f"make {target}" not in told] == []
 
 
+@pytest.mark.slow
 def test_the_site_builds_and_takes_nothing_from_the_network(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="needs MkDocs: make docs")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]

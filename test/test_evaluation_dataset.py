@@ -26,6 +26,8 @@ from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel
 
+pytestmark = pytest.mark.slow
+
 SHIFT = np.array([3.0, -4.0])
 """px between what the pipeline fits and what the made-up truth says: each point is 5 px off."""
 OFFSET = rotation_from_vector([0.0, 0.1, 0.0])

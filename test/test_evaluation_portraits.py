@@ -117,6 +117,7 @@ def run(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_report_has_people_failures_and_skipped(run: Path) -> None:
     report = json.loads((run / "report.json").read_text())
     assert set(report["methods"]) == {"joint", "alternating"}
@@ -202,6 +203,7 @@ def test_options_that_mean_nothing_here_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_of_other_pictures_is_refused(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,7 @@ def test_an_unknown_method_is_refused_with_those_that_are_known(default_model: M
         create_fitter(default_model, "guess")
 
 
+@pytest.mark.slow
 def test_torch_is_loaded_only_for_methods_that_run_a_network() -> None:
     program = """
 import sys

@@ -25,6 +25,8 @@ from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.rendering.offscreen import NoOpenGLError
 
+pytestmark = pytest.mark.slow
+
 FROZEN = Path(__file__).parent / "golden" / "accuracy.json"
 COMMAND = "tools/in_environment.sh python test/test_frozen_accuracy.py"
 SEED, PEOPLE = 15, 30

@@ -541,6 +541,7 @@ def test_on_a_still_picture_the_landmarks_come_to_rest(backend, head: np.ndarray
     np.testing.assert_array_equal(before[0].landmarks.points, after[0].landmarks.points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(10, 10), (1, 1), (3, 2000), (6000, 8000)])
 def test_black_images_of_any_size_hold_no_face(backend, shape: tuple[int, int]) -> None:
     assert LandmarkTracker(backend).track(np.zeros((*shape, 3), np.uint8)) == []

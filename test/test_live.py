@@ -18,6 +18,8 @@ from face3dmm_ros.cli import live
 from face3dmm_ros.cli.main import main
 from face3dmm_ros.core.errors import Face3DMMError
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"frames_in", "frames_overlay", "frames_with_face", "fps", "latency_ms", "stage_ms"}
 TOPICS = {
     "/camera/camera_info",

@@ -177,6 +177,7 @@ def test_a_smaller_part_of_a_picture_shows_at_a_point_what_the_picture_shows_the
     np.testing.assert_allclose(rgb, [200.0, 14.0, 20.0], atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_covered_part_does_not_bend_the_face(default_model: MorphableModel) -> None:
     face = truth(default_model, 5)
     begun = start(default_model, face, 5)
@@ -190,6 +191,7 @@ def test_a_covered_part_does_not_bend_the_face(default_model: MorphableModel) ->
     assert np.linalg.norm(A - B, axis=1).mean() < 1.0
 
 
+@pytest.mark.slow
 def test_pictures_of_one_person_share_identity_and_albedo(default_model: MorphableModel) -> None:
     first = truth(default_model, 6, yaw=0.5)
     other = truth(default_model, 7, yaw=-0.4)

@@ -257,6 +257,7 @@ def test_onnx_has_what_the_network_was_trained_for(form: str, names: list[str]) 
     assert list(regressed_outputs(FORMS[form][0])) == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["matrix with landmark map", "shape and albedo alone"])
 def test_onnx_runs_in_opencv_and_gives_what_the_original_gives(tmp_path: Path, form: str) -> None:
     onnx = pytest.importorskip("onnx", reason="needs onnx")

@@ -143,6 +143,7 @@ def test_critic_and_regressor_pull_in_opposite_directions(logit: float) -> None:
     assert for_regressor.grad < 0
 
 
+@pytest.mark.slow
 def test_a_critic_learns_to_tell_labels_from_other_parameters() -> None:
     torch.manual_seed(0)
     critic = SelfCritic(inputs=3, parameters=8)

@@ -318,6 +318,7 @@ def test_landmark_maps_are_off_while_learning_as_a_detectors_are() -> None:
 # Training
 
 
+@pytest.mark.slow
 def test_training_learns_and_leaves_weights_curves_and_events(tmp_path: Path) -> None:
     config = small_config(steps=200, validation_every=100, checkpoint_every=100, log_every=20)
     weights = train(config, tmp_path, progress=False)
@@ -335,6 +336,7 @@ def test_training_learns_and_leaves_weights_curves_and_events(tmp_path: Path) ->
     assert list((tmp_path / "tensorboard").glob("events.*"))
 
 
+@pytest.mark.slow
 def test_training_can_start_with_another_ones_weights_and_units(tmp_path: Path) -> None:
     weights = train(small_config(steps=200, average=0.0), tmp_path / "first", progress=False)
     train(small_config(steps=1, start=str(weights), seed=1), tmp_path / "second", progress=False)
@@ -354,6 +356,7 @@ def test_start_with_weights_of_another_layout_is_refused(tmp_path: Path) -> None
         train(other, tmp_path / "second", progress=False)
 
 
+@pytest.mark.slow
 def test_training_without_a_pose_learns_shape_and_albedo(tmp_path: Path) -> None:
     config = who(
         datasets=(DatasetConfig(kind="labelled_folder", path="100"),),
@@ -371,6 +374,7 @@ def test_training_without_a_pose_learns_shape_and_albedo(tmp_path: Path) -> None
     assert validation["texture"][-1] < 0.6 * validation["texture"][0]
 
 
+@pytest.mark.slow
 def test_training_without_a_pose_goes_on_along_the_same_curve(tmp_path: Path) -> None:
     train(who(steps=30), tmp_path / "unbroken", progress=False)
     for steps in (15, 30):
@@ -420,6 +424,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [1, 10, 16])
 def test_stopped_training_goes_on_along_the_same_curve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: Path, stop_after: int
@@ -448,6 +453,7 @@ def test_stopped_training_goes_on_along_the_same_curve(
             np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, err_msg=f"{kind}: {name}")
 
 
+@pytest.mark.slow
 def test_killed_process_goes_on_along_the_same_curve(tmp_path: Path) -> None:
     """SIGKILL gives no time to tidy up."""
     program = [sys.executable, str(Path(__file__).with_name("small_training.py"))]
@@ -478,6 +484,7 @@ def test_finished_training_has_nothing_left_to_do(tmp_path: Path) -> None:
     assert (tmp_path / "losses.csv").read_text() == before
 
 
+@pytest.mark.slow
 def test_fresh_training_forgets_the_last(tmp_path: Path) -> None:
     train(small_config(steps=6), tmp_path, progress=False)
     train(small_config(steps=6, seed=1), tmp_path, resume=False, progress=False)
@@ -543,6 +550,7 @@ def test_parts_of_the_network_learn_at_a_share_of_the_rate() -> None:
         new_learner(wrong)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_as_one(tmp_path: Path) -> None:
     """With torchrun's variables, by gloo on the CPU."""
     folder = tmp_path / "together"

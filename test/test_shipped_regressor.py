@@ -42,6 +42,7 @@ def test_it_is_small_and_for_the_model_that_ships(weights: Path, default_model: 
     assert (description.network, description.inputs) == ("light", 3)
 
 
+@pytest.mark.slow
 def test_synthetic_faces_that_it_has_not_seen_are_read_well(weights: Path, default_model: MorphableModel) -> None:
     source = RenderedFaces(default_model, 1, seed=ANOTHER_SEED, chunk_size=FACES)
     layout = read_description(weights).layout
@@ -82,6 +83,7 @@ def test_an_open_mouth_is_told_from_a_closed_one(default_model: MorphableModel, 
     assert opened[60] - opened[1] > 0.4
 
 
+@pytest.mark.slow
 def test_photographs_are_read_by_a_network_that_has_seen_none(shared_data: Path) -> None:
     evaluator = FaceEvaluator(EvaluationOptions("aflw2000", fit_methods=REGRESSOR_METHODS))
     pictures = sorted((shared_data / "aflw2000_dev").glob("*.jpg"))[::20]

@@ -59,6 +59,7 @@ def random_generator(*seed: int) -> np.random.Generator:
 
 
 class TestRandomScenes:
+    @pytest.mark.slow
     def test_the_same_seed_makes_the_same_picture_and_truth(
         self, renderer: SceneRenderer, default_model: MorphableModel
     ) -> None:
@@ -262,6 +263,7 @@ class TestAppearance:
         edge = int(scene.camera.project(default_model.mean)[:, 1].max())
         assert mask[edge + 2 : 190, 95:105].all()
 
+    @pytest.mark.slow
     def test_a_model_without_regions_is_drawn_as_it_is(self, default_model: MorphableModel) -> None:
         bare = replace(default_model, regions={}, landmarks={}, contours={})
         try:

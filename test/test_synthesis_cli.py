@@ -32,6 +32,7 @@ def synth(out: Path, *options: str) -> int:
     return main(["synth", "--out", str(out), "--size", "96x80", "--duration", "0.2", *options])
 
 
+@pytest.mark.slow
 def test_a_bag_holds_images_cameras_and_truth_of_the_same_stamps(
     tmp_path: Path, default_model: MorphableModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_bag_holds_images_cameras_and_truth_of_the_same_stamps(
     np.testing.assert_allclose(truths[0].gaze, default_model.gaze(R, truths[0].beta).ravel(), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_bag(tmp_path: Path) -> None:
     for name in ("first", "second"):
         synth(tmp_path / name, "--seed", "5")
@@ -61,12 +63,14 @@ def test_the_same_seed_makes_the_same_bag(tmp_path: Path) -> None:
         np.testing.assert_array_equal(a.data, b.data)
 
 
+@pytest.mark.slow
 def test_a_perspective_bag_is_calibrated(tmp_path: Path) -> None:
     synth(tmp_path, "--camera", "perspective", "--fov", "60")
     (camera, *_) = messages(tmp_path / "bag", "/camera/camera_info")
     assert camera.k[0] == pytest.approx(96 / (2 * np.tan(np.radians(30))))
 
 
+@pytest.mark.slow
 def test_a_dataset_is_written(tmp_path: Path) -> None:
     assert synth(tmp_path, "--format", "dataset", "--count", "2") == 0
     assert {path.name for path in tmp_path.iterdir()} == {
