@@ -9,14 +9,15 @@ from tqdm import tqdm
 
 from face3dmm_ros.cli.options import add_fit_options, regressor_file
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.evaluation.dataset.datasets import FORMATS
 from face3dmm_ros.evaluation.dataset.evaluation import RESULTS_NAME, DataSet, PipelineOptions, evaluate, settings
-from face3dmm_ros.evaluation.dataset.face_evaluator import EvaluationOptions
+from face3dmm_ros.evaluation.dataset.face_evaluator import SOURCES, EvaluationOptions
 from face3dmm_ros.evaluation.dataset.labelled_faces import LabelledFaces
 from face3dmm_ros.evaluation.dataset.portraits import Portraits
 from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
 
 PORTRAITS = "portraits"
-SOURCES = ("detector", "truth")
+"""The format of `Portraits`; all others are those of `LabelledFaces`."""
 
 PURPOSE = "run detector, landmarks and fit on labelled pictures, or on people's smiles"
 DESCRIPTION = (
@@ -35,7 +36,7 @@ def add_arguments(kind: argparse.ArgumentParser) -> None:
     add(
         "--format",
         required=True,
-        choices=("aflw2000", "300wlp", "pts", PORTRAITS),
+        choices=(*FORMATS, PORTRAITS),
         help="aflw2000: pictures with .mat beside them; 300wlp: the same in subfolders; pts: iBUG's .pts files; "
         "portraits: NAME_neutral.jpg, NAME_smile.jpg and NAME_neutral.json, whose points say where the face is",
     )
@@ -63,15 +64,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise Face3DMMError(f"--jobs must be at least 1, found {jobs}")
     tasks = dataset.tasks(arguments.limit)
     with ResultsFile(arguments.out / RESULTS_NAME, settings(dataset), fresh=arguments.fresh) as results:
-        done = 0
+        # A log file gets a line only now and then.
         interval = 0.2 if sys.stderr.isatty() else 10.0
+        bar = tqdm(total=len(tasks), unit=dataset.unit, mininterval=interval)
         try:
-            for _ in tqdm(
-                evaluate(tasks, dataset, results, jobs=jobs), total=len(tasks), unit=dataset.unit, mininterval=interval
-            ):
-                done += 1
+            with bar:
+                for _ in evaluate(tasks, dataset, results, jobs=jobs):
+                    bar.update()
         except KeyboardInterrupt:
-            print(f"stopped: {done} of {len(tasks)} are done; the same command goes on", file=sys.stderr)
+            print(f"stopped: {bar.n} of {len(tasks)} are done; the same command goes on", file=sys.stderr)
             raise
         figures = dataset.report(tasks, results, arguments.out)
     print(figures)
@@ -95,14 +96,9 @@ def _dataset(arguments: argparse.Namespace) -> DataSet:
     if arguments.format != PORTRAITS:
         options = EvaluationOptions(**vars(judged), roi=arguments.roi, landmarks=arguments.landmarks)
         return LabelledFaces(arguments.path, options, arguments.negatives)
-    meaningless = {
-        "--roi truth": arguments.roi == "truth",
-        "--landmarks truth": arguments.landmarks == "truth",
-        "--negatives": arguments.negatives is not None,
-    }
-    given = [option for option, is_given in meaningless.items() if is_given]
-    if given:
-        raise Face3DMMError(
-            f"--format {PORTRAITS} has no true landmarks and counts no false alarms: leave out {', '.join(given)}"
-        )
+    meaningless = {"--roi truth": "truth" in arguments.roi, "--landmarks truth": "truth" in arguments.landmarks}
+    meaningless["--negatives"] = arguments.negatives is not None
+    if any(meaningless.values()):
+        given = ", ".join(option for option, is_given in meaningless.items() if is_given)
+        raise Face3DMMError(f"--format {PORTRAITS} has no true landmarks and counts no false alarms: leave out {given}")
     return Portraits(arguments.path, judged)

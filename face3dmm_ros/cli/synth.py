@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Render and write; returns 0.
 
     Raises:
-        Face3DMMError: options that cannot be, no OpenGL, or a folder that cannot be written to.
+        Face3DMMError: an option is out of range, there is no OpenGL, or the folder cannot be written to.
     """
     _check(arguments)
     as_bag = arguments.format == "bag"
@@ -96,10 +96,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Look at the numbers before anything large is loaded.
+    """Check the numbers before anything large is loaded.
 
     Raises:
-        Face3DMMError: one that cannot be.
+        Face3DMMError: one is out of range.
     """
     for name, what, low, high in (
         ("seed", "the seed", 0, 2**63),
@@ -116,7 +116,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _write_bag(
     arguments: argparse.Namespace, model: MorphableModel, renderer: SceneRenderer, options: SceneOptions
 ) -> None:
-    """One sequence as DIR/bag, without the folder's earlier one."""
+    """Write one sequence as DIR/bag, which replaces an earlier one."""
     noise = arguments.noise if arguments.noise is not None else (0.0 if arguments.clean else 2.0)
     frames = max(round(arguments.duration * arguments.fps), 1)
     bag = arguments.out / "bag"

@@ -1,4 +1,4 @@
-"""Values into a Rerun recording."""
+"""Logs frames into a Rerun recording."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,16 +25,17 @@ _CURVE_COLORS = (
 
 _ANGLES = ("pitch", "yaw", "roll")
 _FAR = (0.0, 0.0, 0.5)
+"""Where the 3D view looks before there is a head, m: the usual place of somebody before a screen, chosen by hand."""
 
 
 class FaceLog:
     """Logs frames on the timelines `stamp` and `frame`.
 
-    Curves get every frame; image, overlay, landmarks, mesh and blendshape bars only so many a second.
+    Curves get every frame; image, overlay, landmarks, mesh and blendshape bars at most `rate` a second.
     """
 
     def __init__(self, stream: rr.RecordingStream, weights: BlendshapeWeights, *, rate: float, live: bool) -> None:
-        """Log into a stream, at most `rate` pictures a second, 0 for all of them; `live`: show the newest."""
+        """Log into a stream, at most `rate` pictures a second (0: all); `live`: the window follows the newest."""
         self._stream = stream
         self._weights = weights
         self._pace = Pace(rate)
@@ -48,14 +49,14 @@ class FaceLog:
         stream.send_blueprint(layout.layout(_FAR, live=live))
 
     def due(self, stamp_ns: int) -> bool:
-        """Whether the pictures of an image are shown."""
+        """Whether the pictures of the image of this stamp, ns, are shown."""
         return self._pace.due(stamp_ns)
 
     def log(self, frame: ViewedFrame) -> None:
         """Log a frame.
 
         Raises:
-            Face3DMMError: parameters of another model than that of the weights. All else has been logged.
+            Face3DMMError: the parameters are of another model than the weights; all else has been logged.
         """
         stream = self._stream
         stream.set_time(layout.STAMP, timestamp=np.datetime64(frame.stamp_ns, "ns"))
@@ -101,7 +102,7 @@ class FaceLog:
             self._log_faces(layout.BLENDSHAPES, documents)
 
     def _curve(self, path: str, values: list[float], names: list[str], color: int) -> None:
-        """A value of each of some curves, which take their colours from this one on."""
+        """Log one value of each curve of a path; the first has the colour of this index, the others those after it."""
         if path not in self._named:
             self._named.add(path)
             colors = [_CURVE_COLORS[(color + k) % len(_CURVE_COLORS)] for k in range(len(names))]
@@ -109,7 +110,7 @@ class FaceLog:
         self._stream.log(path, rr.Scalars(values))
 
     def _log_faces(self, path: str, faces: Mapping[int, Any]) -> None:
-        """What is shown of the faces of an image; what was shown of others goes."""
+        """Log an archetype for each face_id, and clear those of faces that are gone."""
         for face_id in self._shown.get(path, set()) - set(faces):
             self._stream.log(f"{path}/{face_id}", rr.Clear(recursive=False))
         self._shown[path] = set(faces)

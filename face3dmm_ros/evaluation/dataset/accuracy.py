@@ -1,32 +1,44 @@
-"""Records of single faces, summed up as the field does: by yaw bin, and the mean of the bins."""
+"""Errors of single faces, aggregated as is usual for face alignment: by yaw bin, and the mean of the bins."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.evaluation.dataset.datasets import LANDMARK_COUNT
+from face3dmm_ros.evaluation.dataset.evaluation import name_of
 from face3dmm_ros.evaluation.dataset.expression_metrics import EXPRESSION_DISTANCES, Agreement, agreement
 from face3dmm_ros.evaluation.dataset.reliability import Reliability, reliability
 from face3dmm_ros.evaluation.metrics import auc, failure_rate, pose_angle_errors, rotation_offset
 from face3dmm_ros.fitting.confidence import RIGHT_WITHIN
 
 YAW_BINS: Mapping[str, tuple[float, float]] = {"0-30": (0.0, 30.0), "30-60": (30.0, 60.0), "60-90": (60.0, np.inf)}
-"""|yaw| in degrees: from, up to. The last bin holds every yaw from 60° up."""
+"""|yaw| in degrees, [from, to), as in Zhu et al., Face Alignment Across Large Poses, CVPR 2016; but their 90° is no
+limit."""
 MEAN, ALL = "mean", "all"
 MEANS = (
     "The mean of bins weighs the yaw bins that hold faces alike, however many these are; all faces weighs faces alike."
 )
 """What a summary's `MEAN` and `ALL` are."""
 EXPRESSION_BIN = "0-30"
-"""Farther turned, a mouth or an eye is seen from the side, and its width tells of the pose."""
+"""Farther turned, a mouth or an eye is seen from the side, and its width depends on the pose. Chosen by hand."""
 FOUND_IOU = 0.5
+"""Intersection over union from which a detection counts, as in PASCAL VOC (Everingham et al., IJCV 2010)."""
 ERROR_LIMIT = 10.0
-"""% NME at which AUC and failure rate are taken."""
+"""% NME at which AUC and failure rate are taken; usual for faces of all poses, chosen by hand."""
+
+_FIT_SHAPES: Mapping[str, tuple[int, ...]] = {
+    **dict.fromkeys(("iou", "nme_fixed", "nme_visible", "nme_3d", "vertex_mm", "confidence"), ()),
+    "rotation": (3, 3),
+    "shift_px": (2,),
+    "landmark_errors": (LANDMARK_COUNT,),
+    "expression": (len(EXPRESSION_DISTANCES),),
+}
+"""What is read from the record of a fit, and its shape."""
 
 Summary = dict[str, float]
 
@@ -38,7 +50,7 @@ class FaceErrors:
     Attributes:
         names: of the pictures.
         yaw_deg: (N,) true yaw.
-        found: (N,) whether the box of the fitted points overlaps that of the true ones by IoU ≥ 0.5.
+        found: (N,) whether the boxes around fitted and true points have an IoU of `FOUND_IOU` or more.
         nme: (N,) of the fitted 68 points, %, their outline as the truth means it.
         nme_fixed: (N,) with the outline at its own places on the skin.
         nme_visible: (N,) with the outline slid to the face's visible edge.
@@ -54,7 +66,7 @@ class FaceErrors:
         expression_truth: (N, 5) those of the true points.
         offset: (3, 3) the constant rotation between the model's frame and the truth's; None where it is unknown.
         extra_faces: faces detected beside the labelled ones.
-        failures: what the methods said where they gave up, by picture.
+        failures: why the method failed, by picture.
     """
 
     names: list[str]
@@ -68,7 +80,7 @@ class FaceErrors:
     vertex_mm: NDArray[np.float64]
     rotation_deg: NDArray[np.float64]
     pose_deg: NDArray[np.float64]
-    landmark_errors: NDArray[np.float32]
+    landmark_errors: NDArray[np.float64]
     shift_px: NDArray[np.float64]
     confidence: NDArray[np.float64]
     expression: NDArray[np.float64]
@@ -98,58 +110,43 @@ def face_errors(
     records: Iterable[Mapping[str, Any]], methods: Sequence[str], *, visible_outline: bool
 ) -> dict[str, FaceErrors]:
     """The errors of each method from the records of labelled faces (see `FaceEvaluator.face`), read once."""
-    rows: dict[str, list[tuple]] = {method: [] for method in methods}
-    landmark_errors: dict[str, list[NDArray[np.float32]]] = {method: [] for method in methods}
-    rotations: dict[str, list[NDArray[np.float64]]] = {method: [] for method in methods}
-    expressions: dict[str, list[list[float]]] = {method: [] for method in methods}
+    columns: dict[str, dict[str, list[NDArray[np.float64]]]] = {
+        method: {field: [] for field in _FIT_SHAPES} for method in methods
+    }
     failures: dict[str, dict[str, str]] = {method: {} for method in methods}
-    names, yaws, poses, expressions_truth, extra = [], [], [], [], 0
+    names, yaws, poses, detected, expressions, extra = [], [], [], [], [], 0
     for record in records:
-        name = str(record["key"]).partition("/")[2]
-        names.append(name)
+        names.append(name_of(record))
         yaws.append(record["yaw_deg"])
-        poses.append(record["pose"] or [np.nan] * 3)
-        expressions_truth.append(record["expression"])
+        poses.append(_known(record["pose"], (3,)))
+        detected.append(_known((record["detected"] or {}).get("nme"), ()))
+        expressions.append(record["expression"])
         extra += record["extra_faces"]
-        detected = _number((record["detected"] or {}).get("nme"))
         for method in methods:
             fit = record["fits"][method] or {}
-            numbers = ("iou", "nme_fixed", "nme_visible", "nme_3d", "vertex_mm", "confidence")
-            rows[method].append((*(_number(fit.get(key)) for key in numbers), detected, *fit.get("shift_px", (0, 0))))
-            landmark_errors[method].append(
-                np.array(fit.get("landmark_errors", [np.nan] * LANDMARK_COUNT), dtype=np.float32)
-            )
-            rotations[method].append(np.array(fit.get("rotation", np.full((3, 3), np.nan)), dtype=np.float64))
-            expressions[method].append(fit.get("expression", [np.nan] * len(EXPRESSION_DISTANCES)))
+            for field, shape in _FIT_SHAPES.items():
+                columns[method][field].append(_known(fit.get(field), shape))
             said = record["failures"].get(method, record["failures"].get("landmarks"))
             if said:
-                failures[method][name] = said
+                failures[method][names[-1]] = said
     errors = {}
     for method in methods:
-        table = np.array(rows[method], dtype=np.float64).reshape(-1, 9)
-        found = table[:, 0] >= FOUND_IOU
-        pose = np.array(poses, dtype=np.float64).reshape(-1, 3)
-        offset, rotation_deg, pose_deg = _rotation_errors(np.array(rotations[method]).reshape(-1, 3, 3), pose, found)
+        fits = {field: _stacked(values, _FIT_SHAPES[field]) for field, values in columns[method].items()}
+        found = fits.pop("iou") >= FOUND_IOU
+        offset, rotation_deg, pose_deg = _rotation_errors(fits.pop("rotation"), _stacked(poses, (3,)), found)
         errors[method] = FaceErrors(
             names=names,
             yaw_deg=np.array(yaws, dtype=np.float64),
             found=found,
-            nme=table[:, 2 if visible_outline else 1],
-            nme_fixed=table[:, 1],
-            nme_visible=table[:, 2],
-            nme_detected=table[:, 6],
-            nme_3d=table[:, 3],
-            vertex_mm=table[:, 4],
+            nme=fits["nme_visible" if visible_outline else "nme_fixed"],
+            nme_detected=_stacked(detected, ()),
             rotation_deg=rotation_deg,
             pose_deg=pose_deg,
-            landmark_errors=np.array(landmark_errors[method]).reshape(-1, LANDMARK_COUNT),
-            shift_px=table[:, 7:9],
-            confidence=table[:, 5],
-            expression=_table(expressions[method]),
-            expression_truth=_table(expressions_truth),
+            expression_truth=_stacked(expressions, _FIT_SHAPES["expression"]),
             offset=offset,
             extra_faces=extra,
             failures=failures[method],
+            **fits,
         )
     return errors
 
@@ -218,13 +215,14 @@ def _rotation_errors(
     return offset, geodesic, angles
 
 
-def _table(rows: list[list[float]]) -> NDArray[np.float64]:
-    """(N, 5) of N rows, also of none."""
-    return np.array(rows, dtype=np.float64).reshape(-1, len(EXPRESSION_DISTANCES))
+def _known(value: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The value of a record as an array, NaN where it is None."""
+    return np.full(shape, np.nan) if value is None else np.asarray(value, dtype=np.float64)
 
 
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
+def _stacked(values: Sequence[ArrayLike], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """(N, *shape) of N values, also where N is 0."""
+    return np.array(values, dtype=np.float64).reshape(-1, *shape)
 
 
 def _mean(values: NDArray[np.float64]) -> float:

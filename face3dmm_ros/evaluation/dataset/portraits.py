@@ -14,17 +14,18 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Box
 from face3dmm_ros.evaluation.dataset.datasets import check_extent
 from face3dmm_ros.evaluation.dataset.evaluation import (
+    DataSet,
     Look,
-    Made,
     PipelineOptions,
     Task,
     file_stamp,
+    made_with,
     nothing_usable,
     records_of,
     spread,
 )
 from face3dmm_ros.evaluation.dataset.face_evaluator import FAILURES
-from face3dmm_ros.evaluation.dataset.portrait_report import PortraitEvaluation, console_table, html_report, write_json
+from face3dmm_ros.evaluation.dataset.portrait_report import PortraitReport
 from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
 from face3dmm_ros.evaluation.dataset.smiles import smile_weights
 from face3dmm_ros.evaluation.metrics import box_around
@@ -37,34 +38,23 @@ from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.pipeline import FacePipeline
 
 ENDINGS = ("_neutral.jpg", "_smile.jpg", "_neutral.json")
-"""Of the names of a person's files."""
+"""Endings of the names of a person's files."""
 SHOWN = 4
-"""How often a track shows each picture; the last time is read."""
+"""How often a track shows each picture; the last time is read. Chosen by hand, for the smoothing to settle."""
 RATE = 30.0
-"""Images of a track per second."""
+"""Images of a track per second: those of a usual camera."""
 Frame = tuple[NDArray[np.uint8], float | None]
 """An image, and when it was taken, s."""
 
 
 @dataclass(frozen=True)
-class Portraits:
-    """A `dataset_evaluation.DataSet`: NAME_neutral.jpg, NAME_smile.jpg and NAME_neutral.json of each person.
+class Portraits(DataSet):
+    """NAME_neutral.jpg, NAME_smile.jpg and NAME_neutral.json of each person."""
 
-    Attributes:
-        root: the folder.
-        options: what is judged.
-    """
-
-    root: Path
-    options: PipelineOptions
     unit = "person"
 
     def tasks(self, limit: int | None) -> list[Task]:
-        """One for every NAME of which there is any file, and for every other picture: they are named as skipped.
-
-        Raises:
-            Face3DMMError: there is no picture, or the limit is not positive.
-        """
+        """One for every NAME that has any file, and for every other picture, which is then reported as skipped."""
         files = [*find_pictures(self.root, nested=False), *self.root.glob(f"*{ENDINGS[-1]}")]
         names = sorted({_name(path) for path in files})
         return [
@@ -73,28 +63,17 @@ class Portraits:
         ]
 
     def look(self) -> Look:
-        """A `PortraitWatcher` at work.
-
-        Raises:
-            Face3DMMError: an option names something that does not exist.
-        """
+        """A `PortraitWatcher` at work."""
         return PortraitWatcher(self.options).person
 
     def report(self, tasks: Sequence[Task], results: ResultsFile, out: Path) -> str:
-        """Write report.json and report.html; returns the figures as plain text.
-
-        Raises:
-            Face3DMMError: nobody could be looked at, or nothing can be written there.
-        """
+        """How often a smile comes through, and what a face at rest shows."""
         skipped: dict[str, str] = {}
         records = sorted(records_of(tasks, results, skipped), key=lambda record: str(record["key"]))
         if not records:
             raise nothing_usable(tasks, self.unit, skipped)
         seen = smile_weights(records, self.options.fit_methods)
-        evaluation = PortraitEvaluation(self.root, self.options, Made.by(self.options), seen, skipped)
-        write_json(evaluation, out / "report.json")
-        html_report(evaluation).write(out / "report.html")
-        return console_table(evaluation)
+        return PortraitReport(self.root, self.options, made_with(self.options), seen, skipped).write(out)
 
 
 class PortraitWatcher:
