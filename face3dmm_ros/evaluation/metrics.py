@@ -11,11 +11,11 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import nearest_rotation, pose_angles, rotation_angle
 from face3dmm_ros.core.values import Box
 
+# Faces with a rotation error beyond this many medians are left out of the offset between two models' frames. Chosen by
+# hand: it keeps most of a set that scatters evenly and drops failed fits.
 _OUTLIER = 2.0
-"""Faces with a rotation error beyond this many medians are left out of the offset between two models' frames. Chosen by
-hand: it keeps all of a set that scatters evenly and drops failed fits."""
+# `rotation_offset` stops where the faces it uses no longer change; this bound on its rounds is chosen by hand.
 _OFFSET_ROUNDS = 20
-"""`rotation_offset` stops where the faces it uses no longer change; this bound on its rounds is chosen by hand."""
 
 
 def box_around(points: ArrayLike) -> Box:

@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 Table = tuple[list[str], list[list[str | float]]]
 """Headers and rows."""
 
+# Both chosen by hand: more would look better on a dense screen, and make the file larger.
 _PLOT_DPI = 144
-"""Dots per inch, chosen by hand: more would be sharper on a dense screen, and the file larger."""
 _JPEG_QUALITY = 90
-"""Chosen by hand: more would show fewer artefacts, and make the file larger."""
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8885; --soft: #8882; }
@@ -132,14 +131,9 @@ def write_json(record: Mapping[str, Any], path: Path) -> None:
 def plain_table(headers: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
     """A table for a terminal, as `Report.table` shows it: the first column to the left, the others to the right."""
     cells = [list(headers), *([format_cell(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    )
+    columns = [[cell.rjust(max(map(len, column))) for cell in column] for column in zip(*cells, strict=True)]
+    columns[0] = [row[0].ljust(len(columns[0][0])) for row in cells]
+    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
 def format_cell(value: str | float) -> str:

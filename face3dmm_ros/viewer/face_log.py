@@ -15,13 +15,13 @@ from face3dmm_ros.viewer.blendshape_bars import bars
 from face3dmm_ros.viewer.viewed_frame import PARTS, Pace, ViewedFrame
 
 _LANDMARK_COLORS = ((0x50, 0xFF, 0x78), (0xFF, 0xB0, 0x40), (0x60, 0xB0, 0xFF), (0xFF, 0x70, 0xC0), (0xE8, 0xE0, 0x50))
-"""Of the landmarks of one face and the next, sRGB."""
+"""Of the landmarks of one face and the next, sRGB; chosen to stand out from skin."""
 
 _CURVE_COLORS = (
     *((0xE0, 0x5A, 0x50), (0x3F, 0xA8, 0x5A), (0x4A, 0x86, 0xE8)),
     *((0xD9, 0x9A, 0x28), (0x1F, 0xA8, 0xA8), (0x9A, 0x62, 0xD0)),
 )
-"""Of one curve and the next, sRGB; they stand out from a dark and from a light ground."""
+"""Of one curve and the next, sRGB; chosen to stand out from a dark and from a light background."""
 
 _ANGLES = ("pitch", "yaw", "roll")
 _FAR = (0.0, 0.0, 0.5)
@@ -32,13 +32,16 @@ class FaceLog:
     """Logs frames on the timelines `stamp` and `frame`.
 
     Curves get every frame; image, overlay, landmarks, mesh and blendshape bars at most `rate` a second.
+
+    Attributes:
+        due: whether the pictures of the image of a stamp, ns, are shown.
     """
 
     def __init__(self, stream: rr.RecordingStream, weights: BlendshapeWeights, *, rate: float, live: bool) -> None:
         """Log into a stream, at most `rate` pictures a second (0: all); `live`: the window follows the newest."""
         self._stream = stream
         self._weights = weights
-        self._pace = Pace(rate)
+        self.due = Pace(rate).due
         self._live = live
         self._shown: dict[str, set[int]] = {}
         self._surfaces: dict[int, tuple[str, bytes]] = {}
@@ -47,10 +50,6 @@ class FaceLog:
         self._looks_at_a_head = False
         stream.log("/", rr.ViewCoordinates.RDF, static=True)
         stream.send_blueprint(layout.layout(_FAR, live=live))
-
-    def due(self, stamp_ns: int) -> bool:
-        """Whether the pictures of the image of this stamp, ns, are shown."""
-        return self._pace.due(stamp_ns)
 
     def log(self, frame: ViewedFrame) -> None:
         """Log a frame.

@@ -62,11 +62,13 @@ class FrameMessages:
         latency_ms = 1e-6 * (arrival_ns - stamp) if stamp not in (0, arrival_ns) else None
         if part in (IMAGE, OVERLAY):
             encoded = _encoded(message, self._quality) if self._due(time_ns) else None
-            return self.assembler.add_picture(part, time_ns, encoded, latency_ms)
-        if not message.face_count or (part == MESH and not self._due(time_ns)):
-            return self.assembler.add_face(part, time_ns, 0, {}, latency_ms)
-        face = {message.face_id: self._value(part, message)}
-        return self.assembler.add_face(part, time_ns, message.face_count, face, latency_ms)
+            return self.assembler.add(part, time_ns, encoded, latency_ms)
+        faces, face_count = {}, message.face_count
+        if part == MESH and not self._due(time_ns):
+            face_count = 0
+        elif face_count:
+            faces = {message.face_id: self._value(part, message)}
+        return self.assembler.add(part, time_ns, faces, latency_ms, face_count=face_count)
 
     def _value(self, part: str, message: Any) -> Any:
         if part == LANDMARKS:

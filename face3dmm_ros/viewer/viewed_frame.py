@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from face3dmm_ros.core.image_clock import ImageClock
@@ -114,44 +115,36 @@ class FrameAssembler:
         self._waiting: OrderedDict[int, _Unfinished] = OrderedDict()
         self._last_ns: int | None = None
 
-    def add_picture(
-        self, part: str, stamp_ns: int, encoded: bytes | None, latency_ms: float | None = None
+    def add(
+        self, part: str, stamp_ns: int, value: Any, latency_ms: float | None = None, *, face_count: int | None = None
     ) -> list[ViewedFrame]:
-        """Take an encoded image or overlay, None for one that is not shown; returns the frames that this finishes."""
-        frame = self._frame(stamp_ns)
-        if frame is None:
-            return []
-        if encoded is not None:
-            frame.values[part] = encoded
-        return self._completed(stamp_ns, frame, part, latency_ms)
+        """Take a part of the image of a stamp, ns; returns the frames that this finishes.
 
-    def add_face(
-        self, part: str, stamp_ns: int, face_count: int, faces: Mapping[int, Any], latency_ms: float | None = None
-    ) -> list[ViewedFrame]:
-        """Take values of some of an image's `face_count` faces, by face_id; returns the frames that this finishes."""
-        frame = self._frame(stamp_ns)
-        if frame is None:
-            return []
-        known = frame.values.setdefault(part, {})
-        known.update(faces)
-        return self._completed(stamp_ns, frame, part, latency_ms) if len(known) >= face_count else []
-
-    def finish(self) -> list[ViewedFrame]:
-        """All frames that still wait, complete or not."""
-        return self._take(len(self._waiting))
-
-    def _frame(self, stamp_ns: int) -> _Unfinished | None:
+        Args:
+            part: one of `PARTS`.
+            stamp_ns: the image's.
+            value: an encoded picture, None if it is not shown; or, by face_id, values of some of the image's faces.
+            latency_ms: of the part, ms; None if it is unknown.
+            face_count: the number of the image's faces, all of which the part must have; None for a picture.
+        """
         if self._last_ns is not None and stamp_ns <= self._last_ns:
-            return None
-        return self._waiting.setdefault(stamp_ns, _Unfinished())
-
-    def _completed(self, stamp_ns: int, frame: _Unfinished, part: str, latency_ms: float | None) -> list[ViewedFrame]:
+            return []
+        frame = self._waiting.setdefault(stamp_ns, _Unfinished())
+        if face_count is not None:
+            value = frame.values.get(part, {}) | value
+        frame.values[part] = value
+        if face_count is not None and len(value) < face_count:
+            return []
         frame.complete.add(part)
         if latency_ms is not None:
             frame.latency_ms[part] = latency_ms
         if self.expected <= frame.complete:
             return self._take(sum(stamp <= stamp_ns for stamp in self._waiting))
         return self._take(len(self._waiting) - self._capacity)
+
+    def finish(self) -> list[ViewedFrame]:
+        """All frames that still wait, complete or not."""
+        return self._take(len(self._waiting))
 
     def _take(self, count: int) -> list[ViewedFrame]:
         stamps = sorted(self._waiting)[: max(0, count)]
@@ -161,20 +154,20 @@ class FrameAssembler:
 
 
 class Pace:
-    """Chooses which images are shown: at most so many a second, with one answer for all parts of an image."""
+    """Chooses which images are shown: at most so many a second, with one answer for all parts of an image.
+
+    Attributes:
+        due: whether the image of a stamp, ns, is shown.
+    """
 
     def __init__(self, rate: float) -> None:
         """At most `rate` images a second, by their times; 0 for all."""
         self._period_ns = _PERIOD_SHARE * 1e9 / rate if rate > 0 else 0.0
-        self._decisions: OrderedDict[int, bool] = OrderedDict()
         self._last_ns = 0
+        self.due = lru_cache(_KNOWN_FRAMES)(self._due)
 
-    def due(self, stamp_ns: int) -> bool:
-        """Whether the image of a stamp is shown."""
-        if stamp_ns not in self._decisions:
-            self._decisions[stamp_ns] = abs(stamp_ns - self._last_ns) >= self._period_ns
-            if self._decisions[stamp_ns]:
-                self._last_ns = stamp_ns
-            if len(self._decisions) > _KNOWN_FRAMES:
-                self._decisions.popitem(last=False)
-        return self._decisions[stamp_ns]
+    def _due(self, stamp_ns: int) -> bool:
+        due = abs(stamp_ns - self._last_ns) >= self._period_ns
+        if due:
+            self._last_ns = stamp_ns
+        return due

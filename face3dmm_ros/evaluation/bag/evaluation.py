@@ -34,17 +34,16 @@ JAW = "jawOpen"
 Truth = Mapping[int, Mapping[int, FaceParameters]]
 """The true faces: by stamp, ns, and face_id."""
 
-# The thresholds of this module are chosen by hand; the report's text repeats those that define a figure.
-_REST_TRUTH_PX = 0.02
-"""The truth rests while the RMS step of its landmarks from image to image stays below this."""
-_REST_SPEED = 0.002
-"""Without truth, a face rests while its landmarks move by less than this part of its size per image."""
+# The thresholds are chosen by hand; `report._METHOD` tells the reader those that define a figure.
+# The truth rests while the RMS step of its landmarks from image to image stays below this; without truth a face rests
+# while its landmarks move by less than this part of its size per image.
+_REST_TRUTH_PX, _REST_SPEED = 0.02, 0.002
+# About that of an adult. A tracked face may lie half of it away from the true face that it is matched with.
 _HEAD_WIDTH_MM = 150.0
-"""About that of an adult: a tracked face may lie half of it away from the true face it is matched with."""
+# The identity has settled once it stays within this of its last value.
 _SETTLED_MM = 0.5
-"""The identity has settled once it stays within this of its last value."""
+# The lag of a curve is left out if the truth varies by less (standard deviation).
 _MIN_TURN_DEG, _MIN_WEIGHT = 0.5, 0.03
-"""The lag of a curve is left out if the truth varies by less (standard deviation)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,11 +241,10 @@ def _is_of(face: FaceParameters, model: MorphableModel) -> bool:
 
 
 def _landmark_surface(model: MorphableModel) -> LinearSurface:
-    """The model's 68 landmarks, or those of another scheme, or vertices spread over it."""
-    if model.landmarks:
-        name = IBUG68 if IBUG68 in model.landmarks else min(model.landmarks)
-        return LinearSurface.of_points(model, model.landmarks[name])
-    return LinearSurface.of_vertices(model, np.linspace(0, model.vertex_count - 1, 68).astype(np.intp))
+    """The model's 68 landmarks, or those of another scheme."""
+    return LinearSurface.of_points(
+        model, model.landmarks[IBUG68 if IBUG68 in model.landmarks else min(model.landmarks)]
+    )
 
 
 def _face_vertices(model: MorphableModel) -> NDArray[np.intp]:
@@ -303,23 +301,20 @@ def _jitter(subjects: list[Subject], surface: LinearSurface) -> dict[str, Any]:
     by_truth = bool(subjects) and all(subject.same_model for subject in subjects)
     for subject in subjects:
         fitted = subject.estimate.landmarks(surface)
-        gap = np.diff(subject.estimate.images, prepend=subject.estimate.images[0] - 1) != 1
+        follows = np.diff(subject.estimate.images, prepend=subject.estimate.images[0] - 1) == 1
         if by_truth and subject.truth is not None:
             true = subject.truth.landmarks(surface)
             step = rms(np.diff(true, axis=0, prepend=true[:1]), axes=(1,))
-            still, degree = (step < _REST_TRUTH_PX) & ~gap, 0
-            stretches = runs(still)
+            stretches, degree = runs((step < _REST_TRUTH_PX) & follows), 0
         else:
             size = np.sqrt(np.prod(np.ptp(fitted, axis=1), axis=1))
-            still, degree = (speed(fitted) < _REST_SPEED * size) & ~gap, 1
-            stretches = windows(runs(still))
+            stretches, degree = windows(runs((speed(fitted) < _REST_SPEED * size) & follows)), 1
         frames = sum(stretch.stop - stretch.start for stretch in stretches)
-        turns = rotation_vectors(subject.estimate.rotation)[:, None]
-        shakes["fitted_px"].append((jitter(fitted, stretches, degree), frames))
-        shakes["rotation_deg"].append((jitter(turns, stretches, degree), frames))
+        points = {"fitted_px": fitted, "rotation_deg": rotation_vectors(subject.estimate.rotation)[:, None]}
         if len({face.landmarks.scheme for face in subject.faces}) == 1:
-            detected = np.array([face.landmarks.points for face in subject.faces], np.float64)
-            shakes["detected_px"].append((jitter(detected, stretches, degree), frames))
+            points["detected_px"] = np.array([face.landmarks.points for face in subject.faces], np.float64)
+        for name, values in points.items():
+            shakes[name].append((jitter(values, stretches, degree), frames))
     frames = sum(count for _, count in shakes["fitted_px"])
     return {name: _pooled(values) for name, values in shakes.items()} | {
         "rest_images": frames,

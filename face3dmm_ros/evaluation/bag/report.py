@@ -14,8 +14,8 @@ from face3dmm_ros.evaluation.report import Report, new_plot
 
 _ESTIMATE = {"color": "#1f77b4", "label": "estimate", "linewidth": 1.2}
 _TRUTH = {"color": "#d62728", "label": "truth", "linewidth": 2.5, "alpha": 0.45}
+# How many blendshapes are listed, the worst first; chosen by hand.
 _WORST = 10
-"""How many blendshapes are listed, the worst first; chosen by hand."""
 _ERRORS = (
     ("scale", "s, relative (%)", 100.0),
     ("rotation_deg", "R, geodesic (°)", 1.0),

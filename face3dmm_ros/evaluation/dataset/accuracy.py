@@ -31,6 +31,7 @@ FOUND_IOU = 0.5
 ERROR_LIMIT = 10.0
 """% NME at which AUC and failure rate are taken; usual for faces of all poses, chosen by hand."""
 
+_ANGLES = ("pitch_deg", "yaw_deg", "roll_deg")
 _FIT_SHAPES: Mapping[str, tuple[int, ...]] = {
     **dict.fromkeys(("iou", "nme_fixed", "nme_visible", "nme_3d", "vertex_mm", "confidence"), ()),
     "rotation": (3, 3),
@@ -52,13 +53,10 @@ class FaceErrors:
         yaw_deg: (N,) true yaw.
         found: (N,) whether the boxes around fitted and true points have an IoU of `FOUND_IOU` or more.
         nme: (N,) of the fitted 68 points, %, their outline as the truth means it.
-        nme_fixed: (N,) with the outline at its own places on the skin.
-        nme_visible: (N,) with the outline slid to the face's visible edge.
         nme_detected: (N,) of the detector's own points, %.
-        nme_3d: (N,) of the fitted points in 3D after similarity alignment, %.
-        vertex_mm: (N,) mean distance of all vertices after similarity alignment, where the truth has the model's shape.
-        rotation_deg: (N,) geodesic error after the offset.
-        pose_deg: (N, 3) errors of pitch, yaw and roll after the offset.
+        means: by name other errors (N,) that are summed up as means: NME, %, with the outline fixed on the skin and at
+            its visible edge, and in 3D after similarity alignment; distance of all vertices after similarity alignment,
+            mm, if the truth has the model's shape; errors of the rotation and its angles after the offset, degrees.
         landmark_errors: (N, 68) of each fitted point, %.
         shift_px: (N, 2) mean of fitted minus true points.
         confidence: (N,) of the fit.
@@ -73,13 +71,8 @@ class FaceErrors:
     yaw_deg: NDArray[np.float64]
     found: NDArray[np.bool_]
     nme: NDArray[np.float64]
-    nme_fixed: NDArray[np.float64]
-    nme_visible: NDArray[np.float64]
     nme_detected: NDArray[np.float64]
-    nme_3d: NDArray[np.float64]
-    vertex_mm: NDArray[np.float64]
-    rotation_deg: NDArray[np.float64]
-    pose_deg: NDArray[np.float64]
+    means: Mapping[str, NDArray[np.float64]]
     landmark_errors: NDArray[np.float64]
     shift_px: NDArray[np.float64]
     confidence: NDArray[np.float64]
@@ -133,15 +126,15 @@ def face_errors(
     for method in methods:
         fits = {field: _stacked(values, _FIT_SHAPES[field]) for field, values in columns[method].items()}
         found = fits.pop("iou") >= FOUND_IOU
-        offset, rotation_deg, pose_deg = _rotation_errors(fits.pop("rotation"), _stacked(poses, (3,)), found)
+        offset, rotation_errors = _rotation_errors(fits.pop("rotation"), _stacked(poses, (3,)), found)
+        outlines = {"nme_fixed_outline": fits.pop("nme_fixed"), "nme_visible_outline": fits.pop("nme_visible")}
         errors[method] = FaceErrors(
             names=names,
             yaw_deg=np.array(yaws, dtype=np.float64),
             found=found,
-            nme=fits["nme_visible" if visible_outline else "nme_fixed"],
+            nme=outlines["nme_visible_outline" if visible_outline else "nme_fixed_outline"],
             nme_detected=_stacked(detected, ()),
-            rotation_deg=rotation_deg,
-            pose_deg=pose_deg,
+            means={**outlines, **{key: fits.pop(key) for key in ("nme_3d", "vertex_mm")}, **rotation_errors},
             expression_truth=_stacked(expressions, _FIT_SHAPES["expression"]),
             offset=offset,
             extra_faces=extra,
@@ -177,42 +170,34 @@ def confidence_reliability(errors: FaceErrors) -> Reliability:
 
 def _summary(errors: FaceErrors, chosen: NDArray[np.bool_]) -> Summary:
     found = chosen & errors.found
-    judged = errors.nme_or_miss[chosen]
-    pitch, yaw, roll = (_mean(errors.pose_deg[found, axis]) for axis in range(3))
+    values = {"nme_fitted": errors.nme, "nme_detected": errors.nme_detected, **errors.means}
+    means = {name: _mean(each[found]) for name, each in values.items()}
     return {
         "faces": int(chosen.sum()),
-        "found": float(errors.found[chosen].mean()) if chosen.any() else float("nan"),
-        "nme_fitted": _mean(errors.nme[found]),
-        "nme_fixed_outline": _mean(errors.nme_fixed[found]),
-        "nme_visible_outline": _mean(errors.nme_visible[found]),
-        "nme_detected": _mean(errors.nme_detected[found]),
-        "nme_3d": _mean(errors.nme_3d[found]),
-        "vertex_mm": _mean(errors.vertex_mm[found]),
-        "auc10": auc(judged, ERROR_LIMIT),
-        "failure10": failure_rate(judged, ERROR_LIMIT),
-        "rotation_deg": _mean(errors.rotation_deg[found]),
-        "pitch_deg": pitch,
-        "yaw_deg": yaw,
-        "roll_deg": roll,
-        "mae_deg": (pitch + yaw + roll) / 3.0,
+        "found": _mean(errors.found[chosen]),
+        **means,
+        "mae_deg": sum(means[angle] for angle in _ANGLES) / 3.0,
+        "auc10": auc(errors.nme_or_miss[chosen], ERROR_LIMIT),
+        "failure10": failure_rate(errors.nme_or_miss[chosen], ERROR_LIMIT),
     }
 
 
 def _rotation_errors(
     rotations: NDArray[np.float64], poses: NDArray[np.float64], found: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]:
-    """The offset, and with it the geodesic (N,) and the angles' (N, 3) errors of the faces found, degrees."""
-    geodesic, angles = np.full(len(poses), np.nan), np.full((len(poses), 3), np.nan)
+) -> tuple[NDArray[np.float64] | None, dict[str, NDArray[np.float64]]]:
+    """The frames' offset (3, 3) and, given it, errors (N,) of the faces found, degrees, by their name in a summary."""
+    errors = np.full((4, len(poses)), np.nan)
+    named = dict(zip(("rotation_deg", *_ANGLES), errors, strict=True))
     known = np.flatnonzero(found & np.isfinite(poses).all(axis=1))
     truth = np.array([rotation_from_pose_angles(*poses[index]) for index in known]).reshape(-1, 3, 3)
     try:
         offset = rotation_offset(rotations[known], truth)
     except Face3DMMError:  # no face, or faces that have nothing in common
-        return None, geodesic, angles
+        return None, named
     turned = rotations[known] @ offset
-    geodesic[known] = np.degrees(rotation_angle(turned, truth))
-    angles[known] = [pose_angle_errors(R, pose) for R, pose in zip(turned, poses[known], strict=True)]
-    return offset, geodesic, angles
+    angles = np.array([pose_angle_errors(R, pose) for R, pose in zip(turned, poses[known], strict=True)])
+    errors[:, known] = [np.degrees(rotation_angle(turned, truth)), *angles.T]
+    return offset, named
 
 
 def _known(value: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -225,6 +210,6 @@ def _stacked(values: Sequence[ArrayLike], shape: tuple[int, ...]) -> NDArray[np.
     return np.array(values, dtype=np.float64).reshape(-1, *shape)
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def _mean(values: NDArray[Any]) -> float:
     """Mean of the values; NaN where there is none, or where one is unknown."""
     return float(values.mean()) if len(values) else float("nan")

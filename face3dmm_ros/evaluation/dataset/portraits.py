@@ -1,7 +1,7 @@
 """People photographed neutral and smiling, through the whole live pipeline, as one track and as single pictures."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,6 @@ SHOWN = 4
 """How often a track shows each picture; the last time is read. Chosen by hand, for the smoothing to settle."""
 RATE = 30.0
 """Images of a track per second: those of a usual camera."""
-Frame = tuple[NDArray[np.uint8], float | None]
-"""An image, and when it was taken, s."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Portraits(DataSet):
 
 
 class PortraitWatcher:
-    """The package's own way from pictures to ARKit's weights, by each fit method."""
+    """Runs the live pipeline on people's pictures, up to ARKit's weights, by each fit method."""
 
     def __init__(self, options: PipelineOptions) -> None:
         """Load the model and the networks.
@@ -98,8 +96,8 @@ class PortraitWatcher:
     def person(self, path: Path) -> dict[str, Any]:
         """The weights of a person, the path being that of the files without their `ENDINGS`.
 
-        Under `seen`, by method and by `smiles.WAYS`: (52,) of the neutral and of the smiling picture, or in words why
-        there are none.
+        Under `seen`, by method and by `smiles.WAYS`: (52,) of the neutral and of the smiling picture, or a sentence
+        that says why there are none.
 
         Raises:
             Face3DMMError: a picture or the label is missing or cannot be used.
@@ -112,24 +110,26 @@ class PortraitWatcher:
         neutral_file, smile_file, label = _files(path)
         place = read_place(label)
         neutral, smile = read_picture(neutral_file), read_picture(smile_file)
-        shown = [neutral] * SHOWN + [smile] * SHOWN
         seen = {}
         for method, pipeline in self._pipelines.items():
-            track = self._watch(pipeline, [(image, k / RATE) for k, image in enumerate(shown)], place)
-            seen[method] = {
-                "track": [track[SHOWN - 1], track[-1]],
-                "single": [self._watch(pipeline, [(image, None)], place)[0] for image in (neutral, smile)],
-            }
+            pipeline.reset()
+            track = [
+                self._read(pipeline, image, k / RATE, place)
+                for k, image in enumerate([neutral] * SHOWN + [smile] * SHOWN)
+            ]
+            single = []
+            for image in (neutral, smile):
+                pipeline.reset()
+                single.append(self._read(pipeline, image, None, place))
+            seen[method] = {"track": [track[SHOWN - 1], track[-1]], "single": single}
         return {"seen": seen}
 
-    def _watch(self, pipeline: FacePipeline, frames: Iterable[Frame], place: Box) -> list[list[float] | str]:
-        """The weights (52,) of the face at a place in each of a sequence of frames, or why there are none."""
-        pipeline.reset()
-        return [self._read(pipeline, frame, place) for frame in frames]
-
-    def _read(self, pipeline: FacePipeline, frame: Frame, place: Box) -> list[float] | str:
+    def _read(
+        self, pipeline: FacePipeline, image: NDArray[np.uint8], time: float | None, place: Box
+    ) -> list[float] | str:
+        """The weights (52,) of the face at a place in an image taken at a time, s, or why there are none."""
         try:
-            faces = pipeline.process(*frame)
+            faces = pipeline.process(image, time)
         except FAILURES as error:
             return str(error)
         for face in faces:
@@ -142,7 +142,7 @@ def read_place(path: Path) -> Box:
     """The box around the points of a label, px.
 
     Raises:
-        Face3DMMError: the file is missing or damaged, or its points cannot be a face's.
+        Face3DMMError: the file is missing or damaged, or `check_extent` refuses its points.
     """
     check_truth_file(path)
     try:
@@ -162,7 +162,7 @@ def _lies_in(points: NDArray[np.float32], place: Box) -> bool:
 
 
 def _name(file: Path) -> str:
-    """Whose file it is; the whole name of one that is nobody's."""
+    """NAME of a person's file; the whole name of any other file."""
     return next((file.name.removesuffix(ending) for ending in ENDINGS if file.name.endswith(ending)), file.name)
 
 

@@ -36,14 +36,13 @@ from face3dmm_ros.evaluation.report import Report, Table, new_plot, plain_table
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fitting.confidence import RIGHT_WITHIN
 
+# How the report looks, chosen by hand: how many of the worst faces it shows, the side of each of their pictures (three
+# stand side by side) and that side over the larger side of the box around all points, and how many faces a step of 10°
+# of yaw needs for its median to be drawn.
 _WORST = 10
-"""How many of the worst faces are shown; chosen by hand."""
 _TILE_PX = 300
-"""Side of a picture of a face; three stand side by side in the page. Chosen by hand."""
-_FEWEST_FOR_MEDIAN = 3
-"""Faces that a step of 10° of yaw needs for its median to be drawn; chosen by hand."""
 _BOX_MARGIN = 1.2
-"""Side of what is shown of a picture, over the larger side of the box around all points; chosen by hand."""
+_FEWEST_FOR_MEDIAN = 3
 _COLUMNS = {
     "faces": "faces",
     "found": "found %",
@@ -91,11 +90,6 @@ class FaceReport(Evaluation[FaceErrors]):
         """The errors of the first fit method."""
         return self.methods[self.options.fit_methods[0]]
 
-    @property
-    def summaries(self) -> dict[str, dict[str, Summary]]:
-        """By method and bin."""
-        return {method: summarize(errors) for method, errors in self.methods.items()}
-
     def figures(self, found: FaceErrors) -> Record:
         """Errors by yaw bin, expression, confidence and frames."""
         return {
@@ -119,8 +113,8 @@ class FaceReport(Evaluation[FaceErrors]):
     def console_table(self) -> str:
         """Errors by yaw bin of each method, then expression and confidence of all."""
         lines = []
-        for method, bins in self.summaries.items():
-            headers, rows = _bin_table(bins)
+        for method, errors in self.methods.items():
+            headers, rows = _bin_table(errors)
             lines += [plain_table([f"{method}: |yaw|", *headers[1:]], rows), ""]
         for table in (_expression_table, _confidence_table):
             lines += [plain_table(*table(self.methods)), ""]
@@ -139,10 +133,10 @@ class FaceReport(Evaluation[FaceErrors]):
             f"model {self.versions['model']}, boxes by the {options.roi}, landmarks by the {options.landmarks}",
         )
         report.heading("By yaw")
-        for method, bins in self.summaries.items():
-            report.table(*_bin_table(bins), caption=f"fit method {method}")
+        for method, errors in self.methods.items():
+            report.table(*_bin_table(errors), caption=f"fit method {method}")
         if len(self.methods) > 1:
-            report.table(*_side_by_side(self.summaries), caption="Fit methods side by side")
+            report.table(*_side_by_side(self.methods), caption="Fit methods side by side")
         report.text(_meaning(options))
         report.text(self._remarks())
         report.plot(_error_curve(self.methods), "Cumulative error: the share of all faces with an NME up to x.")
@@ -185,8 +179,9 @@ def worst_faces(errors: FaceErrors) -> list[str]:
     return [errors.names[index] for index in order if np.isfinite(errors.nme[index])]
 
 
-def _bin_table(bins: Mapping[str, Summary]) -> Table:
+def _bin_table(errors: FaceErrors) -> Table:
     """A method's summary; columns that are unknown in every bin are left out."""
+    bins = summarize(errors)
     known = [key for key in _COLUMNS if any(not math.isnan(summary[key]) for summary in bins.values())]
     rows: list[list[str | float]] = []
     for name, summary in bins.items():
@@ -199,14 +194,13 @@ def _shown(key: str, summary: Summary) -> float:
     return 100.0 * summary[key] if key in _PERCENT else summary[key]
 
 
-def _side_by_side(summaries: Mapping[str, Mapping[str, Summary]]) -> Table:
+def _side_by_side(all_errors: Mapping[str, FaceErrors]) -> Table:
     columns = [("nme_fitted", name) for name in (*YAW_BINS, MEAN)]
     columns += [(key, MEAN) for key in ("found", "nme_3d", "rotation_deg", "mae_deg")]
     columns += [(key, ALL) for key in ("auc10", "failure10")]
     headers = ["fit method", *(f"{_COLUMNS[key]}, {name}" for key, name in columns)]
-    return headers, [
-        [method, *(_shown(key, bins[name]) for key, name in columns)] for method, bins in summaries.items()
-    ]
+    bins = {method: summarize(errors) for method, errors in all_errors.items()}
+    return headers, [[method, *(_shown(key, bins[method][name]) for key, name in columns)] for method in bins]
 
 
 def _outline(options: EvaluationOptions) -> str:

@@ -10,8 +10,8 @@ from face3dmm_ros.evaluation.dataset.evaluation import PipelineOptions
 from face3dmm_ros.evaluation.dataset.results_file import Record
 from face3dmm_ros.evaluation.report import Report, write_json
 
+# Rows of a table of skipped pictures or failures; report.json has them all. Chosen by hand, to keep pages short.
 _LISTED = 20
-"""Rows of a table of skipped pictures or failures; report.json has them all. Chosen by hand, to keep pages short."""
 
 
 class Findings(Protocol):
