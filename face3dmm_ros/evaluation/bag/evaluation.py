@@ -242,9 +242,8 @@ def _is_of(face: FaceParameters, model: MorphableModel) -> bool:
 
 def _landmark_surface(model: MorphableModel) -> LinearSurface:
     """The model's 68 landmarks, or those of another scheme."""
-    return LinearSurface.of_points(
-        model, model.landmarks[IBUG68 if IBUG68 in model.landmarks else min(model.landmarks)]
-    )
+    scheme = IBUG68 if IBUG68 in model.landmarks else min(model.landmarks)
+    return LinearSurface.of_points(model, model.landmarks[scheme])
 
 
 def _face_vertices(model: MorphableModel) -> NDArray[np.intp]:
