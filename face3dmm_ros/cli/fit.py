@@ -5,6 +5,7 @@ from pathlib import Path
 
 from face3dmm_ros.cli.fit_pictures import PHOTOMETRIC, fit_pictures
 from face3dmm_ros.cli.options import add_colors_option, add_fit_options
+from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE
 
 DESCRIPTION = (
     "Fit the morphable model to every face in a picture. Writes params.json (s, R, t, alpha, beta of each "
@@ -31,7 +32,8 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")
     add("--camera", type=Path, metavar="FILE", help="the camera's calibration (ROS camera_info YAML) instead of --fov: "
         "meshes and their places in space are then fitted under full perspective")  # fmt: skip
-    add("--texture-size", type=int, default=1024, metavar="PX", help="of mesh.glb; 0: vertex colours instead")
+    add("--texture-size", type=int, default=DEFAULT_TEXTURE_SIZE, metavar="PX", help="of mesh.glb; 0: vertex colours "
+        "instead")  # fmt: skip
     add("--opacity", type=float, default=0.7, help="of the faces in overlay.png, 0 to 1")
 
 

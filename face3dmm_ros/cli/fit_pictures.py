@@ -1,7 +1,6 @@
 """`face3dmm fit`: from pictures to parameters, meshes and overlays."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from face3dmm_ros.core.camera import Intrinsics, MetricPose, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, pose_angles
 from face3dmm_ros.core.values import FaceParameters, Mesh, TrackedFace
+from face3dmm_ros.evaluation.report import write_json
 from face3dmm_ros.files.meshes import SUFFIXES, write_mesh, write_textured_mesh
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fit_methods import create_fitter, create_perspective_fitter
@@ -227,7 +227,7 @@ class _Writer:
             "field_of_view_deg": None if self._calibration else self._arguments.fov,
             "faces": records,
         }
-        _write_json(folder / "params.json", record)
+        write_json(record, folder / "params.json")
         return colors
 
     def write_identity(
@@ -247,7 +247,7 @@ class _Writer:
             "gamma": parameters.gamma.tolist(),
             "uncertainty_mm": uncertainty_mm.tolist(),
         }
-        _write_json(out / "identity.json", record)
+        write_json(record, out / "identity.json")
         steps = " → ".join(f"{value:.2f}" for value in uncertainty_mm)
         print(f"identity: ± mm per vertex after 0, 1, … {len(pictures)} pictures, by the landmarks: {steps}")
 
@@ -312,10 +312,6 @@ class _Writer:
         with renderer:
             overlay = renderer.overlay(picture.image, posed, opacity=self._arguments.opacity)
         cv2.imwrite(str(folder / "overlay.png"), overlay)
-
-
-def _write_json(path: Path, record: dict) -> None:
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _mesh_name(index: int) -> str:

@@ -120,7 +120,7 @@ def new_plot(width: float, height: float) -> "tuple[Figure, Axes]":
 
 
 def write_json(record: Mapping[str, Any], path: Path) -> None:
-    """Write a report's figures as JSON; NaN and infinities, which JSON does not know, become null.
+    """Write a record as JSON; NaN and infinities, which JSON does not know, become null.
 
     Raises:
         Face3DMMError: the file cannot be written.
@@ -159,7 +159,7 @@ def _write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise Face3DMMError(f"the report cannot be written to {path}: {error}") from error
+        raise Face3DMMError(f"{path} cannot be written: {error}") from error
 
 
 def _cell(value: str | float) -> str:

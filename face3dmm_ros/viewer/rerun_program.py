@@ -1,6 +1,7 @@
 """Rerun, which is optional: its library, and the process that serves the viewer's page or opens its window."""
 
 import contextlib
+import importlib.resources
 import importlib.util
 import json
 import os
@@ -10,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -46,7 +46,7 @@ def recording_stream() -> Any:
     return rerun.RecordingStream("face3dmm")
 
 
-class RerunProgram:
+class RerunProgram(contextlib.AbstractContextManager):
     """Rerun's program in a process of its own, which keeps and shows what is logged to `address`; a context manager.
 
     Nothing leaves this machine: it listens on the loopback interface alone (the library's own server would listen on
@@ -103,12 +103,7 @@ class RerunProgram:
         )
         self._wait_until_it_listens(ports.values())
 
-    def __enter__(self) -> "RerunProgram":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -145,10 +140,7 @@ class RerunProgram:
 
 
 def _executable() -> str:
-    specification = importlib.util.find_spec("rerun_cli")
-    assert specification is not None
-    assert specification.origin is not None
-    program = Path(specification.origin).parent / "rerun"
+    program = Path(str(importlib.resources.files("rerun_cli"))) / "rerun"
     if not program.is_file():
         raise Face3DMMError(f"rerun-sdk has no program {program}: install it again, rerun-sdk=={VERSION}")
     return str(program)

@@ -5,7 +5,6 @@ import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from face3dmm_ros.core.errors import Face3DMMError
@@ -15,7 +14,7 @@ Record = dict[str, Any]
 _DIGEST_LENGTH = 64
 
 
-class ResultsFile:
+class ResultsFile(contextlib.AbstractContextManager):
     """An append-only file of records, each with a ``key`` and the ``stamp`` of the input that it was made from.
 
     The first line holds the settings. An unfinished record at the end, as a kill leaves it, is removed.
@@ -42,11 +41,7 @@ class ResultsFile:
             self._stamps = self._begin(dict(settings), fresh)
             opened.pop_all()
 
-    def __enter__(self) -> "ResultsFile":
-        """Use as a context."""
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._file.close()
 
