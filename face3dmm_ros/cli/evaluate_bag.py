@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Replay, measure and write; returns 0.
 
     Raises:
-        Face3DMMError: the bag cannot be read or has no images, or options that cannot be.
+        Face3DMMError: the bag cannot be read or has no images, or an option names something that does not exist.
     """
     out_bag = arguments.out / "bag"
     with BagReader(arguments.bag) as reader:

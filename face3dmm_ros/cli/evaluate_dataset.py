@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate and report; returns 0.
 
     Raises:
-        Face3DMMError: no such data set or option, or results of other options in the way.
+        Face3DMMError: the data set or an option cannot be used, or --out holds results made with other options.
     """
     dataset = _dataset(arguments)
     jobs = len(os.sched_getaffinity(0)) if arguments.jobs is None else arguments.jobs
@@ -77,10 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _dataset(arguments: argparse.Namespace) -> DataSet:
-    """The data set that the arguments speak of.
+    """The data set that the arguments name.
 
     Raises:
-        Face3DMMError: options that mean nothing for its format.
+        Face3DMMError: an option is out of range or does not apply to the format.
     """
     judged = PipelineOptions(
         format=arguments.format,

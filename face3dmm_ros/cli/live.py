@@ -115,7 +115,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
         print(f"{shortage}; running in {processes[placement]} instead", file=sys.stderr)
 
     def given(*names: str) -> dict[str, Any]:
-        """The options that are called as the nodes' parameters are."""
+        """Options that have the names of the nodes' parameters."""
         return {name: getattr(arguments, name) for name in names}
 
     fitting = "model", "fit_method", "regressor", "regressor_sha256", "estimate_colors", "smoothing"

@@ -1,4 +1,4 @@
-"""How steady, how late and how far from the truth a tracked face is: pure functions on a sequence's arrays."""
+"""Jitter, lag and errors of a tracked face: pure functions on the arrays of a sequence."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ REST_IMAGES = 10
 
 @dataclass(frozen=True, eq=False)
 class LinearSurface:
-    """P points of a model as they depend on its coefficients: cheap for many frames where P is small.
+    """P points of a model as a linear function of its coefficients, which for few points is cheap over many frames.
 
     Attributes:
         mean: (3P,) float64, mm.
@@ -73,7 +73,8 @@ def windows(stretches: list[slice], length: int = REST_IMAGES) -> list[slice]:
 def speed(points: NDArray[np.float64], half_width: int = 4) -> NDArray[np.float64]:
     """How fast (F, P, 2) points move, (F,) px per frame: RMS over the points of (x[k+w] − x[k−w]) / 2w.
 
-    The difference over 2w frames takes the motion and little of the noise. Infinite in the first and last w frames.
+    The difference over 2w frames contains the motion and little noise. Infinite in the first and last w frames. The
+    default w is chosen by hand: a larger one blurs short movements.
     """
     w = half_width
     found = np.full(len(points), np.inf)
@@ -112,10 +113,10 @@ def rotation_vectors(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def lag(estimate: NDArray[np.float64], truth: NDArray[np.float64], max_lag: int = 10) -> float:
-    """By how many frames an estimate comes after the truth, (F, C) each with NaN for missing; NaN where none is found.
+    """By how many frames an estimate lags the truth, (F, C) each with NaN for missing frames; NaN if none is found.
 
     The shift at which their correlation over all C curves is greatest, between frames by the parabola through the peak
-    and its neighbours. NaN where the greatest lies at the end of ±max_lag.
+    and its neighbours. NaN if that lies at the end of ±max_lag, which by default is a third of a second, chosen by hand.
     """
     shifts = np.arange(-max_lag, max_lag + 1)
     correlation = np.array([_shifted_correlation(estimate, truth, int(shift)) for shift in shifts])
@@ -131,7 +132,7 @@ def lag(estimate: NDArray[np.float64], truth: NDArray[np.float64], max_lag: int 
 
 
 def _shifted_correlation(estimate: NDArray[np.float64], truth: NDArray[np.float64], shift: int) -> float:
-    """Correlation of the estimate `shift` frames later with the truth; NaN where they share too little."""
+    """Correlation of the estimate `shift` frames later with the truth; NaN for fewer than `REST_IMAGES` in common."""
     F = len(truth)
     later, sooner = slice(max(0, shift), min(F, F + shift)), slice(max(0, -shift), min(F, F - shift))
     e, t = estimate[later], truth[sooner]

@@ -102,7 +102,7 @@ class FaceErrors:
 def face_errors(
     records: Iterable[Mapping[str, Any]], methods: Sequence[str], *, visible_outline: bool
 ) -> dict[str, FaceErrors]:
-    """The errors of each method from the records of labelled faces (see `FaceEvaluator.face`), read once."""
+    """The errors of each method from the records of labelled faces (see `FaceEvaluator.face`), iterated once."""
     columns: dict[str, dict[str, list[NDArray[np.float64]]]] = {
         method: {field: [] for field in _FIT_SHAPES} for method in methods
     }
@@ -164,7 +164,7 @@ def expression_agreement(errors: FaceErrors) -> dict[str, Agreement]:
 
 
 def confidence_reliability(errors: FaceErrors) -> Reliability:
-    """Whether the fits' confidence tells how many of them lie within `RIGHT_WITHIN`, over the faces found."""
+    """Calibration of the confidence over the faces found; a fit is right if its NME is at most `RIGHT_WITHIN`."""
     return reliability(errors.confidence[errors.found], errors.nme[errors.found] <= RIGHT_WITHIN)
 
 

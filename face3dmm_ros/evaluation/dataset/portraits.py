@@ -1,4 +1,4 @@
-"""People photographed neutral and smiling, through the whole live pipeline, as one track and as single pictures."""
+"""Evaluates the live pipeline on people photographed neutral and smiling, as one track and as single pictures."""
 
 import json
 from collections.abc import Sequence

@@ -367,7 +367,7 @@ def _error_curve(all_errors: Mapping[str, FaceErrors]) -> Figure:
 
 def _error_by_yaw(all_errors: Mapping[str, FaceErrors]) -> Figure:
     figure, axes = new_plot(7, 4.5)
-    limit = 2.5 * ERROR_LIMIT
+    limit = 2.5 * ERROR_LIMIT  # larger errors are drawn there
     edges = np.arange(-100, 101, 10)
     for index, (method, errors) in enumerate(all_errors.items()):
         found = errors.found

@@ -79,7 +79,7 @@ def smile_weights(records: Iterable[Mapping[str, Any]], methods: Sequence[str]) 
 
 
 def summarize_smiles(seen: SmileWeights) -> dict[str, Any]:
-    """The figures of a method; NaN where nobody was seen.
+    """The figures of a method; NaN if no person was found.
 
     `smile_strongest_*` is the share of people of whose weights one of mouthSmile's rises most, `smile_mean_*` by how
     much its two sides do; `rest` are the strongest mean weights of the neutral pictures, each seen by itself.
