@@ -33,8 +33,8 @@ def add_arguments(kind: argparse.ArgumentParser) -> None:
     """Describe the kind of evaluation."""
     add = kind.add_argument
     add("path", type=Path, help="the data set's folder")
-    add("--format", required=True, choices=(*FORMATS, PORTRAITS), help="aflw2000: pictures with .mat beside them; 300wlp: "
-        "the same in subfolders; pts: iBUG's .pts files; portraits: NAME_neutral.jpg, NAME_smile.jpg and "
+    add("--format", required=True, choices=(*FORMATS, PORTRAITS), help="aflw2000: pictures with .mat beside them; "
+        "300wlp: the same in subfolders; pts: iBUG's .pts files; portraits: NAME_neutral.jpg, NAME_smile.jpg and "
         "NAME_neutral.json, whose points say where the face is")  # fmt: skip
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to, made if missing")
     add("--roi", choices=SOURCES, default=SOURCES[0], help="whose boxes say where to look for landmarks")

@@ -33,8 +33,8 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to, made if missing")
     add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
     add("--backend", default=BACKENDS[0], help=f"landmark detector: {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
-    add("--fit-method", choices=LABEL_METHODS, default="joint", help="of each picture: joint fits landmarks, photometric "
-        "then pixels too, and labels have an albedo")  # fmt: skip
+    add("--fit-method", choices=LABEL_METHODS, default="joint", help="of each picture: joint fits landmarks, "
+        "photometric then pixels too, and labels have an albedo")  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -29,8 +29,8 @@ DESCRIPTION = "Run the ROS nodes on a camera or clip, until the duration is over
 def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
     add = verb.add_argument
-    add("--source", default="auto", help="auto (a camera if there is one at the start, else the sample clip), camera (the "
-        "first that opens; waits for one), sample, a camera's index, or a path")  # fmt: skip
+    add("--source", default="auto", help="auto (a camera if there is one at the start, else the sample clip), camera "
+        "(the first that opens; waits for one), sample, a camera's index, or a path")  # fmt: skip
     add("--duration", type=_positive, metavar="SECONDS", help="how long; without it until Ctrl-C")
     add("--out", type=Path, metavar="DIR", help="folder for overlay.mp4, avatar.mp4, bag/ and summary.json")
     add("--width", type=int, default=0, help="scale images to this width, px; 0: as they are")

@@ -116,7 +116,7 @@ def lag(estimate: NDArray[np.float64], truth: NDArray[np.float64], max_lag: int 
     """By how many frames an estimate lags the truth, (F, C) each with NaN for missing frames; NaN if none is found.
 
     The shift at which their correlation over all C curves is greatest, between frames by the parabola through the peak
-    and its neighbours. NaN if that lies at the end of ±max_lag, which by default is a third of a second, chosen by hand.
+    and its neighbours. NaN if that lies at the end of ±max_lag, by default a third of a second, chosen by hand.
     """
     shifts = np.arange(-max_lag, max_lag + 1)
     correlation = np.array([_shifted_correlation(estimate, truth, int(shift)) for shift in shifts])

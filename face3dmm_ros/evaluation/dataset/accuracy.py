@@ -95,7 +95,7 @@ class FaceErrors:
 
     @property
     def with_expression(self) -> NDArray[np.bool_]:
-        """(N,) the faces on which expressions are judged: those found that look at the camera."""
+        """(N,) the faces on which expressions are evaluated: those found in `EXPRESSION_BIN`."""
         return self.found & self.in_bin(EXPRESSION_BIN)
 
 

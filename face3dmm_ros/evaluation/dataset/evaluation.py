@@ -38,7 +38,7 @@ _SHIPPED_REGRESSOR = RegressorFile()
 
 @dataclass(frozen=True)
 class PipelineOptions:
-    """What is judged.
+    """What is evaluated.
 
     Attributes:
         format: of the data set.
@@ -87,7 +87,7 @@ class DataSet(ABC):
 
     Attributes:
         root: the folder.
-        options: what is judged.
+        options: what is evaluated.
         unit: what a task is about, in a word.
     """
 

@@ -41,7 +41,7 @@ _TRUTH_NOISE_MM = 1.0
 
 @dataclass(frozen=True)
 class EvaluationOptions(PipelineOptions):
-    """What is judged, and on what; the format is one of `datasets.FORMATS`.
+    """What is evaluated, and on what; the format is one of `datasets.FORMATS`.
 
     Attributes:
         roi: where to look for landmarks: in the ``detector``'s boxes or in the box of the ``truth``.
@@ -109,7 +109,7 @@ class FaceEvaluator:
         """The face in a labelled picture: its truth, what was detected, and each method's errors.
 
         Raises:
-            Face3DMMError: the picture or its truth cannot be used. A failure of what is judged is part of the record.
+            Face3DMMError: the picture or its truth cannot be used. Failures of detector and fit are part of the record.
         """
         truth = self.format.read(picture)
         image = read_picture(picture)
@@ -164,7 +164,7 @@ class FaceEvaluator:
             return _true_landmarks(truth, image_size), 0
         box = box_around(truth.points)
         if self.options.roi == "truth":
-            # Whatever is there is judged, however unsure the landmarks are.
+            # The landmarks are evaluated, however unsure they are.
             tracker = LandmarkTracker(_TrueBox(self._detector(), box), min_confidence=0.0)
         else:
             tracker = self._tracker()

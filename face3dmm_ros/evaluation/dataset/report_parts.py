@@ -31,7 +31,7 @@ class Evaluation(ABC, Generic[AnyFindings]):
 
     Attributes:
         dataset: the data set's folder.
-        options: what was judged.
+        options: what was evaluated.
         versions: of the model and the software, see `made_with`.
         methods: the findings of each fit method.
         skipped: why pictures or people could not be used, by name.
