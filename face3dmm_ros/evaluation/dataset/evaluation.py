@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +21,9 @@ from face3dmm_ros.core.worker_process import begin_worker
 from face3dmm_ros.evaluation.dataset.results_file import Record, ResultsFile
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS, SHIPPED, RegressorFile
 from face3dmm_ros.morphable_model import load_model
+
+if TYPE_CHECKING:
+    from face3dmm_ros.evaluation.dataset.report_parts import Evaluation
 
 Item = TypeVar("Item")
 Look = Callable[[Any], Record]
@@ -112,12 +115,23 @@ class DataSet(ABC):
         """
 
     @abstractmethod
+    def evaluation(
+        self, records: Iterator[Record], results: ResultsFile, skipped: Mapping[str, str]
+    ) -> "Evaluation[Any] | None":
+        """The evaluation of these records of `results`, None if they are empty; iterating them fills `skipped`."""
+
     def report(self, tasks: Sequence[Task], results: ResultsFile, out: Path) -> str:
         """Write report.json and report.html to the folder `out`; returns the figures as plain text.
 
         Raises:
             Face3DMMError: no task could be done, or a file cannot be written.
         """
+        skipped: dict[str, str] = {}
+        evaluation = self.evaluation(_records_of(tasks, results, skipped), results, skipped)
+        if evaluation is None:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
+            raise Face3DMMError(f"none of the {len(tasks)} could be used as a {self.unit}, such as {reasons}")
+        return evaluation.write(out)
 
 
 def made_with(options: PipelineOptions) -> dict[str, str]:
@@ -211,7 +225,7 @@ def evaluate(tasks: Sequence[Task], dataset: DataSet, results: ResultsFile, *, j
         pool.shutdown(cancel_futures=True)
 
 
-def records_of(tasks: Sequence[Task], results: ResultsFile, skipped: dict[str, str]) -> Iterator[Record]:
+def _records_of(tasks: Sequence[Task], results: ResultsFile, skipped: dict[str, str]) -> Iterator[Record]:
     """The records of these tasks, one by one; those that could not be done enter `skipped`: the reason by name."""
     keys = {task.key for task in tasks}
     for record in results.records():
@@ -226,12 +240,6 @@ def records_of(tasks: Sequence[Task], results: ResultsFile, skipped: dict[str, s
 def name_of(record: Mapping[str, Any]) -> str:
     """NAME of a record's key, KIND/NAME."""
     return str(record["key"]).partition("/")[2]
-
-
-def nothing_usable(tasks: Sequence[Task], unit: str, skipped: Mapping[str, str]) -> Face3DMMError:
-    """The error to raise if all tasks were skipped, with the first reasons."""
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
-    return Face3DMMError(f"none of the {len(tasks)} could be used as a {unit}, such as {reasons}")
 
 
 _look: Look | None = None

@@ -1,22 +1,12 @@
 """Evaluates the pipeline on labelled faces, and its detector on pictures without a face."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from face3dmm_ros.evaluation.dataset.accuracy import face_errors
 from face3dmm_ros.evaluation.dataset.datasets import dataset_format
-from face3dmm_ros.evaluation.dataset.evaluation import (
-    DataSet,
-    Look,
-    Task,
-    file_stamp,
-    made_with,
-    name_of,
-    nothing_usable,
-    records_of,
-    spread,
-)
+from face3dmm_ros.evaluation.dataset.evaluation import DataSet, Look, Task, file_stamp, name_of, spread
 from face3dmm_ros.evaluation.dataset.face_evaluator import EvaluationOptions, FaceEvaluator
 from face3dmm_ros.evaluation.dataset.faceless_pictures import (
     FacelessPicture,
@@ -55,14 +45,15 @@ class LabelledFaces(DataSet):
 
         return look
 
-    def report(self, tasks: Sequence[Task], results: ResultsFile, out: Path) -> str:
+    def evaluation(
+        self, records: Iterator[Record], results: ResultsFile, skipped: Mapping[str, str]
+    ) -> FaceReport | None:
         """Errors by yaw bin, and the worst faces."""
-        skipped: dict[str, str] = {}
         faceless: list[tuple[str, int]] = []
 
         def labelled() -> Iterator[Record]:
             """Records of faces; those of pictures without a face are put aside as they come along."""
-            for record in records_of(tasks, results, skipped):
+            for record in records:
                 if "faces" in record:
                     faceless.append((record["name"], record["faces"]))
                 else:
@@ -72,20 +63,13 @@ class LabelledFaces(DataSet):
         errors = face_errors(labelled(), self.options.fit_methods, visible_outline=visible_outline)
         first = errors[self.options.fit_methods[0]]
         if not first.names:
-            raise nothing_usable(tasks, self.unit, skipped)
+            return None
         worst: dict[str, Record] = {name: {} for name in worst_faces(first)}  # in this order
         for record in results.records():
             if record["key"].startswith("face/") and name_of(record) in worst:
                 worst[name_of(record)] = record
-        return FaceReport(
-            dataset=self.root,
-            options=self.options,
-            versions=made_with(self.options),
-            methods=errors,
-            skipped=skipped,
-            false_alarms=faceless if self._detects else None,
-            worst=worst,
-        ).write(out)
+        false_alarms = faceless if self._detects else None
+        return FaceReport(self.root, self.options, errors, skipped, false_alarms, worst)
 
     @property
     def _detects(self) -> bool:

@@ -1,7 +1,7 @@
 """Evaluates the live pipeline on people photographed neutral and smiling, as one track and as single pictures."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,10 @@ from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Box
 from face3dmm_ros.evaluation.dataset.datasets import check_extent
-from face3dmm_ros.evaluation.dataset.evaluation import (
-    DataSet,
-    Look,
-    PipelineOptions,
-    Task,
-    file_stamp,
-    made_with,
-    nothing_usable,
-    records_of,
-    spread,
-)
+from face3dmm_ros.evaluation.dataset.evaluation import DataSet, Look, PipelineOptions, Task, file_stamp, spread
 from face3dmm_ros.evaluation.dataset.face_evaluator import FAILURES
 from face3dmm_ros.evaluation.dataset.portrait_report import PortraitReport
-from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
+from face3dmm_ros.evaluation.dataset.results_file import Record, ResultsFile
 from face3dmm_ros.evaluation.dataset.smiles import smile_weights
 from face3dmm_ros.evaluation.metrics import box_around
 from face3dmm_ros.files.pictures import find_pictures, read_picture
@@ -64,14 +54,13 @@ class Portraits(DataSet):
         """A `PortraitWatcher` at work."""
         return PortraitWatcher(self.options).person
 
-    def report(self, tasks: Sequence[Task], results: ResultsFile, out: Path) -> str:
+    def evaluation(
+        self, records: Iterator[Record], results: ResultsFile, skipped: Mapping[str, str]
+    ) -> PortraitReport | None:
         """How often a smile comes through, and what a face at rest shows."""
-        skipped: dict[str, str] = {}
-        records = sorted(records_of(tasks, results, skipped), key=lambda record: str(record["key"]))
-        if not records:
-            raise nothing_usable(tasks, self.unit, skipped)
-        seen = smile_weights(records, self.options.fit_methods)
-        return PortraitReport(self.root, self.options, made_with(self.options), seen, skipped).write(out)
+        in_order = sorted(records, key=lambda record: str(record["key"]))
+        seen = smile_weights(in_order, self.options.fit_methods)
+        return PortraitReport(self.root, self.options, seen, skipped) if in_order else None
 
 
 class PortraitWatcher:

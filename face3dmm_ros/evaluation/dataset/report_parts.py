@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Generic, Protocol, TypeVar
 
-from face3dmm_ros.evaluation.dataset.evaluation import PipelineOptions
+from face3dmm_ros.evaluation.dataset.evaluation import PipelineOptions, made_with
 from face3dmm_ros.evaluation.dataset.results_file import Record
 from face3dmm_ros.evaluation.report import Report, write_json
 
@@ -32,7 +33,6 @@ class Evaluation(ABC, Generic[AnyFindings]):
     Attributes:
         dataset: the data set's folder.
         options: what was evaluated.
-        versions: of the model and the software, see `made_with`.
         methods: the findings of each fit method.
         skipped: why pictures or people could not be used, by name.
         note: what the figures mean.
@@ -42,9 +42,13 @@ class Evaluation(ABC, Generic[AnyFindings]):
 
     dataset: Path
     options: PipelineOptions
-    versions: Mapping[str, str]
     methods: Mapping[str, AnyFindings]
     skipped: Mapping[str, str]
+
+    @cached_property
+    def versions(self) -> Mapping[str, str]:
+        """Those of the model and the software, see `made_with`."""
+        return made_with(self.options)
 
     @abstractmethod
     def figures(self, found: AnyFindings) -> Record:
