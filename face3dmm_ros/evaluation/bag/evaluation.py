@@ -165,7 +165,7 @@ def evaluate(replay: Replay, model: MorphableModel, truth: Truth | None) -> BagE
         "skipped_reasons": dict(replay.skipped),
         "images_per_s": len(replay.images) / max(replay.seconds, 1e-9),
         "detection": _detection(replay, pairs, truth),
-        "tracks": _tracks(replay, pairs if truth is not None else []),
+        "tracks": _tracks(replay, subjects),
         "residual_px": summary([face.parameters.residual_px for image in replay.images for face in image.faces]),
         "jitter": _jitter(subjects, surface),
         "identity_drift_mm": _identity_drift(subjects, face),
@@ -268,30 +268,21 @@ def _detection(replay: Replay, pairs: list[dict[int, int]], truth: Truth | None)
     return found
 
 
-def _tracks(replay: Replay, pairs: list[dict[int, int]]) -> dict[str, int]:
+def _tracks(replay: Replay, subjects: list[Subject]) -> dict[str, int]:
     """Tracks, losses (a face_id is in an image and not in the next), returns, and identity switches.
 
-    A switch is a true face, by the `pairs` of each image, that is given another face_id. Without truth it is a face_id
-    beyond the largest number of faces seen at once.
+    A switch is a true face that is given another face_id. Without truth it is a face_id beyond the largest number of
+    faces seen at once.
     """
     numbers = [{face.face_id for face in image.faces} for image in replay.images]
+    seen = set().union(*numbers)
+    appearances = sum(len(now - before) for before, now in pairwise([set(), *numbers]))
     losses = sum(len(before - now) for before, now in pairwise(numbers))
-    seen: set[int] = set()
-    returns = 0
-    for before, now in zip([set(), *numbers], numbers, strict=False):
-        returns += len((now - before) & seen)
-        seen |= now
-    if any(pairs):
-        last: dict[int, int] = {}
-        switches = 0
-        for image, pair in zip(replay.images, pairs, strict=True):
-            for true_id, place in pair.items():
-                number = image.faces[place].face_id
-                switches += last.get(true_id, number) != number
-                last[true_id] = number
+    if any(subject.truth is not None for subject in subjects):
+        switches = sum(a.face_id != b.face_id for subject in subjects for a, b in pairwise(subject.faces))
     else:
         switches = len(seen) - max(map(len, numbers))
-    return {"tracks": len(seen), "losses": losses, "returns": returns, "switches": switches}
+    return {"tracks": len(seen), "losses": losses, "returns": appearances - len(seen), "switches": switches}
 
 
 def _jitter(subjects: list[Subject], surface: LinearSurface) -> dict[str, Any]:
@@ -323,9 +314,8 @@ def _jitter(subjects: list[Subject], surface: LinearSurface) -> dict[str, Any]:
 
 def _pooled(values: list[tuple[float, int]]) -> float:
     """Root mean square of some figures, each weighted by its number of images; NaN without any image."""
-    weighted = [(value, count) for value, count in values if count]
-    total = sum(count for _, count in weighted)
-    return float(np.sqrt(sum(value**2 * count for value, count in weighted) / total)) if total else np.nan
+    known = np.array([value for value in values if value[1]]).reshape(-1, 2)
+    return float(np.sqrt(np.average(known[:, 0] ** 2, weights=known[:, 1]))) if len(known) else np.nan
 
 
 def _identity_drift(subjects: list[Subject], face: LinearSurface) -> dict[str, float]:
