@@ -10,9 +10,10 @@ from tqdm import tqdm
 from face3dmm_ros.cli.options import add_fit_options, regressor_file
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.evaluation.dataset.datasets import FORMATS
-from face3dmm_ros.evaluation.dataset.evaluation import RESULTS_NAME, DataSet, PipelineOptions, evaluate, settings
+from face3dmm_ros.evaluation.dataset.evaluation import RESULTS_NAME, DataSet, evaluate, settings
 from face3dmm_ros.evaluation.dataset.face_evaluator import SOURCES, EvaluationOptions
 from face3dmm_ros.evaluation.dataset.labelled_faces import LabelledFaces
+from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions
 from face3dmm_ros.evaluation.dataset.portraits import Portraits
 from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
 

@@ -1,29 +1,21 @@
 """Any kind of data set through the pipeline, in worker processes, resumable after a kill at any moment."""
 
-import hashlib
 import multiprocessing
-import platform
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-import cv2
 import numpy as np
 
-import face3dmm_ros
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.worker_process import begin_worker
+from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions, made_with
+from face3dmm_ros.evaluation.dataset.report_parts import Evaluation
 from face3dmm_ros.evaluation.dataset.results_file import Record, ResultsFile
-from face3dmm_ros.fit_methods import REGRESSOR_METHODS, SHIPPED, RegressorFile
-from face3dmm_ros.morphable_model import load_model
-
-if TYPE_CHECKING:
-    from face3dmm_ros.evaluation.dataset.report_parts import Evaluation
 
 Item = TypeVar("Item")
 Look = Callable[[Any], Record]
@@ -31,42 +23,9 @@ Look = Callable[[Any], Record]
 
 RESULTS_NAME = "results.jsonl"
 _SKIPPED = "skipped"
-_NETWORKS = (".tflite", ".npz", ".safetensors")
-"""Suffixes of the networks and tables that this package ships."""
 # Tasks per worker process that are submitted at once, so that a large set costs no memory. The workers wait for each
 # other after so many, and what a kill loses is behind the slowest of them. Chosen by hand.
 _BATCH = 50
-_SHIPPED_REGRESSOR = RegressorFile()
-
-
-@dataclass(frozen=True)
-class PipelineOptions:
-    """What is evaluated.
-
-    Attributes:
-        format: of the data set.
-        model: ``default`` or a file.
-        backend: the landmark detector.
-        fit_methods: one or more, all given the same landmarks.
-        regressor: the network of the methods that use one.
-    """
-
-    format: str
-    model: str = "default"
-    backend: str = "dense"
-    fit_methods: tuple[str, ...] = ("joint",)
-    regressor: RegressorFile = _SHIPPED_REGRESSOR
-
-    def __post_init__(self) -> None:
-        """Check the fit methods.
-
-        Raises:
-            Face3DMMError: there is none, or one occurs twice.
-        """
-        if not self.fit_methods or len(set(self.fit_methods)) < len(self.fit_methods):
-            raise Face3DMMError(
-                f"name one or more different fit methods, found {', '.join(self.fit_methods) or 'none'}"
-            )
 
 
 @dataclass(frozen=True)
@@ -117,7 +76,7 @@ class DataSet(ABC):
     @abstractmethod
     def evaluation(
         self, records: Iterator[Record], results: ResultsFile, skipped: Mapping[str, str]
-    ) -> "Evaluation[Any] | None":
+    ) -> Evaluation[Any] | None:
         """The evaluation of these records of `results`, None if they are empty; iterating them fills `skipped`."""
 
     def report(self, tasks: Sequence[Task], results: ResultsFile, out: Path) -> str:
@@ -134,20 +93,6 @@ class DataSet(ABC):
         return evaluation.write(out)
 
 
-def made_with(options: PipelineOptions) -> dict[str, str]:
-    """The face model and the software of an evaluation: names, versions and digests, as a report lists them."""
-    model = load_model(options.model)
-    return {
-        "face3dmm_ros": face3dmm_ros.__version__,
-        "software_digest": software_digest(options),
-        "model": model.name,
-        "model_digest": model.digest,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-    }
-
-
 def settings(dataset: DataSet) -> Record:
     """What results depend on, and are therefore tied to: data set, options, model and software.
 
@@ -162,19 +107,6 @@ def settings(dataset: DataSet) -> Record:
         "model_digest": made["model_digest"],
         "software": made["software_digest"],
     }
-
-
-def software_digest(options: PipelineOptions) -> str:
-    """SHA-256 (hex) over this package's code and networks and the files of the model and the regressor in use."""
-    code = Path(__file__).parents[2]
-    resources = package_file("resource/default_model.npz").parent
-    files = [*code.rglob("*.py"), *(file for suffix in _NETWORKS for file in resources.rglob(f"*{suffix}"))]
-    regressors = [options.regressor.path] if set(REGRESSOR_METHODS) & set(options.fit_methods) else []
-    files += [Path(path) for path in (options.model, *regressors) if path != SHIPPED]
-    sha = hashlib.sha256()
-    for file in sorted(files):
-        sha.update(file.read_bytes())
-    return sha.hexdigest()
 
 
 def spread(items: Sequence[Item], limit: int | None) -> list[Item]:

@@ -13,9 +13,9 @@ from face3dmm_ros.core.rotations import pose_angles
 from face3dmm_ros.core.similarity import align
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.evaluation.dataset.datasets import FaceTruth, dataset_format
-from face3dmm_ros.evaluation.dataset.evaluation import PipelineOptions
 from face3dmm_ros.evaluation.dataset.expression_metrics import expression_distances
 from face3dmm_ros.evaluation.dataset.faceless_pictures import FacelessPicture
+from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions
 from face3dmm_ros.evaluation.metrics import box_around, box_iou, face_size, nme, point_errors
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fit_methods import RegressorFile, create_fitter

@@ -13,8 +13,9 @@ from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Box
 from face3dmm_ros.evaluation.dataset.datasets import check_extent
-from face3dmm_ros.evaluation.dataset.evaluation import DataSet, Look, PipelineOptions, Task, file_stamp, spread
+from face3dmm_ros.evaluation.dataset.evaluation import DataSet, Look, Task, file_stamp, spread
 from face3dmm_ros.evaluation.dataset.face_evaluator import FAILURES
+from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions
 from face3dmm_ros.evaluation.dataset.portrait_report import PortraitReport
 from face3dmm_ros.evaluation.dataset.results_file import Record, ResultsFile
 from face3dmm_ros.evaluation.dataset.smiles import smile_weights

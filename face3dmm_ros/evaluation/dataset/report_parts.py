@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Generic, Protocol, TypeVar
 
-from face3dmm_ros.evaluation.dataset.evaluation import PipelineOptions, made_with
+from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions, made_with
 from face3dmm_ros.evaluation.dataset.results_file import Record
 from face3dmm_ros.evaluation.report import Report, write_json
 
