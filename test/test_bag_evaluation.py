@@ -167,7 +167,7 @@ def test_the_error_of_the_gaze_is_the_angle_between_both_eyes_directions(default
 
 def test_where_the_gaze_is_not_known_its_error_is_not_told(default_model: MorphableModel) -> None:
     blind = evaluated(default_model, lambda k, face: dataclasses.replace(face, gaze=np.zeros((0, 3))))
-    assert blind.record["truth"]["gaze_deg"] == {"mean": None, "median": None, "p95": None}
+    assert np.isnan(list(blind.record["truth"]["gaze_deg"].values())).all()
 
 
 def test_errors_of_identity_are_in_sigma_and_show_in_the_vertices(default_model: MorphableModel) -> None:
@@ -200,7 +200,7 @@ def test_an_estimate_that_comes_late_says_by_how_many_images(default_model: Morp
 
 def test_a_truth_that_rests_tells_no_lag(default_model: MorphableModel) -> None:
     record = evaluated(default_model, lambda k, face: face, frames=30).record
-    assert record["truth"]["lag_images"] == {"rotation": None, "jawOpen": None}
+    assert np.isnan([record["truth"]["lag_images"][curve] for curve in ("rotation", "jawOpen")]).all()
 
 
 def test_jitter_counts_only_the_images_in_which_the_truth_rests(default_model: MorphableModel) -> None:

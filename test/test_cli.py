@@ -164,7 +164,7 @@ def write_black_picture(path: Path) -> None:
         ("black.png", write_black_picture, "no face"),
         ("empty.png", lambda path: path.write_bytes(b""), "not a picture"),
         ("text.png", lambda path: path.write_text("hello"), "not a picture"),
-        ("missing.png", lambda path: None, "not a file"),
+        ("missing.png", lambda path: None, "No such file"),
     ],
 )
 def test_fit_says_in_one_line_what_is_wrong_with_a_picture(

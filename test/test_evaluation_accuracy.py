@@ -118,7 +118,7 @@ def test_rotation_errors_are_what_the_constant_offset_leaves() -> None:
         record("off", 0, 3.0, turned=8.0),
     )
     np.testing.assert_allclose(judged.offset, OFFSET, atol=1e-9)
-    np.testing.assert_allclose(judged.rotation_deg, [0, 0, 0, 0, 0, 8.0], atol=1e-5)
+    np.testing.assert_allclose(judged.means["rotation_deg"], [0, 0, 0, 0, 0, 8.0], atol=1e-5)
     assert summarize(judged)["60-90"]["rotation_deg"] == pytest.approx(0.0, abs=1e-5)
 
 
@@ -140,7 +140,8 @@ def test_a_run_that_found_nothing_has_a_summary() -> None:
 
 def test_the_mean_of_the_angles_errors_is_their_mae() -> None:
     judged = errors(*(record(str(index), yaw, 3.0) for index, yaw in enumerate((-20, 0, 20, 45))))
-    judged.pose_deg[:] = [[1, 2, 3], [3, 4, 5], [5, 6, 7], [20, 30, 40]]
+    for angle, values in {"pitch_deg": [1, 3, 5, 20], "yaw_deg": [2, 4, 6, 30], "roll_deg": [3, 5, 7, 40]}.items():
+        judged.means[angle][:] = values
     bins = summarize(judged)
     assert [bins["0-30"][key] for key in ("pitch_deg", "yaw_deg", "roll_deg", "mae_deg")] == [3, 4, 5, 4]
     assert bins["mean"]["mae_deg"] == pytest.approx((4 + 30) / 2)

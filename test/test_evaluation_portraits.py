@@ -11,7 +11,7 @@ import pytest
 from face3dmm_ros.cli.main import main
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.evaluation.dataset.evaluation import PipelineOptions
+from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions
 from face3dmm_ros.evaluation.dataset.portraits import RATE, SHOWN, PortraitWatcher, read_place
 from face3dmm_ros.evaluation.dataset.smiles import SmileWeights, smile_weights, summarize_smiles
 from face3dmm_ros.pipeline import FacePipeline

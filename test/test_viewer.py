@@ -94,8 +94,8 @@ def free_port():
 def test_a_frame_is_finished_once_all_expected_parts_are_there():
     assembler = FrameAssembler()
     assembler.expected = frozenset({IMAGE, LANDMARKS})
-    assert assembler.add_picture(IMAGE, 1, b"picture") == []
-    (frame,) = assembler.add_face(LANDMARKS, 1, 1, {7: "landmarks"}, 12.5)
+    assert assembler.add(IMAGE, 1, b"picture") == []
+    (frame,) = assembler.add(LANDMARKS, 1, {7: "landmarks"}, 12.5, face_count=1)
     assert (frame.stamp_ns, frame.image, frame.landmarks, frame.parameters) == (1, b"picture", {7: "landmarks"}, None)
     assert frame.latency_ms == {LANDMARKS: 12.5}
 
@@ -103,32 +103,32 @@ def test_a_frame_is_finished_once_all_expected_parts_are_there():
 def test_a_frame_waits_for_all_faces_of_its_image():
     assembler = FrameAssembler()
     assembler.expected = frozenset({LANDMARKS})
-    assert assembler.add_face(LANDMARKS, 1, 2, {3: "a"}) == []
-    (frame,) = assembler.add_face(LANDMARKS, 1, 2, {5: "b"})
+    assert assembler.add(LANDMARKS, 1, {3: "a"}, face_count=2) == []
+    (frame,) = assembler.add(LANDMARKS, 1, {5: "b"}, face_count=2)
     assert frame.landmarks == {3: "a", 5: "b"}
 
 
 def test_a_frame_that_misses_a_part_goes_before_the_next_one_that_is_finished():
     assembler = FrameAssembler()
     assembler.expected = frozenset({IMAGE, LANDMARKS})
-    assembler.add_face(LANDMARKS, 1, 0, {})
-    assembler.add_face(LANDMARKS, 2, 0, {})
-    first, second = assembler.add_picture(IMAGE, 2, b"picture")
+    assembler.add(LANDMARKS, 1, {}, face_count=0)
+    assembler.add(LANDMARKS, 2, {}, face_count=0)
+    first, second = assembler.add(IMAGE, 2, b"picture")
     assert (first.stamp_ns, first.image, second.stamp_ns, second.image) == (1, None, 2, b"picture")
 
 
 def test_what_comes_too_late_for_its_frame_is_left_out():
     assembler = FrameAssembler()
     assembler.expected = frozenset({IMAGE})
-    assembler.add_picture(IMAGE, 2, b"picture")
-    assert assembler.add_picture(IMAGE, 1, b"late") == []
+    assembler.add(IMAGE, 2, b"picture")
+    assert assembler.add(IMAGE, 1, b"late") == []
     assert assembler.finish() == []
 
 
 def test_frames_do_not_wait_for_ever_for_a_part_that_does_not_come():
     assembler = FrameAssembler(capacity=2)
     assembler.expected = frozenset({IMAGE, PARAMETERS})
-    finished = [frame for stamp in range(5) for frame in assembler.add_picture(IMAGE, stamp, b"")]
+    finished = [frame for stamp in range(5) for frame in assembler.add(IMAGE, stamp, b"")]
     assert [frame.stamp_ns for frame in finished] == [0, 1, 2]
 
 

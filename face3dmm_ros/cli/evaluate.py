@@ -24,6 +24,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate; returns the exit code.
 
     Raises:
-        Face3DMMError: as the kinds of evaluation do.
+        Face3DMMError: as `run` of the kind of evaluation.
     """
     return KINDS[arguments.kind].run(arguments)

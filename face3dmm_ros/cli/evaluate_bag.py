@@ -1,19 +1,20 @@
 """`face3dmm evaluate bag BAG`: replays a recording and says how well it is tracked."""
 
 import argparse
-import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from tqdm import tqdm
 
-from face3dmm_ros.bags.reader import BagReader
-from face3dmm_ros.bags.replay import ObservedTracker, replay
+from face3dmm_ros.bags.reader import BagReader, RecordedImage
+from face3dmm_ros.bags.replay import IMAGE_RECORDINGS, ObservedTracker, replay
 from face3dmm_ros.bags.writer import BagWriter, remove_bag
 from face3dmm_ros.cli.options import add_fit_options, add_tracking_options, regressor_file
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.evaluation.bag.evaluation import BagEvaluation, evaluate
-from face3dmm_ros.evaluation.bag.report import bag_report
+from face3dmm_ros.evaluation.bag.evaluation import evaluate
+from face3dmm_ros.evaluation.bag.report import bag_report, console_lines
+from face3dmm_ros.evaluation.report import write_json
 from face3dmm_ros.fit_methods import create_fitter
 from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks import create_backend
@@ -37,7 +38,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--truth-topic", default="/" + topics.TRUTH, metavar="TOPIC", help="the true parameters, used where they are")
     add_fit_options(verb)
     add_tracking_options(verb)
-    add("--record-images", choices=("none", "jpeg", "raw"), default="none", help="how images go into the output bag")
+    add("--record-images", choices=IMAGE_RECORDINGS, default="none", help="how images go into the output bag")
     add("--storage", choices=("mcap", "sqlite3"), default="mcap", help="of the output bag")
 
 
@@ -45,75 +46,43 @@ def run(arguments: argparse.Namespace) -> int:
     """Replay, measure and write; returns 0.
 
     Raises:
-        Face3DMMError: the bag cannot be read or has no images, or options that cannot be.
+        Face3DMMError: the bag cannot be read or has no images, or an option names something that does not exist.
     """
+    out_bag = arguments.out / "bag"
     with BagReader(arguments.bag) as reader:
         topic = reader.image_topic(arguments.image_topic)
         truth = reader.parameters(arguments.truth_topic) if arguments.truth_topic in reader.topics else None
         model = load_model(arguments.model)
-        tracker = ObservedTracker(
-            create_backend(arguments.backend), max_faces=arguments.max_faces, looks_per_image=LIVE_LOOKS
-        )
+        backend = create_backend(arguments.backend)
+        tracker = ObservedTracker(backend, max_faces=arguments.max_faces, looks_per_image=LIVE_LOOKS)
         fitter = create_fitter(model, arguments.fit_method, regressor_file(arguments))
-        if (arguments.out / "bag").resolve() == arguments.bag.resolve():
+        smoother = FaceSmoother(model, arguments.smoothing)
+        if out_bag.resolve() == arguments.bag.resolve():
             raise Face3DMMError(f"the output would take the place of {arguments.bag}: choose another --out")
-        remove_bag(arguments.out / "bag")
-        with BagWriter(arguments.out / "bag", arguments.storage) as writer:
+        remove_bag(out_bag)
+
+        def progress(images: Iterable[RecordedImage]) -> Iterable[RecordedImage]:
+            return tqdm(images, total=reader.count(topic), unit="image", disable=None)
+
+        with BagWriter(out_bag, arguments.storage) as writer:
             done = replay(
-                reader,
-                topic,
-                tracker,
-                fitter,
-                FaceSmoother(model, arguments.smoothing),
-                writer,
-                record_images=arguments.record_images,
-                progress=lambda images: tqdm(images, total=reader.count(topic), unit="image", disable=None),
-            )
+                reader, topic, tracker, fitter, smoother, writer,
+                record_images=arguments.record_images, progress=progress,
+            )  # fmt: skip
     evaluation = evaluate(done, model, truth)
     settings = {
         "bag": str(arguments.bag),
         "image_topic": topic,
         "truth_topic": None if truth is None else arguments.truth_topic,
-        "backend": arguments.backend,
-        "fit_method": arguments.fit_method,
-        "regressor": arguments.regressor,
-        "smoothing": arguments.smoothing,
         "model": model.name,
         "model_digest": model.digest,
-        "max_faces": arguments.max_faces,
+        **{name: getattr(arguments, name) for name in ("backend", "fit_method", "regressor", "smoothing", "max_faces")},
     }
-    record = settings | evaluation.record | {"notes": evaluation.notes}
-    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-    (arguments.out / "report.json").write_text(text + "\n", encoding="utf-8")
+    page, figures = arguments.out / "report.html", arguments.out / "report.json"
+    write_json(settings | evaluation.record | {"notes": evaluation.notes}, figures)
     how = f"{arguments.backend}, {arguments.fit_method}, smoothing {arguments.smoothing}, model {model.name}"
     report = bag_report(evaluation, f"Replay of {arguments.bag.name}", f"{how}; images of {topic}")
-    report.write(arguments.out / "report.html")
-    print("\n".join(_lines(evaluation)))
-    print(f"written: {arguments.out / 'report.html'}, {arguments.out / 'report.json'}, {arguments.out / 'bag'}")
+    report.write(page)
+    print("\n".join(console_lines(evaluation)))
+    print(f"written: {page}, {figures}, {out_bag}")
     return 0
-
-
-def _lines(evaluation: BagEvaluation) -> list[str]:
-    """The main figures for a terminal."""
-    record = evaluation.record
-    detection, jitter, truth = record["detection"], record["jitter"], record["truth"]
-    residual, drift = record["residual_px"]["median"], record["identity_drift_mm"]["first_to_last"]
-    lines = [
-        f"{record['images']} images, {record['skipped']} skipped, {detection['images_with_face']} with a face, "
-        f"{record['images_per_s']:.1f} images/s",
-        f"residual {_number(residual)} px, identity drift {_number(drift)} mm",
-    ]
-    if jitter["fitted_px"] is not None:
-        rest = f"{jitter['rest_images']} images at rest"
-        lines.append(f"jitter {_number(jitter['fitted_px'])} px, {_number(jitter['rotation_deg'])}° in {rest}")
-    if truth is not None and truth["faces"]:
-        errors = f"against the truth: R {_number(truth['rotation_deg']['mean'])}°, t "
-        errors += f"{_number(truth['translation_px']['mean'])} px"
-        if truth["same_model"]:
-            errors += f", vertices {_number(truth['vertices_mm']['mean'])} mm after similarity"
-        lines.append(f"{errors}, lag {_number(truth['lag_images']['rotation'])} images")
-    return [*lines, *evaluation.notes]
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -8,14 +8,16 @@ from pathlib import Path
 from face3dmm_ros.cli.options import add_fit_options, regressor_file
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
-from face3dmm_ros.evaluation.dataset.evaluation import RESULTS_NAME, DataSet, PipelineOptions, evaluate, settings
-from face3dmm_ros.evaluation.dataset.face_evaluator import EvaluationOptions
+from face3dmm_ros.evaluation.dataset.datasets import FORMATS
+from face3dmm_ros.evaluation.dataset.evaluation import RESULTS_NAME, DataSet, evaluate, settings
+from face3dmm_ros.evaluation.dataset.face_evaluator import SOURCES, EvaluationOptions
 from face3dmm_ros.evaluation.dataset.labelled_faces import LabelledFaces
+from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions
 from face3dmm_ros.evaluation.dataset.portraits import Portraits
 from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
 
 PORTRAITS = "portraits"
-SOURCES = ("detector", "truth")
+"""The format of `Portraits`; all others are those of `LabelledFaces`."""
 
 PURPOSE = "run detector, landmarks and fit on labelled pictures, or on people's smiles"
 DESCRIPTION = (
@@ -31,13 +33,9 @@ def add_arguments(kind: argparse.ArgumentParser) -> None:
     """Describe the kind of evaluation."""
     add = kind.add_argument
     add("path", type=Path, help="the data set's folder")
-    add(
-        "--format",
-        required=True,
-        choices=("aflw2000", "300wlp", "pts", PORTRAITS),
-        help="aflw2000: pictures with .mat beside them; 300wlp: the same in subfolders; pts: iBUG's .pts files; "
-        "portraits: NAME_neutral.jpg, NAME_smile.jpg and NAME_neutral.json, whose points say where the face is",
-    )
+    add("--format", required=True, choices=(*FORMATS, PORTRAITS), help="aflw2000: pictures with .mat beside them; "
+        "300wlp: the same in subfolders; pts: iBUG's .pts files; portraits: NAME_neutral.jpg, NAME_smile.jpg and "
+        "NAME_neutral.json, whose points say where the face is")  # fmt: skip
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to, made if missing")
     add("--roi", choices=SOURCES, default=SOURCES[0], help="whose boxes say where to look for landmarks")
     add("--landmarks", choices=SOURCES, default=SOURCES[0], help="whose 2D points are fitted to")
@@ -54,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate and report; returns 0.
 
     Raises:
-        Face3DMMError: no such data set or option, or results of other options in the way.
+        Face3DMMError: the data set or an option cannot be used, or --out holds results made with other options.
     """
     dataset = _dataset(arguments)
     jobs = len(os.sched_getaffinity(0)) if arguments.jobs is None else arguments.jobs
@@ -77,10 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _dataset(arguments: argparse.Namespace) -> DataSet:
-    """The data set that the arguments speak of.
+    """The data set that the arguments name.
 
     Raises:
-        Face3DMMError: options that mean nothing for its format.
+        Face3DMMError: an option is out of range or does not apply to the format.
     """
     judged = PipelineOptions(
         format=arguments.format,
@@ -92,14 +90,9 @@ def _dataset(arguments: argparse.Namespace) -> DataSet:
     if arguments.format != PORTRAITS:
         options = EvaluationOptions(**vars(judged), roi=arguments.roi, landmarks=arguments.landmarks)
         return LabelledFaces(arguments.path, options, arguments.negatives)
-    meaningless = {
-        "--roi truth": arguments.roi == "truth",
-        "--landmarks truth": arguments.landmarks == "truth",
-        "--negatives": arguments.negatives is not None,
-    }
-    given = [option for option, is_given in meaningless.items() if is_given]
-    if given:
-        raise Face3DMMError(
-            f"--format {PORTRAITS} has no true landmarks and counts no false alarms: leave out {', '.join(given)}"
-        )
+    meaningless = {"--roi truth": "truth" in arguments.roi, "--landmarks truth": "truth" in arguments.landmarks}
+    meaningless["--negatives"] = arguments.negatives is not None
+    if any(meaningless.values()):
+        given = ", ".join(option for option, is_given in meaningless.items() if is_given)
+        raise Face3DMMError(f"--format {PORTRAITS} has no true landmarks and counts no false alarms: leave out {given}")
     return Portraits(arguments.path, judged)

@@ -38,7 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Export; returns 0.
 
     Raises:
-        Face3DMMError: no torch, no weights of ours, or an export that is not the same.
+        Face3DMMError: torch is not installed, the weights are not of this package, or the export computes other
+            values than the original.
     """
     require_torch()
     from face3dmm_ros.lab.training.parameter_objective import WEIGHTS

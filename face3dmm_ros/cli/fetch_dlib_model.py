@@ -11,11 +11,15 @@ DESCRIPTION = (
 
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:
-    """There are none."""
+    """This verb has no arguments."""
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Download the file and say where it lies."""
+    """Download the file and print its path; returns 0.
+
+    Raises:
+        Face3DMMError: the file cannot be downloaded.
+    """
     path = fetch_dlib_model(progress=print)
     print(f"the dlib backend is ready: {path}")
     return 0

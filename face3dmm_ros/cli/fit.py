@@ -5,8 +5,8 @@ from pathlib import Path
 
 from face3dmm_ros.cli.fit_pictures import PHOTOMETRIC, fit_pictures
 from face3dmm_ros.cli.options import add_colors_option, add_fit_options
+from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE
 
-DEFAULT_MAX_FACES = 20
 DESCRIPTION = (
     "Fit the morphable model to every face in a picture. Writes params.json (s, R, t, alpha, beta of each "
     "face), mesh.obj and mesh.ply with colours sampled from the picture, mesh.glb with the picture as texture "
@@ -28,18 +28,13 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
         "it the largest")  # fmt: skip
     add_fit_options(verb, more_methods=(PHOTOMETRIC,))
     add_colors_option(verb)
-    add("--max-faces", type=int, default=DEFAULT_MAX_FACES, metavar="N", help="fit at most N faces")
+    add("--max-faces", type=int, default=20, metavar="N", help="fit at most N faces")
     add("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")
     add("--camera", type=Path, metavar="FILE", help="the camera's calibration (ROS camera_info YAML) instead of --fov: "
         "meshes and their places in space are then fitted under full perspective")  # fmt: skip
-    add("--texture-size", type=int, default=1024, metavar="PX", help="of mesh.glb; 0: vertex colours instead")
+    add("--texture-size", type=int, default=DEFAULT_TEXTURE_SIZE, metavar="PX", help="of mesh.glb; 0: vertex colours "
+        "instead")  # fmt: skip
     add("--opacity", type=float, default=0.7, help="of the faces in overlay.png, 0 to 1")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Fit and write; returns 0, or 2 where some of several pictures had no face.
-
-    Raises:
-        Face3DMMError: no readable picture, no face, or options that cannot be.
-    """
-    return fit_pictures(arguments)
+run = fit_pictures

@@ -1,7 +1,6 @@
-"""What `face3dmm fit` does: pictures in; parameters, meshes and overlays out."""
+"""`face3dmm fit`: from pictures to parameters, meshes and overlays."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,8 @@ from face3dmm_ros.core.calibration import Calibration, read_calibration
 from face3dmm_ros.core.camera import Intrinsics, MetricPose, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, pose_angles
-from face3dmm_ros.core.values import FaceParameters, TrackedFace
+from face3dmm_ros.core.values import FaceParameters, Mesh, TrackedFace
+from face3dmm_ros.evaluation.report import write_json
 from face3dmm_ros.files.meshes import SUFFIXES, write_mesh, write_textured_mesh
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fit_methods import create_fitter, create_perspective_fitter
@@ -31,24 +31,26 @@ from face3dmm_ros.rendering.texture import Unwrapping, paint_texture, unwrap
 from face3dmm_ros.rendering.vertex_colors import merge_vertex_colors, sample_vertex_colors, vertex_visibility
 
 PHOTOMETRIC = "photometric"
+"""The fit method that this verb knows besides those that track."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Face:
+    """A fitted face, and the light on it if that was fitted too."""
+
+    tracked: TrackedFace
+    light: SphericalHarmonicsLight | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class _Picture:
-    """A picture, its faces as they were fitted, and the light on each where that was fitted too."""
-
     path: Path
     image: NDArray[np.uint8]
-    faces: list[TrackedFace]
-    lights: list[SphericalHarmonicsLight | None]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.image.shape[1], self.image.shape[0]
+    faces: list[_Face]
 
 
 @dataclass(frozen=True, eq=False)
-class _ColoredFace:
+class _VertexColors:
     """Colours of a face's vertices in a picture, (N, 3) uint8 RGB, and how well they are seen, (N,) in [0, 1]."""
 
     rgb: NDArray[np.uint8]
@@ -56,36 +58,35 @@ class _ColoredFace:
 
 
 def fit_pictures(arguments: argparse.Namespace) -> int:
-    """Fit and write what `face3dmm fit` was asked for; returns the exit code.
+    """Fit and write; returns 0, or 2 if some of several pictures had no face.
 
     Raises:
-        Face3DMMError: as `face3dmm_ros.cli.fit.run`.
+        Face3DMMError: no readable picture, no face, or options that contradict each other.
     """
     _check(arguments)
     calibration = read_calibration(arguments.camera) if arguments.camera else None
     model = load_model(arguments.model)
     pictures = _fitted(arguments, model, calibration)
-    uncertainty_mm = None
+    writer = _Writer(arguments, model, calibration)
     if arguments.same_person:
         pictures, uncertainty_mm = _with_one_identity(pictures, arguments, model)
     several = len(arguments.images) > 1
-    writer = _Writer(arguments, model, calibration)
-    colored = []
+    colors = []
     for picture, name in zip(pictures, _folder_names([picture.path for picture in pictures]), strict=True):
         if several:
             print(f"{picture.path}:")
-        colored.append(writer.write(picture, arguments.out / name if several else arguments.out))
-    if uncertainty_mm is not None:
-        writer.write_identity(pictures, [faces[0] for faces in colored], uncertainty_mm)
+        colors += writer.write(picture, arguments.out / name if several else arguments.out)
+    if arguments.same_person:
+        writer.write_identity(pictures, colors, uncertainty_mm)
     print(f"written to {arguments.out}/")
     return 2 if len(pictures) < len(arguments.images) else 0
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Check that the options go together.
+    """Check the options.
 
     Raises:
-        Face3DMMError: they do not.
+        Face3DMMError: one is out of range, or two contradict each other.
     """
     if not 0.0 < arguments.fov < 180.0:
         raise Face3DMMError(f"the field of view must lie between 0 and 180 degrees, not {arguments.fov}")
@@ -103,7 +104,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: Calibration | None) -> list[_Picture]:
-    """The pictures that have a face, each fitted on its own; the others are told of, unless there is only one.
+    """The pictures that have a face, each fitted on its own; stderr names the others, unless there is only one.
 
     Raises:
         Face3DMMError: no picture has a face.
@@ -116,7 +117,7 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
     pictures = []
     for path in arguments.images:
         try:
-            image = _read(path)
+            image = read_picture(path, upright=True)
             if calibration is not None and calibration.image_size != (image.shape[1], image.shape[0]):
                 raise Face3DMMError(
                     f"{arguments.camera} is for pictures of {calibration.image_size[0]}×{calibration.image_size[1]}, "
@@ -131,60 +132,50 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
                 raise
             print(f"face3dmm fit: {error}", file=sys.stderr)
             continue
-        pictures.append(_Picture(path, image, faces, [None] * len(faces)))
+        pictures.append(_Picture(path, image, [_Face(face) for face in faces]))
     if not pictures:
         raise Face3DMMError(f"none of the {len(arguments.images)} pictures has a face")
     if photometric and not arguments.same_person:
-        pictures = [_from_pixels(picture, model) for picture in pictures]
+        # Each face on its own: only one person's are fitted together.
+        pictures = [
+            replace(picture, faces=[_to_pixels([picture.image], [face.tracked], model)[0] for face in picture.faces])
+            for picture in pictures
+        ]
     return pictures
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
-    if not path.is_file():
-        raise Face3DMMError(f"{path} is not a file: name a picture")
-    return read_picture(path, upright=True)
-
-
-def _from_pixels(picture: _Picture, model: MorphableModel) -> _Picture:
-    """The picture with its faces fitted to the pixels, each on its own."""
+def _to_pixels(images: Sequence[NDArray[np.uint8]], faces: Sequence[TrackedFace], model: MorphableModel) -> list[_Face]:
+    """One person's face in each image, fitted to the pixels too, with the light on it."""
     from face3dmm_ros.photometric.fitter import photometric_fit
 
-    fits = [photometric_fit([picture.image], [face], model)[0] for face in picture.faces]
-    faces = [replace(face, parameters=fit.parameters) for face, fit in zip(picture.faces, fits, strict=True)]
-    return replace(picture, faces=faces, lights=[fit.light for fit in fits])
+    fits = photometric_fit(images, faces, model)
+    return [_Face(replace(face, parameters=fit.parameters), fit.light) for face, fit in zip(faces, fits, strict=True)]
 
 
 def _with_one_identity(
     pictures: Sequence[_Picture], arguments: argparse.Namespace, model: MorphableModel
 ) -> tuple[list[_Picture], NDArray[np.float64]]:
-    """The pictures with the person's face alone, fitted with one identity, and what remains unknown of it, mm."""
+    """The pictures with the person's face alone, fitted with one identity, and its `SamePerson.uncertainty_mm`."""
     wanted = dict(zip(arguments.images, (arguments.face or [None]) * len(arguments.images), strict=False))
     faces = [_person(picture, wanted[picture.path]) for picture in pictures]
     person = PersonFitter(model).fit_person([face.landmarks for face in faces])
     faces = [replace(face, parameters=p) for face, p in zip(faces, person.pictures, strict=True)]
-    lights: list[SphericalHarmonicsLight | None] = [None] * len(faces)
     if arguments.fit_method == PHOTOMETRIC:
-        from face3dmm_ros.photometric.fitter import photometric_fit
-
-        fits = photometric_fit([picture.image for picture in pictures], faces, model)
-        faces = [replace(face, parameters=fit.parameters) for face, fit in zip(faces, fits, strict=True)]
-        lights = [fit.light for fit in fits]
-    elif arguments.estimate_colors:
-        faces = PersonColors(model).color_together(faces)
-    alone = [
-        replace(picture, faces=[face], lights=[light])
-        for picture, face, light in zip(pictures, faces, lights, strict=True)
-    ]
+        fitted = _to_pixels([picture.image for picture in pictures], faces, model)
+    else:
+        colored = PersonColors(model).color_together(faces) if arguments.estimate_colors else faces
+        fitted = [_Face(face) for face in colored]
+    alone = [replace(picture, faces=[face]) for picture, face in zip(pictures, fitted, strict=True)]
     return alone, person.uncertainty_mm
 
 
 def _person(picture: _Picture, index: int | None) -> TrackedFace:
-    """The face of a picture that was asked for, else the largest.
+    """The face of a picture by its index, or the largest.
 
     Raises:
-        Face3DMMError: there is no such face.
+        Face3DMMError: the picture has no face of that index.
     """
-    faces = picture.faces
+    faces = [face.tracked for face in picture.faces]
     if index is None:
         index = int(np.argmax([np.ptp(face.landmarks.points, axis=0).prod() for face in faces]))
         if len(faces) > 1:
@@ -199,7 +190,7 @@ def _person(picture: _Picture, index: int | None) -> TrackedFace:
 
 
 def _folder_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each picture's folder: the file's, numbered where that was there before."""
+    """A name for each picture's folder: the file's, with a number if an earlier picture has that."""
     names: list[str] = []
     for path in paths:
         candidates = [path.stem, *(f"{path.stem}_{number}" for number in range(1, len(paths) + 1))]
@@ -208,7 +199,7 @@ def _folder_names(paths: Sequence[Path]) -> list[str]:
 
 
 class _Writer:
-    """Writes what was fitted."""
+    """Writes what was fitted into folders."""
 
     def __init__(self, arguments: argparse.Namespace, model: MorphableModel, calibration: Calibration | None) -> None:
         self._arguments = arguments
@@ -216,84 +207,89 @@ class _Writer:
         self._calibration = calibration
         self._unwrapping: Unwrapping | None = unwrap(model) if arguments.texture_size else None
 
-    def write(self, picture: _Picture, folder: Path) -> list[_ColoredFace]:
-        """Meshes, overlay and parameters of a picture; returns its faces' colours."""
+    def write(self, picture: _Picture, folder: Path) -> list[_VertexColors]:
+        """Write a picture's meshes, overlay and parameters; returns the colours of its faces."""
         folder.mkdir(parents=True, exist_ok=True)
-        model = self._model
-        posed, colored, records = [], [], []
-        for index, (face, light) in enumerate(zip(picture.faces, picture.lights, strict=True)):
-            camera, gamma = face.parameters.camera, face.parameters.gamma
-            albedo = model.rgb(gamma)
-            vertices = model.vertices(face.parameters.alpha, face.parameters.beta)
-            normals = model.normals(vertices)
-            shaded = light.shade(model.albedo(gamma), normals @ camera.rotation.T) if light else albedo
-            posed.append(PosedFace(vertices, normals, shaded, camera))
-            points = camera.project(vertices)
-            inside = ((points > -0.5) & (points < np.array(picture.size) - 0.5)).all(axis=1)
-            visibility = vertex_visibility(vertices, normals, model.triangles, camera) * inside
-            rgb = sample_vertex_colors(picture.image, points, visibility, albedo, skin=model.regions.get("skin"))
-            colored.append(_ColoredFace(rgb, visibility))
-            located, pose = self._locate(face)
-            if located is not face.parameters:
-                vertices = model.vertices(located.alpha, located.beta)
-            mesh = model.mesh(vertices, pose, rgb)
-            path = folder / _mesh_name(index)
-            for suffix in SUFFIXES:
-                if suffix == ".glb" and self._unwrapping is not None:
-                    texture = paint_texture(
-                        picture.image,
-                        model,
-                        self._unwrapping,
-                        posed[-1].vertices,
-                        camera,
-                        gamma=gamma,
-                        size=self._arguments.texture_size,
-                    )
-                    unwrapped = self._unwrapping.of(mesh)
-                    write_textured_mesh(path.with_suffix(suffix), unwrapped, self._unwrapping.uv, texture)
-                else:
-                    write_mesh(path.with_suffix(suffix), mesh)
-            records.append(_record(face, index, model.expression_names, light, pose))
-            print(_describe(face, index, model.expression_names))
+        posed, colors, records = [], [], []
+        for index, face in enumerate(picture.faces):
+            posed.append(self._posed(face))
+            colors.append(self._colors(picture.image, face, posed[-1]))
+            located, pose = self._locate(face.tracked)
+            mesh = self._model.mesh(self._model.vertices(located.alpha, located.beta), pose, colors[-1].rgb)
+            self._write_mesh(folder / _mesh_name(index), mesh, picture.image, face, posed[-1])
+            records.append(_record(face, index, self._model.expression_names, pose))
+            print(_describe(face.tracked, index, self._model.expression_names))
         self._write_overlay(picture, posed, folder)
         record = {
             "image": picture.path.name,
-            "image_size": picture.size,
-            "model": model.name,
-            "model_digest": model.digest,
-            "method": self._arguments.fit_method,
+            "image_size": picture.image.shape[1::-1],
+            **self._made_with(),
             "field_of_view_deg": None if self._calibration else self._arguments.fov,
             "faces": records,
         }
-        _write_json(folder / "params.json", record)
-        return colored
+        write_json(record, folder / "params.json")
+        return colors
 
     def write_identity(
-        self, pictures: Sequence[_Picture], colored: Sequence[_ColoredFace], uncertainty_mm: NDArray[np.float64]
+        self, pictures: Sequence[_Picture], colors: Sequence[_VertexColors], uncertainty_mm: NDArray[np.float64]
     ) -> None:
-        """The neutral face that the pictures share, in all colours seen, and what is known of it."""
-        model, out = self._model, self._arguments.out
-        parameters = pictures[0].faces[0].parameters
-        rgb = merge_vertex_colors([face.rgb for face in colored], [face.visibility for face in colored])
+        """Write the neutral face that the pictures share, coloured from all of them, and its uncertainty."""
+        out, parameters = self._arguments.out, pictures[0].faces[0].tracked.parameters
+        rgb = merge_vertex_colors([each.rgb for each in colors], [each.visibility for each in colors])
         pose = MetricPose(FRONTAL, np.array([0.0, 0.0, 1.0]))
-        mesh = model.mesh(model.identity(parameters.alpha), pose, rgb)
+        mesh = self._model.mesh(self._model.identity(parameters.alpha), pose, rgb)
         for suffix in SUFFIXES:
             write_mesh(out / f"identity{suffix}", mesh)
         record = {
             "images": [picture.path.name for picture in pictures],
-            "model": model.name,
-            "model_digest": model.digest,
-            "method": self._arguments.fit_method,
+            **self._made_with(),
             "alpha": parameters.alpha.tolist(),
             "gamma": parameters.gamma.tolist(),
             "uncertainty_mm": uncertainty_mm.tolist(),
         }
-        _write_json(out / "identity.json", record)
+        write_json(record, out / "identity.json")
         steps = " → ".join(f"{value:.2f}" for value in uncertainty_mm)
         print(f"identity: ± mm per vertex after 0, 1, … {len(pictures)} pictures, by the landmarks: {steps}")
 
+    def _made_with(self) -> dict[str, str]:
+        model = self._model
+        return {"model": model.name, "model_digest": model.digest, "method": self._arguments.fit_method}
+
+    def _posed(self, face: _Face) -> PosedFace:
+        """The face as the overlay shows it: in the fitted light, or in colours that the renderer lights."""
+        model, parameters = self._model, face.tracked.parameters
+        vertices = model.vertices(parameters.alpha, parameters.beta)
+        normals = model.normals(vertices)
+        if face.light is None:
+            rgb = model.rgb(parameters.gamma)
+        else:
+            rgb = face.light.shade(model.albedo(parameters.gamma), normals @ parameters.camera.rotation.T)
+        return PosedFace(vertices, normals, rgb, parameters.camera)
+
+    def _colors(self, image: NDArray[np.uint8], face: _Face, posed: PosedFace) -> _VertexColors:
+        """The vertices' colours in the picture, or the model's where it does not show them."""
+        model = self._model
+        points = posed.camera.project(posed.vertices)
+        inside = ((points > -0.5) & (points < np.array(image.shape[1::-1]) - 0.5)).all(axis=1)
+        visibility = vertex_visibility(posed.vertices, posed.normals, model.triangles, posed.camera) * inside
+        albedo = model.rgb(face.tracked.parameters.gamma)
+        rgb = sample_vertex_colors(image, points, visibility, albedo, skin=model.regions.get("skin"))
+        return _VertexColors(rgb, visibility)
+
+    def _write_mesh(self, path: Path, mesh: Mesh, image: NDArray[np.uint8], face: _Face, posed: PosedFace) -> None:
+        for suffix in SUFFIXES:
+            if suffix != ".glb" or self._unwrapping is None:
+                write_mesh(path.with_suffix(suffix), mesh)
+                continue
+            gamma, size = face.tracked.parameters.gamma, self._arguments.texture_size
+            texture = paint_texture(
+                image, self._model, self._unwrapping, posed.vertices, posed.camera, gamma=gamma, size=size
+            )
+            unwrapped = self._unwrapping.of(mesh)
+            write_textured_mesh(path.with_suffix(suffix), unwrapped, self._unwrapping.uv, texture)
+
     def _locate(self, face: TrackedFace) -> tuple[FaceParameters, MetricPose]:
-        """A face in the camera's space: α and β, and where it is."""
+        """A face in the camera's space: the parameters whose α and β make its mesh there, and its pose."""
         parameters = face.parameters
         if self._calibration is None:
             intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self._arguments.fov)
@@ -318,45 +314,35 @@ class _Writer:
         cv2.imwrite(str(folder / "overlay.png"), overlay)
 
 
-def _write_json(path: Path, record: dict) -> None:
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def _mesh_name(index: int) -> str:
     return "mesh" if index == 0 else f"mesh_{index}"
 
 
-def _record(
-    face: TrackedFace,
-    index: int,
-    expression_names: tuple[str, ...],
-    light: SphericalHarmonicsLight | None,
-    pose: MetricPose,
-) -> dict:
+def _record(face: _Face, index: int, expression_names: tuple[str, ...], pose: MetricPose) -> dict:
     """A face as it stands in params.json; units are in the keys."""
-    parameters = face.parameters
-    pitch, yaw, roll = np.degrees(pose_angles(parameters.camera.rotation))
+    parameters, landmarks = face.tracked.parameters, face.tracked.landmarks
+    angles = np.degrees(pose_angles(parameters.camera.rotation))
     return {
         "mesh": _mesh_name(index),
         "scale_px_per_mm": parameters.camera.scale,
         "rotation": parameters.camera.rotation.tolist(),
         "translation_px": parameters.camera.translation.tolist(),
-        "pose_deg": {"pitch": pitch, "yaw": yaw, "roll": roll},
+        "pose_deg": dict(zip(("pitch", "yaw", "roll"), angles, strict=True)),
         "in_camera": {"rotation": pose.rotation.tolist(), "position_m": pose.position.tolist()},
         "alpha": parameters.alpha.tolist(),
         "beta": dict(zip(expression_names, parameters.beta.tolist(), strict=True)),
         "gamma": parameters.gamma.tolist(),
-        "light": light.coefficients.tolist() if light else None,
+        "light": face.light.coefficients.tolist() if face.light else None,
         "gaze": parameters.gaze.tolist(),
         "beta_deviation": dict(zip(expression_names, parameters.beta_deviation.tolist(), strict=False)),
         "residual_px": parameters.residual_px,
         "confidence": parameters.confidence,
-        "landmarks": {"scheme": face.landmarks.scheme, "points_px": face.landmarks.points.tolist()},
+        "landmarks": {"scheme": landmarks.scheme, "points_px": landmarks.points.tolist()},
     }
 
 
 def _describe(face: TrackedFace, index: int, expression_names: tuple[str, ...]) -> str:
-    """A line for a person: where the face looks, how well it fits, what it does."""
+    """A line for the terminal: where the face looks, how well it fits, and its strongest expressions."""
     parameters = face.parameters
     pitch, yaw, roll = np.degrees(pose_angles(parameters.camera.rotation))
     strongest = np.argsort(-np.abs(parameters.beta))[:4]

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.pictures import find_pictures
 from face3dmm_ros.lab.training.pooled_labels import LABEL_METHODS, PersonLabeller, is_written, write_person
+from face3dmm_ros.landmarks import BACKENDS
 from face3dmm_ros.morphable_model import load_model
 
 EPILOG = """
@@ -31,20 +32,16 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("pictures", type=Path, metavar="PHOTOGRAPHS", help="folder of one person's pictures, or with one folder each")
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to, made if missing")
     add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
-    add("--backend", default="dense", help="landmark detector: dense, facemesh or dlib")
-    add(
-        "--fit-method",
-        choices=LABEL_METHODS,
-        default="joint",
-        help="of each picture: joint fits landmarks, photometric then pixels too, and labels have an albedo",
-    )
+    add("--backend", default=BACKENDS[0], help=f"landmark detector: {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
+    add("--fit-method", choices=LABEL_METHODS, default="joint", help="of each picture: joint fits landmarks, "
+        "photometric then pixels too, and labels have an albedo")  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Label and write; returns 0, or 2 where a person could not be labelled.
+    """Label and write; returns 0, or 2 if a person could not be labelled.
 
     Raises:
-        Face3DMMError: no pictures, nobody in them, or a folder that cannot be written to.
+        Face3DMMError: there are no pictures, no person could be labelled, or the folder cannot be written to.
     """
     root: Path = arguments.pictures
     pictures = find_pictures(root)
@@ -86,10 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_apart(pictures: Path, out: Path) -> None:
-    """Refuse to write among the pictures, where labels' own pictures would be taken for the person's.
+    """Check that the output is not among the pictures, where the next run would take it for the person's.
 
     Raises:
-        Face3DMMError: so it is.
+        Face3DMMError: `out` lies within `pictures`.
     """
-    if out.resolve() == pictures.resolve() or pictures.resolve() in out.resolve().parents:
+    if out.resolve().is_relative_to(pictures.resolve()):
         raise Face3DMMError(f"--out {out} lies within {pictures}: choose a folder beside it")

@@ -32,12 +32,8 @@ DESCRIPTION = "Run the ROS nodes on a camera or clip, until the duration is over
 def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
     add = verb.add_argument
-    add(
-        "--source",
-        default="auto",
-        help="auto (a camera if there is one at the start, else the sample clip), camera (the first that opens; waits "
-        "for one), sample, a camera's index, or a path",
-    )
+    add("--source", default="auto", help="auto (a camera if there is one at the start, else the sample clip), camera "
+        "(the first that opens; waits for one), sample, a camera's index, or a path")  # fmt: skip
     add("--duration", type=_positive, metavar="SECONDS", help="how long; without it until Ctrl-C")
     add("--out", type=Path, metavar="DIR", help="folder for overlay.mp4, avatar.mp4, bag/ and summary.json")
     add("--width", type=int, default=0, help="scale images to this width, px; 0: as they are")
@@ -60,10 +56,10 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the verb; returns the exit code.
+    """Run the nodes; returns the exit code.
 
     Raises:
-        Face3DMMError: ROS is not there, the source cannot be read, or a node could not start.
+        Face3DMMError: ROS is not installed, the source cannot be read, or a node could not start.
     """
     require_ros()
     middleware.apply_settings(loopback=not arguments.network)
@@ -91,10 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def require_ros() -> None:
-    """Check that ROS and this package's messages can be imported, without importing them.
+    """Check that ROS and this package's messages are installed, without importing them.
 
     Raises:
-        Face3DMMError: they cannot.
+        Face3DMMError: one of them is not installed.
     """
     for module in ("rclpy", "face3dmm_ros.msg"):
         if importlib.util.find_spec(module) is None:
@@ -105,7 +101,7 @@ def require_ros() -> None:
 
 
 def _options(arguments: argparse.Namespace) -> "LiveOptions":
-    """What to run; one process where several would lose images."""
+    """What to run: in fewer processes if shared memory is too short for images between more."""
     from face3dmm_ros.live.composition import AVATAR, FITTER, LANDMARKS, RENDERER, SOURCE
     from face3dmm_ros.live.session import LiveOptions
 
@@ -120,49 +116,32 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
     while placement != "single" and (shortage := middleware.shared_memory_shortage(processes[placement])):
         placement = "composed" if placement == "separate" else "single"
         print(f"{shortage}; running in {processes[placement]} instead", file=sys.stderr)
+
+    def given(*names: str) -> dict[str, Any]:
+        """Options that have the names of the nodes' parameters."""
+        return {name: getattr(arguments, name) for name in names}
+
+    fitting = "model", "fit_method", "regressor", "regressor_sha256", "estimate_colors", "smoothing"
+    shown = {"style": avatar or WATERMELON, "placement": arguments.avatar_placement, "allow_network": arguments.network}
     return LiveOptions(
         parameters={
-            SOURCE: {
-                "source": arguments.source,
-                "width": arguments.width,
-                "height": arguments.height,
-                "rotate": arguments.rotate,
-                "fps": arguments.fps,
-            },
-            LANDMARKS: {
-                "backend": arguments.backend,
-                "max_faces": arguments.max_faces,
-                "prefer": arguments.prefer,
-            },
-            FITTER: {
-                "model": arguments.model,
-                "fit_method": arguments.fit_method,
-                "regressor": arguments.regressor,
-                "regressor_sha256": arguments.regressor_sha256,
-                "estimate_colors": arguments.estimate_colors,
-                "smoothing": arguments.smoothing,
-            },
-            RENDERER: {"model": arguments.model, "view": arguments.view},
-            AVATAR: {
-                "model": arguments.model,
-                "style": avatar or WATERMELON,
-                "placement": arguments.avatar_placement,
-                "vmc": arguments.vmc,
-                "live_link_face": arguments.live_link_face,
-                "allow_network": arguments.network,
-            },
+            SOURCE: given("source", "width", "height", "rotate", "fps"),
+            LANDMARKS: given("backend", "max_faces", "prefer"),
+            FITTER: given(*fitting),
+            RENDERER: given("model", "view"),
+            AVATAR: given("model", "vmc", "live_link_face") | shown,
         },
         extra_nodes=extra,
         placement=placement,
         out=arguments.out,
         record_images=arguments.record_images,
         video_rate=arguments.fps if arguments.fps > 0 else 30.0,
-        viewer={"model": arguments.model} if arguments.viewer else None,
+        viewer=given("model") if arguments.viewer else None,
     )
 
 
 def _watch(session: "LiveSession", duration: float | None, interrupted: threading.Event) -> None:
-    """Show the progress until the time is over."""
+    """Print the progress until the duration is over or a signal comes."""
     end = None if duration is None else time.monotonic() + duration
     shown: set[str] = set()
     with progress_bar(unit="image") as bar:

@@ -21,7 +21,7 @@ VERBS = {
     "view": "look at tracked faces: image, head, blendshapes and curves",
     "fetch-dlib-model": "download the 68-point file of the dlib backend",
 }
-"""What each is for. Its module has its DESCRIPTION, EPILOG or none, `add_arguments`, and `run`, which returns the exit
+"""Each verb's purpose. Its module has DESCRIPTION, perhaps EPILOG, `add_arguments`, and `run`, which returns the exit
 code and raises `Face3DMMError` for input that cannot be used."""
 BAD_INPUT = 2
 """Exit code for input that cannot be used, as argparse has it."""

@@ -1,4 +1,4 @@
-"""The options that several verbs share: what finds landmarks, which model is fitted, and how."""
+"""The options that several verbs share: landmark detector, face model, fit method and tracking."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ def add_fit_options(verb: argparse.ArgumentParser, *, more_methods: Sequence[str
 
     Args:
         verb: to add them to.
-        more_methods: fit methods that need torch and that this verb knows besides.
+        more_methods: further fit methods of this verb, which need torch.
         several: whether several fit methods may be named.
     """
     needing_torch = " and ".join((*REGRESSOR_METHODS, *more_methods))
@@ -33,20 +33,16 @@ def add_fit_options(verb: argparse.ArgumentParser, *, more_methods: Sequence[str
 
 
 def add_tracking_options(verb: argparse.ArgumentParser) -> None:
-    """Add what holds from one image of a sequence to the next."""
+    """Add smoothing and the number of tracked faces."""
     add = verb.add_argument
     add("--smoothing", default=SMOOTHING_METHODS[0], metavar="NAME", help=f"over time: {', '.join(SMOOTHING_METHODS)}")
     add("--max-faces", type=int, default=1, metavar="N", help="faces to track at most")
 
 
 def add_colors_option(verb: argparse.ArgumentParser) -> None:
-    """Add whether the person's colours are told from the image."""
-    verb.add_argument(
-        "--estimate-colors",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="tell the person's colours, gamma, from the image",
-    )
+    """Add whether the person's colours are estimated from the image."""
+    verb.add_argument("--estimate-colors", action=argparse.BooleanOptionalAction, default=True,
+        help="tell the person's colours, gamma, from the image")  # fmt: skip
 
 
 def regressor_file(arguments: argparse.Namespace) -> RegressorFile:

@@ -17,6 +17,7 @@ from face3dmm_ros.lab.synthesis.random_scene import SceneOptions
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
+# px: a usual webcam's, and that of AFLW2000-3D.
 _SEQUENCE_SIZE, _DATASET_SIZE = (640, 480), (450, 450)
 EPILOG = """
 A bag holds one person moving: images on /camera/image_raw, camera_info, and on /truth/params the s, R, t, alpha, beta
@@ -39,12 +40,8 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
     add = verb.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to, made if missing")
-    add(
-        "--format",
-        choices=("bag", "dataset"),
-        default="bag",
-        help="a rosbag2 with one sequence, or a folder of pictures",
-    )
+    add("--format", choices=("bag", "dataset"), default="bag", help="a rosbag2 with one sequence, or a folder of "
+        "pictures")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N", help="the same seed makes the same pictures")
     add("--size", type=_size, metavar="WxH", help="of the pictures, px (default 640x480 in bags, 450x450 in data sets)")
     add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
@@ -64,9 +61,8 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     sequences.add_argument("--jpeg", action="store_true", help="record compressed images; they are no longer exact")
     sets = verb.add_argument_group("data sets")
     sets.add_argument("--count", type=int, default=1000, metavar="N", help="how many pictures")
-    sets.add_argument(
-        "--max-yaw", type=float, default=90.0, metavar="DEG", help="yaw is uniform to both sides up to it"
-    )
+    sets.add_argument("--max-yaw", type=float, default=90.0, metavar="DEG", help="yaw is uniform to both sides up to "
+        "it")  # fmt: skip
     sets.add_argument("--suffix", choices=("jpg", "png"), default="jpg", help="of the pictures")
 
 
@@ -74,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Render and write; returns 0.
 
     Raises:
-        Face3DMMError: options that cannot be, no OpenGL, or a folder that cannot be written to.
+        Face3DMMError: an option is out of range, there is no OpenGL, or the folder cannot be written to.
     """
     _check(arguments)
     as_bag = arguments.format == "bag"
@@ -97,19 +93,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Look at the numbers before anything large is loaded.
+    """Check the numbers before anything large is loaded.
 
     Raises:
-        Face3DMMError: one that cannot be.
+        Face3DMMError: one is out of range.
     """
-    for name, what, low, high in (
-        ("seed", "the seed", 0, 2**63),
-        ("duration", "the duration", 1e-3, 3600.0),
-        ("fps", "the frame rate", 0.1, 1000.0),
-        ("noise", "the noise", 0.0, 255.0),
-        ("count", "the count", 1, 10_000_000),
+    # Wide bounds, chosen by hand: beyond them an option is a slip of the pen, or no number generator takes it.
+    for what, value, low, high in (
+        ("the seed", arguments.seed, 0, 2**63),
+        ("the duration", arguments.duration, 1e-3, 3600.0),
+        ("the frame rate", arguments.fps, 0.1, 1000.0),
+        ("the noise", arguments.noise, 0.0, 255.0),
+        ("the count", arguments.count, 1, 10_000_000),
     ):
-        value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
             raise Face3DMMError(f"{what} must lie between {low} and {high}, not {value}")
 
@@ -117,7 +113,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _write_bag(
     arguments: argparse.Namespace, model: MorphableModel, renderer: SceneRenderer, options: SceneOptions
 ) -> None:
-    """One sequence as DIR/bag, without the folder's earlier one."""
+    """Write one sequence as DIR/bag, which replaces an earlier one."""
     noise = arguments.noise if arguments.noise is not None else (0.0 if arguments.clean else 2.0)
     frames = max(round(arguments.duration * arguments.fps), 1)
     bag = arguments.out / "bag"

@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Train; returns 0.
 
     Raises:
-        Face3DMMError: no torch, a wrong configuration, data that cannot be used, or a checkpoint of another training.
+        Face3DMMError: torch is not installed, the configuration or the data cannot be used, or the folder's checkpoint
+            is of another training.
     """
     require_torch()
     from face3dmm_ros.lab.training.config import read_config
@@ -73,10 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def require_torch() -> None:
-    """Check that torch is there.
+    """Check that torch is installed.
 
     Raises:
-        Face3DMMError: it is not.
+        Face3DMMError: torch is not installed.
     """
     if find_spec("torch") is None:
         raise Face3DMMError("this needs torch, which is not installed: `make torch`, or pip install torch")

@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+from functools import partial
 from pathlib import Path
 
 from face3dmm_ros.cli.live import require_ros
@@ -10,6 +11,7 @@ from face3dmm_ros.live import middleware
 from face3dmm_ros.live.parameter_text import parameter_text
 from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, require_rerun
 
+# Pictures a second; 0: all. Chosen by hand: live, the viewer takes time from the tracker.
 _BAG_RATE, _LIVE_RATE = 0.0, 15.0
 
 DESCRIPTION = (
@@ -36,10 +38,10 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the verb; returns the exit code.
+    """Show live topics or a bag; returns the exit code.
 
     Raises:
-        Face3DMMError: Rerun or ROS is not there, the bag cannot be shown, or a port is taken.
+        Face3DMMError: Rerun or ROS is not installed, the bag cannot be read, or a port is taken.
     """
     require_rerun()
     if not 1 <= arguments.image_quality <= 100:
@@ -50,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _view_topics(arguments: argparse.Namespace) -> int:
-    """The node, in this process."""
+    """Run the node in this process."""
     require_ros()
     middleware.apply_settings(loopback=True)
     from face3dmm_ros.nodes.viewer_node import main
@@ -77,18 +79,15 @@ def _view_bag(arguments: argparse.Namespace) -> int:
 
     # SIGTERM ends this as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    looks = {
-        "model": arguments.model,
-        "rate": _BAG_RATE if arguments.rate is None else arguments.rate,
-        "quality": arguments.image_quality,
-    }
+    rate = _BAG_RATE if arguments.rate is None else arguments.rate
+    log = partial(log_bag, arguments.bag, model=arguments.model, rate=rate, quality=arguments.image_quality)
     if arguments.save is not None:
-        log_bag(arguments.bag, lambda stream: stream.save(arguments.save), **looks)
+        log(lambda stream: stream.save(arguments.save))
         print(f"written: {arguments.save}")
         return 0
     ports = {"web_port": arguments.web_port, "grpc_port": arguments.grpc_port}
     with RerunProgram(native=arguments.native, memory_limit=arguments.memory_limit, **ports) as program:
-        show_bag(arguments.bag, program, open_browser=arguments.open, **looks)
+        show_bag(log, program, open_browser=arguments.open)
     return 0
 
 

@@ -11,8 +11,11 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import nearest_rotation, pose_angles, rotation_angle
 from face3dmm_ros.core.values import Box
 
+# Faces with a rotation error beyond this many medians are left out of the offset between two models' frames. Chosen by
+# hand: it keeps most of a set that scatters evenly and drops failed fits.
 _OUTLIER = 2.0
-"""Rotations with an error beyond this many medians do not speak for the offset between two models' frames."""
+# `rotation_offset` stops where the faces it uses no longer change; this bound on its rounds is chosen by hand.
+_OFFSET_ROUNDS = 20
 
 
 def box_around(points: ArrayLike) -> Box:
@@ -35,7 +38,7 @@ def face_size(truth: ArrayLike) -> float:
     """√(w·h) of the box around the true landmarks (N, 2) or (N, 3), px.
 
     Raises:
-        Face3DMMError: the box is empty, so that nothing can be measured in it.
+        Face3DMMError: the box has no area.
     """
     box = box_around(truth)
     size = float(np.sqrt(box.width * box.height))
@@ -48,7 +51,7 @@ def point_errors(points: ArrayLike, truth: ArrayLike, size: float) -> NDArray[np
     """Distance of each point (N, d) from its truth (N, d), (N,), in % of a size in the same unit.
 
     Raises:
-        Face3DMMError: the shapes disagree.
+        Face3DMMError: the shapes differ.
     """
     a, b = np.asarray(points, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 2:
@@ -60,7 +63,7 @@ def nme(points: ArrayLike, truth: ArrayLike) -> float:
     """Normalised mean error, %: mean distance of (N, 2) points from their truth over √(w·h) of the truth's box.
 
     Raises:
-        Face3DMMError: the shapes disagree, or the truth's box is empty.
+        Face3DMMError: the shapes differ, or the truth's box has no area.
     """
     return float(point_errors(points, truth, face_size(truth)).mean())
 
@@ -71,17 +74,17 @@ def angle_degrees(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.
 
 
 def rotation_offset(predicted: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The constant O with truth ≈ predicted · O: two models' frames differ by it, as each calls another pose frontal.
+    """The constant rotation O with truth ≈ predicted · O, since two models call different poses frontal.
 
-    The rotation nearest to Σ predictedᵀ·truth, taken again from the faces within twice the median error until these no
-    longer change, so that failed fits do not count.
+    It is the rotation nearest to Σ predictedᵀ·truth, found again from the faces within twice the median error until
+    these no longer change, so that failed fits do not count.
 
     Args:
         predicted: (N, 3, 3) rotations, model → camera.
         truth: (N, 3, 3) rotations, the truth's model → camera.
 
     Raises:
-        Face3DMMError: there is no face, or they disagree so much that no rotation is nearest.
+        Face3DMMError: the shapes differ, N is 0, or the sum has no single nearest rotation.
     """
     if predicted.shape != truth.shape or predicted.ndim != 3 or len(predicted) == 0:
         raise Face3DMMError(
@@ -89,7 +92,7 @@ def rotation_offset(predicted: NDArray[np.float64], truth: NDArray[np.float64]) 
         )
     between = np.swapaxes(predicted, 1, 2) @ truth
     used = np.ones(len(between), dtype=bool)
-    for _ in range(20):
+    for _ in range(_OFFSET_ROUNDS):
         offset = nearest_rotation(between[used].sum(axis=0))
         errors = np.degrees(rotation_angle(between, offset))
         near = errors <= _OUTLIER * np.median(errors) + 1e-9

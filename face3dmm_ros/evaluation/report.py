@@ -1,12 +1,13 @@
-"""A report in one HTML file: headings, text, tables, plots and pictures, with everything inline."""
+"""What all reports are made of: a self-contained HTML page, the same figures as JSON, and tables for a terminal."""
 
 import base64
 import html
 import io
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -15,10 +16,15 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PLOT_DPI = 144
-JPEG_QUALITY = 90
+Table = tuple[list[str], list[list[str | float]]]
+"""Headers and rows."""
+
+# Both chosen by hand: more would look better on a dense screen, and make the file larger.
+_PLOT_DPI = 144
+_JPEG_QUALITY = 90
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8885; --soft: #8882; }
@@ -44,7 +50,7 @@ class Report:
     """
 
     def __init__(self, title: str, subtitle: str = "") -> None:
-        """Begin a report."""
+        """Begin a report with this title, and a smaller line below it."""
         self._title = title
         self._parts = [f"<h1>{html.escape(title)}</h1>"]
         if subtitle:
@@ -77,16 +83,16 @@ class Report:
     def plot(self, figure: "Figure", caption: str = "") -> None:
         """Add a matplotlib figure; one made with `matplotlib.figure.Figure` leaves no global state."""
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=PLOT_DPI, bbox_inches="tight")
+        figure.savefig(buffer, format="png", dpi=_PLOT_DPI, bbox_inches="tight")
         self._image("image/png", buffer.getvalue(), caption)
 
     def picture(self, bgr: NDArray[np.uint8], caption: str = "") -> None:
         """Add a (H, W, 3) BGR uint8 picture. Small ones, one after the other, stand side by side."""
-        _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         self._image("image/jpeg", data.tobytes(), caption, f' class="picture" style="width: {bgr.shape[1]}px"')
 
     def write(self, path: Path) -> None:
-        """Write the HTML file; its folder is made if missing.
+        """Write the HTML file, making its folder if missing.
 
         Raises:
             Face3DMMError: the file cannot be written.
@@ -96,11 +102,7 @@ class Report:
             '</title>\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<style>{_STYLE}</style>\n</head>\n<body>\n" + "\n".join(self._parts) + "\n</body>\n</html>\n"
         )
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(page, encoding="utf-8")
-        except OSError as error:
-            raise Face3DMMError(f"the report cannot be written to {path}: {error}") from error
+        _write(path, page)
 
     def _image(self, media_type: str, data: bytes, caption: str, attributes: str = "") -> None:
         source = f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
@@ -109,17 +111,29 @@ class Report:
         self._parts.append(f'<figure{attributes}><img src="{source}" alt="{text}">{shown}</figure>')
 
 
+def new_plot(width: float, height: float) -> "tuple[Figure, Axes]":
+    """An empty plot, its size in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def write_json(record: Mapping[str, Any], path: Path) -> None:
+    """Write a record as JSON; NaN and infinities, which JSON does not know, become null.
+
+    Raises:
+        Face3DMMError: the file cannot be written.
+    """
+    _write(path, json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
 def plain_table(headers: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
     """A table for a terminal, as `Report.table` shows it: the first column to the left, the others to the right."""
     cells = [list(headers), *([format_cell(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    )
+    columns = [[cell.rjust(max(map(len, column))) for cell in column] for column in zip(*cells, strict=True)]
+    columns[0] = [row[0].ljust(len(columns[0][0])) for row in cells]
+    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
 def format_cell(value: str | float) -> str:
@@ -129,6 +143,23 @@ def format_cell(value: str | float) -> str:
     if isinstance(value, (int, np.integer)):
         return str(value)
     return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _finite(value: Any) -> Any:
+    """The same record with None in place of numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Face3DMMError(f"{path} cannot be written: {error}") from error
 
 
 def _cell(value: str | float) -> str:

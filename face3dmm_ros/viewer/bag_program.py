@@ -1,4 +1,4 @@
-"""A recorded bag shown in Rerun, or written to a file of Rerun's."""
+"""A recorded bag shown in Rerun, or written to an .rrd file."""
 
 import sys
 import webbrowser
@@ -18,13 +18,13 @@ from face3dmm_ros.viewer.rerun_program import RerunProgram, recording_stream
 
 
 def log_bag(path: Path, open_stream: Callable[[Any], None], *, model: str, rate: float, quality: int) -> None:
-    """Log all that is in a bag; say on stderr what could not be shown.
+    """Log all that is in a bag, and print on stderr what could not be shown.
 
     Args:
         path: of the bag.
-        open_stream: connects the stream, or saves it to a file.
-        model: its name or file.
-        rate: pictures a second at most, 0: all.
+        open_stream: connects the stream to a viewer or a file.
+        model: ``default`` or a file.
+        rate: pictures a second at most; 0: all.
         quality: JPEG quality of raw images.
 
     Raises:
@@ -52,10 +52,14 @@ def log_bag(path: Path, open_stream: Callable[[Any], None], *, model: str, rate:
         print(f"not shown, {count} times: {reason}", file=sys.stderr)
 
 
-def show_bag(path: Path, program: RerunProgram, *, open_browser: bool, model: str, rate: float, quality: int) -> None:
-    """Show a bag until Ctrl-C, or until the window is closed; the rest as `log_bag`."""
+def show_bag(log: Callable[[Callable[[Any], None]], None], program: RerunProgram, *, open_browser: bool) -> None:
+    """Show a bag until Ctrl-C, or until the window is closed; `log` is `log_bag` of that bag.
+
+    Raises:
+        Face3DMMError: as `log_bag`.
+    """
     try:
-        log_bag(path, lambda stream: stream.connect_grpc(program.address), model=model, rate=rate, quality=quality)
+        log(lambda stream: stream.connect_grpc(program.address))
         if program.page:
             print(f"open {program.page}\nCtrl-C ends it", flush=True)
             if open_browser:

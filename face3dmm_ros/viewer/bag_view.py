@@ -1,5 +1,6 @@
 """A recorded bag as frames to be shown."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -18,37 +19,29 @@ from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PA
 
 _TOPICS = {LANDMARKS: "/" + topics.LANDMARKS, PARAMETERS: "/" + topics.PARAMETERS, MESH: "/" + topics.MESH}
 _TYPES = {LANDMARKS: LANDMARKS_TYPE, PARAMETERS: PARAMETERS_TYPE, MESH: f"{PACKAGE}/msg/FaceMesh"}
+# Horizontal, of the camera before which meshes are made: `face3dmm fit --fov` and the nodes assume the same.
+_FIELD_OF_VIEW_DEG = 60.0
 _TOPOLOGY, _OVERLAY = "/" + topics.TOPOLOGY, "/" + topics.OVERLAY
 
 
 class BagView:
-    """Reads frames from a bag with the tracker's results.
-
-    Where the bag has no meshes they are made of the parameters, as a camera of some field of view sees them.
+    """Reads frames from a bag with the tracker's results; meshes that it lacks are made from the parameters.
 
     Attributes:
         skipped: why messages were not shown, and how often.
-        stamp_problem: why the images' stamps do not tell their time, as far as is known; empty if they do.
+        stamp_problem: why the images' stamps are unusable as times, as far as has been read; empty if they are not.
     """
 
-    def __init__(
-        self,
-        reader: BagReader,
-        model: MorphableModel,
-        *,
-        quality: int = 80,
-        field_of_view: float = 60.0,
-    ) -> None:
-        """Look into a bag.
+    def __init__(self, reader: BagReader, model: MorphableModel, *, quality: int) -> None:
+        """Find the topics to show.
 
         Args:
             reader: the open bag.
             model: of the parameters in it.
             quality: 1 to 100, of the JPEGs that are made of raw images; compressed ones stay as they are.
-            field_of_view: degrees, of meshes that are not in the bag.
 
         Raises:
-            Face3DMMError: the bag has neither landmarks nor parameters, or they are of another type.
+            Face3DMMError: the bag has neither landmarks nor parameters, or a topic has another type than expected.
         """
         self.skipped: Counter[str] = Counter()
         self.stamp_problem = ""
@@ -56,7 +49,6 @@ class BagView:
         self._quality = quality
         self._model = model
         self._shaper = FaceShaper(model)
-        self._field_of_view = field_of_view
         self._parts = {**_pictures(reader), **_results(reader)}
 
     @property
@@ -64,9 +56,7 @@ class BagView:
         """How many messages there are to read."""
         return sum(self._reader.count(topic) for topic in self._parts)
 
-    def frames(
-        self, due: Callable[[int], bool], progress: Callable[[], object] = lambda: None
-    ) -> Iterator[ViewedFrame]:
+    def frames(self, due: Callable[[int], bool], progress: Callable[[], object]) -> Iterator[ViewedFrame]:
         """The frames in the order of their times.
 
         Args:
@@ -97,40 +87,35 @@ class BagView:
             if MESH in self._parts.values() or frame.parameters is None or not due(frame.stamp_ns):
                 yield frame
             else:
-                faces = frame.parameters.items()
-                meshes = {
-                    face_id: self._mesh(face_id, parameters)
-                    for face_id, parameters in faces
-                    if parameters.model_digest == self._model.digest
-                }
+                digest = self._model.digest
+                faces = {key: face for key, face in frame.parameters.items() if face.model_digest == digest}
+                meshes = {face_id: self._mesh(face_id, parameters) for face_id, parameters in faces.items()}
                 yield replace(frame, meshes=meshes)
 
     def _mesh(self, face_id: int, parameters: FaceParameters) -> Mesh:
-        intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self._field_of_view)
+        intrinsics = Intrinsics.from_field_of_view(parameters.image_size, _FIELD_OF_VIEW_DEG)
         vertices = self._shaper.vertices(face_id, parameters)
         pose = metric_pose(parameters.camera, intrinsics)
         return self._model.mesh(vertices, pose, self._model.rgb(parameters.gamma))
 
 
 def _pictures(reader: BagReader) -> dict[str, str]:
-    """The topics of image and overlay and what they are; a bag can be without."""
+    """The topics of image and overlay and which of the two each is; a bag need not have them."""
     found = {}
     for topic in (_OVERLAY, f"{_OVERLAY}{COMPRESSED}"):
         if reader.topics.get(topic) in (IMAGE_TYPE, COMPRESSED_TYPE) and reader.count(topic):
             found = {topic: OVERLAY}
-    try:
+    # Without an image topic, or with several of which none is the tracker's, the rest is still worth showing.
+    with contextlib.suppress(Face3DMMError):
         found[reader.image_topic()] = IMAGE
-    except Face3DMMError:
-        # None, or several of which none is the tracker's: what is left is worth a look.
-        return found
     return found
 
 
 def _results(reader: BagReader) -> dict[str, str]:
-    """The topics of the tracker's results and what they are.
+    """The topics of the tracker's results and which part of a frame each is.
 
     Raises:
-        Face3DMMError: there are none, or one has another type.
+        Face3DMMError: there are none, or one has another type than expected.
     """
     found = {}
     for part, topic in _TOPICS.items():

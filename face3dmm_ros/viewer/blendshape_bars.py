@@ -1,4 +1,4 @@
-"""Blendshape weights as bars of text, which a viewer without labelled bars can show."""
+"""Blendshape weights as bars of text, since Rerun cannot label its bar charts."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,14 +6,15 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 
 _WIDTH = 10
+"""Characters of a full bar, so that two fit side by side in the panel; chosen by hand."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def bars(title: str, weights: NDArray[np.floating]) -> str:
-    """Markdown with a line per blendshape, or one for both sides of the face, the person's left first.
+    """Markdown with a line of bars for each blendshape, or pair of left and right ones, the person's left first.
 
     Args:
-        title: of whom, at most 15 characters.
+        title: at most 15 characters.
         weights: (52,) in [0, 1], of `ARKIT_NAMES`.
     """
     by_name = dict(zip(ARKIT_NAMES, np.asarray(weights, np.float64).tolist(), strict=True))
@@ -32,7 +33,7 @@ def _line(name: str, left: str, right: str) -> str:
 
 
 def _bar(weight: float) -> str:
-    """Full blocks, an eighth of one, and the number."""
+    """Full blocks, eighths of one, and the number."""
     full, eighths = divmod(round(weight * _WIDTH * 8), 8)
     drawn = "█" * full + (_EIGHTHS[eighths] if eighths else "")
     return f"{drawn:<{_WIDTH}} {weight:.2f}"

@@ -1,4 +1,4 @@
-"""Values into a Rerun recording."""
+"""Logs frames into a Rerun recording."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,29 +15,33 @@ from face3dmm_ros.viewer.blendshape_bars import bars
 from face3dmm_ros.viewer.viewed_frame import PARTS, Pace, ViewedFrame
 
 _LANDMARK_COLORS = ((0x50, 0xFF, 0x78), (0xFF, 0xB0, 0x40), (0x60, 0xB0, 0xFF), (0xFF, 0x70, 0xC0), (0xE8, 0xE0, 0x50))
-"""Of the landmarks of one face and the next, sRGB."""
+"""Of the landmarks of one face and the next, sRGB; chosen to stand out from skin."""
 
 _CURVE_COLORS = (
     *((0xE0, 0x5A, 0x50), (0x3F, 0xA8, 0x5A), (0x4A, 0x86, 0xE8)),
     *((0xD9, 0x9A, 0x28), (0x1F, 0xA8, 0xA8), (0x9A, 0x62, 0xD0)),
 )
-"""Of one curve and the next, sRGB; they stand out from a dark and from a light ground."""
+"""Of one curve and the next, sRGB; chosen to stand out from a dark and from a light background."""
 
 _ANGLES = ("pitch", "yaw", "roll")
 _FAR = (0.0, 0.0, 0.5)
+"""Where the 3D view looks before there is a head, m: the usual place of somebody before a screen, chosen by hand."""
 
 
 class FaceLog:
     """Logs frames on the timelines `stamp` and `frame`.
 
-    Curves get every frame; image, overlay, landmarks, mesh and blendshape bars only so many a second.
+    Curves get every frame; image, overlay, landmarks, mesh and blendshape bars at most `rate` a second.
+
+    Attributes:
+        due: whether the pictures of the image of a stamp, ns, are shown.
     """
 
     def __init__(self, stream: rr.RecordingStream, weights: BlendshapeWeights, *, rate: float, live: bool) -> None:
-        """Log into a stream, at most `rate` pictures a second, 0 for all of them; `live`: show the newest."""
+        """Log into a stream, at most `rate` pictures a second (0: all); `live`: the window follows the newest."""
         self._stream = stream
         self._weights = weights
-        self._pace = Pace(rate)
+        self.due = Pace(rate).due
         self._live = live
         self._shown: dict[str, set[int]] = {}
         self._surfaces: dict[int, tuple[str, bytes]] = {}
@@ -47,15 +51,11 @@ class FaceLog:
         stream.log("/", rr.ViewCoordinates.RDF, static=True)
         stream.send_blueprint(layout.layout(_FAR, live=live))
 
-    def due(self, stamp_ns: int) -> bool:
-        """Whether the pictures of an image are shown."""
-        return self._pace.due(stamp_ns)
-
     def log(self, frame: ViewedFrame) -> None:
         """Log a frame.
 
         Raises:
-            Face3DMMError: parameters of another model than that of the weights. All else has been logged.
+            Face3DMMError: the parameters are of another model than the weights; all else has been logged.
         """
         stream = self._stream
         stream.set_time(layout.STAMP, timestamp=np.datetime64(frame.stamp_ns, "ns"))
@@ -101,7 +101,7 @@ class FaceLog:
             self._log_faces(layout.BLENDSHAPES, documents)
 
     def _curve(self, path: str, values: list[float], names: list[str], color: int) -> None:
-        """A value of each of some curves, which take their colours from this one on."""
+        """Log one value of each curve of a path; the first has the colour of this index, the others those after it."""
         if path not in self._named:
             self._named.add(path)
             colors = [_CURVE_COLORS[(color + k) % len(_CURVE_COLORS)] for k in range(len(names))]
@@ -109,7 +109,7 @@ class FaceLog:
         self._stream.log(path, rr.Scalars(values))
 
     def _log_faces(self, path: str, faces: Mapping[int, Any]) -> None:
-        """What is shown of the faces of an image; what was shown of others goes."""
+        """Log an archetype for each face_id, and clear those of faces that are gone."""
         for face_id in self._shown.get(path, set()) - set(faces):
             self._stream.log(f"{path}/{face_id}", rr.Clear(recursive=False))
         self._shown[path] = set(faces)

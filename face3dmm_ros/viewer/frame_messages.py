@@ -1,4 +1,4 @@
-"""Messages into frames: the same for ROS's message classes and for those of `rosbags`, so for live topics and bags."""
+"""Makes frames of messages, either ROS's classes or those of `rosbags`, so of live topics and of bags."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,15 +24,15 @@ class FrameMessages:
     """Makes frames of the messages about images and faces.
 
     Attributes:
-        assembler: what brings them together.
-        times: what tells which belong together.
+        assembler: brings the parts of an image together.
+        times: tells which image a part belongs to.
     """
 
     def __init__(self, due: Callable[[int], bool], quality: int) -> None:
         """Make frames.
 
         Args:
-            due: whether pictures and meshes of a time, ns, are wanted; others are not even unpacked.
+            due: whether pictures and meshes of a time, ns, are shown; others are not even decoded.
             quality: 1 to 100, of the JPEGs that are made of raw images; compressed ones stay as they are.
         """
         self.assembler = FrameAssembler()
@@ -46,7 +46,7 @@ class FrameMessages:
         self._topology = message
 
     def take(self, part: str, message: Any, arrival_ns: int) -> list[ViewedFrame]:
-        """Take a part of a frame; the frames that this finishes.
+        """Take a part of a frame; returns the frames that this finishes.
 
         Args:
             part: one of `PARTS`.
@@ -54,7 +54,7 @@ class FrameMessages:
             arrival_ns: when it came, or was recorded, ns.
 
         Raises:
-            Face3DMMError: it is no picture, its values cannot be, or no topology has come yet for a mesh.
+            Face3DMMError: the picture cannot be decoded, values are invalid, or a mesh came before its topology.
         """
         stamp, index = stamp_ns(message.header), getattr(message, "face_index", 0)
         time_ns = self.times.time_of(part, index, stamp, arrival_ns)
@@ -62,11 +62,13 @@ class FrameMessages:
         latency_ms = 1e-6 * (arrival_ns - stamp) if stamp not in (0, arrival_ns) else None
         if part in (IMAGE, OVERLAY):
             encoded = _encoded(message, self._quality) if self._due(time_ns) else None
-            return self.assembler.add_picture(part, time_ns, encoded, latency_ms)
-        if not message.face_count or (part == MESH and not self._due(time_ns)):
-            return self.assembler.add_face(part, time_ns, 0, {}, latency_ms)
-        face = {message.face_id: self._value(part, message)}
-        return self.assembler.add_face(part, time_ns, message.face_count, face, latency_ms)
+            return self.assembler.add(part, time_ns, encoded, latency_ms)
+        faces, face_count = {}, message.face_count
+        if part == MESH and not self._due(time_ns):
+            face_count = 0
+        elif face_count:
+            faces = {message.face_id: self._value(part, message)}
+        return self.assembler.add(part, time_ns, faces, latency_ms, face_count=face_count)
 
     def _value(self, part: str, message: Any) -> Any:
         if part == LANDMARKS:

@@ -1,4 +1,4 @@
-"""Where what is shown stands in the window: image left, head and blendshapes right, curves below."""
+"""The layout of the viewer's window: image left, head and blendshapes right, curves below."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,19 @@ import rerun.blueprint as rrb
 from numpy.typing import NDArray
 
 IMAGE, OVERLAY, LANDMARKS, MESH = "camera/image", "face/overlay", "face/landmarks", "face/mesh"
-BLENDSHAPES, WEIGHTS, POSE, RESIDUAL, LATENCY = (
-    "face/blendshapes",
-    "face/weights",
-    "face/pose",
-    "face/residual",
-    "latency",
-)
-"""Entity paths; those of a face end in its face_id. They are called as the topics are."""
+BLENDSHAPES, WEIGHTS, POSE, RESIDUAL = (f"face/{name}" for name in ("blendshapes", "weights", "pose", "residual"))
+LATENCY = "latency"
+"""Entity paths, named after the topics; those of a face are followed by its face_id."""
 
 STAMP, FRAME = "stamp", "frame"
 """Timelines: the image's stamp, and the number of the image."""
 
 _DISTANCE_M = 0.36
+"""From the eye of the 3D view to the head, which then fills most of the view; chosen by hand."""
 
 
 def layout(head: Sequence[float] | NDArray, *, live: bool) -> rrb.Blueprint:
-    """The window for a head that is at some place in the camera's frame, (3,) m; `live`: the newest is shown."""
+    """The layout whose 3D view looks at a head at (3,) m in the camera's frame; `live`: it follows the newest frame."""
     x, y, z = (float(value) for value in head)
     image = rrb.Spatial2DView(name="Image", origin="/", contents=[f"/{IMAGE}", f"/{LANDMARKS}/**"])
     overlay = rrb.Spatial2DView(name="Overlay", origin="/", contents=[f"/{OVERLAY}"])

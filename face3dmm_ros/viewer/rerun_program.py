@@ -1,6 +1,7 @@
-"""Rerun itself: the optional library, and its program that serves the viewer's page or opens its window."""
+"""Rerun, which is optional: its library, and the process that serves the viewer's page or opens its window."""
 
 import contextlib
+import importlib.resources
 import importlib.util
 import json
 import os
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,16 +22,17 @@ VERSION = "0.31.4"
 """Of rerun-sdk, as setup.cfg has it."""
 
 WEB_PORT, GRPC_PORT = 9090, 9876
+"""Rerun's own defaults."""
 _LOOPBACK = "127.0.0.1"
-_START_TIMEOUT = 20.0
-_STOP_TIMEOUT = 5.0
+# Seconds, chosen by hand: a slow machine has time to start it, and a hanging process is not waited for.
+_START_TIMEOUT, _STOP_TIMEOUT = 20.0, 5.0
 
 
 def require_rerun() -> None:
     """Check that Rerun is installed.
 
     Raises:
-        Face3DMMError: it is not.
+        Face3DMMError: Rerun is not installed.
     """
     if importlib.util.find_spec("rerun") is None or importlib.util.find_spec("rerun_cli") is None:
         raise Face3DMMError(
@@ -38,17 +41,21 @@ def require_rerun() -> None:
 
 
 def recording_stream() -> Any:
-    """A stream of what is to be shown, which has yet to be connected or saved: `rerun.RecordingStream`."""
+    """A `rerun.RecordingStream`, to be connected to a viewer or a file."""
     import rerun
 
     return rerun.RecordingStream("face3dmm")
 
 
 class RerunProgram(Closing):
-    """Rerun's program in a process of its own: it takes what is logged to `address`, keeps it and shows it.
+    """Rerun's program in a process of its own, which keeps and shows what is logged to `address`; a context manager.
 
-    Nothing leaves this machine: it listens to the loopback only (the library's own server would listen to all), and
-    sends no usage data. Use it as a context manager.
+    Nothing leaves this machine: it listens on the loopback interface alone (the library's own server would listen on
+    all), and sends no usage data.
+
+    Attributes:
+        address: for `RecordingStream.connect_grpc`.
+        page: the web page's address; empty for a window.
     """
 
     def __init__(
@@ -59,18 +66,23 @@ class RerunProgram(Closing):
         grpc_port: int = GRPC_PORT,
         memory_limit: str = "1GB",
     ) -> None:
-        """Start it: to serve a web page, or `native` to open a window.
+        """Start the process.
 
-        `memory_limit` is how much of what was logged is kept, such as 512MB; then the oldest goes.
+        Args:
+            native: open a window instead of serving a web page.
+            web_port: of the page.
+            grpc_port: of the data.
+            memory_limit: how much of what was logged is kept, such as 512MB, before the oldest is dropped.
 
         Raises:
-            Face3DMMError: Rerun is not installed, a port is taken, there is no display for a window, or it ends at
-                once.
+            Face3DMMError: Rerun is not installed, a port is taken, there is no display for a window, or the process
+                does not start.
         """
         require_rerun()
         if native and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise Face3DMMError("there is no display to open a window on: leave out --native and open the web page")
-        for name, port in (("grpc_port", grpc_port), *((("web_port", web_port),) if not native else ())):
+        ports = {"grpc_port": grpc_port} if native else {"grpc_port": grpc_port, "web_port": web_port}
+        for name, port in ports.items():
             _require_free(name, port)
         self.address = f"rerun+http://{_LOOPBACK}:{grpc_port}/proxy"
         self.page = "" if native else f"http://{_LOOPBACK}:{web_port}/?{urlencode({'url': self.address})}"
@@ -90,19 +102,19 @@ class RerunProgram(Closing):
             start_new_session=True,  # A terminal's Ctrl-C is for this process, which then ends that one.
             preexec_fn=end_with_parent,
         )
-        self._wait_until_it_listens([grpc_port] if native else [grpc_port, web_port])
+        self._wait_until_it_listens(ports.values())
 
     @property
     def running(self) -> bool:
-        """Whether it has not been ended, as by closing its window."""
+        """Whether the process lives; it ends when its window is closed."""
         return self._process.poll() is None
 
     def wait(self) -> None:
-        """Wait until it ends by itself."""
+        """Wait until the process ends by itself."""
         self._process.wait()
 
     def close(self) -> None:
-        """End it; may be called again."""
+        """End the process; may be called again."""
         if self.running:
             self._process.terminate()
             try:
@@ -113,7 +125,7 @@ class RerunProgram(Closing):
         self._words.close()
         self._settings.cleanup()
 
-    def _wait_until_it_listens(self, ports: list[int]) -> None:
+    def _wait_until_it_listens(self, ports: Iterable[int]) -> None:
         deadline = time.monotonic() + _START_TIMEOUT
         while not all(_listens(port) for port in ports):
             if self.running and time.monotonic() < deadline:
@@ -126,17 +138,14 @@ class RerunProgram(Closing):
 
 
 def _executable() -> str:
-    specification = importlib.util.find_spec("rerun_cli")
-    assert specification is not None
-    assert specification.origin is not None
-    program = Path(specification.origin).parent / "rerun"
+    program = Path(str(importlib.resources.files("rerun_cli"))) / "rerun"
     if not program.is_file():
         raise Face3DMMError(f"rerun-sdk has no program {program}: install it again, rerun-sdk=={VERSION}")
     return str(program)
 
 
 def _without_analytics(folder: Path) -> dict[str, str]:
-    """Environment in which Rerun finds that its usage data are not to be sent, whatever its user's settings say."""
+    """Environment variables by which Rerun finds settings, in this folder, that forbid it to send usage data."""
     settings = {
         "analytics_enabled": False,
         "analytics_id": "",

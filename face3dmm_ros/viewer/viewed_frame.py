@@ -1,8 +1,9 @@
-"""All that is shown of one image, and how it comes together from what arrives about it bit by bit."""
+"""All that is shown of one image, and how it is assembled from messages that arrive one by one."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from face3dmm_ros.core.image_clock import ImageClock
@@ -12,13 +13,17 @@ IMAGE, OVERLAY, LANDMARKS, PARAMETERS, MESH = "image", "overlay", "landmarks", "
 PARTS = (IMAGE, LANDMARKS, PARAMETERS, MESH, OVERLAY)
 """The parts of a frame, in the order in which they come."""
 
+# Both chosen by hand: a stamp older than a second is taken for a restart of the clock, and parts of one image are not
+# 100 images apart.
 _LATE_NS = 1_000_000_000
 _KNOWN_FRAMES = 100
+# Below 1, so that a jittering camera of just this rate is not shown at half of it; chosen by hand.
+_PERIOD_SHARE = 0.9
 
 
 @dataclass(frozen=True, eq=False)
 class ViewedFrame:
-    """An image and its results. What did not come is None; a mapping without a face says that there is none.
+    """An image and its results. A part that did not come is None; an empty mapping means that there is no face.
 
     Attributes:
         stamp_ns: the image's stamp, ns, or the time that `FrameTimes` takes instead.
@@ -41,37 +46,32 @@ class ViewedFrame:
 
 @dataclass(eq=False)
 class _Unfinished:
-    """What has come about one image so far."""
+    """What has come about one image so far: by part a picture or, by face_id, values."""
 
-    pictures: dict[str, bytes] = field(default_factory=dict)
-    faces: dict[str, dict[int, Any]] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
     complete: set[str] = field(default_factory=set)
     latency_ms: dict[str, float] = field(default_factory=dict)
 
     def finished(self, stamp_ns: int) -> ViewedFrame:
+        part = self.values.get
         return ViewedFrame(
-            stamp_ns,
-            self.pictures.get(IMAGE),
-            self.pictures.get(OVERLAY),
-            self.faces.get(LANDMARKS),
-            self.faces.get(PARAMETERS),
-            self.faces.get(MESH),
-            self.latency_ms,
+            stamp_ns, part(IMAGE), part(OVERLAY), part(LANDMARKS), part(PARAMETERS), part(MESH), self.latency_ms
         )
 
 
 class FrameTimes:
-    """Tells which image each part belongs to, by the time that stands for it.
+    """Assigns each part to an image, which is identified by a time.
 
-    That is the image's stamp, where it is one: what comes again under a stamp belongs to another image, as where all
-    stamps are zero. A new stamp a little before the newest is that of an image of which nothing had come yet.
+    That is the image's stamp, or the clock's time if stamps are unusable: a part that comes again under one stamp
+    belongs to another image, as when all stamps are zero. A new stamp shortly before the newest one belongs to an image
+    of which nothing had come yet.
 
     Attributes:
-        clock: what takes the place of stamps that are no time.
+        clock: tells the time of images whose stamps are unusable.
     """
 
     def __init__(self) -> None:
-        """With no image known."""
+        """Start without a known image."""
         self.clock = ImageClock()
         self._newest_ns = 0
         self._known: OrderedDict[int, tuple[int, set[tuple[str, int]]]] = OrderedDict()
@@ -99,60 +99,52 @@ class FrameTimes:
 
 
 class FrameAssembler:
-    """Brings together what has the same stamp, so that nothing is shown over another image than its own.
+    """Brings together the parts of each image, so that nothing is shown over another image than its own.
 
-    A frame is finished once all expected parts are there, or a later one is finished, or too many wait. Frames come
-    out in the order of their stamps. What comes for a frame that is out already is left out.
+    A frame is finished once all expected parts have come, or a later frame is finished, or too many frames wait. Frames
+    are returned in the order of their stamps. A part that comes after its frame was returned is dropped.
 
     Attributes:
         expected: the parts that a frame waits for.
     """
 
     def __init__(self, capacity: int = 30) -> None:
-        """Let at most `capacity` frames wait."""
+        """Let at most `capacity` frames wait: by default a second of a usual camera's, chosen by hand."""
         self.expected: frozenset[str] = frozenset()
         self._capacity = capacity
         self._waiting: OrderedDict[int, _Unfinished] = OrderedDict()
         self._last_ns: int | None = None
 
-    def add_picture(
-        self, part: str, stamp_ns: int, encoded: bytes | None, latency_ms: float | None = None
+    def add(
+        self, part: str, stamp_ns: int, value: Any, latency_ms: float | None = None, *, face_count: int | None = None
     ) -> list[ViewedFrame]:
-        """Take the image or the overlay, None for one that is not to be shown; the frames that this finishes."""
-        frame = self._frame(stamp_ns)
-        if frame is None:
-            return []
-        if encoded is not None:
-            frame.pictures[part] = encoded
-        return self._completed(stamp_ns, frame, part, latency_ms)
+        """Take a part of the image of a stamp, ns; returns the frames that this finishes.
 
-    def add_face(
-        self, part: str, stamp_ns: int, face_count: int, faces: Mapping[int, Any], latency_ms: float | None = None
-    ) -> list[ViewedFrame]:
-        """Take values of faces, by face_id, of which the image has `face_count`; the frames that this finishes."""
-        frame = self._frame(stamp_ns)
-        if frame is None:
-            return []
-        known = frame.faces.setdefault(part, {})
-        known.update(faces)
-        return self._completed(stamp_ns, frame, part, latency_ms) if len(known) >= face_count else []
-
-    def finish(self) -> list[ViewedFrame]:
-        """All frames that still wait, as they are."""
-        return self._take(len(self._waiting))
-
-    def _frame(self, stamp_ns: int) -> _Unfinished | None:
+        Args:
+            part: one of `PARTS`.
+            stamp_ns: the image's.
+            value: an encoded picture, None if it is not shown; or, by face_id, values of some of the image's faces.
+            latency_ms: of the part, ms; None if it is unknown.
+            face_count: the number of the image's faces, all of which the part must have; None for a picture.
+        """
         if self._last_ns is not None and stamp_ns <= self._last_ns:
-            return None
-        return self._waiting.setdefault(stamp_ns, _Unfinished())
-
-    def _completed(self, stamp_ns: int, frame: _Unfinished, part: str, latency_ms: float | None) -> list[ViewedFrame]:
+            return []
+        frame = self._waiting.setdefault(stamp_ns, _Unfinished())
+        if face_count is not None:
+            value = frame.values.get(part, {}) | value
+        frame.values[part] = value
+        if face_count is not None and len(value) < face_count:
+            return []
         frame.complete.add(part)
         if latency_ms is not None:
             frame.latency_ms[part] = latency_ms
         if self.expected <= frame.complete:
             return self._take(sum(stamp <= stamp_ns for stamp in self._waiting))
         return self._take(len(self._waiting) - self._capacity)
+
+    def finish(self) -> list[ViewedFrame]:
+        """All frames that still wait, complete or not."""
+        return self._take(len(self._waiting))
 
     def _take(self, count: int) -> list[ViewedFrame]:
         stamps = sorted(self._waiting)[: max(0, count)]
@@ -162,21 +154,20 @@ class FrameAssembler:
 
 
 class Pace:
-    """Which images are shown, where not all can be: at most so many a second, and the same for all that is asked."""
+    """Chooses which images are shown: at most so many a second, with one answer for all parts of an image.
+
+    Attributes:
+        due: whether the image of a stamp, ns, is shown.
+    """
 
     def __init__(self, rate: float) -> None:
         """At most `rate` images a second, by their times; 0 for all."""
-        self._period_ns = 0.9e9 / rate if rate > 0 else 0.0
-        self._decisions: OrderedDict[int, bool] = OrderedDict()
+        self._period_ns = _PERIOD_SHARE * 1e9 / rate if rate > 0 else 0.0
         self._last_ns = 0
+        self.due = lru_cache(_KNOWN_FRAMES)(self._due)
 
-    def due(self, stamp_ns: int) -> bool:
-        """Whether the image of a stamp is shown."""
-        if stamp_ns not in self._decisions:
-            due = abs(stamp_ns - self._last_ns) >= self._period_ns
-            if due:
-                self._last_ns = stamp_ns
-            self._decisions[stamp_ns] = due
-            if len(self._decisions) > 100:
-                self._decisions.popitem(last=False)
-        return self._decisions[stamp_ns]
+    def _due(self, stamp_ns: int) -> bool:
+        due = abs(stamp_ns - self._last_ns) >= self._period_ns
+        if due:
+            self._last_ns = stamp_ns
+        return due

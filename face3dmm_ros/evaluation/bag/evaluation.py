@@ -1,16 +1,16 @@
-"""What a replayed bag says about the tracker: how often it finds, how steady it is, and how far from the truth."""
+"""Measures the tracker on a replayed bag: how often it finds a face, how steady it is, and how far from the truth."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
-from face3dmm_ros.bags.replay import STAGES, Replay
+from face3dmm_ros.bags.replay import STAGES, Replay, ReplayedImage
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import pose_angles, rotation_angle
 from face3dmm_ros.core.values import FaceParameters, TrackedFace
@@ -19,7 +19,6 @@ from face3dmm_ros.evaluation.bag.sequence_metrics import (
     aligned_distance,
     jitter,
     lag,
-    project,
     rms,
     rotation_vectors,
     runs,
@@ -35,14 +34,16 @@ JAW = "jawOpen"
 Truth = Mapping[int, Mapping[int, FaceParameters]]
 """The true faces: by stamp, ns, and face_id."""
 
-_REST_TRUTH_PX = 0.02
-"""The truth rests while the RMS step of its landmarks from image to image stays below this."""
-_REST_SPEED = 0.002
-"""Without truth, a face rests while its landmarks move by less than this part of its size per image."""
+# The thresholds are chosen by hand; `report._METHOD` tells the reader those that define a figure.
+# The truth rests while the RMS step of its landmarks from image to image stays below this; without truth a face rests
+# while its landmarks move by less than this part of its size per image.
+_REST_TRUTH_PX, _REST_SPEED = 0.02, 0.002
+# About that of an adult. A tracked face may lie half of it away from the true face that it is matched with.
 _HEAD_WIDTH_MM = 150.0
+# The identity has settled once it stays within this of its last value.
+_SETTLED_MM = 0.5
+# The lag of a curve is left out if the truth varies by less (standard deviation).
 _MIN_TURN_DEG, _MIN_WEIGHT = 0.5, 0.03
-"""A curve whose truth varies by less (standard deviation) tells no lag."""
-_CHUNK = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +55,9 @@ class FaceTrack:
         scale: (F,) s, px/mm.
         rotation: (F, 3, 3) R.
         translation: (F, 2) t, px.
-        alpha: (F, K), or (F, 0) where it is not this model's.
+        alpha: (F, K), or (F, 0) if it is another model's.
         beta: (F, E), likewise.
-        gaze: (F, 3) where both eyes look; NaN where unknown.
+        gaze: (F, 3) unit vectors, where both eyes look; NaN where unknown.
     """
 
     images: NDArray[np.intp]
@@ -82,14 +83,19 @@ class FaceTrack:
             np.array([face.gaze[2] if len(face.gaze) else np.full(3, np.nan) for face in faces]),
         )
 
+    @staticmethod
+    def joined(tracks: Sequence["FaceTrack"]) -> "FaceTrack":
+        """The frames of all tracks, one track after the other."""
+        return FaceTrack(*(np.concatenate([getattr(track, f.name) for track in tracks]) for f in fields(FaceTrack)))
+
     def angles(self) -> NDArray[np.float64]:
         """(F, 3) pitch, yaw and roll, degrees."""
         return np.degrees([pose_angles(R) for R in self.rotation])
 
     def landmarks(self, surface: LinearSurface) -> NDArray[np.float64]:
-        """The surface's points in the image, (F, P, 2) px."""
+        """The surface's points in the image, x = s·P·R·X + t, (F, P, 2) px."""
         points = surface.points(self.alpha, self.beta)
-        return project(points, self.scale, self.rotation, self.translation)
+        return np.einsum("f,fij,fpj->fpi", self.scale, self.rotation[:, :2], points) + self.translation[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +106,16 @@ class Subject:
         faces: the tracked face in each image that it was found in.
         estimate: the same as arrays.
         truth: the truth in the same images; None where unknown.
-        same_model: whether the truth's coefficients are the estimate's model's.
     """
 
     faces: list[TrackedFace]
     estimate: FaceTrack
     truth: FaceTrack | None
-    same_model: bool
+
+    @property
+    def same_model(self) -> bool:
+        """Whether the truth has coefficients of the estimate's model."""
+        return self.truth is not None and self.truth.alpha.shape == self.estimate.alpha.shape
 
 
 @dataclass(eq=False)
@@ -114,9 +123,9 @@ class BagEvaluation:
     """The result of an evaluation.
 
     Attributes:
-        record: all figures, ready for JSON.
+        record: all figures, NaN where one is unknown.
         subjects: the faces, the longest track first.
-        curves: over the images of the first subject, (F,) each: what `bag_report` draws.
+        curves: of the first subject over all images, (F,) each, by name: what `bag_report` draws.
         notes: what could not be measured, and why.
     """
 
@@ -127,7 +136,11 @@ class BagEvaluation:
 
 
 def evaluate(replay: Replay, model: MorphableModel, truth: Truth | None) -> BagEvaluation:
-    """Measure a replay against the truth, if there is one, and against itself."""
+    """Measure a replay: against the truth, if there is one, and for steadiness.
+
+    Raises:
+        Face3DMMError: the truth claims this model, but has another number of coefficients.
+    """
     notes: list[str] = []
     if replay.stamp_problem:
         notes.append(f"{replay.stamp_problem}: when images were recorded is taken for their time.")
@@ -137,7 +150,12 @@ def evaluate(replay: Replay, model: MorphableModel, truth: Truth | None) -> BagE
         notes.append(
             f"{repeated} images share a stamp with others: their truth is left out, for stamps tell whose it is."
         )
-    pairs = _matched(replay, truth)
+    pairs = [
+        _matched(image, truth.get(image.stamp_ns, {}))
+        if truth is not None
+        else {face.face_id: place for place, face in enumerate(image.faces)}
+        for image in replay.images
+    ]
     subjects = _subjects(replay, pairs, truth, model)
     surface = _landmark_surface(model)
     face = LinearSurface.of_vertices(model, _face_vertices(model))
@@ -147,7 +165,7 @@ def evaluate(replay: Replay, model: MorphableModel, truth: Truth | None) -> BagE
         "skipped_reasons": dict(replay.skipped),
         "images_per_s": len(replay.images) / max(replay.seconds, 1e-9),
         "detection": _detection(replay, pairs, truth),
-        "tracks": _tracks(replay, pairs),
+        "tracks": _tracks(replay, subjects),
         "residual_px": summary([face.parameters.residual_px for image in replay.images for face in image.faces]),
         "jitter": _jitter(subjects, surface),
         "identity_drift_mm": _identity_drift(subjects, face),
@@ -172,45 +190,39 @@ def jaw_index(model: MorphableModel) -> int | None:
     return model.expression_names.index(JAW) if JAW in model.expression_names else None
 
 
-def _matched(replay: Replay, truth: Truth | None) -> list[dict[int, int]]:
-    """Per image, the tracked face (its place in the image) of each true face_id: nearest first, within half a head."""
-    matched: list[dict[int, int]] = []
-    for image in replay.images:
-        true = {} if truth is None else truth.get(image.stamp_ns, {})
-        found: dict[int, int] = {}
-        if true and image.faces:
-            t = np.array([face.camera.translation for face in true.values()])
-            limit = np.array([0.5 * _HEAD_WIDTH_MM * face.camera.scale for face in true.values()])
-            estimates = np.array([face.parameters.camera.translation for face in image.faces])
-            distance = np.linalg.norm(t[:, None] - estimates[None], axis=2) / limit[:, None]
-            ids = list(true)
-            for row, column in zip(*linear_sum_assignment(np.minimum(distance, 10.0)), strict=True):
-                if distance[row, column] < 1.0:
-                    found[ids[row]] = int(column)
-        matched.append(found)
-    return matched
+def _matched(image: ReplayedImage, truth: Mapping[int, FaceParameters]) -> dict[int, int]:
+    """The tracked face (its place in the image) of each true face_id: nearest first, within half a head."""
+    if not truth or not image.faces:
+        return {}
+    t = np.array([face.camera.translation for face in truth.values()])
+    limit = np.array([0.5 * _HEAD_WIDTH_MM * face.camera.scale for face in truth.values()])
+    estimates = np.array([face.parameters.camera.translation for face in image.faces])
+    distance = np.linalg.norm(t[:, None] - estimates[None], axis=2) / limit[:, None]
+    ids = list(truth)
+    # Whatever lies farther counts alike, so that no far pair outweighs a near one.
+    rows, columns = linear_sum_assignment(np.minimum(distance, 10.0))
+    return {ids[i]: int(k) for i, k in zip(rows, columns, strict=True) if distance[i, k] < 1.0}
 
 
 def _subjects(replay: Replay, pairs: list[dict[int, int]], truth: Truth | None, model: MorphableModel) -> list[Subject]:
-    """The faces, by the truth's face_id where there is one, by the tracker's otherwise; the longest first."""
-    found: dict[int, list[tuple[int, TrackedFace]]] = {}
-    for index, image in enumerate(replay.images):
-        if truth is None:
-            for face in image.faces:
-                found.setdefault(face.face_id, []).append((index, face))
-        else:
-            for true_id, place in pairs[index].items():
-                found.setdefault(true_id, []).append((index, image.faces[place]))
+    """The faces, by the truth's face_id if there is one, by the tracker's otherwise; the longest first."""
+    found: dict[int, list[tuple[int, TrackedFace]]] = defaultdict(list)
+    for index, (image, pair) in enumerate(zip(replay.images, pairs, strict=True)):
+        for face_id, place in pair.items():
+            found[face_id].append((index, image.faces[place]))
+    stamps = [image.stamp_ns for image in replay.images]
+    true = {key: [truth[stamps[index]][key] for index, _ in faces] for key, faces in found.items()} if truth else {}
+    same_model = all(_is_of(face, model) for faces in true.values() for face in faces)
     subjects = []
     for face_id, members in sorted(found.items(), key=lambda item: (-len(item[1]), item[0])):
         images, faces = [index for index, _ in members], [face for _, face in members]
-        estimate = FaceTrack.of(images, [face.parameters for face in faces])
-        if truth is None:
-            subjects.append(Subject(faces, estimate, None, False))
-            continue
-        true = [truth[replay.images[index].stamp_ns][face_id] for index in images]
-        same_model = all(_is_of(face, model) for face in true)
-        subjects.append(Subject(faces, estimate, FaceTrack.of(images, true, coefficients=same_model), same_model))
+        subjects.append(
+            Subject(
+                faces,
+                FaceTrack.of(images, [face.parameters for face in faces]),
+                FaceTrack.of(images, true[face_id], coefficients=same_model) if truth else None,
+            )
+        )
     return subjects
 
 
@@ -218,7 +230,7 @@ def _is_of(face: FaceParameters, model: MorphableModel) -> bool:
     """Whether a face's coefficients are a model's.
 
     Raises:
-        Face3DMMError: they say so, but are too many or too few.
+        Face3DMMError: the digest is the model's, but the number of coefficients is not.
     """
     if face.model_digest != model.digest:
         return False
@@ -229,11 +241,9 @@ def _is_of(face: FaceParameters, model: MorphableModel) -> bool:
 
 
 def _landmark_surface(model: MorphableModel) -> LinearSurface:
-    """The model's 68 landmarks, or those of another scheme, or vertices spread over it."""
-    if model.landmarks:
-        name = IBUG68 if IBUG68 in model.landmarks else min(model.landmarks)
-        return LinearSurface.of_points(model, model.landmarks[name])
-    return LinearSurface.of_vertices(model, np.linspace(0, model.vertex_count - 1, 68).astype(np.intp))
+    """The model's 68 landmarks, or those of another scheme."""
+    scheme = IBUG68 if IBUG68 in model.landmarks else min(model.landmarks)
+    return LinearSurface.of_points(model, model.landmarks[scheme])
 
 
 def _face_vertices(model: MorphableModel) -> NDArray[np.intp]:
@@ -252,36 +262,27 @@ def _detection(replay: Replay, pairs: list[dict[int, int]], truth: Truth | None)
         found |= {
             "images_with_truth": len(known),
             "true_faces": true,
-            "true_faces_found": matched / true if true else None,
+            "true_faces_found": matched / true if true else np.nan,
             "false_faces": sum(len(image.faces) for image in known) - matched,
         }
     return found
 
 
-def _tracks(replay: Replay, pairs: list[dict[int, int]]) -> dict[str, int]:
-    """How whole the tracks are: losses (found in an image, not in the next), returns, and switches of number.
+def _tracks(replay: Replay, subjects: list[Subject]) -> dict[str, int]:
+    """Tracks, losses (a face_id is in an image and not in the next), returns, and identity switches.
 
-    A switch is a true face whose track gets another number. Without truth it is a number more than the most faces that
-    were there at a time.
+    A switch is a true face that is given another face_id. Without truth it is a face_id beyond the largest number of
+    faces seen at once.
     """
     numbers = [{face.face_id for face in image.faces} for image in replay.images]
+    seen = set().union(*numbers)
+    appearances = sum(len(now - before) for before, now in pairwise([set(), *numbers]))
     losses = sum(len(before - now) for before, now in pairwise(numbers))
-    seen: set[int] = set()
-    returns = 0
-    for before, now in zip([set(), *numbers], numbers, strict=False):
-        returns += len((now - before) & seen)
-        seen |= now
-    if any(pairs):
-        last: dict[int, int] = {}
-        switches = 0
-        for image, pair in zip(replay.images, pairs, strict=True):
-            for true_id, place in pair.items():
-                number = image.faces[place].face_id
-                switches += last.get(true_id, number) != number
-                last[true_id] = number
+    if any(subject.truth is not None for subject in subjects):
+        switches = sum(a.face_id != b.face_id for subject in subjects for a, b in pairwise(subject.faces))
     else:
         switches = len(seen) - max(map(len, numbers))
-    return {"tracks": len(seen), "losses": losses, "returns": returns, "switches": switches}
+    return {"tracks": len(seen), "losses": losses, "returns": appearances - len(seen), "switches": switches}
 
 
 def _jitter(subjects: list[Subject], surface: LinearSurface) -> dict[str, Any]:
@@ -290,23 +291,20 @@ def _jitter(subjects: list[Subject], surface: LinearSurface) -> dict[str, Any]:
     by_truth = bool(subjects) and all(subject.same_model for subject in subjects)
     for subject in subjects:
         fitted = subject.estimate.landmarks(surface)
-        gap = np.diff(subject.estimate.images, prepend=subject.estimate.images[0] - 1) != 1
+        follows = np.diff(subject.estimate.images, prepend=subject.estimate.images[0] - 1) == 1
         if by_truth and subject.truth is not None:
             true = subject.truth.landmarks(surface)
             step = rms(np.diff(true, axis=0, prepend=true[:1]), axes=(1,))
-            still, degree = (step < _REST_TRUTH_PX) & ~gap, 0
-            stretches = runs(still)
+            stretches, degree = runs((step < _REST_TRUTH_PX) & follows), 0
         else:
             size = np.sqrt(np.prod(np.ptp(fitted, axis=1), axis=1))
-            still, degree = (speed(fitted) < _REST_SPEED * size) & ~gap, 1
-            stretches = windows(runs(still))
+            stretches, degree = windows(runs((speed(fitted) < _REST_SPEED * size) & follows)), 1
         frames = sum(stretch.stop - stretch.start for stretch in stretches)
-        turns = rotation_vectors(subject.estimate.rotation)[:, None]
-        shakes["fitted_px"].append((jitter(fitted, stretches, degree), frames))
-        shakes["rotation_deg"].append((jitter(turns, stretches, degree), frames))
+        points = {"fitted_px": fitted, "rotation_deg": rotation_vectors(subject.estimate.rotation)[:, None]}
         if len({face.landmarks.scheme for face in subject.faces}) == 1:
-            detected = np.array([face.landmarks.points for face in subject.faces], np.float64)
-            shakes["detected_px"].append((jitter(detected, stretches, degree), frames))
+            points["detected_px"] = np.array([face.landmarks.points for face in subject.faces], np.float64)
+        for name, values in points.items():
+            shakes[name].append((jitter(values, stretches, degree), frames))
     frames = sum(count for _, count in shakes["fitted_px"])
     return {name: _pooled(values) for name, values in shakes.items()} | {
         "rest_images": frames,
@@ -314,20 +312,19 @@ def _jitter(subjects: list[Subject], surface: LinearSurface) -> dict[str, Any]:
     }
 
 
-def _pooled(values: list[tuple[float, int]]) -> float | None:
-    """Root mean square of some figures, each weighed by its number of images."""
-    weighed = [(value, count) for value, count in values if count]
-    total = sum(count for _, count in weighed)
-    return float(np.sqrt(sum(value**2 * count for value, count in weighed) / total)) if total else None
+def _pooled(values: list[tuple[float, int]]) -> float:
+    """Root mean square of some figures, each weighted by its number of images; NaN without any image."""
+    known = np.array([value for value in values if value[1]]).reshape(-1, 2)
+    return float(np.sqrt(np.average(known[:, 0] ** 2, weights=known[:, 1]))) if len(known) else np.nan
 
 
-def _identity_drift(subjects: list[Subject], face: LinearSurface) -> dict[str, Any]:
+def _identity_drift(subjects: list[Subject], face: LinearSurface) -> dict[str, float]:
     """How the face of α changes along the longest track: RMS over the face's vertices, mm, not aligned."""
     if not subjects:
-        return {"first_to_last": None, "largest_step": None, "settled_after_images": None}
+        return dict.fromkeys(("first_to_last", "largest_step", "settled_after_images"), np.nan)
     alpha = subjects[0].estimate.alpha
     to_last = _identity_distance(face, alpha - alpha[-1])
-    unsettled = np.flatnonzero(to_last > 0.5)
+    unsettled = np.flatnonzero(to_last > _SETTLED_MM)
     return {
         "first_to_last": float(to_last[0]),
         "largest_step": float(_identity_distance(face, np.diff(alpha, axis=0)).max(initial=0.0)),
@@ -355,89 +352,60 @@ def _latency(replay: Replay) -> dict[str, dict[str, float]]:
 def _truth_errors(
     subjects: list[Subject], model: MorphableModel, surface: LinearSurface, face: LinearSurface, images: int
 ) -> dict[str, Any]:
-    """Errors over all found true faces."""
-    true = [(subject, subject.truth) for subject in subjects if subject.truth is not None]
-    same_model = bool(true) and all(subject.same_model for subject, _ in true)
-    errors: dict[str, Any] = {"same_model": same_model, "faces": sum(len(subject.faces) for subject, _ in true)}
+    """Errors over all found true faces; lags of the one found most often."""
+    true = [(subject.estimate, subject.truth) for subject in subjects if subject.truth is not None]
     if not true:
-        return errors
-
-    def over_all(measure: Any) -> dict[str, float | None]:
-        return summary(np.concatenate([measure(subject.estimate, truth) for subject, truth in true]))
-
-    errors["scale"] = over_all(lambda e, t: np.abs(e.scale / t.scale - 1.0))
-    errors["rotation_deg"] = over_all(lambda e, t: np.degrees(rotation_angle(e.rotation, t.rotation)))
-    for index, angle in enumerate(("pitch", "yaw", "roll")):
-        errors[f"{angle}_deg"] = over_all(lambda e, t, i=index: np.abs(_angle_errors(e, t)[:, i]))
-    errors["gaze_deg"] = over_all(lambda e, t: angle_degrees(e.gaze, t.gaze))
-    errors["translation_px"] = over_all(lambda e, t: np.linalg.norm(e.translation - t.translation, axis=1))
-    jaw = jaw_index(model) if same_model else None
-    errors["lag_images"] = {
-        "rotation": _rotation_lag(*true[0], images),
-        JAW: None if jaw is None else _weight_lag(*true[0], jaw, images),
+        return {"same_model": False, "faces": 0}
+    same_model = subjects[0].same_model
+    e, t = (FaceTrack.joined(tracks) for tracks in zip(*true, strict=True))
+    angles = np.abs((e.angles() - t.angles() + 180.0) % 360.0 - 180.0)
+    errors = {
+        "scale": np.abs(e.scale / t.scale - 1.0),
+        "rotation_deg": np.degrees(rotation_angle(e.rotation, t.rotation)),
+        **dict(zip(("pitch_deg", "yaw_deg", "roll_deg"), angles.T, strict=True)),
+        "gaze_deg": angle_degrees(e.gaze, t.gaze),
+        "translation_px": np.linalg.norm(e.translation - t.translation, axis=1),
     }
+    found, truth = true[0]
+    turns, true_turns = np.split(rotation_vectors(np.concatenate([found.rotation, truth.rotation])), 2)
+    lags = {"rotation": _curve_lag(turns, true_turns, truth.images, images, _MIN_TURN_DEG), JAW: np.nan}
+    record: dict[str, Any] = {"same_model": same_model, "faces": len(e.images), "lag_images": lags}
     if same_model:
-        sigma = model.shape_sigma.astype(np.float64)
-        errors["landmarks_px"] = over_all(lambda e, t: rms(e.landmarks(surface) - t.landmarks(surface), axes=(1,)))
-        errors["alpha_sigma"] = over_all(lambda e, t: np.sqrt((((e.alpha - t.alpha) / sigma) ** 2).mean(axis=1)))
-        errors["beta"] = over_all(lambda e, t: np.sqrt(((e.beta - t.beta) ** 2).mean(axis=1)))
-        difference = np.concatenate([subject.estimate.beta - truth.beta for subject, truth in true])
-        spread = np.concatenate([truth.beta for _, truth in true])
-        errors["blendshapes"] = {
-            name: {"rms": float(r), "bias": float(b), "true_mean": float(m)}
-            for name, r, b, m in zip(
-                model.expression_names,
-                np.sqrt((difference**2).mean(axis=0)),
-                difference.mean(axis=0),
-                spread.mean(axis=0),
-                strict=True,
-            )
+        jaw = jaw_index(model)
+        if jaw is not None:
+            lags[JAW] = _curve_lag(found.beta[:, [jaw]], truth.beta[:, [jaw]], truth.images, images, _MIN_WEIGHT)
+        off, sigma = e.beta - t.beta, model.shape_sigma.astype(np.float64)
+        last = np.cumsum([len(track.images) for track, _ in true]) - 1
+        errors |= {
+            "landmarks_px": rms(e.landmarks(surface) - t.landmarks(surface), axes=(1,)),
+            "alpha_sigma": np.sqrt((((e.alpha - t.alpha) / sigma) ** 2).mean(axis=1)),
+            "beta": np.sqrt((off**2).mean(axis=1)),
+            "vertices_mm": _vertex_errors(e, t, face, scale=True),
+            "vertices_unscaled_mm": _vertex_errors(e, t, face, scale=False),
+            "identity_mm": aligned_distance(face.points(e.alpha[last]), face.points(t.alpha[last]), scale=True),
         }
-        for name, scale in (("vertices_mm", True), ("vertices_unscaled_mm", False)):
-            errors[name] = over_all(lambda e, t, s=scale: _vertex_errors(e, t, face, scale=s))
-        errors["identity_mm"] = over_all(
-            lambda e, t: aligned_distance(face.neutral(e.alpha[-1:]), face.neutral(t.alpha[-1:]), scale=True)
-        )
-    return errors
-
-
-def _angle_errors(estimate: FaceTrack, truth: FaceTrack) -> NDArray[np.float64]:
-    """(F, 3) differences of pitch, yaw and roll, degrees in ±180."""
-    return (estimate.angles() - truth.angles() + 180.0) % 360.0 - 180.0
+        record["blendshapes"] = {
+            name: {"rms": float(np.sqrt((d**2).mean())), "bias": float(d.mean()), "true_mean": float(b.mean())}
+            for name, d, b in zip(model.expression_names, off.T, t.beta.T, strict=True)
+        }
+    return record | {name: summary(values) for name, values in errors.items()}
 
 
 def _vertex_errors(estimate: FaceTrack, truth: FaceTrack, face: LinearSurface, *, scale: bool) -> NDArray[np.float64]:
     """RMS over the face's vertices in the head's frame, expression included, after alignment, (F,) mm."""
-    errors = []
-    for start in range(0, len(estimate.images), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        found = face.points(estimate.alpha[part], estimate.beta[part])
-        true = face.points(truth.alpha[part], truth.beta[part])
-        errors.append(aligned_distance(found, true, scale=scale))
-    return np.concatenate(errors)
-
-
-def _rotation_lag(subject: Subject, truth: FaceTrack, images: int) -> float | None:
-    """By how many images the head's turning comes late."""
-    both = rotation_vectors(np.concatenate([subject.estimate.rotation, truth.rotation]))
-    found, true = both[: len(truth.images)], both[len(truth.images) :]
-    return _curve_lag(found, true, truth.images, images, _MIN_TURN_DEG)
-
-
-def _weight_lag(subject: Subject, truth: FaceTrack, index: int, images: int) -> float | None:
-    """By how many images a blendshape comes late."""
-    found, true = subject.estimate.beta[:, [index]], truth.beta[:, [index]]
-    return _curve_lag(found, true, truth.images, images, _MIN_WEIGHT)
+    # Frame by frame: the vertices of all frames at once would take gigabytes.
+    frames = [slice(k, k + 1) for k in range(len(estimate.images))]
+    points = (tuple(face.points(track.alpha[k], track.beta[k]) for track in (estimate, truth)) for k in frames)
+    return np.concatenate([aligned_distance(*both, scale=scale) for both in points])
 
 
 def _curve_lag(
     found: NDArray[np.float64], true: NDArray[np.float64], at: NDArray[np.intp], images: int, least: float
-) -> float | None:
-    """The lag of curves (F, C) known in some of the images; None where the truth hardly moves, or none is found."""
+) -> float:
+    """The lag of curves (F, C) known in some of the images; NaN if the truth hardly moves, or none is found."""
     if rms(true - true.mean(axis=0)) < least:
-        return None
-    late = lag(_spread(found, at, images), _spread(true, at, images))
-    return late if np.isfinite(late) else None
+        return np.nan
+    return lag(_spread(found, at, images), _spread(true, at, images))
 
 
 def _spread(values: NDArray[np.float64], at: NDArray[np.intp], images: int) -> NDArray[np.float64]:
@@ -453,7 +421,7 @@ def _curves(replay: Replay, subject: Subject, face: LinearSurface, jaw: int | No
     estimate, truth = subject.estimate, subject.truth
     at = estimate.images
 
-    def spread(values: Any) -> NDArray[np.float64]:
+    def spread(values: ArrayLike) -> NDArray[np.float64]:
         return _spread(np.asarray(values, np.float64), at, images)
 
     times = np.array([image.time_ns for image in replay.images], np.int64)
@@ -461,10 +429,9 @@ def _curves(replay: Replay, subject: Subject, face: LinearSurface, jaw: int | No
     curves |= {stage: np.array([image.stage_ms[stage] for image in replay.images]) for stage in STAGES}
     curves["residual_px"] = spread([face.parameters.residual_px for face in subject.faces])
     curves["identity_mm"] = spread(_identity_distance(face, estimate.alpha - estimate.alpha[-1]))
-    tracks = {"": estimate} if truth is None else {"": estimate, "true_": truth}
-    for prefix, track in tracks.items():
+    for prefix, track in (("", estimate), *((("true_", truth),) if truth is not None else ())):
         for name, values in zip(("pitch", "yaw", "roll"), track.angles().T, strict=True):
             curves[f"{prefix}{name}"] = spread(values)
-        if jaw is not None and len(track.beta[0]):
+        if jaw is not None and track.beta.size:
             curves[f"{prefix}jaw"] = spread(track.beta[:, jaw])
     return curves

@@ -1,5 +1,7 @@
-"""An evaluated bag as a page to read: figures in tables, curves over time as plots."""
+"""The report on an evaluated bag: figures in tables, curves over time as plots, and lines for the terminal."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,9 +10,11 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.bags.replay import STAGES
 from face3dmm_ros.evaluation.bag.evaluation import JAW, BagEvaluation
-from face3dmm_ros.evaluation.report import Report
+from face3dmm_ros.evaluation.report import Report, new_plot
 
-_ESTIMATE, _TRUTH = "#1f77b4", "#d62728"
+_ESTIMATE = {"color": "#1f77b4", "label": "estimate", "linewidth": 1.2}
+_TRUTH = {"color": "#d62728", "label": "truth", "linewidth": 2.5, "alpha": 0.45}
+# How many blendshapes are listed, the worst first; chosen by hand.
 _WORST = 10
 _ERRORS = (
     ("scale", "s, relative (%)", 100.0),
@@ -46,17 +50,42 @@ def bag_report(evaluation: BagEvaluation, title: str, subtitle: str) -> Report:
         report.heading("Curves over time")
         if len(evaluation.subjects) > 1:
             report.text(f"Of the face seen longest; there were {len(evaluation.subjects)}.")
-        report.plot(_pose_plot(curves), "Where the head looks. Gaps: the face was not found.")
+        angles = {name: f"{name} (°)" for name in ("yaw", "pitch", "roll")}
+        report.plot(_plot(curves, angles, height=5.5), "Where the head looks. Gaps: the face was not found.")
         if "jaw" in curves:
-            report.plot(_jaw_plot(curves), f"How far the mouth is open: β of {JAW}.")
-        report.plot(_lines(curves, "residual_px", "residual (px)"), "Residual of the fit, RMS over its landmarks.")
+            report.plot(_plot(curves, {"jaw": JAW}, -0.03, 1.03), f"How far the mouth is open: β of {JAW}.")
+        plot = _plot(curves, {"residual_px": "residual (px)"}, 0.0)
+        report.plot(plot, "Residual of the fit, RMS over its landmarks.")
         caption = "How far the identity α is from the last one, RMS over the face's vertices."
-        report.plot(_lines(curves, "identity_mm", "mm"), caption)
+        report.plot(_plot(curves, {"identity_mm": "mm"}, 0.0), caption)
         report.plot(_latency_plot(curves), "How long each stage took.")
     report.heading("How this is measured")
     for paragraph in _METHOD:
         report.text(paragraph)
     return report
+
+
+def console_lines(evaluation: BagEvaluation) -> list[str]:
+    """The main figures and the notes for a terminal."""
+    record = evaluation.record
+    detection, jitter, truth = record["detection"], record["jitter"], record["truth"]
+    residual, drift = record["residual_px"]["median"], record["identity_drift_mm"]["first_to_last"]
+    lines = [
+        f"{record['images']} images, {record['skipped']} skipped, {detection['images_with_face']} with a face, "
+        f"{record['images_per_s']:.1f} images/s",
+        f"residual {_number(residual, ' px')}, identity drift {_number(drift, ' mm')}",
+    ]
+    if jitter["rest_images"]:
+        rest = f"{jitter['rest_images']} images at rest"
+        lines.append(f"jitter {_number(jitter['fitted_px'], ' px')}, {_number(jitter['rotation_deg'], '°')} in {rest}")
+    if truth is not None and truth["faces"]:
+        rotation, translation = (_number(truth[key]["mean"]) for key in ("rotation_deg", "translation_px"))
+        vertices = f", vertices {_number(truth['vertices_mm']['mean'])} mm after similarity"
+        lines.append(
+            f"against the truth: R {rotation}°, t {translation} px{vertices if truth['same_model'] else ''}, "
+            f"lag {_number(truth['lag_images']['rotation'])} images"
+        )
+    return [*lines, *evaluation.notes]
 
 
 _METHOD = (
@@ -80,26 +109,29 @@ _METHOD = (
 
 def _glance(record: dict[str, Any]) -> list[tuple[str, str]]:
     detection, tracks, jitter = record["detection"], record["tracks"], record["jitter"]
-    drift, latency = record["identity_drift_mm"], record["latency_ms"]
+    drift, latency, residual = record["identity_drift_mm"], record["latency_ms"], record["residual_px"]
     rows = [
         ("images", f"{record['images']}, {record['skipped']} skipped"),
-        ("with a face", f"{detection['images_with_face']} ({_percent(detection['rate'])})"),
+        ("with a face", f"{detection['images_with_face']} ({_number(100.0 * detection['rate'], ' %', 1)})"),
     ]
     if "true_faces" in detection:
-        found = _percent(detection["true_faces_found"])
+        found = _number(100.0 * detection["true_faces_found"], " %", 1)
         rows.append(("true faces found", f"{found} of {detection['true_faces']}, {detection['false_faces']} false"))
     return [
         *rows,
         ("tracks", f"{tracks['tracks']}"),
         ("losses / returns / switches", "{losses} / {returns} / {switches}".format(**tracks)),
-        ("residual: 50 / 95 %", f"{_pair(record['residual_px'])} px"),
-        ("jitter of the fitted landmarks", _with_unit(jitter["fitted_px"], " px")),
-        ("jitter of the detected landmarks", _with_unit(jitter["detected_px"], " px")),
-        ("jitter of the rotation", _with_unit(jitter["rotation_deg"], "°")),
+        (
+            "residual: 50 / 95 %",
+            f"{_number(residual['median'], digits=2)} / {_number(residual['p95'], ' px', 2)}",
+        ),
+        ("jitter of the fitted landmarks", _number(jitter["fitted_px"], " px")),
+        ("jitter of the detected landmarks", _number(jitter["detected_px"], " px")),
+        ("jitter of the rotation", _number(jitter["rotation_deg"], "°")),
         ("images at rest", f"{jitter['rest_images']}, told by {jitter['rest_told_by']}"),
-        ("identity, first to last", _with_unit(drift["first_to_last"], " mm")),
-        ("identity, largest step", _with_unit(drift["largest_step"], " mm")),
-        ("identity, within 0.5 mm after", f"{_number(drift['settled_after_images'], 0)} images"),
+        ("identity, first to last", _number(drift["first_to_last"], " mm")),
+        ("identity, largest step", _number(drift["largest_step"], " mm")),
+        ("identity, within 0.5 mm after", _number(drift["settled_after_images"], " images", 0)),
         *(
             (f"{stage}: 50 / 95 / 99 %", " / ".join(f"{value:.1f}" for value in latency[stage].values()) + " ms")
             for stage in (*STAGES, "total")
@@ -114,89 +146,58 @@ def _add_truth(report: Report, truth: dict[str, Any]) -> None:
         report.text("None of the true faces was found.")
         return
     rows = [
-        (label, *(_number(None if v is None else factor * v, 3) for v in truth[key].values()))
-        for key, label, factor in _ERRORS
-        if key in truth
+        (label, *(_number(factor * v) for v in truth[key].values())) for key, label, factor in _ERRORS if key in truth
     ]
     report.table(("error", "mean", "median", "95 %"), rows, f"over {truth['faces']} faces")
-    lags = [(name, _number(value)) for name, value in truth["lag_images"].items()]
+    lags = [(name, _number(value, digits=2)) for name, value in truth["lag_images"].items()]
     report.table(("curve", "lag (images)"), lags, "how late the estimate is")
     if "blendshapes" in truth:
         shapes = sorted(truth["blendshapes"].items(), key=lambda item: -item[1]["rms"])[:_WORST]
-        rows = [(name, *(_number(e[key], 3) for key in ("rms", "bias", "true_mean"))) for name, e in shapes]
+        rows = [(name, *(_number(e[key]) for key in ("rms", "bias", "true_mean"))) for name, e in shapes]
         report.table(("blendshape", "RMS error", "mean error", "true mean"), rows, "the worst blendshapes")
 
 
-def _pose_plot(curves: dict[str, NDArray[np.float64]]) -> Figure:
-    figure = Figure(figsize=(9.0, 5.5), layout="constrained")
-    panels = figure.subplots(3, 1, sharex=True)
-    for axes, name in zip(panels, ("yaw", "pitch", "roll"), strict=True):
-        _with_truth(axes, curves, name)
-        axes.set_ylabel(f"{name} (°)")
-    _finish(panels[0], panels[-1], truth="true_yaw" in curves)
-    return figure
-
-
-def _jaw_plot(curves: dict[str, NDArray[np.float64]]) -> Figure:
-    figure = Figure(figsize=(9.0, 2.6), layout="constrained")
-    axes = figure.subplots()
-    _with_truth(axes, curves, "jaw")
-    axes.set_ylabel(JAW)
-    axes.set_ylim(-0.03, 1.03)
-    _finish(axes, axes, truth="true_jaw" in curves)
-    return figure
-
-
-def _with_truth(axes: Any, curves: dict[str, NDArray[np.float64]], name: str) -> None:
-    if f"true_{name}" in curves:
-        axes.plot(curves["seconds"], curves[f"true_{name}"], color=_TRUTH, label="truth", linewidth=2.5, alpha=0.45)
-    axes.plot(curves["seconds"], curves[name], color=_ESTIMATE, label="estimate", linewidth=1.2)
-
-
-def _lines(curves: dict[str, NDArray[np.float64]], name: str, label: str) -> Figure:
-    figure = Figure(figsize=(9.0, 2.6), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(curves["seconds"], curves[name], color=_ESTIMATE, linewidth=1.2)
-    axes.set_ylabel(label)
-    axes.set_ylim(bottom=0.0)
-    _finish(axes, axes, truth=False)
+def _plot(
+    curves: Mapping[str, NDArray[np.float64]],
+    labels: Mapping[str, str],
+    bottom: float | None = None,
+    top: float | None = None,
+    *,
+    height: float = 2.6,
+) -> Figure:
+    """Curves by name, one below the other with the label of its axis, each with its truth where that is known."""
+    figure = Figure((9.0, height), layout="constrained")
+    panels = figure.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (name, label) in zip(panels, labels.items(), strict=True):
+        if f"true_{name}" in curves:
+            axes.plot(curves["seconds"], curves[f"true_{name}"], **_TRUTH)
+        axes.plot(curves["seconds"], curves[name], **_ESTIMATE)
+        axes.set_ylabel(label)
+        axes.set_ylim(bottom, top)
+        _finish(axes, legend=axes is panels[0] and f"true_{name}" in curves, last=axes is panels[-1])
     return figure
 
 
 def _latency_plot(curves: dict[str, NDArray[np.float64]]) -> Figure:
-    figure = Figure(figsize=(9.0, 2.8), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = new_plot(9.0, 2.8)
     stages = [curves[stage] for stage in STAGES]
     axes.stackplot(curves["seconds"], stages, labels=STAGES, colors=("#9ecae1", "#4292c6", "#08519c"))
     # The first image and a busy moment would hide all others.
     total = np.sum(stages, axis=0)
     axes.set_ylim(0.0, 2.0 * float(np.percentile(total, 95)))
     axes.set_ylabel("ms")
-    _finish(axes, axes, truth=True)
+    _finish(axes, legend=True)
     return figure
 
 
-def _finish(first: Any, last: Any, *, truth: bool) -> None:
-    """Grid, labels and, where there is more than one curve, a legend."""
-    for axes in (first, last) if first is last else first.figure.axes:
-        axes.grid(alpha=0.3)
-        axes.margins(x=0.01)
-    if truth:
-        first.legend(loc="upper right", ncols=3, fontsize="small")
-    last.set_xlabel("seconds")
+def _finish(axes: Any, *, legend: bool, last: bool = True) -> None:
+    axes.grid(alpha=0.3)
+    axes.margins(x=0.01)
+    if legend:
+        axes.legend(loc="upper right", ncols=3, fontsize="small")
+    if last:
+        axes.set_xlabel("seconds")
 
 
-def _pair(values: dict[str, float | None]) -> str:
-    return f"{_number(values['median'])} / {_number(values['p95'])}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100.0 * value:.1f} %"
-
-
-def _with_unit(value: float | None, unit: str) -> str:
-    return "–" if value is None else f"{value:.3f}{unit}"
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+def _number(value: float, unit: str = "", digits: int = 3) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}{unit}"

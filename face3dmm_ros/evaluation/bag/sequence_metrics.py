@@ -1,4 +1,4 @@
-"""How steady, how late and how far from the truth a tracked face is: pure functions on a sequence's arrays."""
+"""Jitter, lag and errors of a tracked face: pure functions on the arrays of a sequence."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from face3dmm_ros.core.similarity import align
 from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
 
 REST_IMAGES = 10
-"""A face that rests does so for at least this many images."""
+"""A face that rests does so for at least this many images: a third of a second of video, chosen by hand."""
 
 
 @dataclass(frozen=True, eq=False)
 class LinearSurface:
-    """P points of a model as they depend on its coefficients: cheap for many frames where P is small.
+    """P points of a model as a linear function of its coefficients, which for few points is cheap over many frames.
 
     Attributes:
         mean: (3P,) float64, mm.
@@ -47,24 +47,12 @@ class LinearSurface:
         mean, shape, expression = model.mean.ravel()[rows], model.shape_basis[rows], model.expression_basis[rows]
         return LinearSurface(mean.astype(np.float64), shape.astype(np.float64), expression.astype(np.float64))
 
-    def points(self, alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The points of F frames, (F, K) and (F, E) → (F, P, 3), mm."""
-        flat = self.mean + alpha @ self.shape.T + beta @ self.expression.T
+    def points(self, alpha: NDArray[np.float64], beta: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """The points of F frames, (F, K) and (F, E) → (F, P, 3), mm; without β those of the neutral face."""
+        flat = self.mean + alpha @ self.shape.T
+        if beta is not None:
+            flat += beta @ self.expression.T
         return flat.reshape(len(alpha), -1, 3)
-
-    def neutral(self, alpha: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The points without expression, (F, K) → (F, P, 3), mm."""
-        return (self.mean + alpha @ self.shape.T).reshape(len(alpha), -1, 3)
-
-
-def project(
-    points: NDArray[np.float64],
-    scale: NDArray[np.float64],
-    rotation: NDArray[np.float64],
-    translation: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """x = s·P·R·X + t of F frames: (F, P, 3) mm, (F,), (F, 3, 3) and (F, 2) → (F, P, 2) px."""
-    return np.einsum("f,fij,fpj->fpi", scale, rotation[:, :2], points) + translation[:, None]
 
 
 def runs(mask: NDArray[np.bool_], minimum: int = REST_IMAGES) -> list[slice]:
@@ -85,7 +73,8 @@ def windows(stretches: list[slice], length: int = REST_IMAGES) -> list[slice]:
 def speed(points: NDArray[np.float64], half_width: int = 4) -> NDArray[np.float64]:
     """How fast (F, P, 2) points move, (F,) px per frame: RMS over the points of (x[k+w] − x[k−w]) / 2w.
 
-    The difference over 2w frames takes the motion and little of the noise. Infinite in the first and last w frames.
+    The difference over 2w frames contains the motion and little noise. Infinite in the first and last w frames. The
+    default w is chosen by hand: a larger one blurs short movements.
     """
     w = half_width
     found = np.full(len(points), np.inf)
@@ -100,11 +89,11 @@ def rms(vectors: NDArray[np.float64], axes: tuple[int, ...] = (0,)) -> NDArray[n
 
 
 def jitter(values: NDArray[np.float64], stretches: list[slice], degree: int) -> float:
-    """How much (F, P, d) points shake while the face rests, in their unit; NaN without a stretch.
+    """Jitter of (F, P, d) points while the face rests, in their unit; NaN without a stretch.
 
-    √(Σ |x_kp − x̂_kp|² / (P·Σ(n − degree − 1))) over the frames k of all stretches, x̂ being the polynomial of time, of
-    a degree, that fits a stretch of n frames best: the mean (0) where the face is known to rest, a line (1) where it
-    may have drifted. So it is the standard deviation of a point, as a distance.
+    It is the standard deviation of a point, as a distance: √(Σ |x_kp − x̂_kp|² / (P·Σ(n − degree − 1))) over the frames
+    k of all stretches, x̂ being the least-squares polynomial of time over a stretch of n frames. Degree 0 is its mean,
+    for a face known to rest; degree 1 a line, for one that may drift.
     """
     squares, freedom = 0.0, 0
     for stretch in stretches:
@@ -124,10 +113,10 @@ def rotation_vectors(rotations: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def lag(estimate: NDArray[np.float64], truth: NDArray[np.float64], max_lag: int = 10) -> float:
-    """By how many frames an estimate comes after the truth, (F, C) each with NaN for missing; NaN where none is found.
+    """By how many frames an estimate lags the truth, (F, C) each with NaN for missing frames; NaN if none is found.
 
     The shift at which their correlation over all C curves is greatest, between frames by the parabola through the peak
-    and its neighbours. NaN where the greatest lies at the end of ±max_lag.
+    and its neighbours. NaN if that lies at the end of ±max_lag, by default a third of a second, chosen by hand.
     """
     shifts = np.arange(-max_lag, max_lag + 1)
     correlation = np.array([_shifted_correlation(estimate, truth, int(shift)) for shift in shifts])
@@ -143,7 +132,7 @@ def lag(estimate: NDArray[np.float64], truth: NDArray[np.float64], max_lag: int 
 
 
 def _shifted_correlation(estimate: NDArray[np.float64], truth: NDArray[np.float64], shift: int) -> float:
-    """Correlation of the estimate `shift` frames later with the truth; NaN where they share too little."""
+    """Correlation of the estimate `shift` frames later with the truth; NaN for fewer than `REST_IMAGES` in common."""
     common = max(0, len(truth) - abs(shift))
     e, t = estimate[max(0, shift) :][:common], truth[max(0, -shift) :][:common]
     both = np.isfinite(e).all(axis=1) & np.isfinite(t).all(axis=1)
@@ -155,15 +144,15 @@ def _shifted_correlation(estimate: NDArray[np.float64], truth: NDArray[np.float6
 
 
 def aligned_distance(source: NDArray[np.float64], target: NDArray[np.float64], *, scale: bool) -> NDArray[np.float64]:
-    """RMS distance of F aligned point sets, (F, P, 3) each → (F,), in the target's unit; with `scale` as `align`."""
+    """RMS distance of F point sets after alignment, (F, P, 3) each → (F,), target's unit; `scale`: may change it."""
     distances = [align(a, b, scaled=scale) - b for a, b in zip(source, target, strict=True)]
     return np.sqrt((np.array(distances) ** 2).sum(axis=2).mean(axis=1))
 
 
-def summary(values: ArrayLike) -> dict[str, float | None]:
-    """Mean, median and 95th percentile of the finite values; None without any."""
+def summary(values: ArrayLike) -> dict[str, float]:
+    """Mean, median and 95th percentile of the finite values; NaN without any."""
     v = np.asarray(values, dtype=np.float64)
     v = v[np.isfinite(v)]
     if not v.size:
-        return {"mean": None, "median": None, "p95": None}
+        return dict.fromkeys(("mean", "median", "p95"), np.nan)
     return {"mean": float(v.mean()), "median": float(np.median(v)), "p95": float(np.percentile(v, 95))}

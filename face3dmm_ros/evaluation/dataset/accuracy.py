@@ -1,32 +1,45 @@
-"""Records of single faces, summed up as the field does: by yaw bin, and the mean of the bins."""
+"""Errors of single faces, aggregated as is usual for face alignment: by yaw bin, and the mean of the bins."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.evaluation.dataset.datasets import LANDMARK_COUNT
+from face3dmm_ros.evaluation.dataset.evaluation import name_of
 from face3dmm_ros.evaluation.dataset.expression_metrics import EXPRESSION_DISTANCES, Agreement, agreement
 from face3dmm_ros.evaluation.dataset.reliability import Reliability, reliability
 from face3dmm_ros.evaluation.metrics import auc, failure_rate, pose_angle_errors, rotation_offset
 from face3dmm_ros.fitting.confidence import RIGHT_WITHIN
 
 YAW_BINS: Mapping[str, tuple[float, float]] = {"0-30": (0.0, 30.0), "30-60": (30.0, 60.0), "60-90": (60.0, np.inf)}
-"""|yaw| in degrees: from, up to. The last bin holds every yaw from 60° up."""
+"""|yaw| in degrees, [from, to), as in Zhu et al., Face Alignment Across Large Poses, CVPR 2016; but their 90° is no
+limit."""
 MEAN, ALL = "mean", "all"
 MEANS = (
     "The mean of bins weighs the yaw bins that hold faces alike, however many these are; all faces weighs faces alike."
 )
 """What a summary's `MEAN` and `ALL` are."""
 EXPRESSION_BIN = "0-30"
-"""Farther turned, a mouth or an eye is seen from the side, and its width tells of the pose."""
+"""Farther turned, a mouth or an eye is seen from the side, and its width depends on the pose. Chosen by hand."""
 FOUND_IOU = 0.5
+"""Intersection over union from which a detection counts, as in PASCAL VOC (Everingham et al., IJCV 2010)."""
 ERROR_LIMIT = 10.0
-"""% NME at which AUC and failure rate are taken."""
+"""% NME at which AUC and failure rate are taken; usual for faces of all poses, chosen by hand."""
+
+_ANGLES = ("pitch_deg", "yaw_deg", "roll_deg")
+_FIT_SHAPES: Mapping[str, tuple[int, ...]] = {
+    **dict.fromkeys(("iou", "nme_fixed", "nme_visible", "nme_3d", "vertex_mm", "confidence"), ()),
+    "rotation": (3, 3),
+    "shift_px": (2,),
+    "landmark_errors": (LANDMARK_COUNT,),
+    "expression": (len(EXPRESSION_DISTANCES),),
+}
+"""What is read from the record of a fit, and its shape."""
 
 Summary = dict[str, float]
 
@@ -38,15 +51,12 @@ class FaceErrors:
     Attributes:
         names: of the pictures.
         yaw_deg: (N,) true yaw.
-        found: (N,) whether the box of the fitted points overlaps that of the true ones by IoU ≥ 0.5.
+        found: (N,) whether the boxes around fitted and true points have an IoU of `FOUND_IOU` or more.
         nme: (N,) of the fitted 68 points, %, their outline as the truth means it.
-        nme_fixed: (N,) with the outline at its own places on the skin.
-        nme_visible: (N,) with the outline slid to the face's visible edge.
         nme_detected: (N,) of the detector's own points, %.
-        nme_3d: (N,) of the fitted points in 3D after similarity alignment, %.
-        vertex_mm: (N,) mean distance of all vertices after similarity alignment, where the truth has the model's shape.
-        rotation_deg: (N,) geodesic error after the offset.
-        pose_deg: (N, 3) errors of pitch, yaw and roll after the offset.
+        means: by name other errors (N,) that are summed up as means: NME, %, with the outline fixed on the skin and at
+            its visible edge, and in 3D after similarity alignment; distance of all vertices after similarity alignment,
+            mm, if the truth has the model's shape; errors of the rotation and its angles after the offset, degrees.
         landmark_errors: (N, 68) of each fitted point, %.
         shift_px: (N, 2) mean of fitted minus true points.
         confidence: (N,) of the fit.
@@ -54,21 +64,16 @@ class FaceErrors:
         expression_truth: (N, 5) those of the true points.
         offset: (3, 3) the constant rotation between the model's frame and the truth's; None where it is unknown.
         extra_faces: faces detected beside the labelled ones.
-        failures: what the methods said where they gave up, by picture.
+        failures: why the method failed, by picture.
     """
 
     names: list[str]
     yaw_deg: NDArray[np.float64]
     found: NDArray[np.bool_]
     nme: NDArray[np.float64]
-    nme_fixed: NDArray[np.float64]
-    nme_visible: NDArray[np.float64]
     nme_detected: NDArray[np.float64]
-    nme_3d: NDArray[np.float64]
-    vertex_mm: NDArray[np.float64]
-    rotation_deg: NDArray[np.float64]
-    pose_deg: NDArray[np.float64]
-    landmark_errors: NDArray[np.float32]
+    means: Mapping[str, NDArray[np.float64]]
+    landmark_errors: NDArray[np.float64]
     shift_px: NDArray[np.float64]
     confidence: NDArray[np.float64]
     expression: NDArray[np.float64]
@@ -90,66 +95,51 @@ class FaceErrors:
 
     @property
     def with_expression(self) -> NDArray[np.bool_]:
-        """(N,) the faces on which expressions are judged: those found that look at the camera."""
+        """(N,) the faces on which expressions are evaluated: those found in `EXPRESSION_BIN`."""
         return self.found & self.in_bin(EXPRESSION_BIN)
 
 
 def face_errors(
     records: Iterable[Mapping[str, Any]], methods: Sequence[str], *, visible_outline: bool
 ) -> dict[str, FaceErrors]:
-    """The errors of each method from the records of labelled faces (see `FaceEvaluator.face`), read once."""
-    rows: dict[str, list[tuple]] = {method: [] for method in methods}
-    landmark_errors: dict[str, list[NDArray[np.float32]]] = {method: [] for method in methods}
-    rotations: dict[str, list[NDArray[np.float64]]] = {method: [] for method in methods}
-    expressions: dict[str, list[list[float]]] = {method: [] for method in methods}
+    """The errors of each method from the records of labelled faces (see `FaceEvaluator.face`), iterated once."""
+    columns: dict[str, dict[str, list[NDArray[np.float64]]]] = {
+        method: {field: [] for field in _FIT_SHAPES} for method in methods
+    }
     failures: dict[str, dict[str, str]] = {method: {} for method in methods}
-    names, yaws, poses, expressions_truth, extra = [], [], [], [], 0
+    names, yaws, poses, detected, expressions, extra = [], [], [], [], [], 0
     for record in records:
-        name = str(record["key"]).partition("/")[2]
-        names.append(name)
+        names.append(name_of(record))
         yaws.append(record["yaw_deg"])
-        poses.append(record["pose"] or [np.nan] * 3)
-        expressions_truth.append(record["expression"])
+        poses.append(_known(record["pose"], (3,)))
+        detected.append(_known((record["detected"] or {}).get("nme"), ()))
+        expressions.append(record["expression"])
         extra += record["extra_faces"]
-        detected = _number((record["detected"] or {}).get("nme"))
         for method in methods:
             fit = record["fits"][method] or {}
-            numbers = ("iou", "nme_fixed", "nme_visible", "nme_3d", "vertex_mm", "confidence")
-            rows[method].append((*(_number(fit.get(key)) for key in numbers), detected, *fit.get("shift_px", (0, 0))))
-            landmark_errors[method].append(
-                np.array(fit.get("landmark_errors", [np.nan] * LANDMARK_COUNT), dtype=np.float32)
-            )
-            rotations[method].append(np.array(fit.get("rotation", np.full((3, 3), np.nan)), dtype=np.float64))
-            expressions[method].append(fit.get("expression", [np.nan] * len(EXPRESSION_DISTANCES)))
+            for field, shape in _FIT_SHAPES.items():
+                columns[method][field].append(_known(fit.get(field), shape))
             said = record["failures"].get(method, record["failures"].get("landmarks"))
             if said:
-                failures[method][name] = said
+                failures[method][names[-1]] = said
     errors = {}
     for method in methods:
-        table = np.array(rows[method], dtype=np.float64).reshape(-1, 9)
-        found = table[:, 0] >= FOUND_IOU
-        pose = np.array(poses, dtype=np.float64).reshape(-1, 3)
-        offset, rotation_deg, pose_deg = _rotation_errors(np.array(rotations[method]).reshape(-1, 3, 3), pose, found)
+        fits = {field: _stacked(values, _FIT_SHAPES[field]) for field, values in columns[method].items()}
+        found = fits.pop("iou") >= FOUND_IOU
+        offset, rotation_errors = _rotation_errors(fits.pop("rotation"), _stacked(poses, (3,)), found)
+        outlines = {"nme_fixed_outline": fits.pop("nme_fixed"), "nme_visible_outline": fits.pop("nme_visible")}
         errors[method] = FaceErrors(
             names=names,
             yaw_deg=np.array(yaws, dtype=np.float64),
             found=found,
-            nme=table[:, 2 if visible_outline else 1],
-            nme_fixed=table[:, 1],
-            nme_visible=table[:, 2],
-            nme_detected=table[:, 6],
-            nme_3d=table[:, 3],
-            vertex_mm=table[:, 4],
-            rotation_deg=rotation_deg,
-            pose_deg=pose_deg,
-            landmark_errors=np.array(landmark_errors[method]).reshape(-1, LANDMARK_COUNT),
-            shift_px=table[:, 7:9],
-            confidence=table[:, 5],
-            expression=_table(expressions[method]),
-            expression_truth=_table(expressions_truth),
+            nme=outlines["nme_visible_outline" if visible_outline else "nme_fixed_outline"],
+            nme_detected=_stacked(detected, ()),
+            means={**outlines, **{key: fits.pop(key) for key in ("nme_3d", "vertex_mm")}, **rotation_errors},
+            expression_truth=_stacked(expressions, _FIT_SHAPES["expression"]),
             offset=offset,
             extra_faces=extra,
             failures=failures[method],
+            **fits,
         )
     return errors
 
@@ -174,59 +164,52 @@ def expression_agreement(errors: FaceErrors) -> dict[str, Agreement]:
 
 
 def confidence_reliability(errors: FaceErrors) -> Reliability:
-    """Whether the fits' confidence tells how many of them lie within `RIGHT_WITHIN`, over the faces found."""
+    """Calibration of the confidence over the faces found; a fit is right if its NME is at most `RIGHT_WITHIN`."""
     return reliability(errors.confidence[errors.found], errors.nme[errors.found] <= RIGHT_WITHIN)
 
 
 def _summary(errors: FaceErrors, chosen: NDArray[np.bool_]) -> Summary:
     found = chosen & errors.found
-    judged = errors.nme_or_miss[chosen]
-    pitch, yaw, roll = (_mean(errors.pose_deg[found, axis]) for axis in range(3))
+    values = {"nme_fitted": errors.nme, "nme_detected": errors.nme_detected, **errors.means}
+    means = {name: _mean(each[found]) for name, each in values.items()}
     return {
         "faces": int(chosen.sum()),
-        "found": float(errors.found[chosen].mean()) if chosen.any() else float("nan"),
-        "nme_fitted": _mean(errors.nme[found]),
-        "nme_fixed_outline": _mean(errors.nme_fixed[found]),
-        "nme_visible_outline": _mean(errors.nme_visible[found]),
-        "nme_detected": _mean(errors.nme_detected[found]),
-        "nme_3d": _mean(errors.nme_3d[found]),
-        "vertex_mm": _mean(errors.vertex_mm[found]),
-        "auc10": auc(judged, ERROR_LIMIT),
-        "failure10": failure_rate(judged, ERROR_LIMIT),
-        "rotation_deg": _mean(errors.rotation_deg[found]),
-        "pitch_deg": pitch,
-        "yaw_deg": yaw,
-        "roll_deg": roll,
-        "mae_deg": (pitch + yaw + roll) / 3.0,
+        "found": _mean(errors.found[chosen]),
+        **means,
+        "mae_deg": sum(means[angle] for angle in _ANGLES) / 3.0,
+        "auc10": auc(errors.nme_or_miss[chosen], ERROR_LIMIT),
+        "failure10": failure_rate(errors.nme_or_miss[chosen], ERROR_LIMIT),
     }
 
 
 def _rotation_errors(
     rotations: NDArray[np.float64], poses: NDArray[np.float64], found: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64], NDArray[np.float64]]:
-    """The offset, and with it the geodesic (N,) and the angles' (N, 3) errors of the faces found, degrees."""
-    geodesic, angles = np.full(len(poses), np.nan), np.full((len(poses), 3), np.nan)
+) -> tuple[NDArray[np.float64] | None, dict[str, NDArray[np.float64]]]:
+    """The frames' offset (3, 3) and, given it, errors (N,) of the faces found, degrees, by their name in a summary."""
+    errors = np.full((4, len(poses)), np.nan)
+    named = dict(zip(("rotation_deg", *_ANGLES), errors, strict=True))
     known = np.flatnonzero(found & np.isfinite(poses).all(axis=1))
     truth = np.array([rotation_from_pose_angles(*poses[index]) for index in known]).reshape(-1, 3, 3)
     try:
         offset = rotation_offset(rotations[known], truth)
     except Face3DMMError:  # no face, or faces that have nothing in common
-        return None, geodesic, angles
+        return None, named
     turned = rotations[known] @ offset
-    geodesic[known] = np.degrees(rotation_angle(turned, truth))
-    angles[known] = [pose_angle_errors(R, pose) for R, pose in zip(turned, poses[known], strict=True)]
-    return offset, geodesic, angles
+    angles = np.array([pose_angle_errors(R, pose) for R, pose in zip(turned, poses[known], strict=True)])
+    errors[:, known] = [np.degrees(rotation_angle(turned, truth)), *angles.T]
+    return offset, named
 
 
-def _table(rows: list[list[float]]) -> NDArray[np.float64]:
-    """(N, 5) of N rows, also of none."""
-    return np.array(rows, dtype=np.float64).reshape(-1, len(EXPRESSION_DISTANCES))
+def _known(value: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The value of a record as an array, NaN where it is None."""
+    return np.full(shape, np.nan) if value is None else np.asarray(value, dtype=np.float64)
 
 
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
+def _stacked(values: Sequence[ArrayLike], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """(N, *shape) of N values, also where N is 0."""
+    return np.array(values, dtype=np.float64).reshape(-1, *shape)
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def _mean(values: NDArray[Any]) -> float:
     """Mean of the values; NaN where there is none, or where one is unknown."""
     return float(values.mean()) if len(values) else float("nan")

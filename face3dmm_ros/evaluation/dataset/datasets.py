@@ -11,6 +11,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.truth_files import check_truth_file, matlab_shapes, read_matrices, read_text
 
 LANDMARK_COUNT = 68
+"""Of iBUG's scheme (Sagonas et al., 300 Faces in-the-Wild Challenge, 2013)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +42,13 @@ class ShapeTruth:
 
 @dataclass(frozen=True)
 class DatasetFormat:
-    """How a data set lies on disk, and what its outline landmarks mean.
+    """The layout of a data set on disk, and the meaning of its outline landmarks.
 
     Attributes:
         truth_suffix: of the file beside a picture that holds its truth.
         nested: pictures lie in subfolders.
-        visible_outline: outline landmarks mark the visible edge of the face; otherwise fixed points of the skin, which
-            a turned head hides.
+        visible_outline: outline landmarks mark the visible edge of the face; otherwise they are fixed points of the
+            skin, which turning the head can hide.
         read: the truth of a picture, given its path.
     """
 
@@ -61,7 +62,7 @@ def dataset_format(name: str) -> DatasetFormat:
     """The format of that name.
 
     Raises:
-        Face3DMMError: there is none.
+        Face3DMMError: the name is unknown.
     """
     if name not in FORMATS:
         raise Face3DMMError(f"unknown data set format {name!r}; known: {', '.join(FORMATS)}")
@@ -76,7 +77,7 @@ def read_aflw2000(picture: Path) -> FaceTruth:
     `beta` and `model_digest`.
 
     Raises:
-        Face3DMMError: the file is missing or damaged, or what it holds is not such a truth.
+        Face3DMMError: the file is missing or damaged, or its fields are missing or of another shape.
     """
     path = picture.with_suffix(".mat")
     fields = read_matrices(path, {"pt3d_68": (3, LANDMARK_COUNT), "Pose_Para": (1, 7)})
@@ -107,7 +108,7 @@ def read_pts(picture: Path) -> FaceTruth:
     """The 68 points in the .pts file beside a picture, whose pixels count from 1 (Sagonas et al., 2013).
 
     Raises:
-        Face3DMMError: the file is missing, or is not such a file.
+        Face3DMMError: the file is missing, or has another format or number of points.
     """
     path = picture.with_suffix(".pts")
     check_truth_file(path)
@@ -134,10 +135,10 @@ FORMATS: Mapping[str, DatasetFormat] = {
 
 
 def check_extent(path: Path, points: NDArray[np.float64]) -> None:
-    """Refuse points (N, 2), px, that no face can have.
+    """Check that points (N, 2), px, can be a face's.
 
     Raises:
-        Face3DMMError: they are not finite, span nothing, or lie absurdly far off.
+        Face3DMMError: they are not finite, span less than 1 px in x or y, or lie beyond 100,000 px.
     """
     if not np.isfinite(points).all():
         raise Face3DMMError(f"{path.name} holds points that are not finite (NaN or infinity)")

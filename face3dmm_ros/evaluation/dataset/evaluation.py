@@ -1,72 +1,42 @@
 """Any kind of data set through the pipeline, in worker processes, resumable after a kill at any moment."""
 
-import hashlib
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.worker_process import begin_worker
+from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions, made_with
+from face3dmm_ros.evaluation.dataset.report_parts import Evaluation
 from face3dmm_ros.evaluation.dataset.results_file import Record, ResultsFile
-from face3dmm_ros.fit_methods import REGRESSOR_METHODS, SHIPPED, RegressorFile
-from face3dmm_ros.morphable_model import load_model
 
 Item = TypeVar("Item")
 Look = Callable[[Any], Record]
-"""What a worker process does with a task's subject; it raises Face3DMMError where the subject cannot be used."""
+"""Makes a task's subject into a record, in a worker process; raises Face3DMMError if the subject cannot be used."""
 
 RESULTS_NAME = "results.jsonl"
 _SKIPPED = "skipped"
-_NETWORKS = (".tflite", ".npz", ".safetensors")
-_SHIPPED_REGRESSOR = RegressorFile()
-
-
-@dataclass(frozen=True)
-class PipelineOptions:
-    """What is judged.
-
-    Attributes:
-        format: of the data set.
-        model: ``default`` or a file.
-        backend: the landmark detector.
-        fit_methods: one or more; they are given the same landmarks.
-        regressor: the network of the fit methods that run one.
-    """
-
-    format: str
-    model: str = "default"
-    backend: str = "dense"
-    fit_methods: tuple[str, ...] = ("joint",)
-    regressor: RegressorFile = _SHIPPED_REGRESSOR
-
-    def __post_init__(self) -> None:
-        """Check the words.
-
-        Raises:
-            Face3DMMError: no fit method, or one twice.
-        """
-        if not self.fit_methods or len(set(self.fit_methods)) < len(self.fit_methods):
-            raise Face3DMMError(
-                f"name one or more different fit methods, found {', '.join(self.fit_methods) or 'none'}"
-            )
+# Tasks per worker process that are submitted at once, so that a large set costs no memory. The workers wait for each
+# other after so many, and what a kill loses is behind the slowest of them. Chosen by hand.
+_BATCH = 8
+"""Tasks a worker is given at a time: a killed run loses fewer than these; workers wait for each other after them."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Something to look at.
+    """A picture or person to evaluate.
 
     Attributes:
-        key: KIND/NAME, of no other task.
+        key: KIND/NAME, unique among the tasks.
         subject: what a worker is given.
-        stamp: of the files that it is made of, see `file_stamp`.
+        stamp: `file_stamp` of its files.
     """
 
     key: str
@@ -74,61 +44,54 @@ class Task:
     stamp: tuple[int, ...]
 
 
-class DataSet(Protocol):
-    """A kind of data set: its tasks, who does them, and what their records tell. It goes to the worker processes."""
+@dataclass(frozen=True)
+class DataSet(ABC):
+    """A kind of data set: its tasks, how they are done, and the report on them. It is pickled to the worker processes.
 
-    @property
-    def root(self) -> Path:
-        """The folder."""
+    Attributes:
+        root: the folder.
+        options: what is evaluated.
+        unit: what a task is about, in a word.
+    """
 
-    @property
-    def options(self) -> PipelineOptions:
-        """What is judged."""
+    root: Path
+    options: PipelineOptions
+    unit: ClassVar[str]
 
-    @property
-    def unit(self) -> str:
-        """What a task is about, in a word."""
-
+    @abstractmethod
     def tasks(self, limit: int | None) -> list[Task]:
         """All tasks, or those of `limit` pictures or people.
 
         Raises:
-            Face3DMMError: there is none, or the limit is not positive.
+            Face3DMMError: there is no picture, or the limit is not positive.
         """
 
+    @abstractmethod
     def look(self) -> Look:
-        """What a worker process does, ready to work.
+        """The function that does a task, with its models loaded.
 
         Raises:
             Face3DMMError: an option names something that does not exist.
         """
 
+    @abstractmethod
+    def evaluation(
+        self, records: Iterator[Record], results: ResultsFile, skipped: Mapping[str, str]
+    ) -> Evaluation[Any] | None:
+        """The evaluation of these records of `results`, None if they are empty; iterating them fills `skipped`."""
+
     def report(self, tasks: Sequence[Task], results: ResultsFile, out: Path) -> str:
-        """Write report.json and report.html to a folder; returns the figures as plain text.
+        """Write report.json and report.html to the folder `out`; returns the figures as plain text.
 
         Raises:
-            Face3DMMError: not one task could be done, or nothing can be written there.
+            Face3DMMError: no task could be done, or a file cannot be written.
         """
-
-
-@dataclass(frozen=True)
-class Made:
-    """What an evaluation was made with.
-
-    Attributes:
-        model, model_digest: the face model's name and digest.
-        software: digest of the code and networks.
-    """
-
-    model: str
-    model_digest: str
-    software: str
-
-    @staticmethod
-    def by(options: PipelineOptions) -> "Made":
-        """By the pipeline with these options."""
-        model = load_model(options.model)
-        return Made(model.name, model.digest, software_digest(options))
+        skipped: dict[str, str] = {}
+        evaluation = self.evaluation(_records_of(tasks, results, skipped), results, skipped)
+        if evaluation is None:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
+            raise Face3DMMError(f"none of the {len(tasks)} could be used as a {self.unit}, such as {reasons}")
+        return evaluation.write(out)
 
 
 def settings(dataset: DataSet) -> Record:
@@ -137,28 +100,14 @@ def settings(dataset: DataSet) -> Record:
     Raises:
         Face3DMMError: an option names something that does not exist.
     """
-    # Made once here, so that a wrong option is said before anything is written or a worker started.
-    dataset.look()
-    made = Made.by(dataset.options)
+    dataset.look()  # a wrong option is reported before anything is written or a worker started
+    made = made_with(dataset.options)
     return {
         "dataset": str(dataset.root.resolve()),
         **asdict(dataset.options),
-        "model_digest": made.model_digest,
-        "software": made.software,
+        "model_digest": made["model_digest"],
+        "software": made["software_digest"],
     }
-
-
-def software_digest(options: PipelineOptions) -> str:
-    """SHA-256 (hex) of this package's code, its networks, and the files of the model and the regressor in use."""
-    code = Path(__file__).parents[2]
-    resources = package_file("resource/default_model.npz").parent
-    files = [*code.rglob("*.py"), *(file for suffix in _NETWORKS for file in resources.rglob(f"*{suffix}"))]
-    regressors = [options.regressor.path] if set(REGRESSOR_METHODS) & set(options.fit_methods) else []
-    files += [Path(path) for path in (options.model, *regressors) if path != SHIPPED]
-    sha = hashlib.sha256()
-    for file in sorted(files):
-        sha.update(file.read_bytes())
-    return sha.hexdigest()
 
 
 def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
@@ -176,16 +125,16 @@ def spread(items: Sequence[Item], limit: int | None) -> list[Item]:
 
 
 def file_stamp(*paths: Path) -> tuple[int, ...]:
-    """Sizes and times of files, which tell that one was replaced; zeros for a missing one."""
+    """Size and modification time, ns, of each file, by which a replaced one is noticed; zeros for a missing one."""
     stamps = [path.stat() if path.is_file() else None for path in paths]
     return tuple(number for s in stamps for number in ((s.st_size, s.st_mtime_ns) if s else (0, 0)))
 
 
 def evaluate(tasks: Sequence[Task], dataset: DataSet, results: ResultsFile, *, jobs: int) -> Iterator[None]:
-    """Do the tasks that have no result yet, in worker processes; yields after each of all tasks.
+    """Do the tasks that have no result yet in `jobs` worker processes; yields once per task, done now or before.
 
     Raises:
-        Face3DMMError: a worker process died. What was finished is kept.
+        Face3DMMError: a worker process died; finished results are kept.
     """
     open_tasks = [task for task in tasks if not results.holds(task.key, list(task.stamp))]
     yield from [None] * (len(tasks) - len(open_tasks))
@@ -194,10 +143,12 @@ def evaluate(tasks: Sequence[Task], dataset: DataSet, results: ResultsFile, *, j
     pool = ProcessPoolExecutor(
         min(jobs, len(open_tasks)), multiprocessing.get_context("spawn"), _start_worker, (dataset,)
     )
+    size = _BATCH * jobs
     try:
-        for record in _in_pool(pool, _do, open_tasks, window=4 * jobs):
-            results.append(record)
-            yield None
+        for start in range(0, len(open_tasks), size):
+            for record in pool.map(_do, open_tasks[start : start + size]):
+                results.append(record)
+                yield None
     except BrokenProcessPool as error:
         raise Face3DMMError(
             "a worker process died, perhaps for want of memory (fewer --jobs need less). What was finished is "
@@ -207,8 +158,8 @@ def evaluate(tasks: Sequence[Task], dataset: DataSet, results: ResultsFile, *, j
         pool.shutdown(cancel_futures=True)
 
 
-def records_of(tasks: Sequence[Task], results: ResultsFile, skipped: dict[str, str]) -> Iterator[Record]:
-    """The records of these tasks, one by one; why others could not be done goes to `skipped`, by name."""
+def _records_of(tasks: Sequence[Task], results: ResultsFile, skipped: dict[str, str]) -> Iterator[Record]:
+    """The records of these tasks, one by one; those that could not be done enter `skipped`: the reason by name."""
     keys = {task.key for task in tasks}
     for record in results.records():
         if record["key"] not in keys:
@@ -220,44 +171,21 @@ def records_of(tasks: Sequence[Task], results: ResultsFile, skipped: dict[str, s
 
 
 def name_of(record: Mapping[str, Any]) -> str:
-    """The name of what a record is about."""
+    """NAME of a record's key, KIND/NAME."""
     return str(record["key"]).partition("/")[2]
 
 
-def nothing_usable(tasks: Sequence[Task], unit: str, skipped: Mapping[str, str]) -> Face3DMMError:
-    """What to say where all tasks were skipped."""
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
-    return Face3DMMError(f"none of the {len(tasks)} could be used as a {unit}, such as {reasons}")
-
-
-def _in_pool(
-    pool: ProcessPoolExecutor, function: Callable[[Task], Record], tasks: Iterable[Task], window: int
-) -> Iterator[Record]:
-    """The results as they come, with at most `window` tasks under way, so that a large set costs no memory."""
-    waiting: set[Future[Record]] = set()
-    remaining = iter(tasks)
-    while True:
-        waiting |= {pool.submit(function, task) for task in islice(remaining, window - len(waiting))}
-        if not waiting:
-            return
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in done:
-            yield future.result()
-
-
 _look: Look | None = None
-"""A worker process's own."""
+"""Set in each worker process when it starts."""
 
 
 def _start_worker(dataset: DataSet) -> None:
-    """Make a worker process ready."""
     global _look
     begin_worker()
     _look = dataset.look()
 
 
 def _do(task: Task) -> Record:
-    """A task's record, in a worker process."""
     assert _look is not None
     record: dict[str, Any] = {"key": task.key, "stamp": list(task.stamp)}
     try:

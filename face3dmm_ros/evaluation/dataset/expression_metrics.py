@@ -1,4 +1,4 @@
-"""What eyes, brows and mouth do, as distances between iBUG's 68 points, and how well a fit follows them."""
+"""Distances of eyes, brows and mouth between iBUG's 68 points, and how well a fit's follow the true ones."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ EXPRESSION_DISTANCES = ("eyes", "wink", "lips", "mouth_width", "brows")
 above the eyes."""
 FEWEST_FACES = 3
 """Through two faces any line fits."""
+# Indices in iBUG's 68 points; right and left are the person's own.
 _RIGHT_LIDS, _LEFT_LIDS = ((37, 41), (38, 40)), ((43, 47), (44, 46))
 _LIPS, _MOUTH = (62, 66), (48, 54)
 _RIGHT_BROW, _LEFT_BROW = slice(17, 22), slice(22, 27)
@@ -40,7 +41,7 @@ def expression_distances(points: ArrayLike, size: float) -> NDArray[np.float64]:
 
 
 def agreement(ours: NDArray[np.float64], truth: NDArray[np.float64]) -> Agreement:
-    """How (N,) of ours follow the (N,) true ones; NaN for fewer than `FEWEST_FACES`, or where one does not vary."""
+    """How (N,) fitted values follow (N,) true ones; NaN for fewer than `FEWEST_FACES`, or where one does not vary."""
     if len(truth) < FEWEST_FACES or not np.ptp(truth) > 0.0:
         return Agreement(float("nan"), float("nan"))
     (xx, xy), (_, yy) = np.cov(truth, ours)

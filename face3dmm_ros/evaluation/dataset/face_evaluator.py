@@ -1,4 +1,4 @@
-"""One picture through the whole pipeline, and what came out compared with the truth, as a record of plain numbers."""
+"""One picture through the whole pipeline, and the result compared with the truth, as a record of plain numbers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,15 +13,16 @@ from face3dmm_ros.core.rotations import pose_angles
 from face3dmm_ros.core.similarity import align
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.evaluation.dataset.datasets import FaceTruth, dataset_format
-from face3dmm_ros.evaluation.dataset.evaluation import PipelineOptions
 from face3dmm_ros.evaluation.dataset.expression_metrics import expression_distances
 from face3dmm_ros.evaluation.dataset.faceless_pictures import FacelessPicture
+from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions
 from face3dmm_ros.evaluation.metrics import box_around, box_iou, face_size, nme, point_errors
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fit_methods import RegressorFile, create_fitter
 from face3dmm_ros.fitting import FitOptions, TrackFitter
 from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks import Detection, LandmarkBackend, LandmarkTracker, LocatedFace, Region, create_backend
+from face3dmm_ros.landmarks.facemesh import REGION_SCALE
 from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
@@ -31,15 +32,16 @@ FitFace = Callable[[NDArray[np.uint8], Landmarks], FaceParameters]
 FAILURES = (Face3DMMError, ArithmeticError, RuntimeError, np.linalg.LinAlgError)
 """What a detector or a fit may raise on a hard picture: then it missed the face, and the evaluation goes on."""
 SOURCES = ("detector", "truth")
-MAX_FACES = 20
-# The landmark networks see a face's box with half its size around it.
-_REGION_SCALE = 1.5
+"""Where boxes and landmarks may come from, the default first."""
+# More than a labelled picture of one face shows, so that the labelled one is among them; chosen by hand.
+_MAX_FACES = 20
+# Standard deviation of true landmarks on the face, by which landmark schemes differ in meaning; chosen by hand.
 _TRUTH_NOISE_MM = 1.0
 
 
 @dataclass(frozen=True)
 class EvaluationOptions(PipelineOptions):
-    """What is judged, and on what; the format is one of `datasets.FORMATS`.
+    """What is evaluated, and on what; the format is one of `datasets.FORMATS`.
 
     Attributes:
         roi: where to look for landmarks: in the ``detector``'s boxes or in the box of the ``truth``.
@@ -50,10 +52,10 @@ class EvaluationOptions(PipelineOptions):
     landmarks: str = "detector"
 
     def __post_init__(self) -> None:
-        """Check the words.
+        """Check the names.
 
         Raises:
-            Face3DMMError: an unknown one, no fit method, or one twice.
+            Face3DMMError: one is unknown, or there is no fit method, or one occurs twice.
         """
         super().__post_init__()
         dataset_format(self.format)
@@ -63,12 +65,12 @@ class EvaluationOptions(PipelineOptions):
 
 
 class _TrueBox:
-    """A landmark backend whose detector is never wrong: it finds one face, in the box of the truth."""
+    """A landmark backend whose detector finds one face, in the box of the truth."""
 
     def __init__(self, backend: LandmarkBackend, box: Box) -> None:
         self.scheme = backend.scheme
         self._backend = backend
-        size = _REGION_SCALE * max(box.width, box.height)
+        size = REGION_SCALE * max(box.width, box.height)
         region = Region(box.x + box.width / 2.0, box.y + box.height / 2.0, size)
         self._detection = Detection(box, 1.0, region)
 
@@ -82,7 +84,7 @@ class _TrueBox:
 
 
 class FaceEvaluator:
-    """Runs detector, landmarks and fits on single pictures; nothing is remembered from one to the next."""
+    """Runs detector, landmarks and fits on single pictures, each by itself."""
 
     def __init__(self, options: EvaluationOptions) -> None:
         """Load the model and the networks.
@@ -107,7 +109,7 @@ class FaceEvaluator:
         """The face in a labelled picture: its truth, what was detected, and each method's errors.
 
         Raises:
-            Face3DMMError: the picture or its truth cannot be used. A failure of what is judged is part of the record.
+            Face3DMMError: the picture or its truth cannot be used. Failures of detector and fit are part of the record.
         """
         truth = self.format.read(picture)
         image = read_picture(picture)
@@ -153,17 +155,16 @@ class FaceEvaluator:
         return self._backend
 
     def _tracker(self) -> LandmarkTracker:
-        """A tracker that has seen nothing yet."""
-        return LandmarkTracker(self._detector(), max_faces=MAX_FACES)
+        return LandmarkTracker(self._detector(), max_faces=_MAX_FACES)
 
     def _landmarks(self, image: NDArray[np.uint8], truth: FaceTruth) -> tuple[Landmarks | None, int]:
-        """The landmarks nearest to the true face, None where there are none, and how many other faces were seen."""
+        """The landmarks nearest to the true face, None if there are none, and the number of other detected faces."""
         image_size = (image.shape[1], image.shape[0])
         if self.options.landmarks == "truth":
             return _true_landmarks(truth, image_size), 0
         box = box_around(truth.points)
         if self.options.roi == "truth":
-            # Whatever is there is judged, however unsure the landmarks are.
+            # The landmarks are evaluated, however unsure they are.
             tracker = LandmarkTracker(_TrueBox(self._detector(), box), min_confidence=0.0)
         else:
             tracker = self._tracker()
@@ -172,7 +173,7 @@ class FaceEvaluator:
         return best, max(0, len(faces) - 1)
 
     def _yaw(self, truth: FaceTruth, image_size: tuple[int, int]) -> float:
-        """The true yaw, radians; that of a fit to the true points where the truth has none."""
+        """The true yaw, radians; if the truth has none, that of a fit to the true points."""
         if truth.pose is not None:
             return truth.pose[1]
         fitter = TrackFitter(self.model, "joint", self._truth_fit_options)
@@ -180,7 +181,7 @@ class FaceEvaluator:
         return pose_angles(parameters.camera.rotation)[1]
 
     def _errors(self, parameters: FaceParameters, truth: FaceTruth, size: float) -> dict[str, Any]:
-        """A fit beside the truth; lengths in % of the face's size unless the name has a unit."""
+        """The errors of a fit; lengths in % of the face's size unless the name has a unit."""
         fixed, visible = (self.ibug.at(parameters, visible_outline=outline) for outline in (False, True))
         camera = parameters.camera
         points = camera.project(visible if self.format.visible_outline else fixed)
@@ -213,17 +214,17 @@ class Ibug68Points:
     """iBUG's 68 points on a model, for any coefficients."""
 
     def __init__(self, model: MorphableModel) -> None:
-        """Restrict the model to them.
+        """Restrict the model to these points.
 
         Raises:
-            Face3DMMError: the model does not know iBUG's points.
+            Face3DMMError: the model lacks the scheme.
         """
         landmark_model = LandmarkModel.of(model, IBUG68, unit=np.ones_like(model.sigma))
         self._points = landmark_model.points
         self._place = np.argsort(landmark_model.order)
 
     def at(self, parameters: FaceParameters, *, visible_outline: bool) -> NDArray[np.float64]:
-        """(68, 3) model points, mm, the outline's at their own places or slid to the visible edge."""
+        """(68, 3) model points, mm; those of the outline are fixed on the skin or lie on its visible edge."""
         c = np.concatenate([parameters.alpha, parameters.beta])
         points = self._points
         if visible_outline and points.outline_count:
@@ -235,23 +236,21 @@ def _fit_face(model: MorphableModel, method: str, options: FitOptions, regressor
     """A fit method by its name.
 
     Raises:
-        Face3DMMError: there is none of that name, or what it needs is not installed.
+        Face3DMMError: the method is unknown, or what it needs is not installed.
     """
-    fitter = create_fitter(model, "joint" if method == "photometric" else method, regressor, options)
+    photometric = method == "photometric"
+    fitter = create_fitter(model, "joint" if photometric else method, regressor, options)
+    if photometric:
+        from face3dmm_ros.photometric.fitter import photometric_fit
 
     def fit(image: NDArray[np.uint8], landmarks: Landmarks) -> FaceParameters:
         fitter.reset()
-        return fitter.fit(TrackedLandmarks(0, landmarks), image)
+        parameters = fitter.fit(TrackedLandmarks(0, landmarks), image)
+        if photometric:
+            parameters = photometric_fit([image], [TrackedFace(0, landmarks, parameters)], model)[0].parameters
+        return parameters
 
-    if method != "photometric":
-        return fit
-    from face3dmm_ros.photometric.fitter import photometric_fit
-
-    def refine(image: NDArray[np.uint8], landmarks: Landmarks) -> FaceParameters:
-        (refined,) = photometric_fit([image], [TrackedFace(0, landmarks, fit(image, landmarks))], model)
-        return refined.parameters
-
-    return refine
+    return fit
 
 
 def _true_landmarks(truth: FaceTruth, image_size: tuple[int, int]) -> Landmarks:
@@ -260,13 +259,13 @@ def _true_landmarks(truth: FaceTruth, image_size: tuple[int, int]) -> Landmarks:
 
 
 def _detected(landmarks: Landmarks, truth: FaceTruth) -> dict[str, Any]:
-    """The detector's own points beside the truth; without points where its scheme has no 68."""
+    """The errors of the detector's own points; None if its scheme cannot be converted to the 68."""
     try:
-        points = convert(replace(landmarks, depth=None), IBUG68).points
+        points = convert(replace(landmarks, depth=None), IBUG68).points.astype(np.float64)
     except Face3DMMError:
-        return {"confidence": landmarks.confidence, "nme": None, "points": None}
+        points = None
     return {
         "confidence": landmarks.confidence,
-        "nme": nme(points, truth.points),
-        "points": np.round(points.astype(np.float64), 2).tolist(),
+        "nme": None if points is None else nme(points, truth.points),
+        "points": None if points is None else np.round(points, 2).tolist(),
     }

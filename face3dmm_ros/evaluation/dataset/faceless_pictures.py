@@ -1,4 +1,4 @@
-"""Pictures without a face, on which whatever a detector finds is a false alarm."""
+"""Pictures without a face: whatever a detector finds in them is a false alarm."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -56,9 +56,9 @@ def installed_faceless_pictures() -> list[FacelessPicture]:
 
 
 def faceless_pictures_in(folder: Path) -> list[FacelessPicture]:
-    """All pictures in a folder and its subfolders, which the caller knows to be without a face.
+    """All pictures in a folder and its subfolders, which are taken to be without a face.
 
     Raises:
-        Face3DMMError: no such folder, or no picture in it.
+        Face3DMMError: there is no such folder, or no picture in it.
     """
     return [FacelessPicture(path) for path in find_pictures(folder)]

@@ -1,18 +1,19 @@
-"""What an evaluation of people's portraits says: report.json, report.html and a table for the terminal; no pictures."""
+"""The report on people's portraits: report.json, report.html and tables for the terminal; it shows no pictures."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.arkit import ARKIT_NAMES
-from face3dmm_ros.evaluation.dataset.evaluation import Made, PipelineOptions
-from face3dmm_ros.evaluation.dataset.report_parts import add_incidents, add_versions, versions, write_record
+from face3dmm_ros.evaluation.dataset.report_parts import Evaluation
+from face3dmm_ros.evaluation.dataset.results_file import Record
 from face3dmm_ros.evaluation.dataset.smiles import WAYS, SmileWeights, strongest, summarize_smiles
-from face3dmm_ros.evaluation.report import Report, plain_table
+from face3dmm_ros.evaluation.report import Report, Table, new_plot, plain_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MEANING = (
     "Each person's neutral and smiling picture went through the live pipeline. Track: the neutral picture four times, "
@@ -32,77 +33,42 @@ _COLUMNS = {
 _PERCENT = frozenset({"found", "smile_strongest_track", "smile_strongest_single"})
 
 
-@dataclass(frozen=True, eq=False)
-class PortraitEvaluation:
-    """All that a report tells.
+class PortraitReport(Evaluation[SmileWeights]):
+    """The report on people's portraits."""
 
-    Attributes:
-        dataset: the folder.
-        options: what was judged.
-        made: with which model and software.
-        seen: by each fit method.
-        skipped: people whose files could not be used, and why.
-    """
+    note = _MEANING
 
-    dataset: Path
-    options: PipelineOptions
-    made: Made
-    seen: Mapping[str, SmileWeights]
-    skipped: Mapping[str, str]
+    def figures(self, found: SmileWeights) -> Record:
+        """Those of `summarize_smiles`."""
+        return {"portraits": summarize_smiles(found)}
 
+    def console_table(self) -> str:
+        """How the smiles came through, and each method's strongest weights at rest."""
+        tables = [_smile_table(self.methods), *(_rest_table(method, seen) for method, seen in self.methods.items())]
+        lost = sum(len(seen.failures) for seen in self.methods.values())
+        counts = f"Skipped: {len(self.skipped)}. Not seen in all pictures: {lost}."
+        return "\n\n".join([*(plain_table(*table) for table in tables), counts])
 
-def write_json(evaluation: PortraitEvaluation, path: Path) -> None:
-    """Write report.json; what is unknown is null.
-
-    Raises:
-        Face3DMMError: the file cannot be written.
-    """
-    methods = {method: {"portraits": summarize_smiles(seen)} for method, seen in evaluation.seen.items()}
-    record = {
-        "dataset": str(evaluation.dataset),
-        "options": asdict(evaluation.options),
-        "versions": versions(evaluation.made),
-        "note": _MEANING,
-        **methods[evaluation.options.fit_methods[0]],
-        "methods": methods,
-        "skipped": dict(evaluation.skipped),
-        "failures": {method: seen.failures for method, seen in evaluation.seen.items()},
-    }
-    write_record(record, path)
+    def html_report(self) -> Report:
+        """The same tables, and the mean weights as bars."""
+        report = Report(
+            f"Smiles and faces at rest of {self.dataset.name}",
+            f"backend {self.options.backend}, model {self.versions['model']}, smoothing as by default",
+        )
+        report.heading("Smiles")
+        report.table(*_smile_table(self.methods))
+        report.text(self.note)
+        for way in WAYS:
+            report.plot(_bars({method: seen.rise(way) for method, seen in self.methods.items()}), f"Mean rises, {way}.")
+        report.heading("At rest")
+        for method, seen in self.methods.items():
+            report.table(*_rest_table(method, seen))
+        report.plot(_bars({method: seen.at_rest for method, seen in self.methods.items()}), "Mean weights at rest.")
+        self.add_appendix(report)
+        return report
 
 
-def console_table(evaluation: PortraitEvaluation) -> str:
-    """The figures of all methods as tables of plain text."""
-    tables = [plain_table(*_smile_table(evaluation.seen))]
-    tables += [plain_table(*_rest_table(method, seen)) for method, seen in evaluation.seen.items()]
-    lost = sum(len(seen.failures) for seen in evaluation.seen.values())
-    return "\n\n".join([*tables, f"Skipped: {len(evaluation.skipped)}. Not seen in all pictures: {lost}."])
-
-
-def html_report(evaluation: PortraitEvaluation) -> Report:
-    """The whole report."""
-    options = evaluation.options
-    report = Report(
-        f"Smiles and faces at rest of {evaluation.dataset.name}",
-        f"backend {options.backend}, model {evaluation.made.model}, smoothing as by default",
-    )
-    report.heading("Smiles")
-    report.table(*_smile_table(evaluation.seen))
-    report.text(_MEANING)
-    for way in WAYS:
-        report.plot(_bars({method: seen.rise(way) for method, seen in evaluation.seen.items()}), f"Mean rises, {way}.")
-    report.heading("At rest")
-    for method, seen in evaluation.seen.items():
-        report.table(*_rest_table(method, seen))
-    report.plot(_bars({method: seen.at_rest for method, seen in evaluation.seen.items()}), "Mean weights at rest.")
-    incidents = {"Skipped": evaluation.skipped}
-    incidents |= {f"Where {method} did not see somebody": seen.failures for method, seen in evaluation.seen.items()}
-    add_incidents(report, incidents)
-    add_versions(report, evaluation.made)
-    return report
-
-
-def _smile_table(all_seen: Mapping[str, SmileWeights]) -> tuple[list[str], list[list[str | float]]]:
+def _smile_table(all_seen: Mapping[str, SmileWeights]) -> Table:
     rows: list[list[str | float]] = []
     for method, seen in all_seen.items():
         summary = summarize_smiles(seen)
@@ -110,14 +76,13 @@ def _smile_table(all_seen: Mapping[str, SmileWeights]) -> tuple[list[str], list[
     return ["fit method", *_COLUMNS.values()], rows
 
 
-def _rest_table(method: str, seen: SmileWeights) -> tuple[list[str], list[tuple[str, float]]]:
-    return [f"{method}: at rest, single", "mean weight"], list(strongest(seen.at_rest).items())
+def _rest_table(method: str, seen: SmileWeights) -> Table:
+    return [f"{method}: at rest, single", "mean weight"], [[*row] for row in strongest(seen.at_rest).items()]
 
 
-def _bars(all_weights: Mapping[str, NDArray[np.float64]]) -> Figure:
-    """The weights (P, 52) of each method that are the first one's strongest, as means."""
-    figure = Figure(figsize=(7, 4.5))
-    axes = figure.subplots()
+def _bars(all_weights: Mapping[str, NDArray[np.float64]]) -> "Figure":
+    """Each method's mean weights over (P, 52), those that are strongest in the first method."""
+    figure, axes = new_plot(7, 4.5)
     names = list(strongest(next(iter(all_weights.values()))))
     height = 0.8 / len(all_weights)
     for index, (method, weights) in enumerate(all_weights.items()):

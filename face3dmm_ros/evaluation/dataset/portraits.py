@@ -1,7 +1,7 @@
-"""People photographed neutral and smiling, through the whole live pipeline, as one track and as single pictures."""
+"""Evaluates the live pipeline on people photographed neutral and smiling, as one track and as single pictures."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,11 @@ from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Box
 from face3dmm_ros.evaluation.dataset.datasets import check_extent
-from face3dmm_ros.evaluation.dataset.evaluation import (
-    Look,
-    Made,
-    PipelineOptions,
-    Task,
-    file_stamp,
-    nothing_usable,
-    records_of,
-    spread,
-)
+from face3dmm_ros.evaluation.dataset.evaluation import DataSet, Look, Task, file_stamp, spread
 from face3dmm_ros.evaluation.dataset.face_evaluator import FAILURES
-from face3dmm_ros.evaluation.dataset.portrait_report import PortraitEvaluation, console_table, html_report, write_json
-from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
+from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions
+from face3dmm_ros.evaluation.dataset.portrait_report import PortraitReport
+from face3dmm_ros.evaluation.dataset.results_file import Record, ResultsFile
 from face3dmm_ros.evaluation.dataset.smiles import smile_weights
 from face3dmm_ros.evaluation.metrics import box_around
 from face3dmm_ros.files.pictures import find_pictures, read_picture
@@ -37,34 +29,21 @@ from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.pipeline import FacePipeline
 
 ENDINGS = ("_neutral.jpg", "_smile.jpg", "_neutral.json")
-"""Of the names of a person's files."""
+"""Endings of the names of a person's files."""
 SHOWN = 4
-"""How often a track shows each picture; the last time is read."""
+"""How often a track shows each picture; the last time is read. Chosen by hand, for the smoothing to settle."""
 RATE = 30.0
-"""Images of a track per second."""
-Frame = tuple[NDArray[np.uint8], float | None]
-"""An image, and when it was taken, s."""
+"""Images of a track per second: those of a usual camera."""
 
 
 @dataclass(frozen=True)
-class Portraits:
-    """A `dataset_evaluation.DataSet`: NAME_neutral.jpg, NAME_smile.jpg and NAME_neutral.json of each person.
+class Portraits(DataSet):
+    """NAME_neutral.jpg, NAME_smile.jpg and NAME_neutral.json of each person."""
 
-    Attributes:
-        root: the folder.
-        options: what is judged.
-    """
-
-    root: Path
-    options: PipelineOptions
     unit = "person"
 
     def tasks(self, limit: int | None) -> list[Task]:
-        """One for every NAME of which there is any file, and for every other picture: they are named as skipped.
-
-        Raises:
-            Face3DMMError: there is no picture, or the limit is not positive.
-        """
+        """One for every NAME that has any file, and for every other picture, which is then reported as skipped."""
         files = [*find_pictures(self.root, nested=False), *self.root.glob(f"*{ENDINGS[-1]}")]
         names = sorted({_name(path) for path in files})
         return [
@@ -73,32 +52,20 @@ class Portraits:
         ]
 
     def look(self) -> Look:
-        """A `PortraitWatcher` at work.
-
-        Raises:
-            Face3DMMError: an option names something that does not exist.
-        """
+        """A `PortraitWatcher` at work."""
         return PortraitWatcher(self.options).person
 
-    def report(self, tasks: Sequence[Task], results: ResultsFile, out: Path) -> str:
-        """Write report.json and report.html; returns the figures as plain text.
-
-        Raises:
-            Face3DMMError: nobody could be looked at, or nothing can be written there.
-        """
-        skipped: dict[str, str] = {}
-        records = sorted(records_of(tasks, results, skipped), key=lambda record: str(record["key"]))
-        if not records:
-            raise nothing_usable(tasks, self.unit, skipped)
-        seen = smile_weights(records, self.options.fit_methods)
-        evaluation = PortraitEvaluation(self.root, self.options, Made.by(self.options), seen, skipped)
-        write_json(evaluation, out / "report.json")
-        html_report(evaluation).write(out / "report.html")
-        return console_table(evaluation)
+    def evaluation(
+        self, records: Iterator[Record], results: ResultsFile, skipped: Mapping[str, str]
+    ) -> PortraitReport | None:
+        """How often a smile comes through, and what a face at rest shows."""
+        in_order = sorted(records, key=lambda record: str(record["key"]))
+        seen = smile_weights(in_order, self.options.fit_methods)
+        return PortraitReport(self.root, self.options, seen, skipped) if in_order else None
 
 
 class PortraitWatcher:
-    """The package's own way from pictures to ARKit's weights, by each fit method."""
+    """Runs the live pipeline on people's pictures, up to ARKit's weights, by each fit method."""
 
     def __init__(self, options: PipelineOptions) -> None:
         """Load the model and the networks.
@@ -119,8 +86,8 @@ class PortraitWatcher:
     def person(self, path: Path) -> dict[str, Any]:
         """The weights of a person, the path being that of the files without their `ENDINGS`.
 
-        Under `seen`, by method and by `smiles.WAYS`: (52,) of the neutral and of the smiling picture, or in words why
-        there are none.
+        Under `seen`, by method and by `smiles.WAYS`: (52,) of the neutral and of the smiling picture, or a sentence
+        that says why there are none.
 
         Raises:
             Face3DMMError: a picture or the label is missing or cannot be used.
@@ -133,24 +100,26 @@ class PortraitWatcher:
         neutral_file, smile_file, label = _files(path)
         place = read_place(label)
         neutral, smile = read_picture(neutral_file), read_picture(smile_file)
-        shown = [neutral] * SHOWN + [smile] * SHOWN
         seen = {}
         for method, pipeline in self._pipelines.items():
-            track = self._watch(pipeline, [(image, k / RATE) for k, image in enumerate(shown)], place)
-            seen[method] = {
-                "track": [track[SHOWN - 1], track[-1]],
-                "single": [self._watch(pipeline, [(image, None)], place)[0] for image in (neutral, smile)],
-            }
+            pipeline.reset()
+            track = [
+                self._read(pipeline, image, k / RATE, place)
+                for k, image in enumerate([neutral] * SHOWN + [smile] * SHOWN)
+            ]
+            single = []
+            for image in (neutral, smile):
+                pipeline.reset()
+                single.append(self._read(pipeline, image, None, place))
+            seen[method] = {"track": [track[SHOWN - 1], track[-1]], "single": single}
         return {"seen": seen}
 
-    def _watch(self, pipeline: FacePipeline, frames: Iterable[Frame], place: Box) -> list[list[float] | str]:
-        """The weights (52,) of the face at a place in each of a sequence of frames, or why there are none."""
-        pipeline.reset()
-        return [self._read(pipeline, frame, place) for frame in frames]
-
-    def _read(self, pipeline: FacePipeline, frame: Frame, place: Box) -> list[float] | str:
+    def _read(
+        self, pipeline: FacePipeline, image: NDArray[np.uint8], time: float | None, place: Box
+    ) -> list[float] | str:
+        """The weights (52,) of the face at a place in an image taken at a time, s, or why there are none."""
         try:
-            faces = pipeline.process(*frame)
+            faces = pipeline.process(image, time)
         except FAILURES as error:
             return str(error)
         for face in faces:
@@ -163,7 +132,7 @@ def read_place(path: Path) -> Box:
     """The box around the points of a label, px.
 
     Raises:
-        Face3DMMError: the file is missing or damaged, or its points cannot be a face's.
+        Face3DMMError: the file is missing or damaged, or `check_extent` refuses its points.
     """
     check_truth_file(path)
     try:
@@ -183,7 +152,7 @@ def _lies_in(points: NDArray[np.float32], place: Box) -> bool:
 
 
 def _name(file: Path) -> str:
-    """Whose file it is; the whole name of one that is nobody's."""
+    """NAME of a person's file; the whole name of any other file."""
     return next((file.name.removesuffix(ending) for ending in ENDINGS if file.name.endswith(ending)), file.name)
 
 

@@ -1,9 +1,8 @@
-"""What an evaluation of a data set says: report.json, report.html and a table for the terminal."""
+"""The report on labelled faces: report.json, report.html and tables for the terminal."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -27,19 +26,23 @@ from face3dmm_ros.evaluation.dataset.accuracy import (
     summarize,
 )
 from face3dmm_ros.evaluation.dataset.datasets import FaceTruth, dataset_format
-from face3dmm_ros.evaluation.dataset.evaluation import Made
 from face3dmm_ros.evaluation.dataset.expression_metrics import EXPRESSION_DISTANCES
 from face3dmm_ros.evaluation.dataset.face_evaluator import EvaluationOptions
 from face3dmm_ros.evaluation.dataset.reliability import BINS
-from face3dmm_ros.evaluation.dataset.report_parts import add_incidents, add_versions, versions, write_record
+from face3dmm_ros.evaluation.dataset.report_parts import Evaluation
 from face3dmm_ros.evaluation.dataset.results_file import Record
 from face3dmm_ros.evaluation.metrics import box_around, cumulative_error
-from face3dmm_ros.evaluation.report import Report, plain_table
+from face3dmm_ros.evaluation.report import Report, Table, new_plot, plain_table
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fitting.confidence import RIGHT_WITHIN
 
-WORST = 10
+# How the report looks, chosen by hand: how many of the worst faces it shows, the side of each of their pictures (three
+# stand side by side) and that side over the larger side of the box around all points, and how many faces a step of 10°
+# of yaw needs for its median to be drawn.
+_WORST = 10
 _TILE_PX = 300
+_BOX_MARGIN = 1.2
+_FEWEST_FOR_MEDIAN = 3
 _COLUMNS = {
     "faces": "faces",
     "found": "found %",
@@ -60,147 +63,125 @@ _PERCENT = frozenset({"found", "failure10"})
 _EDGES = [k / BINS for k in range(BINS + 1)]
 _CONFIDENCE_BINS = _EDGES[:-1], _EDGES[1:]
 _GREEN, _BLUE, _RED = (60, 200, 60), (255, 140, 30), (60, 60, 255)
-_JAW, _BROWS, _NOSE, _EYES, _MOUTH = range(17), range(17, 27), range(27, 36), range(36, 48), range(48, 68)
-_PARTS = {"jaw": _JAW, "brows": _BROWS, "nose": _NOSE, "eyes": _EYES, "mouth": _MOUTH}
+"""Of true, detected and fitted points, BGR."""
+_PARTS = {
+    "jaw": range(17), "brows": range(17, 27), "nose": range(27, 36), "eyes": range(36, 48), "mouth": range(48, 68)
+}  # fmt: skip
+"""Parts of the face in iBUG's 68 points (Sagonas et al., 300 Faces in-the-Wild Challenge, 2013)."""
 
 
 @dataclass(frozen=True, eq=False)
-class FalseAlarms:
-    """Faces that the detector saw in pictures without one.
+class FaceReport(Evaluation[FaceErrors]):
+    """The report on labelled faces.
 
     Attributes:
-        pictures: how many pictures were looked at.
-        faces: by the name of the picture, where there were any.
+        false_alarms: the faceless pictures that the detector looked at, by name, and the faces it saw in each; None if
+            it did not run.
+        worst: the records of the first method's `worst_faces` by name.
     """
 
-    pictures: int
-    faces: dict[str, int]
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """All that a report tells.
-
-    Attributes:
-        dataset: the data set's folder.
-        options: what was judged.
-        made: with which model and software.
-        errors: of each fit method.
-        skipped: pictures that could not be used, and why.
-        false_alarms: None where the detector did not run.
-    """
-
-    dataset: Path
+    note = MEANS
     options: EvaluationOptions
-    made: Made
-    errors: Mapping[str, FaceErrors]
-    skipped: Mapping[str, str]
-    false_alarms: FalseAlarms | None
+    false_alarms: Sequence[tuple[str, int]] | None
+    worst: Mapping[str, Record]
 
     @property
-    def summaries(self) -> dict[str, dict[str, Summary]]:
-        """By method and bin."""
-        return {method: summarize(errors) for method, errors in self.errors.items()}
+    def first(self) -> FaceErrors:
+        """The errors of the first fit method."""
+        return self.methods[self.options.fit_methods[0]]
 
-
-def write_json(evaluation: Evaluation, path: Path) -> None:
-    """Write report.json; what is unknown is null.
-
-    Raises:
-        Face3DMMError: the file cannot be written.
-    """
-    methods = {
-        method: {
-            "bins": bins,
-            "expression": _expression_record(evaluation.errors[method]),
-            "confidence": _confidence_record(evaluation.errors[method]),
-            **_frames(evaluation.errors[method]),
+    def figures(self, found: FaceErrors) -> Record:
+        """Errors by yaw bin, expression, confidence and frames."""
+        return {
+            "bins": summarize(found),
+            "expression": _expression_record(found),
+            "confidence": _confidence_record(found),
+            **_frames(found),
         }
-        for method, bins in evaluation.summaries.items()
-    }
-    first = methods[evaluation.options.fit_methods[0]]
-    alarms = evaluation.false_alarms
-    record = {
-        "dataset": str(evaluation.dataset),
-        "options": asdict(evaluation.options),
-        "versions": versions(evaluation.made),
-        "outline": _outline(evaluation.options),
-        "note": MEANS,
-        **first,
-        "methods": methods,
-        "extra_faces": next(iter(evaluation.errors.values())).extra_faces,
-        "false_alarms": alarms
-        and {
-            "pictures": alarms.pictures,
-            "pictures_with_faces": len(alarms.faces),
-            "faces": sum(alarms.faces.values()),
-            "where": alarms.faces,
-        },
-        "skipped": dict(evaluation.skipped),
-        "failures": {method: errors.failures for method, errors in evaluation.errors.items()},
-    }
-    write_record(record, path)
 
+    def record(self) -> Record:
+        """The same with what the detector saw beside the labelled faces."""
+        alarms, where = self.false_alarms, {name: faces for name, faces in self.false_alarms or () if faces}
+        counts = {"pictures_with_faces": len(where), "faces": sum(where.values()), "where": where}
+        return {
+            **super().record(),
+            "outline": _outline(self.options),
+            "extra_faces": self.first.extra_faces,
+            "false_alarms": None if alarms is None else {"pictures": len(alarms), **counts},
+        }
 
-def console_table(evaluation: Evaluation) -> str:
-    """The figures of all methods as a table of plain text."""
-    lines = []
-    for method, bins in evaluation.summaries.items():
-        headers, rows = _bin_table(bins)
-        lines += [plain_table([f"{method}: |yaw|", *headers[1:]], rows), ""]
-    lines += [plain_table(*_expression_table(evaluation.errors)), ""]
-    lines += [plain_table(*_confidence_table(evaluation.errors)), ""]
-    lines.append(_remarks(evaluation))
-    return "\n".join(lines)
+    def console_table(self) -> str:
+        """Errors by yaw bin of each method, then expression and confidence of all."""
+        lines = []
+        for method, errors in self.methods.items():
+            headers, rows = _bin_table(errors)
+            lines += [plain_table([f"{method}: |yaw|", *headers[1:]], rows), ""]
+        for table in (_expression_table, _confidence_table):
+            lines += [plain_table(*table(self.methods)), ""]
+        return "\n".join([*lines, self._remarks()])
 
+    def html_report(self) -> Report:
+        """The same tables, plots of the errors, and pictures of the worst faces.
 
-def html_report(evaluation: Evaluation, fits: Mapping[str, Record]) -> Report:
-    """The whole report. `fits` holds the records of the first method's worst faces (`worst_faces`) by name."""
-    options, first = evaluation.options, evaluation.options.fit_methods[0]
-    report = Report(
-        f"Accuracy on {evaluation.dataset.name}",
-        f"{len(evaluation.errors[first].names)} faces; format {options.format}, backend {options.backend}, "
-        f"model {evaluation.made.model}, boxes by the {options.roi}, landmarks by the {options.landmarks}",
-    )
-    report.heading("By yaw")
-    for method, bins in evaluation.summaries.items():
-        headers, rows = _bin_table(bins)
-        report.table(headers, rows, caption=f"fit method {method}")
-    if len(evaluation.errors) > 1:
-        report.table(*_side_by_side(evaluation.summaries), caption="Fit methods side by side")
-    report.text(_meaning(options))
-    report.text(_remarks(evaluation))
-    report.plot(_error_curve(evaluation.errors), "Cumulative error: the share of all faces with an NME up to x.")
-    report.plot(_error_by_yaw(evaluation.errors), "NME of each face found by its true yaw, and medians of 10°.")
-    report.plot(_error_by_landmark(evaluation.errors[first]), f"Mean error of each landmark by bin, {first}.")
-    _expression_section(report, evaluation.errors)
-    _confidence_section(report, evaluation.errors)
-    _frame_section(report, evaluation)
-    if fits:
-        report.heading(f"The worst faces of {first}")
-        report.text("Truth green, the detector's own points blue, the fitted points red.")
-        read = dataset_format(options.format).read
-        for name, record in fits.items():
-            picture = evaluation.dataset / name
-            report.picture(_drawn(read_picture(picture), read(picture), record, first), _caption(name, record, first))
-    incidents = {"Pictures skipped": evaluation.skipped}
-    incidents |= {f"Where {method} gave up": errors.failures for method, errors in evaluation.errors.items()}
-    if evaluation.false_alarms is not None:
-        faces = evaluation.false_alarms.faces
-        incidents["False alarms"] = {name: f"{count} faces" for name, count in faces.items()}
-    add_incidents(report, incidents)
-    add_versions(report, evaluation.made)
-    return report
+        Raises:
+            Face3DMMError: a picture of the worst faces, or its truth, can no longer be read.
+        """
+        options, name = self.options, self.options.fit_methods[0]
+        report = Report(
+            f"Accuracy on {self.dataset.name}",
+            f"{len(self.first.names)} faces; format {options.format}, backend {options.backend}, "
+            f"model {self.versions['model']}, boxes by the {options.roi}, landmarks by the {options.landmarks}",
+        )
+        report.heading("By yaw")
+        for method, errors in self.methods.items():
+            report.table(*_bin_table(errors), caption=f"fit method {method}")
+        if len(self.methods) > 1:
+            report.table(*_side_by_side(self.methods), caption="Fit methods side by side")
+        report.text(_meaning(options))
+        report.text(self._remarks())
+        report.plot(_error_curve(self.methods), "Cumulative error: the share of all faces with an NME up to x.")
+        report.plot(_error_by_yaw(self.methods), "NME of each face found by its true yaw, and medians of 10°.")
+        report.plot(_error_by_landmark(self.first), f"Mean error of each landmark by bin, {name}.")
+        _expression_section(report, self.methods)
+        _confidence_section(report, self.methods)
+        _frame_section(report, self.methods)
+        self._add_worst(report, name)
+        alarms = {picture: f"{faces} faces" for picture, faces in self.false_alarms or () if faces}
+        self.add_appendix(report, {"False alarms": alarms})
+        return report
+
+    def _add_worst(self, report: Report, method: str) -> None:
+        if self.worst:
+            report.heading(f"The worst faces of {method}")
+            report.text("Truth green, the detector's own points blue, the fitted points red.")
+        for name, record in self.worst.items():
+            picture = self.dataset / name
+            truth = dataset_format(self.options.format).read(picture)
+            report.picture(_drawn(read_picture(picture), truth, record, method), _caption(name, record, method))
+
+    def _remarks(self) -> str:
+        alarms = self.false_alarms
+        if alarms is None:
+            counted = "not counted, as the detector did not run"
+        elif not alarms:
+            counted = "not counted, as scikit-image, whose pictures serve by default, is not installed"
+        else:
+            counted = f"{sum(faces for _, faces in alarms)} on {len(alarms)} pictures without a face"
+        return (
+            f"False alarms: {counted}. Faces detected beside the labelled ones: {self.first.extra_faces}. "
+            f"Pictures skipped: {len(self.skipped)}. {MEANS}"
+        )
 
 
 def worst_faces(errors: FaceErrors) -> list[str]:
-    """The names of the faces with a fit furthest from the truth, the worst first, found or not."""
-    order = np.argsort(-np.nan_to_num(errors.nme, nan=-np.inf), kind="stable")[:WORST]
+    """The names of the faces whose fits are furthest from the truth, the worst first, found or not."""
+    order = np.argsort(-np.nan_to_num(errors.nme, nan=-np.inf), kind="stable")[:_WORST]
     return [errors.names[index] for index in order if np.isfinite(errors.nme[index])]
 
 
-def _bin_table(bins: Mapping[str, Summary]) -> tuple[list[str], list[list[str | float]]]:
-    """Headers and rows of a method's summary; columns that no bin knows are left out."""
+def _bin_table(errors: FaceErrors) -> Table:
+    """A method's summary; columns that are unknown in every bin are left out."""
+    bins = summarize(errors)
     known = [key for key in _COLUMNS if any(not math.isnan(summary[key]) for summary in bins.values())]
     rows: list[list[str | float]] = []
     for name, summary in bins.items():
@@ -213,17 +194,13 @@ def _shown(key: str, summary: Summary) -> float:
     return 100.0 * summary[key] if key in _PERCENT else summary[key]
 
 
-def _side_by_side(summaries: Mapping[str, Mapping[str, Summary]]) -> tuple[list[str], list[list[str | float]]]:
+def _side_by_side(all_errors: Mapping[str, FaceErrors]) -> Table:
     columns = [("nme_fitted", name) for name in (*YAW_BINS, MEAN)]
-    columns += [(key, MEAN) for key in ("found", "nme_3d", "rotation_deg", "mae_deg")] + [
-        ("auc10", ALL),
-        ("failure10", ALL),
-    ]
+    columns += [(key, MEAN) for key in ("found", "nme_3d", "rotation_deg", "mae_deg")]
+    columns += [(key, ALL) for key in ("auc10", "failure10")]
     headers = ["fit method", *(f"{_COLUMNS[key]}, {name}" for key, name in columns)]
-    rows: list[list[str | float]] = [
-        [method, *(_shown(key, bins[name]) for key, name in columns)] for method, bins in summaries.items()
-    ]
-    return headers, rows
+    bins = {method: summarize(errors) for method, errors in all_errors.items()}
+    return headers, [[method, *(_shown(key, bins[method][name]) for key, name in columns)] for method in bins]
 
 
 def _outline(options: EvaluationOptions) -> str:
@@ -250,43 +227,23 @@ def _meaning(options: EvaluationOptions) -> str:
     )
 
 
-def _remarks(evaluation: Evaluation) -> str:
-    errors = evaluation.errors[evaluation.options.fit_methods[0]]
-    alarms = evaluation.false_alarms
-    if alarms is None:
-        counted = "not counted, as the detector did not run"
-    elif alarms.pictures == 0:
-        counted = "not counted, as scikit-image, whose pictures serve by default, is not installed"
-    else:
-        counted = f"{sum(alarms.faces.values())} on {alarms.pictures} pictures without a face"
-    return (
-        f"False alarms: {counted}. Faces detected beside the labelled ones: {errors.extra_faces}. "
-        f"Pictures skipped: {len(evaluation.skipped)}. {MEANS}"
-    )
-
-
 def _frames(errors: FaceErrors) -> dict[str, Any]:
-    """How the model's frame lies to the truth's, and the fitted points to the true ones."""
-    found = errors.found
+    """How the model's frame lies to the truth's, and the fitted points to the true ones; NaN where unknown."""
+    offset, found = errors.offset, errors.found
     return {
-        "rotation_offset": None if errors.offset is None else errors.offset.tolist(),
-        "rotation_offset_deg": None
-        if errors.offset is None
-        else float(np.degrees(rotation_angle(errors.offset, np.eye(3)))),
+        "rotation_offset": None if offset is None else offset.tolist(),
+        "rotation_offset_deg": math.nan if offset is None else float(np.degrees(rotation_angle(offset, np.eye(3)))),
         "mean_shift_px": errors.shift_px[found].mean(axis=0).tolist() if found.any() else None,
     }
 
 
-def _frame_section(report: Report, evaluation: Evaluation) -> None:
-    rows: list[list[str | float]] = []
-    for method, errors in evaluation.errors.items():
-        frames = _frames(errors)
+def _frame_section(report: Report, all_errors: Mapping[str, FaceErrors]) -> None:
+    rows = []
+    for method, errors in all_errors.items():
+        frames, bins = _frames(errors), summarize(errors)[MEAN]
         x, y = frames["mean_shift_px"] or (math.nan, math.nan)
-        angle = frames["rotation_offset_deg"]
-        bins = evaluation.summaries[method][MEAN]
-        rows.append(
-            [method, math.nan if angle is None else angle, x, y, bins["nme_fixed_outline"], bins["nme_visible_outline"]]
-        )
+        outlines = bins["nme_fixed_outline"], bins["nme_visible_outline"]
+        rows.append([method, frames["rotation_offset_deg"], x, y, *outlines])
     headers = ["fit method", "offset of the frames °", "mean shift x px", "mean shift y px"]
     headers += ["NME % with the outline fixed", "NME % with the visible outline"]
     report.heading("Frames and outline")
@@ -303,8 +260,8 @@ def _expression_record(errors: FaceErrors) -> dict[str, Any]:
     return {**agreements, "faces": int(errors.with_expression.sum())}
 
 
-def _expression_table(all_errors: Mapping[str, FaceErrors]) -> tuple[list[str], list[list[str | float]]]:
-    """Headers and rows: slope and correlation of each distance by each method, and of how many faces."""
+def _expression_table(all_errors: Mapping[str, FaceErrors]) -> Table:
+    """Slope and correlation of each distance by each method, and of how many faces."""
     headers = [f"expression, |yaw| {EXPRESSION_BIN}°"]
     rows: list[list[str | float]] = [[label] for label in (*_DISTANCES.values(), "faces")]
     for method, errors in all_errors.items():
@@ -360,8 +317,8 @@ def _confidence_record(errors: FaceErrors) -> dict[str, Any]:
     }
 
 
-def _confidence_table(all_errors: Mapping[str, FaceErrors]) -> tuple[list[str], list[list[str | float]]]:
-    """Headers and rows: confidence and share of right fits in each bin, and the calibration error."""
+def _confidence_table(all_errors: Mapping[str, FaceErrors]) -> Table:
+    """Mean confidence and share of right fits in each bin, and the calibration error."""
     headers = ["confidence"]
     rows: list[list[str | float]] = [[f"{low:.1f}-{high:.1f}"] for low, high in zip(*_CONFIDENCE_BINS, strict=True)]
     rows.append(["calibration error"])
@@ -382,8 +339,7 @@ def _confidence_section(report: Report, all_errors: Mapping[str, FaceErrors]) ->
         "mean difference between said and true over the faces (expected calibration error)."
     )
     report.table(*_confidence_table(all_errors))
-    figure = Figure(figsize=(5, 5))
-    axes = figure.subplots()
+    figure, axes = new_plot(5, 5)
     axes.plot([0, 1], [0, 1], color="0.8", zorder=0)
     for index, (method, errors) in enumerate(all_errors.items()):
         found = confidence_reliability(errors)
@@ -395,8 +351,7 @@ def _confidence_section(report: Report, all_errors: Mapping[str, FaceErrors]) ->
 
 
 def _error_curve(all_errors: Mapping[str, FaceErrors]) -> Figure:
-    figure = Figure(figsize=(7, 4.5))
-    axes = figure.subplots()
+    figure, axes = new_plot(7, 4.5)
     thresholds = np.linspace(0.0, ERROR_LIMIT, 501)
     for index, (method, errors) in enumerate(all_errors.items()):
         axes.plot(thresholds, 100 * cumulative_error(errors.nme_or_miss, thresholds), label=method, color=f"C{index}")
@@ -411,20 +366,19 @@ def _error_curve(all_errors: Mapping[str, FaceErrors]) -> Figure:
 
 
 def _error_by_yaw(all_errors: Mapping[str, FaceErrors]) -> Figure:
-    figure = Figure(figsize=(7, 4.5))
-    axes = figure.subplots()
-    limit = 2.5 * ERROR_LIMIT
+    figure, axes = new_plot(7, 4.5)
+    limit = 2.5 * ERROR_LIMIT  # larger errors are drawn there
     edges = np.arange(-100, 101, 10)
     for index, (method, errors) in enumerate(all_errors.items()):
         found = errors.found
         yaw, nme = errors.yaw_deg[found], np.minimum(errors.nme[found], limit)
         axes.plot(yaw, nme, ".", markersize=2.5, alpha=0.35, color=f"C{index}")
         place = np.digitize(yaw, edges)
-        steps = [step for step in range(1, len(edges)) if np.count_nonzero(place == step) >= 3]
+        steps = [step for step in range(1, len(edges)) if np.count_nonzero(place == step) >= _FEWEST_FOR_MEDIAN]
         medians = [np.median(errors.nme[found][place == step]) for step in steps]
         axes.plot([edges[step] - 5 for step in steps], medians, "-o", markersize=4, label=method, color=f"C{index}")
-    missed = ~next(iter(all_errors.values())).found
-    yaw = next(iter(all_errors.values())).yaw_deg[missed]
+    first = next(iter(all_errors.values()))
+    yaw = first.yaw_deg[~first.found]
     axes.plot(yaw, np.full(len(yaw), limit), "|", color="0.4", markersize=9, label=f"missed ({len(yaw)})")
     for boundary in (-60, -30, 30, 60):
         axes.axvline(boundary, color="0.8", linewidth=0.8, zorder=0)
@@ -434,8 +388,7 @@ def _error_by_yaw(all_errors: Mapping[str, FaceErrors]) -> Figure:
 
 
 def _error_by_landmark(errors: FaceErrors) -> Figure:
-    figure = Figure(figsize=(7, 4.5))
-    axes = figure.subplots()
+    figure, axes = new_plot(7, 4.5)
     highest = 1.0
     for name in YAW_BINS:
         chosen = errors.found & errors.in_bin(name)
@@ -459,7 +412,7 @@ def _drawn(image: NDArray[np.uint8], truth: FaceTruth, record: Record, method: s
         layers.append((np.array(record["detected"]["points"]), _BLUE))
     layers.append((np.array(record["fits"][method]["points"]), _RED))
     box = box_around(np.concatenate([points for points, _ in layers]))
-    side = min(1.2 * max(box.width, box.height), 2.0 * max(image.shape[:2]))
+    side = min(_BOX_MARGIN * max(box.width, box.height), 2.0 * max(image.shape[:2]))
     left, top = box.x + (box.width - side) / 2.0, box.y + (box.height - side) / 2.0
     scale = _TILE_PX / side
     matrix = np.array([[scale, 0.0, -scale * left], [0.0, scale, -scale * top]])

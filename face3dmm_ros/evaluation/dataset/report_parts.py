@@ -1,70 +1,100 @@
-"""What the reports of all kinds of data sets have in common."""
+"""What the reports on all kinds of data sets have in common."""
 
-import json
-import math
-import platform
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, Generic, Protocol, TypeVar
 
-import cv2
-import numpy as np
+from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions, made_with
+from face3dmm_ros.evaluation.dataset.results_file import Record
+from face3dmm_ros.evaluation.report import Report, write_json
 
-import face3dmm_ros
-from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.evaluation.dataset.evaluation import Made
-from face3dmm_ros.evaluation.report import Report
-
+# Rows of a table of skipped pictures or failures; report.json has them all. Chosen by hand, to keep pages short.
 _LISTED = 20
 
 
-def versions(made: Made) -> dict[str, str]:
-    """Software and model by name."""
-    return {
-        "face3dmm_ros": face3dmm_ros.__version__,
-        "software_digest": made.software,
-        "model": made.model,
-        "model_digest": made.model_digest,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-    }
+class Findings(Protocol):
+    """What was measured of one fit method."""
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Why the method failed, by picture or person."""
 
 
-def write_record(record: Mapping[str, Any], path: Path) -> None:
-    """Write a report as JSON; numbers that JSON does not know become null.
+AnyFindings = TypeVar("AnyFindings", bound=Findings)
 
-    Raises:
-        Face3DMMError: the file cannot be written.
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(ABC, Generic[AnyFindings]):
+    """The content of a report, and how it is presented.
+
+    Attributes:
+        dataset: the data set's folder.
+        options: what was evaluated.
+        methods: the findings of each fit method.
+        skipped: why pictures or people could not be used, by name.
+        note: what the figures mean.
     """
-    text = json.dumps(_without_nan(record), indent=1, ensure_ascii=False, allow_nan=False)
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise Face3DMMError(f"the report cannot be written to {path}: {error}") from error
 
+    note: ClassVar[str]
 
-def add_incidents(report: Report, incidents: Mapping[str, Mapping[str, str]]) -> None:
-    """A table for each title, of what happened by picture; none where nothing did."""
-    for title, listed in incidents.items():
-        if listed:
-            report.heading(title)
-            rows = list(listed.items())[:_LISTED]
-            if len(listed) > _LISTED:
-                rows.append(("…", f"and {len(listed) - _LISTED} more, in report.json"))
-            report.table(("which", "what"), rows)
+    dataset: Path
+    options: PipelineOptions
+    methods: Mapping[str, AnyFindings]
+    skipped: Mapping[str, str]
 
+    @cached_property
+    def versions(self) -> Mapping[str, str]:
+        """Those of the model and the software, see `made_with`."""
+        return made_with(self.options)
 
-def add_versions(report: Report, made: Made) -> None:
-    """Say what the report was made with."""
-    report.heading("Made with")
-    report.table(("what", "which"), list(versions(made).items()))
+    @abstractmethod
+    def figures(self, found: AnyFindings) -> Record:
+        """What report.json holds of one method; NaN where something is unknown."""
 
+    @abstractmethod
+    def console_table(self) -> str:
+        """The figures of all methods as tables of plain text."""
 
-def _without_nan(value: Any) -> Any:
-    """The same with None in place of numbers that JSON does not know."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    @abstractmethod
+    def html_report(self) -> Report:
+        """The report as a page."""
+
+    def record(self) -> Record:
+        """The content of report.json."""
+        methods = {method: self.figures(found) for method, found in self.methods.items()}
+        return {
+            "dataset": str(self.dataset),
+            "options": asdict(self.options),
+            "versions": self.versions,
+            "note": self.note,
+            **methods[self.options.fit_methods[0]],
+            "methods": methods,
+            "skipped": self.skipped,
+            "failures": {method: found.failures for method, found in self.methods.items()},
+        }
+
+    def write(self, out: Path) -> str:
+        """Write report.json and report.html to a folder; returns the figures as plain text.
+
+        Raises:
+            Face3DMMError: a file cannot be written.
+        """
+        write_json(self.record(), out / "report.json")
+        self.html_report().write(out / "report.html")
+        return self.console_table()
+
+    def add_appendix(self, report: Report, incidents: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        """Add tables of what was skipped, of failures, of other incidents by title and picture, and of the versions."""
+        failures = {f"Failures of {method}": found.failures for method, found in self.methods.items()}
+        for title, listed in {"Skipped": self.skipped, **failures, **(incidents or {})}.items():
+            if listed:
+                report.heading(title)
+                rows = list(listed.items())[:_LISTED]
+                if len(listed) > _LISTED:
+                    rows.append(("…", f"and {len(listed) - _LISTED} more, in report.json"))
+                report.table(("which", "what"), rows)
+        report.heading("Made with")
+        report.table(("what", "which"), list(self.versions.items()))

@@ -1,5 +1,6 @@
-"""Results that survive a kill: a JSON record a line, appended as each is finished, tied to the settings of the run."""
+"""Results that survive a kill: one JSON record a line, appended as each is finished, tied to the run's settings."""
 
+import contextlib
 import fcntl
 import json
 from collections.abc import Iterator, Mapping
@@ -10,37 +11,36 @@ from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
 
 Record = dict[str, Any]
+# Hexadecimal digits of SHA-256.
 _DIGEST_LENGTH = 64
 
 
 class ResultsFile(Closing):
     """An append-only file of records, each with a ``key`` and the ``stamp`` of the input that it was made from.
 
-    The first line holds the settings. What a kill left unfinished at the end is cut off.
+    The first line holds the settings. An unfinished record at the end, as a kill leaves it, is removed.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, fresh: bool = False) -> None:
-        """Open the file for one run at a time, and go on with what it holds unless `fresh`.
+        """Lock the file for one run, and keep the results in it unless `fresh`.
 
         Raises:
-            Face3DMMError: another run is at work on it, or its results were made with other settings.
+            Face3DMMError: it cannot be written, another run has it, or its results were made with other settings.
         """
         self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
-        except OSError as error:
-            raise Face3DMMError(f"results cannot be written to {path}: {error}") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.close()
-            raise Face3DMMError(f"another run is writing to {path}: wait for it, or choose another --out") from error
-        try:
+        with contextlib.ExitStack() as opened:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = opened.enter_context(path.open("a+b"))
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Face3DMMError(
+                    f"another run is writing to {path}: wait for it, or choose another --out"
+                ) from error
+            except OSError as error:
+                raise Face3DMMError(f"results cannot be written to {path}: {error}") from error
             self._stamps = self._begin(dict(settings), fresh)
-        except BaseException:
-            self._file.close()
-            raise
+            opened.pop_all()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -51,7 +51,7 @@ class ResultsFile(Closing):
         return key in self._stamps and self._stamps[key] == stamp
 
     def append(self, record: Record) -> None:
-        """Add a record; it stays from here on, whatever happens to this process."""
+        """Add a record, which from here on survives the end of this process."""
         self._file.write(_line(record))
         self._file.flush()
         self._stamps[record["key"]] = record["stamp"]
@@ -105,12 +105,12 @@ class ResultsFile(Closing):
 
 
 def _parsed(line: bytes) -> Record:
-    """The record of a line; an empty one where the line is none."""
-    try:
+    """The record of a line; empty if the line is damaged."""
+    with contextlib.suppress(ValueError):
         record = json.loads(line)
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
+        if isinstance(record, dict):
+            return record
+    return {}
 
 
 def _line(record: Record) -> bytes:
@@ -118,6 +118,6 @@ def _line(record: Record) -> bytes:
 
 
 def _brief(value: object) -> str:
-    """A setting for a message; nobody needs the whole of a digest."""
+    """A setting as text for a message; of a digest the first digits."""
     text = str(value)
     return text if len(text) != _DIGEST_LENGTH else f"{text[:12]}…"

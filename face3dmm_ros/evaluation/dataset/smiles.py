@@ -1,4 +1,4 @@
-"""ARKit's weights of people at rest and smiling, summed up: does the smile rise, and what shows in a face at rest?"""
+"""Statistics of ARKit's weights of people at rest and smiling: does the smile rise, and what shows at rest?"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from face3dmm_ros.evaluation.dataset.evaluation import name_of
 EXPRESSIONS = ("neutral", "smile")
 WAYS = ("track", "single")
 """How a person's two pictures were seen: as one track, or each by itself."""
-STRONGEST = 10
+# How many weights a report lists; chosen by hand.
+_STRONGEST = 10
 _SMILE = [ARKIT_NAMES.index(f"mouthSmile{side}") for side in ("Left", "Right")]
 
 
@@ -78,7 +79,7 @@ def smile_weights(records: Iterable[Mapping[str, Any]], methods: Sequence[str]) 
 
 
 def summarize_smiles(seen: SmileWeights) -> dict[str, Any]:
-    """The figures of a method; NaN where nobody was seen.
+    """The figures of a method; NaN if no person was found.
 
     `smile_strongest_*` is the share of people of whose weights one of mouthSmile's rises most, `smile_mean_*` by how
     much its two sides do; `rest` are the strongest mean weights of the neutral pictures, each seen by itself.
@@ -92,11 +93,11 @@ def summarize_smiles(seen: SmileWeights) -> dict[str, Any]:
 
 
 def strongest(weights: NDArray[np.float64]) -> dict[str, float]:
-    """The `STRONGEST` largest means of (P, 52) weights by name, the largest first; none of nobody."""
+    """The ten largest means of (P, 52) weights by name, the largest first; empty if P is 0."""
     if not len(weights):
         return {}
     means = weights.mean(axis=0)
-    return {ARKIT_NAMES[k]: float(means[k]) for k in np.argsort(-means, kind="stable")[:STRONGEST]}
+    return {ARKIT_NAMES[k]: float(means[k]) for k in np.argsort(-means, kind="stable")[:_STRONGEST]}
 
 
 def _mean(values: NDArray[Any]) -> float:
