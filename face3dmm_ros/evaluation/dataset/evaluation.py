@@ -23,10 +23,9 @@ Look = Callable[[Any], Record]
 
 RESULTS_NAME = "results.jsonl"
 _SKIPPED = "skipped"
-# Tasks per worker process that are submitted at once, so that a large set costs no memory. The workers wait for each
-# other after so many, and what a kill loses is behind the slowest of them. Chosen by hand.
 _BATCH = 8
-"""Tasks a worker is given at a time: a killed run loses fewer than these; workers wait for each other after them."""
+"""Tasks per worker process that are submitted at once, after which the workers wait for each other: chosen so that a
+killed run loses a few pictures only."""
 
 
 @dataclass(frozen=True)
