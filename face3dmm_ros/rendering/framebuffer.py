@@ -44,7 +44,7 @@ class Framebuffer:
 
 
 class GrowingFramebuffer:
-    """A framebuffer whose pictures change their size with every frame: it only ever grows."""
+    """A framebuffer for drawings that change their size with every frame: it only ever grows."""
 
     def __init__(self) -> None:
         """Without a size yet."""

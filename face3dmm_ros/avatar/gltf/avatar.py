@@ -18,7 +18,7 @@ from face3dmm_ros.core.camera import clip_to_screen
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
 from face3dmm_ros.rendering.drawer import Drawer
-from face3dmm_ros.rendering.layer import Layer, Rectangle, covering_rectangle
+from face3dmm_ros.rendering.layer import Framing, Layer
 
 if TYPE_CHECKING:
     from face3dmm_ros.avatar.gltf.canvas import GltfCanvas
@@ -112,16 +112,13 @@ class GltfAvatar(Drawer["GltfCanvas"]):
         self._values = np.clip(self._mixing @ face.weights, 0.0, 1.0)
         turns = self._turns(face)
         to_clip = _portrait(image_size, self._zmax)
-        rectangle = self._rectangle(to_clip, turns[HEAD], image_size)
-        if rectangle is None:
+        framing = self._framing(to_clip, turns[HEAD], image_size)
+        if framing is None:
             return []
         points = self._moved()
         with self._drawing() as canvas:
             canvas.move(points)
-            pixels = canvas.draw(
-                rectangle.width, rectangle.height, rectangle.clip_to_canvas(image_size) @ to_clip, turns
-            )
-        return [Layer(rectangle, pixels).softened()]
+            return [framing.layer(canvas.draw(framing.size, framing.clip_to_canvas() @ to_clip, turns))]
 
     def _moved(self) -> NDArray[np.float32]:
         """Points of the figure's moving vertices under the last values."""
@@ -146,13 +143,13 @@ class GltfAvatar(Drawer["GltfCanvas"]):
             turns[part] = turns[HEAD] @ about(self._bust.pivots[part], gaze)
         return turns
 
-    def _rectangle(
+    def _framing(
         self, to_clip: NDArray[np.float64], head_turn: NDArray[np.float64], image_size: tuple[int, int]
-    ) -> Rectangle | None:
+    ) -> Framing | None:
         still, turning = (np.concatenate([box, np.ones((8, 1))], axis=1) for box in self._bust.boxes)
         points = np.concatenate([still, turning @ head_turn.T])
         screen = clip_to_screen(points @ to_clip.T, image_size)
-        return covering_rectangle(screen.min(axis=0), screen.max(axis=0), image_size)
+        return Framing.around(screen.min(axis=0), screen.max(axis=0), image_size, limit=1)
 
 
 def _reach(bust: Bust) -> float:

@@ -17,7 +17,7 @@ from face3dmm_ros.avatar.gltf.figure import TURNS, Figure, Surface
 from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
-_VERTEX = f"""#version 330 core
+_VERTEX = f"""
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
 layout(location = 2) in vec2 uv;
@@ -64,7 +64,7 @@ void main() {{
 }}
 """
 
-_FRAGMENT = """#version 330 core
+_FRAGMENT = """
 in vec2 place;
 in vec4 front;
 in vec3 back;
@@ -87,12 +87,12 @@ _SHADINGS = {"lit": 0, "toon": 1, "unlit": 2}
 _LEAST_BLENDED = 0.02  # what is fainter leaves no trace in the depth either
 
 
-class GltfCanvas:
+class GltfCanvas(GrowingFramebuffer):
     """A framebuffer, the shader programs, and one figure with its textures."""
 
     def __init__(self, figure: Figure) -> None:
         """Make the objects for a figure, which is drawn at rest until `move`."""
-        self._framebuffer = GrowingFramebuffer()
+        super().__init__()
         self._surfaces = figure.surfaces
         self._programs = {
             (mode, sides): ShaderProgram(
@@ -101,15 +101,7 @@ class GltfCanvas:
             for mode, sides in {(surface.alpha_mode, surface.double_sided) for surface in figure.surfaces}
         }
         self._mesh = VertexArray([(3, np.float32), (3, np.float32), (2, np.float32), (4, np.uint8), (3, np.float32)])
-        arrays: tuple[NDArray, ...] = (
-            figure.points[:, :3],
-            figure.points[:, 3:],
-            figure.uv,
-            figure.colors,
-            figure.shares,
-        )
-        for location, array in enumerate(arrays):
-            self._mesh.load(location, array)
+        self._mesh.load(0, figure.points[:, :3], figure.points[:, 3:], figure.uv, figure.colors, figure.shares)
         self._mesh.load_indices(figure.triangles)
         white = np.full((1, 1, 4), 255, np.uint8)
         self._textures = [texture(pixels) for pixels in (*figure.textures, white)]  # the last stands for "none"
@@ -118,40 +110,38 @@ class GltfCanvas:
 
     def move(self, points: NDArray[np.float32]) -> None:
         """New positions and normals of the figure's moving vertices, (moving, 6)."""
-        self._mesh.update(0, points[:, :3])
-        self._mesh.update(1, points[:, 3:])
+        self._mesh.update(0, points[:, :3], points[:, 3:])
 
     def draw(
-        self, width: int, height: int, to_clip: NDArray[np.float64], turns: NDArray[np.float64]
+        self, size: tuple[int, int], to_clip: NDArray[np.float64], turns: NDArray[np.float64]
     ) -> NDArray[np.uint8]:
-        """The figure, (height, width, 4) uint8 sRGB BGRA, premultiplied, its first row the lowest in clip space.
+        """Draw the figure, (height, width, 4) uint8 sRGB BGRA, premultiplied, its first row the lowest in clip space.
 
         Args:
-            width, height: of the picture, px.
+            size: (width, height) of the picture, px.
             to_clip: (4, 4), from the figure's space to clip space, with y downward.
             turns: (TURNS, 4, 4), what moves each turning part.
 
         Raises:
             Face3DMMError: the picture is larger than OpenGL can draw here.
         """
-        self._framebuffer.begin(width, height)
+        self.begin(*size)
+        uniforms = {"to_clip": to_clip} | {f"turns[{index}]": turn for index, turn in enumerate(turns)}
         for program in self._programs.values():
-            program.use()
-            program.set("to_clip", to_clip)
-            for index, turn in enumerate(turns):
-                program.set(f"turns[{index}]", turn)
+            program.use(**uniforms)
         for surface in self._surfaces:
             self._draw(surface)
-        return self._framebuffer.read()
+        return self.read()
 
     def _draw(self, surface: Surface) -> None:
-        program = self._programs[surface.alpha_mode, surface.double_sided]
-        program.use()
-        program.set("surface_color", surface.color)
-        program.set("shade", surface.shade)
-        program.set_integer("shading", _SHADINGS[surface.shading])
         blended = surface.alpha_mode == "BLEND"
-        program.set("least_alpha", _LEAST_BLENDED if blended else surface.alpha_cutoff)
+        program = self._programs[surface.alpha_mode, surface.double_sided]
+        program.use(
+            surface_color=surface.color,
+            shade=surface.shade,
+            least_alpha=_LEAST_BLENDED if blended else surface.alpha_cutoff,
+        )
+        program.set_integer("shading", _SHADINGS[surface.shading])
         for capability, wanted in ((GL.GL_BLEND, blended), (GL.GL_CULL_FACE, not surface.double_sided)):
             (GL.glEnable if wanted else GL.glDisable)(capability)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._textures[surface.texture])

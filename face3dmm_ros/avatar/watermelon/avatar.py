@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.avatar import AvatarFace
+from face3dmm_ros.avatar.avatar import AvatarFace, draw_each
 from face3dmm_ros.avatar.watermelon.cutout_vertices import CutoutVertices
 from face3dmm_ros.avatar.watermelon.face_cutouts import (
     OUTER_RING,
@@ -20,13 +20,13 @@ from face3dmm_ros.avatar.watermelon.face_cutouts import (
 from face3dmm_ros.avatar.watermelon.rind import melon_rind
 from face3dmm_ros.avatar.watermelon.shape import Squash, melon_front, melon_shape
 from face3dmm_ros.core.arkit import weight_of
-from face3dmm_ros.core.camera import WeakPerspective, model_to_world, view_to_clip, world_to_view
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.rendering.drawer import Drawer
-from face3dmm_ros.rendering.layer import Layer, covering_rectangle
+from face3dmm_ros.rendering.layer import Framing, Layer, covering_rectangle, depth_range, posed_box
 
 if TYPE_CHECKING:
     from face3dmm_ros.avatar.watermelon.canvas import MelonCanvas
@@ -43,7 +43,7 @@ _EXPOSURES = (0.5, 1.15)
 _LUMA = np.array([0.11, 0.59, 0.30])  # BGR
 _SIDE_LIGHT = 0.8  # how far the light moves aside where one eye's surroundings are e times as bright as the other's
 _TONE_BLOCK = 6  # px over which the skin's tone is averaged
-_SMALL_PIXELS, _SMALL_FACTOR = 30_000, 2  # smaller melons are drawn so much larger along each side, then averaged
+_SUPERSAMPLED_PIXELS = 120_000  # melons are drawn twice as large where that takes no more: they are costly to shade
 _BORDER_PX = 4.0  # parts fade over so much where the picture ends
 _EDGE = (0.07, 0.42)  # cosine between ray and rind over which parts fade toward the melon's outline
 
@@ -111,39 +111,30 @@ class Watermelon(Drawer["MelonCanvas"]):
                 "give the image that the faces were found in"
             )
         self._shaper.retain({face.face_id for face in faces})
-        far_to_near = sorted(faces, key=lambda face: face.parameters.camera.scale)
-        layers = [self._draw(face, image) for face in far_to_near]
-        return [layer for layer in layers if layer is not None]
+        return draw_each(faces, lambda face: self._draw(face, image))
 
     def _draw(self, face: AvatarFace, image: NDArray[np.uint8]) -> Layer | None:
-        """The melon of one face; None where it lies outside the picture."""
+        """The melon of one face; None if it lies outside the picture."""
         camera = face.parameters.camera
         face_vertices = self._shaper.vertices(face.face_id, face.parameters)
         squash = _squash(face)
         vertices, normals = self._shape.squashed(squash)
-        image_size = (image.shape[1], image.shape[0])
-        projected = camera.project(vertices)
-        if not np.isfinite(projected).all():
-            raise Face3DMMError(f"face {face.face_id}'s camera holds values that are not finite (NaN or infinity)")
-        rectangle = covering_rectangle(projected.min(axis=0), projected.max(axis=0), image_size)
-        if rectangle is None:
+        box = posed_box(camera, vertices)
+        framing = Framing.around(
+            box[:2, 0], box[:2, 1], (image.shape[1], image.shape[0]), pixels=_SUPERSAMPLED_PIXELS, limit=2
+        )
+        if framing is None:
             return None
         parts = _seen_parts(self._cutouts.patches(face_vertices, camera), camera, image)
         exposure, to_light = _light(parts)
-        depth_range = 1.01 * float(np.abs(camera.depth(vertices)).max()) + 1.0
-        to_clip = rectangle.clip_to_canvas(image_size) @ view_to_clip(image_size, depth_range)
-        model_to_clip = to_clip @ world_to_view() @ model_to_world(camera)
-        size = (rectangle.width, rectangle.height)
-        factor = _SMALL_FACTOR if rectangle.width * rectangle.height < _SMALL_PIXELS else 1
+        model_to_clip = framing.model_to_clip(camera, depth_range(box))
         with self._drawing() as canvas:
-            canvas.begin(factor * size[0], factor * size[1])
+            canvas.begin(*framing.size)
             canvas.draw_melon(vertices, normals, model_to_clip, FRONTAL @ camera.rotation, to_light, exposure)
             if parts is not None:
                 canvas.load_picture(parts.picture)
                 canvas.draw_cutouts(self._on_melon(parts, squash, camera), model_to_clip)
-            pixels = canvas.read()
-        layer = Layer.averaged(rectangle, pixels)
-        return layer if factor > 1 else layer.softened()
+            return framing.layer(canvas.read())
 
     def _on_melon(self, parts: "_SeenParts", squash: Squash, camera: WeakPerspective) -> CutoutVertices:
         """Eyes and mouth where they lie on the melon."""

@@ -13,10 +13,10 @@ from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
 _RIND_HALVINGS = 2
-"""Times that the rind's texture is halved: small melons flicker without, and with more the bark of the stalk bleeds."""
+"""Mipmap levels of the rind, chosen by hand: small melons flicker with fewer, the stalk's bark bleeds with more."""
 
 
-class MelonCanvas:
+class MelonCanvas(GrowingFramebuffer):
     """A framebuffer, a melon of one topology, and parts of a face of one topology."""
 
     def __init__(
@@ -34,7 +34,7 @@ class MelonCanvas:
             melon_triangles: (M, 3), counter-clockwise seen from outside.
             cutout_triangles: (m, 3), counter-clockwise seen from outside.
         """
-        self._framebuffer = GrowingFramebuffer()
+        super().__init__()
         self._rind_program, self._cutout_program = ShaderProgram(*RIND), ShaderProgram(*CUTOUT)
         for program, sampler in ((self._rind_program, "rind_texture"), (self._cutout_program, "picture_texture")):
             program.use()
@@ -48,14 +48,6 @@ class MelonCanvas:
         self._picture, self._picture_size = GL.glGenTextures(1), (0, 0)
         prepare(GL.GL_CULL_FACE, GL.GL_SCISSOR_TEST)
         GL.glBlendFunc(GL.GL_ONE, GL.GL_SRC1_COLOR)
-
-    def begin(self, width: int, height: int) -> None:
-        """Clear the canvas for a picture of some size.
-
-        Raises:
-            Face3DMMError: it is larger than OpenGL can draw here.
-        """
-        self._framebuffer.begin(width, height)
 
     def draw_melon(
         self,
@@ -76,13 +68,10 @@ class MelonCanvas:
             to_light: (3,) unit vector in the world.
             exposure: 1 in a well lit room.
         """
-        self._rind_program.use()
-        self._rind_program.set("model_to_clip", model_to_clip)
-        self._rind_program.set("normal_to_world", normal_to_world)
-        self._rind_program.set("to_light", to_light)
-        self._rind_program.set("exposure", exposure)
-        self._melon.load(0, vertices)
-        self._melon.load(1, normals)
+        self._rind_program.use(
+            model_to_clip=model_to_clip, normal_to_world=normal_to_world, to_light=to_light, exposure=exposure
+        )
+        self._melon.load(0, vertices, normals)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._rind)
         GL.glEnable(GL.GL_DEPTH_TEST)
         self._melon.draw(*self._melon_range)
@@ -103,16 +92,11 @@ class MelonCanvas:
     def draw_cutouts(self, vertices: CutoutVertices, model_to_clip: NDArray[np.float64]) -> None:
         """Lay parts of the loaded picture over the melon, with y downward in clip space."""
         places = (vertices.picture + 0.5) / self._picture_size
-        arrays = (vertices.position, places, vertices.place, vertices.tone[:, ::-1], vertices.visibility[:, None])
-        self._cutout_program.use()
-        self._cutout_program.set("model_to_clip", model_to_clip)
-        for location, array in enumerate(arrays):
-            self._cutouts.load(location, array)
+        self._cutout_program.use(model_to_clip=model_to_clip)
+        self._cutouts.load(
+            0, vertices.position, places, vertices.place, vertices.tone[:, ::-1], vertices.visibility[:, None]
+        )
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._picture)
         GL.glEnable(GL.GL_BLEND)
         self._cutouts.draw(*self._cutout_range)
         GL.glDisable(GL.GL_BLEND)
-
-    def read(self) -> NDArray[np.uint8]:
-        """What was drawn, (height, width, 4) uint8 BGRA, its first row the lowest in clip space."""
-        return self._framebuffer.read()

@@ -1,14 +1,11 @@
 """GLSL of a melon in a head's place: its rind, and the parts of a face that show on it.
 
 Colours are mixed as they are stored, in sRGB: light multiplies them by its own 1/2.2-th power, which is near enough to
-the exact curve for a thing that nobody has seen before.
+the exact curve for an object of no known colour. Numbers in the shaders were chosen by hand while looking at pictures.
 """
 
-_VERSION = "#version 330 core\n"
-
 RIND = (
-    _VERSION
-    + """
+    """
 layout(location = 0) in vec3 position;  // model space, mm
 layout(location = 1) in vec3 normal;    // model space
 layout(location = 2) in vec2 rind;      // texture coordinates
@@ -39,8 +36,7 @@ void main() {
     gleam = vec2(dot(N, normalize(to_light + vec3(0.0, 0.0, 1.0))), dot(N, normalize(vec3(-0.75, 0.35, 0.75))));
 }
 """,
-    _VERSION
-    + """
+    """
 in vec2 rind_at;
 in vec3 light;
 in vec2 gleam;
@@ -68,8 +64,7 @@ void main() {
 """Vertex and fragment shader of the melon itself."""
 
 CUTOUT = (
-    _VERSION
-    + """
+    """
 layout(location = 0) in vec3 position;    // model space, mm, on the melon
 layout(location = 1) in vec2 picture;     // texture coordinates
 layout(location = 2) in vec2 place;       // see below
@@ -91,8 +86,7 @@ void main() {
     visibility_at = visibility;
 }
 """,
-    _VERSION
-    + """
+    """
 in vec2 picture_at;
 in vec2 place_at;  // x: below 0 the picture itself shows, above 1 only its relief; y: at 1 nothing of it
 in vec3 tone_at;
