@@ -49,14 +49,14 @@ class VertexArray:
     def load(self, first: int, *arrays: NDArray) -> None:
         """Replace the attributes from a location on, (N, components) each."""
         for location, array in enumerate(arrays, first):
-            data = np.ascontiguousarray(array, self._types[location])
+            data: NDArray = np.ascontiguousarray(array, self._types[location])
             GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
             GL.glBufferData(GL.GL_ARRAY_BUFFER, data.nbytes, data, GL.GL_STREAM_DRAW)
 
     def update(self, first: int, *arrays: NDArray) -> None:
         """Replace the attributes from a location on for the first n vertices, (n, components) each."""
         for location, array in enumerate(arrays, first):
-            data = np.ascontiguousarray(array, self._types[location])
+            data: NDArray = np.ascontiguousarray(array, self._types[location])
             GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
             GL.glBufferSubData(GL.GL_ARRAY_BUFFER, 0, data.nbytes, data)
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Mesh
 from face3dmm_ros.morphable_model.model import MorphableModel
+from face3dmm_ros.rendering.connected_parts import connected_parts
 from face3dmm_ros.rendering.rasterization import rasterize
 from face3dmm_ros.rendering.vertex_colors import vertex_visibility
 
@@ -66,7 +66,8 @@ def unwrap(model: MorphableModel) -> Unwrapping:
     share = _SKIN_SHARE if not skin.all() else 1.0
     uv = np.empty((len(model.triangles), 3, 2))
     uv[skin] = _around_the_head(model.mean, model.triangles[skin]) * [1.0, share]
-    charts = _connected_charts(model.triangles[~skin], model.vertex_count)
+    _, part_of = connected_parts(model.triangles[~skin], model.vertex_count)
+    charts = np.unique(part_of[model.triangles[~skin, 0]], return_inverse=True)[1]
     which = np.flatnonzero(~skin)
     for chart in range(charts.max(initial=-1) + 1):
         rows = which[charts == chart]
@@ -108,16 +109,6 @@ def _around_the_head(mean: NDArray[np.float32], triangles: NDArray[np.int32]) ->
     latitude = np.arctan2(X[..., 1], np.maximum(radius, 1e-9))
     low, high = latitude.min(), latitude.max()
     return np.stack([u, (high - latitude) / max(high - low, 1e-9)], axis=2)
-
-
-def _connected_charts(triangles: NDArray[np.int32], count: int) -> NDArray[np.intp]:
-    """(M,) the connected part that each triangle belongs to, from 0."""
-    if not len(triangles):
-        return np.zeros(0, np.intp)
-    pairs = (triangles.ravel(), triangles[:, [1, 2, 0]].ravel())
-    graph = scipy.sparse.coo_array((np.ones(triangles.size, np.int8), pairs), shape=(count, count))
-    parts = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
-    return np.unique(parts[triangles[:, 0]], return_inverse=True)[1]
 
 
 def paint_texture(

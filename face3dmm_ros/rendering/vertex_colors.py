@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import map_coordinates
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
@@ -47,7 +48,9 @@ def sample_vertex_colors(
     height, width = image.shape[:2]
     last = np.array([width - 1, height - 1])
     inside = np.asarray(((points >= -0.5) & (points <= last + 0.5)).all(axis=1))  # False where a point is NaN
-    sampled = _bilinear(image, np.clip(np.where(inside[:, None], points, 0.0), 0.0, last))[:, ::-1]
+    x, y = np.clip(np.where(inside[:, None], points, 0.0), 0.0, last).T
+    red, green, blue = (map_coordinates(image[..., c], (y, x), output=np.float64, order=1) for c in (2, 1, 0))
+    sampled = np.stack([red, green, blue], axis=1)
     share = weight * inside
     tinted = fallback.astype(np.float64)
     if skin is not None and (seen := np.asarray(skin) * share).sum() > 0.0:
@@ -69,16 +72,6 @@ def merge_vertex_colors(
     weights = np.stack(visibilities).astype(np.float64) ** 2 + 1e-6
     weights /= weights.sum(axis=0)
     return np.round(np.einsum("vn,vnc->nc", weights, np.stack(colors))).astype(np.uint8)
-
-
-def _bilinear(image: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """An image's values between its pixels at (N, 2) points inside it, (N, C)."""
-    x0, y0 = points.astype(np.intp).T
-    x1, y1 = np.minimum(x0 + 1, image.shape[1] - 1), np.minimum(y0 + 1, image.shape[0] - 1)
-    fx, fy = (points - np.column_stack([x0, y0])).T[:, :, None]
-    upper = image[y0, x0] * (1.0 - fx) + image[y0, x1] * fx
-    lower = image[y1, x0] * (1.0 - fx) + image[y1, x1] * fx
-    return np.asarray(upper * (1.0 - fy) + lower * fy)
 
 
 def vertex_visibility(

@@ -8,6 +8,8 @@ face close on the character's larger eyes too.
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.rendering.smoothstep import smoothstep
+
 EYE_CENTER = np.array([32.0, 0.0, 0.0])
 """Of the left eyeball on the default model's mean, mm; the right one's is its mirror image."""
 
@@ -37,10 +39,9 @@ def caricature(points: NDArray[np.floating], ears: NDArray[np.floating]) -> NDAr
 
 def jacobian(points: NDArray[np.floating], ears: NDArray[np.floating]) -> NDArray[np.float64]:
     """Of the warp at (N, 3) points, (N, 3, 3)."""
-    columns = []
-    for axis in _STEP * np.eye(3):
-        columns.append((caricature(points + axis, ears) - caricature(points - axis, ears)) / (2 * _STEP))
-    return np.stack(columns, axis=-1)
+    steps = _STEP * np.eye(3)
+    differences = [caricature(points + step, ears) - caricature(points - step, ears) for step in steps]
+    return np.stack(differences, axis=-1) / (2 * _STEP)
 
 
 def _with_large_eyes(p: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -48,7 +49,7 @@ def _with_large_eyes(p: NDArray[np.float64]) -> NDArray[np.float64]:
     distance = np.linalg.norm(offset, axis=1, keepdims=True)
     medial = np.clip(-offset[:, :1] / np.maximum(distance, 1e-9), 0.0, 1.0)
     reach = _EYE_REACH + (_MIDLINE_REACH - _EYE_REACH) * medial
-    share = 1.0 - _smoothstep((distance - _EYE_RIGID) / (reach - _EYE_RIGID))
+    share = 1.0 - smoothstep(_EYE_RIGID, reach, distance)
     return np.asarray(p + share * ((EYE_SCALE - 1.0) * offset + EYE_SHIFT))
 
 
@@ -59,7 +60,7 @@ def _with_small_nose(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _with_round_cheeks(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    low = _smoothstep((-62.0 - p[:, 1]) / 50.0)
+    low = smoothstep(-62.0, -112.0, p[:, 1])
     cheek = _bump(np.linalg.norm((p - [56.0, -42.0, -5.0]) / [45.0, 44.0, 60.0], axis=1))
     shorter = np.minimum(p[:, 1] + 25.0, 0.0)
     return np.column_stack([p[:, 0] * (1.0 - 0.15 * low + 0.09 * cheek), p[:, 1] - 0.13 * shorter, p[:, 2]])
@@ -69,11 +70,6 @@ def _with_ear_tips(p: NDArray[np.float64], ears: NDArray[np.floating]) -> NDArra
     height = np.clip((p[:, 1] + 48.0) / 54.0, 0.0, 1.1)
     tip = (ears * height**2.5)[:, None]
     return np.asarray(p + tip * [15.0, 30.0, -12.0] + ears[:, None] * [2.0, 0.0, 0.0])
-
-
-def _smoothstep(t: NDArray[np.float64]) -> NDArray[np.float64]:
-    t = np.clip(t, 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t))
 
 
 def _bump(distance: NDArray[np.float64]) -> NDArray[np.float64]:

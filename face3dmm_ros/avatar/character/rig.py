@@ -13,6 +13,7 @@ from face3dmm_ros.avatar.character.hair import locks, scalp_cap
 from face3dmm_ros.avatar.character.strokes import stroke, stroke_triangles
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.scalp import Scalp
+from face3dmm_ros.rendering.connected_parts import connected_parts
 from face3dmm_ros.rendering.grids import grid_triangles
 
 Paint = tuple[float, float, float, float]
@@ -246,13 +247,8 @@ def _head_paint(model: MorphableModel) -> NDArray[np.uint8]:
 
 def _is_separate(model: MorphableModel) -> NDArray[np.bool_]:
     """(N,) vertices that no triangles join to the skin, such as the tongue's."""
-    joined = model.regions["skin"] > 0.5
-    while True:
-        touched = np.zeros_like(joined)
-        touched[model.triangles[joined[model.triangles].any(axis=1)]] = True
-        if not (touched & ~joined).any():
-            return ~joined
-        joined |= touched
+    _, part_of = connected_parts(model.triangles, model.vertex_count)
+    return ~np.isin(part_of, part_of[model.regions["skin"] > 0.5])
 
 
 def _brows(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[np.float64]) -> list[_Part]:
@@ -310,7 +306,7 @@ def _hair(model: MorphableModel, neutral: NDArray[np.float64]) -> list[_Part]:
     cap = scalp_cap(Scalp(model), neutral.astype(np.float32))
     paint = (*HAIR, 0.35)
     strands = [_still(lock, stroke_triangles(len(lock)), paint) for lock in locks()]
-    return [*strands, _still(cap.reshape(-1, 3), grid_triangles(*cap.shape[:2]), paint)]
+    return [*strands, _still(cap, grid_triangles(*cap.shape[:2]), paint)]
 
 
 def _eyeball(center: NDArray[np.float64], radii: NDArray[np.float64]) -> _Part:

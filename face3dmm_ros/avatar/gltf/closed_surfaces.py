@@ -1,9 +1,9 @@
 """Which triangles of a mesh belong to closed surfaces, whose inside nobody sees."""
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
+
+from face3dmm_ros.rendering.connected_parts import connected_parts
 
 _WELD = 1e-5  # of the mesh's size: vertices that are closer are one, split for the sake of a texture's seam
 
@@ -29,8 +29,7 @@ def on_closed_surfaces(positions: NDArray[np.floating], triangles: NDArray[np.in
     edges = welded[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
     edges = edges[edges[:, 0] != edges[:, 1]]
     border = ~np.isin(edges[:, 0] * n + edges[:, 1], edges[:, 1] * n + edges[:, 0])
-    graph = scipy.sparse.coo_matrix((np.ones(len(edges)), edges.T), (n, n))
-    count, surface_of = connected_components(graph, directed=False)
+    count, surface_of = connected_parts(welded, n)
     a, b, c = corners.reshape(-1, 3, 3).transpose(1, 0, 2) - corners.mean(axis=0)
     surface = surface_of[welded[:, 0]]
     closed = np.bincount(surface, np.einsum("mi,mi->m", a, np.cross(b, c)), count) > 0.0
