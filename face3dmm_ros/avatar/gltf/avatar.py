@@ -23,10 +23,12 @@ from face3dmm_ros.rendering.layer import Framing, Layer
 if TYPE_CHECKING:
     from face3dmm_ros.avatar.gltf.canvas import GltfCanvas
 
-_DISTANCE = 4.0  # of the camera, in heights of the frame: a portrait lens
+# Chosen by hand while looking at VRM and glTF characters.
+_DISTANCE = 4.0  # of the camera, in heights of the frame: the perspective of a portrait lens
 _NARROWEST = 0.62  # width of what the picture shows at least, in heights of the frame
-_GAZE = np.radians([14.0, 14.0, 20.0, 20.0])  # how far an eye turns up, down, inward and outward at weight 1
-_LEAST_VALUE = 1e-3
+_WAYS = ("Up", "Down", "In", "Out")
+_GAZE = np.radians([14.0, 14.0, 20.0, 20.0])  # how far an eye bone turns each way at weight 1
+_LEAST_VALUE = 1e-3  # morph targets with smaller values are skipped: they move nothing by a pixel
 
 
 class GltfAvatar(Drawer["GltfCanvas"]):
@@ -45,11 +47,11 @@ class GltfAvatar(Drawer["GltfCanvas"]):
             platform: of OpenGL; see `face3dmm_ros.rendering.offscreen.open_context`.
 
         Raises:
-            Face3DMMError: what `load_gltf`, `match_morphs`, `make_bust` or `open_context` cannot do.
+            Face3DMMError: as `load_gltf`, `match_morphs`, `make_bust` and `open_context`.
         """
         file = load_gltf(path)
         self._matching = match_morphs(file)
-        self._bust: Bust = make_bust(file, self._matching)
+        self._bust = make_bust(file, self._matching)
         self._path = file.path
         self._mixing = self._matching.mixing()
         self._values = np.zeros(len(self._mixing), np.float32)
@@ -64,7 +66,7 @@ class GltfAvatar(Drawer["GltfCanvas"]):
 
     @property
     def driven(self) -> Mapping[str, float]:
-        """What moved in the last picture: the file's own names, and their values in [0, 1]."""
+        """The values in [0, 1] that the file's morph targets and expressions had in the last picture, by their names."""
         values: dict[str, float] = {}
         for channel, value in zip(self._matching.channels, self._values.tolist(), strict=True):
             values[channel.name] = max(value, values.get(channel.name, 0.0))
@@ -72,36 +74,28 @@ class GltfAvatar(Drawer["GltfCanvas"]):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Those of ARKit's names that move nothing in the file."""
+        """The ARKit names that move nothing in the file."""
         turning = [side for side, turns in zip(("Left", "Right"), self._bust.eyes_turn, strict=True) if turns]
-        return tuple(
-            name
-            for name in self._matching.missing
-            if not (name.startswith("eyeLook") and name.endswith(tuple(turning)))
-        )
-
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """The file's morph targets that nothing moves."""
-        return self._matching.unused
+        by_bone = tuple(f"eyeLook{way}{side}" for way in _WAYS for side in turning)
+        return tuple(name for name in self._matching.missing if name not in by_bone)
 
     @property
     def report(self) -> str:
-        """How well the file fits, to be shown once to who chose it."""
+        """What of the file is driven, which ARKit names it lacks and which morph targets are not driven, in one line."""
         lines = [f"{self._path}: {len(self._matching.channels)} of its morph targets and expressions are driven"]
         if self.missing:
             lines.append("ARKit's names that it lacks: " + ", ".join(self.missing))
-        if self.unused:
-            lines.append("its morph targets that no ARKit name drives: " + ", ".join(self.unused))
+        if self._matching.unused:
+            lines.append("its morph targets that no ARKit name drives: " + ", ".join(self._matching.unused))
         return "; ".join(lines)
 
     def draw(
         self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None = None
     ) -> Sequence[Layer]:
-        """The character with the expression and the head's rotation of the nearest face; see `Avatar.draw`.
+        """Draw the character with the expression and the head's rotation of the nearest face; see `Avatar.draw`.
 
         Raises:
-            Face3DMMError: the avatar is closed, or the picture cannot be drawn.
+            Face3DMMError: the avatar is closed, or the picture has no size or is larger than OpenGL can draw here.
         """
         self._require_open()
         if min(image_size) < 1:
@@ -129,14 +123,12 @@ class GltfAvatar(Drawer["GltfCanvas"]):
         return points
 
     def _turns(self, face: AvatarFace) -> NDArray[np.float64]:
-        """(TURNS, 4, 4): how the head and the eyes turn, each about its own place."""
+        """(TURNS, 4, 4): the motions of the head and the eyes, each about its own pivot."""
         turns = np.empty((TURNS, 4, 4))
         turns[HEAD] = about(self._bust.pivots[HEAD], FRONTAL @ face.parameters.camera.rotation)
         reach = np.minimum(_GAZE, self._bust.gaze_limits)
         for part, side in ((LEFT_EYE, "Left"), (RIGHT_EYE, "Right")):
-            up, down, inward, outward = reach * [
-                weight_of(face.weights, f"eyeLook{way}{side}") for way in ("Up", "Down", "In", "Out")
-            ]
+            up, down, inward, outward = reach * [weight_of(face.weights, f"eyeLook{way}{side}") for way in _WAYS]
             # A person's left is +x, where a positive turn about y looks.
             aside = outward - inward if part == LEFT_EYE else inward - outward
             gaze = rotation_from_vector([down - up, aside, 0.0])
@@ -153,7 +145,7 @@ class GltfAvatar(Drawer["GltfCanvas"]):
 
 
 def _reach(bust: Bust) -> float:
-    """How far from the plane of the frame anything gets, however the head turns."""
+    """The greatest distance from the plane of the frame, in heights of the frame, whatever the head's rotation."""
     still, turning = bust.boxes
     pivot = bust.pivots[HEAD]
     radius = float(np.linalg.norm(turning - pivot, axis=1).max())

@@ -6,17 +6,19 @@ size before it is known to lie inside what it points into, and no picture is dec
 """
 
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
+from face3dmm_ros.avatar.gltf.figure import Material
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import decode_picture, picture_size
 
@@ -52,13 +54,11 @@ class Deltas:
 
     Attributes:
         vertices: (K,) int32, each once.
-        positions: (K, 3) float32, in the mesh's space.
-        normals: (K, 3) float32.
+        points: (K, 6) float32: what is added to positions, in the mesh's space, and to normals.
     """
 
     vertices: NDArray[np.int32]
-    positions: NDArray[np.float32]
-    normals: NDArray[np.float32]
+    points: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +66,7 @@ class Primitive:
     """Triangles of one material.
 
     Attributes:
-        positions: (N, 3) float32, in the mesh's space.
-        normals: (N, 3) float32, of unit length where the file has them so.
+        points: (N, 6) float32: positions in the mesh's space, and normals, of unit length where the file has them so.
         uv: (N, 2) float32 places in the base colour texture, (0, 0) its top left corner.
         colors: (N, 4) float32 linear RGBA, by which the material's colour is multiplied.
         triangles: (M, 3) int32, counter-clockwise seen from outside.
@@ -77,8 +76,7 @@ class Primitive:
         morphs: one per morph target of the mesh.
     """
 
-    positions: NDArray[np.float32]
-    normals: NDArray[np.float32]
+    points: NDArray[np.float32]
     uv: NDArray[np.float32]
     colors: NDArray[np.float32]
     triangles: NDArray[np.int32]
@@ -129,31 +127,6 @@ class Skin:
     inverse_bind: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Material:
-    """How a surface looks.
-
-    Attributes:
-        color: linear RGBA, by which the texture is multiplied.
-        texture: index into the model's textures, -1 if none.
-        alpha_mode: ``OPAQUE``, ``MASK`` or ``BLEND``.
-        alpha_cutoff: alphas below it are not drawn in mode ``MASK``.
-        double_sided: whether it shows from behind.
-        shading: ``lit``, ``toon`` or ``unlit``.
-        shade: linear RGB, the share of the colour that a toon's shadow keeps.
-        order: blended surfaces with a lower one are drawn first.
-    """
-
-    color: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
-    texture: int = -1
-    alpha_mode: str = "OPAQUE"
-    alpha_cutoff: float = 0.5
-    double_sided: bool = False
-    shading: str = "lit"
-    shade: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    order: int = 0
-
-
 @dataclass(frozen=True, eq=False)
 class Gltf:
     """A file's default scene.
@@ -184,8 +157,13 @@ def load_gltf(path: Path) -> Gltf:
         Face3DMMError: pygltflib is missing, or the file cannot be read, is damaged, is larger than a head needs, or
             uses what is not supported; the message names the file, and what to do where something can be done.
     """
-    path = Path(path)
-    pygltflib = _library()
+    try:
+        import pygltflib
+    except ImportError as error:
+        raise Face3DMMError(
+            "glTF and VRM avatars need pygltflib, which is not installed: "
+            "pip install 'face3dmm_ros[avatar]', or pip install pygltflib"
+        ) from error
     data = _bytes_of(path, str(path))
     try:
         return _Reader(path, _parse(pygltflib, path, data)).read()
@@ -199,18 +177,31 @@ def load_gltf(path: Path) -> Gltf:
         ) from error
 
 
-def _library() -> ModuleType:
+@contextmanager
+def reading_extension(path: Path, what: str) -> Iterator[None]:
+    """Read a part of an extension's JSON, which may hold anything anywhere.
+
+    Raises:
+        Face3DMMError: the block does not find there what it expects; says that `what` is damaged.
+    """
     try:
-        import pygltflib
-    except ImportError as error:
-        raise Face3DMMError(
-            "glTF and VRM avatars need pygltflib, which is not installed: "
-            "pip install 'face3dmm_ros[avatar]', or pip install pygltflib"
-        ) from error
-    return pygltflib
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise Face3DMMError(f"{path}: its VRM {what} damaged ({type(error).__name__}: {error})") from error
 
 
-def _parse(pygltflib: ModuleType, path: Path, data: bytes) -> Any:
+def parents_first(nodes: Sequence[Node]) -> list[int]:
+    """All nodes but those in a cycle, each after its parent."""
+    children: dict[int, list[int]] = {}
+    for index, node in enumerate(nodes):
+        children.setdefault(node.parent, []).append(index)
+    order = list(children.get(-1, []))
+    for index in order:
+        order.extend(children.get(index, []))
+    return order
+
+
+def _parse(pygltflib: Any, path: Path, data: bytes) -> Any:
     """The library's object of a file's bytes."""
     if data[:4] == b"glTF":
         length = int.from_bytes(data[8:12], "little")
@@ -301,53 +292,45 @@ class _Reader:
                 if parents[child] >= 0:
                     raise self._fail(f"node {child} hangs below two others, {parents[child]} and {index}")
                 parents[child] = index
-        result = []
-        for parent, node in zip(parents, nodes, strict=True):
-            mesh, skin = (-1 if index is None else index for index in (node.mesh, node.skin))
-            if mesh != -1:
-                self._item(self._file.meshes, mesh, "mesh")
-            if skin != -1:
-                self._item(self._file.skins, skin, "skin")
-            result.append(Node(_short(node.name), parent, self._local(node), mesh, skin))
-        return tuple(result)
+        for node in nodes:
+            for index, items, what in ((node.mesh, self._file.meshes, "mesh"), (node.skin, self._file.skins, "skin")):
+                if index is not None:
+                    self._item(items, index, what)
+        return tuple(
+            Node(
+                _short(node.name),
+                parent,
+                self._local(node),
+                -1 if node.mesh is None else node.mesh,
+                -1 if node.skin is None else node.skin,
+            )
+            for parent, node in zip(parents, nodes, strict=True)
+        )
 
     def _local(self, node: Any) -> NDArray[np.float64]:
         if node.matrix:
             matrix = np.asarray(node.matrix, np.float64).reshape(4, 4).T
         else:
-            x, y, z, w = np.asarray(node.rotation or (0.0, 0.0, 0.0, 1.0), np.float64)
-            n = 2.0 / max(x * x + y * y + z * z + w * w, 1e-12)
-            R = np.array(
-                [
-                    [1 - n * (y * y + z * z), n * (x * y - z * w), n * (x * z + y * w)],
-                    [n * (x * y + z * w), 1 - n * (x * x + z * z), n * (y * z - x * w)],
-                    [n * (x * z - y * w), n * (y * z + x * w), 1 - n * (x * x + y * y)],
-                ]
-            )
             matrix = np.eye(4)
-            matrix[:3, :3] = R * np.asarray(node.scale or (1.0, 1.0, 1.0), np.float64).reshape(3)
+            rotation = Rotation.from_quat(node.rotation or (0.0, 0.0, 0.0, 1.0)).as_matrix()
+            matrix[:3, :3] = rotation * np.asarray(node.scale or (1.0, 1.0, 1.0), np.float64).reshape(3)
             matrix[:3, 3] = np.asarray(node.translation or (0.0, 0.0, 0.0), np.float64)
         return self._finite(matrix, f"the transform of node {node.name!r}")
 
     def _scene(self, nodes: tuple[Node, ...]) -> NDArray[np.bool_]:
-        """Which nodes hang below the default scene's roots; no cycle does."""
+        """Which nodes are in the default scene: its roots and what hangs below them."""
         if self._file.scenes:
-            scene = self._item(self._file.scenes, self._file.scene or 0, "scene")
-            waiting = list(scene.nodes or [])
+            roots = self._item(self._file.scenes, self._file.scene or 0, "scene").nodes or []
         else:
-            waiting = [index for index, node in enumerate(nodes) if node.parent < 0]
-        for index in waiting:
+            roots = [index for index, node in enumerate(nodes) if node.parent < 0]
+        for index in roots:
             if self._item(nodes, index, "node").parent >= 0:
                 raise self._fail(f"node {index} is a root of the scene, and hangs below node {nodes[index].parent}")
-        children: dict[int, list[int]] = {}
-        for index, node in enumerate(nodes):
-            children.setdefault(node.parent, []).append(index)
         inside = np.zeros(len(nodes), bool)
-        while waiting:
-            index = waiting.pop()
-            if not inside[index]:
-                inside[index] = True
-                waiting.extend(children.get(index, []))
+        inside[roots] = True
+        for index in parents_first(nodes):
+            if nodes[index].parent >= 0:
+                inside[index] = inside[nodes[index].parent]
         return inside
 
     def _skin(self, skin: Any) -> Skin:
@@ -384,23 +367,22 @@ class _Reader:
         positions = self._accessor(attributes.get("POSITION"), ("VEC3",))
         N = len(positions)
         self._vertices += N
-        material = default_material if primitive.material is None else primitive.material
-        info = self._texture_info(material)
-        uv = self._attribute(attributes, f"TEXCOORD_{(info and info.texCoord) or 0}", ("VEC2",), N)
-        colors = self._attribute(attributes, "COLOR_0", ("VEC3", "VEC4"), N)
         triangles = self._indices(primitive, N)
         self._triangles += len(triangles)
-        normals = self._attribute(attributes, "NORMAL", ("VEC3",), N)
         self._check_totals()
-        joints, weights = self._influences(attributes, N)
+        material = default_material if primitive.material is None else primitive.material
+        info = self._texture_info(material)
+        uv_set = f"TEXCOORD_{(info and info.texCoord) or 0}"
+        colors = self._attribute(attributes, "COLOR_0", ("VEC3", "VEC4"), np.ones((N, 4), np.float32))
+        normals = self._attribute(attributes, "NORMAL", ("VEC3",), np.zeros((N, 3), np.float32))
+        if attributes.get("NORMAL") is None:
+            normals = vertex_normals(positions, triangles)
         return Primitive(
-            positions,
-            vertex_normals(positions, triangles) if normals is None else normals,
-            np.zeros((N, 2), np.float32) if uv is None else _transformed(uv, info),
-            _with_alpha(np.ones((N, 4), np.float32) if colors is None else colors),
+            np.concatenate([positions, normals], axis=1),
+            _transformed(self._attribute(attributes, uv_set, ("VEC2",), np.zeros((N, 2), np.float32)), info),
+            np.concatenate([colors, np.ones((N, 4 - colors.shape[1]), np.float32)], axis=1),
             triangles,
-            joints,
-            weights,
+            *self._influences(attributes, N),
             material,
             tuple(self._deltas_of(target, N) for target in primitive.targets or []),
         )
@@ -448,19 +430,18 @@ class _Reader:
     def _deltas_of(self, target: Mapping[str, Any], N: int) -> Deltas:
         self._deltas += N
         self._check_totals()
-        positions, normals = (
-            np.zeros((N, 3), np.float32) if values is None else values
-            for values in (self._attribute(target, name, ("VEC3",), N) for name in ("POSITION", "NORMAL"))
-        )
-        moved = np.flatnonzero(positions.any(axis=1) | normals.any(axis=1)).astype(np.int32)
-        return Deltas(moved, positions[moved], normals[moved])
+        nothing = np.zeros((N, 3), np.float32)
+        added = [self._attribute(target, name, ("VEC3",), nothing) for name in ("POSITION", "NORMAL")]
+        points = np.concatenate(added, axis=1)
+        moved = np.flatnonzero(points.any(axis=1)).astype(np.int32)
+        return Deltas(moved, points[moved])
 
     def _attribute(
-        self, attributes: Mapping[str, Any], name: str, types: tuple[str, ...], count: int
-    ) -> NDArray[np.float32] | None:
-        """A vertex attribute as float, None where the file has none."""
+        self, attributes: Mapping[str, Any], name: str, types: tuple[str, ...], default: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """A vertex attribute, as long as its default, which stands for one that the file does not have."""
         index = attributes.get(name)
-        return None if index is None else self._accessor(index, types, count=count)
+        return default if index is None else self._accessor(index, types, count=len(default))
 
     def _accessor(
         self, index: object, types: tuple[str, ...], *, integers: bool = False, count: int | None = None
@@ -478,9 +459,7 @@ class _Reader:
         if accessor.bufferView is None:
             values = np.zeros((accessor.count, width), self._dtype(accessor.componentType, what))
         else:
-            values = self._view(
-                accessor.bufferView, accessor.byteOffset, accessor.componentType, (accessor.count, width), what
-            )
+            values = self._view(accessor, accessor.componentType, (accessor.count, width), what)
         if accessor.sparse is not None:
             values = self._patched(values, accessor, what)
         if integers:
@@ -498,35 +477,29 @@ class _Reader:
         sparse = accessor.sparse
         if type(sparse.count) is not int or not 0 <= sparse.count <= accessor.count:
             raise self._fail(f"{what} replaces {sparse.count!r} of its {accessor.count} elements")
-        rows = self._view(
-            sparse.indices.bufferView, sparse.indices.byteOffset, sparse.indices.componentType, (sparse.count, 1), what
-        ).ravel()
-        replaced = self._view(
-            sparse.values.bufferView,
-            sparse.values.byteOffset,
-            accessor.componentType,
-            (sparse.count, values.shape[1]),
-            what,
-        )
+        rows = self._view(sparse.indices, sparse.indices.componentType, (sparse.count, 1), what).ravel()
+        replaced = self._view(sparse.values, accessor.componentType, (sparse.count, values.shape[1]), what)
         if rows.dtype.kind != "u" or (rows.size and int(rows.max()) >= len(values)):
             raise self._fail(f"{what} replaces elements that it does not have")
         values = np.array(values)
         values[rows] = replaced
         return values
 
-    def _view(self, index: object, offset: int | None, component: object, shape: tuple[int, int], what: str) -> NDArray:
-        """(count, width) values in a buffer view, which stays untouched."""
-        view = self._item(self._file.bufferViews, index, "buffer view")
+    def _view(self, source: Any, component: object, shape: tuple[int, int], what: str) -> NDArray:
+        """(count, width) values, read-only, in the buffer view that a JSON object names with an offset."""
+        view = self._item(self._file.bufferViews, source.bufferView, "buffer view")
         dtype = self._dtype(component, what)
-        begin, length = self._extent(index, view)
-        offset = offset or 0
+        begin, length = self._extent(source.bufferView, view)
+        offset = source.byteOffset or 0
         count, width = shape
         stride = view.byteStride or width * dtype.itemsize
         if any(type(number) is not int for number in (offset, stride)) or offset < 0 or not 0 < stride <= 1024:
             raise self._fail(f"{what} has the offset {offset!r} and the stride {stride!r}")
         needed = offset + (count - 1) * stride + width * dtype.itemsize if count else 0
         if needed > length:
-            raise self._fail(f"{what} needs {needed} bytes, buffer view {index} has {length}: the file is damaged")
+            raise self._fail(
+                f"{what} needs {needed} bytes, buffer view {source.bufferView} has {length}: the file is damaged"
+            )
         return np.ndarray(shape, dtype, self._buffer(view.buffer), begin + offset, (stride, dtype.itemsize))
 
     def _dtype(self, component: object, what: str) -> np.dtype:
@@ -547,10 +520,8 @@ class _Reader:
     def _buffer(self, index: int) -> bytes:
         buffer = self._item(self._file.buffers, index, "buffer")
         if index not in self._buffers:
-            if buffer.uri is None:
-                self._buffers[index] = self._file.binary_blob() or b""
-            else:
-                self._buffers[index] = self._resource(buffer.uri)
+            inside = buffer.uri is None
+            self._buffers[index] = self._file.binary_blob() or b"" if inside else self._resource(buffer.uri)
         return self._buffers[index]
 
     def _resource(self, uri: str) -> bytes:
@@ -576,45 +547,41 @@ class _Reader:
         material = self._file.materials[index]
         surface = material.pbrMetallicRoughness
         info = self._texture_info(index)
-        extensions = material.extensions or {}
-        color = np.asarray((surface and surface.baseColorFactor) or (1.0, 1.0, 1.0, 1.0), np.float64).reshape(4)
         mode = material.alphaMode or "OPAQUE"
         if mode not in ("OPAQUE", "MASK", "BLEND"):
             raise self._fail(f"material {index} has the alpha mode {mode!r}")
         cutoff = 0.5 if material.alphaCutoff is None else float(material.alphaCutoff)
-        shading, shade, order = self._shading(index, extensions)
-        red, green, blue, alpha = np.clip(self._finite(color, f"the colour of material {index}"), 0.0, 1.0).tolist()
         return Material(
-            (red, green, blue, alpha),
+            self._color((surface and surface.baseColorFactor) or (1.0, 1.0, 1.0, 1.0), 4, f"material {index}"),
             -1 if info is None else self._texture(info.index),
             mode,
             min(max(cutoff, 0.0), 1.0),
             bool(material.doubleSided),
-            shading,
-            shade,
-            order,
+            *self._shading(index, material.extensions or {}),
         )
 
-    def _shading(self, index: int, extensions: Mapping[str, Any]) -> tuple[str, tuple[float, float, float], int]:
+    def _shading(self, index: int, extensions: Mapping[str, Any]) -> tuple[str, tuple[float, ...], int]:
         """A material's shading, the colour of its shadows, and its place among the blended ones."""
+        white = (1.0, 1.0, 1.0)
+        what = f"the shade of material {index}"
         toon = extensions.get("VRMC_materials_mtoon")
         if toon is not None:
             order = int(toon.get("renderQueueOffsetNumber", 0))
-            return "toon", self._shade(toon.get("shadeColorFactor", (1.0, 1.0, 1.0))), order
+            return "toon", self._color(toon.get("shadeColorFactor", white), 3, what), order
         properties = (self._file.extensions or {}).get("VRM", {}).get("materialProperties", [])
         if index < len(properties):
             old = properties[index]
             order = int(old.get("renderQueue", 0))
             if "MToon" in str(old.get("shader", "")):
-                shade = np.asarray(old.get("vectorProperties", {}).get("_ShadeColor", (1.0, 1.0, 1.0)), np.float64)[:3]
-                return "toon", self._shade(np.abs(shade) ** 2.2), order  # VRM 0 keeps colours in sRGB
+                shade = np.asarray(old.get("vectorProperties", {}).get("_ShadeColor", white), np.float64)[:3]
+                return "toon", self._color(np.abs(shade) ** 2.2, 3, what), order  # VRM 0 keeps colours in sRGB
             if "Unlit" in str(old.get("shader", "")):
-                return "unlit", (1.0, 1.0, 1.0), order
-        return "unlit" if "KHR_materials_unlit" in extensions else "lit", (1.0, 1.0, 1.0), 0
+                return "unlit", white, order
+        return "unlit" if "KHR_materials_unlit" in extensions else "lit", white, 0
 
-    def _shade(self, color: Any) -> tuple[float, float, float]:
-        red, green, blue = np.clip(self._finite(np.asarray(color, np.float64), "a shade colour"), 0.0, 1.0).tolist()
-        return red, green, blue
+    def _color(self, values: Any, count: int, what: str) -> tuple[float, ...]:
+        color = np.asarray(values, np.float64).reshape(count)
+        return tuple(np.clip(self._finite(color, f"the colour of {what}"), 0.0, 1.0).tolist())
 
     def _texture(self, index: object) -> int:
         texture = self._item(self._file.textures, index, "texture")
@@ -682,12 +649,6 @@ def _transformed(uv: NDArray[np.float32], info: Any) -> NDArray[np.float32]:
     c, s = np.cos(transform.get("rotation", 0.0)), np.sin(transform.get("rotation", 0.0))
     matrix = np.array([[c * sx, s * sy], [-s * sx, c * sy]])
     return (uv @ matrix.T + np.asarray(transform.get("offset", (0.0, 0.0)))).astype(np.float32)
-
-
-def _with_alpha(colors: NDArray[np.float32]) -> NDArray[np.float32]:
-    if colors.shape[1] == 4:
-        return colors
-    return np.concatenate([colors, np.ones((len(colors), 1), np.float32)], axis=1)
 
 
 def _rgba(pixels: NDArray) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.gltf.file import Gltf
+from face3dmm_ros.avatar.gltf.file import Gltf, reading_extension
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.errors import Face3DMMError
 
@@ -228,18 +228,11 @@ def _driven(channels: list[Channel]) -> set[str]:
 
 def _expressions(file: Gltf) -> list[_Candidate]:
     """A VRM file's expressions: what they do to morph targets."""
-    try:
+    with reading_extension(file.path, "expressions are"):
         if "VRMC_vrm" in file.extensions:
             return _expressions_of_vrm_1(file, file.extensions["VRMC_vrm"].get("expressions") or {})
         if "VRM" in file.extensions:
             return _expressions_of_vrm_0(file, file.extensions["VRM"].get("blendShapeMaster") or {})
-    except Face3DMMError:
-        raise
-    # JSON of an extension may hold anything anywhere.
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise Face3DMMError(
-            f"{file.path}: its VRM expressions are damaged ({type(error).__name__}: {error})"
-        ) from error
     return []
 
 
