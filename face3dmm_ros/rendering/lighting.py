@@ -91,17 +91,15 @@ vec3 decoded(vec3 srgb) {
 }
 """
 
-_VERTEX_INPUTS = (
-    DECODED_FUNCTION
-    + """
+MESH_INPUTS = """
 layout(location = 0) in vec3 position;  // model space, mm
 layout(location = 1) in vec3 normal;    // model space
-layout(location = 2) in vec3 srgb;
+layout(location = 2) in vec4 paint;     // sRGB, and gloss where there is one
 
 uniform mat4 model_to_clip;
 uniform mat3 normal_to_world;
 """
-)
+"""Inputs of a painted mesh's vertex shaders."""
 
 _LIGHTING_FUNCTION = """
 uniform vec3 to_light;
@@ -135,14 +133,15 @@ vec3 lit(vec3 albedo, vec3 normal, bool front) {
 """
 
 LIT_PER_PIXEL = (
-    _VERTEX_INPUTS
+    MESH_INPUTS
+    + DECODED_FUNCTION
     + """
 out vec3 albedo;
 out vec3 world_normal;
 
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);
-    albedo = decoded(srgb);
+    albedo = decoded(paint.rgb);
     world_normal = normal_to_world * normal;
 }
 """,
@@ -161,7 +160,8 @@ void main() {
 """Vertex and fragment shader that light each pixel."""
 
 LIT_PER_VERTEX = (
-    _VERTEX_INPUTS
+    MESH_INPUTS
+    + DECODED_FUNCTION
     + _LIGHTING_FUNCTION
     + """
 out vec3 front_color;
@@ -169,8 +169,8 @@ out vec3 back_color;
 
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);
-    front_color = lit(decoded(srgb), normal_to_world * normal, true);
-    back_color = lit(decoded(srgb), normal_to_world * normal, false);
+    front_color = lit(decoded(paint.rgb), normal_to_world * normal, true);
+    back_color = lit(decoded(paint.rgb), normal_to_world * normal, false);
 }
 """,
     """
@@ -187,11 +187,8 @@ void main() {
 """The same light, at each vertex: where triangles are a few pixels wide the same picture at half the cost."""
 
 FLAT = (
-    """
-layout(location = 0) in vec3 position;
-
-uniform mat4 model_to_clip;
-
+    MESH_INPUTS
+    + """
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);
 }

@@ -183,15 +183,13 @@ def _loaded_platform() -> str | None:
 def _open(platform: str) -> OffscreenContext:
     """Import PyOpenGL for a platform and open a context; whatever goes wrong is raised as it comes."""
     if _loaded_platform() is None:
-        previous = os.environ.get("PYOPENGL_PLATFORM")
+        previous = dict(os.environ)
         os.environ["PYOPENGL_PLATFORM"] = platform
         try:
             import OpenGL.platform  # noqa: F401
         finally:
-            if previous is None:
-                del os.environ["PYOPENGL_PLATFORM"]
-            else:
-                os.environ["PYOPENGL_PLATFORM"] = previous
+            del os.environ["PYOPENGL_PLATFORM"]
+            os.environ.update(previous)
     from OpenGL.platform import PLATFORM
 
     library = {"egl": "EGL", "osmesa": "OSMesa", "glx": "GLX"}[platform]
@@ -220,8 +218,7 @@ def _open_egl() -> OffscreenContext:
         raise RuntimeError("EGL has no configuration for OpenGL")
     attributes = [
         *(EGL.EGL_CONTEXT_MAJOR_VERSION, 3, EGL.EGL_CONTEXT_MINOR_VERSION, 3),
-        *(EGL.EGL_CONTEXT_OPENGL_PROFILE_MASK, EGL.EGL_CONTEXT_OPENGL_CORE_PROFILE_BIT),
-        EGL.EGL_NONE,
+        *(EGL.EGL_CONTEXT_OPENGL_PROFILE_MASK, EGL.EGL_CONTEXT_OPENGL_CORE_PROFILE_BIT, EGL.EGL_NONE),
     ]
     context = EGL.eglCreateContext(display, config, EGL.EGL_NO_CONTEXT, attributes)
 
@@ -270,16 +267,20 @@ def _extension(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
     return ctypes.CFUNCTYPE(result, *arguments)(address)
 
 
+def _integers(*values: int) -> "ctypes.Array[ctypes.c_int]":
+    """A C array."""
+    return (ctypes.c_int * len(values))(*values)
+
+
 def _open_osmesa() -> OffscreenContext:
     """Mesa's software renderer, which draws into memory."""
     from OpenGL import GL, osmesa
 
-    attributes = [
+    attributes = _integers(
         *(osmesa.OSMESA_FORMAT, osmesa.OSMESA_RGBA, osmesa.OSMESA_PROFILE, osmesa.OSMESA_CORE_PROFILE),
-        *(osmesa.OSMESA_CONTEXT_MAJOR_VERSION, 3, osmesa.OSMESA_CONTEXT_MINOR_VERSION, 3),
-        0,
-    ]
-    context = osmesa.OSMesaCreateContextAttribs((GL.GLint * len(attributes))(*attributes), None)
+        *(osmesa.OSMESA_CONTEXT_MAJOR_VERSION, 3, osmesa.OSMESA_CONTEXT_MINOR_VERSION, 3, 0),
+    )
+    context = osmesa.OSMesaCreateContextAttribs(attributes, None)
     if not context:
         raise RuntimeError("OSMesa gave no OpenGL 3.3 core context")
     width = height = 16  # the default framebuffer, never drawn to
@@ -306,25 +307,23 @@ def _open_glx() -> OffscreenContext:
     display = xlib.XOpenDisplay(None)
     if not display:
         raise RuntimeError(f"the X display {os.environ.get('DISPLAY')!r} cannot be opened")
-    attributes = [GLX.GLX_DRAWABLE_TYPE, GLX.GLX_PBUFFER_BIT, GLX.GLX_RENDER_TYPE, GLX.GLX_RGBA_BIT, 0]
+    attributes = _integers(GLX.GLX_DRAWABLE_TYPE, GLX.GLX_PBUFFER_BIT, GLX.GLX_RENDER_TYPE, GLX.GLX_RGBA_BIT, 0)
     count = ctypes.c_int()
-    configs = GLX.glXChooseFBConfig(
-        display, xlib.XDefaultScreen(display), (ctypes.c_int * len(attributes))(*attributes), count
-    )
+    configs = GLX.glXChooseFBConfig(display, xlib.XDefaultScreen(display), attributes, count)
     if not configs or count.value == 0:
         raise RuntimeError("GLX has no configuration with a pixel buffer")
     pointer = ctypes.c_void_p
     create = _extension("glXCreateContextAttribsARB", GLX.GLXContext, pointer, pointer, pointer, ctypes.c_int, pointer)
-    attributes = [
+    attributes = _integers(
         *(create_context.GLX_CONTEXT_MAJOR_VERSION_ARB, 3, create_context.GLX_CONTEXT_MINOR_VERSION_ARB, 3),
-        *(_GLX_CONTEXT_PROFILE_MASK_ARB, _GLX_CONTEXT_CORE_PROFILE_BIT_ARB),
-        0,
-    ]
-    context = create(display, configs[0], None, True, (ctypes.c_int * len(attributes))(*attributes))
+        *(_GLX_CONTEXT_PROFILE_MASK_ARB, _GLX_CONTEXT_CORE_PROFILE_BIT_ARB, 0),
+    )
+    context = create(display, configs[0], None, True, attributes)
     if not context:
         raise RuntimeError("GLX gave no OpenGL 3.3 core context")
-    attributes = [GLX.GLX_PBUFFER_WIDTH, 16, GLX.GLX_PBUFFER_HEIGHT, 16, 0]
-    buffer = GLX.glXCreatePbuffer(display, configs[0], (ctypes.c_int * len(attributes))(*attributes))
+    buffer = GLX.glXCreatePbuffer(
+        display, configs[0], _integers(GLX.GLX_PBUFFER_WIDTH, 16, GLX.GLX_PBUFFER_HEIGHT, 16, 0)
+    )
 
     def make_current() -> None:
         if not GLX.glXMakeContextCurrent(display, buffer, buffer, context):

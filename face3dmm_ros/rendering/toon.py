@@ -5,7 +5,7 @@ outline is an inverted hull: the surface's back, pushed out along its normals an
 where it stands out beyond the front. Colours are mixed as they are stored, in sRGB, which is how painters pick them.
 """
 
-from face3dmm_ros.rendering.lighting import FLAT
+from face3dmm_ros.rendering.lighting import FLAT, MESH_INPUTS
 
 TOON_FUNCTION = """
 const vec3 SHADOW_TINT = vec3(0.66, 0.54, 0.66);  // shadows of a painted face are cool
@@ -35,18 +35,8 @@ vec4 pushed_out(vec4 clip, vec3 N) {
 """
 """For vertex shaders of outlines under an orthographic projection (w of clip space is 1)."""
 
-PAINTED_INPUTS = """
-layout(location = 0) in vec3 position;  // model space, mm
-layout(location = 1) in vec3 normal;    // model space
-layout(location = 2) in vec4 paint;     // sRGB, and gloss where there is one
-
-uniform mat4 model_to_clip;
-uniform mat3 normal_to_world;
-"""
-"""Inputs of a painted mesh's vertex shaders."""
-
 PAINTED_VERTEX = (
-    PAINTED_INPUTS
+    MESH_INPUTS
     + """
 out vec4 paint_at;
 out vec3 normal_at;
@@ -90,7 +80,7 @@ void main() {
 """Vertex and fragment shader of a face in its own colours."""
 
 OUTLINE = (
-    PAINTED_INPUTS
+    MESH_INPUTS
     + HULL_FUNCTION
     + """
 void main() {

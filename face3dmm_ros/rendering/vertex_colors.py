@@ -79,8 +79,6 @@ def vertex_visibility(
     normals: NDArray[np.floating],
     triangles: NDArray[np.integer],
     camera: WeakPerspective,
-    *,
-    tolerance_mm: float = 5.0,
 ) -> NDArray[np.float32]:
     """How well the camera sees each vertex, (N,) from 0 (hidden or seen edge-on) to 1.
 
@@ -89,12 +87,11 @@ def vertex_visibility(
         normals: (N, 3) model space, unit length.
         triangles: (M, 3) vertex indices.
         camera: how the face meets the image.
-        tolerance_mm: as in `visible_vertices`.
     """
     cosine = -(normals @ camera.rotation[2])
     low, high = _FADE_COSINES
     facing = np.clip((cosine - low) / (high - low), 0.0, 1.0)
-    return (facing * visible_vertices(vertices, triangles, camera, tolerance_mm=tolerance_mm)).astype(np.float32)
+    return (facing * visible_vertices(vertices, triangles, camera)).astype(np.float32)
 
 
 def visible_vertices(

@@ -3,7 +3,8 @@
 Numbers in the shaders were chosen by hand while looking at pictures of the character.
 """
 
-from face3dmm_ros.rendering.toon import HULL_FUNCTION, PAINTED_INPUTS, PAINTED_VERTEX, TOON_FUNCTION
+from face3dmm_ros.rendering.lighting import MESH_INPUTS
+from face3dmm_ros.rendering.toon import HULL_FUNCTION, PAINTED_VERTEX, TOON_FUNCTION
 
 SURFACE = (
     PAINTED_VERTEX,
@@ -27,7 +28,7 @@ void main() {
 """Vertex and fragment shader of all but the eyes; back faces are to be culled."""
 
 EYE = (
-    PAINTED_INPUTS
+    MESH_INPUTS
     + """
 uniform vec3 eye_center;  // of the left eye, mm; the right one's is its mirror image
 uniform vec3 eye_radii;
@@ -77,7 +78,7 @@ void main() {
 """Vertex and fragment shader of the eyes."""
 
 HULL = (
-    PAINTED_INPUTS
+    MESH_INPUTS
     + HULL_FUNCTION
     + """
 out vec3 ink_at;

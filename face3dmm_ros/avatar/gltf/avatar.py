@@ -66,7 +66,7 @@ class GltfAvatar(Drawer["GltfCanvas"]):
 
     @property
     def driven(self) -> Mapping[str, float]:
-        """The values in [0, 1] that the file's morph targets and expressions had in the last picture, by their names."""
+        """Values in [0, 1] of the file's morph targets and expressions in the last picture, by the file's names."""
         values: dict[str, float] = {}
         for channel, value in zip(self._matching.channels, self._values.tolist(), strict=True):
             values[channel.name] = max(value, values.get(channel.name, 0.0))
@@ -81,7 +81,7 @@ class GltfAvatar(Drawer["GltfCanvas"]):
 
     @property
     def report(self) -> str:
-        """What of the file is driven, which ARKit names it lacks and which morph targets are not driven, in one line."""
+        """How many of its morph targets are driven, which ARKit names it lacks, and which targets nothing drives."""
         lines = [f"{self._path}: {len(self._matching.channels)} of its morph targets and expressions are driven"]
         if self.missing:
             lines.append("ARKit's names that it lacks: " + ", ".join(self.missing))

@@ -238,8 +238,7 @@ class _Reader:
     def __init__(self, path: Path, file: Any) -> None:
         self._path, self._file = path, file
         self._buffers: dict[int, bytes] = {}
-        self._textures: list[NDArray[np.uint8]] = []
-        self._texture_of_image: dict[int, int] = {}
+        self._textures: dict[int, NDArray[np.uint8]] = {}  # by index of their image
         self._pixels = self._vertices = self._triangles = self._deltas = 0
 
     def read(self) -> Gltf:
@@ -262,7 +261,7 @@ class _Reader:
             meshes,
             skins,
             (*materials, Material()),
-            tuple(self._textures),
+            tuple(self._textures.values()),
             dict(self._file.extensions or {}),
         )
 
@@ -404,25 +403,20 @@ class _Reader:
             if values.size and int(values.max()) >= N:
                 raise self._fail(f"a triangle refers to vertex {values.max()} of {N}")
             indices = values.ravel().astype(np.int32)
+        first = np.arange(max(len(indices) - 2, 0))
         if primitive.mode == _STRIP:
-            rows = np.arange(max(len(indices) - 2, 0))[:, None] + [0, 1, 2]
-            rows[1::2, :2] = rows[1::2, 1::-1]
-            return indices[rows]
+            odd = first % 2
+            return indices[np.stack([first + odd, first + 1 - odd, first + 2], axis=1)]
         if primitive.mode == _FAN:
-            rows = np.arange(max(len(indices) - 2, 0))[:, None] + [1, 2, 0]
-            rows[:, 2] = 0
-            return indices[rows]
+            return indices[np.stack([first + 1, first + 2, 0 * first], axis=1)]
         return indices[: len(indices) // 3 * 3].reshape(-1, 3)
 
     def _influences(self, attributes: Mapping[str, Any], N: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        joints, weights = [], []
-        for which in range(4):
-            if attributes.get(f"JOINTS_{which}") is None:
-                break
-            joints.append(self._accessor(attributes[f"JOINTS_{which}"], ("VEC4",), integers=True, count=N))
-            weights.append(self._accessor(attributes.get(f"WEIGHTS_{which}"), ("VEC4",), count=N))
-        if not joints:
+        sets = [which for which in range(4) if attributes.get(f"JOINTS_{which}") is not None]
+        if not sets:
             return np.zeros((N, 0), np.int32), np.zeros((N, 0), np.float32)
+        joints = [self._accessor(attributes[f"JOINTS_{k}"], ("VEC4",), integers=True, count=N) for k in sets]
+        weights = [self._accessor(attributes.get(f"WEIGHTS_{k}"), ("VEC4",), count=N) for k in sets]
         w = np.maximum(np.concatenate(weights, axis=1), 0.0)
         w[w.sum(axis=1) == 0.0, 0] = 1.0
         return np.concatenate(joints, axis=1).astype(np.int32), w / w.sum(axis=1, keepdims=True)
@@ -587,10 +581,9 @@ class _Reader:
         texture = self._item(self._file.textures, index, "texture")
         source = ((texture.extensions or {}).get("EXT_texture_webp") or {}).get("source", texture.source)
         image = self._item(self._file.images, source, "image")
-        if source not in self._texture_of_image:
-            self._textures.append(self._picture(source, image))
-            self._texture_of_image[source] = len(self._textures) - 1
-        return self._texture_of_image[source]
+        if source not in self._textures:
+            self._textures[source] = self._picture(source, image)
+        return list(self._textures).index(source)
 
     def _picture(self, index: int, image: Any) -> NDArray[np.uint8]:
         if image.uri is not None:

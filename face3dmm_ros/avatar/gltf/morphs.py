@@ -113,12 +113,10 @@ def match_morphs(file: Gltf) -> Matching:
     expressions = _expressions(file)
     by_name = _by_file_name([target for target in targets if _moves(file, *target[:2])])
     channels: list[Channel] = []
-    for candidates in (expressions, by_name):
-        driven = _driven(channels)
-        channels += [channel for channel in _named_like_arkit(candidates) if not driven & set(channel.drivers)]
-    for candidates in (expressions, by_name):
-        driven = _driven(channels)
-        channels += _presets(candidates, driven)
+    for found in (_named_like_arkit, _presets):
+        for candidates in (expressions, by_name):
+            driven = _driven(channels)
+            channels += [channel for channel in found(candidates) if not driven & set(channel.drivers)]
     moved = {target for channel in channels for target in channel.targets}
     if not moved:
         names = ", ".join(sorted({name or f"#{index}" for _, index, name in targets})[:20])
@@ -204,8 +202,8 @@ def _named_like_arkit(candidates: list[_Candidate]) -> list[Channel]:
     return channels
 
 
-def _presets(candidates: list[_Candidate], driven: set[str]) -> list[Channel]:
-    """Candidates named like VRM's presets, as far as nothing else shows what they show."""
+def _presets(candidates: list[_Candidate]) -> list[Channel]:
+    """The candidates that are named like VRM's presets; of both eyes' blink only the single ones, if there are any."""
     presets = {name.lower(): name for name in PRESETS}
     presets |= {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
     named: dict[str, _Candidate] = {}
@@ -215,11 +213,7 @@ def _presets(candidates: list[_Candidate], driven: set[str]) -> list[Channel]:
             named.setdefault(preset, candidate)
     if "blinkLeft" in named and "blinkRight" in named:
         named.pop("blink", None)
-    return [
-        Channel(candidate.name, candidate.targets, PRESETS[preset])
-        for preset, candidate in named.items()
-        if not driven & set(PRESETS[preset])
-    ]
+    return [Channel(candidate.name, candidate.targets, PRESETS[preset]) for preset, candidate in named.items()]
 
 
 def _driven(channels: list[Channel]) -> set[str]:

@@ -40,7 +40,7 @@ _EYE_ANGLES = (0.0,) * 6
 def live_link_datagram(face: AvatarFace, subject: str, time: float) -> bytes:
     """One face in one datagram.
 
-    The head's angles are radians with the signs of `HeadAngles`. Epic documents neither; other programs that move
+    The head's angles are radians with the signs of `head_angles`. Epic documents neither; other programs that move
     MetaHumans from a web camera send them so.
 
     Args:

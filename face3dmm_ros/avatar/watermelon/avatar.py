@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.avatar import AvatarFace, draw_each
-from face3dmm_ros.avatar.watermelon.cutout_vertices import CutoutVertices
 from face3dmm_ros.avatar.watermelon.face_cutouts import (
     OUTER_RING,
     PART_VERTICES,
@@ -56,8 +55,11 @@ class Watermelon(Drawer["MelonCanvas"]):
     (ratio images; Liu, Shan & Zhang, SIGGRAPH 2001), which leaves no seam under any light.
     """
 
+    needs_image = True
+    report = ""
+
     def __init__(self, model: MorphableModel, platform: str = "auto") -> None:
-        """For faces of a model.
+        """Prepare for faces of a model and open an offscreen OpenGL context.
 
         Args:
             model: the face model.
@@ -77,16 +79,6 @@ class Watermelon(Drawer["MelonCanvas"]):
             return MelonCanvas(melon_rind(), self._shape.rind, self._shape.triangles, triangles)
 
         super().__init__(platform, make_canvas)
-
-    @property
-    def needs_image(self) -> bool:
-        """It does: eyes and mouth come from there."""
-        return True
-
-    @property
-    def report(self) -> str:
-        """Nothing: what it shows is the person's own."""
-        return ""
 
     def draw(
         self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None
@@ -136,21 +128,21 @@ class Watermelon(Drawer["MelonCanvas"]):
                 canvas.draw_cutouts(self._on_melon(parts, squash, camera), model_to_clip)
             return framing.layer(canvas.read())
 
-    def _on_melon(self, parts: "_SeenParts", squash: Squash, camera: WeakPerspective) -> CutoutVertices:
-        """Eyes and mouth where they lie on the melon."""
+    def _on_melon(self, parts: "_SeenParts", squash: Squash, camera: WeakPerspective) -> list[NDArray[np.floating]]:
+        """Eyes and mouth where they lie on the melon; see `MelonCanvas.draw_cutouts`."""
         patches = parts.patches
         enlarged = _CENTERS + _ENLARGEMENTS * (patches.points[..., :2] - self._cutouts.centers[:, None])
         position, normals = melon_front(enlarged.reshape(-1, 2), squash)
         facing = -(normals @ camera.rotation[2])
         margin = np.minimum(parts.places, np.subtract(parts.picture.shape[1::-1], 1) - parts.places).min(axis=1)
         visibility = patches.visibility.ravel() * np.clip((facing - _EDGE[0]) / (_EDGE[1] - _EDGE[0]), 0.0, 1.0)
-        return CutoutVertices(
+        return [
             position,
             parts.places,
             np.column_stack([(patches.beyond.ravel() - _OWN_MM) / (_RELIEF_MM - _OWN_MM), patches.share.ravel()]),
-            np.repeat(parts.tones, PART_VERTICES, axis=0),
-            visibility * np.clip(1.0 + margin / _BORDER_PX, 0.0, 1.0),
-        )
+            np.repeat(parts.tones[:, ::-1], PART_VERTICES, axis=0),
+            (visibility * np.clip(1.0 + margin / _BORDER_PX, 0.0, 1.0))[:, None],
+        ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,11 +3,12 @@
 As `gl_objects`, it may be imported only once a context is open.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
-from face3dmm_ros.avatar.watermelon.cutout_vertices import CutoutVertices
 from face3dmm_ros.avatar.watermelon.shaders import CUTOUT, RIND
 from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
@@ -89,13 +90,17 @@ class MelonCanvas(GrowingFramebuffer):
             self._picture_size = size
         GL.glTexSubImage2D(GL.GL_TEXTURE_2D, 0, 0, 0, width, height, GL.GL_BGRA, GL.GL_UNSIGNED_BYTE, picture)
 
-    def draw_cutouts(self, vertices: CutoutVertices, model_to_clip: NDArray[np.float64]) -> None:
-        """Lay parts of the loaded picture over the melon, with y downward in clip space."""
-        places = (vertices.picture + 0.5) / self._picture_size
+    def draw_cutouts(self, vertices: Sequence[NDArray[np.floating]], model_to_clip: NDArray[np.float64]) -> None:
+        """Draw parts of the loaded picture over the melon, with y downward in clip space.
+
+        Args:
+            vertices: the inputs of `shaders.CUTOUT` by location, but the places in the picture in px, (0, 0) being the
+                centre of its top left pixel.
+            model_to_clip: (4, 4).
+        """
+        position, picture, *others = vertices
         self._cutout_program.use(model_to_clip=model_to_clip)
-        self._cutouts.load(
-            0, vertices.position, places, vertices.place, vertices.tone[:, ::-1], vertices.visibility[:, None]
-        )
+        self._cutouts.load(0, position, (picture + 0.5) / self._picture_size, *others)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._picture)
         GL.glEnable(GL.GL_BLEND)
         self._cutouts.draw(*self._cutout_range)
