@@ -243,8 +243,8 @@ class TestMorphTargets:
             assert set(avatar.missing) == set(ARKIT_NAMES) - {"jawOpen", "eyeBlinkLeft"}
             assert "mouthPucker" in avatar.report
             assert "hatTilt" in avatar.report
-            picture_of(avatar, face(jawOpen=0.75, mouthPucker=1.0))
-            assert avatar.driven == {"jawOpen": 0.75, "eyeBlinkLeft": 0.0}
+            still, moved = (picture_of(avatar, face(jawOpen=value, mouthPucker=1.0)) for value in (0.0, 1.0))
+        assert (still != moved).any()
 
     def test_a_weight_changes_the_picture_where_its_vertices_are(self, tmp_path: Path) -> None:
         writer = Writer()
@@ -374,7 +374,6 @@ class TestHead:
             alone = picture_of(avatar, near)
             layers = avatar.draw([near, far], SIZE, None)
             assert len(layers) == 1
-            assert avatar.driven["jawOpen"] == 0.5
             np.testing.assert_array_equal(picture_of(avatar, far, near), alone)
             assert avatar.draw([], SIZE, None) == []
 

@@ -12,22 +12,19 @@ from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepar
 from face3dmm_ros.rendering.lighting import FLAT, LIT_PER_PIXEL, LIT_PER_VERTEX, Lighting
 from face3dmm_ros.rendering.toon import OUTLINE, TOON
 
+_WIRE_COLOR, _OUTLINE_COLOR = (0.25, 0.9, 0.8), (0.13, 0.08, 0.12)  # sRGB, chosen by hand on photographs
+
 
 class FaceCanvas(GrowingFramebuffer):
     """A framebuffer, the shader programs and one mesh topology."""
 
-    def __init__(
-        self,
-        triangles: NDArray[np.uint32],
-        wire_color: tuple[float, float, float],
-        outline_color: tuple[float, float, float],
-    ) -> None:
-        """Make the objects for (M, 3) triangles; colours are sRGB in [0, 1]."""
+    def __init__(self, triangles: NDArray[np.uint32]) -> None:
+        """Make the objects for (M, 3) triangles."""
         super().__init__()
         self._lit_per_pixel, self._lit_per_vertex = ShaderProgram(*LIT_PER_PIXEL), ShaderProgram(*LIT_PER_VERTEX)
         self._flat, self._toon, self._outline = (ShaderProgram(*shaders) for shaders in (FLAT, TOON, OUTLINE))
-        self._flat.use(flat_color=wire_color)
-        self._outline.use(flat_color=outline_color)
+        self._flat.use(flat_color=_WIRE_COLOR)
+        self._outline.use(flat_color=_OUTLINE_COLOR)
         self._lightings: dict[ShaderProgram, Lighting] = {}
         """Those that the programs were last given."""
 

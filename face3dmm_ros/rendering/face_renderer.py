@@ -12,7 +12,7 @@ from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.rendering.drawer import Drawer
-from face3dmm_ros.rendering.layer import Framing, Layer, depth_range, posed_box
+from face3dmm_ros.rendering.layer import Framing, Layer, check_image, depth_range, posed_box
 from face3dmm_ros.rendering.lighting import Lighting
 
 if TYPE_CHECKING:
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 VIEWS = ("shaded", "wireframe", "toon")
 """What `FaceRenderer` draws: the lit surface, its edges with the hidden ones left out, or a cartoon of the surface."""
 
-# sRGB and mm, chosen by hand on overlays of photographs.
-_WIRE_COLOR = (0.25, 0.9, 0.8)
-_OUTLINE_COLOR = (0.13, 0.08, 0.12)
-_OUTLINE_MM = 1.4
+_OUTLINE_MM = 1.4  # of a cartoon; chosen by hand
 
 _PER_PIXEL_TRIANGLE = 32
 """Mean area of triangles, px, above which they are lit per pixel and not per vertex; chosen by hand: larger is faster,
@@ -81,7 +78,7 @@ class FaceRenderer(Drawer["FaceCanvas"]):
         def make_canvas() -> "FaceCanvas":
             from face3dmm_ros.rendering.face_canvas import FaceCanvas
 
-            return FaceCanvas(triangles.astype(np.uint32), _WIRE_COLOR, _OUTLINE_COLOR)
+            return FaceCanvas(triangles.astype(np.uint32))
 
         super().__init__(platform, make_canvas)
 
@@ -125,8 +122,7 @@ class FaceRenderer(Drawer["FaceCanvas"]):
         """
         if not 0.0 <= opacity <= 1.0:
             raise Face3DMMError(f"opacity must lie between 0 and 1, not {opacity}")
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
+        check_image(image)
         result = np.array(image, order="C")
         layer = self._draw((image.shape[1], image.shape[0]), faces, view)
         if layer is not None:
@@ -143,11 +139,12 @@ class FaceRenderer(Drawer["FaceCanvas"]):
         if not faces:
             return None
         far_to_near = sorted(faces, key=lambda face: face.camera.scale)
-        boxes = [posed_box(face.camera, face.vertices) for face in far_to_near]
         outlines = [_OUTLINE_MM * face.camera.scale if view == "toon" else 0.0 for face in far_to_near]
-        low = np.min([box[:2, 0] - outline for box, outline in zip(boxes, outlines, strict=True)], axis=0)
-        high = np.max([box[:2, 1] + outline for box, outline in zip(boxes, outlines, strict=True)], axis=0)
-        framing = Framing.around(low, high, image_size)
+        boxes = [
+            posed_box(f.camera, f.vertices, margin=outline) for f, outline in zip(far_to_near, outlines, strict=True)
+        ]
+        low, high = np.min(boxes, axis=0)[:, 0], np.max(boxes, axis=0)[:, 1]
+        framing = Framing.around(np.stack([low, high], axis=1), image_size)
         if framing is None:
             return None
         with self._drawing() as canvas:

@@ -102,6 +102,11 @@ def texture(pixels: NDArray[np.uint8], *, halvings: int | None = None, clamped: 
     return name
 
 
+_VECTORS = {1: GL.glUniform1fv, 2: GL.glUniform2fv, 3: GL.glUniform3fv, 4: GL.glUniform4fv}
+_MATRICES = {3: GL.glUniformMatrix3fv, 4: GL.glUniformMatrix4fv}
+"""What sets a uniform, by its size."""
+
+
 class ShaderProgram:
     """A vertex and a fragment shader, linked."""
 
@@ -142,19 +147,10 @@ class ShaderProgram:
         if location < 0:
             return
         array = np.asarray(value, dtype=np.float32, order="C")
-        match array.shape:
-            case ():
-                GL.glUniform1f(location, float(array))
-            case (2,):
-                GL.glUniform2fv(location, 1, array)
-            case (3,):
-                GL.glUniform3fv(location, 1, array)
-            case (4,):
-                GL.glUniform4fv(location, 1, array)
-            case (3, 3):
-                GL.glUniformMatrix3fv(location, 1, True, array)
-            case (4, 4):
-                GL.glUniformMatrix4fv(location, 1, True, array)
+        if array.ndim == 2:
+            _MATRICES[len(array)](location, 1, True, array)
+        else:
+            _VECTORS[array.size](location, 1, array)
 
     def set_integer(self, name: str, value: int) -> None:
         """Set an integer uniform of the program in use."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Landmarks
 from face3dmm_ros.rendering.face_renderer import VIEWS
+from face3dmm_ros.rendering.layer import check_image
 
 LANDMARKS = "landmarks"
 OVERLAYS = (*VIEWS, LANDMARKS)
@@ -39,8 +40,7 @@ def draw_landmarks(image: NDArray[np.uint8], faces: Sequence[Landmarks]) -> NDAr
     Raises:
         Face3DMMError: an image of another form, or points that are not (N, 2).
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
+    check_image(image)
     result = np.array(image, order="C")
     for face in faces:
         _draw_face(result, face)

@@ -85,25 +85,23 @@ class Framing:
 
     @staticmethod
     def around(
-        low: NDArray[np.floating],
-        high: NDArray[np.floating],
+        box: NDArray[np.floating],
         image_size: tuple[int, int],
         *,
         pixels: int = _SUPERSAMPLED_PIXELS,
         limit: int = _SUPERSAMPLING_LIMIT,
     ) -> "Framing | None":
-        """The framing of what lies between two corners, (2,) px each; None if that is outside the image.
+        """The framing of a box; None if it lies outside the image.
 
         Small parts are supersampled, which smooths their edges; large ones are not, because of the time that it takes.
 
         Args:
-            low: left and top.
-            high: right and bottom.
+            box: lowest and highest x and y, px: the first two rows of a (≥ 2, 2) array.
             image_size: (width, height) of the image, px.
-            pixels: a part is drawn larger as long as it then takes no more than so many.
-            limit: largest factor.
+            pixels: the drawing is enlarged as long as it has no more pixels than that.
+            limit: largest factor by which it is enlarged.
         """
-        rectangle = covering_rectangle(low, high, image_size)
+        rectangle = covering_rectangle(box[:2, 0], box[:2, 1], image_size)
         if rectangle is None:
             return None
         factor = math.isqrt(pixels // (rectangle.width * rectangle.height))
@@ -162,6 +160,16 @@ def _softened(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.multiply(pixels, cv2.merge([ramp] * 4), scale=1 / 255), np.uint8)
 
 
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Check the form of an image.
+
+    Raises:
+        Face3DMMError: it is not (H, W, 3) uint8, or has no pixels.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
+
+
 def covering_rectangle(
     low: NDArray[np.floating], high: NDArray[np.floating], image_size: tuple[int, int]
 ) -> Rectangle | None:
@@ -177,8 +185,13 @@ def covering_rectangle(
     return Rectangle(int(left), int(top), int(right), int(bottom)) if left < right and top < bottom else None
 
 
-def posed_box(camera: WeakPerspective, *points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Lowest and highest x, y and depth in the image of (N, 3) model points, mm: (3, 2) px.
+def posed_box(camera: WeakPerspective, *points: NDArray[np.floating], margin: float = 0.0) -> NDArray[np.float64]:
+    """Lowest and highest x, y and depth in the image of model points: (3, 2) px.
+
+    Args:
+        camera: projects the points.
+        points: (N, 3) each, mm.
+        margin: px by which the box is larger along x and y.
 
     Raises:
         Face3DMMError: a point or the camera is not finite.
@@ -187,7 +200,7 @@ def posed_box(camera: WeakPerspective, *points: NDArray[np.floating]) -> NDArray
     # (3, N) and not (N, 3): numpy's minimum along contiguous rows is ten times faster.
     posed = np.concatenate([to_image @ part.T for part in points], axis=1)
     box = np.stack([posed.min(axis=1), posed.max(axis=1)], axis=1).astype(np.float64)
-    box[:2] += np.asarray(camera.translation)[:, None]
+    box[:2] += np.asarray(camera.translation)[:, None] + [-margin, margin]
     if not np.isfinite(box).all():
         raise Face3DMMError("a face's vertices, weights or camera hold values that are not finite (NaN or infinity)")
     return box

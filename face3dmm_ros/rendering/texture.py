@@ -15,6 +15,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Mesh
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.rendering.connected_parts import connected_parts
+from face3dmm_ros.rendering.layer import check_image
 from face3dmm_ros.rendering.rasterization import rasterize
 from face3dmm_ros.rendering.vertex_colors import vertex_visibility
 
@@ -140,8 +141,7 @@ def paint_texture(
     Raises:
         Face3DMMError: another form of image, or a size that is none.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
+    check_image(image)
     if not 16 <= size <= LARGEST_TEXTURE_SIZE:
         raise Face3DMMError(f"a texture has 16 to {LARGEST_TEXTURE_SIZE} texels along each side, not {size}")
     projected = camera.project(vertices)

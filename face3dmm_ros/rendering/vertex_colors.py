@@ -8,6 +8,7 @@ from scipy.ndimage import map_coordinates
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.rendering.layer import check_image
 
 _CELLS = 256  # of the depth map, along the face's longer side: about 1 mm each on a head
 _FADE_COSINES = (0.15, 0.5)  # at the first a surface is seen too aslant for its colour to be read, at the second well
@@ -35,8 +36,7 @@ def sample_vertex_colors(
     Raises:
         Face3DMMError: an image of another form, or arrays that do not fit together.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
+    check_image(image)
     points = np.asarray(image_points, dtype=np.float64)
     weight = np.asarray(visibility, dtype=np.float64)
     N = len(points)

@@ -63,9 +63,7 @@ class Character(Drawer["CharacterCanvas"]):
         def make_canvas() -> "CharacterCanvas":
             from face3dmm_ros.avatar.character.canvas import CharacterCanvas
 
-            return CharacterCanvas(
-                rig.still_vertices, rig.still_normals, rig.paint, (rig.outlined, rig.inner, rig.eyes), constants
-            )
+            return CharacterCanvas(rig, constants)
 
         super().__init__(platform, make_canvas)
 
@@ -86,9 +84,9 @@ class Character(Drawer["CharacterCanvas"]):
     def _draw(self, camera: WeakPerspective, weights: NDArray[np.float32], image_size: tuple[int, int]) -> Layer | None:
         """The character of one face; None if it lies outside the picture."""
         vertices = self._model.express(self._model.mean, weights[self._columns])
-        box = posed_box(camera, vertices, self._still)
         outline = _OUTLINE_MM * camera.scale
-        framing = Framing.around(box[:2, 0] - outline, box[:2, 1] + outline, image_size)
+        box = posed_box(camera, vertices, self._still, margin=outline)
+        framing = Framing.around(box, image_size)
         if framing is None:
             return None
         outline_depth = _OUTLINE_DEPTH * outline

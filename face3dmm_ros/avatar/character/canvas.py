@@ -3,12 +3,13 @@
 As `gl_objects`, it may be imported only once a context is open.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
+from face3dmm_ros.avatar.character.rig import CharacterRig
 from face3dmm_ros.avatar.character.shaders import EYE, HULL, SURFACE
 from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare
@@ -17,30 +18,17 @@ from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepar
 class CharacterCanvas(GrowingFramebuffer):
     """A framebuffer, the character's shader programs and its mesh."""
 
-    def __init__(
-        self,
-        still_vertices: NDArray[np.float32],
-        still_normals: NDArray[np.float32],
-        paint: NDArray[np.uint8],
-        triangles: Sequence[NDArray[np.integer]],
-        constants: Mapping[str, object],
-    ) -> None:
-        """Make the objects for N vertices that move and, after them, n that are fixed to the head.
-
-        Args:
-            still_vertices, still_normals: (n, 3) each.
-            paint: (N + n, 4) sRGB and gloss.
-            triangles: three times (M, 3): of what has an outline, of what has none, and of the eyes.
-            constants: uniforms that never change.
-        """
+    def __init__(self, rig: CharacterRig, constants: Mapping[str, object]) -> None:
+        """Make the objects of a rig; `constants` are the uniforms that never change."""
         super().__init__()
         self._surface, self._eye, self._hull = (ShaderProgram(*shaders) for shaders in (SURFACE, EYE, HULL))
         for program in (self._surface, self._eye):
             program.use(**constants)
         self._mesh = VertexArray([(3, np.float32), (3, np.float32), (4, np.uint8)])
-        moving = np.zeros((len(paint) - len(still_vertices), 3), np.float32)
-        self._mesh.load(0, np.concatenate([moving, still_vertices]), np.concatenate([moving, still_normals]), paint)
-        outlined, plain, eyes = self._mesh.load_indices(*triangles)
+        moving = np.zeros((rig.model.vertex_count, 3), np.float32)
+        still = (np.concatenate([moving, array]) for array in (rig.still_vertices, rig.still_normals))
+        self._mesh.load(0, *still, rig.paint)
+        outlined, plain, eyes = self._mesh.load_indices(rig.outlined, rig.inner, rig.eyes)
         self._ranges = {
             self._surface: (0, outlined[1] + plain[1]),
             self._eye: eyes,

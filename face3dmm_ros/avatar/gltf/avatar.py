@@ -1,6 +1,6 @@
 """The avatar `gltf:PATH`: any glTF 2.0 or VRM character whose morph targets have ARKit's names, as a portrait."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -54,7 +54,6 @@ class GltfAvatar(Drawer["GltfCanvas"]):
         self._bust = make_bust(file, self._matching)
         self._path = file.path
         self._mixing = self._matching.mixing()
-        self._values = np.zeros(len(self._mixing), np.float32)
         self._zmax = _reach(self._bust)
 
         def make_canvas() -> "GltfCanvas":
@@ -63,14 +62,6 @@ class GltfAvatar(Drawer["GltfCanvas"]):
             return GltfCanvas(self._bust.figure)
 
         super().__init__(platform, make_canvas)
-
-    @property
-    def driven(self) -> Mapping[str, float]:
-        """Values in [0, 1] of the file's morph targets and expressions in the last picture, by the file's names."""
-        values: dict[str, float] = {}
-        for channel, value in zip(self._matching.channels, self._values.tolist(), strict=True):
-            values[channel.name] = max(value, values.get(channel.name, 0.0))
-        return values
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -103,21 +94,20 @@ class GltfAvatar(Drawer["GltfCanvas"]):
         if not faces:
             return []
         face = max(faces, key=lambda face: face.parameters.camera.scale)
-        self._values = np.clip(self._mixing @ face.weights, 0.0, 1.0)
         turns = self._turns(face)
         to_clip = _portrait(image_size, self._zmax)
         framing = self._framing(to_clip, turns[HEAD], image_size)
         if framing is None:
             return []
-        points = self._moved()
+        points = self._moved(np.clip(self._mixing @ face.weights, 0.0, 1.0))
         with self._drawing() as canvas:
             canvas.move(points)
             return [framing.layer(canvas.draw(framing.size, framing.clip_to_canvas() @ to_clip, turns))]
 
-    def _moved(self) -> NDArray[np.float32]:
-        """Points of the figure's moving vertices under the last values."""
+    def _moved(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Points of the figure's moving vertices, (moving, 6), for the channels' values."""
         points = self._bust.figure.points[: self._bust.figure.moving].copy()
-        for morph, value in zip(self._bust.morphs, self._values, strict=True):
+        for morph, value in zip(self._bust.morphs, values, strict=True):
             if value > _LEAST_VALUE:
                 points[morph.vertices] += value * morph.points
         return points
@@ -141,7 +131,7 @@ class GltfAvatar(Drawer["GltfCanvas"]):
         still, turning = (np.concatenate([box, np.ones((8, 1))], axis=1) for box in self._bust.boxes)
         points = np.concatenate([still, turning @ head_turn.T])
         screen = clip_to_screen(points @ to_clip.T, image_size)
-        return Framing.around(screen.min(axis=0), screen.max(axis=0), image_size, limit=1)
+        return Framing.around(np.stack([screen.min(axis=0), screen.max(axis=0)], axis=1), image_size, limit=1)
 
 
 def _reach(bust: Bust) -> float:

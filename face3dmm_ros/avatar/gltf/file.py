@@ -1,8 +1,8 @@
-"""glTF 2.0 files, and VRM files, which are such: meshes with morph targets, skins, materials and the tree of nodes.
+"""glTF 2.0 and VRM files: meshes with morph targets, skins, materials and the tree of nodes.
 
-Khronos, glTF 2.0 specification (ISO/IEC 12113:2022). pygltflib takes the container and its JSON apart; what that says
-is believed only after it was checked, for model files come from anywhere: no number is used as an index, an offset or a
-size before it is known to lie inside what it points into, and no picture is decoded before its size is known.
+Khronos, glTF 2.0 specification (ISO/IEC 12113:2022). pygltflib parses the container and its JSON. Files are not
+trusted: no number is used as an index, an offset or a size before it was checked against what it points into, and no
+picture is decoded before its size is known.
 """
 
 from base64 import b64decode
@@ -22,15 +22,18 @@ from face3dmm_ros.avatar.gltf.figure import Material
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import decode_picture, picture_size
 
+# What is read at most, chosen by hand: many times what characters have, and little enough for the memory.
 _LARGEST_FILE = 512 * 2**20
 _MOST_VERTICES = 1_000_000
 _MOST_TRIANGLES = 4_000_000
 _MOST_DELTAS = 50_000_000
 _LONGEST_NAME = 200
 _LARGEST_SIDE = 8192  # px of a picture in the file
-_KEPT_SIDE = 1024  # px; larger ones are averaged down: no head in a camera picture shows more
 _MOST_PIXELS = 256 * 2**20  # of all pictures in a file together
 
+_KEPT_SIDE = 1024  # px; larger pictures are averaged down: no head in a camera picture shows more. Chosen by hand
+
+# Component types, accessor types and primitive modes of the specification (3.6.2.2, 5.24.3).
 _DTYPES = {5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
@@ -43,7 +46,7 @@ _REFUSED = {
     "KHR_texture_basisu": "textures in KTX 2, " + _DECOMPRESS.format("ktxdecompress"),
 }
 _KNOWN = ("KHR_mesh_quantization", "KHR_texture_transform", "EXT_texture_webp", "KHR_materials_", "VRM")
-"""Beginnings of extensions that are understood, or change only how a surface shines."""
+"""Beginnings of the names of extensions that are understood, or change only how a surface reflects light."""
 
 _Item = TypeVar("_Item")
 
@@ -87,24 +90,23 @@ class Primitive:
 
 
 @dataclass(frozen=True, eq=False)
-class MeshPart:
+class Mesh:
     """A mesh: its primitives, and the names of its morph targets ("" where the file has none)."""
 
-    name: str
     primitives: tuple[Primitive, ...]
     target_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A place in the tree.
+    """A node of the tree.
 
     Attributes:
         name: "" where it has none.
         parent: index of the node above it, -1 for a root.
         matrix: (4, 4) float64, its space → its parent's.
-        mesh: index of the mesh that it carries, -1 if none.
-        skin: index of the skin that its mesh hangs in, -1 if none.
+        mesh: index of its mesh, -1 if none.
+        skin: index of the skin that deforms its mesh, -1 if none.
     """
 
     name: str
@@ -143,7 +145,7 @@ class Gltf:
     path: Path
     nodes: tuple[Node, ...]
     in_scene: NDArray[np.bool_]
-    meshes: tuple[MeshPart, ...]
+    meshes: tuple[Mesh, ...]
     skins: tuple[Skin, ...]
     materials: tuple[Material, ...]
     textures: tuple[NDArray[np.uint8], ...]
@@ -151,11 +153,14 @@ class Gltf:
 
 
 def load_gltf(path: Path) -> Gltf:
-    """Read a .gltf, .glb or .vrm file; what a .gltf file refers to must lie in its folder or below.
+    """Read a .gltf, .glb or .vrm file.
+
+    Args:
+        path: other files that a .gltf file refers to must lie in its folder or below.
 
     Raises:
-        Face3DMMError: pygltflib is missing, or the file cannot be read, is damaged, is larger than a head needs, or
-            uses what is not supported; the message names the file, and what to do where something can be done.
+        Face3DMMError: pygltflib is missing, or the file cannot be read, is damaged, is too large, or uses what is not
+            supported; the message names the file, and a remedy where there is one.
     """
     try:
         import pygltflib
@@ -179,10 +184,14 @@ def load_gltf(path: Path) -> Gltf:
 
 @contextmanager
 def reading_extension(path: Path, what: str) -> Iterator[None]:
-    """Read a part of an extension's JSON, which may hold anything anywhere.
+    """A context for code that takes an extension's JSON apart, whose types nothing has checked.
+
+    Args:
+        path: of the file.
+        what: of VRM is being read, with its verb, such as "humanoid is".
 
     Raises:
-        Face3DMMError: the block does not find there what it expects; says that `what` is damaged.
+        Face3DMMError: the code fails, because a key is missing or a value has the wrong type.
     """
     try:
         yield
@@ -251,7 +260,7 @@ class _Reader:
         # Only meshes that some node carries are read.
         carried = {node.mesh for node in nodes}
         meshes = tuple(
-            self._mesh(mesh, len(materials)) if index in carried else MeshPart("", (), ())
+            self._mesh(mesh, len(materials)) if index in carried else Mesh((), ())
             for index, mesh in enumerate(self._file.meshes)
         )
         return Gltf(
@@ -276,7 +285,7 @@ class _Reader:
                 raise self._fail(f"the file requires the glTF extension {name!r}, which is not supported")
 
     def _item(self, items: Sequence[_Item] | None, index: object, what: str) -> _Item:
-        """One of the file's things by an index that it names."""
+        """The element at an index that the file gives; raises if there is none. `what` names it in the message."""
         count = len(items or ())
         if items is None or type(index) is not int or not 0 <= index < count:
             raise self._fail(f"it refers to {what} {index!r}, but has {count} (counted from 0)")
@@ -345,7 +354,7 @@ class _Reader:
             raise self._fail(f"a skin has {J} joints and {len(bind)} inverse bind matrices")
         return Skin(np.array(skin.joints, np.int32), bind)
 
-    def _mesh(self, mesh: Any, default_material: int) -> MeshPart:
+    def _mesh(self, mesh: Any, default_material: int) -> Mesh:
         primitives = [
             self._primitive(primitive, default_material)
             for primitive in mesh.primitives
@@ -355,8 +364,7 @@ class _Reader:
         if any(len(primitive.morphs) != count for primitive in primitives):
             raise self._fail(f"the primitives of mesh {mesh.name!r} have different numbers of morph targets")
         names = _target_names(mesh)
-        return MeshPart(
-            _short(mesh.name),
+        return Mesh(
             tuple(primitives),
             tuple(_short(names[i]) if i < len(names) else "" for i in range(count)),
         )
@@ -481,35 +489,33 @@ class _Reader:
 
     def _view(self, source: Any, component: object, shape: tuple[int, int], what: str) -> NDArray:
         """(count, width) values, read-only, in the buffer view that a JSON object names with an offset."""
-        view = self._item(self._file.bufferViews, source.bufferView, "buffer view")
+        content = self._view_bytes(source.bufferView)
         dtype = self._dtype(component, what)
-        begin, length = self._extent(source.bufferView, view)
         offset = source.byteOffset or 0
         count, width = shape
-        stride = view.byteStride or width * dtype.itemsize
+        stride = self._file.bufferViews[source.bufferView].byteStride or width * dtype.itemsize
         if any(type(number) is not int for number in (offset, stride)) or offset < 0 or not 0 < stride <= 1024:
             raise self._fail(f"{what} has the offset {offset!r} and the stride {stride!r}")
         needed = offset + (count - 1) * stride + width * dtype.itemsize if count else 0
-        if needed > length:
-            raise self._fail(
-                f"{what} needs {needed} bytes, buffer view {source.bufferView} has {length}: the file is damaged"
-            )
-        return np.ndarray(shape, dtype, self._buffer(view.buffer), begin + offset, (stride, dtype.itemsize))
+        if needed > len(content):
+            raise self._fail(f"{what} needs {needed} bytes, its buffer view has {len(content)}: the file is damaged")
+        return np.ndarray(shape, dtype, content, offset, (stride, dtype.itemsize))
 
     def _dtype(self, component: object, what: str) -> np.dtype:
         if component not in _DTYPES:
             raise self._fail(f"{what} has the component type {component!r}, which glTF does not know")
         return np.dtype(_DTYPES[component]).newbyteorder("<")
 
-    def _extent(self, index: object, view: Any) -> tuple[int, int]:
-        """Where a buffer view begins in its buffer, and its length."""
-        begin, length = view.byteOffset or 0, view.byteLength
-        size = len(self._buffer(view.buffer))
+    def _view_bytes(self, index: object) -> memoryview:
+        """The bytes of a buffer view."""
+        view = self._item(self._file.bufferViews, index, "buffer view")
+        buffer = self._buffer(view.buffer)
+        begin, length, size = view.byteOffset or 0, view.byteLength, len(buffer)
         if type(begin) is not int or type(length) is not int or min(begin, length) < 0 or begin + length > size:
             raise self._fail(
                 f"buffer view {index} takes {length!r} bytes from {begin!r} of a buffer of {size}: the file is damaged"
             )
-        return begin, length
+        return memoryview(buffer)[begin : begin + length]
 
     def _buffer(self, index: int) -> bytes:
         buffer = self._item(self._file.buffers, index, "buffer")
@@ -586,12 +592,8 @@ class _Reader:
         return list(self._textures).index(source)
 
     def _picture(self, index: int, image: Any) -> NDArray[np.uint8]:
-        if image.uri is not None:
-            data = self._resource(image.uri)
-        else:
-            view = self._item(self._file.bufferViews, image.bufferView, "buffer view")
-            begin, length = self._extent(image.bufferView, view)
-            data = self._buffer(view.buffer)[begin : begin + length]
+        inside = image.uri is None
+        data = bytes(self._view_bytes(image.bufferView)) if inside else self._resource(image.uri)
         name = f"{self._path}: image {index}"
         width, height = picture_size(data, name, ("PNG", "JPEG", "WebP"), _LARGEST_SIDE**2)
         self._pixels += width * height
@@ -620,7 +622,7 @@ def vertex_normals(positions: NDArray[np.float32], triangles: NDArray[np.int32])
 
 
 def _short(name: object) -> str:
-    """A name as text of a length that is one."""
+    """A name as text of limited length; "" for None."""
     return str(name or "")[:_LONGEST_NAME]
 
 

@@ -76,7 +76,7 @@ class Watermelon(Drawer["MelonCanvas"]):
         def make_canvas() -> "MelonCanvas":
             from face3dmm_ros.avatar.watermelon.canvas import MelonCanvas
 
-            return MelonCanvas(melon_rind(), self._shape.rind, self._shape.triangles, triangles)
+            return MelonCanvas(self._shape, melon_rind(), triangles)
 
         super().__init__(platform, make_canvas)
 
@@ -112,9 +112,7 @@ class Watermelon(Drawer["MelonCanvas"]):
         squash = _squash(face)
         vertices, normals = self._shape.squashed(squash)
         box = posed_box(camera, vertices)
-        framing = Framing.around(
-            box[:2, 0], box[:2, 1], (image.shape[1], image.shape[0]), pixels=_SUPERSAMPLED_PIXELS, limit=2
-        )
+        framing = Framing.around(box, (image.shape[1], image.shape[0]), pixels=_SUPERSAMPLED_PIXELS, limit=2)
         if framing is None:
             return None
         parts = _seen_parts(self._cutouts.patches(face_vertices, camera), camera, image)
@@ -136,13 +134,10 @@ class Watermelon(Drawer["MelonCanvas"]):
         facing = -(normals @ camera.rotation[2])
         margin = np.minimum(parts.places, np.subtract(parts.picture.shape[1::-1], 1) - parts.places).min(axis=1)
         visibility = patches.visibility.ravel() * np.clip((facing - _EDGE[0]) / (_EDGE[1] - _EDGE[0]), 0.0, 1.0)
-        return [
-            position,
-            parts.places,
-            np.column_stack([(patches.beyond.ravel() - _OWN_MM) / (_RELIEF_MM - _OWN_MM), patches.share.ravel()]),
-            np.repeat(parts.tones[:, ::-1], PART_VERTICES, axis=0),
-            (visibility * np.clip(1.0 + margin / _BORDER_PX, 0.0, 1.0))[:, None],
-        ]
+        visibility *= np.clip(1.0 + margin / _BORDER_PX, 0.0, 1.0)
+        relief = (patches.beyond.ravel() - _OWN_MM) / (_RELIEF_MM - _OWN_MM)
+        place = np.column_stack([relief, patches.share.ravel(), visibility])
+        return [position, parts.places, place, np.repeat(parts.tones[:, ::-1], PART_VERTICES, axis=0)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from OpenGL import GL
 
 from face3dmm_ros.avatar.watermelon.shaders import CUTOUT, RIND
+from face3dmm_ros.avatar.watermelon.shape import MelonShape
 from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
@@ -20,30 +21,20 @@ _RIND_HALVINGS = 2
 class MelonCanvas(GrowingFramebuffer):
     """A framebuffer, a melon of one topology, and parts of a face of one topology."""
 
-    def __init__(
-        self,
-        rind: NDArray[np.uint8],
-        rind_places: NDArray[np.float32],
-        melon_triangles: NDArray[np.integer],
-        cutout_triangles: NDArray[np.integer],
-    ) -> None:
+    def __init__(self, shape: MelonShape, rind: NDArray[np.uint8], cutout_triangles: NDArray[np.integer]) -> None:
         """Make the objects.
 
         Args:
-            rind: (H, W, 4) uint8 sRGB and shine; it repeats along its rows.
-            rind_places: (N, 2) texture coordinates of the melon's vertices.
-            melon_triangles: (M, 3), counter-clockwise seen from outside.
+            shape: the melon.
+            rind: (H, W, 4) uint8 sRGB and gloss; it repeats along its rows.
             cutout_triangles: (m, 3), counter-clockwise seen from outside.
         """
         super().__init__()
         self._rind_program, self._cutout_program = ShaderProgram(*RIND), ShaderProgram(*CUTOUT)
-        for program, sampler in ((self._rind_program, "rind_texture"), (self._cutout_program, "picture_texture")):
-            program.use()
-            program.set_samplers([sampler])
         self._melon = VertexArray([(3, np.float32), (3, np.float32), (2, np.float32)])
-        self._melon.load(2, rind_places)
-        [self._melon_range] = self._melon.load_indices(melon_triangles)
-        self._cutouts = VertexArray([(count, np.float32) for count in (3, 2, 2, 3, 1)])
+        self._melon.load(2, shape.rind)
+        [self._melon_range] = self._melon.load_indices(shape.triangles)
+        self._cutouts = VertexArray([(count, np.float32) for count in (3, 2, 3, 3)])
         [self._cutout_range] = self._cutouts.load_indices(cutout_triangles)
         self._rind = texture(rind, halvings=_RIND_HALVINGS, clamped=True)
         self._picture, self._picture_size = GL.glGenTextures(1), (0, 0)
