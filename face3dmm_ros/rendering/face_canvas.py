@@ -12,7 +12,7 @@ from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepar
 from face3dmm_ros.rendering.lighting import FLAT, LIT_PER_PIXEL, LIT_PER_VERTEX, Lighting
 from face3dmm_ros.rendering.toon import OUTLINE, TOON
 
-_WIRE_COLOR, _OUTLINE_COLOR = (0.25, 0.9, 0.8), (0.13, 0.08, 0.12)  # sRGB, chosen by hand on photographs
+_WIRE_COLOR, _OUTLINE_COLOR = (0.25, 0.9, 0.8), (0.13, 0.08, 0.12)  # sRGB, chosen by hand
 
 
 class FaceCanvas(GrowingFramebuffer):

@@ -35,7 +35,14 @@ def grid_triangles(rows: int, columns: int) -> NDArray[np.int32]:
 
 
 def tube(path: NDArray[np.floating], radius: float, *, closed: bool = False, sides: int = 6) -> NDArray[np.floating]:
-    """(n, sides + 1, 3) points around a path (n, 3) that does not run along z throughout, mm."""
+    """A tube: (n, sides + 1, 3) points, and one row more if closed, around a path.
+
+    Args:
+        path: (n, 3), mm; nowhere parallel to (0.1, 0.3, 0.95).
+        radius: mm.
+        closed: whether the path's end is joined to its beginning.
+        sides: of the tube's cross section.
+    """
     ahead = np.roll(path, -1, 0) - np.roll(path, 1, 0) if closed else np.gradient(path, axis=0)
     ahead = ahead / np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
     side = np.cross(ahead, [0.1, 0.3, 0.95])
@@ -47,7 +54,7 @@ def tube(path: NDArray[np.floating], radius: float, *, closed: bool = False, sid
 
 
 def ellipsoid(center: ArrayLike, radii: ArrayLike, rows: int = 9, columns: int = 13) -> NDArray[np.floating]:
-    """(rows, columns, 3) points of an upright ellipsoid, mm."""
+    """(rows, columns, 3) points of an ellipsoid with semi-axes `radii`, (3,), along x, y and z; all in mm."""
     down, around = np.meshgrid(np.linspace(0.01, np.pi - 0.01, rows), np.linspace(2 * np.pi, 0, columns), indexing="ij")
     sphere = np.stack([np.sin(down) * np.sin(around), np.cos(down), np.sin(down) * np.cos(around)], axis=-1)
     return np.asarray(np.asarray(center) + np.asarray(radii) * sphere)

@@ -11,11 +11,10 @@ from face3dmm_ros.core.camera import WeakPerspective, model_to_world, view_to_cl
 from face3dmm_ros.core.errors import Face3DMMError
 
 _SUPERSAMPLED_PIXELS = 100_000
-"""As many are drawn at most where edges are smoothed by supersampling; chosen by hand: more look better and cost time.
-"""
+"""Most pixels of a supersampled drawing; chosen by hand: more look better and take longer."""
 
 _SUPERSAMPLING_LIMIT = 4
-"""Larger factors show no difference in 8 bits: 16 samples a pixel. Chosen by hand."""
+"""Largest factor along each side, 16 samples a pixel; chosen by hand."""
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ LIGHTING_MODELS = ("blinn-phong", "phong")
 class Lighting:
     """One directional light and ambient light; intensities are linear RGB, 1 being a display's white.
 
-    Axes are OpenGL's: x right, y up, z from the image toward the viewer. The defaults were chosen by hand: a warm key
-    light from the upper left before a dimmer, cooler room, and skin with a broad, faint highlight.
+    Axes are OpenGL's: x right, y up, z from the image toward the viewer. The defaults were chosen by hand: a warm light
+    from the upper right, dimmer and cooler light from everywhere, and a broad, faint highlight as on skin.
 
     Attributes:
         direction: the way the light travels, of any length but zero.

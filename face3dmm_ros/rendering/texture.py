@@ -1,4 +1,4 @@
-"""A face's texture: the model unwrapped onto a square, and the picture painted there, with what it hides filled in.
+"""A face's texture: the model unwrapped onto a square, painted from a picture, with hidden parts filled in.
 
 The head is unwrapped around an axis through it, as longitude and latitude; what lies inside (eyeballs, teeth, tongue,
 mouth) gets charts of its own below, so that it does not share the skin's texels.
@@ -20,17 +20,19 @@ from face3dmm_ros.rendering.rasterization import rasterize
 from face3dmm_ros.rendering.vertex_colors import vertex_visibility
 
 DEFAULT_TEXTURE_SIZE = 1024
-"""Texels along each side of a texture."""
+"""Texels along each side of a texture; chosen by hand: more show finer detail and make larger files."""
 
 LARGEST_TEXTURE_SIZE = 8192
-"""What graphics cards commonly take."""
+"""Texels along each side that graphics cards commonly support."""
 
-_SKIN_SHARE = 0.88  # of the texture's height; the charts of what lies inside share the rest
-_FRONT_EMPHASIS = 0.8  # exponent of the longitude: below 1, the face gets more texels than the back of the head
-_POLE_MM = 12.0  # the axis may move so far to go through a vertex
 _INNER_REGIONS = ("eyes", "mouth_interior", "teeth")
-_SMOOTH_TEXELS = 32  # of a texture of 1024: light and skin tone change over more, features over less
-_DARKEST = 0.03  # sRGB added before a ratio is taken, so that black has one
+
+# Chosen by hand.
+_SKIN_SHARE = 0.88  # of the texture's height; the charts of the inner parts share the rest
+_FRONT_EMPHASIS = 0.8  # exponent of the longitude: below 1, the face gets more texels than the back of the head
+_POLE_MM = 12.0  # the axis may be moved by so much to go through a vertex
+_SMOOTH_TEXELS = 32  # in a texture of 1024: light and skin tone vary over more texels, features over fewer
+_DARKEST = 0.03  # sRGB added before a ratio is taken, so that black has a finite one
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +61,7 @@ class Unwrapping:
 
 
 def unwrap(model: MorphableModel) -> Unwrapping:
-    """Unwrap a model; the same for all its faces."""
+    """Unwrap a model's mean face; the result serves all faces of the model."""
     inner = np.zeros(model.vertex_count, bool)
     for name in _INNER_REGIONS:
         inner |= model.regions.get(name, np.zeros(1)) > 0.5
@@ -176,7 +178,7 @@ def _spread(
     triangles = np.concatenate([triangles, triangles[behind_seam] + len(unwrapping.uv)])
     source = np.tile(unwrapping.vertices, 2)
     mean = model.mean.astype(np.float64)
-    # Where the surface folds, as behind the ears, the outer part is painted.
+    # Where the surface folds over itself, as behind the ears, the outer layer is painted.
     outward = np.linalg.norm(mean - (mean.min(axis=0) + mean.max(axis=0)) / 2.0, axis=1)
     inner = np.zeros(len(mean), bool)
     inner[model.triangles[~unwrapping.skin]] = True

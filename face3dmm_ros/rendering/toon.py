@@ -20,7 +20,7 @@ vec3 toon(vec3 srgb, vec3 N, vec3 to_light) {
     return mix(srgb * tint, vec3(1.0), 0.35 * rim);
 }
 """
-"""The shading of one surface point. Tints, bands and rim were chosen by hand on faces and on the character."""
+"""The shading of one surface point. Tints, bands and rim were chosen by hand."""
 
 HULL_FUNCTION = """
 uniform vec3 outline_width;  // in clip space, along each axis

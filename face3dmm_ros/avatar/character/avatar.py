@@ -18,13 +18,13 @@ from face3dmm_ros.rendering.layer import Framing, Layer, depth_range, posed_box
 if TYPE_CHECKING:
     from face3dmm_ros.avatar.character.canvas import CharacterCanvas
 
-# Chosen by hand while looking at pictures of the character, from all sides and under all expressions.
+# Chosen by hand.
 _TO_LIGHT = np.array([-0.34, 0.42, 0.84])
 _IRIS = (0.98, 0.66, 0.16)  # sRGB
 _OUTLINE_MM = 1.5
 _OUTLINE_DEPTH = 2.5  # in widths: the outline is moved back by so much, so that only deep folds show a line
 _GLINT = np.array([-0.20, 0.26, 0.0])  # from the iris's middle toward the light, on the unit sphere
-# How far the eyes turn at weight 1; more would show the edge of the eyeball.
+# How far the eyes turn at weight 1; chosen by hand.
 _LOOK_OUT, _LOOK_IN, _LOOK_UP, _LOOK_DOWN = np.radians([32.0, 30.0, 22.0, 24.0])
 
 
@@ -107,7 +107,7 @@ class Character(Drawer["CharacterCanvas"]):
 
 
 def _gaze(weights: NDArray[np.float32], side: str) -> NDArray[np.float64]:
-    """Where an eye looks, a unit vector (3,) of the model's space."""
+    """Gaze direction of an eye, ``Left`` or ``Right``: a unit vector (3,) in model space."""
     out = 1.0 if side == "Left" else -1.0
     aside = out * (
         _LOOK_OUT * weight_of(weights, f"eyeLookOut{side}") - _LOOK_IN * weight_of(weights, f"eyeLookIn{side}")

@@ -1,6 +1,6 @@
 """GLSL of the character: its painted surface, its eyes and its outline, shaded by `toon`.
 
-Numbers in the shaders were chosen by hand while looking at pictures of the character.
+Numbers in the shaders were chosen by hand.
 """
 
 from face3dmm_ros.rendering.lighting import MESH_INPUTS

@@ -23,12 +23,12 @@ from face3dmm_ros.rendering.layer import Framing, Layer
 if TYPE_CHECKING:
     from face3dmm_ros.avatar.gltf.canvas import GltfCanvas
 
-# Chosen by hand while looking at VRM and glTF characters.
+# Chosen by hand.
 _DISTANCE = 4.0  # of the camera, in heights of the frame: the perspective of a portrait lens
 _NARROWEST = 0.62  # width of what the picture shows at least, in heights of the frame
 _WAYS = ("Up", "Down", "In", "Out")
 _GAZE = np.radians([14.0, 14.0, 20.0, 20.0])  # how far an eye bone turns each way at weight 1
-_LEAST_VALUE = 1e-3  # morph targets with smaller values are skipped: they move nothing by a pixel
+_LEAST_VALUE = 1e-3  # morph targets with smaller values are skipped
 
 
 class GltfAvatar(Drawer["GltfCanvas"]):

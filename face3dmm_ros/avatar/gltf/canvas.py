@@ -2,12 +2,10 @@
 
 As `gl_objects`, it may be imported only once a context is open.
 
-Light falls on vertices and not on pixels, which software pays for one by one: a sky that is brighter than the ground,
-and a soft key light from the upper left that reaches a little round the edge, as on skin. A toon's surfaces fall from
-light to their shade colour within a narrow band instead. sRGB is taken for the root of linear light, which it is to
-within a few levels: then the root of texture times light is that of the texture times that of the light, which is a
-vertex's, so that all that is left to a pixel is one product. The light's numbers were chosen by hand while looking at
-VRM and glTF characters.
+Lighting is computed per vertex, since a software renderer pays for every pixel: hemisphere ambient light, and a key light
+from the upper left that wraps around the terminator, as on skin. Toon surfaces pass from lit to their shade colour
+within a narrow band instead. sRGB is approximated by the square root of linear light: then the root of texture times
+light is the texture's stored value times the root of the light, so that a pixel costs one product. The light's numbers were chosen by hand.
 """
 
 import numpy as np
@@ -85,7 +83,7 @@ _CUT = "texel.a * front.a; if (alpha < least_alpha) discard"
 _ALPHAS = {"OPAQUE": "1.0", "MASK": _CUT + "; alpha = 1.0", "BLEND": _CUT}
 _SIDES = {False: "front.rgb", True: "(gl_FrontFacing ? front.rgb : back)"}
 _SHADINGS = {"lit": 0, "toon": 1, "unlit": 2}
-_LEAST_BLENDED = 0.02  # fainter fragments do not write depth either; chosen by hand: invisible, at five of 255 levels
+_LEAST_BLENDED = 0.02  # fainter fragments do not write depth either; chosen by hand
 
 
 class GltfCanvas(GrowingFramebuffer):

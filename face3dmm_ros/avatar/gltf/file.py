@@ -22,7 +22,7 @@ from face3dmm_ros.avatar.gltf.figure import Material
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import decode_picture, picture_size
 
-# What is read at most, chosen by hand: many times what characters have, and little enough for the memory.
+# What is read at most; chosen by hand, so that no file can fill the memory.
 _LARGEST_FILE = 512 * 2**20
 _MOST_VERTICES = 1_000_000
 _MOST_TRIANGLES = 4_000_000

@@ -15,7 +15,7 @@ from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
 _RIND_HALVINGS = 2
-"""Mipmap levels of the rind, chosen by hand: small melons flicker with fewer, the stalk's bark bleeds with more."""
+"""Mipmap levels of the rind, chosen by hand: with fewer small melons flicker, with more the stalk's bark bleeds."""
 
 
 class MelonCanvas(GrowingFramebuffer):

@@ -1,8 +1,8 @@
-"""The parts of a face that stay visible on an avatar: both eyes with their brows, and the mouth.
+"""The parts of a face that are shown on the melon: both eyes with their brows, and the mouth.
 
-A part is a fan of spokes from its middle, across its own outline (eyelids, lips) to an outline on the skin around it.
-All its points are tied to the model's surface, so that they move with every expression; between them the face is taken
-to be smooth, which carries what the model does not know of, such as an open mouth, across as the picture shows it.
+A part is a fan of spokes from its middle, across its own outline (eyelids, lips) to an outer outline on the skin.
+The outlines are points of the model's surface, so that they move with every expression; between them positions are
+interpolated, so that what the model does not cover, such as an open mouth, is shown as the picture has it.
 """
 
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ from face3dmm_ros.rendering.smoothstep import smoothstep
 _SCHEME = "ibug68"
 _RIGHT_EYE, _LEFT_EYE, _MOUTH = range(36, 42), range(42, 48), range(48, 60)
 _RIGHT_BROW, _LEFT_BROW = range(17, 22), range(22, 27)
-_SPOKES = 48
+_SPOKES = 48  # these and all numbers below were chosen by hand
 _INNER_RINGS, _OUTER_RINGS = 2, 4
 _INSIDE = np.linspace(0.0, 1.0, _INNER_RINGS + 1, dtype=np.float32)[1:, None, None]
 _OUTSIDE = np.linspace(0.0, 1.0, _OUTER_RINGS + 1, dtype=np.float32)[1:, None, None]
 _TEXELS_PER_MM = 2
 _PART_FADES = np.array([(0.45, 0.20), (0.45, 0.20), (0.60, 0.25)])
-"""Cosine between the viewing ray and the normal of the right eye, the left eye and the mouth from which each fades, and
-at which it is gone. The mouth stands out, so that its far corner is hidden sooner.
+"""Cosines between the viewing ray and the normals of right eye, left eye and mouth below which they fade, and at which
+they are gone. The mouth protrudes, so that its far corner is hidden sooner.
 """
 
 _SKIN_FADES = np.array((0.50, 0.20))
-"""The same of the skin around them, at each place."""
+"""The same of each point of the skin around them."""
 
 PART_VERTICES = 1 + (_INNER_RINGS + _OUTER_RINGS) * _SPOKES
 """V, vertices of a part: its middle, then ring by ring outward."""
 
 OUTER_RING = slice(PART_VERTICES - _SPOKES, PART_VERTICES)
-"""Those of its outer outline."""
+"""The vertices of its outer outline."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Patches:
         points: (P, V, 3) model space, mm.
         beyond: (P, V) distance beyond the part's own outline, mm; 0 inside.
         share: (P, V) of the way from the part's own outline to the outer one, in [0, 1]; 0 inside.
-        visibility: (P, V) in [0, 1], how well the camera sees it: 0 where it is turned away.
+        visibility: (P, V) in [0, 1]; 0 where the surface faces away from the camera.
     """
 
     points: NDArray[np.float32]
@@ -64,8 +64,8 @@ class FaceCutouts:
     Attributes:
         centers: (P, 2) x and y on the mean face, mm.
         vertices: (U,) the model's vertices that the parts depend on.
-        outlines: (2·P·S, U) float32 weights of those: the points of the parts' own outlines, one a spoke, clockwise as
-            seen from the front, then those of the outer ones.
+        outlines: (2·P·S, U) float32 weights of these vertices for the points of the parts' own outlines, one per spoke,
+            clockwise as seen from the front, then for those of the outer outlines.
     """
 
     centers: NDArray[np.float64]
@@ -73,7 +73,7 @@ class FaceCutouts:
     outlines: NDArray[np.float32]
 
     def patches(self, vertices: NDArray[np.float32], camera: WeakPerspective) -> Patches:
-        """The parts of a face of vertices (N, 3), model space, mm, as a camera sees it."""
+        """The parts of a face with vertices (N, 3), model space, mm, seen by a camera."""
         count = len(self.centers)
         inner, outer = (self.outlines @ vertices[self.vertices]).reshape(2, count, 1, _SPOKES, 3)
         middle = inner.mean(axis=2, keepdims=True)
@@ -106,7 +106,7 @@ def eyes_and_mouth(model: MorphableModel) -> FaceCutouts:
     """The right eye, the left eye and the mouth of a model's faces.
 
     Raises:
-        Face3DMMError: the model does not know the 68 landmarks, or has no skin around them.
+        Face3DMMError: the model has no 68 landmarks, or no skin around them.
     """
     scheme = model.scheme(_SCHEME)
     landmarks = scheme.interpolate(model.mean).astype(np.float64)

@@ -9,9 +9,9 @@ from face3dmm_ros.rendering.smoothstep import smoothstep
 STALK_SHARE = 0.02
 """Share of the texture's height, from the top, that shows the stalk's bark."""
 
+# Chosen by hand; colours are sRGB.
 _HEIGHT, _WIDTH = 512, 1024
 _STRIPES = 11
-# sRGB
 _PALE, _VEIN = (0.66, 0.79, 0.40), (0.45, 0.64, 0.27)
 _DARK, _DARKEST = (0.13, 0.39, 0.17), (0.04, 0.22, 0.09)
 _CROWN, _BARK, _BARK_GROOVE = (0.55, 0.64, 0.30), (0.58, 0.50, 0.28), (0.30, 0.27, 0.12)
@@ -19,7 +19,7 @@ _SEED = 5
 
 
 def melon_rind() -> NDArray[np.uint8]:
-    """(512, 1024, 4) uint8, sRGB and how much it shines; always the same.
+    """The texture, (512, 1024, 4) uint8: sRGB and gloss; always the same.
 
     Columns run once around the melon and repeat, the middle one being its front; rows run from the stalk down to the
     other pole.

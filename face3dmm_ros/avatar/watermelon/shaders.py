@@ -1,7 +1,7 @@
 """GLSL of a melon in a head's place: its rind, and the parts of a face that show on it.
 
 Colours are mixed as they are stored, in sRGB: light multiplies them by its own 1/2.2-th power, which is near enough to
-the exact curve for an object of no known colour. Numbers in the shaders were chosen by hand while looking at pictures.
+the exact curve for an object whose colour nobody knows. Numbers in the shaders were chosen by hand.
 """
 
 RIND = (

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.avatar.watermelon.rind import STALK_SHARE
 from face3dmm_ros.rendering.grids import grid_normals, grid_triangles
 
+# Chosen by hand, so that the melon covers heads of the default model.
 _CENTER = np.array([0.0, 5.0, -62.0])  # mm, model space
 _RADII = np.array([114.0, 147.0, 124.0])  # mm
 _POWER = 2.35
@@ -23,7 +24,7 @@ _STALK_SIDES = 10
 
 @dataclass(frozen=True)
 class Squash:
-    """How much a melon is drawn out, 1 being its shape at rest.
+    """How much a melon is stretched, 1 being its shape at rest.
 
     Attributes:
         sideways: along x.
@@ -60,7 +61,7 @@ class MelonShape:
     triangles: NDArray[np.int32]
 
     def squashed(self, squash: Squash) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Vertices in model space, mm, and normals, (N, 3) each, of a melon drawn out."""
+        """Vertices in model space, mm, and normals, (N, 3) each, of a stretched melon."""
         factors = squash.factors(self.offsets[:, 1])
         return self.offsets * factors + _CENTER.astype(np.float32), self.normals / factors
 
@@ -77,9 +78,14 @@ def melon_shape() -> MelonShape:
 
 
 def melon_front(points: NDArray[np.floating], squash: Squash) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points (N, 2) of model space, mm, carried along z onto the melon's front, and the unit normals, (N, 3) each.
+    """Project points along z onto the melon's front.
 
-    Points beyond its outline come to lie near it.
+    Args:
+        points: (N, 2) x and y, model space, mm; those beyond the melon's outline are moved to it.
+        squash: of the melon.
+
+    Returns:
+        Points in model space, mm, and unit normals, (N, 3) each.
     """
     radii = _RADII * squash.factors(points[:, 1] - _CENTER[1])
     across = (points - _CENTER[:2]) / radii[:, :2]
