@@ -1,4 +1,7 @@
-"""The character as a linear model of its own: the caricatured head, with its brows, lashes, hair and collar."""
+"""The character as a linear model: the caricatured head, with its brows, lashes, hair and collar.
+
+Colours and shapes without another origin were chosen by hand.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,13 +43,13 @@ _COLLAR_PROFILE = (
     (0.9, -24),
     (0.02, -25),
 )
-"""Of the collar from the neck outward and down: distance from its middle as a share of its radius, and height, mm."""
+"""The collar's profile from the neck outward and down: distance from the axis in radii, and height, mm."""
 
 _REST = {"eyeWide": 2.2, "eyeSquint": -1.3, "mouthSmile": 0.15, "browInnerUp": 0.25}
-"""Part of the neutral character, of both sides: open eyes and the hint of a smile."""
+"""Weights of blendshapes, by the beginning of their names, that are part of the neutral character."""
 
-_FROWN_MM = 5.0  # that a brow's inner end comes down beyond the skin below it
-_UPPER_TEETH_SHIFT = (0.0, -1.5, -3.0)  # mm, to where a smile shows them
+_FROWN_MM = 5.0  # by which a brow's inner end is lowered in addition to the skin under it
+_UPPER_TEETH_SHIFT = (0.0, -1.5, -3.0)  # mm, so that a smile shows them
 
 _GAINS = {
     "browDown": 1.7,
@@ -58,7 +61,7 @@ _GAINS = {
     "noseSneer": 1.3,
     "jawOpen": 0.9,
 }
-"""Exaggeration by the beginning of the blendshapes' names."""
+"""Factors of blendshapes, by the beginning of their names."""
 
 # Face Mesh's points along the left brow's edges and the left upper lid, from the temple to the nose, and their mirrors.
 _BROWS = {
@@ -70,7 +73,7 @@ _LIDS = {"Left": (263, 466, 388, 387, 386, 385, 384, 398, 362), "Right": (33, 24
 
 @dataclass(frozen=True, eq=False)
 class CharacterRig:
-    """The character's mesh: N vertices that move, and after them n that lie still in the head's frame.
+    """The character's mesh: N vertices that move, and after them n that are fixed to the head.
 
     Attributes:
         model: the N as a linear model without identities; its expressions are ARKit's blendshapes, with the
@@ -95,7 +98,7 @@ class CharacterRig:
 
 
 def build_rig(model: MorphableModel) -> CharacterRig:
-    """The character of the default model."""
+    """Build the character from the default model."""
     neutral, basis = _caricatured(model)
     head, inner = _head(model, neutral, basis)
     moving = _joined([head, *_brows(model, neutral, basis), *_lashes(model, neutral, basis)])
@@ -131,7 +134,7 @@ class _Part:
 
 
 def _still(points: NDArray[np.floating], triangles: NDArray[np.int32], paint: Paint) -> _Part:
-    """A part of one paint that no expression moves; points (…, 3)."""
+    """A part of one colour that no expression moves; points (…, 3)."""
     points = points.reshape(-1, 3)
     return _Part(points, np.zeros((len(points), 3, 0)), triangles, _bytes(np.tile(paint, (len(points), 1))))
 
@@ -203,7 +206,7 @@ def _caricatured(model: MorphableModel) -> tuple[NDArray[np.float64], NDArray[np
 def _smoothed(model: MorphableModel, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """What the head's vertices have, (N, …), moved toward their neighbours' mean, but at lids and lips.
 
-    Such a skin takes the light in few large shapes, as a drawn one does.
+    Shading then shows few large shapes, as in a drawing.
     """
     corners = model.triangles
     pairs = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])

@@ -2,10 +2,11 @@
 
 As `gl_objects`, it may be imported only once a context is open.
 
-Lighting is computed per vertex, since a software renderer pays for every pixel: hemisphere ambient light, and a key light
-from the upper left that wraps around the terminator, as on skin. Toon surfaces pass from lit to their shade colour
-within a narrow band instead. sRGB is approximated by the square root of linear light: then the root of texture times
-light is the texture's stored value times the root of the light, so that a pixel costs one product. The light's numbers were chosen by hand.
+Lighting is computed per vertex, since a software renderer pays for every pixel: hemisphere ambient light, and a key
+light from the upper left that wraps around the terminator, as on skin. Toon surfaces pass from lit to their shade
+colour within a narrow band instead. sRGB is approximated by the square root of linear light: then the root of texture
+times light is the texture's stored value times the root of the light, so that a pixel costs one product. The numbers of
+the light were chosen by hand.
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
-"""A glTF file's scene as one figure: its skins resolved, its morph targets gathered by what drives them, framed.
+"""A glTF file's scene as one figure: skinned, framed, its morph targets gathered by what drives them.
 
-Of all joints only the head and, where no morph target moves the gaze, the eyes turn. So a skin need not be evaluated
-for each picture: v' = Σⱼ wⱼ Gⱼ Bⱼ v, with Gⱼ a joint's place and Bⱼ its inverse bind matrix, is evaluated once, and
-what is left is (1 − h) v' + h D v' with h the sum of the weights of the joints that turn with D. That is exact where a
-file's rest pose is the pose in which its skin was bound, and wherever h is 0 or 1.
+Of all joints only the head and, where no morph target moves the gaze, the eyes turn. So linear blend skinning is not
+evaluated per picture: v' = Σⱼ wⱼ Gⱼ Bⱼ v, with Gⱼ a joint's transform and Bⱼ its inverse bind matrix, is evaluated
+once, and per picture (1 − h) v' + h D v', with h the sum of the weights of the joints that turn with D. That is exact
+if the file's rest pose is its bind pose, and wherever h is 0 or 1.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -20,15 +20,16 @@ from face3dmm_ros.avatar.gltf.skeleton import find_bones, gaze_limits, nodes_bel
 from face3dmm_ros.core.errors import Face3DMMError
 
 HEAD, LEFT_EYE, RIGHT_EYE = range(TURNS)
-"""The parts that turn."""
+"""Indices of the parts that turn."""
 
-_HAIR = 0.35  # of a face's height above it: hats and ears higher than that do not make the head smaller
-_FLAT = 0.1  # depth over width of a face that is painted on a head, and tells nothing of the head's size
-_WIDEST = 1.1  # width over height of a head: wider ones are shown as if they were higher
-_ABOVE, _BELOW = 0.22, 0.62  # of the head's height, in the picture above and below it
-_MARGIN = 1.25  # of a scene without a head bone around it
+# Chosen by hand while looking at VRM and glTF characters.
+_HAIR = 0.35  # in heights of the face: hats and ears that rise higher above it are not counted to the head
+_FLAT = 0.1  # depth over width: flatter faces are painted on a head, and do not tell the head's size
+_WIDEST = 1.1  # width over height of a head: wider ones are framed as if they were higher
+_ABOVE, _BELOW = 0.22, 0.62  # in heights of the head, room above and below it
+_MARGIN = 1.25  # height of the frame over that of a scene without a head bone
 _MOST_VERTICES = 1_000_000  # of all copies of meshes that the nodes carry
-_LOWEST = -0.7  # of the figure in its frame: what lies lower is below the picture by a fifth of its height
+_LOWEST = -0.7  # height in the frame, whose lower edge is at −0.5, below which nothing is drawn
 _WORTH_SPLITTING = 500  # triangles; fewer cost less than one more surface
 _MODES = ("OPAQUE", "MASK", "BLEND")  # in the order of drawing
 
@@ -43,9 +44,9 @@ class Bust:
         figure: at rest.
         morphs: one per channel of the matching, of the figure's vertices, all below `Figure.moving`.
         pivots: (TURNS, 3) float64, about which `HEAD`, `LEFT_EYE` and `RIGHT_EYE` turn.
-        eyes_turn: for the left and the right eye, whether it is a bone that moves the gaze.
-        gaze_limits: as of `gltf_skeleton.gaze_limits`.
-        boxes: (2, 8, 3) float64, corners of what stays and of what turns.
+        eyes_turn: for the left and the right eye, whether a bone moves the gaze.
+        gaze_limits: see `skeleton.gaze_limits`.
+        boxes: (2, 8, 3) float64, corners of boxes around what stays and around what turns.
     """
 
     figure: Figure
@@ -78,12 +79,13 @@ class _Part:
     morphs: Mapping[int, Deltas]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what overflows is refused at the end
+@np.errstate(over="ignore", invalid="ignore")  # overflows are checked for at the end
 def make_bust(file: Gltf, matching: Matching) -> Bust:
-    """Stand a file's scene before the camera.
+    """Pose and frame a file's scene.
 
     Raises:
-        Face3DMMError: the scene has no triangles, is larger than an avatar needs, or its skins do not fit its meshes.
+        Face3DMMError: the scene has no triangles or too many vertices, its skins do not fit its meshes, or its numbers
+            are out of range.
     """
     bones = find_bones(file)
     world = rest_pose(file, bones)

@@ -1,4 +1,4 @@
-"""Which nodes of a glTF or VRM file are a person's bones, and where its nodes are as it stands before the camera."""
+"""Which nodes of a glTF or VRM file are a person's bones, and the rest pose in which it is shown."""
 
 import re
 from collections.abc import Mapping
@@ -20,19 +20,19 @@ _BONES = {
     "leftLowerArm": r"left_?(?:fore|lower_?)arm|l_?(?:fore|lower_?)arm|(?:fore|lower_?)arm_?l",
     "rightLowerArm": r"right_?(?:fore|lower_?)arm|r_?(?:fore|lower_?)arm|(?:fore|lower_?)arm_?r",
 }
-"""Names of bones, in VRM's words, and what they are called elsewhere: Mixamo, VRoid, Unreal, Blender."""
+"""VRM's names of bones, and patterns of their names elsewhere: Mixamo, VRoid, Unreal, Blender."""
 
-_ARM_DROP = np.radians(72.0)  # below the horizontal, where a standing person's arms hang
+_ARM_DROP = np.radians(72.0)  # of lowered arms, below the horizontal; chosen by hand
 
 
 def find_bones(file: Gltf) -> dict[str, int]:
-    """Nodes by VRM's names of bones, as far as the file has them: from its VRM humanoid, else by their own names.
+    """The nodes of bones, by VRM's names of these: from the file's VRM humanoid if it has one, else by node names.
 
-    A node that is no joint of a skin counts by its name only if others hang below it: a mesh called Head is not all
-    that turns with a head.
+    A node that is no joint of a skin counts only if it has children: a mesh called Head is not all that turns with a
+    head.
 
     Raises:
-        Face3DMMError: a VRM humanoid that names nodes which the file does not have.
+        Face3DMMError: the VRM humanoid is damaged, or names nodes that the file does not have.
     """
     humanoid = _humanoid(file)
     if humanoid:
@@ -57,7 +57,7 @@ def find_bones(file: Gltf) -> dict[str, int]:
 def rest_pose(file: Gltf, bones: Mapping[str, int]) -> NDArray[np.float64]:
     """(nodes, 4, 4), each node's space → the world, in which the figure looks along +z with its arms lowered.
 
-    Models stand with their arms stretched out, as nobody does before a camera.
+    Files mostly have their figures in T pose.
     """
     world = np.tile(np.eye(4), (len(file.nodes), 1, 1))
     # VRM 0 figures look along −z (VRM 0.0 specification), all others along +z, as glTF prescribes.
@@ -79,10 +79,10 @@ def rest_pose(file: Gltf, bones: Mapping[str, int]) -> NDArray[np.float64]:
 
 
 def gaze_limits(file: Gltf) -> NDArray[np.float64]:
-    """(4,) rad, how far at most an eye bone turns up, down, inward and outward: what a VRM file's look-at allows.
+    """(4,) rad, how far an eye bone may turn up, down, inward and outward: VRM's look-at, or infinity without one.
 
     Raises:
-        Face3DMMError: a VRM look-at that is damaged.
+        Face3DMMError: the VRM look-at is damaged.
     """
     with reading_extension(file.path, "look-at is"):
         if "VRMC_vrm" in file.extensions:

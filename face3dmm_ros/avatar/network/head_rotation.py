@@ -1,8 +1,8 @@
-"""How a head is turned, in the terms of other programs.
+"""A head's rotation in the conventions of other programs.
 
-All is measured from a face that looks into the camera, about the axes of the model: x toward the person's own left,
-y up, z out of the face. R of weak perspective is relative to the viewing ray, so that a person at the picture's edge
-who looks into the camera makes an avatar look straight ahead.
+Rotations are relative to a face that looks into the camera, about the axes of the model: x toward the person's own
+left, y up, z out of the face. R of weak perspective is relative to the viewing ray, so that a person at the picture's
+edge who looks into the camera makes an avatar look straight ahead.
 """
 
 import numpy as np

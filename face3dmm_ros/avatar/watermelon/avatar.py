@@ -30,11 +30,11 @@ from face3dmm_ros.rendering.layer import Framing, Layer, covering_rectangle, dep
 if TYPE_CHECKING:
     from face3dmm_ros.avatar.watermelon.canvas import MelonCanvas
 
-# All chosen by hand. Of the right eye, the left eye and the mouth, which are enlarged, and farther apart than on a face:
+# All chosen by hand. Of right eye, left eye and mouth, which are enlarged and farther apart than on a face:
 _CENTERS = np.array([(-37.0, 10.0), (37.0, 10.0), (0.0, -68.0)])[:, None]  # mm, on the melon, seen from the front
 _ENLARGEMENTS = np.array([1.5, 1.5, 1.4])[:, None, None]
 _OWN_MM, _RELIEF_MM = 0.3, 5.5
-"""Distances beyond a part's outline up to which the picture's own pixels show, and from which only their relief does."""
+"""Distances beyond a part's outline up to which the picture's pixels show, and from which only their relief does."""
 
 _USUAL_TO_LIGHT = np.array([-0.40, 0.62, 0.70])  # x right, y up, z toward the viewer
 _USUAL_BRIGHTNESS = 0.6  # sRGB, of skin in a well lit room
