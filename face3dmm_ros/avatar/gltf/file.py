@@ -24,9 +24,8 @@ from face3dmm_ros.files.picture_decoding import decode_picture, picture_size
 
 # What is read at most; chosen by hand, so that no file can fill the memory.
 _LARGEST_FILE = 512 * 2**20
-_MOST_VERTICES = 1_000_000
 _MOST_TRIANGLES = 4_000_000
-_MOST_DELTAS = 50_000_000
+_MOST = {"vertices": 1_000_000, "triangles": _MOST_TRIANGLES, "vertices in its morph targets": 50_000_000}
 _LONGEST_NAME = 200
 _LARGEST_SIDE = 8192  # px of a picture in the file
 _MOST_PIXELS = 256 * 2**20  # of all pictures in a file together
@@ -248,7 +247,8 @@ class _Reader:
         self._path, self._file = path, file
         self._buffers: dict[int, bytes] = {}
         self._textures: dict[int, NDArray[np.uint8]] = {}  # by index of their image
-        self._pixels = self._vertices = self._triangles = self._deltas = 0
+        self._pixels = 0
+        self._totals = dict.fromkeys(_MOST, 0)
 
     def read(self) -> Gltf:
         if not str(self._file.asset.version).startswith("2."):
@@ -373,10 +373,9 @@ class _Reader:
         attributes = vars(primitive.attributes)
         positions = self._accessor(attributes.get("POSITION"), ("VEC3",))
         N = len(positions)
-        self._vertices += N
+        self._count("vertices", N)
         triangles = self._indices(primitive, N)
-        self._triangles += len(triangles)
-        self._check_totals()
+        self._count("triangles", len(triangles))
         material = default_material if primitive.material is None else primitive.material
         info = self._texture_info(material)
         uv_set = f"TEXCOORD_{(info and info.texCoord) or 0}"
@@ -394,14 +393,10 @@ class _Reader:
             tuple(self._deltas_of(target, N) for target in primitive.targets or []),
         )
 
-    def _check_totals(self) -> None:
-        for what, count, most in (
-            ("vertices", self._vertices, _MOST_VERTICES),
-            ("triangles", self._triangles, _MOST_TRIANGLES),
-            ("vertices in its morph targets", self._deltas, _MOST_DELTAS),
-        ):
-            if count > most:
-                raise self._fail(f"it has {count} {what}; an avatar may have {most}: simplify it")
+    def _count(self, what: str, number: int) -> None:
+        self._totals[what] += number
+        if self._totals[what] > _MOST[what]:
+            raise self._fail(f"it has {self._totals[what]} {what}; an avatar may have {_MOST[what]}: simplify it")
 
     def _indices(self, primitive: Any, N: int) -> NDArray[np.int32]:
         if primitive.indices is None:
@@ -430,8 +425,7 @@ class _Reader:
         return np.concatenate(joints, axis=1).astype(np.int32), w / w.sum(axis=1, keepdims=True)
 
     def _deltas_of(self, target: Mapping[str, Any], N: int) -> Deltas:
-        self._deltas += N
-        self._check_totals()
+        self._count("vertices in its morph targets", N)
         nothing = np.zeros((N, 3), np.float32)
         added = [self._attribute(target, name, ("VEC3",), nothing) for name in ("POSITION", "NORMAL")]
         points = np.concatenate(added, axis=1)

@@ -292,18 +292,13 @@ def _gathered(
 ) -> Deltas:
     """What a channel at 1 adds to the vertices of all parts together, in the frame's unit."""
     scale = np.array([1.0 / unit] * 3 + [1.0] * 3, np.float32)
-    found = [
-        (morph.vertices + start, share * scale * morph.points)
-        for part, start in zip(parts, starts, strict=True)
-        for index, morph in part.morphs.items()
-        if (share := targets.get((part.mesh, index), 0.0))
-    ]
-    if not found:
-        return Deltas(np.zeros(0, np.int32), np.zeros((0, 6), np.float32))
-    vertices, places = np.unique(np.concatenate([vertices for vertices, _ in found]), return_inverse=True)
-    sums = np.zeros((len(vertices), 6), np.float32)
-    np.add.at(sums, places, np.concatenate([points for _, points in found]))
-    return Deltas(vertices.astype(np.int32), sums)
+    sums = np.zeros((sum(len(part.points) for part in parts), 6), np.float32)
+    for part, start in zip(parts, starts, strict=True):
+        for target, morph in part.morphs.items():
+            share = targets.get((part.mesh, target), 0.0)
+            sums[morph.vertices + start] += share * scale * morph.points
+    vertices = np.flatnonzero(sums.any(axis=1)).astype(np.int32)
+    return Deltas(vertices, sums[vertices])
 
 
 def _cheapened(

@@ -13,7 +13,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 
 VMC, LIVE_LINK_FACE = "vmc", "live_link_face"
 DEFAULT_PORTS: Mapping[str, int] = {VMC: 39539, LIVE_LINK_FACE: 11111}
-"""By protocol, the ports on which receivers listen by default: of the VMC protocol's specification, and of Epic's app."""
+"""Ports on which receivers listen by default: of the VMC protocol's specification, and of Epic's app."""
 
 _LONGEST_SUBJECT = 200  # characters; chosen by hand
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[^:]*))?")

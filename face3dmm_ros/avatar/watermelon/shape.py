@@ -68,13 +68,9 @@ class MelonShape:
 
 def melon_shape() -> MelonShape:
     """The melon with its stalk."""
-    (points, normals, rind, triangles), stalk = _surface(*_body()), _surface(*_stalk())
-    return MelonShape(
-        np.concatenate([points, stalk[0]]),
-        np.concatenate([normals, stalk[1]]),
-        np.concatenate([rind, stalk[2]]),
-        np.concatenate([triangles, stalk[3] + len(points)]),
-    )
+    body, stalk = _surface(*_body()), _surface(*_stalk())
+    points, normals, rind = (np.concatenate(arrays) for arrays in zip(body[:3], stalk[:3], strict=True))
+    return MelonShape(points, normals, rind, np.concatenate([body[3], stalk[3] + len(body[0])]))
 
 
 def melon_front(points: NDArray[np.floating], squash: Squash) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
