@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.avatar import AvatarFace, draw_each
+from face3dmm_ros.avatar.character.caricature import LARGE_EYE_CENTER, LARGE_EYE_RADII
 from face3dmm_ros.avatar.character.rig import build_rig
 from face3dmm_ros.core.arkit import ARKIT_NAMES, weight_of
 from face3dmm_ros.core.camera import WeakPerspective
@@ -55,8 +56,8 @@ class Character(Drawer["CharacterCanvas"]):
         constants = {
             "to_light": to_light,
             "halfway": halfway / np.linalg.norm(halfway),
-            "eye_center": rig.eye_center,
-            "eye_radii": rig.eye_radii,
+            "eye_center": LARGE_EYE_CENTER,
+            "eye_radii": LARGE_EYE_RADII,
             "iris_color": _IRIS,
         }
 

@@ -18,6 +18,9 @@ EYE_RADIUS = 15.1
 
 EYE_SCALE = np.array([1.55, 1.75, 1.30])
 EYE_SHIFT = np.array([4.5, -5.0, 1.0])  # mm
+LARGE_EYE_CENTER, LARGE_EYE_RADII = EYE_CENTER + EYE_SHIFT, EYE_RADIUS * EYE_SCALE
+"""Of the character's left eyeball, mm."""
+
 _EYE_RIGID = 17.0  # mm from the eye's centre: up to there the warp is one scaling, so that lids fit the eyeball
 _EYE_REACH = 64.0  # mm from the eye's centre where the warp fades out, and the same toward the midline:
 _MIDLINE_REACH = 31.0

@@ -11,7 +11,14 @@ import scipy.sparse
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from face3dmm_ros.avatar.character.caricature import EYE_CENTER, EYE_RADIUS, EYE_SCALE, EYE_SHIFT, caricature, jacobian
+from face3dmm_ros.avatar.character.caricature import (
+    EYE_CENTER,
+    EYE_RADIUS,
+    LARGE_EYE_CENTER,
+    LARGE_EYE_RADII,
+    caricature,
+    jacobian,
+)
 from face3dmm_ros.avatar.character.hair import locks, scalp_cap
 from face3dmm_ros.avatar.character.strokes import stroke, stroke_triangles
 from face3dmm_ros.morphable_model import MorphableModel
@@ -82,8 +89,6 @@ class CharacterRig:
         outlined, inner, eyes: (M, 3) int32 triangles of all N + n: of what has an outline, of the mouth's inside, and
             of the eyes.
         paint: (N + n, 4) uint8 sRGB and gloss.
-        eye_center: of the left eye, (3,) mm; the right one's is its mirror image.
-        eye_radii: (3,) mm.
     """
 
     model: MorphableModel
@@ -93,8 +98,6 @@ class CharacterRig:
     inner: NDArray[np.int32]
     eyes: NDArray[np.int32]
     paint: NDArray[np.uint8]
-    eye_center: NDArray[np.float64]
-    eye_radii: NDArray[np.float64]
 
 
 def build_rig(model: MorphableModel) -> CharacterRig:
@@ -103,8 +106,7 @@ def build_rig(model: MorphableModel) -> CharacterRig:
     head, inner = _head(model, neutral, basis)
     moving = _joined([head, *_brows(model, neutral, basis), *_lashes(model, neutral, basis)])
     dressing = _joined([*_hair(model, neutral), _collar()])
-    center, radii = EYE_CENTER + EYE_SHIFT, EYE_RADIUS * EYE_SCALE
-    eyes = _joined([_eyeball(center * [mirror, 1.0, 1.0], radii) for mirror in (1.0, -1.0)])
+    eyes = _joined([_eyeball(LARGE_EYE_CENTER * [mirror, 1.0, 1.0]) for mirror in (1.0, -1.0)])
     still = _joined([dressing, eyes])
     N, dressed = len(moving.points), len(dressing.triangles)
     return CharacterRig(
@@ -118,8 +120,6 @@ def build_rig(model: MorphableModel) -> CharacterRig:
         inner=inner,
         eyes=still.triangles[dressed:] + N,
         paint=np.concatenate([moving.paint, still.paint]),
-        eye_center=center,
-        eye_radii=radii,
     )
 
 
@@ -133,20 +133,21 @@ class _Part:
     paint: NDArray[np.uint8]
 
 
-def _still(points: NDArray[np.floating], triangles: NDArray[np.int32], paint: Paint) -> _Part:
-    """A part of one colour that no expression moves; points (…, 3)."""
+def _painted(
+    points: NDArray[np.floating], triangles: NDArray[np.int32], paint: Paint, basis: NDArray[np.floating] | None = None
+) -> _Part:
+    """A part of one paint with points (…, 3); without a basis no expression moves it."""
     points = points.reshape(-1, 3)
-    return _Part(points, np.zeros((len(points), 3, 0)), triangles, _bytes(np.tile(paint, (len(points), 1))))
+    basis = np.zeros((len(points), 3, 0)) if basis is None else basis
+    return _Part(points, basis, triangles, _bytes(np.tile(paint, (len(points), 1))))
 
 
 def _joined(parts: Sequence[_Part]) -> _Part:
-    starts = np.cumsum([0] + [len(part.points) for part in parts])
+    starts = np.cumsum([0, *(len(part.points) for part in parts[:-1])], dtype=np.int32)
     return _Part(
         np.concatenate([part.points for part in parts]),
         np.concatenate([part.basis for part in parts]),
-        np.concatenate([part.triangles + start for part, start in zip(parts, starts[:-1], strict=True)]).astype(
-            np.int32
-        ),
+        np.concatenate([part.triangles + start for part, start in zip(parts, starts, strict=True)]),
         np.concatenate([part.paint for part in parts]),
     )
 
@@ -270,7 +271,7 @@ def _brows(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[n
         width *= np.clip((1.0 - t) / 0.12, 0.08, 1.0) ** 0.5
         moves[:, 1, model.expression_names.index(f"browDown{side}")] -= _FROWN_MM * t**2
         tube = stroke(at + 2.0 * outward + [0.0, 3.0, 0.0], outward, width, 0.75 * width)
-        parts.append(_following(tube, moves, (*HAIR, 0.0)))
+        parts.append(_stroke_part(tube, moves, (*HAIR, 0.0)))
     return parts
 
 
@@ -286,16 +287,13 @@ def _lashes(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[
         width = 2.5 * np.clip(t / 0.25, 0.1, 1.0) ** 0.8 * np.clip(1.25 - t, 0.0, 1.0) ** 0.6
         outward = np.tile([0.25 * side, 0.35, 1.0], (16, 1))
         tube = stroke(at + wing + [0.0, 0.6, 0.8], outward, width, width)
-        parts.append(_following(tube, moves, (*_LASH, 0.0)))
+        parts.append(_stroke_part(tube, moves, (*_LASH, 0.0)))
     return parts
 
 
-def _following(tube: NDArray[np.floating], moves: NDArray[np.floating], paint: Paint) -> _Part:
+def _stroke_part(tube: NDArray[np.floating], moves: NDArray[np.floating], paint: Paint) -> _Part:
     """A stroke (n, 8, 3) each of whose rows moves as one, by a basis (n, 3, E)."""
-    rows, sides = tube.shape[:2]
-    points = tube.reshape(-1, 3)
-    colors = _bytes(np.tile(paint, (len(points), 1)))
-    return _Part(points, np.repeat(moves, sides, axis=0), stroke_triangles(rows), colors)
+    return _painted(tube, stroke_triangles(len(tube)), paint, np.repeat(moves, tube.shape[1], axis=0))
 
 
 def _along(values: NDArray[np.floating], count: int) -> NDArray[np.float64]:
@@ -308,15 +306,15 @@ def _hair(model: MorphableModel, neutral: NDArray[np.float64]) -> list[_Part]:
     """The locks and the cap over the skull, outermost first."""
     cap = scalp_cap(Scalp(model), neutral.astype(np.float32))
     paint = (*HAIR, 0.35)
-    strands = [_still(lock, stroke_triangles(len(lock)), paint) for lock in locks()]
-    return [*strands, _still(cap, grid_triangles(*cap.shape[:2]), paint)]
+    strands = [_painted(lock, stroke_triangles(len(lock)), paint) for lock in locks()]
+    return [*strands, _painted(cap, grid_triangles(*cap.shape[:2]), paint)]
 
 
-def _eyeball(center: NDArray[np.float64], radii: NDArray[np.float64]) -> _Part:
+def _eyeball(center: NDArray[np.float64]) -> _Part:
     """The front half of an eyeball."""
     up, around = np.meshgrid(np.linspace(1.5, -1.5, 11), np.linspace(1.5, -1.5, 11), indexing="ij")
     sphere = np.stack([np.cos(up) * np.sin(around), np.sin(up), np.cos(up) * np.cos(around)], axis=-1)
-    return _still(center + radii * sphere, grid_triangles(11, 11), (1.0, 1.0, 1.0, 0.0))
+    return _painted(center + LARGE_EYE_RADII * sphere, grid_triangles(11, 11), (1.0, 1.0, 1.0, 0.0))
 
 
 def _collar() -> _Part:
@@ -327,7 +325,7 @@ def _collar() -> _Part:
     x, z = 52.0 * across * np.sin(turn), -54.0 * across * np.cos(turn)
     y = height - 0.4 * z
     points = np.stack([x, y - 110.0, z - 92.0], axis=-1)
-    return _still(points, grid_triangles(len(profile), 33), (*COLLAR, 0.0))
+    return _painted(points, grid_triangles(len(profile), 33), (*COLLAR, 0.0))
 
 
 def _linear_model(names: tuple[str, ...], part: _Part) -> MorphableModel:
