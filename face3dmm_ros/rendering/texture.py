@@ -124,24 +124,24 @@ def paint_texture(
     gamma: NDArray[np.floating] | tuple[()] = (),
     size: int = DEFAULT_TEXTURE_SIZE,
 ) -> NDArray[np.uint8]:
-    """The texture of a face in a picture, (size, size, 3) uint8 BGR.
+    """Paint the texture of a face from a picture, (size, size, 3) uint8 BGR.
 
-    The picture is taken relative to the model's albedo, as log ratio q = log(picture / albedo), which splits into a
-    smooth part, light and skin tone, and detail. Where the picture sees the surface, both come from it. Elsewhere the
-    smooth part is continued and the detail taken from the head's other side, as far as the picture sees that; so the
-    parts meet without a seam, and under one light.
+    The log ratio q = log(picture / albedo) to the model's albedo is split into a smooth part, which is light and skin
+    tone, and detail. Where the surface is visible in the picture, both come from there. Elsewhere the smooth part is
+    extrapolated and the detail mirrored from the other side of the head, if that is visible; so there are no seams,
+    and the light is the same everywhere.
 
     Args:
         image: (H, W, 3) uint8 BGR.
         model: the face model.
         unwrapping: of that model.
         vertices: (N, 3) the face in the picture, model space, mm.
-        camera: how it meets the picture.
-        gamma: albedo of the person, as far as known.
+        camera: projects the face into the picture.
+        gamma: albedo coefficients of the person; the first of them or none.
         size: texels along each side.
 
     Raises:
-        Face3DMMError: another form of image, or a size that is none.
+        Face3DMMError: the image has another form, or the size is out of range.
     """
     check_image(image)
     if not 16 <= size <= LARGEST_TEXTURE_SIZE:
@@ -192,10 +192,10 @@ def _spread(
 
 
 def _continued(values: NDArray[np.float32], weight: NDArray[np.float32], finest: int) -> NDArray[np.float32]:
-    """Values (S, S, C) smoothly continued where their weight (S, S) is small, no detail below 2^finest texels.
+    """Values (S, S, C) smoothly extrapolated where their weight (S, S) is small, no detail below 2^finest texels.
 
-    A pyramid of weighted means: from the coarsest level down, each level keeps its own mean as far as its weight goes
-    and takes the coarser one's elsewhere (pull–push, Gortler et al., The Lumigraph, SIGGRAPH 1996).
+    A pyramid of weighted means: from the coarsest level down, each level is blended by its weight with the next coarser
+    one (pull–push, Gortler et al., The Lumigraph, SIGGRAPH 1996).
     """
     levels: list[tuple[NDArray, NDArray]] = [(values * weight[..., None], weight)]
     while min(levels[-1][1].shape) > 2:

@@ -205,7 +205,7 @@ def _caricatured(model: MorphableModel) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _smoothed(model: MorphableModel, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the head's vertices have, (N, …), moved toward their neighbours' mean, but at lids and lips.
+    """Values of the head's vertices, (N, …), smoothed by Laplacian steps, except at lids and lips.
 
     Shading then shows few large shapes, as in a drawing.
     """

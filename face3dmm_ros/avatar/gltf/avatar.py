@@ -34,7 +34,7 @@ _LEAST_VALUE = 1e-3  # morph targets with smaller values are skipped
 class GltfAvatar(Drawer["GltfCanvas"]):
     """Draws the nearest face as a character from a file, head and shoulders in the middle of the picture.
 
-    The character's head turns as the person's does; it stays where it is, and does not follow the person about.
+    Its head turns as the person's does; its position in the picture is fixed.
     """
 
     needs_image: ClassVar[bool] = False

@@ -531,7 +531,7 @@ class _Reader:
         return _bytes_of(target, f"{self._path}: {name}, to which it refers,")
 
     def _texture_info(self, material: int) -> Any:
-        """Of the base colour, None where a material has none."""
+        """The base colour texture's JSON of a material, None if it has none."""
         if material == len(self._file.materials):
             return None
         surface = self._item(self._file.materials, material, "material").pbrMetallicRoughness
