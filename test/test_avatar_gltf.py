@@ -241,11 +241,10 @@ class TestMorphTargets:
         names = ["jawOpen", "hatTilt", "eyeBlinkLeft"]
         with opened(write_head(tmp_path / "head.glb", names)) as avatar:
             assert set(avatar.missing) == set(ARKIT_NAMES) - {"jawOpen", "eyeBlinkLeft"}
-            assert avatar.unused == ("hatTilt",)
             assert "mouthPucker" in avatar.report
             assert "hatTilt" in avatar.report
-            picture_of(avatar, face(jawOpen=0.75, mouthPucker=1.0))
-            assert avatar.driven == {"jawOpen": 0.75, "eyeBlinkLeft": 0.0}
+            still, moved = (picture_of(avatar, face(jawOpen=value, mouthPucker=1.0)) for value in (0.0, 1.0))
+        assert (still != moved).any()
 
     def test_a_weight_changes_the_picture_where_its_vertices_are(self, tmp_path: Path) -> None:
         writer = Writer()
@@ -286,9 +285,9 @@ class TestMorphTargets:
         primitive.targets = [{"POSITION": len(writer.file.accessors) - 1}]
         writer.node(mesh=mesh)
         read = load_gltf(writer.save(tmp_path / "packed.glb")).meshes[0].primitives[0]
-        np.testing.assert_allclose(read.positions, positions, atol=1e-4)
+        np.testing.assert_allclose(read.points[:, :3], positions, atol=1e-4)
         np.testing.assert_array_equal(read.morphs[0].vertices, rows)
-        np.testing.assert_array_equal(read.morphs[0].positions, shifts)
+        np.testing.assert_array_equal(read.morphs[0].points[:, :3], shifts)
 
 
 def write_figure(path: Path, change: Callable[[Writer, int, int], None] | None = None, head: str = "Head") -> Path:
@@ -375,7 +374,6 @@ class TestHead:
             alone = picture_of(avatar, near)
             layers = avatar.draw([near, far], SIZE, None)
             assert len(layers) == 1
-            assert avatar.driven["jawOpen"] == 0.5
             np.testing.assert_array_equal(picture_of(avatar, far, near), alone)
             assert avatar.draw([], SIZE, None) == []
 

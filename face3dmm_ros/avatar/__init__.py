@@ -1,1 +1,1 @@
-"""Parameters to another face: blendshape weights, and the avatars that they move."""
+"""Blendshape weights of fitted faces, and the avatars that they drive."""

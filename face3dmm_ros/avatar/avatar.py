@@ -1,6 +1,6 @@
 """What an avatar is: something that draws faces' expressions and poses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,9 +16,9 @@ class AvatarFace:
     """A face that drives an avatar.
 
     Attributes:
-        face_id: stable along a track.
-        parameters: the face as it was fitted: where it is, and whose.
-        weights: (52,) float32 in [0, 1], of `arkit.ARKIT_NAMES`: its expression, as it is to be shown.
+        face_id: the same along a track.
+        parameters: the face as it was fitted: pose, identity and model.
+        weights: (52,) float32 in [0, 1], of `arkit.ARKIT_NAMES`: the expression to show.
     """
 
     face_id: int
@@ -36,13 +36,13 @@ class Avatar(Protocol):
 
     @property
     def report(self) -> str:
-        """What of the 52 weights it cannot show, and the like, to be said once; empty if there is nothing to say."""
+        """What a user should be told once, such as weights that it cannot show; empty if there is nothing."""
         ...
 
     def draw(
         self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None
     ) -> Sequence[Layer]:
-        """The avatars of some faces, to be laid over a picture in this order, far ones first.
+        """Draw the avatars of some faces; returns layers to be laid over a picture in this order, far ones first.
 
         Args:
             faces: any number; nearer ones, those with the larger scale, hide the others.
@@ -50,10 +50,16 @@ class Avatar(Protocol):
             image: (H, W, 3) uint8 BGR that the faces were found in; None if the avatar does not need it.
 
         Raises:
-            Face3DMMError: faces of another model, or a picture that cannot be drawn.
+            Face3DMMError: the faces are of another model, or the picture cannot be drawn.
         """
         ...
 
     def close(self) -> None:
-        """Give back what it holds, such as OpenGL; it cannot be used any more."""
+        """Release what it holds, such as an OpenGL context; it cannot be used any more."""
         ...
+
+
+def draw_each(faces: Sequence[AvatarFace], draw: Callable[[AvatarFace], Layer | None]) -> list[Layer]:
+    """What `draw` makes of each face, far ones first; without the faces for which that is None."""
+    far_to_near = sorted(faces, key=lambda face: face.parameters.camera.scale)
+    return [layer for face in far_to_near if (layer := draw(face)) is not None]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 WATERMELON, HEAD, GLTF = "watermelon", "head", "gltf:"
 STYLES = f"{WATERMELON}, {HEAD} or {GLTF}PATH"
-"""For help texts."""
+"""The styles, for help texts and messages."""
 
 IN_IMAGE, ALONE = "image", "alone"
 PLACEMENTS = (IN_IMAGE, ALONE)
@@ -19,10 +19,10 @@ PLACEMENTS = (IN_IMAGE, ALONE)
 
 
 def check_style(style: str) -> None:
-    """Check that there is such a style, without loading it.
+    """Check that a style exists, without loading it.
 
     Raises:
-        Face3DMMError: there is not.
+        Face3DMMError: there is no such style.
     """
     if style in (WATERMELON, HEAD) or (style.startswith(GLTF) and len(style) > len(GLTF)):
         return
@@ -30,15 +30,15 @@ def check_style(style: str) -> None:
 
 
 def create_avatar(style: str, model: "MorphableModel", platform: str = "auto") -> "Avatar":
-    """An avatar by its name.
+    """Create an avatar by the name of its style.
 
     Args:
         style: ``watermelon``, ``head`` or ``gltf:PATH``.
-        model: of the faces that drive it.
+        model: the model of the faces that drive it.
         platform: as in `face3dmm_ros.rendering.offscreen.open_context`.
 
     Raises:
-        Face3DMMError: no such style, a file that cannot be used, or no OpenGL.
+        Face3DMMError: there is no such style, the file cannot be used, or there is no OpenGL 3.3.
     """
     check_style(style)
     if style == WATERMELON:

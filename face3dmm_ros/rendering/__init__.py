@@ -1,1 +1,1 @@
-"""Parameters → pixels: offscreen OpenGL, the lighting model, overlays, and colours sampled back from the image."""
+"""From parameters to pixels: offscreen OpenGL, lighting models, overlays, and vertex colours read from images."""

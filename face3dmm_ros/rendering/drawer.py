@@ -1,4 +1,4 @@
-"""What draws offscreen: an OpenGL context, and a canvas in it."""
+"""Base of classes that draw offscreen: an OpenGL context, and a canvas in it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ Canvas = TypeVar("Canvas")
 
 
 class Drawer(Closing, Generic[Canvas]):
-    """Owns an OpenGL context, makes it current for each call and gives it back.
+    """Owns an OpenGL context, which is current only during a call.
 
     So any thread may call it; calls from several threads wait for each other. Close it, or use it as a context manager.
     """
@@ -22,8 +22,8 @@ class Drawer(Closing, Generic[Canvas]):
 
         Args:
             platform: ``auto``, ``egl``, ``osmesa`` or ``glx``; see `offscreen.open_context`.
-            make_canvas: called with the context current; it imports what imports PyOpenGL, which takes the platform
-                that the context has chosen.
+            make_canvas: called with the context current. Modules that import PyOpenGL are to be imported in it and not
+                before, since PyOpenGL binds itself to the platform when it is imported.
 
         Raises:
             Face3DMMError: no OpenGL 3.3 here; the message names the packages.
@@ -35,27 +35,23 @@ class Drawer(Closing, Generic[Canvas]):
 
     @property
     def platform(self) -> str:
-        """The OpenGL platform that it runs on: ``egl``, ``osmesa`` or ``glx``."""
+        """The OpenGL platform in use: ``egl``, ``osmesa`` or ``glx``."""
         return self._context.platform
 
     def close(self) -> None:
-        """Give back all that belongs to the context; it cannot be used any more."""
+        """Destroy the context and all that lives in it; nothing can be drawn any more. May be called twice."""
         if not self._closed:
             self._closed = True
             self._context.close()
 
     def _require_open(self) -> None:
-        """Check that it is not closed.
-
-        Raises:
-            Face3DMMError: it is.
-        """
+        """Raise Face3DMMError if it is closed."""
         if self._closed:
             raise Face3DMMError(f"this {type(self).__name__} is closed: make a new one")
 
     @contextmanager
     def _drawing(self) -> Iterator[Canvas]:
-        """The canvas, for a block of calls with the context current."""
+        """The canvas, with the context current for a block of calls; raises Face3DMMError if it is closed."""
         self._require_open()
         with self._context.current():
             yield self._canvas

@@ -12,26 +12,21 @@ from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepar
 from face3dmm_ros.rendering.lighting import FLAT, LIT_PER_PIXEL, LIT_PER_VERTEX, Lighting
 from face3dmm_ros.rendering.toon import OUTLINE, TOON
 
+_WIRE_COLOR, _OUTLINE_COLOR = (0.25, 0.9, 0.8), (0.13, 0.08, 0.12)  # sRGB, chosen by hand
 
-class FaceCanvas:
+
+class FaceCanvas(GrowingFramebuffer):
     """A framebuffer, the shader programs and one mesh topology."""
 
-    def __init__(
-        self,
-        triangles: NDArray[np.uint32],
-        wire_color: tuple[float, float, float],
-        outline_color: tuple[float, float, float],
-    ) -> None:
-        """Make the objects for (M, 3) triangles; colours are sRGB in [0, 1]."""
-        self._framebuffer = GrowingFramebuffer()
-        self._lit_per_pixel = ShaderProgram(*LIT_PER_PIXEL)
-        self._lit_per_vertex = ShaderProgram(*LIT_PER_VERTEX)
-        self._flat = ShaderProgram(*FLAT)
-        self._flat.use()
-        self._flat.set("flat_color", wire_color)
-        self._toon, self._outline = ShaderProgram(*TOON), ShaderProgram(*OUTLINE)
-        self._outline.use()
-        self._outline.set("flat_color", outline_color)
+    def __init__(self, triangles: NDArray[np.uint32]) -> None:
+        """Make the objects for (M, 3) triangles."""
+        super().__init__()
+        self._lit_per_pixel, self._lit_per_vertex = ShaderProgram(*LIT_PER_PIXEL), ShaderProgram(*LIT_PER_VERTEX)
+        self._flat, self._toon, self._outline = (ShaderProgram(*shaders) for shaders in (FLAT, TOON, OUTLINE))
+        self._flat.use(flat_color=_WIRE_COLOR)
+        self._outline.use(flat_color=_OUTLINE_COLOR)
+        self._lightings: dict[ShaderProgram, Lighting] = {}
+        """Those that the programs were last given."""
 
         self._mesh = VertexArray([(3, np.float32), (3, np.float32), (3, np.uint8)])
         corners = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
@@ -39,18 +34,10 @@ class FaceCanvas:
         prepare(GL.GL_DEPTH_TEST, GL.GL_SCISSOR_TEST)
         GL.glPolygonOffset(1.0, 1.0)
 
-    def begin(self, width: int, height: int) -> None:
-        """Clear the canvas for a picture of some size.
-
-        Raises:
-            Face3DMMError: it is larger than OpenGL can draw here.
-        """
-        self._framebuffer.begin(width, height)
-
     def load(self, vertices: NDArray[np.floating], normals: NDArray[np.floating], rgb: NDArray[np.uint8]) -> None:
-        """Upload the mesh that is drawn next: (N, 3) each."""
-        for location, array in enumerate((vertices, normals, rgb)):
-            self._mesh.load(location, array)
+        """Upload the mesh that is drawn next: (N, 3) each. It will hide what was drawn before."""
+        self._mesh.load(0, vertices, normals, rgb)
+        GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
 
     def draw_shaded(
         self,
@@ -60,20 +47,18 @@ class FaceCanvas:
         *,
         per_pixel: bool,
     ) -> None:
-        """Draw the loaded mesh, in front of all that was drawn before, with y downward in clip space."""
+        """Draw the loaded mesh, lit per pixel or per vertex."""
         program = self._lit_per_pixel if per_pixel else self._lit_per_vertex
-        program.use()
-        program.light(lighting)
-        program.set("model_to_clip", model_to_clip)
-        program.set("normal_to_world", normal_to_world)
-        GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
+        program.use(model_to_clip=model_to_clip, normal_to_world=normal_to_world)
+        if lighting is not self._lightings.get(program):
+            for name, value in lighting.uniforms().items():
+                program.set(name, value)
+            self._lightings[program] = lighting
         self._mesh.draw(*self._triangles)
 
     def draw_wireframe(self, model_to_clip: NDArray[np.float64]) -> None:
-        """Draw the loaded mesh's edges, in front of all that was drawn before, without those that it hides itself."""
-        self._flat.use()
-        self._flat.set("model_to_clip", model_to_clip)
-        GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
+        """Draw the loaded mesh's edges without those that its own surface hides."""
+        self._flat.use(model_to_clip=model_to_clip)
         GL.glColorMask(False, False, False, False)
         GL.glEnable(GL.GL_POLYGON_OFFSET_FILL)
         self._mesh.draw(*self._triangles)
@@ -85,28 +70,21 @@ class FaceCanvas:
         self,
         model_to_clip: NDArray[np.float64],
         normal_to_world: NDArray[np.float64],
-        lighting: Lighting,
-        outline_width: tuple[float, float, float],
+        to_light: NDArray[np.float64],
+        outline_width: NDArray[np.float64],
     ) -> None:
-        """Draw the loaded mesh like a cartoon, in front of all that was drawn before, with y downward in clip space.
+        """Draw the loaded mesh like a cartoon.
 
-        Of the lighting only its direction counts. The outline's width along x, y and z is in clip space.
+        Args:
+            model_to_clip: (4, 4).
+            normal_to_world: (3, 3), to x right, y up, z toward the viewer.
+            to_light: (3,) unit vector in the world.
+            outline_width: (3,) along x, y and z in clip space.
         """
-        self._toon.use()
-        self._toon.set("to_light", lighting.to_light)
-        self._toon.set("model_to_clip", model_to_clip)
-        self._toon.set("normal_to_world", normal_to_world)
-        GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
+        self._toon.use(model_to_clip=model_to_clip, normal_to_world=normal_to_world, to_light=to_light)
         self._mesh.draw(*self._triangles)
-        self._outline.use()
-        self._outline.set("model_to_clip", model_to_clip)
-        self._outline.set("normal_to_world", normal_to_world)
-        self._outline.set("outline_width", outline_width)
+        self._outline.use(model_to_clip=model_to_clip, normal_to_world=normal_to_world, outline_width=outline_width)
         GL.glEnable(GL.GL_CULL_FACE)
         GL.glCullFace(GL.GL_FRONT)
         self._mesh.draw(*self._triangles)
         GL.glDisable(GL.GL_CULL_FACE)
-
-    def read(self) -> NDArray[np.uint8]:
-        """What was drawn, (height, width, 4) uint8 BGRA, its first row the lowest in clip space."""
-        return self._framebuffer.read()

@@ -1,13 +1,20 @@
-"""Noise as natural surfaces have it."""
+"""Fractal noise, as on natural surfaces."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def fractal(rng: np.random.Generator, shape: tuple[int, int], low: float, high: float, fall: float) -> NDArray:
-    """Noise of spatial frequencies between low and high (cycles per image), amplitude ∝ frequency^−fall.
+    """Band-limited noise with amplitude ∝ frequency^−fall.
 
-    Returns (H, W) float64 with mean 0 and standard deviation 1 that repeats seamlessly.
+    Args:
+        rng: of the noise.
+        shape: (H, W).
+        low, high: spatial frequencies that it has, cycles per image.
+        fall: exponent.
+
+    Returns:
+        (H, W) float64 with mean 0 and standard deviation 1 that tiles seamlessly.
     """
     height, width = shape
     frequency = np.hypot(np.fft.fftfreq(height, 1 / height)[:, None], np.fft.rfftfreq(width, 1 / width))

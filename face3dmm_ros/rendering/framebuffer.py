@@ -1,4 +1,4 @@
-"""Where OpenGL draws to, offscreen, and how pictures get from there.
+"""Framebuffers, into which OpenGL draws offscreen, and reading pictures from them.
 
 As `gl_objects`, it may be imported only once a context is open.
 """
@@ -11,14 +11,14 @@ from face3dmm_ros.core.errors import Face3DMMError
 
 
 class Framebuffer:
-    """Colour and depth, with several samples a pixel or (0) with one.
+    """A framebuffer with colour and depth.
 
     Attributes:
-        name: OpenGL's.
+        name: OpenGL's name of it.
     """
 
     def __init__(self, samples: int = 0) -> None:
-        """Without a size yet."""
+        """Make it, without a size; `samples` per pixel for multisampling, 0 for none."""
         self.name = GL.glGenFramebuffers(1)
         self._samples = samples
         self._buffers = GL.glGenRenderbuffers(2)
@@ -27,7 +27,7 @@ class Framebuffer:
         """Give it a size, px, and bind it.
 
         Raises:
-            Face3DMMError: it is more than OpenGL has.
+            Face3DMMError: the size is larger than OpenGL can draw here.
         """
         largest = int(min(*GL.glGetIntegerv(GL.GL_MAX_VIEWPORT_DIMS), GL.glGetIntegerv(GL.GL_MAX_RENDERBUFFER_SIZE)))
         if max(width, height) > largest:
@@ -44,19 +44,19 @@ class Framebuffer:
 
 
 class GrowingFramebuffer:
-    """A framebuffer whose pictures change their size with every frame: it only ever grows."""
+    """A framebuffer for drawings that change their size with every frame: it only ever grows."""
 
     def __init__(self) -> None:
-        """Without a size yet."""
+        """Make it, without a size."""
         self._framebuffer = Framebuffer()
         self._capacity = (0, 0)
         self._size = (0, 0)
 
     def begin(self, width: int, height: int) -> None:
-        """Bind it and clear colour and depth for a picture of some size; needs the scissor test.
+        """Bind it and clear colour and depth for a drawing of a size, px; the scissor test must be enabled.
 
         Raises:
-            Face3DMMError: it is larger than OpenGL can draw here.
+            Face3DMMError: the size is larger than OpenGL can draw here.
         """
         if width > self._capacity[0] or height > self._capacity[1]:
             capacity = max(width, self._capacity[0]), max(height, self._capacity[1])

@@ -1,7 +1,7 @@
-"""What canvases are made of in OpenGL: shader programs, vertex arrays, textures, and how pictures are drawn offscreen.
+"""What canvases are made of in OpenGL: shader programs, vertex arrays and textures.
 
-This module imports PyOpenGL, so it may be imported only after `offscreen.open_context` has chosen the platform; and all
-of it runs with that context current.
+This module imports PyOpenGL, so it may be imported only after `offscreen.open_context` has chosen the platform; all of
+it is to be called with that context current.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from OpenGL import GL
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.rendering.lighting import Lighting
 
 
 def prepare(*capabilities: int) -> None:
-    """Set up a new context for pictures whose rows go down in clip space, and enable some capabilities."""
+    """Set up a new context for drawings that are upside down (`Framing.clip_to_canvas`); enable some capabilities."""
     for capability in capabilities:
         GL.glEnable(capability)
     GL.glFrontFace(GL.GL_CW)  # counter-clockwise triangles, drawn upside down
@@ -47,20 +46,22 @@ class VertexArray:
             GL.glEnableVertexAttribArray(location)
         GL.glBindBuffer(GL.GL_ELEMENT_ARRAY_BUFFER, GL.glGenBuffers(1))
 
-    def load(self, location: int, array: NDArray) -> None:
-        """Replace an attribute, (N, components)."""
-        array = np.ascontiguousarray(array, self._types[location])
-        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
-        GL.glBufferData(GL.GL_ARRAY_BUFFER, array.nbytes, array, GL.GL_STREAM_DRAW)
+    def load(self, first: int, *arrays: NDArray) -> None:
+        """Replace the attributes from a location on, (N, components) each."""
+        for location, array in enumerate(arrays, first):
+            data: NDArray = np.ascontiguousarray(array, self._types[location])
+            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
+            GL.glBufferData(GL.GL_ARRAY_BUFFER, data.nbytes, data, GL.GL_STREAM_DRAW)
 
-    def update(self, location: int, array: NDArray) -> None:
-        """Replace an attribute of the first vertices, (n, components)."""
-        array = np.ascontiguousarray(array, self._types[location])
-        GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
-        GL.glBufferSubData(GL.GL_ARRAY_BUFFER, 0, array.nbytes, array)
+    def update(self, first: int, *arrays: NDArray) -> None:
+        """Replace the attributes from a location on for the first n vertices, (n, components) each."""
+        for location, array in enumerate(arrays, first):
+            data: NDArray = np.ascontiguousarray(array, self._types[location])
+            GL.glBindBuffer(GL.GL_ARRAY_BUFFER, self._buffers[location])
+            GL.glBufferSubData(GL.GL_ARRAY_BUFFER, 0, data.nbytes, data)
 
     def load_indices(self, *blocks: NDArray[np.integer]) -> list[tuple[int, int]]:
-        """Replace the indices by those of some blocks; where each begins and how many it has."""
+        """Replace the indices by those of some blocks; returns where each block begins and how many it has."""
         GL.glBindVertexArray(self._name)
         indices = np.concatenate([np.zeros(0, np.uint32), *(np.asarray(block, np.uint32).ravel() for block in blocks)])
         GL.glBufferData(GL.GL_ELEMENT_ARRAY_BUFFER, indices.nbytes, indices, GL.GL_STREAM_DRAW)
@@ -68,18 +69,18 @@ class VertexArray:
         return [(end - block.size, block.size) for end, block in zip(ends, blocks, strict=True)]
 
     def draw(self, first: int, count: int, kind: int = GL.GL_TRIANGLES) -> None:
-        """Draw what some of the indices name."""
+        """Draw the primitives of some indices: `count` of them from the index number `first` on."""
         GL.glBindVertexArray(self._name)
         GL.glDrawElements(kind, count, GL.GL_UNSIGNED_INT, GL.GLvoidp(4 * first))
 
 
 def texture(pixels: NDArray[np.uint8], *, halvings: int | None = None, clamped: bool = False) -> int:
-    """A texture of an (H, W, 1 to 4) picture, which stays bound; it repeats, with smaller versions of itself.
+    """Make and bind a texture that repeats, with mipmaps; returns OpenGL's name of it.
 
     Args:
-        pixels: in the order red, green, blue, alpha.
-        halvings: how many smaller versions, all if None.
-        clamped: along its columns it does not repeat.
+        pixels: (H, W, 1 to 4), in the order red, green, blue, alpha.
+        halvings: how many mipmap levels below the picture itself; all if None.
+        clamped: whether it does not repeat along its columns.
     """
     height, width, channels = pixels.shape
     stored = (GL.GL_R8, GL.GL_RG8, GL.GL_RGB8, GL.GL_RGBA8)[channels - 1]
@@ -101,11 +102,16 @@ def texture(pixels: NDArray[np.uint8], *, halvings: int | None = None, clamped: 
     return name
 
 
+_VECTORS = {1: GL.glUniform1fv, 2: GL.glUniform2fv, 3: GL.glUniform3fv, 4: GL.glUniform4fv}
+_MATRICES = {3: GL.glUniformMatrix3fv, 4: GL.glUniformMatrix4fv}
+"""What sets a uniform, by its size."""
+
+
 class ShaderProgram:
     """A vertex and a fragment shader, linked."""
 
     def __init__(self, vertex_shader: str, fragment_shader: str) -> None:
-        """Compile and link them.
+        """Compile and link GLSL 3.30 sources without their version line.
 
         Raises:
             Face3DMMError: the driver rejects them.
@@ -113,7 +119,7 @@ class ShaderProgram:
         self._program = GL.glCreateProgram()
         for kind, source in ((GL.GL_VERTEX_SHADER, vertex_shader), (GL.GL_FRAGMENT_SHADER, fragment_shader)):
             shader = GL.glCreateShader(kind)
-            GL.glShaderSource(shader, source)
+            GL.glShaderSource(shader, "#version 330 core\n" + source)
             GL.glCompileShader(shader)
             if not GL.glGetShaderiv(shader, GL.GL_COMPILE_STATUS):
                 raise Face3DMMError(f"the OpenGL driver rejects a shader: {GL.glGetShaderInfoLog(shader)}")
@@ -123,33 +129,28 @@ class ShaderProgram:
         if not GL.glGetProgramiv(self._program, GL.GL_LINK_STATUS):
             raise Face3DMMError(f"the OpenGL driver cannot link a program: {GL.glGetProgramInfoLog(self._program)}")
         self._locations: dict[str, int] = {}
-        self._lighting: Lighting | None = None
 
-    def use(self) -> None:
-        """Draw with it from now on."""
+    def use(self, **uniforms: object) -> None:
+        """Draw with it from now on, after `set` of some uniforms."""
         GL.glUseProgram(self._program)
+        for name, value in uniforms.items():
+            self.set(name, value)
 
     def set(self, name: str, value: object) -> None:
-        """Set a uniform of the program in use: a number, a vector of two to four, or a row-major matrix."""
+        """Set a uniform of the program in use: a number, a vector of two to four, or a row-major matrix.
+
+        Nothing happens if the program has no such uniform.
+        """
         if name not in self._locations:
             self._locations[name] = GL.glGetUniformLocation(self._program, name)
         location = self._locations[name]
-        if location < 0:  # the program does without it
+        if location < 0:
             return
         array = np.asarray(value, dtype=np.float32, order="C")
-        match array.shape:
-            case ():
-                GL.glUniform1f(location, float(array))
-            case (2,):
-                GL.glUniform2fv(location, 1, array)
-            case (3,):
-                GL.glUniform3fv(location, 1, array)
-            case (4,):
-                GL.glUniform4fv(location, 1, array)
-            case (3, 3):
-                GL.glUniformMatrix3fv(location, 1, True, array)
-            case (4, 4):
-                GL.glUniformMatrix4fv(location, 1, True, array)
+        if array.ndim == 2:
+            _MATRICES[len(array)](location, 1, True, array)
+        else:
+            _VECTORS[array.size](location, 1, array)
 
     def set_integer(self, name: str, value: int) -> None:
         """Set an integer uniform of the program in use."""
@@ -158,17 +159,4 @@ class ShaderProgram:
     def set_samplers(self, names: Sequence[str]) -> None:
         """Let the samplers of the program in use read texture units 0, 1, … in this order."""
         for unit, name in enumerate(names):
-            GL.glUniform1i(GL.glGetUniformLocation(self._program, name), unit)
-
-    def light(self, lighting: Lighting) -> None:
-        """Set the lighting of the program in use, which keeps it."""
-        if lighting is self._lighting:
-            return
-        self.set("to_light", lighting.to_light)
-        self.set("to_viewer", (0.0, 0.0, 1.0))
-        self.set("light_color", lighting.color)
-        self.set("ambient_color", lighting.ambient)
-        for name in ("diffuse", "specular", "shininess", "transmission"):
-            self.set(name, getattr(lighting, name))
-        self.set("phong", lighting.model == "phong")
-        self._lighting = lighting
+            self.set_integer(name, unit)

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Landmarks
 from face3dmm_ros.rendering.face_renderer import VIEWS
+from face3dmm_ros.rendering.layer import check_image
 
 LANDMARKS = "landmarks"
 OVERLAYS = (*VIEWS, LANDMARKS)
 """What may be laid over the camera's image: the fitted face in one of the views, or the landmarks."""
 
-_POINT_COLOR = (120, 255, 80)  # BGR
-_LINE_COLOR = (255, 200, 60)
-_SUBPIXEL_BITS = 4  # OpenCV's drawing takes integers, of which this many bits may stand behind the point
+_POINT_COLOR, _LINE_COLOR = (120, 255, 80), (255, 200, 60)  # BGR, chosen by hand
+_SUBPIXEL_BITS = 4  # fractional bits of the integers that OpenCV draws with
 
 # First and last index of each stroke of the iBUG 68 markup (0-based), and whether it closes.
 _IBUG68_STROKES = (
@@ -28,19 +28,18 @@ _IBUG68_STROKES = (
 
 
 def draw_landmarks(image: NDArray[np.uint8], faces: Sequence[Landmarks]) -> NDArray[np.uint8]:
-    """Landmarks as points over a copy of the image, those of `ibug68` joined along the features that they outline.
+    """Draw landmarks as points over a copy of the image, those of `ibug68` joined along the features they outline.
 
-    The drawing's size follows the face's. Points outside the image are left out.
+    Points and lines are scaled with the face. Points outside the image are left out.
 
     Args:
         image: (H, W, 3) uint8 BGR.
         faces: landmarks in the image's pixels.
 
     Raises:
-        Face3DMMError: an image of another form, or points that are not (N, 2).
+        Face3DMMError: the image has another form, or points are not (N, 2).
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
+    check_image(image)
     result = np.array(image, order="C")
     for face in faces:
         _draw_face(result, face)
@@ -61,7 +60,7 @@ def _draw_face(image: NDArray[np.uint8], face: Landmarks) -> None:
         for first, last, closed in _IBUG68_STROKES:
             stroke = fixed_point[first : last + 1]
             cv2.polylines(image, [stroke], closed, _LINE_COLOR, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
-    # A point's radius is a share of the distance between neighbouring points, which shrinks with their number.
+    # A share of the distance between neighbouring points, which shrinks with their number; the share chosen by hand.
     radius = max(0.7, 0.12 * face_size / np.sqrt(len(points)))
     for x, y in fixed_point[drawable]:
         center = (int(x), int(y))

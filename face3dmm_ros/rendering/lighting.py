@@ -28,7 +28,8 @@ LIGHTING_MODELS = ("blinn-phong", "phong")
 class Lighting:
     """One directional light and ambient light; intensities are linear RGB, 1 being a display's white.
 
-    Axes are OpenGL's: x right, y up, z from the image toward the viewer.
+    Axes are OpenGL's: x right, y up, z from the image toward the viewer. The defaults were chosen by hand: a warm light
+    from the upper right, dimmer and cooler light from everywhere, and a broad, faint highlight as on skin.
 
     Attributes:
         direction: the way the light travels, of any length but zero.
@@ -41,7 +42,7 @@ class Lighting:
         model: one of `LIGHTING_MODELS`.
 
     Raises:
-        Face3DMMError: a value outside its range.
+        Face3DMMError: a value is outside its range, or the model unknown.
     """
 
     direction: tuple[float, float, float] = (-0.4, -0.5, -1.0)
@@ -76,8 +77,12 @@ class Lighting:
         against = -np.asarray(self.direction, np.float64)
         return np.asarray(against / np.linalg.norm(against))
 
+    def uniforms(self) -> dict[str, object]:
+        """What the shaders of this module that compute light need, by name."""
+        own = {name: getattr(self, name) for name in ("diffuse", "specular", "shininess", "transmission")}
+        colors = {"light_color": self.color, "ambient_color": self.ambient}
+        return {**own, **colors, "to_light": self.to_light, "phong": self.model == "phong"}
 
-_VERSION = "#version 330 core\n"
 
 DECODED_FUNCTION = """
 // sRGB as linear light; `core.srgb.linear` in GLSL.
@@ -86,21 +91,18 @@ vec3 decoded(vec3 srgb) {
 }
 """
 
-_VERTEX_INPUTS = (
-    DECODED_FUNCTION
-    + """
+MESH_INPUTS = """
 layout(location = 0) in vec3 position;  // model space, mm
 layout(location = 1) in vec3 normal;    // model space
-layout(location = 2) in vec3 srgb;
+layout(location = 2) in vec4 paint;     // sRGB, and gloss where there is one
 
 uniform mat4 model_to_clip;
 uniform mat3 normal_to_world;
 """
-)
+"""Inputs of a painted mesh's vertex shaders."""
 
 _LIGHTING_FUNCTION = """
 uniform vec3 to_light;
-uniform vec3 to_viewer;
 uniform vec3 light_color;
 uniform vec3 ambient_color;
 uniform float diffuse;
@@ -108,6 +110,8 @@ uniform float specular;
 uniform float shininess;
 uniform float transmission;
 uniform bool phong;
+
+const vec3 TO_VIEWER = vec3(0.0, 0.0, 1.0);
 
 vec3 encoded(vec3 linear) {
     linear = min(linear, 1.0);
@@ -121,7 +125,7 @@ vec3 lit(vec3 albedo, vec3 normal, bool front) {
     if (!front) {
         lambert *= transmission;
     } else if (lambert > 0.0) {
-        float cosine = phong ? dot(reflect(-to_light, N), to_viewer) : dot(N, normalize(to_light + to_viewer));
+        float cosine = phong ? dot(reflect(-to_light, N), TO_VIEWER) : dot(N, normalize(to_light + TO_VIEWER));
         highlight = pow(max(cosine, 1e-6), shininess);
     }
     return encoded(albedo * (ambient_color + diffuse * lambert * light_color) + specular * highlight * light_color);
@@ -129,20 +133,19 @@ vec3 lit(vec3 albedo, vec3 normal, bool front) {
 """
 
 LIT_PER_PIXEL = (
-    _VERSION
-    + _VERTEX_INPUTS
+    MESH_INPUTS
+    + DECODED_FUNCTION
     + """
 out vec3 albedo;
 out vec3 world_normal;
 
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);
-    albedo = decoded(srgb);
+    albedo = decoded(paint.rgb);
     world_normal = normal_to_world * normal;
 }
 """,
-    _VERSION
-    + _LIGHTING_FUNCTION
+    _LIGHTING_FUNCTION
     + """
 in vec3 albedo;
 in vec3 world_normal;
@@ -157,8 +160,8 @@ void main() {
 """Vertex and fragment shader that light each pixel."""
 
 LIT_PER_VERTEX = (
-    _VERSION
-    + _VERTEX_INPUTS
+    MESH_INPUTS
+    + DECODED_FUNCTION
     + _LIGHTING_FUNCTION
     + """
 out vec3 front_color;
@@ -166,12 +169,11 @@ out vec3 back_color;
 
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);
-    front_color = lit(decoded(srgb), normal_to_world * normal, true);
-    back_color = lit(decoded(srgb), normal_to_world * normal, false);
+    front_color = lit(decoded(paint.rgb), normal_to_world * normal, true);
+    back_color = lit(decoded(paint.rgb), normal_to_world * normal, false);
 }
 """,
-    _VERSION
-    + """
+    """
 in vec3 front_color;
 in vec3 back_color;
 
@@ -185,18 +187,13 @@ void main() {
 """The same light, at each vertex: where triangles are a few pixels wide the same picture at half the cost."""
 
 FLAT = (
-    _VERSION
+    MESH_INPUTS
     + """
-layout(location = 0) in vec3 position;
-
-uniform mat4 model_to_clip;
-
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);
 }
 """,
-    _VERSION
-    + """
+    """
 uniform vec3 flat_color;
 
 out vec4 color;

@@ -20,13 +20,13 @@ from typing import Any
 from face3dmm_ros.core.errors import Face3DMMError
 
 PLATFORMS = ("egl", "osmesa", "glx")
-"""The platforms, in the order in which ``auto`` tries them."""
+"""Names of the platforms, in the order in which ``auto`` tries them."""
 
 PLATFORM_VARIABLE = "FACE3DMM_GL"
-"""Environment variable that says what ``auto`` means: one of `PLATFORMS`."""
+"""Environment variable with the platform that ``auto`` stands for: one of `PLATFORMS`."""
 
 PROBE_TIMEOUT_SECONDS = 60.0
-"""How long a platform is waited for, twice: where all cores are taken, 10 s were not enough for one that works."""
+"""How long a platform is waited for, twice: on a machine whose cores were all busy, 10 s were too short."""
 
 # Values from the Khronos registry that PyOpenGL does not name.
 _EGL_PLATFORM_SURFACELESS_MESA, _EGL_PLATFORM_DEVICE_EXT = 0x31DD, 0x313F
@@ -39,18 +39,18 @@ _DRIVERS = ("lib*/dri/*_dri.so", "lib/*/dri/*_dri.so")  # Mesa's, below /usr
 
 
 class NoOpenGLError(Face3DMMError):
-    """No OpenGL 3.3 here; the message says why, and what to install where something is missing."""
+    """There is no OpenGL 3.3; the message says why, and which packages to install where some are missing."""
 
 
 @dataclass(frozen=True, eq=False)
 class OffscreenContext:
-    """An OpenGL 3.3 core context that belongs to no thread.
+    """An OpenGL 3.3 core context that any thread may use.
 
-    OpenGL lets a context be current in one thread at a time, so it is made current for each block of calls and given
-    back after it: any thread may use it, and threads that come at once wait for each other.
+    OpenGL lets a context be current in one thread at a time, so it is made current for each block of calls and released
+    after it; threads wait for each other.
 
     Attributes:
-        platform: the one of `PLATFORMS` that it lives on.
+        platform: one of `PLATFORMS`.
     """
 
     platform: str
@@ -82,8 +82,8 @@ def open_context(platform: str = "auto") -> OffscreenContext:
         platform: one of `PLATFORMS`, or ``auto``: the environment's ``FACE3DMM_GL`` if set, else the first that works.
 
     Raises:
-        Face3DMMError: an unknown platform, one that does not work here, or none that does. The message names the
-            packages that are missing.
+        Face3DMMError: the platform is unknown or does not work here, or none does. The message names the packages that
+            are missing.
     """
     if platform == "auto":
         platform = os.environ.get(PLATFORM_VARIABLE) or "auto"
@@ -101,7 +101,7 @@ def choose_platform(candidates: tuple[str, ...]) -> str:
     """The first of some platforms on which a context can be opened.
 
     Raises:
-        Face3DMMError: none of them works here; says why for each.
+        Face3DMMError: none of them works here; the message says why, for each.
     """
     loaded = _loaded_platform()
     if loaded is not None:
@@ -118,7 +118,7 @@ def choose_platform(candidates: tuple[str, ...]) -> str:
             return candidate
         failures[candidate] = failure
     reasons = "; ".join(f"{candidate}: {failure}" for candidate, failure in failures.items())
-    # One that works is enough: what the first lacks.
+    # One platform that works is enough: packages of the first that lacks some.
     missing = next(filter(None, map(_missing_packages, failures)), [])
     advice = f"; on Debian and Ubuntu: apt-get install {' '.join(missing)}" if missing else ""
     raise NoOpenGLError(f"rendering needs OpenGL 3.3, and no platform works here ({reasons}){advice}")
@@ -126,7 +126,7 @@ def choose_platform(candidates: tuple[str, ...]) -> str:
 
 @cache
 def probe(platform: str) -> str | None:
-    """Try a platform in a process of its own: None where it works, else why it does not. Asked once per process."""
+    """Try a platform in a process of its own; returns None if it works, else why it does not. Cached."""
     if platform == "glx" and not os.environ.get("DISPLAY"):
         return "DISPLAY is not set"
     program = (
@@ -150,7 +150,7 @@ def probe(platform: str) -> str | None:
 
 
 def _run(program: str) -> subprocess.CompletedProcess[str] | None:
-    """A Python program in a process of its own; None where it took too long."""
+    """Run a Python program in a process of its own; None if it took longer than `PROBE_TIMEOUT_SECONDS`."""
     with suppress(subprocess.TimeoutExpired):
         return subprocess.run(
             [sys.executable, "-I", "-c", program],
@@ -165,7 +165,7 @@ def _run(program: str) -> subprocess.CompletedProcess[str] | None:
 
 
 def _missing_packages(platform: str) -> list[str]:
-    """Those of the packages for a platform whose libraries or drivers are not here."""
+    """The packages of a platform whose libraries or drivers are not installed."""
     there = {package for package, library in _LIBRARIES.items() if find_library(library)}
     if any(any(Path("/usr").glob(drivers)) for drivers in _DRIVERS):
         there.add(_MESA_DRI)
@@ -173,7 +173,7 @@ def _missing_packages(platform: str) -> list[str]:
 
 
 def _loaded_platform() -> str | None:
-    """The one of `PLATFORMS` that PyOpenGL was imported for in this process, None before its import."""
+    """The one of `PLATFORMS` for which this process has imported PyOpenGL; None if it has not."""
     module = sys.modules.get("OpenGL.platform")
     if module is None:
         return None
@@ -181,17 +181,15 @@ def _loaded_platform() -> str | None:
 
 
 def _open(platform: str) -> OffscreenContext:
-    """Import PyOpenGL for a platform and open a context; whatever goes wrong is raised as it comes."""
+    """Import PyOpenGL for a platform and open a context; any exception of the driver is passed on."""
     if _loaded_platform() is None:
-        previous = os.environ.get("PYOPENGL_PLATFORM")
+        previous = dict(os.environ)
         os.environ["PYOPENGL_PLATFORM"] = platform
         try:
             import OpenGL.platform  # noqa: F401
         finally:
-            if previous is None:
-                del os.environ["PYOPENGL_PLATFORM"]
-            else:
-                os.environ["PYOPENGL_PLATFORM"] = previous
+            del os.environ["PYOPENGL_PLATFORM"]
+            os.environ.update(previous)
     from OpenGL.platform import PLATFORM
 
     library = {"egl": "EGL", "osmesa": "OSMesa", "glx": "GLX"}[platform]
@@ -220,8 +218,7 @@ def _open_egl() -> OffscreenContext:
         raise RuntimeError("EGL has no configuration for OpenGL")
     attributes = [
         *(EGL.EGL_CONTEXT_MAJOR_VERSION, 3, EGL.EGL_CONTEXT_MINOR_VERSION, 3),
-        *(EGL.EGL_CONTEXT_OPENGL_PROFILE_MASK, EGL.EGL_CONTEXT_OPENGL_CORE_PROFILE_BIT),
-        EGL.EGL_NONE,
+        *(EGL.EGL_CONTEXT_OPENGL_PROFILE_MASK, EGL.EGL_CONTEXT_OPENGL_CORE_PROFILE_BIT, EGL.EGL_NONE),
     ]
     context = EGL.eglCreateContext(display, config, EGL.EGL_NO_CONTEXT, attributes)
 
@@ -257,7 +254,7 @@ def _open_egl_display() -> object:
 
 
 def _extension(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
-    """A function of an extension, by its address: PyOpenGL looks for extensions in a context or display it has not yet.
+    """A function of an extension, by its address: PyOpenGL itself finds extensions only once there is a context.
 
     Raises:
         RuntimeError: the driver does not have it.
@@ -270,16 +267,20 @@ def _extension(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
     return ctypes.CFUNCTYPE(result, *arguments)(address)
 
 
+def _integers(*values: int) -> "ctypes.Array[ctypes.c_int]":
+    """A C array."""
+    return (ctypes.c_int * len(values))(*values)
+
+
 def _open_osmesa() -> OffscreenContext:
     """Mesa's software renderer, which draws into memory."""
     from OpenGL import GL, osmesa
 
-    attributes = [
+    attributes = _integers(
         *(osmesa.OSMESA_FORMAT, osmesa.OSMESA_RGBA, osmesa.OSMESA_PROFILE, osmesa.OSMESA_CORE_PROFILE),
-        *(osmesa.OSMESA_CONTEXT_MAJOR_VERSION, 3, osmesa.OSMESA_CONTEXT_MINOR_VERSION, 3),
-        0,
-    ]
-    context = osmesa.OSMesaCreateContextAttribs((GL.GLint * len(attributes))(*attributes), None)
+        *(osmesa.OSMESA_CONTEXT_MAJOR_VERSION, 3, osmesa.OSMESA_CONTEXT_MINOR_VERSION, 3, 0),
+    )
+    context = osmesa.OSMesaCreateContextAttribs(attributes, None)
     if not context:
         raise RuntimeError("OSMesa gave no OpenGL 3.3 core context")
     width = height = 16  # the default framebuffer, never drawn to
@@ -306,25 +307,23 @@ def _open_glx() -> OffscreenContext:
     display = xlib.XOpenDisplay(None)
     if not display:
         raise RuntimeError(f"the X display {os.environ.get('DISPLAY')!r} cannot be opened")
-    attributes = [GLX.GLX_DRAWABLE_TYPE, GLX.GLX_PBUFFER_BIT, GLX.GLX_RENDER_TYPE, GLX.GLX_RGBA_BIT, 0]
+    attributes = _integers(GLX.GLX_DRAWABLE_TYPE, GLX.GLX_PBUFFER_BIT, GLX.GLX_RENDER_TYPE, GLX.GLX_RGBA_BIT, 0)
     count = ctypes.c_int()
-    configs = GLX.glXChooseFBConfig(
-        display, xlib.XDefaultScreen(display), (ctypes.c_int * len(attributes))(*attributes), count
-    )
+    configs = GLX.glXChooseFBConfig(display, xlib.XDefaultScreen(display), attributes, count)
     if not configs or count.value == 0:
         raise RuntimeError("GLX has no configuration with a pixel buffer")
     pointer = ctypes.c_void_p
     create = _extension("glXCreateContextAttribsARB", GLX.GLXContext, pointer, pointer, pointer, ctypes.c_int, pointer)
-    attributes = [
+    attributes = _integers(
         *(create_context.GLX_CONTEXT_MAJOR_VERSION_ARB, 3, create_context.GLX_CONTEXT_MINOR_VERSION_ARB, 3),
-        *(_GLX_CONTEXT_PROFILE_MASK_ARB, _GLX_CONTEXT_CORE_PROFILE_BIT_ARB),
-        0,
-    ]
-    context = create(display, configs[0], None, True, (ctypes.c_int * len(attributes))(*attributes))
+        *(_GLX_CONTEXT_PROFILE_MASK_ARB, _GLX_CONTEXT_CORE_PROFILE_BIT_ARB, 0),
+    )
+    context = create(display, configs[0], None, True, attributes)
     if not context:
         raise RuntimeError("GLX gave no OpenGL 3.3 core context")
-    attributes = [GLX.GLX_PBUFFER_WIDTH, 16, GLX.GLX_PBUFFER_HEIGHT, 16, 0]
-    buffer = GLX.glXCreatePbuffer(display, configs[0], (ctypes.c_int * len(attributes))(*attributes))
+    buffer = GLX.glXCreatePbuffer(
+        display, configs[0], _integers(GLX.GLX_PBUFFER_WIDTH, 16, GLX.GLX_PBUFFER_HEIGHT, 16, 0)
+    )
 
     def make_current() -> None:
         if not GLX.glXMakeContextCurrent(display, buffer, buffer, context):

@@ -1,4 +1,4 @@
-"""Which triangle each pixel sees, and where on it: a depth buffer in numpy, without OpenGL."""
+"""A depth buffer in numpy, without OpenGL: the triangle that each pixel sees, and where on it."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.morphable_model.model import SurfacePoints
 
-_BATCH = 2_000_000  # candidate pixels looked at together, which bounds the memory
+_BATCH = 2_000_000  # pixels tested together, chosen by hand: more take more memory, fewer more time
 
 
 @dataclass(frozen=True, eq=False)
 class Fragments:
-    """The surface as an image's pixels see it.
+    """What of a surface each pixel of an image sees.
 
     Attributes:
         triangle: (H, W) int32, the nearest triangle under each pixel's centre, −1 where there is none.
@@ -34,7 +34,7 @@ def rasterize(
     triangles: NDArray[np.integer],
     image_size: tuple[int, int],
 ) -> Fragments:
-    """Find the nearest triangle under each pixel's centre. Both sides of a triangle count.
+    """Find the nearest triangle under each pixel's centre; triangles are visible from both sides.
 
     Every triangle is tried at the pixels of its bounding box, all triangles at once. The barycentric weights, and with
     them the depth, are affine in the image, as weak perspective makes them.
@@ -43,7 +43,7 @@ def rasterize(
         points: (N, 2) projected vertices, px.
         depth: (N,) depth of the vertices, smaller is nearer.
         triangles: (M, 3) vertex indices.
-        image_size: (width, height), px; triangles outside are left out.
+        image_size: (width, height), px; triangles may lie outside.
     """
     width, height = image_size
     corners = points[triangles].astype(np.float64)

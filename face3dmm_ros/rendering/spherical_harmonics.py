@@ -20,10 +20,10 @@ from face3dmm_ros.core.srgb import encoded, linear
 from face3dmm_ros.rendering.lighting import Lighting
 
 UNLIT = Lighting(ambient=(1.0, 1.0, 1.0), diffuse=0.0, specular=0.0)
-"""With this, the OpenGL renderer shows vertex colours as they are, as `SphericalHarmonicsLight.shade` makes them."""
+"""With this, the OpenGL renderer shows vertex colours unchanged, such as those of `SphericalHarmonicsLight.shade`."""
 
 COEFFICIENTS = 9
-"""Spherical harmonics of degree 0, 1 and 2."""
+"""Number of spherical harmonics of degrees 0, 1 and 2."""
 
 IRRADIANCE_SCALES = (
     *np.sqrt([1.0 / (4.0 * np.pi)]).tolist(),
@@ -35,7 +35,7 @@ IRRADIANCE_SCALES = (
 
 @dataclass(frozen=True, eq=False)
 class SphericalHarmonicsLight:
-    """Distant light around a face.
+    """Distant light, constant over a face.
 
     Attributes:
         coefficients: Lⱼ of red, green and blue, (9, 3) float64, linear radiance; even white light of radiance 1 from
@@ -50,7 +50,7 @@ class SphericalHarmonicsLight:
 
     @staticmethod
     def even(radiance: float = 1.0) -> "SphericalHarmonicsLight":
-        """White light that comes from everywhere alike."""
+        """White light of one radiance from all directions."""
         coefficients = np.zeros((COEFFICIENTS, 3))
         coefficients[0] = radiance * np.sqrt(4.0 * np.pi)
         return SphericalHarmonicsLight(coefficients)

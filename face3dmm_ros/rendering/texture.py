@@ -1,4 +1,4 @@
-"""A face's texture: the model unwrapped onto a square, and the picture painted there, with what it hides filled in.
+"""A face's texture: the model unwrapped onto a square, painted from a picture, with hidden parts filled in.
 
 The head is unwrapped around an axis through it, as longitude and latitude; what lies inside (eyeballs, teeth, tongue,
 mouth) gets charts of its own below, so that it does not share the skin's texels.
@@ -8,28 +8,31 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Mesh
 from face3dmm_ros.morphable_model.model import MorphableModel
+from face3dmm_ros.rendering.connected_parts import connected_parts
+from face3dmm_ros.rendering.layer import check_image
 from face3dmm_ros.rendering.rasterization import rasterize
 from face3dmm_ros.rendering.vertex_colors import vertex_visibility
 
 DEFAULT_TEXTURE_SIZE = 1024
-"""Texels along each side of a texture."""
+"""Texels along each side of a texture; chosen by hand: more show finer detail and make larger files."""
 
 LARGEST_TEXTURE_SIZE = 8192
-"""What graphics cards commonly take."""
+"""Texels along each side that graphics cards commonly support."""
 
-_SKIN_SHARE = 0.88  # of the texture's height; the charts of what lies inside share the rest
-_FRONT_EMPHASIS = 0.8  # exponent of the longitude: below 1, the face gets more texels than the back of the head
-_POLE_MM = 12.0  # the axis may move so far to go through a vertex
 _INNER_REGIONS = ("eyes", "mouth_interior", "teeth")
-_SMOOTH_TEXELS = 32  # of a texture of 1024: light and skin tone change over more, features over less
-_DARKEST = 0.03  # sRGB added before a ratio is taken, so that black has one
+
+# Chosen by hand.
+_SKIN_SHARE = 0.88  # of the texture's height; the charts of the inner parts share the rest
+_FRONT_EMPHASIS = 0.8  # exponent of the longitude: below 1, the face gets more texels than the back of the head
+_POLE_MM = 12.0  # the axis may be moved by so much to go through a vertex
+_SMOOTH_TEXELS = 32  # in a texture of 1024: light and skin tone vary over more texels, features over fewer
+_DARKEST = 0.03  # sRGB added before a ratio is taken, so that black has a finite one
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ class Unwrapping:
 
 
 def unwrap(model: MorphableModel) -> Unwrapping:
-    """Unwrap a model; the same for all its faces."""
+    """Unwrap a model's mean face; the result serves all faces of the model."""
     inner = np.zeros(model.vertex_count, bool)
     for name in _INNER_REGIONS:
         inner |= model.regions.get(name, np.zeros(1)) > 0.5
@@ -66,7 +69,8 @@ def unwrap(model: MorphableModel) -> Unwrapping:
     share = _SKIN_SHARE if not skin.all() else 1.0
     uv = np.empty((len(model.triangles), 3, 2))
     uv[skin] = _around_the_head(model.mean, model.triangles[skin]) * [1.0, share]
-    charts = _connected_charts(model.triangles[~skin], model.vertex_count)
+    _, part_of = connected_parts(model.triangles[~skin], model.vertex_count)
+    charts = np.unique(part_of[model.triangles[~skin, 0]], return_inverse=True)[1]
     which = np.flatnonzero(~skin)
     for chart in range(charts.max(initial=-1) + 1):
         rows = which[charts == chart]
@@ -110,16 +114,6 @@ def _around_the_head(mean: NDArray[np.float32], triangles: NDArray[np.int32]) ->
     return np.stack([u, (high - latitude) / max(high - low, 1e-9)], axis=2)
 
 
-def _connected_charts(triangles: NDArray[np.int32], count: int) -> NDArray[np.intp]:
-    """(M,) the connected part that each triangle belongs to, from 0."""
-    if not len(triangles):
-        return np.zeros(0, np.intp)
-    pairs = (triangles.ravel(), triangles[:, [1, 2, 0]].ravel())
-    graph = scipy.sparse.coo_array((np.ones(triangles.size, np.int8), pairs), shape=(count, count))
-    parts = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
-    return np.unique(parts[triangles[:, 0]], return_inverse=True)[1]
-
-
 def paint_texture(
     image: NDArray[np.uint8],
     model: MorphableModel,
@@ -130,27 +124,26 @@ def paint_texture(
     gamma: NDArray[np.floating] | tuple[()] = (),
     size: int = DEFAULT_TEXTURE_SIZE,
 ) -> NDArray[np.uint8]:
-    """The texture of a face in a picture, (size, size, 3) uint8 BGR.
+    """Paint the texture of a face from a picture, (size, size, 3) uint8 BGR.
 
-    The picture is taken relative to the model's albedo, as log ratio q = log(picture / albedo), which splits into a
-    smooth part, light and skin tone, and detail. Where the picture sees the surface, both come from it. Elsewhere the
-    smooth part is continued and the detail taken from the head's other side, as far as the picture sees that; so the
-    parts meet without a seam, and under one light.
+    The log ratio q = log(picture / albedo) to the model's albedo is split into a smooth part, which is light and skin
+    tone, and detail. Where the surface is visible in the picture, both come from there. Elsewhere the smooth part is
+    extrapolated and the detail mirrored from the other side of the head, if that is visible; so there are no seams,
+    and the light is the same everywhere.
 
     Args:
         image: (H, W, 3) uint8 BGR.
         model: the face model.
         unwrapping: of that model.
         vertices: (N, 3) the face in the picture, model space, mm.
-        camera: how it meets the picture.
-        gamma: albedo of the person, as far as known.
+        camera: projects the face into the picture.
+        gamma: albedo coefficients of the person; the first of them or none.
         size: texels along each side.
 
     Raises:
-        Face3DMMError: another form of image, or a size that is none.
+        Face3DMMError: the image has another form, or the size is out of range.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
+    check_image(image)
     if not 16 <= size <= LARGEST_TEXTURE_SIZE:
         raise Face3DMMError(f"a texture has 16 to {LARGEST_TEXTURE_SIZE} texels along each side, not {size}")
     projected = camera.project(vertices)
@@ -185,7 +178,7 @@ def _spread(
     triangles = np.concatenate([triangles, triangles[behind_seam] + len(unwrapping.uv)])
     source = np.tile(unwrapping.vertices, 2)
     mean = model.mean.astype(np.float64)
-    # Where the surface folds, as behind the ears, the outer part is painted.
+    # Where the surface folds over itself, as behind the ears, the outer layer is painted.
     outward = np.linalg.norm(mean - (mean.min(axis=0) + mean.max(axis=0)) / 2.0, axis=1)
     inner = np.zeros(len(mean), bool)
     inner[model.triangles[~unwrapping.skin]] = True
@@ -199,10 +192,10 @@ def _spread(
 
 
 def _continued(values: NDArray[np.float32], weight: NDArray[np.float32], finest: int) -> NDArray[np.float32]:
-    """Values (S, S, C) smoothly continued where their weight (S, S) is small, no detail below 2^finest texels.
+    """Values (S, S, C) smoothly extrapolated where their weight (S, S) is small, no detail below 2^finest texels.
 
-    A pyramid of weighted means: from the coarsest level down, each level keeps its own mean as far as its weight goes
-    and takes the coarser one's elsewhere (pull–push, Gortler et al., The Lumigraph, SIGGRAPH 1996).
+    A pyramid of weighted means: from the coarsest level down, each level is blended by its weight with the next coarser
+    one (pull–push, Gortler et al., The Lumigraph, SIGGRAPH 1996).
     """
     levels: list[tuple[NDArray, NDArray]] = [(values * weight[..., None], weight)]
     while min(levels[-1][1].shape) > 2:

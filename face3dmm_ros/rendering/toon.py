@@ -5,7 +5,7 @@ outline is an inverted hull: the surface's back, pushed out along its normals an
 where it stands out beyond the front. Colours are mixed as they are stored, in sRGB, which is how painters pick them.
 """
 
-from face3dmm_ros.rendering.lighting import FLAT
+from face3dmm_ros.rendering.lighting import FLAT, MESH_INPUTS
 
 TOON_FUNCTION = """
 const vec3 SHADOW_TINT = vec3(0.66, 0.54, 0.66);  // shadows of a painted face are cool
@@ -20,7 +20,7 @@ vec3 toon(vec3 srgb, vec3 N, vec3 to_light) {
     return mix(srgb * tint, vec3(1.0), 0.35 * rim);
 }
 """
-"""The light, of all that is shaded like this."""
+"""The shading of one surface point. Tints, bands and rim were chosen by hand."""
 
 HULL_FUNCTION = """
 uniform vec3 outline_width;  // in clip space, along each axis
@@ -33,33 +33,28 @@ vec4 pushed_out(vec4 clip, vec3 N) {
     return clip + vec4(vec3(outward.x, -outward.y, 1.0) * outline_width, 0.0);
 }
 """
-"""For vertex shaders of outlines; w of clip space is 1."""
+"""For vertex shaders of outlines under an orthographic projection (w of clip space is 1)."""
 
-_VERSION = "#version 330 core\n"
-
-TOON = (
-    _VERSION
+PAINTED_VERTEX = (
+    MESH_INPUTS
     + """
-layout(location = 0) in vec3 position;  // model space, mm
-layout(location = 1) in vec3 normal;    // model space
-layout(location = 2) in vec3 srgb;
-
-uniform mat4 model_to_clip;
-uniform mat3 normal_to_world;
-
-out vec3 srgb_at;
+out vec4 paint_at;
 out vec3 normal_at;
 
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);
-    srgb_at = srgb;
+    paint_at = paint;
     normal_at = normal_to_world * normal;
 }
-""",
-    _VERSION
-    + TOON_FUNCTION
+"""
+)
+"""Vertex shader of a painted mesh."""
+
+TOON = (
+    PAINTED_VERTEX,
+    TOON_FUNCTION
     + """
-in vec3 srgb_at;
+in vec4 paint_at;
 in vec3 normal_at;
 
 uniform vec3 to_light;
@@ -78,26 +73,20 @@ vec3 flattened(vec3 srgb) {
 
 void main() {
     vec3 N = normalize(gl_FrontFacing ? normal_at : -normal_at);
-    color = vec4(toon(flattened(srgb_at), N, to_light), 1.0);
+    color = vec4(toon(flattened(paint_at.rgb), N, to_light), 1.0);
 }
 """,
 )
 """Vertex and fragment shader of a face in its own colours."""
 
 OUTLINE = (
-    _VERSION
+    MESH_INPUTS
     + HULL_FUNCTION
     + """
-layout(location = 0) in vec3 position;
-layout(location = 1) in vec3 normal;
-
-uniform mat4 model_to_clip;
-uniform mat3 normal_to_world;
-
 void main() {
     gl_Position = pushed_out(model_to_clip * vec4(position, 1.0), normalize(normal_to_world * normal));
 }
 """,
     FLAT[1],
 )
-"""Vertex and fragment shader of the inverted hull; its front is to be culled."""
+"""Vertex and fragment shader of the inverted hull, whose front faces are to be culled."""

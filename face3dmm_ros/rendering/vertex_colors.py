@@ -1,15 +1,22 @@
-"""Colours for a face's vertices, read from the image where the camera sees them."""
+"""Colours of a face's vertices, read from the image where the camera sees them, and which vertices it sees."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import map_coordinates
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.rendering.layer import check_image
 
-_CELLS = 256  # of the depth map, along the face's longer side: about 1 mm each on a head
-_FADE_COSINES = (0.15, 0.5)  # at the first a surface is seen too aslant for its colour to be read, at the second well
+_CELLS = 256
+"""Of the depth map along the face's longer side, chosen by hand: about 1 mm each on a head. More take more time."""
+
+_FADE_COSINES = (0.15, 0.5)
+"""Cosines between viewing ray and normal up to which a surface is seen too obliquely to read its colour, and from which
+it is seen well. Chosen by hand.
+"""
 
 
 def sample_vertex_colors(
@@ -20,22 +27,21 @@ def sample_vertex_colors(
     *,
     skin: ArrayLike | None = None,
 ) -> NDArray[np.uint8]:
-    """Vertex colours from an image, (N, 3) uint8 RGB, bilinear between its pixels.
+    """Read vertex colours from an image, (N, 3) uint8 RGB, bilinear between its pixels.
 
     Args:
         image: (H, W, 3) uint8 BGR.
         image_points: (N, 2) projected vertices, px.
-        visibility: (N,) from 0 or False (take the fallback) to 1 or True (take the image); a point outside the image
-            takes the fallback whatever it says.
+        visibility: (N,) from 0 or False (take the fallback) to 1 or True (take the image); points outside the image
+            take the fallback in any case.
         fallback: (N, 3) uint8 RGB.
-        skin: (N,) weights of the vertices, such as a model's region ``face``, by whose mean colour in the image the
-            fallback is tinted, so that the two meet without a seam; None leaves the fallback as it is.
+        skin: (N,) weights of the vertices, such as a model's region ``face``. The fallback is scaled so that its
+            weighted mean colour is that of the image, so that the two meet without a seam; None leaves it as it is.
 
     Raises:
-        Face3DMMError: an image of another form, or arrays that do not fit together.
+        Face3DMMError: the image has another form, or the arrays do not fit together.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise Face3DMMError(f"expected a (H, W, 3) uint8 BGR image, found {image.shape} {image.dtype}")
+    check_image(image)
     points = np.asarray(image_points, dtype=np.float64)
     weight = np.asarray(visibility, dtype=np.float64)
     N = len(points)
@@ -47,7 +53,9 @@ def sample_vertex_colors(
     height, width = image.shape[:2]
     last = np.array([width - 1, height - 1])
     inside = np.asarray(((points >= -0.5) & (points <= last + 0.5)).all(axis=1))  # False where a point is NaN
-    sampled = _bilinear(image, np.clip(np.where(inside[:, None], points, 0.0), 0.0, last))[:, ::-1]
+    x, y = np.clip(np.where(inside[:, None], points, 0.0), 0.0, last).T
+    red, green, blue = (map_coordinates(image[..., c], (y, x), output=np.float64, order=1) for c in (2, 1, 0))
+    sampled = np.stack([red, green, blue], axis=1)
     share = weight * inside
     tinted = fallback.astype(np.float64)
     if skin is not None and (seen := np.asarray(skin) * share).sum() > 0.0:
@@ -59,26 +67,16 @@ def sample_vertex_colors(
 def merge_vertex_colors(
     colors: Sequence[NDArray[np.uint8]], visibilities: Sequence[NDArray[np.floating]]
 ) -> NDArray[np.uint8]:
-    """Vertex colours from several pictures of one face, (N, 3) uint8 RGB: each vertex from those that see it best.
+    """Merge vertex colours from several pictures of one face, (N, 3) uint8 RGB, weighted by squared visibility.
 
     Args:
         colors: (N, 3) uint8 RGB from each picture, as `sample_vertex_colors` gives them.
-        visibilities: (N,) of the vertices in each picture, in [0, 1]; where none sees a vertex, all count alike.
+        visibilities: (N,) of the vertices in each picture, in [0, 1]; where all are 0, the weights are equal.
     """
-    # Squared, a clear view prevails over aslant ones without a seam where one takes over from another.
+    # Squared, a frontal view outweighs oblique ones, still without a seam where one takes over from another.
     weights = np.stack(visibilities).astype(np.float64) ** 2 + 1e-6
     weights /= weights.sum(axis=0)
     return np.round(np.einsum("vn,vnc->nc", weights, np.stack(colors))).astype(np.uint8)
-
-
-def _bilinear(image: NDArray[np.uint8], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """An image's values between its pixels at (N, 2) points inside it, (N, C)."""
-    x0, y0 = points.astype(np.intp).T
-    x1, y1 = np.minimum(x0 + 1, image.shape[1] - 1), np.minimum(y0 + 1, image.shape[0] - 1)
-    fx, fy = (points - np.column_stack([x0, y0])).T[:, :, None]
-    upper = image[y0, x0] * (1.0 - fx) + image[y0, x1] * fx
-    lower = image[y1, x0] * (1.0 - fx) + image[y1, x1] * fx
-    return np.asarray(upper * (1.0 - fy) + lower * fy)
 
 
 def vertex_visibility(
@@ -86,22 +84,19 @@ def vertex_visibility(
     normals: NDArray[np.floating],
     triangles: NDArray[np.integer],
     camera: WeakPerspective,
-    *,
-    tolerance_mm: float = 5.0,
 ) -> NDArray[np.float32]:
-    """How well the camera sees each vertex, (N,) from 0 (hidden or seen edge-on) to 1.
+    """How well the camera sees each vertex, (N,) float32 from 0 (hidden or seen edge-on) to 1.
 
     Args:
         vertices: (N, 3) model space, mm.
         normals: (N, 3) model space, unit length.
         triangles: (M, 3) vertex indices.
-        camera: how the face meets the image.
-        tolerance_mm: as in `visible_vertices`.
+        camera: projects the face into the image.
     """
     cosine = -(normals @ camera.rotation[2])
     low, high = _FADE_COSINES
     facing = np.clip((cosine - low) / (high - low), 0.0, 1.0)
-    return (facing * visible_vertices(vertices, triangles, camera, tolerance_mm=tolerance_mm)).astype(np.float32)
+    return (facing * visible_vertices(vertices, triangles, camera)).astype(np.float32)
 
 
 def visible_vertices(
@@ -111,17 +106,17 @@ def visible_vertices(
     *,
     tolerance_mm: float = 5.0,
 ) -> NDArray[np.bool_]:
-    """Which vertices the camera sees, (N,) bool: those hardly behind the nearest surface on their viewing ray.
+    """Which vertices the camera sees, (N,) bool: those not farther behind the nearest surface than a tolerance.
 
-    The surface is sampled into a small depth map, without OpenGL. Its resolution is that of the face and not the
-    image's, so that a small face in the picture is judged no worse than a large one.
+    The surface is sampled into a small depth map, without OpenGL. Its cells scale with the face, so that the result
+    does not depend on the face's size in the image.
 
     Args:
         vertices: (N, 3) model space, mm.
         triangles: (M, 3) vertex indices.
-        camera: how the face meets the image.
-        tolerance_mm: depth by which a vertex may lie behind that surface; on a slope, the nearest point of the same
-            cell is nearer than the vertex by itself.
+        camera: projects the face into the image.
+        tolerance_mm: depth by which a vertex may lie behind the nearest point in its cell, which on a slope is nearer
+            than the vertex itself. The default was chosen by hand: less hides slopes, more shows what is behind.
     """
     posed = np.asarray(vertices, dtype=np.float64) @ camera.rotation.T
     low, high = posed[:, :2].min(axis=0), posed[:, :2].max(axis=0)

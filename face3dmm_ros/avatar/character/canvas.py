@@ -3,48 +3,32 @@
 As `gl_objects`, it may be imported only once a context is open.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
+from face3dmm_ros.avatar.character.rig import CharacterRig
 from face3dmm_ros.avatar.character.shaders import EYE, HULL, SURFACE
 from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare
 
 
-class CharacterCanvas:
+class CharacterCanvas(GrowingFramebuffer):
     """A framebuffer, the character's shader programs and its mesh."""
 
-    def __init__(
-        self,
-        still_vertices: NDArray[np.float32],
-        still_normals: NDArray[np.float32],
-        paint: NDArray[np.uint8],
-        triangles: Sequence[NDArray[np.integer]],
-        constants: Mapping[str, object],
-    ) -> None:
-        """Make the objects for N vertices that move and, after them, n that lie still in the head's frame.
-
-        Args:
-            still_vertices, still_normals: (n, 3) each.
-            paint: (N + n, 4) sRGB and gloss.
-            triangles: three times (M, 3): of what has an outline, of what has none, and of the eyes.
-            constants: uniforms that never change.
-        """
-        self._framebuffer = GrowingFramebuffer()
+    def __init__(self, rig: CharacterRig, constants: Mapping[str, object]) -> None:
+        """Make the objects of a rig; `constants` are the uniforms that never change."""
+        super().__init__()
         self._surface, self._eye, self._hull = (ShaderProgram(*shaders) for shaders in (SURFACE, EYE, HULL))
         for program in (self._surface, self._eye):
-            program.use()
-            for name, value in constants.items():
-                program.set(name, value)
+            program.use(**constants)
         self._mesh = VertexArray([(3, np.float32), (3, np.float32), (4, np.uint8)])
-        for location, still in enumerate((still_vertices, still_normals)):
-            moving = np.zeros((len(paint) - len(still), 3), np.float32)
-            self._mesh.load(location, np.concatenate([moving, still]))
-        self._mesh.load(2, paint)
-        outlined, plain, eyes = self._mesh.load_indices(*triangles)
+        moving = np.zeros((rig.model.vertex_count, 3), np.float32)
+        still = (np.concatenate([moving, array]) for array in (rig.still_vertices, rig.still_normals))
+        self._mesh.load(0, *still, rig.paint)
+        outlined, plain, eyes = self._mesh.load_indices(rig.outlined, rig.inner, rig.eyes)
         self._ranges = {
             self._surface: (0, outlined[1] + plain[1]),
             self._eye: eyes,
@@ -59,28 +43,21 @@ class CharacterCanvas:
         vertices: NDArray[np.float32],
         normals: NDArray[np.float32],
         uniforms: Mapping[str, object],
-        outline_width: NDArray[np.float64],
     ) -> NDArray[np.uint8]:
-        """One character, (height, width, 4) uint8 BGRA, drawn with y downward in clip space.
+        """Draw one character, (height, width, 4) uint8 BGRA, with y downward in clip space.
 
         Args:
             size: (width, height) of the picture, px.
             vertices, normals: (N, 3) each, of what moves.
-            uniforms: model_to_clip and normal_to_world, and gaze and glint of the eyes.
-            outline_width: (3,) along x, y and z in clip space.
+            uniforms: model_to_clip and normal_to_world; gaze and glint of the eyes; the outline's outline_width.
 
         Raises:
             Face3DMMError: the picture is larger than OpenGL can draw here.
         """
-        self._framebuffer.begin(*size)
-        for location, array in enumerate((vertices, normals)):
-            self._mesh.update(location, array)
+        self.begin(*size)
+        self._mesh.update(0, vertices, normals)
         for program, (first, count) in self._ranges.items():
-            program.use()
-            for name, value in uniforms.items():
-                program.set(name, value)
-            if program is self._hull:
-                program.set("outline_width", outline_width)
+            program.use(**uniforms)
             GL.glCullFace(GL.GL_FRONT if program is self._hull else GL.GL_BACK)
             self._mesh.draw(first, count)
-        return self._framebuffer.read()
+        return self.read()

@@ -6,8 +6,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.avatar.character.strokes import stroke
 from face3dmm_ros.morphable_model.scalp import SKULL_MIDDLE, Scalp
 
-_ROWS = 12
-_CAP_ROWS = 10
+_ROWS, _CAP_ROWS = 12, 10  # of a lock and of the cap; chosen by hand, as are all numbers here
 
 # Each lock: where it begins, over what it bends and where its tip lies, mm on the character; half its width and depth.
 _LOCKS = (
@@ -29,7 +28,7 @@ _LOCKS = (
 
 
 def locks() -> list[NDArray[np.float64]]:
-    """Points (n, 8, 3) of each lock, mm, as `strokes.stroke`."""
+    """Points (n, 8, 3) of each lock, mm; see `strokes.stroke`."""
     t = np.linspace(0.0, 1.0, _ROWS)[:, None]
     made = []
     for begin, bend, tip, width, depth in _LOCKS:
@@ -41,7 +40,12 @@ def locks() -> list[NDArray[np.float64]]:
 
 
 def scalp_cap(scalp: Scalp, vertices: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Points (R, C, 3) of the cap on a head of these vertices (N, 3), mm, its rows from the crown to the hairline."""
+    """The cap on a head: points (R, C, 3), mm, in rows from the crown to the hairline.
+
+    Args:
+        scalp: of the head's model.
+        vertices: (N, 3) of the head, mm.
+    """
     share = np.linspace(0.02, 1.0, _CAP_ROWS)[:, None]
     polar = share * scalp.hairline
     cap = scalp.points(scalp.distances(vertices), polar)

@@ -1,4 +1,7 @@
-"""The character as a linear model of its own: the caricatured head, with its brows, lashes, hair and collar."""
+"""The character as a linear model: the caricatured head, with its brows, lashes, hair and collar.
+
+Colours and shapes without another origin were chosen by hand.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +11,19 @@ import scipy.sparse
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from face3dmm_ros.avatar.character.caricature import EYE_CENTER, EYE_RADIUS, EYE_SCALE, EYE_SHIFT, caricature, jacobian
+from face3dmm_ros.avatar.character.caricature import (
+    EYE_CENTER,
+    EYE_RADIUS,
+    LARGE_EYE_CENTER,
+    LARGE_EYE_RADII,
+    caricature,
+    jacobian,
+)
 from face3dmm_ros.avatar.character.hair import locks, scalp_cap
 from face3dmm_ros.avatar.character.strokes import stroke, stroke_triangles
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.scalp import Scalp
+from face3dmm_ros.rendering.connected_parts import connected_parts
 from face3dmm_ros.rendering.grids import grid_triangles
 
 Paint = tuple[float, float, float, float]
@@ -39,13 +50,13 @@ _COLLAR_PROFILE = (
     (0.9, -24),
     (0.02, -25),
 )
-"""Of the collar from the neck outward and down: distance from its middle as a share of its radius, and height, mm."""
+"""The collar's profile from the neck outward and down: distance from the axis in radii, and height, mm."""
 
 _REST = {"eyeWide": 2.2, "eyeSquint": -1.3, "mouthSmile": 0.15, "browInnerUp": 0.25}
-"""Part of the neutral character, of both sides: open eyes and the hint of a smile."""
+"""Weights of blendshapes, by the beginning of their names, that are part of the neutral character."""
 
-_FROWN_MM = 5.0  # that a brow's inner end comes down beyond the skin below it
-_UPPER_TEETH_SHIFT = (0.0, -1.5, -3.0)  # mm, to where a smile shows them
+_FROWN_MM = 5.0  # by which a brow's inner end is lowered in addition to the skin under it
+_UPPER_TEETH_SHIFT = (0.0, -1.5, -3.0)  # mm, so that a smile shows them
 
 _GAINS = {
     "browDown": 1.7,
@@ -57,7 +68,7 @@ _GAINS = {
     "noseSneer": 1.3,
     "jawOpen": 0.9,
 }
-"""Exaggeration by the beginning of the blendshapes' names."""
+"""Factors of blendshapes, by the beginning of their names."""
 
 # Face Mesh's points along the left brow's edges and the left upper lid, from the temple to the nose, and their mirrors.
 _BROWS = {
@@ -69,7 +80,7 @@ _LIDS = {"Left": (263, 466, 388, 387, 386, 385, 384, 398, 362), "Right": (33, 24
 
 @dataclass(frozen=True, eq=False)
 class CharacterRig:
-    """The character's mesh: N vertices that move, and after them n that lie still in the head's frame.
+    """The character's mesh: N vertices that move, and after them n that are fixed to the head.
 
     Attributes:
         model: the N as a linear model without identities; its expressions are ARKit's blendshapes, with the
@@ -78,8 +89,6 @@ class CharacterRig:
         outlined, inner, eyes: (M, 3) int32 triangles of all N + n: of what has an outline, of the mouth's inside, and
             of the eyes.
         paint: (N + n, 4) uint8 sRGB and gloss.
-        eye_center: of the left eye, (3,) mm; the right one's is its mirror image.
-        eye_radii: (3,) mm.
     """
 
     model: MorphableModel
@@ -89,18 +98,15 @@ class CharacterRig:
     inner: NDArray[np.int32]
     eyes: NDArray[np.int32]
     paint: NDArray[np.uint8]
-    eye_center: NDArray[np.float64]
-    eye_radii: NDArray[np.float64]
 
 
 def build_rig(model: MorphableModel) -> CharacterRig:
-    """The character of the default model."""
+    """Build the character from the default model."""
     neutral, basis = _caricatured(model)
     head, inner = _head(model, neutral, basis)
     moving = _joined([head, *_brows(model, neutral, basis), *_lashes(model, neutral, basis)])
     dressing = _joined([*_hair(model, neutral), _collar()])
-    center, radii = EYE_CENTER + EYE_SHIFT, EYE_RADIUS * EYE_SCALE
-    eyes = _joined([_eyeball(center * [mirror, 1.0, 1.0], radii) for mirror in (1.0, -1.0)])
+    eyes = _joined([_eyeball(LARGE_EYE_CENTER * [mirror, 1.0, 1.0]) for mirror in (1.0, -1.0)])
     still = _joined([dressing, eyes])
     N, dressed = len(moving.points), len(dressing.triangles)
     return CharacterRig(
@@ -114,8 +120,6 @@ def build_rig(model: MorphableModel) -> CharacterRig:
         inner=inner,
         eyes=still.triangles[dressed:] + N,
         paint=np.concatenate([moving.paint, still.paint]),
-        eye_center=center,
-        eye_radii=radii,
     )
 
 
@@ -129,20 +133,21 @@ class _Part:
     paint: NDArray[np.uint8]
 
 
-def _still(points: NDArray[np.floating], triangles: NDArray[np.int32], paint: Paint) -> _Part:
-    """A part of one paint that no expression moves; points (…, 3)."""
+def _painted(
+    points: NDArray[np.floating], triangles: NDArray[np.int32], paint: Paint, basis: NDArray[np.floating] | None = None
+) -> _Part:
+    """A part of one paint with points (…, 3); without a basis no expression moves it."""
     points = points.reshape(-1, 3)
-    return _Part(points, np.zeros((len(points), 3, 0)), triangles, _bytes(np.tile(paint, (len(points), 1))))
+    basis = np.zeros((len(points), 3, 0)) if basis is None else basis
+    return _Part(points, basis, triangles, _bytes(np.tile(paint, (len(points), 1))))
 
 
 def _joined(parts: Sequence[_Part]) -> _Part:
-    starts = np.cumsum([0] + [len(part.points) for part in parts])
+    starts = np.cumsum([0, *(len(part.points) for part in parts[:-1])], dtype=np.int32)
     return _Part(
         np.concatenate([part.points for part in parts]),
         np.concatenate([part.basis for part in parts]),
-        np.concatenate([part.triangles + start for part, start in zip(parts, starts[:-1], strict=True)]).astype(
-            np.int32
-        ),
+        np.concatenate([part.triangles + start for part, start in zip(parts, starts, strict=True)]),
         np.concatenate([part.paint for part in parts]),
     )
 
@@ -200,9 +205,9 @@ def _caricatured(model: MorphableModel) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _smoothed(model: MorphableModel, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the head's vertices have, (N, …), moved toward their neighbours' mean, but at lids and lips.
+    """Values of the head's vertices, (N, …), smoothed by Laplacian steps, except at lids and lips.
 
-    Such a skin takes the light in few large shapes, as a drawn one does.
+    Shading then shows few large shapes, as in a drawing.
     """
     corners = model.triangles
     pairs = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
@@ -246,13 +251,8 @@ def _head_paint(model: MorphableModel) -> NDArray[np.uint8]:
 
 def _is_separate(model: MorphableModel) -> NDArray[np.bool_]:
     """(N,) vertices that no triangles join to the skin, such as the tongue's."""
-    joined = model.regions["skin"] > 0.5
-    while True:
-        touched = np.zeros_like(joined)
-        touched[model.triangles[joined[model.triangles].any(axis=1)]] = True
-        if not (touched & ~joined).any():
-            return ~joined
-        joined |= touched
+    _, part_of = connected_parts(model.triangles, model.vertex_count)
+    return ~np.isin(part_of, part_of[model.regions["skin"] > 0.5])
 
 
 def _brows(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[np.float64]) -> list[_Part]:
@@ -271,7 +271,7 @@ def _brows(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[n
         width *= np.clip((1.0 - t) / 0.12, 0.08, 1.0) ** 0.5
         moves[:, 1, model.expression_names.index(f"browDown{side}")] -= _FROWN_MM * t**2
         tube = stroke(at + 2.0 * outward + [0.0, 3.0, 0.0], outward, width, 0.75 * width)
-        parts.append(_following(tube, moves, (*HAIR, 0.0)))
+        parts.append(_stroke_part(tube, moves, (*HAIR, 0.0)))
     return parts
 
 
@@ -287,16 +287,13 @@ def _lashes(model: MorphableModel, neutral: NDArray[np.float64], basis: NDArray[
         width = 2.5 * np.clip(t / 0.25, 0.1, 1.0) ** 0.8 * np.clip(1.25 - t, 0.0, 1.0) ** 0.6
         outward = np.tile([0.25 * side, 0.35, 1.0], (16, 1))
         tube = stroke(at + wing + [0.0, 0.6, 0.8], outward, width, width)
-        parts.append(_following(tube, moves, (*_LASH, 0.0)))
+        parts.append(_stroke_part(tube, moves, (*_LASH, 0.0)))
     return parts
 
 
-def _following(tube: NDArray[np.floating], moves: NDArray[np.floating], paint: Paint) -> _Part:
+def _stroke_part(tube: NDArray[np.floating], moves: NDArray[np.floating], paint: Paint) -> _Part:
     """A stroke (n, 8, 3) each of whose rows moves as one, by a basis (n, 3, E)."""
-    rows, sides = tube.shape[:2]
-    points = tube.reshape(-1, 3)
-    colors = _bytes(np.tile(paint, (len(points), 1)))
-    return _Part(points, np.repeat(moves, sides, axis=0), stroke_triangles(rows), colors)
+    return _painted(tube, stroke_triangles(len(tube)), paint, np.repeat(moves, tube.shape[1], axis=0))
 
 
 def _along(values: NDArray[np.floating], count: int) -> NDArray[np.float64]:
@@ -309,15 +306,15 @@ def _hair(model: MorphableModel, neutral: NDArray[np.float64]) -> list[_Part]:
     """The locks and the cap over the skull, outermost first."""
     cap = scalp_cap(Scalp(model), neutral.astype(np.float32))
     paint = (*HAIR, 0.35)
-    strands = [_still(lock, stroke_triangles(len(lock)), paint) for lock in locks()]
-    return [*strands, _still(cap.reshape(-1, 3), grid_triangles(*cap.shape[:2]), paint)]
+    strands = [_painted(lock, stroke_triangles(len(lock)), paint) for lock in locks()]
+    return [*strands, _painted(cap, grid_triangles(*cap.shape[:2]), paint)]
 
 
-def _eyeball(center: NDArray[np.float64], radii: NDArray[np.float64]) -> _Part:
+def _eyeball(center: NDArray[np.float64]) -> _Part:
     """The front half of an eyeball."""
     up, around = np.meshgrid(np.linspace(1.5, -1.5, 11), np.linspace(1.5, -1.5, 11), indexing="ij")
     sphere = np.stack([np.cos(up) * np.sin(around), np.sin(up), np.cos(up) * np.cos(around)], axis=-1)
-    return _still(center + radii * sphere, grid_triangles(11, 11), (1.0, 1.0, 1.0, 0.0))
+    return _painted(center + LARGE_EYE_RADII * sphere, grid_triangles(11, 11), (1.0, 1.0, 1.0, 0.0))
 
 
 def _collar() -> _Part:
@@ -328,7 +325,7 @@ def _collar() -> _Part:
     x, z = 52.0 * across * np.sin(turn), -54.0 * across * np.cos(turn)
     y = height - 0.4 * z
     points = np.stack([x, y - 110.0, z - 92.0], axis=-1)
-    return _still(points, grid_triangles(len(profile), 33), (*COLLAR, 0.0))
+    return _painted(points, grid_triangles(len(profile), 33), (*COLLAR, 0.0))
 
 
 def _linear_model(names: tuple[str, ...], part: _Part) -> MorphableModel:

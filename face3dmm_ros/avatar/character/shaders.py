@@ -1,33 +1,14 @@
-"""GLSL of the character: its painted surface, its eyes and its outline, in the light of `toon`."""
+"""GLSL of the character: its painted surface, its eyes and its outline, shaded by `toon`.
 
-from face3dmm_ros.rendering.toon import HULL_FUNCTION, TOON_FUNCTION
-
-_VERSION = "#version 330 core\n"
-
-_INPUTS = """
-layout(location = 0) in vec3 position;  // model space, mm
-layout(location = 1) in vec3 normal;    // model space
-layout(location = 2) in vec4 paint;     // sRGB and gloss
-
-uniform mat4 model_to_clip;
-uniform mat3 normal_to_world;
+Numbers in the shaders were chosen by hand.
 """
 
-SURFACE = (
-    _VERSION
-    + _INPUTS
-    + """
-out vec4 paint_at;
-out vec3 normal_at;
+from face3dmm_ros.rendering.lighting import MESH_INPUTS
+from face3dmm_ros.rendering.toon import HULL_FUNCTION, PAINTED_VERTEX, TOON_FUNCTION
 
-void main() {
-    gl_Position = model_to_clip * vec4(position, 1.0);
-    paint_at = paint;
-    normal_at = normal_to_world * normal;
-}
-""",
-    _VERSION
-    + TOON_FUNCTION
+SURFACE = (
+    PAINTED_VERTEX,
+    TOON_FUNCTION
     + """
 in vec4 paint_at;
 in vec3 normal_at;
@@ -44,11 +25,10 @@ void main() {
 }
 """,
 )
-"""Vertex and fragment shader of all but the eyes; the back is to be culled."""
+"""Vertex and fragment shader of all but the eyes; back faces are to be culled."""
 
 EYE = (
-    _VERSION
-    + _INPUTS
+    MESH_INPUTS
     + """
 uniform vec3 eye_center;  // of the left eye, mm; the right one's is its mirror image
 uniform vec3 eye_radii;
@@ -62,8 +42,7 @@ void main() {
     ball_at = (position - eye_center * vec3(2.0 * side_at - 1.0, 1.0, 1.0)) / eye_radii;
 }
 """,
-    _VERSION
-    + """
+    """
 in vec3 ball_at;
 in float side_at;
 
@@ -99,8 +78,7 @@ void main() {
 """Vertex and fragment shader of the eyes."""
 
 HULL = (
-    _VERSION
-    + _INPUTS
+    MESH_INPUTS
     + HULL_FUNCTION
     + """
 out vec3 ink_at;
@@ -110,8 +88,7 @@ void main() {
     ink_at = 0.38 * paint.rgb;
 }
 """,
-    _VERSION
-    + """
+    """
 in vec3 ink_at;
 
 out vec4 color;
@@ -121,4 +98,4 @@ void main() {
 }
 """,
 )
-"""Vertex and fragment shader of the outline, a dark shade of the surface's own colour; its front is to be culled."""
+"""Vertex and fragment shader of the outline, a dark shade of the surface's own colour; front faces are to be culled."""

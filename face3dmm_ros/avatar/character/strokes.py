@@ -1,11 +1,11 @@
-"""Painted strokes: thick bands along a path, of which a character's brows, lashes, locks and collar are made."""
+"""Strokes: thick bands along a path, of which a character's brows, lashes and locks are made."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.rendering.grids import grid_triangles
 
-_SIDES = 8
+_SIDES = 8  # of a cross section; chosen by hand
 
 
 def stroke(
@@ -14,7 +14,14 @@ def stroke(
     widths: NDArray[np.floating],
     depths: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """Points (n, 8, 3) around a path (n, 3), mm: ellipses of half widths across its normals and half depths along."""
+    """Points (n, 8, 3) on ellipses around a path, mm.
+
+    Args:
+        path: (n, 3), mm.
+        normals: (n, 3), of any length, not parallel to the path.
+        widths: (n,) semi-axes across path and normals, mm.
+        depths: (n,) semi-axes along the normals, mm.
+    """
     along = _unit(np.gradient(path, axis=0))
     across = _unit(np.cross(normals, along))
     outward = np.cross(along, across)

@@ -1,6 +1,6 @@
 """The avatar `gltf:PATH`: any glTF 2.0 or VRM character whose morph targets have ARKit's names, as a portrait."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,21 +18,23 @@ from face3dmm_ros.core.camera import clip_to_screen
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
 from face3dmm_ros.rendering.drawer import Drawer
-from face3dmm_ros.rendering.layer import Layer, Rectangle, covering_rectangle
+from face3dmm_ros.rendering.layer import Framing, Layer
 
 if TYPE_CHECKING:
     from face3dmm_ros.avatar.gltf.canvas import GltfCanvas
 
-_DISTANCE = 4.0  # of the camera, in heights of the frame: a portrait lens
+# Chosen by hand.
+_DISTANCE = 4.0  # of the camera, in heights of the frame: the perspective of a portrait lens
 _NARROWEST = 0.62  # width of what the picture shows at least, in heights of the frame
-_GAZE = np.radians([14.0, 14.0, 20.0, 20.0])  # how far an eye turns up, down, inward and outward at weight 1
-_LEAST_VALUE = 1e-3
+_WAYS = ("Up", "Down", "In", "Out")
+_GAZE = np.radians([14.0, 14.0, 20.0, 20.0])  # how far an eye bone turns each way at weight 1
+_LEAST_VALUE = 1e-3  # morph targets with smaller values are skipped
 
 
 class GltfAvatar(Drawer["GltfCanvas"]):
     """Draws the nearest face as a character from a file, head and shoulders in the middle of the picture.
 
-    The character's head turns as the person's does; it stays where it is, and does not follow the person about.
+    Its head turns as the person's does; its position in the picture is fixed.
     """
 
     needs_image: ClassVar[bool] = False
@@ -45,14 +47,13 @@ class GltfAvatar(Drawer["GltfCanvas"]):
             platform: of OpenGL; see `face3dmm_ros.rendering.offscreen.open_context`.
 
         Raises:
-            Face3DMMError: what `load_gltf`, `match_morphs`, `make_bust` or `open_context` cannot do.
+            Face3DMMError: as `load_gltf`, `match_morphs`, `make_bust` and `open_context`.
         """
         file = load_gltf(path)
         self._matching = match_morphs(file)
-        self._bust: Bust = make_bust(file, self._matching)
+        self._bust = make_bust(file, self._matching)
         self._path = file.path
         self._mixing = self._matching.mixing()
-        self._values = np.zeros(len(self._mixing), np.float32)
         self._zmax = _reach(self._bust)
 
         def make_canvas() -> "GltfCanvas":
@@ -63,45 +64,29 @@ class GltfAvatar(Drawer["GltfCanvas"]):
         super().__init__(platform, make_canvas)
 
     @property
-    def driven(self) -> Mapping[str, float]:
-        """What moved in the last picture: the file's own names, and their values in [0, 1]."""
-        values: dict[str, float] = {}
-        for channel, value in zip(self._matching.channels, self._values.tolist(), strict=True):
-            values[channel.name] = max(value, values.get(channel.name, 0.0))
-        return values
-
-    @property
     def missing(self) -> tuple[str, ...]:
-        """Those of ARKit's names that move nothing in the file."""
+        """The ARKit names that move nothing in the file."""
         turning = [side for side, turns in zip(("Left", "Right"), self._bust.eyes_turn, strict=True) if turns]
-        return tuple(
-            name
-            for name in self._matching.missing
-            if not (name.startswith("eyeLook") and name.endswith(tuple(turning)))
-        )
-
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """The file's morph targets that nothing moves."""
-        return self._matching.unused
+        by_bone = tuple(f"eyeLook{way}{side}" for way in _WAYS for side in turning)
+        return tuple(name for name in self._matching.missing if name not in by_bone)
 
     @property
     def report(self) -> str:
-        """How well the file fits, to be shown once to who chose it."""
+        """How many of its morph targets are driven, which ARKit names it lacks, and which targets nothing drives."""
         lines = [f"{self._path}: {len(self._matching.channels)} of its morph targets and expressions are driven"]
         if self.missing:
             lines.append("ARKit's names that it lacks: " + ", ".join(self.missing))
-        if self.unused:
-            lines.append("its morph targets that no ARKit name drives: " + ", ".join(self.unused))
+        if self._matching.unused:
+            lines.append("its morph targets that no ARKit name drives: " + ", ".join(self._matching.unused))
         return "; ".join(lines)
 
     def draw(
         self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None = None
     ) -> Sequence[Layer]:
-        """The character with the expression and the head's rotation of the nearest face; see `Avatar.draw`.
+        """Draw the character with the expression and the head's rotation of the nearest face; see `Avatar.draw`.
 
         Raises:
-            Face3DMMError: the avatar is closed, or the picture cannot be drawn.
+            Face3DMMError: the avatar is closed, or the picture has no size or is larger than OpenGL can draw here.
         """
         self._require_open()
         if min(image_size) < 1:
@@ -109,54 +94,48 @@ class GltfAvatar(Drawer["GltfCanvas"]):
         if not faces:
             return []
         face = max(faces, key=lambda face: face.parameters.camera.scale)
-        self._values = np.clip(self._mixing @ face.weights, 0.0, 1.0)
         turns = self._turns(face)
         to_clip = _portrait(image_size, self._zmax)
-        rectangle = self._rectangle(to_clip, turns[HEAD], image_size)
-        if rectangle is None:
+        framing = self._framing(to_clip, turns[HEAD], image_size)
+        if framing is None:
             return []
-        points = self._moved()
+        points = self._moved(np.clip(self._mixing @ face.weights, 0.0, 1.0))
         with self._drawing() as canvas:
             canvas.move(points)
-            pixels = canvas.draw(
-                rectangle.width, rectangle.height, rectangle.clip_to_canvas(image_size) @ to_clip, turns
-            )
-        return [Layer(rectangle, pixels).softened()]
+            return [framing.layer(canvas.draw(framing.size, framing.clip_to_canvas() @ to_clip, turns))]
 
-    def _moved(self) -> NDArray[np.float32]:
-        """Points of the figure's moving vertices under the last values."""
+    def _moved(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Points of the figure's moving vertices, (moving, 6), for the channels' values."""
         points = self._bust.figure.points[: self._bust.figure.moving].copy()
-        for morph, value in zip(self._bust.morphs, self._values, strict=True):
+        for morph, value in zip(self._bust.morphs, values, strict=True):
             if value > _LEAST_VALUE:
                 points[morph.vertices] += value * morph.points
         return points
 
     def _turns(self, face: AvatarFace) -> NDArray[np.float64]:
-        """(TURNS, 4, 4): how the head and the eyes turn, each about its own place."""
+        """(TURNS, 4, 4): the motions of the head and the eyes, each about its own pivot."""
         turns = np.empty((TURNS, 4, 4))
         turns[HEAD] = about(self._bust.pivots[HEAD], FRONTAL @ face.parameters.camera.rotation)
         reach = np.minimum(_GAZE, self._bust.gaze_limits)
         for part, side in ((LEFT_EYE, "Left"), (RIGHT_EYE, "Right")):
-            up, down, inward, outward = reach * [
-                weight_of(face.weights, f"eyeLook{way}{side}") for way in ("Up", "Down", "In", "Out")
-            ]
+            up, down, inward, outward = reach * [weight_of(face.weights, f"eyeLook{way}{side}") for way in _WAYS]
             # A person's left is +x, where a positive turn about y looks.
             aside = outward - inward if part == LEFT_EYE else inward - outward
             gaze = rotation_from_vector([down - up, aside, 0.0])
             turns[part] = turns[HEAD] @ about(self._bust.pivots[part], gaze)
         return turns
 
-    def _rectangle(
+    def _framing(
         self, to_clip: NDArray[np.float64], head_turn: NDArray[np.float64], image_size: tuple[int, int]
-    ) -> Rectangle | None:
+    ) -> Framing | None:
         still, turning = (np.concatenate([box, np.ones((8, 1))], axis=1) for box in self._bust.boxes)
         points = np.concatenate([still, turning @ head_turn.T])
         screen = clip_to_screen(points @ to_clip.T, image_size)
-        return covering_rectangle(screen.min(axis=0), screen.max(axis=0), image_size)
+        return Framing.around(np.stack([screen.min(axis=0), screen.max(axis=0)], axis=1), image_size, limit=1)
 
 
 def _reach(bust: Bust) -> float:
-    """How far from the plane of the frame anything gets, however the head turns."""
+    """The greatest distance from the plane of the frame, in heights of the frame, whatever the head's rotation."""
     still, turning = bust.boxes
     pivot = bust.pivots[HEAD]
     radius = float(np.linalg.norm(turning - pivot, axis=1).max())

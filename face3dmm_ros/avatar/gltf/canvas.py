@@ -2,11 +2,11 @@
 
 As `gl_objects`, it may be imported only once a context is open.
 
-Light falls on vertices and not on pixels, which software pays for one by one: a sky that is brighter than the ground,
-and a soft key light from the upper left that reaches a little round the edge, as on skin. A toon's surfaces fall from
-light to their shade colour within a narrow band instead. sRGB is taken for the root of linear light, which it is to
-within a few levels: then the root of texture times light is that of the texture times that of the light, which is a
-vertex's, so that all that is left to a pixel is one product.
+Lighting is computed per vertex, since a software renderer pays for every pixel: hemisphere ambient light, and a key
+light from the upper left that wraps around the terminator, as on skin. Toon surfaces pass from lit to their shade
+colour within a narrow band instead. sRGB is approximated by the square root of linear light: then the root of texture
+times light is the texture's stored value times the root of the light, so that a pixel costs one product. The numbers of
+the light were chosen by hand.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from face3dmm_ros.avatar.gltf.figure import TURNS, Figure, Surface
 from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
-_VERTEX = f"""#version 330 core
+_VERTEX = f"""
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
 layout(location = 2) in vec2 uv;
@@ -64,7 +64,7 @@ void main() {{
 }}
 """
 
-_FRAGMENT = """#version 330 core
+_FRAGMENT = """
 in vec2 place;
 in vec4 front;
 in vec3 back;
@@ -84,32 +84,24 @@ _CUT = "texel.a * front.a; if (alpha < least_alpha) discard"
 _ALPHAS = {"OPAQUE": "1.0", "MASK": _CUT + "; alpha = 1.0", "BLEND": _CUT}
 _SIDES = {False: "front.rgb", True: "(gl_FrontFacing ? front.rgb : back)"}
 _SHADINGS = {"lit": 0, "toon": 1, "unlit": 2}
-_LEAST_BLENDED = 0.02  # what is fainter leaves no trace in the depth either
+_LEAST_BLENDED = 0.02  # fainter fragments do not write depth either; chosen by hand
 
 
-class GltfCanvas:
+class GltfCanvas(GrowingFramebuffer):
     """A framebuffer, the shader programs, and one figure with its textures."""
 
     def __init__(self, figure: Figure) -> None:
         """Make the objects for a figure, which is drawn at rest until `move`."""
-        self._framebuffer = GrowingFramebuffer()
+        super().__init__()
         self._surfaces = figure.surfaces
         self._programs = {
             (mode, sides): ShaderProgram(
                 _VERTEX, _FRAGMENT.replace("ALPHA", _ALPHAS[mode]).replace("LIT", _SIDES[sides])
             )
-            for mode, sides in {(surface.alpha_mode, surface.double_sided) for surface in figure.surfaces}
+            for mode, sides in {(each.material.alpha_mode, each.material.double_sided) for each in figure.surfaces}
         }
         self._mesh = VertexArray([(3, np.float32), (3, np.float32), (2, np.float32), (4, np.uint8), (3, np.float32)])
-        arrays: tuple[NDArray, ...] = (
-            figure.points[:, :3],
-            figure.points[:, 3:],
-            figure.uv,
-            figure.colors,
-            figure.shares,
-        )
-        for location, array in enumerate(arrays):
-            self._mesh.load(location, array)
+        self._mesh.load(0, figure.points[:, :3], figure.points[:, 3:], figure.uv, figure.colors, figure.shares)
         self._mesh.load_indices(figure.triangles)
         white = np.full((1, 1, 4), 255, np.uint8)
         self._textures = [texture(pixels) for pixels in (*figure.textures, white)]  # the last stands for "none"
@@ -118,41 +110,40 @@ class GltfCanvas:
 
     def move(self, points: NDArray[np.float32]) -> None:
         """New positions and normals of the figure's moving vertices, (moving, 6)."""
-        self._mesh.update(0, points[:, :3])
-        self._mesh.update(1, points[:, 3:])
+        self._mesh.update(0, points[:, :3], points[:, 3:])
 
     def draw(
-        self, width: int, height: int, to_clip: NDArray[np.float64], turns: NDArray[np.float64]
+        self, size: tuple[int, int], to_clip: NDArray[np.float64], turns: NDArray[np.float64]
     ) -> NDArray[np.uint8]:
-        """The figure, (height, width, 4) uint8 sRGB BGRA, premultiplied, its first row the lowest in clip space.
+        """Draw the figure, (height, width, 4) uint8 sRGB BGRA, premultiplied, its first row the lowest in clip space.
 
         Args:
-            width, height: of the picture, px.
+            size: (width, height) of the picture, px.
             to_clip: (4, 4), from the figure's space to clip space, with y downward.
             turns: (TURNS, 4, 4), what moves each turning part.
 
         Raises:
             Face3DMMError: the picture is larger than OpenGL can draw here.
         """
-        self._framebuffer.begin(width, height)
+        self.begin(*size)
+        uniforms = {"to_clip": to_clip} | {f"turns[{index}]": turn for index, turn in enumerate(turns)}
         for program in self._programs.values():
-            program.use()
-            program.set("to_clip", to_clip)
-            for index, turn in enumerate(turns):
-                program.set(f"turns[{index}]", turn)
+            program.use(**uniforms)
         for surface in self._surfaces:
             self._draw(surface)
-        return self._framebuffer.read()
+        return self.read()
 
     def _draw(self, surface: Surface) -> None:
-        program = self._programs[surface.alpha_mode, surface.double_sided]
-        program.use()
-        program.set("surface_color", surface.color)
-        program.set("shade", surface.shade)
-        program.set_integer("shading", _SHADINGS[surface.shading])
-        blended = surface.alpha_mode == "BLEND"
-        program.set("least_alpha", _LEAST_BLENDED if blended else surface.alpha_cutoff)
-        for capability, wanted in ((GL.GL_BLEND, blended), (GL.GL_CULL_FACE, not surface.double_sided)):
+        material = surface.material
+        blended = material.alpha_mode == "BLEND"
+        program = self._programs[material.alpha_mode, material.double_sided]
+        program.use(
+            surface_color=material.color,
+            shade=material.shade,
+            least_alpha=_LEAST_BLENDED if blended else material.alpha_cutoff,
+        )
+        program.set_integer("shading", _SHADINGS[material.shading])
+        for capability, wanted in ((GL.GL_BLEND, blended), (GL.GL_CULL_FACE, not material.double_sided)):
             (GL.glEnable if wanted else GL.glDisable)(capability)
-        GL.glBindTexture(GL.GL_TEXTURE_2D, self._textures[surface.texture])
+        GL.glBindTexture(GL.GL_TEXTURE_2D, self._textures[material.texture])
         self._mesh.draw(surface.first, surface.count)

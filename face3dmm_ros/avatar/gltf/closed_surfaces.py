@@ -1,18 +1,18 @@
-"""Which triangles of a mesh belong to closed surfaces, whose inside nobody sees."""
+"""Which triangles of a mesh belong to closed surfaces, whose back faces need not be drawn."""
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
-_WELD = 1e-5  # of the mesh's size: vertices that are closer are one, split for the sake of a texture's seam
+from face3dmm_ros.rendering.connected_parts import connected_parts
+
+_WELD = 1e-5  # of the mesh's size: closer vertices count as one that a texture's seam has split; chosen by hand
 
 
 def on_closed_surfaces(positions: NDArray[np.floating], triangles: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """(M,) whether each triangle lies on a connected surface without a border that encloses what it looks away from.
+    """(M,) whether each triangle lies on a connected, closed surface that faces outward.
 
-    A surface has no border where each triangle's edge is another's in the other direction; it looks outward where the
-    volume that it encloses, the sum of a·(b×c)/6, is positive.
+    A surface is closed if each edge of a triangle is an edge of another in the opposite direction; it faces outward if
+    the volume that it encloses, the sum of a·(b×c)/6, is positive.
 
     Args:
         positions: (N, 3).
@@ -29,8 +29,7 @@ def on_closed_surfaces(positions: NDArray[np.floating], triangles: NDArray[np.in
     edges = welded[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
     edges = edges[edges[:, 0] != edges[:, 1]]
     border = ~np.isin(edges[:, 0] * n + edges[:, 1], edges[:, 1] * n + edges[:, 0])
-    graph = scipy.sparse.coo_matrix((np.ones(len(edges)), edges.T), (n, n))
-    count, surface_of = connected_components(graph, directed=False)
+    count, surface_of = connected_parts(welded, n)
     a, b, c = corners.reshape(-1, 3, 3).transpose(1, 0, 2) - corners.mean(axis=0)
     surface = surface_of[welded[:, 0]]
     closed = np.bincount(surface, np.einsum("mi,mi->m", a, np.cross(b, c)), count) > 0.0

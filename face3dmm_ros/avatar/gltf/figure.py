@@ -1,4 +1,4 @@
-"""A textured figure as it is drawn: vertices, of which some move, and the surfaces that they span."""
+"""A textured figure as it is drawn: vertices, of which some move, and surfaces of one material each."""
 
 from dataclasses import dataclass
 
@@ -6,33 +6,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 TURNS = 3
-"""How many parts of a figure turn by themselves."""
+"""How many parts of a figure turn, each about its own pivot: the head and two eyes."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """How a surface looks.
+
+    Attributes:
+        color: linear RGBA, by which the texture and the vertices' colours are multiplied.
+        texture: index into the textures, -1 if none.
+        alpha_mode: ``OPAQUE``, ``MASK`` or ``BLEND``.
+        alpha_cutoff: in mode ``MASK``, what has a lower alpha is not drawn.
+        double_sided: whether it shows from behind.
+        shading: ``lit``, ``toon`` or ``unlit``.
+        shade: linear RGB, the share of the colour that a toon's shadow keeps.
+        order: blended surfaces with a lower one are drawn first.
+    """
+
+    color: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    texture: int = -1
+    alpha_mode: str = "OPAQUE"
+    alpha_cutoff: float = 0.5
+    double_sided: bool = False
+    shading: str = "lit"
+    shade: tuple[float, ...] = (1.0, 1.0, 1.0)
+    order: int = 0
 
 
 @dataclass(frozen=True)
 class Surface:
-    """Triangles that look alike.
-
-    Attributes:
-        first, count: which indices of the figure's triangles it takes up.
-        color: linear RGBA, by which the texture and the vertices' colours are multiplied.
-        texture: index into the figure's textures, -1 if none.
-        alpha_mode: ``OPAQUE``, ``MASK`` or ``BLEND``.
-        alpha_cutoff: alphas below it are not drawn in mode ``MASK``.
-        double_sided: whether it shows from behind.
-        shading: ``lit``, ``toon`` or ``unlit``.
-        shade: linear RGB, the share of the colour that a toon's shadow keeps.
-    """
+    """Triangles of one material: `count` indices of the figure's triangles from the index number `first` on."""
 
     first: int
     count: int
-    color: tuple[float, float, float, float]
-    texture: int
-    alpha_mode: str
-    alpha_cutoff: float
-    double_sided: bool
-    shading: str
-    shade: tuple[float, float, float]
+    material: Material
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +55,7 @@ class Figure:
         triangles: (M, 3) uint32, counter-clockwise seen from outside.
         surfaces: in the order in which they are drawn.
         textures: (H, W, 4) uint8 sRGB RGBA with straight alpha each.
-        moving: only the first `moving` vertices change their points.
+        moving: how many vertices change their points; they come first.
     """
 
     points: NDArray[np.float32]

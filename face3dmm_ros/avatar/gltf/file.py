@@ -1,15 +1,15 @@
-"""glTF 2.0 files, and VRM files, which are such: meshes with morph targets, skins, materials and the tree of nodes.
+"""glTF 2.0 and VRM files: meshes with morph targets, skins, materials and the tree of nodes.
 
-Khronos, glTF 2.0 specification (ISO/IEC 12113:2022). pygltflib takes the container and its JSON apart; what that says
-is believed only after it was checked, for model files come from anywhere: no number is used as an index, an offset or a
-size before it is known to lie inside what it points into, and no picture is decoded before its size is known.
+Khronos, glTF 2.0 specification (ISO/IEC 12113:2022). pygltflib parses the container and its JSON. Files are not
+trusted: no number is used as an index, an offset or a size before it was checked against what it points into, and no
+picture is decoded before its size is known.
 """
 
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -18,18 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from face3dmm_ros.avatar.gltf.figure import Material
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import decode_picture, picture_size
 
+# What is read at most; chosen by hand, so that no file can fill the memory.
 _LARGEST_FILE = 512 * 2**20
-_MOST_VERTICES = 1_000_000
 _MOST_TRIANGLES = 4_000_000
-_MOST_DELTAS = 50_000_000
+_MOST = {"vertices": 1_000_000, "triangles": _MOST_TRIANGLES, "vertices in its morph targets": 50_000_000}
 _LONGEST_NAME = 200
 _LARGEST_SIDE = 8192  # px of a picture in the file
-_KEPT_SIDE = 1024  # px; larger ones are averaged down: no head in a camera picture shows more
 _MOST_PIXELS = 256 * 2**20  # of all pictures in a file together
 
+_KEPT_SIDE = 1024  # px; larger pictures are averaged down: no head in a camera picture shows more. Chosen by hand
+
+# Component types, accessor types and primitive modes of the specification (3.6.2.2, 5.24.3).
 _DTYPES = {5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
@@ -42,7 +45,7 @@ _REFUSED = {
     "KHR_texture_basisu": "textures in KTX 2, " + _DECOMPRESS.format("ktxdecompress"),
 }
 _KNOWN = ("KHR_mesh_quantization", "KHR_texture_transform", "EXT_texture_webp", "KHR_materials_", "VRM")
-"""Beginnings of extensions that are understood, or change only how a surface shines."""
+"""Beginnings of the names of extensions that are understood, or change only how a surface reflects light."""
 
 _Item = TypeVar("_Item")
 
@@ -53,13 +56,11 @@ class Deltas:
 
     Attributes:
         vertices: (K,) int32, each once.
-        positions: (K, 3) float32, in the mesh's space.
-        normals: (K, 3) float32.
+        points: (K, 6) float32: what is added to positions, in the mesh's space, and to normals.
     """
 
     vertices: NDArray[np.int32]
-    positions: NDArray[np.float32]
-    normals: NDArray[np.float32]
+    points: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +68,7 @@ class Primitive:
     """Triangles of one material.
 
     Attributes:
-        positions: (N, 3) float32, in the mesh's space.
-        normals: (N, 3) float32, of unit length where the file has them so.
+        points: (N, 6) float32: positions in the mesh's space, and normals, of unit length where the file has them so.
         uv: (N, 2) float32 places in the base colour texture, (0, 0) its top left corner.
         colors: (N, 4) float32 linear RGBA, by which the material's colour is multiplied.
         triangles: (M, 3) int32, counter-clockwise seen from outside.
@@ -78,8 +78,7 @@ class Primitive:
         morphs: one per morph target of the mesh.
     """
 
-    positions: NDArray[np.float32]
-    normals: NDArray[np.float32]
+    points: NDArray[np.float32]
     uv: NDArray[np.float32]
     colors: NDArray[np.float32]
     triangles: NDArray[np.int32]
@@ -90,24 +89,23 @@ class Primitive:
 
 
 @dataclass(frozen=True, eq=False)
-class MeshPart:
+class Mesh:
     """A mesh: its primitives, and the names of its morph targets ("" where the file has none)."""
 
-    name: str
     primitives: tuple[Primitive, ...]
     target_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A place in the tree.
+    """A node of the tree.
 
     Attributes:
         name: "" where it has none.
         parent: index of the node above it, -1 for a root.
         matrix: (4, 4) float64, its space → its parent's.
-        mesh: index of the mesh that it carries, -1 if none.
-        skin: index of the skin that its mesh hangs in, -1 if none.
+        mesh: index of its mesh, -1 if none.
+        skin: index of the skin that deforms its mesh, -1 if none.
     """
 
     name: str
@@ -130,31 +128,6 @@ class Skin:
     inverse_bind: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Material:
-    """How a surface looks.
-
-    Attributes:
-        color: linear RGBA, by which the texture is multiplied.
-        texture: index into the model's textures, -1 if none.
-        alpha_mode: ``OPAQUE``, ``MASK`` or ``BLEND``.
-        alpha_cutoff: alphas below it are not drawn in mode ``MASK``.
-        double_sided: whether it shows from behind.
-        shading: ``lit``, ``toon`` or ``unlit``.
-        shade: linear RGB, the share of the colour that a toon's shadow keeps.
-        order: blended surfaces with a lower one are drawn first.
-    """
-
-    color: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
-    texture: int = -1
-    alpha_mode: str = "OPAQUE"
-    alpha_cutoff: float = 0.5
-    double_sided: bool = False
-    shading: str = "lit"
-    shade: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    order: int = 0
-
-
 @dataclass(frozen=True, eq=False)
 class Gltf:
     """A file's default scene.
@@ -171,7 +144,7 @@ class Gltf:
     path: Path
     nodes: tuple[Node, ...]
     in_scene: NDArray[np.bool_]
-    meshes: tuple[MeshPart, ...]
+    meshes: tuple[Mesh, ...]
     skins: tuple[Skin, ...]
     materials: tuple[Material, ...]
     textures: tuple[NDArray[np.uint8], ...]
@@ -179,14 +152,22 @@ class Gltf:
 
 
 def load_gltf(path: Path) -> Gltf:
-    """Read a .gltf, .glb or .vrm file; what a .gltf file refers to must lie in its folder or below.
+    """Read a .gltf, .glb or .vrm file.
+
+    Args:
+        path: other files that a .gltf file refers to must lie in its folder or below.
 
     Raises:
-        Face3DMMError: pygltflib is missing, or the file cannot be read, is damaged, is larger than a head needs, or
-            uses what is not supported; the message names the file, and what to do where something can be done.
+        Face3DMMError: pygltflib is missing, or the file cannot be read, is damaged, is too large, or uses what is not
+            supported; the message names the file, and a remedy where there is one.
     """
-    path = Path(path)
-    pygltflib = _library()
+    try:
+        import pygltflib
+    except ImportError as error:
+        raise Face3DMMError(
+            "glTF and VRM avatars need pygltflib, which is not installed: "
+            "pip install 'face3dmm_ros[avatar]', or pip install pygltflib"
+        ) from error
     data = _bytes_of(path, str(path))
     try:
         return _Reader(path, _parse(pygltflib, path, data)).read()
@@ -200,18 +181,35 @@ def load_gltf(path: Path) -> Gltf:
         ) from error
 
 
-def _library() -> ModuleType:
+@contextmanager
+def reading_extension(path: Path, what: str) -> Iterator[None]:
+    """A context for code that takes an extension's JSON apart, whose types nothing has checked.
+
+    Args:
+        path: of the file.
+        what: of VRM is being read, with its verb, such as "humanoid is".
+
+    Raises:
+        Face3DMMError: the code fails, because a key is missing or a value has the wrong type.
+    """
     try:
-        import pygltflib
-    except ImportError as error:
-        raise Face3DMMError(
-            "glTF and VRM avatars need pygltflib, which is not installed: "
-            "pip install 'face3dmm_ros[avatar]', or pip install pygltflib"
-        ) from error
-    return pygltflib
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise Face3DMMError(f"{path}: its VRM {what} damaged ({type(error).__name__}: {error})") from error
 
 
-def _parse(pygltflib: ModuleType, path: Path, data: bytes) -> Any:
+def parents_first(nodes: Sequence[Node]) -> list[int]:
+    """All nodes but those in a cycle, each after its parent."""
+    children: dict[int, list[int]] = {}
+    for index, node in enumerate(nodes):
+        children.setdefault(node.parent, []).append(index)
+    order = list(children.get(-1, []))
+    for index in order:
+        order.extend(children.get(index, []))
+    return order
+
+
+def _parse(pygltflib: Any, path: Path, data: bytes) -> Any:
     """The library's object of a file's bytes."""
     if data[:4] == b"glTF":
         length = int.from_bytes(data[8:12], "little")
@@ -248,9 +246,9 @@ class _Reader:
     def __init__(self, path: Path, file: Any) -> None:
         self._path, self._file = path, file
         self._buffers: dict[int, bytes] = {}
-        self._textures: list[NDArray[np.uint8]] = []
-        self._texture_of_image: dict[int, int] = {}
-        self._pixels = self._vertices = self._triangles = self._deltas = 0
+        self._textures: dict[int, NDArray[np.uint8]] = {}  # by index of their image
+        self._pixels = 0
+        self._totals = dict.fromkeys(_MOST, 0)
 
     def read(self) -> Gltf:
         if not str(self._file.asset.version).startswith("2."):
@@ -262,7 +260,7 @@ class _Reader:
         # Only meshes that some node carries are read.
         carried = {node.mesh for node in nodes}
         meshes = tuple(
-            self._mesh(mesh, len(materials)) if index in carried else MeshPart("", (), ())
+            self._mesh(mesh, len(materials)) if index in carried else Mesh((), ())
             for index, mesh in enumerate(self._file.meshes)
         )
         return Gltf(
@@ -272,7 +270,7 @@ class _Reader:
             meshes,
             skins,
             (*materials, Material()),
-            tuple(self._textures),
+            tuple(self._textures.values()),
             dict(self._file.extensions or {}),
         )
 
@@ -287,7 +285,7 @@ class _Reader:
                 raise self._fail(f"the file requires the glTF extension {name!r}, which is not supported")
 
     def _item(self, items: Sequence[_Item] | None, index: object, what: str) -> _Item:
-        """One of the file's things by an index that it names."""
+        """The element at an index that the file gives; raises if there is none. `what` names it in the message."""
         count = len(items or ())
         if items is None or type(index) is not int or not 0 <= index < count:
             raise self._fail(f"it refers to {what} {index!r}, but has {count} (counted from 0)")
@@ -302,45 +300,45 @@ class _Reader:
                 if parents[child] >= 0:
                     raise self._fail(f"node {child} hangs below two others, {parents[child]} and {index}")
                 parents[child] = index
-        result = []
-        for parent, node in zip(parents, nodes, strict=True):
-            mesh, skin = (-1 if index is None else index for index in (node.mesh, node.skin))
-            if mesh != -1:
-                self._item(self._file.meshes, mesh, "mesh")
-            if skin != -1:
-                self._item(self._file.skins, skin, "skin")
-            result.append(Node(_short(node.name), parent, self._local(node), mesh, skin))
-        return tuple(result)
+        for node in nodes:
+            for index, items, what in ((node.mesh, self._file.meshes, "mesh"), (node.skin, self._file.skins, "skin")):
+                if index is not None:
+                    self._item(items, index, what)
+        return tuple(
+            Node(
+                _short(node.name),
+                parent,
+                self._local(node),
+                -1 if node.mesh is None else node.mesh,
+                -1 if node.skin is None else node.skin,
+            )
+            for parent, node in zip(parents, nodes, strict=True)
+        )
 
     def _local(self, node: Any) -> NDArray[np.float64]:
         if node.matrix:
             matrix = np.asarray(node.matrix, np.float64).reshape(4, 4).T
         else:
-            R = Rotation.from_quat(node.rotation or (0.0, 0.0, 0.0, 1.0)).as_matrix()
             matrix = np.eye(4)
-            matrix[:3, :3] = R * np.asarray(node.scale or (1.0, 1.0, 1.0), np.float64).reshape(3)
+            rotation = Rotation.from_quat(node.rotation or (0.0, 0.0, 0.0, 1.0)).as_matrix()
+            matrix[:3, :3] = rotation * np.asarray(node.scale or (1.0, 1.0, 1.0), np.float64).reshape(3)
             matrix[:3, 3] = np.asarray(node.translation or (0.0, 0.0, 0.0), np.float64)
         return self._finite(matrix, f"the transform of node {node.name!r}")
 
     def _scene(self, nodes: tuple[Node, ...]) -> NDArray[np.bool_]:
-        """Which nodes hang below the default scene's roots; no cycle does."""
+        """Which nodes are in the default scene: its roots and what hangs below them."""
         if self._file.scenes:
-            scene = self._item(self._file.scenes, self._file.scene or 0, "scene")
-            waiting = list(scene.nodes or [])
+            roots = self._item(self._file.scenes, self._file.scene or 0, "scene").nodes or []
         else:
-            waiting = [index for index, node in enumerate(nodes) if node.parent < 0]
-        for index in waiting:
+            roots = [index for index, node in enumerate(nodes) if node.parent < 0]
+        for index in roots:
             if self._item(nodes, index, "node").parent >= 0:
                 raise self._fail(f"node {index} is a root of the scene, and hangs below node {nodes[index].parent}")
-        children: dict[int, list[int]] = {}
-        for index, node in enumerate(nodes):
-            children.setdefault(node.parent, []).append(index)
         inside = np.zeros(len(nodes), bool)
-        while waiting:
-            index = waiting.pop()
-            if not inside[index]:
-                inside[index] = True
-                waiting.extend(children.get(index, []))
+        inside[roots] = True
+        for index in parents_first(nodes):
+            if nodes[index].parent >= 0:
+                inside[index] = inside[nodes[index].parent]
         return inside
 
     def _skin(self, skin: Any) -> Skin:
@@ -356,7 +354,7 @@ class _Reader:
             raise self._fail(f"a skin has {J} joints and {len(bind)} inverse bind matrices")
         return Skin(np.array(skin.joints, np.int32), bind)
 
-    def _mesh(self, mesh: Any, default_material: int) -> MeshPart:
+    def _mesh(self, mesh: Any, default_material: int) -> Mesh:
         primitives = [
             self._primitive(primitive, default_material)
             for primitive in mesh.primitives
@@ -366,8 +364,7 @@ class _Reader:
         if any(len(primitive.morphs) != count for primitive in primitives):
             raise self._fail(f"the primitives of mesh {mesh.name!r} have different numbers of morph targets")
         names = _target_names(mesh)
-        return MeshPart(
-            _short(mesh.name),
+        return Mesh(
             tuple(primitives),
             tuple(_short(names[i]) if i < len(names) else "" for i in range(count)),
         )
@@ -376,36 +373,30 @@ class _Reader:
         attributes = vars(primitive.attributes)
         positions = self._accessor(attributes.get("POSITION"), ("VEC3",))
         N = len(positions)
-        self._vertices += N
+        self._count("vertices", N)
+        triangles = self._indices(primitive, N)
+        self._count("triangles", len(triangles))
         material = default_material if primitive.material is None else primitive.material
         info = self._texture_info(material)
-        uv = self._attribute(attributes, f"TEXCOORD_{(info and info.texCoord) or 0}", ("VEC2",), N)
-        colors = self._attribute(attributes, "COLOR_0", ("VEC3", "VEC4"), N)
-        triangles = self._indices(primitive, N)
-        self._triangles += len(triangles)
-        normals = self._attribute(attributes, "NORMAL", ("VEC3",), N)
-        self._check_totals()
-        joints, weights = self._influences(attributes, N)
+        uv_set = f"TEXCOORD_{(info and info.texCoord) or 0}"
+        colors = self._attribute(attributes, "COLOR_0", ("VEC3", "VEC4"), np.ones((N, 4), np.float32))
+        normals = self._attribute(attributes, "NORMAL", ("VEC3",), np.zeros((N, 3), np.float32))
+        if attributes.get("NORMAL") is None:
+            normals = vertex_normals(positions, triangles)
         return Primitive(
-            positions,
-            vertex_normals(positions, triangles) if normals is None else normals,
-            np.zeros((N, 2), np.float32) if uv is None else _transformed(uv, info),
-            _with_alpha(np.ones((N, 4), np.float32) if colors is None else colors),
+            np.concatenate([positions, normals], axis=1),
+            _transformed(self._attribute(attributes, uv_set, ("VEC2",), np.zeros((N, 2), np.float32)), info),
+            np.concatenate([colors, np.ones((N, 4 - colors.shape[1]), np.float32)], axis=1),
             triangles,
-            joints,
-            weights,
+            *self._influences(attributes, N),
             material,
             tuple(self._deltas_of(target, N) for target in primitive.targets or []),
         )
 
-    def _check_totals(self) -> None:
-        for what, count, most in (
-            ("vertices", self._vertices, _MOST_VERTICES),
-            ("triangles", self._triangles, _MOST_TRIANGLES),
-            ("vertices in its morph targets", self._deltas, _MOST_DELTAS),
-        ):
-            if count > most:
-                raise self._fail(f"it has {count} {what}; an avatar may have {most}: simplify it")
+    def _count(self, what: str, number: int) -> None:
+        self._totals[what] += number
+        if self._totals[what] > _MOST[what]:
+            raise self._fail(f"it has {self._totals[what]} {what}; an avatar may have {_MOST[what]}: simplify it")
 
     def _indices(self, primitive: Any, N: int) -> NDArray[np.int32]:
         if primitive.indices is None:
@@ -415,45 +406,38 @@ class _Reader:
             if values.size and int(values.max()) >= N:
                 raise self._fail(f"a triangle refers to vertex {values.max()} of {N}")
             indices = values.ravel().astype(np.int32)
+        first = np.arange(max(len(indices) - 2, 0))
         if primitive.mode == _STRIP:
-            rows = np.arange(max(len(indices) - 2, 0))[:, None] + [0, 1, 2]
-            rows[1::2, :2] = rows[1::2, 1::-1]
-            return indices[rows]
+            odd = first % 2
+            return indices[np.stack([first + odd, first + 1 - odd, first + 2], axis=1)]
         if primitive.mode == _FAN:
-            rows = np.arange(max(len(indices) - 2, 0))[:, None] + [1, 2, 0]
-            rows[:, 2] = 0
-            return indices[rows]
+            return indices[np.stack([first + 1, first + 2, 0 * first], axis=1)]
         return indices[: len(indices) // 3 * 3].reshape(-1, 3)
 
     def _influences(self, attributes: Mapping[str, Any], N: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        joints, weights = [], []
-        for which in range(4):
-            if attributes.get(f"JOINTS_{which}") is None:
-                break
-            joints.append(self._accessor(attributes[f"JOINTS_{which}"], ("VEC4",), integers=True, count=N))
-            weights.append(self._accessor(attributes.get(f"WEIGHTS_{which}"), ("VEC4",), count=N))
-        if not joints:
+        sets = [which for which in range(4) if attributes.get(f"JOINTS_{which}") is not None]
+        if not sets:
             return np.zeros((N, 0), np.int32), np.zeros((N, 0), np.float32)
+        joints = [self._accessor(attributes[f"JOINTS_{k}"], ("VEC4",), integers=True, count=N) for k in sets]
+        weights = [self._accessor(attributes.get(f"WEIGHTS_{k}"), ("VEC4",), count=N) for k in sets]
         w = np.maximum(np.concatenate(weights, axis=1), 0.0)
         w[w.sum(axis=1) == 0.0, 0] = 1.0
         return np.concatenate(joints, axis=1).astype(np.int32), w / w.sum(axis=1, keepdims=True)
 
     def _deltas_of(self, target: Mapping[str, Any], N: int) -> Deltas:
-        self._deltas += N
-        self._check_totals()
-        positions, normals = (
-            np.zeros((N, 3), np.float32) if values is None else values
-            for values in (self._attribute(target, name, ("VEC3",), N) for name in ("POSITION", "NORMAL"))
-        )
-        moved = np.flatnonzero(positions.any(axis=1) | normals.any(axis=1)).astype(np.int32)
-        return Deltas(moved, positions[moved], normals[moved])
+        self._count("vertices in its morph targets", N)
+        nothing = np.zeros((N, 3), np.float32)
+        added = [self._attribute(target, name, ("VEC3",), nothing) for name in ("POSITION", "NORMAL")]
+        points = np.concatenate(added, axis=1)
+        moved = np.flatnonzero(points.any(axis=1)).astype(np.int32)
+        return Deltas(moved, points[moved])
 
     def _attribute(
-        self, attributes: Mapping[str, Any], name: str, types: tuple[str, ...], count: int
-    ) -> NDArray[np.float32] | None:
-        """A vertex attribute as float, None where the file has none."""
+        self, attributes: Mapping[str, Any], name: str, types: tuple[str, ...], default: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """A vertex attribute, as long as its default, which stands for one that the file does not have."""
         index = attributes.get(name)
-        return None if index is None else self._accessor(index, types, count=count)
+        return default if index is None else self._accessor(index, types, count=len(default))
 
     def _accessor(
         self, index: object, types: tuple[str, ...], *, integers: bool = False, count: int | None = None
@@ -471,9 +455,7 @@ class _Reader:
         if accessor.bufferView is None:
             values = np.zeros((accessor.count, width), self._dtype(accessor.componentType, what))
         else:
-            values = self._view(
-                accessor.bufferView, accessor.byteOffset, accessor.componentType, (accessor.count, width), what
-            )
+            values = self._view(accessor, accessor.componentType, (accessor.count, width), what)
         if accessor.sparse is not None:
             values = self._patched(values, accessor, what)
         if integers:
@@ -491,59 +473,49 @@ class _Reader:
         sparse = accessor.sparse
         if type(sparse.count) is not int or not 0 <= sparse.count <= accessor.count:
             raise self._fail(f"{what} replaces {sparse.count!r} of its {accessor.count} elements")
-        rows = self._view(
-            sparse.indices.bufferView, sparse.indices.byteOffset, sparse.indices.componentType, (sparse.count, 1), what
-        ).ravel()
-        replaced = self._view(
-            sparse.values.bufferView,
-            sparse.values.byteOffset,
-            accessor.componentType,
-            (sparse.count, values.shape[1]),
-            what,
-        )
+        rows = self._view(sparse.indices, sparse.indices.componentType, (sparse.count, 1), what).ravel()
+        replaced = self._view(sparse.values, accessor.componentType, (sparse.count, values.shape[1]), what)
         if rows.dtype.kind != "u" or (rows.size and int(rows.max()) >= len(values)):
             raise self._fail(f"{what} replaces elements that it does not have")
         values = np.array(values)
         values[rows] = replaced
         return values
 
-    def _view(self, index: object, offset: int | None, component: object, shape: tuple[int, int], what: str) -> NDArray:
-        """(count, width) values in a buffer view, which stays untouched."""
-        view = self._item(self._file.bufferViews, index, "buffer view")
+    def _view(self, source: Any, component: object, shape: tuple[int, int], what: str) -> NDArray:
+        """(count, width) values, read-only, in the buffer view that a JSON object names with an offset."""
+        content = self._view_bytes(source.bufferView)
         dtype = self._dtype(component, what)
-        begin, length = self._extent(index, view)
-        offset = offset or 0
+        offset = source.byteOffset or 0
         count, width = shape
-        stride = view.byteStride or width * dtype.itemsize
+        stride = self._file.bufferViews[source.bufferView].byteStride or width * dtype.itemsize
         if any(type(number) is not int for number in (offset, stride)) or offset < 0 or not 0 < stride <= 1024:
             raise self._fail(f"{what} has the offset {offset!r} and the stride {stride!r}")
         needed = offset + (count - 1) * stride + width * dtype.itemsize if count else 0
-        if needed > length:
-            raise self._fail(f"{what} needs {needed} bytes, buffer view {index} has {length}: the file is damaged")
-        return np.ndarray(shape, dtype, self._buffer(view.buffer), begin + offset, (stride, dtype.itemsize))
+        if needed > len(content):
+            raise self._fail(f"{what} needs {needed} bytes, its buffer view has {len(content)}: the file is damaged")
+        return np.ndarray(shape, dtype, content, offset, (stride, dtype.itemsize))
 
     def _dtype(self, component: object, what: str) -> np.dtype:
         if component not in _DTYPES:
             raise self._fail(f"{what} has the component type {component!r}, which glTF does not know")
         return np.dtype(_DTYPES[component]).newbyteorder("<")
 
-    def _extent(self, index: object, view: Any) -> tuple[int, int]:
-        """Where a buffer view begins in its buffer, and its length."""
-        begin, length = view.byteOffset or 0, view.byteLength
-        size = len(self._buffer(view.buffer))
+    def _view_bytes(self, index: object) -> memoryview:
+        """The bytes of a buffer view."""
+        view = self._item(self._file.bufferViews, index, "buffer view")
+        buffer = self._buffer(view.buffer)
+        begin, length, size = view.byteOffset or 0, view.byteLength, len(buffer)
         if type(begin) is not int or type(length) is not int or min(begin, length) < 0 or begin + length > size:
             raise self._fail(
                 f"buffer view {index} takes {length!r} bytes from {begin!r} of a buffer of {size}: the file is damaged"
             )
-        return begin, length
+        return memoryview(buffer)[begin : begin + length]
 
     def _buffer(self, index: int) -> bytes:
         buffer = self._item(self._file.buffers, index, "buffer")
         if index not in self._buffers:
-            if buffer.uri is None:
-                self._buffers[index] = self._file.binary_blob() or b""
-            else:
-                self._buffers[index] = self._resource(buffer.uri)
+            inside = buffer.uri is None
+            self._buffers[index] = self._file.binary_blob() or b"" if inside else self._resource(buffer.uri)
         return self._buffers[index]
 
     def _resource(self, uri: str) -> bytes:
@@ -559,7 +531,7 @@ class _Reader:
         return _bytes_of(target, f"{self._path}: {name}, to which it refers,")
 
     def _texture_info(self, material: int) -> Any:
-        """Of the base colour, None where a material has none."""
+        """The base colour texture's JSON of a material, None if it has none."""
         if material == len(self._file.materials):
             return None
         surface = self._item(self._file.materials, material, "material").pbrMetallicRoughness
@@ -569,62 +541,53 @@ class _Reader:
         material = self._file.materials[index]
         surface = material.pbrMetallicRoughness
         info = self._texture_info(index)
-        extensions = material.extensions or {}
-        color = np.asarray((surface and surface.baseColorFactor) or (1.0, 1.0, 1.0, 1.0), np.float64).reshape(4)
         mode = material.alphaMode or "OPAQUE"
         if mode not in ("OPAQUE", "MASK", "BLEND"):
             raise self._fail(f"material {index} has the alpha mode {mode!r}")
         cutoff = 0.5 if material.alphaCutoff is None else float(material.alphaCutoff)
-        shading, shade, order = self._shading(index, extensions)
-        red, green, blue, alpha = np.clip(self._finite(color, f"the colour of material {index}"), 0.0, 1.0).tolist()
         return Material(
-            (red, green, blue, alpha),
+            self._color((surface and surface.baseColorFactor) or (1.0, 1.0, 1.0, 1.0), 4, f"material {index}"),
             -1 if info is None else self._texture(info.index),
             mode,
             min(max(cutoff, 0.0), 1.0),
             bool(material.doubleSided),
-            shading,
-            shade,
-            order,
+            *self._shading(index, material.extensions or {}),
         )
 
-    def _shading(self, index: int, extensions: Mapping[str, Any]) -> tuple[str, tuple[float, float, float], int]:
+    def _shading(self, index: int, extensions: Mapping[str, Any]) -> tuple[str, tuple[float, ...], int]:
         """A material's shading, the colour of its shadows, and its place among the blended ones."""
+        white = (1.0, 1.0, 1.0)
+        what = f"the shade of material {index}"
         toon = extensions.get("VRMC_materials_mtoon")
         if toon is not None:
             order = int(toon.get("renderQueueOffsetNumber", 0))
-            return "toon", self._shade(toon.get("shadeColorFactor", (1.0, 1.0, 1.0))), order
+            return "toon", self._color(toon.get("shadeColorFactor", white), 3, what), order
         properties = (self._file.extensions or {}).get("VRM", {}).get("materialProperties", [])
         if index < len(properties):
             old = properties[index]
             order = int(old.get("renderQueue", 0))
             if "MToon" in str(old.get("shader", "")):
-                shade = np.asarray(old.get("vectorProperties", {}).get("_ShadeColor", (1.0, 1.0, 1.0)), np.float64)[:3]
-                return "toon", self._shade(np.abs(shade) ** 2.2), order  # VRM 0 keeps colours in sRGB
+                shade = np.asarray(old.get("vectorProperties", {}).get("_ShadeColor", white), np.float64)[:3]
+                return "toon", self._color(np.abs(shade) ** 2.2, 3, what), order  # VRM 0 keeps colours in sRGB
             if "Unlit" in str(old.get("shader", "")):
-                return "unlit", (1.0, 1.0, 1.0), order
-        return "unlit" if "KHR_materials_unlit" in extensions else "lit", (1.0, 1.0, 1.0), 0
+                return "unlit", white, order
+        return "unlit" if "KHR_materials_unlit" in extensions else "lit", white, 0
 
-    def _shade(self, color: Any) -> tuple[float, float, float]:
-        red, green, blue = np.clip(self._finite(np.asarray(color, np.float64), "a shade colour"), 0.0, 1.0).tolist()
-        return red, green, blue
+    def _color(self, values: Any, count: int, what: str) -> tuple[float, ...]:
+        color = np.asarray(values, np.float64).reshape(count)
+        return tuple(np.clip(self._finite(color, f"the colour of {what}"), 0.0, 1.0).tolist())
 
     def _texture(self, index: object) -> int:
         texture = self._item(self._file.textures, index, "texture")
         source = ((texture.extensions or {}).get("EXT_texture_webp") or {}).get("source", texture.source)
         image = self._item(self._file.images, source, "image")
-        if source not in self._texture_of_image:
-            self._textures.append(self._picture(source, image))
-            self._texture_of_image[source] = len(self._textures) - 1
-        return self._texture_of_image[source]
+        if source not in self._textures:
+            self._textures[source] = self._picture(source, image)
+        return list(self._textures).index(source)
 
     def _picture(self, index: int, image: Any) -> NDArray[np.uint8]:
-        if image.uri is not None:
-            data = self._resource(image.uri)
-        else:
-            view = self._item(self._file.bufferViews, image.bufferView, "buffer view")
-            begin, length = self._extent(image.bufferView, view)
-            data = self._buffer(view.buffer)[begin : begin + length]
+        inside = image.uri is None
+        data = bytes(self._view_bytes(image.bufferView)) if inside else self._resource(image.uri)
         name = f"{self._path}: image {index}"
         width, height = picture_size(data, name, ("PNG", "JPEG", "WebP"), _LARGEST_SIDE**2)
         self._pixels += width * height
@@ -653,7 +616,7 @@ def vertex_normals(positions: NDArray[np.float32], triangles: NDArray[np.int32])
 
 
 def _short(name: object) -> str:
-    """A name as text of a length that is one."""
+    """A name as text of limited length; "" for None."""
     return str(name or "")[:_LONGEST_NAME]
 
 
@@ -675,12 +638,6 @@ def _transformed(uv: NDArray[np.float32], info: Any) -> NDArray[np.float32]:
     c, s = np.cos(transform.get("rotation", 0.0)), np.sin(transform.get("rotation", 0.0))
     matrix = np.array([[c * sx, s * sy], [-s * sx, c * sy]])
     return (uv @ matrix.T + np.asarray(transform.get("offset", (0.0, 0.0)))).astype(np.float32)
-
-
-def _with_alpha(colors: NDArray[np.float32]) -> NDArray[np.float32]:
-    if colors.shape[1] == 4:
-        return colors
-    return np.concatenate([colors, np.ones((len(colors), 1), np.float32)], axis=1)
 
 
 def _rgba(pixels: NDArray) -> NDArray[np.uint8]:

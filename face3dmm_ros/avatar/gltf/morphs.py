@@ -1,6 +1,6 @@
-"""Which of a glTF or VRM file's morph targets move with which of ARKit's weights.
+"""Which of a glTF or VRM file's morph targets are driven by which of ARKit's weights.
 
-A file's own names are taken in this order; what comes later fills only what came before left still.
+Names are matched in this order; later matches are used only for weights that drive nothing so far.
 
 1. VRM expressions (VRM 1: `VRMC_vrm.expressions`; VRM 0: `blendShapeGroups`) that bear ARKit's names, called "perfect
    sync".
@@ -8,7 +8,7 @@ A file's own names are taken in this order; what comes later fills only what cam
 3. VRM's presets, and morph targets named like them, by `PRESETS`: coarser, but they let a mouth and eyelids move.
 
 ARKit's names are found as they are, in other cases, with parts before them (``Fcl_``, ``blendShape1.``), and with
-``_L`` and ``_R`` for Left and Right. Morph targets that move nothing count as if they were not there.
+``_L`` and ``_R`` for Left and Right. Morph targets that move no vertex are ignored.
 """
 
 import re
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.gltf.file import Gltf
+from face3dmm_ros.avatar.gltf.file import Gltf, reading_extension
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.errors import Face3DMMError
 
@@ -42,7 +42,9 @@ PRESETS: Mapping[str, Mapping[str, float]] = {
     "lookLeft": {"eyeLookOutLeft": 0.5, "eyeLookInRight": 0.5},
     "lookRight": {"eyeLookInLeft": 0.5, "eyeLookOutRight": 0.5},
 }
-"""VRM 1's presets as sums of ARKit's weights. ``relaxed`` and ``neutral`` have no counterpart."""
+"""VRM 1's presets as sums of ARKit's weights. ``relaxed`` and ``neutral`` have no counterpart. Where two weights drive
+one preset they have half of it each; other shares were chosen by hand.
+"""
 
 _ALIASES = {
     "blinkLeft": ("blink_l", "eye_close_l"),
@@ -61,10 +63,10 @@ _ALIASES = {
 
 @dataclass(frozen=True)
 class Channel:
-    """Something of the file's that moves.
+    """Morph targets that move together.
 
     Attributes:
-        name: the file's own.
+        name: of the expression or morph target in the file.
         targets: (mesh, morph target) and the share of the target at value 1, each pair once.
         drivers: ARKit's names and their shares; their sum, in [0, 1], is the channel's value.
     """
@@ -76,12 +78,12 @@ class Channel:
 
 @dataclass(frozen=True)
 class Matching:
-    """What drives a file.
+    """What ARKit's weights drive in a file.
 
     Attributes:
-        channels: all that moves.
-        missing: names of `ARKIT_NAMES` that move nothing.
-        unused: names of the file's morph targets that nothing moves.
+        channels: all that is driven.
+        missing: names of `ARKIT_NAMES` that drive nothing.
+        unused: names of the file's morph targets that nothing drives.
     """
 
     channels: tuple[Channel, ...]
@@ -89,7 +91,7 @@ class Matching:
     unused: tuple[str, ...]
 
     def mixing(self) -> NDArray[np.float32]:
-        """(channels, 52): from `ARKIT_NAMES`' weights to the channels' values before they are kept in [0, 1]."""
+        """(channels, 52) matrix from `ARKIT_NAMES`' weights to the channels' values before clipping to [0, 1]."""
         matrix = np.zeros((len(self.channels), len(ARKIT_NAMES)), np.float32)
         for row, channel in zip(matrix, self.channels, strict=True):
             for name, share in channel.drivers.items():
@@ -98,10 +100,11 @@ class Matching:
 
 
 def match_morphs(file: Gltf) -> Matching:
-    """Find what in a file each of ARKit's weights moves.
+    """Find what each of ARKit's weights drives in a file.
 
     Raises:
-        Face3DMMError: the file has no morph targets, or none that could be driven; lists those that it has.
+        Face3DMMError: the file has no morph targets, or none that could be driven, which the message lists; or its VRM
+            expressions are damaged.
     """
     carried = sorted({node.mesh for node, inside in zip(file.nodes, file.in_scene, strict=True) if inside} - {-1})
     targets = [(mesh, index, name) for mesh in carried for index, name in enumerate(file.meshes[mesh].target_names)]
@@ -113,12 +116,10 @@ def match_morphs(file: Gltf) -> Matching:
     expressions = _expressions(file)
     by_name = _by_file_name([target for target in targets if _moves(file, *target[:2])])
     channels: list[Channel] = []
-    for candidates in (expressions, by_name):
-        driven = _driven(channels)
-        channels += [channel for channel in _named_like_arkit(candidates) if not driven & set(channel.drivers)]
-    for candidates in (expressions, by_name):
-        driven = _driven(channels)
-        channels += _presets(candidates, driven)
+    for found in (_named_like_arkit, _presets):
+        for candidates in (expressions, by_name):
+            driven = _driven(channels)
+            channels += [channel for channel in found(candidates) if not driven & set(channel.drivers)]
     moved = {target for channel in channels for target in channel.targets}
     if not moved:
         names = ", ".join(sorted({name or f"#{index}" for _, index, name in targets})[:20])
@@ -136,7 +137,7 @@ def match_morphs(file: Gltf) -> Matching:
 
 
 def arkit_name(name: str) -> tuple[str, int] | None:
-    """The one of `ARKIT_NAMES` that a file's name means, and how far from it the file's is (0: the same); else None."""
+    """The one of `ARKIT_NAMES` that a file's name means, and how much it differs (0: not at all); None if none."""
     if name in ARKIT_NAMES:
         return name, 0
     rest = name
@@ -173,7 +174,7 @@ _SPELLINGS = _spellings()
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Something with a name that moves morph targets; `preset` is the name by which VRM knows it."""
+    """Morph targets with a name in common; `preset` is the name that is compared with VRM's presets."""
 
     name: str
     preset: str
@@ -181,7 +182,7 @@ class _Candidate:
 
 
 def _by_file_name(targets: list[tuple[int, int, str]]) -> list[_Candidate]:
-    """Morph targets of the same name, in whichever mesh they are: a face, its teeth, its lashes."""
+    """Morph targets grouped by name, over all meshes: a face, its teeth, its lashes."""
     result: dict[str, dict[tuple[int, int], float]] = {}
     for mesh, index, name in targets:
         if name:
@@ -190,7 +191,7 @@ def _by_file_name(targets: list[tuple[int, int, str]]) -> list[_Candidate]:
 
 
 def _named_like_arkit(candidates: list[_Candidate]) -> list[Channel]:
-    """The candidates that bear ARKit's names, in each mesh only those closest to a name."""
+    """The candidates that have ARKit's names; in each mesh only those with the closest spelling."""
     closest: dict[tuple[str, int], int] = {}
     matches = [(candidate, match) for candidate in candidates if (match := arkit_name(candidate.name))]
     for candidate, (meant, distance) in matches:
@@ -204,8 +205,8 @@ def _named_like_arkit(candidates: list[_Candidate]) -> list[Channel]:
     return channels
 
 
-def _presets(candidates: list[_Candidate], driven: set[str]) -> list[Channel]:
-    """Candidates named like VRM's presets, as far as nothing else shows what they show."""
+def _presets(candidates: list[_Candidate]) -> list[Channel]:
+    """The candidates that are named like VRM's presets; of both eyes' blink only the single ones, if there are any."""
     presets = {name.lower(): name for name in PRESETS}
     presets |= {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
     named: dict[str, _Candidate] = {}
@@ -215,11 +216,7 @@ def _presets(candidates: list[_Candidate], driven: set[str]) -> list[Channel]:
             named.setdefault(preset, candidate)
     if "blinkLeft" in named and "blinkRight" in named:
         named.pop("blink", None)
-    return [
-        Channel(candidate.name, candidate.targets, PRESETS[preset])
-        for preset, candidate in named.items()
-        if not driven & set(PRESETS[preset])
-    ]
+    return [Channel(candidate.name, candidate.targets, PRESETS[preset]) for preset, candidate in named.items()]
 
 
 def _driven(channels: list[Channel]) -> set[str]:
@@ -228,18 +225,11 @@ def _driven(channels: list[Channel]) -> set[str]:
 
 def _expressions(file: Gltf) -> list[_Candidate]:
     """A VRM file's expressions: what they do to morph targets."""
-    try:
+    with reading_extension(file.path, "expressions are"):
         if "VRMC_vrm" in file.extensions:
             return _expressions_of_vrm_1(file, file.extensions["VRMC_vrm"].get("expressions") or {})
         if "VRM" in file.extensions:
             return _expressions_of_vrm_0(file, file.extensions["VRM"].get("blendShapeMaster") or {})
-    except Face3DMMError:
-        raise
-    # JSON of an extension may hold anything anywhere.
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise Face3DMMError(
-            f"{file.path}: its VRM expressions are damaged ({type(error).__name__}: {error})"
-        ) from error
     return []
 
 

@@ -1,48 +1,37 @@
-"""A glTF file's scene as one figure: its skins resolved, its morph targets gathered by what drives them, framed.
+"""A glTF file's scene as one figure: skinned, framed, its morph targets gathered by what drives them.
 
-Of all joints only the head and, where no morph target moves the gaze, the eyes turn. So a skin need not be evaluated
-for each picture: v' = Σⱼ wⱼ Gⱼ Bⱼ v, with Gⱼ a joint's place and Bⱼ its inverse bind matrix, is evaluated once, and
-what is left is (1 − h) v' + h D v' with h the sum of the weights of the joints that turn with D. That is exact where a
-file's rest pose is the pose in which its skin was bound, and wherever h is 0 or 1.
+Of all joints only the head and, where no morph target moves the gaze, the eyes turn. So linear blend skinning is not
+evaluated per picture: v' = Σⱼ wⱼ Gⱼ Bⱼ v, with Gⱼ a joint's transform and Bⱼ its inverse bind matrix, is evaluated
+once, and per picture (1 − h) v' + h D v', with h the sum of the weights of the joints that turn with D. That is exact
+if the file's rest pose is its bind pose, and wherever h is 0 or 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.gltf.closed_surfaces import on_closed_surfaces
-from face3dmm_ros.avatar.gltf.figure import TURNS, Figure, Surface
-from face3dmm_ros.avatar.gltf.file import Deltas, Gltf, Material, Primitive, Skin, vertex_normals
+from face3dmm_ros.avatar.gltf.figure import TURNS, Figure, Material, Surface
+from face3dmm_ros.avatar.gltf.file import Deltas, Gltf, Primitive, Skin, vertex_normals
 from face3dmm_ros.avatar.gltf.morphs import Matching
 from face3dmm_ros.avatar.gltf.skeleton import find_bones, gaze_limits, nodes_below, rest_pose
 from face3dmm_ros.core.errors import Face3DMMError
 
 HEAD, LEFT_EYE, RIGHT_EYE = range(TURNS)
-"""The parts that turn."""
+"""Indices of the parts that turn."""
 
-_HAIR = 0.35  # of a face's height above it: hats and ears higher than that do not make the head smaller
-_FLAT = 0.1  # depth over width of a face that is painted on a head, and tells nothing of the head's size
-_WIDEST = 1.1  # width over height of a head: wider ones are shown as if they were higher
-_ABOVE, _BELOW = 0.22, 0.62  # of the head's height, in the picture above and below it
-_MARGIN = 1.25  # of a scene without a head bone around it
+# Chosen by hand while looking at VRM and glTF characters.
+_HAIR = 0.35  # in heights of the face: hats and ears that rise higher above it are not counted to the head
+_FLAT = 0.1  # depth over width: flatter faces are painted on a head, and do not tell the head's size
+_WIDEST = 1.1  # width over height of a head: wider ones are framed as if they were higher
+_ABOVE, _BELOW = 0.22, 0.62  # in heights of the head, room above and below it
+_MARGIN = 1.25  # height of the frame over that of a scene without a head bone
 _MOST_VERTICES = 1_000_000  # of all copies of meshes that the nodes carry
+_LOWEST = -0.7  # height in the frame, whose lower edge is at −0.5, below which nothing is drawn
 _WORTH_SPLITTING = 500  # triangles; fewer cost less than one more surface
 _MODES = ("OPAQUE", "MASK", "BLEND")  # in the order of drawing
-
-
-@dataclass(frozen=True, eq=False)
-class Shift:
-    """What a channel at 1 adds to a figure's points.
-
-    Attributes:
-        vertices: (K,) int32, each once.
-        points: (K, 6) float32.
-    """
-
-    vertices: NDArray[np.int32]
-    points: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +44,13 @@ class Bust:
         figure: at rest.
         morphs: one per channel of the matching, of the figure's vertices, all below `Figure.moving`.
         pivots: (TURNS, 3) float64, about which `HEAD`, `LEFT_EYE` and `RIGHT_EYE` turn.
-        eyes_turn: for the left and the right eye, whether it is a bone that moves the gaze.
-        gaze_limits: as of `gltf_skeleton.gaze_limits`.
-        boxes: (2, 8, 3) float64, corners of what stays and of what turns.
+        eyes_turn: for the left and the right eye, whether a bone moves the gaze.
+        gaze_limits: see `skeleton.gaze_limits`.
+        boxes: (2, 8, 3) float64, corners of boxes around what stays and around what turns.
     """
 
     figure: Figure
-    morphs: tuple[Shift, ...]
+    morphs: tuple[Deltas, ...]
     pivots: NDArray[np.float64]
     eyes_turn: tuple[bool, bool]
     gaze_limits: NDArray[np.float64]
@@ -70,23 +59,33 @@ class Bust:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A primitive where a node puts it, world space; `shares` as in `Figure`."""
+    """A primitive where a node puts it.
 
-    primitive: Primitive
+    Attributes:
+        mesh, material: their indices in the file.
+        points: (N, 6) float32, in the world.
+        uv, colors, triangles: as in `Primitive`.
+        shares: as in `Figure`.
+        morphs: in the world, by index of the morph target; those that something drives.
+    """
+
     mesh: int
-    positions: NDArray[np.float32]
-    normals: NDArray[np.float32]
+    material: int
+    points: NDArray[np.float32]
+    uv: NDArray[np.float32]
+    colors: NDArray[np.float32]
     shares: NDArray[np.float32]
     triangles: NDArray[np.int32]
-    morphs: dict[int, Deltas]
+    morphs: Mapping[int, Deltas]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what overflows is refused at the end
+@np.errstate(over="ignore", invalid="ignore")  # overflows are checked for at the end
 def make_bust(file: Gltf, matching: Matching) -> Bust:
-    """Stand a file's scene before the camera.
+    """Pose and frame a file's scene.
 
     Raises:
-        Face3DMMError: the scene has no triangles, is larger than an avatar needs, or its skins do not fit its meshes.
+        Face3DMMError: the scene has no triangles or too many vertices, its skins do not fit its meshes, or its numbers
+            are out of range.
     """
     bones = find_bones(file)
     world = rest_pose(file, bones)
@@ -110,13 +109,9 @@ def make_bust(file: Gltf, matching: Matching) -> Bust:
         raise Face3DMMError(f"{file.path}: the scene has no height: {unit}")
     nodes = (head, bones.get("leftEye", -1), bones.get("rightEye", -1))
     pivots = np.array([world[node, :3, 3] if node >= 0 else middle for node in nodes])
-    parts = _visible(parts, float(low[1]) - 0.2 * unit)
-    offsets = np.cumsum([0, *(len(part.positions) for part in parts)])
-    morphs = [_gathered(parts, offsets, channel.targets, unit) for channel in matching.channels]
-    figure = _figure(file, parts, offsets, middle, unit)
+    figure, morphs = _figure(file, parts, [channel.targets for channel in matching.channels], middle, unit)
     if not (np.isfinite(figure.points).all() and all(np.isfinite(morph.points).all() for morph in morphs)):
         raise Face3DMMError(f"{file.path}: its numbers differ too much in size to be drawn")
-    figure, morphs = _moving_first(figure, morphs)
     left, right = eyes_turn
     return Bust(figure, tuple(morphs), (pivots - middle) / unit, (left, right), limits, _boxes(figure))
 
@@ -124,11 +119,11 @@ def make_bust(file: Gltf, matching: Matching) -> Bust:
 def _parts(file: Gltf, matching: Matching, world: NDArray[np.float64], groups: NDArray[np.int32]) -> list[_Part]:
     targets = {target for channel in matching.channels for target in channel.targets}
     carriers = [(index, node) for index, node in enumerate(file.nodes) if file.in_scene[index] and node.mesh >= 0]
-    vertices = sum(len(p.positions) for _, node in carriers for p in file.meshes[node.mesh].primitives)
+    vertices = sum(len(p.points) for _, node in carriers for p in file.meshes[node.mesh].primitives)
     if vertices > _MOST_VERTICES:
         raise Face3DMMError(f"{file.path}: the scene has {vertices} vertices; an avatar may have {_MOST_VERTICES}")
     parts = [
-        _part(file, primitive, node.mesh, node.skin, world, groups, index, targets)
+        _part(file, primitive, index, world, groups, targets)
         for index, node in carriers
         for primitive in file.meshes[node.mesh].primitives
         if len(primitive.triangles)
@@ -141,56 +136,58 @@ def _parts(file: Gltf, matching: Matching, world: NDArray[np.float64], groups: N
 def _part(
     file: Gltf,
     primitive: Primitive,
-    mesh: int,
-    skin: int,
+    index: int,
     world: NDArray[np.float64],
     groups: NDArray[np.int32],
-    node: int,
-    targets: set[tuple[int, int]],
+    targets: Container[tuple[int, int]],
 ) -> _Part:
-    N = len(primitive.positions)
-    if skin >= 0 and primitive.joints.shape[1]:
-        matrices, shares = _skinned(file, primitive, file.skins[skin], world, groups)
+    """A primitive of the mesh that node `index` carries; of its morph targets those in `targets`."""
+    node, N = file.nodes[index], len(primitive.points)
+    if node.skin >= 0 and primitive.joints.shape[1]:
+        matrices, shares = _skinned(file, primitive, file.skins[node.skin], world, groups)
     else:
-        matrices = np.broadcast_to(world[node].astype(np.float32), (N, 4, 4))
-        shares = np.zeros((N, TURNS), np.float32)
-        if groups[node]:
-            shares[:, groups[node] - 1] = 1.0
+        matrices = np.broadcast_to(world[index].astype(np.float32), (N, 4, 4))
+        shares = np.tile(groups[index] == 1 + np.arange(TURNS), (N, 1)).astype(np.float32)
     linear = matrices[:, :3, :3]
-    # Normals go by the cofactors, which are the inverse transpose but for the scale.
+    # Normals are transformed by the cofactors, which are the inverse transpose up to a factor.
     cofactors = np.stack([np.cross(linear[:, :, i - 2], linear[:, :, i - 1]) for i in range(3)], axis=2)
     mirrored = np.einsum("ni,ni->n", linear[:, :, 0], cofactors[:, :, 0]) < 0.0
     cofactors[mirrored] *= -1.0
-    normals = np.einsum("nij,nj->ni", cofactors, primitive.normals)
-    lengths = np.maximum(np.linalg.norm(normals, axis=1), 1e-20)
+    points = _transformed(primitive.points, linear, cofactors)
+    points[:, :3] += matrices[:, :3, 3]
+    if not np.isfinite(points[:, :3]).all():
+        raise Face3DMMError(f"{file.path}: node {node.name!r} puts its mesh beyond all numbers")
+    lengths = np.maximum(np.linalg.norm(points[:, 3:], axis=1), 1e-20)
+    points[:, 3:] /= lengths[:, None]
     triangles = primitive.triangles.copy()
     flipped = mirrored[triangles[:, 0]]
     triangles[flipped] = triangles[flipped, ::-1]
-    positions = np.einsum("nij,nj->ni", linear, primitive.positions) + matrices[:, :3, 3]
-    if not np.isfinite(positions).all():
-        raise Face3DMMError(f"{file.path}: node {file.nodes[node].name!r} puts its mesh beyond all numbers")
     morphs = {}
-    for index, morph in enumerate(primitive.morphs):
-        if (mesh, index) in targets:
-            morph = morph if morph.normals.any() else _with_normals(morph, primitive)
+    for target, morph in enumerate(primitive.morphs):
+        if (node.mesh, target) in targets:
             at = morph.vertices
-            morphs[index] = Deltas(
-                at,
-                np.einsum("nij,nj->ni", linear[at], morph.positions),
-                np.einsum("nij,nj->ni", cofactors[at], morph.normals) / lengths[at, None],
-            )
-    return _Part(primitive, mesh, positions, normals / lengths[:, None], shares, triangles, morphs)
+            added = morph.points if morph.points[:, 3:].any() else _with_normals(morph, primitive)
+            morphs[target] = Deltas(at, _transformed(added, linear[at], cofactors[at] / lengths[at, None, None]))
+    return _Part(node.mesh, primitive.material, points, primitive.uv, primitive.colors, shares, triangles, morphs)
 
 
-def _with_normals(morph: Deltas, primitive: Primitive) -> Deltas:
-    """A morph target that has no normals of its own with those of the surface that it makes."""
-    touched = np.isin(primitive.triangles, morph.vertices).any(axis=1)
-    triangles = primitive.triangles[touched]
-    moved = primitive.positions.copy()
-    moved[morph.vertices] += morph.positions
+def _transformed(
+    points: NDArray[np.float32], linear: NDArray[np.float32], cofactors: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Points (n, 6) whose first three numbers go by one (n, 3, 3) matrix each, and the others by another."""
+    halves = zip((points[:, :3], points[:, 3:]), (linear, cofactors), strict=True)
+    return np.concatenate([np.einsum("nij,nj->ni", matrices, half) for half, matrices in halves], axis=1)
+
+
+def _with_normals(morph: Deltas, primitive: Primitive) -> NDArray[np.float32]:
+    """The points of a morph target that has no normals of its own, with those of the surface that it makes."""
+    triangles = primitive.triangles[np.isin(primitive.triangles, morph.vertices).any(axis=1)]
+    rest = primitive.points[:, :3]
+    moved = rest.copy()
+    moved[morph.vertices] += morph.points[:, :3]
     # Where triangles around a vertex stay still they weigh on both sides of the difference alike, and are left out.
-    change = vertex_normals(moved, triangles) - vertex_normals(primitive.positions, triangles)
-    return Deltas(morph.vertices, morph.positions, change[morph.vertices])
+    change = vertex_normals(moved, triangles) - vertex_normals(rest, triangles)
+    return np.concatenate([morph.points[:, :3], change[morph.vertices]], axis=1)
 
 
 def _skinned(
@@ -203,8 +200,8 @@ def _skinned(
         )
     moved = (world[skin.joints] @ skin.inverse_bind).astype(np.float32)
     follows = (groups[skin.joints][:, None] == 1 + np.arange(TURNS)).astype(np.float32)
-    matrices = np.zeros((len(primitive.positions), 4, 4), np.float32)
-    shares = np.zeros((len(primitive.positions), TURNS), np.float32)
+    matrices = np.zeros((len(primitive.points), 4, 4), np.float32)
+    shares = np.zeros((len(primitive.points), TURNS), np.float32)
     for joints, weights in zip(primitive.joints.T, primitive.weights.T, strict=True):
         matrices += weights[:, None, None] * moved[joints]
         shares += weights[:, None] * follows[joints]
@@ -213,14 +210,14 @@ def _skinned(
 
 def _frame(parts: Sequence[_Part], has_head: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lowest and highest corner, (3,) each, of what the picture shows: head and shoulders, or the whole scene."""
-    everything = np.concatenate([part.positions for part in parts])
+    everything = np.concatenate([part.points[:, :3] for part in parts])
     if not has_head:
         low, high = everything.min(axis=0), everything.max(axis=0)
         extra = (_MARGIN - 1.0) / 2.0 * (high - low)
         return (low - extra).astype(np.float64), (high + extra).astype(np.float64)
     turning = np.concatenate([part.shares.sum(axis=1) > 0.5 for part in parts])
     # The meshes that make faces tell best where the face is: hair may hang down to the hips.
-    faces = np.concatenate([np.full(len(part.positions), bool(part.morphs)) for part in parts]) & turning
+    faces = np.concatenate([np.full(len(part.points), bool(part.morphs)) for part in parts]) & turning
     width, _, depth = np.ptp(everything[faces], axis=0) if faces.any() else np.zeros(3)
     if depth <= _FLAT * width:
         faces = turning
@@ -234,113 +231,74 @@ def _frame(parts: Sequence[_Part], has_head: bool) -> tuple[NDArray[np.float64],
     return low, high
 
 
-def _visible(parts: Sequence[_Part], bottom: float) -> list[_Part]:
-    """Without the triangles that stay below the picture, and the vertices that are then left over."""
-    result = []
-    for part in parts:
-        seen = (part.positions[:, 1] > bottom) | (part.shares.sum(axis=1) > 0.0)
-        triangles = part.triangles[seen[part.triangles].any(axis=1)]
-        kept = np.zeros(len(part.positions), bool)
-        kept[triangles] = True
-        if not kept.any():
-            continue
-        places = np.cumsum(kept, dtype=np.int32) - 1
-        primitive = Primitive(
-            part.primitive.positions[kept],
-            part.primitive.normals[kept],
-            part.primitive.uv[kept],
-            part.primitive.colors[kept],
-            places[triangles],
-            part.primitive.joints[kept],
-            part.primitive.weights[kept],
-            part.primitive.material,
-            (),
-        )
-        morphs = {}
-        for index, morph in part.morphs.items():
-            stays = kept[morph.vertices]
-            morphs[index] = Deltas(places[morph.vertices[stays]], morph.positions[stays], morph.normals[stays])
-        result.append(
-            _Part(
-                primitive,
-                part.mesh,
-                part.positions[kept],
-                part.normals[kept],
-                part.shares[kept],
-                primitive.triangles,
-                morphs,
-            )
-        )
-    return result
+def _figure(
+    file: Gltf,
+    parts: Sequence[_Part],
+    channels: Sequence[Mapping[tuple[int, int], float]],
+    middle: NDArray[np.float64],
+    unit: float,
+) -> tuple[Figure, list[Deltas]]:
+    """The parts as one figure, in units of the frame's height from its middle, and what each channel at 1 adds.
+
+    Triangles that stay below the picture are left out, with the vertices that then are in none.
+    """
+    starts = np.cumsum([0, *(len(part.points) for part in parts[:-1])])
+    points = np.concatenate([part.points for part in parts])
+    points[:, :3] = (points[:, :3] - middle) / unit
+    morphs = [_gathered(parts, starts, targets, unit) for targets in channels]
+    shares = np.concatenate([part.shares for part in parts])
+    triangles = np.concatenate([part.triangles + start for part, start in zip(parts, starts, strict=True)])
+    material_of = np.repeat([part.material for part in parts], [len(part.triangles) for part in parts])
+    seen = ((points[:, 1] > _LOWEST) | (shares.sum(axis=1) > 0.0))[triangles].any(axis=1)
+    triangles, material_of = triangles[seen], material_of[seen]
+
+    used, moves = np.zeros((2, len(points)), bool)
+    used[triangles] = True
+    for morph in morphs:
+        moves[morph.vertices] = True
+    order = np.concatenate([np.flatnonzero(used & moves), np.flatnonzero(used & ~moves)])
+    places = np.full(len(points), -1, np.int32)
+    places[order] = np.arange(len(order))
+    points, triangles = points[order], places[triangles]
+    colors = np.concatenate([part.colors for part in parts])[order]
+    drawn = [
+        _sorted_by_depth(material, some, points[:, 2])
+        for index in dict.fromkeys(material_of.tolist())
+        for material, some in _cheapened(file, index, triangles[material_of == index], points, colors[:, 3])
+    ]
+    drawn.sort(key=lambda each: (_MODES.index(each[0].alpha_mode), each[0].order, each[2]))
+    textures = list(dict.fromkeys(material.texture for material, _, _ in drawn if material.texture >= 0))
+    surfaces: list[Surface] = []
+    for material, some, _ in drawn:
+        texture = textures.index(material.texture) if material.texture >= 0 else -1
+        first = surfaces[-1].first + surfaces[-1].count if surfaces else 0
+        surfaces.append(Surface(first, some.size, replace(material, texture=texture)))
+    figure = Figure(
+        points,
+        np.concatenate([part.uv for part in parts])[order],
+        (255.0 * np.clip(colors, 0.0, 1.0) + 0.5).astype(np.uint8),
+        shares[order],
+        np.concatenate([some for _, some, _ in drawn]).astype(np.uint32),
+        tuple(surfaces),
+        tuple(file.textures[texture] for texture in textures),
+        int((used & moves).sum()),
+    )
+    kept = [places[morph.vertices] >= 0 for morph in morphs]
+    return figure, [Deltas(places[m.vertices[k]], m.points[k]) for m, k in zip(morphs, kept, strict=True)]
 
 
 def _gathered(
-    parts: Sequence[_Part], offsets: NDArray[np.int64], targets: Mapping[tuple[int, int], float], unit: float
-) -> Shift:
+    parts: Sequence[_Part], starts: NDArray[np.integer], targets: Mapping[tuple[int, int], float], unit: float
+) -> Deltas:
     """What a channel at 1 adds to the vertices of all parts together, in the frame's unit."""
-    found = [
-        (morph.vertices + offset, share / unit * morph.positions, share * morph.normals)
-        for part, offset in zip(parts, offsets[:-1], strict=True)
-        for index, morph in part.morphs.items()
-        if (share := targets.get((part.mesh, index), 0.0))
-    ]
-    if not found:
-        return Shift(np.zeros(0, np.int32), np.zeros((0, 6), np.float32))
-    everything = np.concatenate([vertices for vertices, _, _ in found])
-    vertices, places = np.unique(everything, return_inverse=True)
-    sums = np.zeros((len(vertices), 6), np.float32)
-    np.add.at(sums, places, np.concatenate([np.concatenate([p, n], axis=1) for _, p, n in found]))
-    return Shift(vertices.astype(np.int32), sums)
-
-
-def _figure(
-    file: Gltf, parts: Sequence[_Part], offsets: NDArray[np.int64], middle: NDArray[np.float64], unit: float
-) -> Figure:
-    points = np.concatenate(
-        [
-            (np.concatenate([part.positions for part in parts]) - middle) / unit,
-            np.concatenate([part.normals for part in parts]),
-        ],
-        axis=1,
-    ).astype(np.float32)
-    colors = np.concatenate([part.primitive.colors for part in parts])
-    by_material: dict[int, list[NDArray[np.int32]]] = {}
-    for part, offset in zip(parts, offsets[:-1], strict=True):
-        by_material.setdefault(part.primitive.material, []).append(part.triangles + np.int32(offset))
-    drawn = [
-        _sorted_by_depth(surface, triangles, points[:, 2])
-        for index, all_triangles in by_material.items()
-        for surface, triangles in _cheapened(file, index, np.concatenate(all_triangles), points, colors[:, 3])
-    ]
-    drawn.sort(key=lambda each: (_MODES.index(each[0].alpha_mode), each[0].order, each[2]))
-    used: dict[int, int] = {}
-    surfaces: list[Surface] = []
-    first = 0
-    for material, triangles, _ in drawn:
-        surfaces.append(
-            Surface(
-                first,
-                triangles.size,
-                material.color,
-                -1 if material.texture < 0 else used.setdefault(material.texture, len(used)),
-                material.alpha_mode,
-                material.alpha_cutoff,
-                material.double_sided,
-                material.shading,
-                material.shade,
-            )
-        )
-        first += triangles.size
-    return Figure(
-        points,
-        np.concatenate([part.primitive.uv for part in parts]),
-        (255.0 * np.clip(colors, 0.0, 1.0) + 0.5).astype(np.uint8),
-        np.concatenate([part.shares for part in parts]),
-        np.concatenate([triangles for _, triangles, _ in drawn]).astype(np.uint32),
-        tuple(surfaces),
-        tuple(file.textures[texture] for texture in used),
-        0,
-    )
+    scale = np.array([1.0 / unit] * 3 + [1.0] * 3, np.float32)
+    sums = np.zeros((sum(len(part.points) for part in parts), 6), np.float32)
+    for part, start in zip(parts, starts, strict=True):
+        for target, morph in part.morphs.items():
+            share = targets.get((part.mesh, target), 0.0)
+            sums[morph.vertices + start] += share * scale * morph.points
+    vertices = np.flatnonzero(sums.any(axis=1)).astype(np.int32)
+    return Deltas(vertices, sums[vertices])
 
 
 def _cheapened(
@@ -373,30 +331,6 @@ def _sorted_by_depth(
     if material.alpha_mode != "BLEND":
         return material, triangles, -float(depth.mean())
     return material, triangles[np.argsort(depth, kind="stable")], float(depth.mean())
-
-
-def _moving_first(figure: Figure, morphs: Sequence[Shift]) -> tuple[Figure, list[Shift]]:
-    """The same with the vertices that some morph moves before all others."""
-    N = len(figure.points)
-    moves = np.zeros(N, bool)
-    for morph in morphs:
-        moves[morph.vertices] = True
-    order = np.argsort(~moves, kind="stable")
-    places = np.empty(N, np.int32)
-    places[order] = np.arange(N, dtype=np.int32)
-    return (
-        Figure(
-            figure.points[order],
-            figure.uv[order],
-            figure.colors[order],
-            figure.shares[order],
-            places[figure.triangles].astype(np.uint32),
-            figure.surfaces,
-            figure.textures,
-            int(moves.sum()),
-        ),
-        [Shift(places[morph.vertices], morph.points) for morph in morphs],
-    )
 
 
 def _boxes(figure: Figure) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Which nodes of a glTF or VRM file are a person's bones, and where its nodes are as it stands before the camera."""
+"""Which nodes of a glTF or VRM file are a person's bones, and the rest pose in which it is shown."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.gltf.file import Gltf
+from face3dmm_ros.avatar.gltf.file import Gltf, parents_first, reading_extension
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import rotation_from_vector
 
@@ -20,19 +20,19 @@ _BONES = {
     "leftLowerArm": r"left_?(?:fore|lower_?)arm|l_?(?:fore|lower_?)arm|(?:fore|lower_?)arm_?l",
     "rightLowerArm": r"right_?(?:fore|lower_?)arm|r_?(?:fore|lower_?)arm|(?:fore|lower_?)arm_?r",
 }
-"""Names of bones, in VRM's words, and what they are called elsewhere: Mixamo, VRoid, Unreal, Blender."""
+"""VRM's names of bones, and patterns of their names elsewhere: Mixamo, VRoid, Unreal, Blender."""
 
-_ARM_DROP = np.radians(72.0)  # below the horizontal, where a standing person's arms hang
+_ARM_DROP = np.radians(72.0)  # of lowered arms, below the horizontal; chosen by hand
 
 
 def find_bones(file: Gltf) -> dict[str, int]:
-    """Nodes by VRM's names of bones, as far as the file has them: from its VRM humanoid, else by their own names.
+    """The nodes of bones, by VRM's names of these: from the file's VRM humanoid if it has one, else by node names.
 
-    A node that is no joint of a skin counts by its name only if others hang below it: a mesh called Head is not all
-    that turns with a head.
+    A node that is no joint of a skin counts only if it has children: a mesh called Head is not all that turns with a
+    head.
 
     Raises:
-        Face3DMMError: a VRM humanoid that names nodes which the file does not have.
+        Face3DMMError: the VRM humanoid is damaged, or names nodes that the file does not have.
     """
     humanoid = _humanoid(file)
     if humanoid:
@@ -57,12 +57,12 @@ def find_bones(file: Gltf) -> dict[str, int]:
 def rest_pose(file: Gltf, bones: Mapping[str, int]) -> NDArray[np.float64]:
     """(nodes, 4, 4), each node's space → the world, in which the figure looks along +z with its arms lowered.
 
-    Models stand with their arms stretched out, as nobody does before a camera.
+    Files mostly have their figures in T pose.
     """
     world = np.tile(np.eye(4), (len(file.nodes), 1, 1))
     # VRM 0 figures look along −z (VRM 0.0 specification), all others along +z, as glTF prescribes.
     root = np.diag([-1.0, 1.0, -1.0, 1.0]) if "VRM" in file.extensions else np.eye(4)
-    for index in _parents_first(file):
+    for index in parents_first(file.nodes):
         parent = file.nodes[index].parent
         world[index] = (root if parent < 0 else world[parent]) @ file.nodes[index].matrix
     for side in ("left", "right"):
@@ -79,12 +79,12 @@ def rest_pose(file: Gltf, bones: Mapping[str, int]) -> NDArray[np.float64]:
 
 
 def gaze_limits(file: Gltf) -> NDArray[np.float64]:
-    """(4,) rad, how far at most an eye bone turns up, down, inward and outward: what a VRM file's look-at allows.
+    """(4,) rad, how far an eye bone may turn up, down, inward and outward: VRM's look-at, or infinity without one.
 
     Raises:
-        Face3DMMError: a VRM look-at that is damaged.
+        Face3DMMError: the VRM look-at is damaged.
     """
-    try:
+    with reading_extension(file.path, "look-at is"):
         if "VRMC_vrm" in file.extensions:
             look_at = file.extensions["VRMC_vrm"].get("lookAt") or {}
             by_bones, prefix, key = look_at.get("type", "bone") == "bone", "rangeMap", "outputScale"
@@ -95,16 +95,13 @@ def gaze_limits(file: Gltf) -> NDArray[np.float64]:
             return np.full(4, np.inf)
         ways = ("VerticalUp", "VerticalDown", "HorizontalInner", "HorizontalOuter")
         degrees = [float((look_at.get(prefix + way) or {}).get(key, np.inf)) for way in ways]
-    # JSON of an extension may hold anything anywhere.
-    except (AttributeError, TypeError, ValueError) as error:
-        raise Face3DMMError(f"{file.path}: its VRM look-at is damaged ({type(error).__name__}: {error})") from error
     return np.radians(np.fmax(degrees, 0.0)) if by_bones else np.zeros(4)
 
 
 def nodes_below(file: Gltf, marks: Mapping[int, int]) -> NDArray[np.int32]:
     """(nodes,) the mark of the nearest marked node at or above each; 0 where there is none."""
     result = np.zeros(len(file.nodes), np.int32)
-    for index in _parents_first(file):
+    for index in parents_first(file.nodes):
         parent = file.nodes[index].parent
         result[index] = marks.get(index, 0 if parent < 0 else result[parent])
     return result
@@ -118,19 +115,9 @@ def about(point: NDArray[np.floating], rotation: NDArray[np.float64]) -> NDArray
     return matrix
 
 
-def _parents_first(file: Gltf) -> list[int]:
-    """All nodes but those in a cycle."""
-    children: dict[int, list[int]] = {}
-    for index, node in enumerate(file.nodes):
-        children.setdefault(node.parent, []).append(index)
-    order = list(children.get(-1, []))
-    for index in order:
-        order.extend(children.get(index, []))
-    return order
-
-
 def _humanoid(file: Gltf) -> dict[str, int]:
-    try:
+    """Nodes by VRM's names of bones; empty if the file is no VRM."""
+    with reading_extension(file.path, "humanoid is"):
         if "VRMC_vrm" in file.extensions:
             named: Any = file.extensions["VRMC_vrm"]["humanoid"]["humanBones"]
             bones = {str(name): bone["node"] for name, bone in named.items()}
@@ -138,9 +125,6 @@ def _humanoid(file: Gltf) -> dict[str, int]:
             bones = {str(bone["bone"]): bone["node"] for bone in file.extensions["VRM"]["humanoid"]["humanBones"]}
         else:
             return {}
-    # JSON of an extension may hold anything anywhere.
-    except (AttributeError, KeyError, TypeError) as error:
-        raise Face3DMMError(f"{file.path}: its VRM humanoid is damaged ({type(error).__name__}: {error})") from error
     for name, index in bones.items():
         if type(index) is not int or not 0 <= index < len(file.nodes):
             raise Face3DMMError(f"{file.path}: VRM bone {name!r} is node {index!r}, but there are {len(file.nodes)}")

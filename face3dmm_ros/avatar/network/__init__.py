@@ -1,1 +1,1 @@
-"""Avatars in other programs, told over the network."""
+"""Driving avatars of other programs over the network."""

@@ -1,11 +1,9 @@
-"""How a head is turned, in the terms of other programs.
+"""A head's rotation in the conventions of other programs.
 
-All is measured from a face that looks into the camera, about the axes of the model: x toward the person's own left,
-y up, z out of the face. R of weak perspective is relative to the viewing ray, so that a person at the picture's edge
-who looks into the camera makes an avatar look straight ahead.
+Rotations are relative to a face that looks into the camera, about the axes of the model: x toward the person's own
+left, y up, z out of the face. R of weak perspective is relative to the viewing ray, so that a person at the picture's
+edge who looks into the camera makes an avatar look straight ahead.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,50 +11,33 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.rotations import FRONTAL, rotation_vector
 
 
-class Quaternion(NamedTuple):
-    """x, y, z and w of a unit quaternion, w ≥ 0."""
-
-    x: float
-    y: float
-    z: float
-    w: float
-
-
-class HeadAngles(NamedTuple):
-    """Radians, as seen by the person: yaw turns left, pitch looks up, roll tilts to the right shoulder.
-
-    The head is rolled first, then pitched, then turned, like Unreal's rotators.
-    """
-
-    yaw: float
-    pitch: float
-    roll: float
-
-
-def unity_quaternion(rotation: NDArray[np.float64]) -> Quaternion:
+def unity_quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float, float]:
     """The rotation of an avatar's head bone in Unity, where an avatar's right is +x, up +y and ahead +z.
 
     Unity's x axis is the mirror image of the model's, so that the axis of a rotation (a, b, c) becomes (a, −b, −c).
-    Who turns to their own left, about +y here, makes the avatar turn to its own left, about −y there.
+    A person who turns to their own left, about +y here, makes the avatar turn to its own left, about −y there.
 
     Args:
         rotation: (3, 3) R of weak perspective, model → camera.
+
+    Returns:
+        x, y, z and w of a unit quaternion, w ≥ 0.
     """
     vector = rotation_vector(FRONTAL @ rotation)
     angle = float(np.linalg.norm(vector))
     x, y, z = vector * (0.5 * np.sinc(angle / (2.0 * np.pi)))  # sin(angle / 2) / angle, also at 0
-    return Quaternion(float(x), float(-y), float(-z), float(np.cos(angle / 2.0)))
+    return float(x), float(-y), float(-z), float(np.cos(angle / 2.0))
 
 
-def head_angles(rotation: NDArray[np.float64]) -> HeadAngles:
-    """Yaw ψ, pitch θ and roll φ of FRONTAL·R = Ry(ψ)·Rx(−θ)·Rz(φ).
+def head_angles(rotation: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Yaw ψ, pitch θ and roll φ of FRONTAL·R = Ry(ψ)·Rx(−θ)·Rz(φ), radians.
+
+    As seen by the person, yaw turns left, pitch looks up and roll tilts to the right shoulder. The head is rolled
+    first, then pitched, then turned, like Unreal's rotators.
 
     Args:
         rotation: (3, 3) R of weak perspective, model → camera.
     """
     turn = FRONTAL @ rotation
-    return HeadAngles(
-        yaw=float(np.arctan2(turn[0, 2], turn[2, 2])),
-        pitch=float(np.arcsin(np.clip(turn[1, 2], -1.0, 1.0))),
-        roll=float(np.arctan2(turn[1, 0], turn[1, 1])),
-    )
+    yaw, pitch = np.arctan2(turn[0, 2], turn[2, 2]), np.arcsin(np.clip(turn[1, 2], -1.0, 1.0))
+    return float(yaw), float(pitch), float(np.arctan2(turn[1, 0], turn[1, 1]))

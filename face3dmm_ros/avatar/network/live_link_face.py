@@ -30,7 +30,7 @@ LIVE_LINK_NAMES = (
 # fmt: on
 
 _VERSION = 6
-_FRAMES_PER_SECOND = 60
+_FRAMES_PER_SECOND = 60  # of the time code; chosen by hand
 _SECONDS_PER_DAY = 86400.0
 _PLACES = np.array([ARKIT_NAMES.index(name) for name in LIVE_LINK_NAMES])
 _EYE_ANGLES = (0.0,) * 6
@@ -38,9 +38,9 @@ _EYE_ANGLES = (0.0,) * 6
 
 
 def live_link_datagram(face: AvatarFace, subject: str, time: float) -> bytes:
-    """One face in one datagram.
+    """Encode one face as one datagram.
 
-    The head's angles are radians with the signs of `HeadAngles`. Epic documents neither; other programs that move
+    The head's angles are radians with the signs of `head_angles`. Epic documents neither; other programs that move
     MetaHumans from a web camera send them so.
 
     Args:

@@ -13,24 +13,24 @@ from face3dmm_ros.core.errors import Face3DMMError
 
 VMC, LIVE_LINK_FACE = "vmc", "live_link_face"
 DEFAULT_PORTS: Mapping[str, int] = {VMC: 39539, LIVE_LINK_FACE: 11111}
-"""By protocol, where receivers listen unless they are told otherwise."""
+"""Ports on which receivers listen by default: of the VMC protocol's specification, and of Epic's app."""
 
-_LONGEST_SUBJECT = 200
+_LONGEST_SUBJECT = 200  # characters; chosen by hand
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[^:]*))?")
 
 
 class WeightSender:
-    """Sends the weights and head rotations of tracked faces; it neither blocks nor fails once it was made.
+    """Sends the weights and head rotations of tracked faces; once made, it neither blocks nor raises.
 
     With ``vmc`` the nearest face, the one with the largest scale, moves the avatar; without a face the receiver is told
     so. With ``live_link_face`` every face is a subject of its own: ``face3dmm``, ``face3dmm_2``, … A face keeps its
     subject along its track, and a new one takes the first that is free.
 
-    What UDP tells of its failures is counted: a receiver that is not there yet may come later.
+    Errors in sending are only counted, since the receiver may start later.
 
     Attributes:
-        sent: datagrams that the system took.
-        failed: datagrams that it did not take: nobody listens, no route leads there or its buffers are full.
+        sent: datagrams that the operating system accepted.
+        failed: datagrams that it rejected: nobody listens, there is no route, or its buffers are full.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class WeightSender:
         names: str = "pascal",
         subject: str = "face3dmm",
     ) -> None:
-        """To a receiver. A host's name is resolved here, once.
+        """Open a socket to a receiver; a host name is resolved here, once.
 
         Args:
             protocol: ``vmc`` or ``live_link_face``.
@@ -52,8 +52,8 @@ class WeightSender:
             subject: under which name Unreal lists the first face, ASCII.
 
         Raises:
-            Face3DMMError: an unknown protocol or way of naming, a subject's name that cannot be sent, an address that
-                is none, a host that is not found, or one outside this machine without `allow_network`.
+            Face3DMMError: the protocol or the way of naming is unknown, the subject's name cannot be sent, the address
+                is malformed, the host is not found, or it lies outside this machine without `allow_network`.
         """
         if protocol not in DEFAULT_PORTS:
             raise Face3DMMError(f"there is no protocol {protocol!r}: choose one of {', '.join(DEFAULT_PORTS)}")
@@ -88,7 +88,7 @@ class WeightSender:
             self._deliver(datagram)
 
     def close(self) -> None:
-        """Give back the socket; it cannot be used any more."""
+        """Close the socket; it cannot be used any more."""
         self._socket.close()
 
     def _vmc(self, faces: Sequence[AvatarFace], time_s: float) -> list[bytes]:
@@ -121,7 +121,7 @@ def split_address(address: str, default_port: int) -> tuple[str, int]:
     """Host and port of ``HOST``, ``HOST:PORT``, ``[IPv6]`` or ``[IPv6]:PORT``.
 
     Raises:
-        Face3DMMError: it is none of these, or the port is not between 1 and 65535.
+        Face3DMMError: the address has none of these forms, or the port is not between 1 and 65535.
     """
     parts = _ADDRESS.fullmatch(address)
     if parts is None:

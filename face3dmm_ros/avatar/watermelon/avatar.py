@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.avatar import AvatarFace
-from face3dmm_ros.avatar.watermelon.cutout_vertices import CutoutVertices
+from face3dmm_ros.avatar.avatar import AvatarFace, draw_each
 from face3dmm_ros.avatar.watermelon.face_cutouts import (
     OUTER_RING,
     PART_VERTICES,
@@ -20,51 +19,54 @@ from face3dmm_ros.avatar.watermelon.face_cutouts import (
 from face3dmm_ros.avatar.watermelon.rind import melon_rind
 from face3dmm_ros.avatar.watermelon.shape import Squash, melon_front, melon_shape
 from face3dmm_ros.core.arkit import weight_of
-from face3dmm_ros.core.camera import WeakPerspective, model_to_world, view_to_clip, world_to_view
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.rendering.drawer import Drawer
-from face3dmm_ros.rendering.layer import Layer, covering_rectangle
+from face3dmm_ros.rendering.layer import Framing, Layer, covering_rectangle, depth_range, posed_box
 
 if TYPE_CHECKING:
     from face3dmm_ros.avatar.watermelon.canvas import MelonCanvas
 
-# Of the right eye, the left eye and the mouth: they are larger than life, and farther apart, as a melon has more room.
+# All chosen by hand. Of right eye, left eye and mouth, which are enlarged and farther apart than on a face:
 _CENTERS = np.array([(-37.0, 10.0), (37.0, 10.0), (0.0, -68.0)])[:, None]  # mm, on the melon, seen from the front
 _ENLARGEMENTS = np.array([1.5, 1.5, 1.4])[:, None, None]
 _OWN_MM, _RELIEF_MM = 0.3, 5.5
-"""Distance beyond its outline up to which the picture itself shows, and from which only its relief does."""
+"""Distances beyond a part's outline up to which the picture's pixels show, and from which only their relief does."""
 
 _USUAL_TO_LIGHT = np.array([-0.40, 0.62, 0.70])  # x right, y up, z toward the viewer
 _USUAL_BRIGHTNESS = 0.6  # sRGB, of skin in a well lit room
-_EXPOSURES = (0.5, 1.15)
-_LUMA = np.array([0.11, 0.59, 0.30])  # BGR
-_SIDE_LIGHT = 0.8  # how far the light moves aside where one eye's surroundings are e times as bright as the other's
+_EXPOSURES = (0.5, 1.15)  # least and greatest
+_LUMA = np.array([0.11, 0.59, 0.30])  # BGR weights of brightness (ITU-R BT.601)
+_SIDE_LIGHT = 0.8  # how far the light moves sideways if the skin around one eye is e times as bright as the other's
 _TONE_BLOCK = 6  # px over which the skin's tone is averaged
-_SMALL_PIXELS, _SMALL_FACTOR = 30_000, 2  # smaller melons are drawn so much larger along each side, then averaged
-_BORDER_PX = 4.0  # parts fade over so much where the picture ends
-_EDGE = (0.07, 0.42)  # cosine between ray and rind over which parts fade toward the melon's outline
+_SUPERSAMPLED_PIXELS = 120_000  # most pixels of a melon that is drawn twice as large
+_BORDER_PX = 4.0  # distance over which parts fade where the picture ends
+_EDGE = (0.07, 0.42)  # cosines between viewing ray and normal over which parts fade toward the melon's outline
 
 
 class Watermelon(Drawer["MelonCanvas"]):
-    """Draws a melon over each face's head, with the eyes and the mouth that the picture shows there.
+    """Draws a melon over each face's head, with the person's eyes and mouth.
 
-    The parts are taken from the picture through the fitted face and laid, a little enlarged, onto the melon. Around
-    them the skin's own tone is divided out, so that its folds, lashes and brows shade the rind instead of covering it
-    (ratio images; Liu, Shan & Zhang, SIGGRAPH 2001), which leaves no seam under any light.
+    These parts are cut from the picture along the fitted face and drawn, a little enlarged, on the melon. Around
+    them the picture is divided by the skin's tone, so that its folds, lashes and brows shade the rind instead of
+    covering it (ratio images; Liu, Shan & Zhang, SIGGRAPH 2001), which leaves no seam under any light.
     """
 
+    needs_image = True
+    report = ""
+
     def __init__(self, model: MorphableModel, platform: str = "auto") -> None:
-        """For faces of a model.
+        """Prepare for faces of a model and open an offscreen OpenGL context.
 
         Args:
             model: the face model.
             platform: of OpenGL; see `face3dmm_ros.rendering.offscreen.open_context`.
 
         Raises:
-            Face3DMMError: no OpenGL 3.3 here, or a model without the 68 landmarks.
+            Face3DMMError: no OpenGL 3.3 here, or the model has no 68 landmarks or no skin around them.
         """
         self._shaper = FaceShaper(model)
         self._cutouts = eyes_and_mouth(model)
@@ -74,32 +76,18 @@ class Watermelon(Drawer["MelonCanvas"]):
         def make_canvas() -> "MelonCanvas":
             from face3dmm_ros.avatar.watermelon.canvas import MelonCanvas
 
-            return MelonCanvas(melon_rind(), self._shape.rind, self._shape.triangles, triangles)
+            return MelonCanvas(self._shape, melon_rind(), triangles)
 
         super().__init__(platform, make_canvas)
-
-    @property
-    def needs_image(self) -> bool:
-        """It does: eyes and mouth come from there."""
-        return True
-
-    @property
-    def report(self) -> str:
-        """Nothing: what it shows is the person's own."""
-        return ""
 
     def draw(
         self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None
     ) -> Sequence[Layer]:
-        """A melon for each face that lies in the picture, far ones first.
-
-        Args:
-            faces: any number.
-            image_size: (width, height) of the picture, px.
-            image: (H, W, 3) uint8 BGR that the faces were found in.
+        """Draw a melon for each face that lies in the picture, far ones first; see `Avatar.draw`.
 
         Raises:
-            Face3DMMError: faces of another model or not finite, no picture or one of another form, or it is closed.
+            Face3DMMError: a face is of another model or not finite, the image is None or has another form, or the
+                watermelon is closed.
         """
         self._require_open()
         width, height = image_size
@@ -111,55 +99,41 @@ class Watermelon(Drawer["MelonCanvas"]):
                 "give the image that the faces were found in"
             )
         self._shaper.retain({face.face_id for face in faces})
-        far_to_near = sorted(faces, key=lambda face: face.parameters.camera.scale)
-        layers = [self._draw(face, image) for face in far_to_near]
-        return [layer for layer in layers if layer is not None]
+        return draw_each(faces, lambda face: self._draw(face, image))
 
     def _draw(self, face: AvatarFace, image: NDArray[np.uint8]) -> Layer | None:
-        """The melon of one face; None where it lies outside the picture."""
+        """The melon of one face; None if it lies outside the picture."""
         camera = face.parameters.camera
         face_vertices = self._shaper.vertices(face.face_id, face.parameters)
         squash = _squash(face)
         vertices, normals = self._shape.squashed(squash)
-        image_size = (image.shape[1], image.shape[0])
-        projected = camera.project(vertices)
-        if not np.isfinite(projected).all():
-            raise Face3DMMError(f"face {face.face_id}'s camera holds values that are not finite (NaN or infinity)")
-        rectangle = covering_rectangle(projected.min(axis=0), projected.max(axis=0), image_size)
-        if rectangle is None:
+        box = posed_box(camera, vertices)
+        framing = Framing.around(box, (image.shape[1], image.shape[0]), pixels=_SUPERSAMPLED_PIXELS, limit=2)
+        if framing is None:
             return None
         parts = _seen_parts(self._cutouts.patches(face_vertices, camera), camera, image)
         exposure, to_light = _light(parts)
-        depth_range = 1.01 * float(np.abs(camera.depth(vertices)).max()) + 1.0
-        to_clip = rectangle.clip_to_canvas(image_size) @ view_to_clip(image_size, depth_range)
-        model_to_clip = to_clip @ world_to_view() @ model_to_world(camera)
-        size = (rectangle.width, rectangle.height)
-        factor = _SMALL_FACTOR if rectangle.width * rectangle.height < _SMALL_PIXELS else 1
+        model_to_clip = framing.model_to_clip(camera, depth_range(box))
         with self._drawing() as canvas:
-            canvas.begin(factor * size[0], factor * size[1])
+            canvas.begin(*framing.size)
             canvas.draw_melon(vertices, normals, model_to_clip, FRONTAL @ camera.rotation, to_light, exposure)
             if parts is not None:
                 canvas.load_picture(parts.picture)
                 canvas.draw_cutouts(self._on_melon(parts, squash, camera), model_to_clip)
-            pixels = canvas.read()
-        layer = Layer.averaged(rectangle, pixels)
-        return layer if factor > 1 else layer.softened()
+            return framing.layer(canvas.read())
 
-    def _on_melon(self, parts: "_SeenParts", squash: Squash, camera: WeakPerspective) -> CutoutVertices:
-        """Eyes and mouth where they lie on the melon."""
+    def _on_melon(self, parts: "_SeenParts", squash: Squash, camera: WeakPerspective) -> list[NDArray[np.floating]]:
+        """Vertices of eyes and mouth on the melon; see `MelonCanvas.draw_cutouts`."""
         patches = parts.patches
         enlarged = _CENTERS + _ENLARGEMENTS * (patches.points[..., :2] - self._cutouts.centers[:, None])
         position, normals = melon_front(enlarged.reshape(-1, 2), squash)
         facing = -(normals @ camera.rotation[2])
         margin = np.minimum(parts.places, np.subtract(parts.picture.shape[1::-1], 1) - parts.places).min(axis=1)
         visibility = patches.visibility.ravel() * np.clip((facing - _EDGE[0]) / (_EDGE[1] - _EDGE[0]), 0.0, 1.0)
-        return CutoutVertices(
-            position,
-            parts.places,
-            np.column_stack([(patches.beyond.ravel() - _OWN_MM) / (_RELIEF_MM - _OWN_MM), patches.share.ravel()]),
-            np.repeat(parts.tones, PART_VERTICES, axis=0),
-            visibility * np.clip(1.0 + margin / _BORDER_PX, 0.0, 1.0),
-        )
+        visibility *= np.clip(1.0 + margin / _BORDER_PX, 0.0, 1.0)
+        relief = (patches.beyond.ravel() - _OWN_MM) / (_RELIEF_MM - _OWN_MM)
+        place = np.column_stack([relief, patches.share.ravel(), visibility])
+        return [position, parts.places, place, np.repeat(parts.tones[:, ::-1], PART_VERTICES, axis=0)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,10 +141,10 @@ class _SeenParts:
     """Eyes and mouth in a picture.
 
     Attributes:
-        patches: where they are on the face.
-        picture: (h, w, 4) uint8 BGRA, as much of it as holds them.
-        places: (P·V, 2) of their points in that, px.
-        tones: (P, 3) BGR, sRGB in [0, 1], the skin's around each.
+        patches: the parts on the face.
+        picture: (h, w, 4) uint8 BGRA, cropped to the parts.
+        places: (P·V, 2) of the parts' points in the crop, px.
+        tones: (P, 3) BGR, sRGB in [0, 1], of the skin around each part.
     """
 
     patches: Patches
@@ -180,7 +154,7 @@ class _SeenParts:
 
 
 def _seen_parts(patches: Patches, camera: WeakPerspective, image: NDArray[np.uint8]) -> _SeenParts | None:
-    """What an image shows of eyes and mouth; None if nothing."""
+    """Eyes and mouth as an image shows them; None if it shows none."""
     seen = camera.project(patches.points.reshape(-1, 3))
     rectangle = covering_rectangle(seen.min(axis=0), seen.max(axis=0), (image.shape[1], image.shape[0]))
     if rectangle is None or not patches.visibility.any():
@@ -196,11 +170,11 @@ def _seen_parts(patches: Patches, camera: WeakPerspective, image: NDArray[np.uin
 
 
 def _light(parts: _SeenParts | None) -> tuple[float, NDArray[np.float64]]:
-    """How bright it is, 1 being a well lit room, and the unit vector to the light, x right, y up, z to the viewer.
+    """The exposure, 1 in a well lit room, and the unit vector to the light, x right, y up, z to the viewer.
 
-    Both are guessed from the skin: where it is dim the melon is, and the eye with brighter skin is on the light's side.
+    Both are guessed from the skin's brightness, and the side from that around the two eyes.
     """
-    # A usual room counts a little too, so that nothing jumps as the last part turns away.
+    # A prior of a usual room avoids a jump when the last part turns away.
     brightness, weight, side = np.full(3, _USUAL_BRIGHTNESS), np.zeros(3), 0.0
     if parts is not None:
         brightness, weight = np.maximum(parts.tones @ _LUMA, 0.05), parts.patches.visibility.mean(axis=1)
@@ -212,7 +186,7 @@ def _light(parts: _SeenParts | None) -> tuple[float, NDArray[np.float64]]:
 
 
 def _squash(face: AvatarFace) -> Squash:
-    """A melon gets longer and slimmer below as the mouth opens, taller as the brows rise, and broader with a smile."""
+    """The melon gets longer and slimmer as the mouth opens, taller as the brows rise, broader with a smile."""
     jaw = weight_of(face.weights, "jawOpen")
     brows = weight_of(face.weights, "browInnerUp")
     smile = 0.5 * (weight_of(face.weights, "mouthSmileLeft") + weight_of(face.weights, "mouthSmileRight"))

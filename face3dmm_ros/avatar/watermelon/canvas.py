@@ -3,59 +3,43 @@
 As `gl_objects`, it may be imported only once a context is open.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
-from face3dmm_ros.avatar.watermelon.cutout_vertices import CutoutVertices
 from face3dmm_ros.avatar.watermelon.shaders import CUTOUT, RIND
+from face3dmm_ros.avatar.watermelon.shape import MelonShape
 from face3dmm_ros.rendering.framebuffer import GrowingFramebuffer
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
 _RIND_HALVINGS = 2
-"""Times that the rind's texture is halved: small melons flicker without, and with more the bark of the stalk bleeds."""
+"""Mipmap levels of the rind, chosen by hand: with fewer small melons flicker, with more the stalk's bark bleeds."""
 
 
-class MelonCanvas:
+class MelonCanvas(GrowingFramebuffer):
     """A framebuffer, a melon of one topology, and parts of a face of one topology."""
 
-    def __init__(
-        self,
-        rind: NDArray[np.uint8],
-        rind_places: NDArray[np.float32],
-        melon_triangles: NDArray[np.integer],
-        cutout_triangles: NDArray[np.integer],
-    ) -> None:
+    def __init__(self, shape: MelonShape, rind: NDArray[np.uint8], cutout_triangles: NDArray[np.integer]) -> None:
         """Make the objects.
 
         Args:
-            rind: (H, W, 4) uint8 sRGB and shine; it repeats along its rows.
-            rind_places: (N, 2) texture coordinates of the melon's vertices.
-            melon_triangles: (M, 3), counter-clockwise seen from outside.
+            shape: the melon.
+            rind: (H, W, 4) uint8 sRGB and gloss; it repeats along its rows.
             cutout_triangles: (m, 3), counter-clockwise seen from outside.
         """
-        self._framebuffer = GrowingFramebuffer()
+        super().__init__()
         self._rind_program, self._cutout_program = ShaderProgram(*RIND), ShaderProgram(*CUTOUT)
-        for program, sampler in ((self._rind_program, "rind_texture"), (self._cutout_program, "picture_texture")):
-            program.use()
-            program.set_samplers([sampler])
         self._melon = VertexArray([(3, np.float32), (3, np.float32), (2, np.float32)])
-        self._melon.load(2, rind_places)
-        [self._melon_range] = self._melon.load_indices(melon_triangles)
-        self._cutouts = VertexArray([(count, np.float32) for count in (3, 2, 2, 3, 1)])
+        self._melon.load(2, shape.rind)
+        [self._melon_range] = self._melon.load_indices(shape.triangles)
+        self._cutouts = VertexArray([(count, np.float32) for count in (3, 2, 3, 3)])
         [self._cutout_range] = self._cutouts.load_indices(cutout_triangles)
         self._rind = texture(rind, halvings=_RIND_HALVINGS, clamped=True)
         self._picture, self._picture_size = GL.glGenTextures(1), (0, 0)
         prepare(GL.GL_CULL_FACE, GL.GL_SCISSOR_TEST)
         GL.glBlendFunc(GL.GL_ONE, GL.GL_SRC1_COLOR)
-
-    def begin(self, width: int, height: int) -> None:
-        """Clear the canvas for a picture of some size.
-
-        Raises:
-            Face3DMMError: it is larger than OpenGL can draw here.
-        """
-        self._framebuffer.begin(width, height)
 
     def draw_melon(
         self,
@@ -76,13 +60,10 @@ class MelonCanvas:
             to_light: (3,) unit vector in the world.
             exposure: 1 in a well lit room.
         """
-        self._rind_program.use()
-        self._rind_program.set("model_to_clip", model_to_clip)
-        self._rind_program.set("normal_to_world", normal_to_world)
-        self._rind_program.set("to_light", to_light)
-        self._rind_program.set("exposure", exposure)
-        self._melon.load(0, vertices)
-        self._melon.load(1, normals)
+        self._rind_program.use(
+            model_to_clip=model_to_clip, normal_to_world=normal_to_world, to_light=to_light, exposure=exposure
+        )
+        self._melon.load(0, vertices, normals)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._rind)
         GL.glEnable(GL.GL_DEPTH_TEST)
         self._melon.draw(*self._melon_range)
@@ -100,19 +81,18 @@ class MelonCanvas:
             self._picture_size = size
         GL.glTexSubImage2D(GL.GL_TEXTURE_2D, 0, 0, 0, width, height, GL.GL_BGRA, GL.GL_UNSIGNED_BYTE, picture)
 
-    def draw_cutouts(self, vertices: CutoutVertices, model_to_clip: NDArray[np.float64]) -> None:
-        """Lay parts of the loaded picture over the melon, with y downward in clip space."""
-        places = (vertices.picture + 0.5) / self._picture_size
-        arrays = (vertices.position, places, vertices.place, vertices.tone[:, ::-1], vertices.visibility[:, None])
-        self._cutout_program.use()
-        self._cutout_program.set("model_to_clip", model_to_clip)
-        for location, array in enumerate(arrays):
-            self._cutouts.load(location, array)
+    def draw_cutouts(self, vertices: Sequence[NDArray[np.floating]], model_to_clip: NDArray[np.float64]) -> None:
+        """Draw parts of the loaded picture over the melon, with y downward in clip space.
+
+        Args:
+            vertices: the inputs of `shaders.CUTOUT` by location, but the places in the picture in px, (0, 0) being the
+                centre of its top left pixel.
+            model_to_clip: (4, 4).
+        """
+        position, picture, *others = vertices
+        self._cutout_program.use(model_to_clip=model_to_clip)
+        self._cutouts.load(0, position, (picture + 0.5) / self._picture_size, *others)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._picture)
         GL.glEnable(GL.GL_BLEND)
         self._cutouts.draw(*self._cutout_range)
         GL.glDisable(GL.GL_BLEND)
-
-    def read(self) -> NDArray[np.uint8]:
-        """What was drawn, (height, width, 4) uint8 BGRA, its first row the lowest in clip space."""
-        return self._framebuffer.read()

@@ -1,8 +1,8 @@
-"""The parts of a face that stay visible on an avatar: both eyes with their brows, and the mouth.
+"""The parts of a face that are shown on the melon: both eyes with their brows, and the mouth.
 
-A part is a fan of spokes from its middle, across its own outline (eyelids, lips) to an outline on the skin around it.
-All its points are tied to the model's surface, so that they move with every expression; between them the face is taken
-to be smooth, which carries what the model does not know of, such as an open mouth, across as the picture shows it.
+A part is a fan of spokes from its middle, across its own outline (eyelids, lips) to an outer outline on the skin.
+The outlines are points of the model's surface, so that they move with every expression; between them positions are
+interpolated, so that what the model does not cover, such as an open mouth, is shown as the picture has it.
 """
 
 from dataclasses import dataclass
@@ -13,29 +13,31 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
-from face3dmm_ros.rendering.rasterization import Fragments, rasterize
+from face3dmm_ros.rendering.grids import cross
+from face3dmm_ros.rendering.rasterization import rasterize
+from face3dmm_ros.rendering.smoothstep import smoothstep
 
 _SCHEME = "ibug68"
 _RIGHT_EYE, _LEFT_EYE, _MOUTH = range(36, 42), range(42, 48), range(48, 60)
 _RIGHT_BROW, _LEFT_BROW = range(17, 22), range(22, 27)
-_SPOKES = 48
+_SPOKES = 48  # these and all numbers below were chosen by hand
 _INNER_RINGS, _OUTER_RINGS = 2, 4
 _INSIDE = np.linspace(0.0, 1.0, _INNER_RINGS + 1, dtype=np.float32)[1:, None, None]
 _OUTSIDE = np.linspace(0.0, 1.0, _OUTER_RINGS + 1, dtype=np.float32)[1:, None, None]
 _TEXELS_PER_MM = 2
 _PART_FADES = np.array([(0.45, 0.20), (0.45, 0.20), (0.60, 0.25)])
-"""Cosine between the viewing ray and the normal of the right eye, the left eye and the mouth from which each fades, and
-at which it is gone. The mouth stands out, so that its far corner is hidden sooner.
+"""Cosines between the viewing ray and the normals of right eye, left eye and mouth below which they fade, and at which
+they are gone. The mouth protrudes, so that its far corner is hidden sooner.
 """
 
 _SKIN_FADES = np.array((0.50, 0.20))
-"""The same of the skin around them, at each place."""
+"""The same of each point of the skin around them."""
 
 PART_VERTICES = 1 + (_INNER_RINGS + _OUTER_RINGS) * _SPOKES
 """V, vertices of a part: its middle, then ring by ring outward."""
 
 OUTER_RING = slice(PART_VERTICES - _SPOKES, PART_VERTICES)
-"""Those of its outer outline."""
+"""The vertices of its outer outline."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ class Patches:
         points: (P, V, 3) model space, mm.
         beyond: (P, V) distance beyond the part's own outline, mm; 0 inside.
         share: (P, V) of the way from the part's own outline to the outer one, in [0, 1]; 0 inside.
-        visibility: (P, V) in [0, 1], how well the camera sees it: 0 where it is turned away.
+        visibility: (P, V) in [0, 1]; 0 where the surface faces away from the camera.
     """
 
     points: NDArray[np.float32]
@@ -62,8 +64,8 @@ class FaceCutouts:
     Attributes:
         centers: (P, 2) x and y on the mean face, mm.
         vertices: (U,) the model's vertices that the parts depend on.
-        outlines: (2·P·S, U) float32 weights of those: the points of the parts' own outlines, one a spoke, clockwise as
-            seen from the front, then those of the outer ones.
+        outlines: (2·P·S, U) float32 weights of these vertices for the points of the parts' own outlines, one per spoke,
+            clockwise as seen from the front, then for those of the outer outlines.
     """
 
     centers: NDArray[np.float64]
@@ -71,7 +73,7 @@ class FaceCutouts:
     outlines: NDArray[np.float32]
 
     def patches(self, vertices: NDArray[np.float32], camera: WeakPerspective) -> Patches:
-        """The parts of a face of vertices (N, 3), model space, mm, as a camera sees it."""
+        """The parts of a face with vertices (N, 3), model space, mm, seen by a camera."""
         count = len(self.centers)
         inner, outer = (self.outlines @ vertices[self.vertices]).reshape(2, count, 1, _SPOKES, 3)
         middle = inner.mean(axis=2, keepdims=True)
@@ -104,11 +106,10 @@ def eyes_and_mouth(model: MorphableModel) -> FaceCutouts:
     """The right eye, the left eye and the mouth of a model's faces.
 
     Raises:
-        Face3DMMError: the model does not know the 68 landmarks, or has no skin around them.
+        Face3DMMError: the model has no 68 landmarks, or no skin around them.
     """
     scheme = model.scheme(_SCHEME)
     landmarks = scheme.interpolate(model.mean).astype(np.float64)
-    front = _Front(model)
     # Up to the nose, but without the shade below it.
     to_nose = 0.7 * (landmarks[33, 1] - landmarks[list(_MOUTH), 1].max())
     parts = (
@@ -119,10 +120,10 @@ def eyes_and_mouth(model: MorphableModel) -> FaceCutouts:
     curves = [_closed_curve(len(outline)) for outline, _ in parts]
     paths = [curve @ landmarks[list(outline), :2] for curve, (outline, _) in zip(curves, parts, strict=True)]
     inner = [scheme.at(np.array(outline)) for outline, _ in parts]
-    outer = [front.at(_around(path, box)) for path, (_, box) in zip(paths, parts, strict=True)]
-    used = np.unique(np.concatenate([points.vertices for points in (*inner, *outer)]))
+    outer = _on_front(model, np.concatenate([_around(path, box) for path, (_, box) in zip(paths, parts, strict=True)]))
+    used = np.unique(np.concatenate([points.vertices for points in (*inner, outer)]))
     weights = [curve @ _weights(points, used) for curve, points in zip(curves, inner, strict=True)]
-    weights += [_weights(points, used) for points in outer]
+    weights.append(_weights(outer, used))
     centers = np.array([path.mean(axis=0) for path in paths])
     return FaceCutouts(centers, used, np.concatenate(weights).astype(np.float32))
 
@@ -134,31 +135,22 @@ def _weights(points: SurfacePoints, used: NDArray[np.integer]) -> NDArray[np.flo
     return weights
 
 
-class _Front:
-    """The model's mean face from the front, to find surface points by x and y."""
+def _on_front(model: MorphableModel, points: NDArray[np.float64]) -> SurfacePoints:
+    """The foremost points of the mean face's surface at (P, 2) x and y, mm.
 
-    def __init__(self, model: MorphableModel) -> None:
-        self._model = model
-        self._low = model.mean[:, :2].min(axis=0)
-        size = np.ceil((model.mean[:, :2].max(axis=0) - self._low) * _TEXELS_PER_MM).astype(int) + 1
-        points = (model.mean[:, :2] - self._low) * _TEXELS_PER_MM
-        self._seen: Fragments = rasterize(points, -model.mean[:, 2], model.triangles, (int(size[0]), int(size[1])))
-
-    def at(self, points: NDArray[np.float64]) -> SurfacePoints:
-        """The foremost surface points at (P, 2) x and y, mm.
-
-        Raises:
-            Face3DMMError: there is no surface at one of them.
-        """
-        column, row = np.round((points - self._low) * _TEXELS_PER_MM).astype(int).T
-        height, width = self._seen.triangle.shape
-        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        if not inside.all() or (self._seen.triangle[row, column] < 0).any():
-            raise Face3DMMError(
-                f"model {self._model.name} has no skin around eyes and mouth to cut out: choose a model of a whole face"
-            )
-        triangle = self._seen.triangle[row, column]
-        return SurfacePoints(self._model.triangles[triangle], self._seen.weights[row, column])
+    Raises:
+        Face3DMMError: there is no surface at one of them.
+    """
+    low, high = model.mean[:, :2].min(axis=0), model.mean[:, :2].max(axis=0)
+    width, height = (np.ceil((high - low) * _TEXELS_PER_MM).astype(int) + 1).tolist()
+    seen = rasterize((model.mean[:, :2] - low) * _TEXELS_PER_MM, -model.mean[:, 2], model.triangles, (width, height))
+    column, row = np.round((points - low) * _TEXELS_PER_MM).astype(int).T
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    if not inside.all() or (seen.triangle[row, column] < 0).any():
+        raise Face3DMMError(
+            f"model {model.name} has no skin around eyes and mouth to cut out: choose a model of a whole face"
+        )
+    return SurfacePoints(model.triangles[seen.triangle[row, column]], seen.weights[row, column])
 
 
 def _box(
@@ -199,7 +191,7 @@ def _part_visibility(outlines: NDArray[np.float32], camera: WeakPerspective) -> 
     """How well a camera sees what clockwise outlines (P, S, 3) enclose, (P, 1) in [0, 1]."""
     # An outline's mean normal is that of the sum of its triangles' areas.
     spokes = outlines - outlines.mean(axis=1, keepdims=True)
-    normals = _cross(np.roll(spokes, -1, axis=1), spokes).sum(axis=1)
+    normals = cross(np.roll(spokes, -1, axis=1), spokes).sum(axis=1)
     return _faded(normals, camera, _PART_FADES)[:, None]
 
 
@@ -209,7 +201,7 @@ def _skin_visibility(rings: NDArray[np.float32], camera: WeakPerspective) -> NDA
     skin = rings[:, _INNER_RINGS - 1 :]
     outward = np.diff(skin, axis=1, append=2.0 * skin[:, -1:] - skin[:, -2:-1])
     around = np.roll(skin, -1, axis=2) - np.roll(skin, 1, axis=2)
-    visibility[:, _INNER_RINGS - 1 :] = _faded(_cross(around, outward), camera, _SKIN_FADES)
+    visibility[:, _INNER_RINGS - 1 :] = _faded(cross(around, outward), camera, _SKIN_FADES)
     return visibility
 
 
@@ -217,13 +209,4 @@ def _faded(normals: NDArray[np.float32], camera: WeakPerspective, fades: NDArray
     """1 where normals (…, 3), of any length, face the camera, to 0 where they do not; between two cosines (…, 2)."""
     toward = -(normals @ camera.rotation[2].astype(np.float32))
     cosine = toward / np.maximum(np.sqrt((normals**2).sum(axis=-1)), 1e-9)
-    t = np.clip((cosine - fades[..., 1]) / (fades[..., 0] - fades[..., 1]), 0.0, 1.0).astype(np.float32)
-    return t * t * (3.0 - 2.0 * t)
-
-
-def _cross(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """np.cross over the last axis, which takes several times as long on small arrays."""
-    product = np.empty_like(a)
-    for k, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):
-        product[..., k] = a[..., i] * b[..., j] - a[..., j] * b[..., i]
-    return product
+    return smoothstep(fades[..., 1], fades[..., 0], cosine).astype(np.float32)

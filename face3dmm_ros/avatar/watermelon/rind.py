@@ -4,13 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.rendering.fractal_noise import fractal
+from face3dmm_ros.rendering.smoothstep import smoothstep
 
 STALK_SHARE = 0.02
 """Share of the texture's height, from the top, that shows the stalk's bark."""
 
+# Chosen by hand; colours are sRGB.
 _HEIGHT, _WIDTH = 512, 1024
 _STRIPES = 11
-# sRGB
 _PALE, _VEIN = (0.66, 0.79, 0.40), (0.45, 0.64, 0.27)
 _DARK, _DARKEST = (0.13, 0.39, 0.17), (0.04, 0.22, 0.09)
 _CROWN, _BARK, _BARK_GROOVE = (0.55, 0.64, 0.30), (0.58, 0.50, 0.28), (0.30, 0.27, 0.12)
@@ -18,7 +19,7 @@ _SEED = 5
 
 
 def melon_rind() -> NDArray[np.uint8]:
-    """(512, 1024, 4) uint8, sRGB and how much it shines; always the same.
+    """The texture, (512, 1024, 4) uint8: sRGB and gloss; always the same.
 
     Columns run once around the melon and repeat, the middle one being its front; rows run from the stalk down to the
     other pole.
@@ -35,22 +36,16 @@ def melon_rind() -> NDArray[np.uint8]:
     # An odd number of stripes leaves pale ground in the middle of the face.
     across = 1.0 - np.abs(2.0 * np.mod(_STRIPES * u + (0.11 * drift + 0.045 * fray) * waver, 1.0) - 1.0)
     half_width = 0.43 + 0.07 * width * waver + 0.12 * (1.0 - waver)
-    stripe = 1.0 - _step(half_width - 0.06, half_width + 0.06, across)
-    heart = 1.0 - _step(0.0, 0.8, across / np.maximum(half_width, 0.1) + 0.25 * fray)
-    ground = _mix(_PALE, _VEIN, 0.55 * (1.0 - _step(0.0, 0.75, np.abs(veins))) + 0.10 * mottle)
+    stripe = 1.0 - smoothstep(half_width - 0.06, half_width + 0.06, across)
+    heart = 1.0 - smoothstep(0.0, 0.8, across / np.maximum(half_width, 0.1) + 0.25 * fray)
+    ground = _mix(_PALE, _VEIN, 0.55 * (1.0 - smoothstep(0.0, 0.75, np.abs(veins))) + 0.10 * mottle)
     dark = _mix(_DARK, _DARKEST, 0.75 * heart + 0.12 * mottle)
     color = _mix(ground, dark, stripe)
-    color = _mix(_CROWN, color, _step(STALK_SHARE, 0.09, v + 0.01 * drift))
+    color = _mix(_CROWN, color, smoothstep(STALK_SHARE, 0.09, v + 0.01 * drift))
     bark = _mix(_BARK, _BARK_GROOVE, 0.5 + 0.4 * np.cos(2.0 * np.pi * 6.0 * u) * np.ones_like(v))
     color = np.where((v < STALK_SHARE)[..., None], bark, color)
     shine = np.where(v < STALK_SHARE, 0.1, 0.85 + 0.1 * mottle)
     return np.round(255.0 * np.clip(np.dstack([color, shine]), 0.0, 1.0)).astype(np.uint8)
-
-
-def _step(low: NDArray | float, high: NDArray | float, value: NDArray) -> NDArray[np.float64]:
-    """From 0 at low to 1 at high, smoothly."""
-    t = np.clip((value - low) / (np.asarray(high) - low), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
 
 
 def _mix(

@@ -1,14 +1,11 @@
 """GLSL of a melon in a head's place: its rind, and the parts of a face that show on it.
 
 Colours are mixed as they are stored, in sRGB: light multiplies them by its own 1/2.2-th power, which is near enough to
-the exact curve for a thing that nobody has seen before.
+the exact curve for an object whose colour nobody knows. Numbers in the shaders were chosen by hand.
 """
 
-_VERSION = "#version 330 core\n"
-
 RIND = (
-    _VERSION
-    + """
+    """
 layout(location = 0) in vec3 position;  // model space, mm
 layout(location = 1) in vec3 normal;    // model space
 layout(location = 2) in vec2 rind;      // texture coordinates
@@ -39,8 +36,7 @@ void main() {
     gleam = vec2(dot(N, normalize(to_light + vec3(0.0, 0.0, 1.0))), dot(N, normalize(vec3(-0.75, 0.35, 0.75))));
 }
 """,
-    _VERSION
-    + """
+    """
 in vec2 rind_at;
 in vec3 light;
 in vec2 gleam;
@@ -68,35 +64,29 @@ void main() {
 """Vertex and fragment shader of the melon itself."""
 
 CUTOUT = (
-    _VERSION
-    + """
-layout(location = 0) in vec3 position;    // model space, mm, on the melon
-layout(location = 1) in vec2 picture;     // texture coordinates
-layout(location = 2) in vec2 place;       // see below
-layout(location = 3) in vec3 tone;        // of the skin around, sRGB
-layout(location = 4) in float visibility;
+    """
+layout(location = 0) in vec3 position;  // model space, mm, on the melon
+layout(location = 1) in vec2 picture;   // texture coordinates
+layout(location = 2) in vec3 place;     // see below
+layout(location = 3) in vec3 tone;      // of the skin around, sRGB
 
 uniform mat4 model_to_clip;
 
 out vec2 picture_at;
-out vec2 place_at;
+out vec3 place_at;
 out vec3 tone_at;
-out float visibility_at;
 
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);
     picture_at = picture;
     place_at = place;
     tone_at = tone;
-    visibility_at = visibility;
 }
 """,
-    _VERSION
-    + """
+    """
 in vec2 picture_at;
-in vec2 place_at;  // x: below 0 the picture itself shows, above 1 only its relief; y: at 1 nothing of it
+in vec3 place_at;  // x: below 0 the picture itself shows, above 1 only its relief; y: at 1 nothing of it; z: visibility
 in vec3 tone_at;
-in float visibility_at;
 
 uniform sampler2D picture_texture;
 
@@ -107,7 +97,7 @@ layout(location = 0, index = 1) out vec4 kept;
 void main() {
     vec3 pixel = texture(picture_texture, picture_at).rgb;
     // It ends a little before the face does: beyond its outline the picture shows what is behind.
-    float seen = smoothstep(0.3, 1.0, visibility_at);
+    float seen = smoothstep(0.3, 1.0, place_at.z);
     float own = seen * (1.0 - smoothstep(0.0, 1.0, place_at.x));
     float relief = seen * (1.0 - smoothstep(0.55, 1.0, place_at.y));
     // Against the tone of the skin only what lies on it is left: brows, lashes, folds and shades.

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.watermelon.rind import STALK_SHARE
+from face3dmm_ros.rendering.grids import grid_normals, grid_triangles
 
+# Chosen by hand, so that the melon covers heads of the default model.
 _CENTER = np.array([0.0, 5.0, -62.0])  # mm, model space
 _RADII = np.array([114.0, 147.0, 124.0])  # mm
 _POWER = 2.35
@@ -22,7 +24,7 @@ _STALK_SIDES = 10
 
 @dataclass(frozen=True)
 class Squash:
-    """How much a melon is drawn out, 1 being its shape at rest.
+    """How much a melon is stretched, 1 being its shape at rest.
 
     Attributes:
         sideways: along x.
@@ -59,28 +61,27 @@ class MelonShape:
     triangles: NDArray[np.int32]
 
     def squashed(self, squash: Squash) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Vertices in model space, mm, and normals, (N, 3) each, of a melon drawn out."""
+        """Vertices in model space, mm, and normals, (N, 3) each, of a stretched melon."""
         factors = squash.factors(self.offsets[:, 1])
         return self.offsets * factors + _CENTER.astype(np.float32), self.normals / factors
 
 
 def melon_shape() -> MelonShape:
     """The melon with its stalk."""
-    body = _grid(*_body())
-    stalk = _grid(*_stalk())
-    count = len(body.offsets)
-    return MelonShape(
-        np.concatenate([body.offsets, stalk.offsets]),
-        np.concatenate([body.normals, stalk.normals]),
-        np.concatenate([body.rind, stalk.rind]),
-        np.concatenate([body.triangles, stalk.triangles + count]),
-    )
+    body, stalk = _surface(*_body()), _surface(*_stalk())
+    points, normals, rind = (np.concatenate(arrays) for arrays in zip(body[:3], stalk[:3], strict=True))
+    return MelonShape(points, normals, rind, np.concatenate([body[3], stalk[3] + len(body[0])]))
 
 
 def melon_front(points: NDArray[np.floating], squash: Squash) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points (N, 2) of model space, mm, carried along z onto the melon's front, and the unit normals, (N, 3) each.
+    """Project points along z onto the melon's front.
 
-    Points beyond its outline come to lie near it.
+    Args:
+        points: (N, 2) x and y, model space, mm; those beyond the melon's outline are moved to it.
+        squash: of the melon.
+
+    Returns:
+        Points in model space, mm, and unit normals, (N, 3) each.
     """
     radii = _RADII * squash.factors(points[:, 1] - _CENTER[1])
     across = (points - _CENTER[:2]) / radii[:, :2]
@@ -99,7 +100,7 @@ def _gradient(unit: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _body() -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Rows of (rows, columns, 3) offsets from the stalk down, and their (rows, columns, 2) places on the rind."""
-    u, v = np.meshgrid(np.linspace(0.0, 1.0, _COLUMNS + 1), np.linspace(0.0, 1.0, _ROWS + 1))
+    u, v = np.meshgrid(np.linspace(1.0, 0.0, _COLUMNS + 1), np.linspace(0.0, 1.0, _ROWS + 1))
     longitude, polar = 2.0 * np.pi * (u - 0.5), np.pi * v
     direction = np.stack([np.sin(polar) * np.sin(longitude), np.cos(polar), np.sin(polar) * np.cos(longitude)], axis=-1)
     unit = direction / ((np.abs(direction) ** _POWER).sum(axis=-1, keepdims=True)) ** (1.0 / _POWER)
@@ -112,7 +113,7 @@ def _body() -> tuple[NDArray[np.floating], NDArray[np.floating]]:
 
 def _stalk() -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """As `_body`, of the stalk, from its end down to the melon."""
-    angle = np.linspace(0.0, 2.0 * np.pi, _STALK_SIDES + 1)
+    angle = np.linspace(2.0 * np.pi, 0.0, _STALK_SIDES + 1)
     ring = np.stack([np.sin(angle), np.zeros_like(angle), np.cos(angle)], axis=-1)
     along = np.gradient(_STALK, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
@@ -127,23 +128,15 @@ def _stalk() -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     return points[::-1], np.stack([u, v], axis=-1)[::-1]
 
 
-def _grid(points: NDArray[np.floating], rind: NDArray[np.floating]) -> MelonShape:
-    """Rows of points, top down, whose last column lies on the first, as a surface."""
-    rows, columns = points.shape[:2]
-    # Tangents along columns and rows; columns go on beyond the ends, which lie on each other.
-    around = np.concatenate([points[:, -2:-1], points, points[:, 1:2]], axis=1)
-    along_u = around[:, 2:] - around[:, :-2]
-    along_v = np.gradient(points, axis=0)
-    normals = np.cross(along_v, along_u)
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+def _surface(
+    points: NDArray[np.floating], rind: NDArray[np.floating]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
+    """Points, normals, rind and triangles of a `MelonShape` from (rows, columns, 3) points and (…, 2) places."""
+    normals = grid_normals(points)
     # At a pole the ring has no extent: the next one's mean normal stands for it.
     for pole, next_ring in ((0, 1), (-1, -2)):
-        if length[pole].max() < 1e-6:
+        if np.abs(normals[pole]).max() < 0.5:
             normals[pole] = normals[next_ring].mean(axis=0)
-    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
-    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
-    below, right, opposite = corner + columns, corner + 1, corner + columns + 1
-    triangles = np.concatenate([np.stack([corner, below, right], 1), np.stack([right, below, opposite], 1)])
     flat = (points.reshape(-1, 3), normals.reshape(-1, 3), rind.reshape(-1, 2))
     offsets, normal, place = (np.ascontiguousarray(array, np.float32) for array in flat)
-    return MelonShape(offsets, normal, place, triangles.astype(np.int32))
+    return offsets, normal, place, grid_triangles(*points.shape[:2])

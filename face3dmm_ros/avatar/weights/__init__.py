@@ -1,1 +1,1 @@
-"""From the expression of a model to the weights that move an avatar."""
+"""From a model's expression coefficients to the weights that drive an avatar."""

@@ -12,23 +12,25 @@ from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 _SCHEME = "ibug68"
 _PRIOR_MM = 0.5
-"""A weight costs as much at 1 as a landmark that lies so far off: of blendshapes that look alike, none is favoured."""
+"""√λ of the prior: a weight of 1 costs as much as a landmark that lies so far off, mm, which shares a motion among
+blendshapes that look alike. Chosen by hand.
+"""
 
 
 class BlendshapeWeights:
-    """From β of a model to the weights of `ARKIT_NAMES`.
+    """Retargets β of a model to the weights of `ARKIT_NAMES`.
 
     Where the model's expressions are ARKit's blendshapes they are taken by name. Others, such as a BFM's principal
-    components, move the 68 landmarks of the model; the weights are those with which the default model's blendshapes
-    move its own landmarks likewise: min ‖B·w − A·E·β‖² + λ‖w‖² over 0 ≤ w ≤ 1, A the similarity that carries the one
-    mean face onto the other (Umeyama, PAMI 1991).
+    components, are compared by the motion of the 68 landmarks: the weights are those with which the default model's
+    blendshapes B move its landmarks most like E·β moves the model's: min ‖B·w − A·E·β‖² + λ‖w‖² over 0 ≤ w ≤ 1, A the
+    similarity transform from one mean face to the other (Umeyama, PAMI 1991).
     """
 
     def __init__(self, model: MorphableModel) -> None:
-        """For a model.
+        """Prepare for faces of a model.
 
         Raises:
-            Face3DMMError: its expressions are no blendshapes, and it has no landmarks to compare them by.
+            Face3DMMError: the model's expressions are not ARKit's, and it has no 68 landmarks to compare them by.
         """
         self._digest, self._name = model.digest, model.name
         self._count = model.expression_count

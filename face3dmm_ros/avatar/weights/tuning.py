@@ -12,21 +12,22 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.face_memory import FaceMemory
 
 _LARGEST_REST = 0.8
-"""A blendshape that rests higher than this was no rest: it keeps a fifth of its range."""
+"""The rest weight is clipped to this, so that a blendshape keeps a fifth of its range. Chosen by hand."""
 _MOST_IMAGES = 1800
-"""Of a face at rest that are kept, the last ones: the longest calibration, a minute, at 30 images a second."""
+"""The last weights of a face at rest that are kept: of the longest calibration, a minute, at 30 images a second."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How weights are shown.
+    """How measured weights are changed before they are shown. The defaults were chosen by hand.
 
     Attributes:
-        calibration_s: seconds over which a new face's weights are taken for its rest; 0 takes the model's neutral face.
-        gain: of all blendshapes.
-        gains: by name, in place of `gain`.
-        dead_zone: weights up to this, after calibration, are shown as 0.
-        dead_zones: by name, in place of `dead_zone`.
+        calibration_s: seconds during which a new face is taken to be at rest; with 0 its rest is the model's neutral
+            face. Longer is steadier, but the face has to stay at rest.
+        gain: factor of all weights.
+        gains: factors by the blendshape's name, instead of `gain`.
+        dead_zone: weights up to this, after calibration, are shown as 0: larger hides noise, and small expressions.
+        dead_zones: by the blendshape's name, instead of `dead_zone`.
     """
 
     calibration_s: float = 1.0
@@ -39,7 +40,7 @@ class Tuning:
         """Check names and ranges.
 
         Raises:
-            Face3DMMError: a name that is none of ARKit's, or a number out of range.
+            Face3DMMError: a name is not one of ARKit's, or a number is out of range.
         """
         if not 0.0 <= self.calibration_s <= 60.0:
             raise Face3DMMError(f"the calibration takes 0 to 60 seconds, not {self.calibration_s}")
@@ -57,28 +58,28 @@ class Tuning:
 
 
 class WeightTuner(FaceMemory["_Rest"]):
-    """Tunes the weights of tracked faces; each has a rest of its own.
+    """Tunes the weights of tracked faces, each relative to its own rest weights.
 
-    While a face is calibrated, what it shows is measured against the rest as far as that is known.
+    During calibration the rest weights are the median so far.
     """
 
     def __init__(self, tuning: Tuning) -> None:
-        """With no face known yet."""
+        """Start without any face."""
         super().__init__()
         self.change(tuning)
 
     def change(self, tuning: Tuning) -> None:
-        """Tune otherwise from now on; what is known of faces at rest stays."""
+        """Use another tuning from now on; rest weights are kept."""
         self.tuning = tuning
         self._gains = _each(tuning.gain, tuning.gains)
         self._dead_zones = _each(tuning.dead_zone, tuning.dead_zones)
 
     def tune(self, face_id: int, weights: NDArray[np.float32], time: float) -> NDArray[np.float32]:
-        """What a face shows, (52,) float32 in [0, 1]: gain·(w' − dead) / (1 − dead), w' = (w − rest) / (1 − rest).
+        """The weights to show, (52,) float32 in [0, 1]: gain·(w' − dead) / (1 − dead), w' = (w − rest) / (1 − rest).
 
         Args:
-            face_id: which face.
-            weights: (52,) in [0, 1] as they were measured.
+            face_id: the face's number along its track.
+            weights: (52,) in [0, 1], as measured.
             time: of the image, s.
         """
         rest = self._faces.setdefault(face_id, _Rest(time + self.tuning.calibration_s))
@@ -88,7 +89,7 @@ class WeightTuner(FaceMemory["_Rest"]):
         return np.clip(shown, 0.0, 1.0).astype(np.float32)
 
     def recalibrate(self) -> None:
-        """Take the coming seconds for every face's rest."""
+        """Calibrate all faces anew from their next image on."""
         self.reset()
 
 

@@ -11,8 +11,6 @@ it sticks to the skin of every identity and expression.
 
 from face3dmm_ros.rendering.lighting import DECODED_FUNCTION
 
-_VERSION = "#version 330 core\n"
-
 ATTRIBUTES = ("position", "normal", "place", "srgb", "traits", "masks")
 """The vertex shader's inputs, by location.
 
@@ -21,8 +19,7 @@ texture coordinates (u, v) and a layer. traits and masks: four numbers in [0, 1]
 """
 
 _VERTEX = (
-    _VERSION
-    + DECODED_FUNCTION
+    DECODED_FUNCTION
     + """
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
@@ -59,9 +56,7 @@ void main() {
 """
 )
 
-_LIGHT = (
-    _VERSION
-    + """
+_LIGHT = """
 in vec3 place_at;
 in vec3 model_at;
 in vec3 albedo_at;
@@ -124,7 +119,6 @@ vec3 highlight(vec3 N, float key, float shininess) {
     return fresnel * (0.02 * shininess + 0.3) * (key * a * key_color + b * max(dot(N, to_fill), 0.0) * fill_color);
 }
 """
-)
 
 _SKIN = """
 // traits: ambient occlusion, lips, beard, scalp. masks: mouth interior, face, skin detail, unused.
@@ -329,8 +323,7 @@ MATERIALS = {
 is drawn last and lets through what is behind it."""
 
 SHADOW = (
-    _VERSION
-    + """
+    """
 layout(location = 0) in vec3 position;
 
 uniform mat4 model_to_shadow;
@@ -339,7 +332,7 @@ void main() {
     gl_Position = model_to_shadow * vec4(position, 1.0);
 }
 """,
-    _VERSION + "void main() {}\n",
+    "void main() {}\n",
 )
 """Depth alone, seen from the key light."""
 
