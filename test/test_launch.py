@@ -22,7 +22,7 @@ from face3dmm_ros.msg import Blendshapes, Face3DMMParams
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
-from face3dmm_ros.nodes.lifecycle_node import image_qos
+from face3dmm_ros.nodes.qos import image_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 from face3dmm_ros.nodes.viewer_node import ViewerNode

@@ -24,7 +24,9 @@ from face3dmm_ros.live.replay_node import ReplayNode
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, result_qos
+from face3dmm_ros.nodes.lifecycle_node import FaceNode
+from face3dmm_ros.nodes.parameters import NodeParameter
+from face3dmm_ros.nodes.qos import result_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 from face3dmm_ros.nodes.viewer_node import ViewerNode
@@ -33,6 +35,7 @@ from face3dmm_ros.nodes.viewer_node import ViewerNode
 class EchoNode(FaceNode):
     """Gives back the headers that it gets."""
 
+    NAME = "echo_node"
     PARAMETERS = (
         NodeParameter("gain", 0.5, "A number.", low=0.0, high=1.0),
         NodeParameter("mode", "fast", "A word.", choices=("fast", "slow")),
@@ -40,9 +43,6 @@ class EchoNode(FaceNode):
         NodeParameter("even", 2, "Only even numbers will do."),
         NodeParameter("broken", False, "Fail to configure."),
     )
-
-    def __init__(self, **options):
-        super().__init__("echo_node", **options)
 
     def configure(self):
         if self.value("broken"):

@@ -1,7 +1,6 @@
 """Landmarks in, and images where the method looks at them; parameters, pose and meshes out."""
 
 import sys
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeAlias
 
@@ -14,11 +13,11 @@ from visualization_msgs.msg import Marker
 
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.calibration import Calibration
-from face3dmm_ros.core.camera import Intrinsics, MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message
 from face3dmm_ros.core.rotations import FRONTAL
-from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
+from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fit_methods import (
     FIT_METHODS,
     REGRESSOR_METHODS,
@@ -28,6 +27,7 @@ from face3dmm_ros.fit_methods import (
     create_perspective_fitter,
 )
 from face3dmm_ros.fitting.albedo import PersonColors
+from face3dmm_ros.fitting.perspective import PerspectiveFace
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.decimation import decimate
@@ -48,35 +48,30 @@ from face3dmm_ros.nodes.conversions import (
     pose_to_message,
     topology_message,
 )
-from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
+from face3dmm_ros.nodes.images import create_image_input
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter
+from face3dmm_ros.nodes.qos import latched_qos
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
 
-MODEL = NodeParameter("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.", read_only=True)
 _MARKER_TRIANGLES = 1000
+"""Of a face in rviz's marker, whose corners travel one by one; chosen by hand: fewer look coarse, more cost time."""
 _MARKER_PERIOD = 0.2
+"""s between two markers of the mesh, which rviz is slow to draw; chosen by hand."""
 _WARM_UP_FITS = 3
-_WAITING_IMAGES = 30
+"""Chosen by hand: the first fits are the slowest."""
 Picture: TypeAlias = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class _LocatedFace:
-    """A face of the present image in the camera's space: what it is, α and β, and where it is."""
-
-    face_id: int
-    parameters: FaceParameters
-    pose: MetricPose
 
 
 class FitterNode(FaceNode):
     """Fits the model to the landmarks of every face.
 
-    Parameters go out first, for the overlay waits for them. They are weak perspective; where the camera is calibrated,
-    pose and mesh come from a fit under full perspective. Whatever is made of the mesh is made only while somebody
-    listens, or, for /face/mesh, where the parameter `always_publish_mesh` is set.
+    Parameters are published first, for the overlay waits for them. Their camera is weak perspective; where the camera
+    is calibrated, pose and mesh come from a fit under full perspective. Mesh, cloud and marker are made only while they
+    have subscribers, or, for /face/mesh, where the parameter `always_publish_mesh` is set.
     """
 
+    NAME = "fitter_node"
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
@@ -106,10 +101,6 @@ class FitterNode(FaceNode):
         NodeParameter("always_publish_mesh", False, "Publish /face/mesh even while nobody listens."),
     )
 
-    def __init__(self, name: str = "fitter_node", **options: Any) -> None:
-        """A node that has yet to load its model."""
-        super().__init__(name, **options)
-
     def configure(self) -> None:
         """Load the model."""
         self._camera_info: CameraInfo | None = None
@@ -128,7 +119,7 @@ class FitterNode(FaceNode):
         self._warm_up()
         self._marker_due = 0.0
         self._faces = FaceCollector[FaceLandmarks]()
-        self._matcher = StampMatcher[Picture, tuple[list[FaceLandmarks], float]](_WAITING_IMAGES)
+        self._matcher = StampMatcher[Picture, tuple[list[FaceLandmarks], float]]()
         qos = self.result_qos()
         self._parameters_output = self.create_output(Face3DMMParams, topics.PARAMETERS, qos)
         self._pose_output = self.create_output(PoseStamped, topics.POSE, qos)
@@ -145,7 +136,7 @@ class FitterNode(FaceNode):
         self.create_input(CameraInfo, topics.CAMERA_INFO, self._on_camera_info, self.image_qos())
 
     def _warm_up(self) -> None:
-        """Fit the mean face: the first time is the slowest, and no image should have to wait for it."""
+        """Fit the mean face: the first times are the slowest, and no image should have to wait for them."""
         camera = WeakPerspective(2.0, FRONTAL, np.array([320.0, 240.0]))
         pose = metric_pose(camera, Intrinsics.from_field_of_view((640, 480), 60.0))
         nothing = np.zeros((480, 640, 3), np.uint8)
@@ -165,11 +156,11 @@ class FitterNode(FaceNode):
         self._shaper.retain(())
 
     def activate(self) -> None:
-        """Say once what all meshes share."""
+        """Publish once what all meshes share."""
         self._topology_output.publish(topology_message(self._model))
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
-        """Change the smoothing, and whether colours are told."""
+        """Change the smoothing, and whether colours are estimated."""
         if values["smoothing"] != self._smoother.method:
             self._smoother = FaceSmoother(self._model, values["smoothing"])
         if values["estimate_colors"] != (self._colors is not None):
@@ -190,7 +181,7 @@ class FitterNode(FaceNode):
         self._report_camera(problem)
 
     def _report_camera(self, problem: str) -> None:
-        """Say what is wrong with the camera's description, once; or that it is right again."""
+        """Report a new problem with the camera_info, or, with an empty string, that there is none any more."""
         if problem == self._camera_problem:
             return
         self.activity.problem = self._camera_problem = problem
@@ -213,10 +204,10 @@ class FitterNode(FaceNode):
         self._answer_match(self._matcher.add_image(stamp_of(header), image))
 
     def _answer_match(self, match: tuple[Picture, tuple[list[FaceLandmarks], float]] | None) -> None:
-        """Answer an image whose landmarks are there."""
-        self.activity.dropped += self._matcher.dropped_results
-        self._matcher.dropped_results = 0
-        # An image without a face needed no look, and has been answered.
+        """Answer an image with its landmarks, once both are there."""
+        self.activity.dropped += self._matcher.results.dropped
+        self._matcher.results.dropped = 0
+        # An image without a face has been answered without its pixels.
         if match is not None and match[1][0]:
             image, (messages, time) = match
             self._answer(messages[0], messages, time, image)
@@ -224,7 +215,7 @@ class FitterNode(FaceNode):
     def _answer(
         self, message: FaceLandmarks, messages: list[FaceLandmarks], time: float, image: Picture | None = None
     ) -> None:
-        """Publish what is made of an image's faces; `message` is any about it, `time` the image's, s."""
+        """Publish all results of an image's faces; `message` is any message about the image, `time` its time, s."""
         header, image_size = message.header, (message.image_width, message.image_height)
         for keeper in (self._fitter, self._colors, self._smoother, self._perspective, self._shaper):
             if keeper is not None:
@@ -240,16 +231,16 @@ class FitterNode(FaceNode):
             self._pose_output.publish(pose_to_message(header, place.pose))
         if self._arrow_output.subscribers:
             self._arrow_output.publish(no_marker_message(header))
-            for place in located:
-                self._arrow_output.publish(arrow_message(header, place.face_id, place.pose))
+            for slot, place in zip(slots, located, strict=True):
+                self._arrow_output.publish(arrow_message(header, slot.face_id, place.pose))
                 if len(place.parameters.gaze):
-                    self._arrow_output.publish(gaze_message(header, place.face_id, place.pose, place.parameters))
+                    self._arrow_output.publish(gaze_message(header, slot.face_id, place.pose, place.parameters))
         with self.activity.stage("mesh"):
             self._publish_meshes(header, slots, located)
         self.answered(header, len(faces))
 
     def _fit(self, message: FaceLandmarks, time: float, image: Picture | None) -> TrackedFace | None:
-        """A face fitted and smoothed; None, and a complaint, for landmarks that make no face."""
+        """A face fitted and smoothed; None, and reported, if its landmarks cannot be fitted."""
         try:
             tracked = landmarks_from_message(message)
             with self.activity.stage("fitting"):
@@ -258,12 +249,12 @@ class FitterNode(FaceNode):
                 with self.activity.stage("colors"):
                     face = self._colors.color(face)
         except Face3DMMError as error:
-            self.complain(f"face {message.face_id} of face/landmarks: {error}")
+            self.report_skipped(f"face {message.face_id} of face/landmarks: {error}")
             return None
         with self.activity.stage("smoothing"):
             return self._smoother.smooth(face, time)
 
-    def _locate(self, face: TrackedFace) -> _LocatedFace:
+    def _locate(self, face: TrackedFace) -> PerspectiveFace:
         """A face in the camera's space: under full perspective if the camera is calibrated, else by field of view."""
         parameters = face.parameters
         if self._calibration is not None:
@@ -274,27 +265,25 @@ class FitterNode(FaceNode):
             except Face3DMMError as error:
                 self._report_camera(f"camera/camera_info is not used: {error}")
         intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self.value("field_of_view"))
-        return _LocatedFace(face.face_id, parameters, metric_pose(parameters.camera, intrinsics))
+        return PerspectiveFace(parameters, metric_pose(parameters.camera, intrinsics))
 
-    def _locate_calibrated(self, face: TrackedFace, calibration: Calibration) -> _LocatedFace:
-        """A face in a calibrated camera's space; Face3DMMError where the calibration is not for such images."""
+    def _locate_calibrated(self, face: TrackedFace, calibration: Calibration) -> PerspectiveFace:
+        """A face in a calibrated camera's space; Face3DMMError if the calibration is for images of another size."""
         if self._perspective is not None:
             with self.activity.stage("perspective"):
-                fitted = self._perspective.fit(face, calibration)
-            return _LocatedFace(face.face_id, fitted.parameters, fitted.pose)
-        parameters = face.parameters
-        calibration.require_size(parameters.image_size)
-        return _LocatedFace(face.face_id, parameters, metric_pose(parameters.camera, calibration.intrinsics))
+                return self._perspective.fit(face, calibration)
+        calibration.require_size(face.parameters.image_size)
+        return PerspectiveFace(face.parameters, metric_pose(face.parameters.camera, calibration.intrinsics))
 
-    def _publish_meshes(self, header: Header, slots: list[FaceSlot], faces: list[_LocatedFace]) -> None:
-        """All that needs vertices, for those who listen."""
+    def _publish_meshes(self, header: Header, slots: list[FaceSlot], faces: list[PerspectiveFace]) -> None:
+        """Publish what needs vertices: mesh, cloud and marker, where they are wanted."""
         now = monotonic()
         mesh_wanted = self._mesh_output.subscribers > 0 or self.value("always_publish_mesh")
         cloud_wanted = self._cloud_output.subscribers > 0
         marker_wanted = self._marker_output.subscribers > 0 and now >= self._marker_due
         if not (mesh_wanted or cloud_wanted or marker_wanted):
             return
-        shapes = [self._shaper.vertices(face.face_id, face.parameters) for face in faces]
+        shapes = [self._shaper.vertices(s.face_id, face.parameters) for s, face in zip(slots, faces, strict=True)]
         if mesh_wanted:
             if not faces:
                 self._mesh_output.publish(no_mesh_message(header, self._model))
@@ -309,9 +298,9 @@ class FitterNode(FaceNode):
         if marker_wanted:
             self._marker_due = now + _MARKER_PERIOD
             self._marker_output.publish(no_marker_message(header))
-            for face, vertices in zip(faces, posed, strict=True):
+            for slot, vertices in zip(slots, posed, strict=True):
                 corners = vertices[self._marker_vertices][self._marker_triangles.ravel()]
-                self._marker_output.publish(marker_message(header, face.face_id, corners))
+                self._marker_output.publish(marker_message(header, slot.face_id, corners))
 
     def _rgb(self, gamma: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Vertex colours of albedo coefficients, (N, 3) uint8 sRGB."""
@@ -319,14 +308,14 @@ class FitterNode(FaceNode):
 
 
 def _describes_the_same_camera(a: CameraInfo, b: CameraInfo) -> bool:
-    """Whether two messages say the same of the camera, whenever they were sent."""
+    """Whether two messages say the same of the camera, apart from their headers."""
     first, second = ((info.width, info.height, info.distortion_model, list(info.d), list(info.k)) for info in (a, b))
     return first == second
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(FitterNode, args)
+    return run_nodes([FitterNode], args)
 
 
 if __name__ == "__main__":

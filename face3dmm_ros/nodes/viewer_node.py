@@ -14,9 +14,9 @@ from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
-from face3dmm_ros.nodes.fitter_node import MODEL
-from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter
+from face3dmm_ros.nodes.qos import latched_qos
 from face3dmm_ros.viewer.frame_messages import FrameMessages
 from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, recording_stream, require_rerun
 from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, ViewedFrame
@@ -26,18 +26,20 @@ _FACES = {
     PARAMETERS: (Face3DMMParams, topics.PARAMETERS),
     MESH: (FaceMesh, topics.MESH),
 }
-_OVERLAY_TOPIC, _TOPOLOGY_TOPIC = topics.OVERLAY, topics.TOPOLOGY
 _LOOK_PERIOD = 0.5
+"""s between two looks at which topics are published and whether the viewer still runs; chosen by hand."""
 _NICENESS = 10
+"""Added to the process's nice value, which goes from 0 to 19; chosen by hand."""
 
 
 class ViewerNode(FaceNode):
     """Shows image, landmarks, head, blendshapes and curves in Rerun's viewer: a web page, a window, or a file.
 
-    What belongs to one image is shown at once: a frame waits for all topics that somebody publishes, and gives up
-    what has not come when a later frame is there.
+    All results of one image are shown together: a frame waits for all topics that have publishers, and goes without
+    what has not come when a later frame is complete.
     """
 
+    NAME = "viewer_node"
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
@@ -57,12 +59,12 @@ class ViewerNode(FaceNode):
         NodeParameter("image_quality", 80, "JPEG quality of raw images.", 1, 100, read_only=True),
     )
 
-    def __init__(self, name: str = "viewer_node", **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         """A node that has yet to start the viewer."""
         self._program: RerunProgram | None = None
         self._stream: Any = None
         self._look_timer: Any = None
-        super().__init__(name, **options)
+        super().__init__(**options)
 
     def configure(self) -> None:
         """Load the model and start the viewer."""
@@ -80,12 +82,12 @@ class ViewerNode(FaceNode):
         for part in (LANDMARKS, PARAMETERS):
             self._take_faces(part)
         self._takes_meshes = False
-        self.create_input(FaceTopology, _TOPOLOGY_TOPIC, self._on_topology, latched_qos())
+        self.create_input(FaceTopology, topics.TOPOLOGY, self._on_topology, latched_qos())
         compressed = self.value("image_transport") == "compressed"
         image_type = CompressedImage if compressed else Image
         self._topics = {part: topic for part, (_, topic) in _FACES.items()}
         self._topics[IMAGE] = topics.IMAGE + topics.COMPRESSED if compressed else topics.IMAGE
-        self._topics[OVERLAY] = _OVERLAY_TOPIC
+        self._topics[OVERLAY] = topics.OVERLAY
         for part, message_type in ((IMAGE, image_type), (OVERLAY, Image)):
             self.create_input(message_type, self._topics[part], self._taker(part), self.image_qos())
         self._look_timer = self.create_timer(_LOOK_PERIOD, self._look)
@@ -122,7 +124,7 @@ class ViewerNode(FaceNode):
                 webbrowser.open(self._program.page)
 
     def _look(self) -> None:
-        """See which topics are published, so that frames wait for those, and whether the viewer is still there."""
+        """Find which topics have publishers, so that frames wait for those, and whether the viewer still runs."""
         published = {part for part, topic in self._topics.items() if self.count_publishers(topic)}
         self._messages.assembler.expected = frozenset(published)
         if self._program is not None and not self._program.running:
@@ -133,7 +135,7 @@ class ViewerNode(FaceNode):
         self.create_input(message_type, topic, self._taker(part), self.result_qos())
 
     def _on_topology(self, message: FaceTopology) -> None:
-        """Take meshes from when their triangles are known."""
+        """Keep the triangles, and subscribe to meshes once they are known."""
         self._messages.take_topology(message)
         if not self._takes_meshes:
             self._takes_meshes = True
@@ -142,7 +144,7 @@ class ViewerNode(FaceNode):
     def _taker(self, part: str) -> Callable[[Any], None]:
         def take(message: Any) -> None:
             frames = self._messages.take(part, message, self.get_clock().now().nanoseconds)
-            self.tell_of_stamps(self._messages.times.clock.problem)
+            self.warn_about_stamps(self._messages.times.clock.problem)
             for frame in frames:
                 self._log_frame(frame)
                 self.answered(message.header, len(frame.parameters or ()))
@@ -155,9 +157,9 @@ class ViewerNode(FaceNode):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node, after all others: what is looked at must not be slowed by it."""
+    """Run the node at a low priority: it must not slow down the nodes whose results it shows."""
     os.nice(_NICENESS)
-    return run_node(ViewerNode, args)
+    return run_nodes([ViewerNode], args)
 
 
 if __name__ == "__main__":
