@@ -66,8 +66,10 @@ def launch_arguments(path: Path) -> list[tuple[str, ...]]:
     modules += "launch.launch_description_sources launch_ros launch_ros.actions launch_ros.parameter_descriptions"
     stand_ins = {name: MagicMock() for name in modules.split()}
     stand_ins["launch"].LaunchDescription = list
-    stand_ins["launch.actions"].DeclareLaunchArgument = lambda name, default_value="", choices=(), description="": (
-        SimpleNamespace(name=name, row=(code(name), code(default_value), ", ".join(map(code, choices)), description))
+    stand_ins["launch.actions"].DeclareLaunchArgument = lambda name, default_value="", choices=None, description="": (
+        SimpleNamespace(
+            name=name, row=(code(name), code(default_value), ", ".join(map(code, choices or ())), description)
+        )
     )
     with patch.dict(sys.modules, stand_ins):
         sys.modules.pop("face3dmm_ros.live.launch_arguments", None)
