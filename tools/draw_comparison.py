@@ -34,22 +34,27 @@ from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.spherical_harmonics import UNLIT, SphericalHarmonicsLight
 
 METHODS = ("alternating", "joint", METHOD)
-"""Those that are compared unless others are asked for."""
-PANEL = 220
-HEADING = 30
+"""Those that are compared by default."""
+PANEL, HEADING = 220, 30
+"""Sides of a panel and height of the heading, px; chosen by hand."""
 MEASURES = ("vertices, mm", "neutral face, mm", "rotation, °", "NME of the 68, %")
+
+Picture = NDArray[np.uint8]
+Truth = tuple[FaceTruth, NDArray[np.float32], WeakPerspective]
+"""The truth beside a picture, its vertices and its camera."""
+Fit = tuple[TrackedFace, SphericalHarmonicsLight | None]
+"""A fitted face, and the light where the method finds one."""
 
 
 def main() -> None:
     """Fit, draw, write, print."""
     arguments = _arguments()
     model = load_model("default")
-    rows: list[NDArray[np.uint8]] = []
+    rows: list[Picture] = []
     methods: list[str] = arguments.fit_method
     # The photometric fit starts from joint's, and panels lie around that.
     fitters = {method: create_fitter(model, method) for method in {*methods, "joint"} - {METHOD}}
     errors: dict[str, list[tuple[float, ...]]] = {method: [] for method in methods}
-    labelled = False
     with FaceRenderer(model.triangles) as grey, FaceRenderer(model.triangles, lighting=UNLIT) as colored:
         for path in find_pictures(arguments.pictures)[: arguments.count]:
             image = read_picture(path)
@@ -57,15 +62,15 @@ def main() -> None:
             fits = _fits(image, model, truth, fitters, METHOD in methods)
             if fits is None:
                 continue
-            faces = {method: fits[method] for method in methods}
-            labelled = labelled or truth is not None
-            for method, (face, _) in faces.items():
-                if truth is not None:
+            chosen = {method: fits[method] for method in methods}
+            if truth is not None:
+                for method, (face, _) in chosen.items():
                     errors[method].append(_errors(model, face.parameters, *truth))
             if len(rows) < arguments.rows:
-                rows.append(_row(image, model, truth, fits["joint"][0].parameters, faces, grey, colored))
+                rows.append(_row(image, model, truth, fits["joint"][0].parameters, chosen, grey, colored))
     if not rows:
         raise SystemExit(f"no face was found in the pictures of {arguments.pictures}")
+    labelled = any(errors.values())
     names = ["picture", *(["label"] if labelled else []), *methods]
     if METHOD in methods:
         names.insert(names.index(METHOD) + 1, "with albedo and light")
@@ -84,8 +89,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _truth(path: Path, model: MorphableModel) -> tuple[FaceTruth, NDArray[np.float32], WeakPerspective] | None:
-    """The truth beside a picture, its vertices and camera; None where there is none for this model."""
+def _truth(path: Path, model: MorphableModel) -> Truth | None:
+    """The truth beside a picture; None where there is none for this model."""
     try:
         truth = read_aflw2000(path)
     except Face3DMMError:
@@ -98,14 +103,10 @@ def _truth(path: Path, model: MorphableModel) -> tuple[FaceTruth, NDArray[np.flo
 
 
 def _fits(
-    image: NDArray[np.uint8],
-    model: MorphableModel,
-    truth: tuple[FaceTruth, NDArray, WeakPerspective] | None,
-    fitters: dict[str, FaceFitter],
-    photometric: bool,
-) -> dict[str, tuple[TrackedFace, SphericalHarmonicsLight | None]] | None:
-    """Each method's face, and the light that it found; None where the detector finds none."""
-    fits: dict[str, tuple[TrackedFace, SphericalHarmonicsLight | None]] = {}
+    image: Picture, model: MorphableModel, truth: Truth | None, fitters: dict[str, FaceFitter], photometric: bool
+) -> dict[str, Fit] | None:
+    """Each method's fit; None where the detector finds no face."""
+    fits: dict[str, Fit] = {}
     for method, fitter in fitters.items():
         fitter.reset()
         found = FacePipeline(LandmarkTracker(create_backend()), fitter).process(image)
@@ -148,27 +149,26 @@ def _errors(
 
 
 def _row(
-    image: NDArray[np.uint8],
+    image: Picture,
     model: MorphableModel,
-    truth: tuple[FaceTruth, NDArray[np.float32], WeakPerspective] | None,
+    truth: Truth | None,
     joint: FaceParameters,
-    fits: dict[str, tuple[TrackedFace, SphericalHarmonicsLight | None]],
+    fits: dict[str, Fit],
     grey: FaceRenderer,
     colored: FaceRenderer,
-) -> NDArray[np.uint8]:
+) -> Picture:
     """Picture, label and fits of one face."""
     projected = joint.camera.project(model.vertices(joint.alpha, joint.beta))
     middle, half = projected.mean(axis=0), 0.6 * np.ptp(projected, axis=0).max()
 
-    def panel(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def panel(picture: Picture) -> Picture:
         factor = PANEL / (2.0 * half)
         matrix = np.column_stack([np.eye(2) * factor, (half - middle) * factor])
-        size = (PANEL, PANEL)
-        interpolation = cv2.INTER_CUBIC if factor > 1.0 else cv2.INTER_AREA
-        warped = cv2.warpAffine(picture, matrix, size, flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+        flags = cv2.INTER_CUBIC if factor > 1.0 else cv2.INTER_AREA
+        warped = cv2.warpAffine(picture, matrix, (PANEL, PANEL), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(warped, np.uint8)
 
-    def overlay(vertices: NDArray[np.float32], camera: WeakPerspective) -> NDArray[np.uint8]:
+    def overlay(vertices: NDArray[np.float32], camera: WeakPerspective) -> Picture:
         return grey.overlay(image, [PosedFace(vertices, model.normals(vertices), clay, camera)], opacity=1.0)
 
     clay = np.full((model.vertex_count, 3), 190, np.uint8)
@@ -178,18 +178,16 @@ def _row(
     for face, light in fits.values():
         parameters = face.parameters
         vertices = model.vertices(parameters.alpha, parameters.beta)
-        drawn = overlay(vertices, parameters.camera)
+        panels.append(panel(overlay(vertices, parameters.camera)))
         if light is not None:
             normals = model.normals(vertices)
             rgb = light.shade(model.albedo(parameters.gamma), normals @ parameters.camera.rotation.T)
             lit = colored.overlay(image, [PosedFace(vertices, normals, rgb, parameters.camera)], opacity=1.0)
-            panels += [panel(drawn), panel(lit)]
-        else:
-            panels.append(panel(drawn))
+            panels.append(panel(lit))
     return np.hstack(panels)
 
 
-def _heading(names: Sequence[str]) -> NDArray[np.uint8]:
+def _heading(names: Sequence[str]) -> Picture:
     """A strip with the columns' names."""
     strip = np.full((HEADING, PANEL * len(names), 3), 255, np.uint8)
     for column, name in enumerate(names):
@@ -205,12 +203,8 @@ def _print_table(errors: dict[str, list[tuple[float, ...]]]) -> None:
     print("| | " + " | ".join(MEASURES) + " |")
     print("| --- |" + " --- |" * len(MEASURES))
     for method, rows in errors.items():
-        cells = [f"{mean:.2f} ({median:.2f})" for mean, median in zip(*_middles(rows), strict=True)]
+        cells = [f"{np.mean(values):.2f} ({np.median(values):.2f})" for values in zip(*rows, strict=True)]
         print(f"| `{method}` | " + " | ".join(cells) + " |")
-
-
-def _middles(rows: Sequence[tuple[float, ...]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return np.mean(rows, axis=0), np.median(rows, axis=0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A live run on disk: a rosbag2 bag (MCAP) of its topics and videos of its pictures, written by a thread of its own."""
+"""A live run on disk: a rosbag2 (MCAP) of its topics and videos of its pictures, written by a thread of its own."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.interfaces import Connection, Qos
 from rosbags.rosbag2 import StoragePlugin, Writer
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 
 from face3dmm_ros.bags.bag_files import (
     COMPRESSED,
@@ -37,7 +37,10 @@ IMAGE_RECORDINGS = ("jpeg", "raw", "none")
 """How images go into a bag: as CompressedImage under image_transport's `/compressed`, as they are, or not at all."""
 
 _WAITING_MESSAGES = 2000
+"""Messages that wait to be written at most; chosen by hand: some ten seconds of a live run, of which each 640×480 image
+takes a megabyte, before a slow disk costs messages."""
 _NICENESS = 10
+"""Added to the thread's nice value, which goes from 0 to 19; chosen by hand."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,17 @@ class Topic:
 
 
 class RecordingFolder:
-    """A folder that one run alone writes, from here to `close`, or until its process ends."""
+    """A folder that is locked for one run, until `close` or the end of the process."""
 
     def __init__(self, path: Path) -> None:
-        """Make the folder if it is missing, and hold it; what lies in it stays.
+        """Make the folder if it is missing, and lock it; its files stay.
 
         Raises:
-            Face3DMMError: it cannot be made, another run holds it, or something else is in the place of its bag.
+            Face3DMMError: it cannot be made, another run has locked it, or something else is in the place of its bag.
         """
+        self._path = path
         try:
+            check_room_for_bag(path / "bag")
             path.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
@@ -68,15 +73,9 @@ class RecordingFolder:
         except OSError as error:
             self.close()
             raise Face3DMMError(f"another run is writing {path}: choose another folder, or stop that run") from error
-        self._path = path
-        try:
-            check_room_for_bag(path / "bag")
-        except Face3DMMError:
-            self.close()
-            raise
 
     def clear(self, names: Collection[str]) -> None:
-        """Take an earlier run's bag and files of these names away.
+        """Remove an earlier run's bag and files of these names.
 
         Raises:
             Face3DMMError: the bag cannot be removed.
@@ -86,34 +85,32 @@ class RecordingFolder:
             (self._path / name).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of it."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Unlock it."""
+        os.close(self._descriptor)
 
 
 class Recording:
-    """Writes what it is given in a thread of its own, so that nobody waits for a disk or an encoder.
+    """Writes messages in a thread of its own, so that nothing else waits for a disk or an encoder.
 
     Attributes:
-        lost: messages that were not written, because the disk or the encoder did not keep up, or failed.
+        lost: messages that were not written, because disk or encoder did not keep up, or failed.
         failure: what ended the recording early; empty if nothing did.
     """
 
     def __init__(
         self, folder: Path, topics: list[Topic], *, images: str, videos: Mapping[str, str], rate: float
     ) -> None:
-        """Begin a recording in `folder`: `bag/` of these topics, and videos, at a rate in images per second.
+        """Begin a recording.
 
         Args:
-            folder: made if missing.
-            topics: to record.
+            folder: where `bag/` and the videos go; made if missing.
+            topics: what goes into the bag.
             images: one of `IMAGE_RECORDINGS`.
             videos: file names by the image topics of which videos are made.
-            rate: of the videos.
+            rate: of the videos, images per second.
 
         Raises:
-            Face3DMMError: the folder cannot be written, or holds a recording already.
+            Face3DMMError: the folder cannot be written, or has a `bag/` already.
         """
         self.lost = 0
         self.failure = ""
@@ -124,28 +121,25 @@ class Recording:
         self._conversion = image_conversion()
         self._videos: dict[str, _Video] = {}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             self._bag = Writer(folder / "bag", version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
             self._bag.open()
         except Exception as error:
             raise Face3DMMError(f"cannot record into {folder}: {error}") from error
         self._typestore = message_types()
-        self._connections: dict[str, Connection | None] = {}
-        for topic in topics:
-            self._connections[topic.name] = self._connect(topic)
+        self._connections = {topic.name: self._connect(topic) for topic in topics}
         self._queue: queue.Queue[tuple[str, int, bytes] | None] = queue.Queue(_WAITING_MESSAGES)
         self._thread = threading.Thread(target=self._write_all, name="recording")
         self._thread.start()
 
     def write(self, topic: str, time_ns: int, message: bytes) -> None:
-        """Take a serialized message for the bag, and for a video if one is made of it."""
+        """Queue a serialized message, which came at `time_ns`, for the bag and for its topic's video."""
         try:
             self._queue.put_nowait((topic, time_ns, message))
         except queue.Full:
             self.lost += 1
 
     def close(self) -> None:
-        """Write what waits, and finish the files.
+        """Write what is queued, and finish the files.
 
         Raises:
             Face3DMMError: the bag could not be finished.
@@ -160,7 +154,7 @@ class Recording:
             raise Face3DMMError(f"the bag in {self._folder} could not be finished: {error}") from error
 
     def _connect(self, topic: Topic) -> Connection | None:
-        """The bag's topic; None for images that are not recorded."""
+        """Add a topic to the bag; None for images that are not recorded."""
         is_image = topic.message_type == IMAGE_TYPE
         if is_image and self._images == "none":
             return None
@@ -188,22 +182,22 @@ class Recording:
     def _write_one(self, topic: str, time_ns: int, message: bytes) -> None:
         connection = self._connections[topic]
         video = self._video_names.get(topic)
-        if video is not None or (connection is not None and connection.msgtype == COMPRESSED_TYPE):
+        compress = connection is not None and connection.msgtype == COMPRESSED_TYPE
+        if video is not None or compress:
             image_message: Any = deserialize_message(message, Image)
             image = self._conversion.imgmsg_to_cv2(image_message)
             if video is not None:
                 if topic not in self._videos:
                     self._videos[topic] = _Video(self._folder / video, self._rate, image)
                 self._videos[topic].write(image)
-            if connection is not None and connection.msgtype == COMPRESSED_TYPE:
-                compressed: CompressedImage = cv2_to_compressed_imgmsg(image, image_message.header)
-                message = serialize_message(compressed)
+            if compress:
+                message = serialize_message(cv2_to_compressed_imgmsg(image, image_message.header))
         if connection is not None:
             self._bag.write(connection, time_ns, message)
 
 
 class _Video:
-    """A video whose first image decides its size."""
+    """A video of its first image's size, to which later images are scaled."""
 
     def __init__(self, path: Path, rate: float, first: NDArray[np.uint8]) -> None:
         self._size = first.shape[1], first.shape[0]
@@ -217,7 +211,7 @@ class _Video:
 
 
 def _recorded_qos(qos: QoSProfile) -> Qos:
-    """How a topic is offered, as a bag says it, so that a player offers it likewise."""
+    """A topic's QoS as a bag keeps it, so that a player offers the topic likewise."""
     return recorded_qos(
         depth=qos.depth or 1,
         reliable=qos.reliability == ReliabilityPolicy.RELIABLE,
