@@ -7,7 +7,7 @@ from scipy.spatial import Delaunay
 from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
 
 BFM_VERTICES, BFM_SHAPE, BFM_EXPRESSION = 53_490, 199, 100
-"""As many vertices, identity and expression coefficients as the report's model has, a Basel Face Model with expressions."""
+"""The report's model's: a Basel Face Model (53,490 vertices) with 199 identity and 100 expression coefficients."""
 
 
 def random_model(

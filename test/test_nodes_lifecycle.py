@@ -245,7 +245,7 @@ def test_the_status_counts_what_came_and_went(spun):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_node_ends_cleanly_when_told_to(number, ros_domain):
-    command = [sys.executable, "-m", "face3dmm_ros.nodes.fitter_node"]
+    command = [sys.executable, "-m", "face3dmm_ros.nodes", "fitter_node"]
     with (
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process,
         harness() as spun,
@@ -260,7 +260,8 @@ def test_a_node_ends_cleanly_when_told_to(number, ros_domain):
 
 
 def test_a_node_that_cannot_start_ends_with_the_reason_and_exit_code_1(ros_domain):
-    command = [sys.executable, "-m", "face3dmm_ros.nodes.video_source_node", "--ros-args", "-p", "source:=/no/such.mp4"]
+    command = [sys.executable, "-m", "face3dmm_ros.nodes", "video_source_node", "--ros-args", "-p"]
+    command.append("source:=/no/such.mp4")
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
     assert "there is no source '/no/such.mp4'" in result.stderr

@@ -150,7 +150,7 @@ class LiveSession(AbstractContextManager["LiveSession"]):
             )
         else:
             for name in self._nodes:
-                self._processes[name] = _start_process(f"nodes.{name}", _ros_arguments({name: parameters[name]}))
+                self._processes[name] = _start_process("nodes", [name, *_ros_arguments({name: parameters[name]})])
         self._spinning.start()
         if not self._wait(self._monitor.source_is_ready, interrupted):
             return False
@@ -173,7 +173,8 @@ class LiveSession(AbstractContextManager["LiveSession"]):
             return False
         self._monitor.change_state(Transition.TRANSITION_ACTIVATE)
         if self._options.viewer is not None:
-            self._processes[VIEWER] = _start_process(f"nodes.{VIEWER}", _ros_arguments({VIEWER: self._options.viewer}))
+            given = _ros_arguments({VIEWER: self._options.viewer})
+            self._processes[VIEWER] = _start_process("nodes", [VIEWER, *given])
         self._started_at = time.monotonic()
         return True
 

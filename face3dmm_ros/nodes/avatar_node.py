@@ -1,6 +1,5 @@
 """Parameters in, and images where they are drawn on; another face out, as a picture and as blendshape weights."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -219,11 +218,7 @@ class AvatarNode(FaceNode):
             self._show(header, faces, (image.shape[1], image.shape[0]), image)
 
     def _show(
-        self,
-        header: Header,
-        faces: Sequence[AvatarFace],
-        image_size: tuple[int, int],
-        image: NDArray[np.uint8] | None,
+        self, header: Header, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None
     ) -> None:
         """Publish the avatars of an image's faces, if the picture has subscribers."""
         assert self._avatar is not None
@@ -257,7 +252,3 @@ def _by_name(text: str, what: str) -> dict[str, float]:
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
     return run_nodes([AvatarNode], args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,5 @@
 """Landmarks in, and images where the method looks at them; parameters, pose and meshes out."""
 
-import sys
 from time import monotonic
 from typing import Any, TypeAlias
 
@@ -316,7 +315,3 @@ def _describes_the_same_camera(a: CameraInfo, b: CameraInfo) -> bool:
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
     return run_nodes([FitterNode], args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,13 +12,7 @@ from std_msgs.msg import Header
 
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.files.image_layout import (
-    JPEG_FORMAT,
-    check_layout,
-    image_from_compressed,
-    image_from_message,
-    jpeg,
-)
+from face3dmm_ros.files.image_layout import JPEG_FORMAT, check_layout, image_from_compressed, image_from_message, jpeg
 from face3dmm_ros.nodes.conversions import to_array
 from face3dmm_ros.nodes.lifecycle_node import FaceNode
 

@@ -1,6 +1,5 @@
 """Images in, landmarks out."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -88,7 +87,3 @@ class LandmarkNode(FaceNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
     return run_nodes([LandmarkNode], args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,5 @@
 """Image and results in, overlay out."""
 
-import sys
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -175,7 +174,3 @@ class RendererNode(FaceNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
     return run_nodes([RendererNode], args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,5 @@
 """Camera, video, pictures or the sample clip in; images out."""
 
-import sys
 import threading
 import time
 from pathlib import Path
@@ -49,12 +48,7 @@ class VideoSourceNode(ThreadedNode):
 
     NAME = "video_source_node"
     PARAMETERS = (
-        NodeParameter(
-            "source",
-            CAMERA,
-            f"Where images come from: {SOURCES}.",
-            read_only=True,
-        ),
+        NodeParameter("source", CAMERA, f"Where images come from: {SOURCES}.", read_only=True),
         NodeParameter(
             "fps",
             OWN_RATE,
@@ -63,11 +57,7 @@ class VideoSourceNode(ThreadedNode):
             high=1000.0,
         ),
         NodeParameter(
-            "result",
-            "overlay",
-            "The result that is waited for with fps 0.",
-            choices=tuple(_RESULTS),
-            read_only=True,
+            "result", "overlay", "The result that is waited for with fps 0.", choices=tuple(_RESULTS), read_only=True
         ),
         NodeParameter("width", 0, "Width to scale images to, px; 0: as height and proportions say.", low=0, high=16384),
         NodeParameter(
@@ -258,7 +248,3 @@ class VideoSourceNode(ThreadedNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
     return run_nodes([VideoSourceNode], args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

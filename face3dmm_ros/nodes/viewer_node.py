@@ -1,7 +1,6 @@
 """Images and results in, Rerun's viewer out."""
 
 import os
-import sys
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -160,7 +159,3 @@ def main(args: list[str] | None = None) -> int:
     """Run the node at a low priority: it must not slow down the nodes whose results it shows."""
     os.nice(_NICENESS)
     return run_nodes([ViewerNode], args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
