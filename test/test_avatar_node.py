@@ -176,7 +176,7 @@ def test_without_stamps_the_neutral_face_is_calibrated_by_the_time_at_which_imag
         weight(0.2)
     spun.spin_for(0.6)
     assert weight(0.6) == weight(0.6) == pytest.approx(0.5, abs=1e-6)
-    (rest,) = driver.node._tuner._rests.values()
+    (rest,) = driver.node._tuner._faces.values()
     assert not rest._seen
 
 

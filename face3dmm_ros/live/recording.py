@@ -19,16 +19,7 @@ from rosbags.interfaces import Connection, Qos
 from rosbags.rosbag2 import StoragePlugin, Writer
 from sensor_msgs.msg import Image
 
-from face3dmm_ros.bags.bag_files import (
-    COMPRESSED,
-    COMPRESSED_TYPE,
-    IMAGE_TYPE,
-    METADATA_VERSION,
-    check_room_for_bag,
-    message_types,
-    recorded_qos,
-    remove_bag,
-)
+from face3dmm_ros.bags import bag_files
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.frame_source import resized
 from face3dmm_ros.nodes.images import cv2_to_compressed_imgmsg, image_conversion
@@ -63,7 +54,7 @@ class RecordingFolder:
         """
         self._path = path
         try:
-            check_room_for_bag(path / "bag")
+            bag_files.check_room_for_bag(path / "bag")
             path.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
@@ -80,7 +71,7 @@ class RecordingFolder:
         Raises:
             Face3DMMError: the bag cannot be removed.
         """
-        remove_bag(self._path / "bag")
+        bag_files.remove_bag(self._path / "bag")
         for name in names:
             (self._path / name).unlink(missing_ok=True)
 
@@ -121,11 +112,11 @@ class Recording:
         self._conversion = image_conversion()
         self._videos: dict[str, _Video] = {}
         try:
-            self._bag = Writer(folder / "bag", version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
+            self._bag = Writer(folder / "bag", version=bag_files.METADATA_VERSION, storage_plugin=StoragePlugin.MCAP)
             self._bag.open()
         except Exception as error:
             raise Face3DMMError(f"cannot record into {folder}: {error}") from error
-        self._typestore = message_types()
+        self._typestore = bag_files.message_types()
         self._connections = {topic.name: self._connect(topic) for topic in topics}
         self._queue: queue.Queue[tuple[str, int, bytes] | None] = queue.Queue(_WAITING_MESSAGES)
         self._thread = threading.Thread(target=self._write_all, name="recording")
@@ -155,13 +146,13 @@ class Recording:
 
     def _connect(self, topic: Topic) -> Connection | None:
         """Add a topic to the bag; None for images that are not recorded."""
-        is_image = topic.message_type == IMAGE_TYPE
+        is_image = topic.message_type == bag_files.IMAGE_TYPE
         if is_image and self._images == "none":
             return None
         compress = is_image and self._images == "jpeg"
         return self._bag.add_connection(
-            f"{topic.name}{COMPRESSED}" if compress else topic.name,
-            COMPRESSED_TYPE if compress else topic.message_type,
+            f"{topic.name}{bag_files.COMPRESSED}" if compress else topic.name,
+            bag_files.COMPRESSED_TYPE if compress else topic.message_type,
             typestore=self._typestore,
             offered_qos_profiles=[_recorded_qos(topic.qos)],
         )
@@ -182,7 +173,7 @@ class Recording:
     def _write_one(self, topic: str, time_ns: int, message: bytes) -> None:
         connection = self._connections[topic]
         video = self._video_names.get(topic)
-        compress = connection is not None and connection.msgtype == COMPRESSED_TYPE
+        compress = connection is not None and connection.msgtype == bag_files.COMPRESSED_TYPE
         if video is not None or compress:
             image_message: Any = deserialize_message(message, Image)
             image = self._conversion.imgmsg_to_cv2(image_message)
@@ -212,7 +203,7 @@ class _Video:
 
 def _recorded_qos(qos: QoSProfile) -> Qos:
     """A topic's QoS as a bag keeps it, so that a player offers the topic likewise."""
-    return recorded_qos(
+    return bag_files.recorded_qos(
         depth=qos.depth or 1,
         reliable=qos.reliability == ReliabilityPolicy.RELIABLE,
         latched=qos.durability == DurabilityPolicy.TRANSIENT_LOCAL,

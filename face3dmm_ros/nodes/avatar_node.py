@@ -28,7 +28,7 @@ from face3dmm_ros.msg import Blendshapes, Face3DMMParams
 from face3dmm_ros.nodes.conversions import FaceSlot, blendshapes_to_message, no_blendshapes_message
 from face3dmm_ros.nodes.images import create_image_input, image_conversion
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
-from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter
+from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
 from face3dmm_ros.rendering.offscreen import NoOpenGLError
 
@@ -47,13 +47,12 @@ class AvatarNode(FaceNode):
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
-        NodeParameter("style", WATERMELON, f"The avatar: {STYLES}.", read_only=True),
-        NodeParameter(
+        read_only("style", WATERMELON, f"The avatar: {STYLES}."),
+        read_only(
             "placement",
             IN_IMAGE,
             "Where it is shown: in the person's place in the camera's image, or alone before a backdrop.",
             choices=PLACEMENTS,
-            read_only=True,
         ),
         GL_PLATFORM,
         NodeParameter(
@@ -63,29 +62,16 @@ class AvatarNode(FaceNode):
             low=0.0,
             high=60.0,
         ),
-        NodeParameter(
-            "gain", 1.5, "All weights times this; detectors report a part of a movement.", low=0.0, high=10.0
-        ),
+        NodeParameter("gain", 1.5, "All weights times this; detectors report a part of a movement.", 0.0, 10.0),
         NodeParameter("gains", "", "Gains of single blendshapes instead: `name: value, …`."),
-        NodeParameter("dead_zone", 0.05, "Weights up to this are shown as 0.", low=0.0, high=0.9),
+        NodeParameter("dead_zone", 0.05, "Weights up to this are shown as 0.", 0.0, 0.9),
         NodeParameter("dead_zones", "", "Dead zones of single blendshapes instead: `name: value, …`."),
-        NodeParameter("vmc", "", "Also send as VMC protocol (OSC) to HOST:PORT; empty: do not.", read_only=True),
-        NodeParameter(
-            "vmc_names",
-            "pascal",
-            "Names of the blendshapes there: JawOpen or jawOpen.",
-            choices=tuple(BLEND_NAMES),
-            read_only=True,
+        read_only("vmc", "", "Also send as VMC protocol (OSC) to HOST:PORT; empty: do not."),
+        read_only(
+            "vmc_names", "pascal", "Names of the blendshapes there: JawOpen or jawOpen.", choices=tuple(BLEND_NAMES)
         ),
-        NodeParameter(
-            "live_link_face", "", "Also send as Live Link Face (UDP) to HOST:PORT; empty: do not.", read_only=True
-        ),
-        NodeParameter(
-            "allow_network",
-            False,
-            "Whether these may lie outside this machine; what is sent is not encrypted.",
-            read_only=True,
-        ),
+        read_only("live_link_face", "", "Also send as Live Link Face (UDP) to HOST:PORT; empty: do not."),
+        read_only("allow_network", False, "Whether these may lie outside this machine; what is sent is not encrypted."),
     )
 
     def __init__(self, **options: Any) -> None:

@@ -78,12 +78,6 @@ class Activity:
         now = time.monotonic()
         rate = (self.answered - self._answered_before) / max(now - self._reported_at, 1e-3)
         bad = self.skipped + self.dropped + sum(self.lost.values())
-        by_topic = {
-            "received": self.received,
-            "published": self.published,
-            "lost": self.lost,
-            "subscribers": subscribers,
-        }
         values = {
             "rate_hz": f"{rate:.1f}",
             "answered": self.answered,
@@ -91,7 +85,10 @@ class Activity:
             "skipped": self.skipped,
             "dropped": self.dropped,
             **self.details,
-            **{f"{kind}/{topic}": count for kind, counts in by_topic.items() for topic, count in counts.items()},
+            **{f"received/{topic}": count for topic, count in self.received.items()},
+            **{f"published/{topic}": count for topic, count in self.published.items()},
+            **{f"lost/{topic}": count for topic, count in self.lost.items()},
+            **{f"subscribers/{topic}": count for topic, count in subscribers.items()},
             **{f"stage_ms/{stage}": f"{np.median(times):.3f}" for stage, times in self.stage_ms.items()},
         }
         if self.latency_ms:

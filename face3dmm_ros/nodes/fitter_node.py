@@ -10,6 +10,7 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from face3dmm_ros import fit_methods
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.calibration import Calibration
 from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
@@ -17,14 +18,6 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
-from face3dmm_ros.fit_methods import (
-    FIT_METHODS,
-    REGRESSOR_METHODS,
-    SHIPPED,
-    RegressorFile,
-    create_fitter,
-    create_perspective_fitter,
-)
 from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.perspective import PerspectiveFace
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother
@@ -32,24 +25,11 @@ from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.decimation import decimate
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
-from face3dmm_ros.nodes.conversions import (
-    FaceSlot,
-    arrow_message,
-    calibration_from_message,
-    cloud_message,
-    gaze_message,
-    marker_message,
-    mesh_to_message,
-    no_marker_message,
-    no_mesh_message,
-    no_parameters_message,
-    parameters_to_message,
-    pose_to_message,
-    topology_message,
-)
+from face3dmm_ros.nodes import conversions
+from face3dmm_ros.nodes.conversions import FaceSlot
 from face3dmm_ros.nodes.images import create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
-from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter
+from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
 from face3dmm_ros.nodes.qos import latched_qos
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
 
@@ -74,19 +54,17 @@ class FitterNode(FaceNode):
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
-        NodeParameter("fit_method", FIT_METHODS[0], "How to fit.", choices=FIT_METHODS, read_only=True),
-        NodeParameter(
+        read_only("fit_method", fit_methods.FIT_METHODS[0], "How to fit.", choices=fit_methods.FIT_METHODS),
+        read_only(
             "regressor",
-            SHIPPED,
+            fit_methods.SHIPPED,
             "Network of the regressor methods: `default`, the path of weights (.safetensors), or of a TorchScript "
             "archive.",
-            read_only=True,
         ),
-        NodeParameter(
+        read_only(
             "regressor_sha256",
             "",
             "SHA-256 of a TorchScript archive, which can run any code: it is opened only if its hash is this one.",
-            read_only=True,
         ),
         NodeParameter("estimate_colors", True, "Tell the person's colours, gamma, from those at the landmarks."),
         NodeParameter("smoothing", SMOOTHING_METHODS[0], "Smoothing over time.", choices=SMOOTHING_METHODS),
@@ -107,11 +85,11 @@ class FitterNode(FaceNode):
         self._camera_problem = ""
         self._model = load_model(self.value("model"))
         method = self.value("fit_method")
-        regressor = RegressorFile(self.value("regressor"), self.value("regressor_sha256"))
-        self._fitter = create_fitter(self._model, method, regressor)
+        regressor = fit_methods.RegressorFile(self.value("regressor"), self.value("regressor_sha256"))
+        self._fitter = fit_methods.create_fitter(self._model, method, regressor)
         self._smoother = FaceSmoother(self._model, self.value("smoothing"))
         self._colors = PersonColors(self._model) if self.value("estimate_colors") else None
-        self._perspective = create_perspective_fitter(self._model, method)
+        self._perspective = fit_methods.create_perspective_fitter(self._model, method)
         self._shaper = FaceShaper(self._model)
         self._mean_rgb = self._model.rgb()
         self._marker_vertices, self._marker_triangles = decimate(self._model, _MARKER_TRIANGLES)
@@ -127,7 +105,7 @@ class FitterNode(FaceNode):
         self._arrow_output = self.create_output(Marker, topics.POSE_MARKER, qos)
         self._marker_output = self.create_output(Marker, topics.MESH_MARKER, qos)
         self._topology_output = self.create_output(FaceTopology, topics.TOPOLOGY, latched_qos())
-        self._looks_at_images = method in REGRESSOR_METHODS
+        self._looks_at_images = method in fit_methods.REGRESSOR_METHODS
         # Images first: they are taken in this order, and an image comes before its landmarks.
         if self._looks_at_images:
             create_image_input(self, self._on_image)
@@ -156,7 +134,7 @@ class FitterNode(FaceNode):
 
     def activate(self) -> None:
         """Publish once what all meshes share."""
-        self._topology_output.publish(topology_message(self._model))
+        self._topology_output.publish(conversions.topology_message(self._model))
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
         """Change the smoothing, and whether colours are estimated."""
@@ -174,7 +152,7 @@ class FitterNode(FaceNode):
             self._perspective.reset()
         problem = ""
         try:
-            self._calibration = calibration_from_message(message)
+            self._calibration = conversions.calibration_from_message(message)
         except Face3DMMError as error:
             problem = f"camera/camera_info is not used: {error}"
         self._report_camera(problem)
@@ -222,18 +200,22 @@ class FitterNode(FaceNode):
         faces = [face for m in messages if (face := self._fit(m, time, image)) is not None]
         slots = [FaceSlot(header, face.face_id, index, len(faces)) for index, face in enumerate(faces)]
         if not faces:
-            self._parameters_output.publish(no_parameters_message(header, image_size, self._model, self._fitter.method))
+            self._parameters_output.publish(
+                conversions.no_parameters_message(header, image_size, self._model, self._fitter.method)
+            )
         for slot, face in zip(slots, faces, strict=True):
-            self._parameters_output.publish(parameters_to_message(slot, face.parameters))
+            self._parameters_output.publish(conversions.parameters_to_message(slot, face.parameters))
         located = [self._locate(face) for face in faces]
         for place in located:
-            self._pose_output.publish(pose_to_message(header, place.pose))
+            self._pose_output.publish(conversions.pose_to_message(header, place.pose))
         if self._arrow_output.subscribers:
-            self._arrow_output.publish(no_marker_message(header))
+            self._arrow_output.publish(conversions.no_marker_message(header))
             for slot, place in zip(slots, located, strict=True):
-                self._arrow_output.publish(arrow_message(header, slot.face_id, place.pose))
+                self._arrow_output.publish(conversions.arrow_message(header, slot.face_id, place.pose))
                 if len(place.parameters.gaze):
-                    self._arrow_output.publish(gaze_message(header, slot.face_id, place.pose, place.parameters))
+                    self._arrow_output.publish(
+                        conversions.gaze_message(header, slot.face_id, place.pose, place.parameters)
+                    )
         with self.activity.stage("mesh"):
             self._publish_meshes(header, slots, located)
         self.answered(header, len(faces))
@@ -285,21 +267,21 @@ class FitterNode(FaceNode):
         shapes = [self._shaper.vertices(s.face_id, face.parameters) for s, face in zip(slots, faces, strict=True)]
         if mesh_wanted:
             if not faces:
-                self._mesh_output.publish(no_mesh_message(header, self._model))
+                self._mesh_output.publish(conversions.no_mesh_message(header, self._model))
             for slot, face, vertices in zip(slots, faces, shapes, strict=True):
                 mesh = self._model.mesh(vertices, face.pose, self._rgb(face.parameters.gamma))
-                self._mesh_output.publish(mesh_to_message(slot, mesh))
+                self._mesh_output.publish(conversions.mesh_to_message(slot, mesh))
         posed = [face.pose.transform(vertices) for face, vertices in zip(faces, shapes, strict=True)]
         if cloud_wanted:
             points = np.concatenate([np.empty((0, 3), np.float32), *posed])
             rgb = np.concatenate([np.empty((0, 3), np.uint8), *(self._rgb(face.parameters.gamma) for face in faces)])
-            self._cloud_output.publish(cloud_message(header, points, rgb))
+            self._cloud_output.publish(conversions.cloud_message(header, points, rgb))
         if marker_wanted:
             self._marker_due = now + _MARKER_PERIOD
-            self._marker_output.publish(no_marker_message(header))
+            self._marker_output.publish(conversions.no_marker_message(header))
             for slot, vertices in zip(slots, posed, strict=True):
                 corners = vertices[self._marker_vertices][self._marker_triangles.ravel()]
-                self._marker_output.publish(marker_message(header, slot.face_id, corners))
+                self._marker_output.publish(conversions.marker_message(header, slot.face_id, corners))
 
     def _rgb(self, gamma: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Vertex colours of albedo coefficients, (N, 3) uint8 sRGB."""

@@ -16,12 +16,12 @@ from face3dmm_ros.msg import FaceLandmarks
 from face3dmm_ros.nodes.conversions import FaceSlot, landmarks_to_message, no_landmarks_message
 from face3dmm_ros.nodes.images import create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
-from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, NodeParameter
+from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, NodeParameter, read_only
 
 _TRACKER_PARAMETERS = (
-    NodeParameter("max_faces", 1, "Faces to track at most.", low=1, high=64),
+    NodeParameter("max_faces", 1, "Faces to track at most.", 1, 64),
     NodeParameter("prefer", PREFERENCES[0], "Which faces, where there are more.", choices=PREFERENCES),
-    NodeParameter("detection_interval", 30, "Images from one look for new faces to the next.", low=1, high=10_000),
+    NodeParameter("detection_interval", 30, "Images from one look for new faces to the next.", 1, 10_000),
     NodeParameter(
         "looks_per_image",
         LIVE_LOOKS,
@@ -29,8 +29,8 @@ _TRACKER_PARAMETERS = (
         low=0,
         high=1000,
     ),
-    NodeParameter("patience", 30, "Images after which a lost face is forgotten.", low=0, high=10_000),
-    NodeParameter("min_confidence", 0.5, "Confidence below which a face counts as lost.", low=0.0, high=1.0),
+    NodeParameter("patience", 30, "Images after which a lost face is forgotten.", 0, 10_000),
+    NodeParameter("min_confidence", 0.5, "Confidence below which a face counts as lost.", 0.0, 1.0),
 )
 """Named as the arguments of `LandmarkTracker`."""
 
@@ -41,7 +41,7 @@ class LandmarkNode(FaceNode):
     NAME = "landmark_node"
     PARAMETERS = (
         IMAGE_TRANSPORT,
-        NodeParameter("backend", "dense", "The landmark detector.", choices=BACKENDS, read_only=True),
+        read_only("backend", "dense", "The landmark detector.", choices=BACKENDS),
         *_TRACKER_PARAMETERS,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -64,6 +65,11 @@ class NodeParameter:
             raise Face3DMMError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
 
 
+def read_only(name: str, default: ParameterValue, description: str, *limits: float, **options: Any) -> NodeParameter:
+    """A parameter whose change needs a restart; the arguments are those of `NodeParameter`."""
+    return NodeParameter(name, default, description, *limits, read_only=True, **options)
+
+
 def declare_parameters(node: Node, parameters: Iterable[NodeParameter]) -> None:
     """Declare a node's parameters.
 
@@ -80,28 +86,22 @@ def declare_parameters(node: Node, parameters: Iterable[NodeParameter]) -> None:
 
 
 COMMON_PARAMETERS = (
-    NodeParameter("autostart", True, "Configure and activate without being told to.", read_only=True),
-    NodeParameter(
-        "image_queue_depth", 5, "Images that wait at most; older ones are dropped.", low=1, high=5, read_only=True
-    ),
-    NodeParameter(
+    read_only("autostart", True, "Configure and activate without being told to."),
+    read_only("image_queue_depth", 5, "Images that wait at most; older ones are dropped.", 1, 5),
+    read_only(
         "reliable_images",
         False,
         "Send and take images reliably instead of dropping late ones, as a replay needs it; both ends must say so.",
-        read_only=True,
     ),
-    NodeParameter("result_queue_depth", 10, "Results that wait at most, per topic.", low=1, high=1000, read_only=True),
+    read_only("result_queue_depth", 10, "Results that wait at most, per topic.", 1, 1000),
 )
 """Those of every node."""
 
-MODEL = NodeParameter("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.", read_only=True)
-IMAGE_TRANSPORT = NodeParameter(
+MODEL = read_only("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.")
+IMAGE_TRANSPORT = read_only(
     "image_transport",
     "raw",
     "Take sensor_msgs/Image, or sensor_msgs/CompressedImage from the image topic's /compressed.",
     choices=("raw", "compressed"),
-    read_only=True,
 )
-GL_PLATFORM = NodeParameter(
-    "gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS), read_only=True
-)
+GL_PLATFORM = read_only("gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS))

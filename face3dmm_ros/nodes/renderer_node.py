@@ -45,19 +45,17 @@ class RendererNode(FaceNode):
         MODEL,
         IMAGE_TRANSPORT,
         NodeParameter("view", "shaded", "What is drawn over the image.", choices=OVERLAYS),
-        NodeParameter("opacity", 0.7, "Of the faces.", low=0.0, high=1.0),
+        NodeParameter("opacity", 0.7, "Of the faces.", 0.0, 1.0),
         GL_PLATFORM,
         _rgb_parameter(
             "light_direction", _LIGHT.direction, "The way the light travels: x right, y up, z to the viewer"
         ),
         _rgb_parameter("light_color", _LIGHT.color, "The light's colour and intensity, linear RGB"),
         _rgb_parameter("ambient_color", _LIGHT.ambient, "The ambient light's colour and intensity, linear RGB"),
-        NodeParameter("diffuse", _LIGHT.diffuse, "Share of the light that is scattered.", low=0.0, high=1.0),
-        NodeParameter("specular", _LIGHT.specular, "Share of the light in the highlight.", low=0.0, high=1.0),
-        NodeParameter("shininess", _LIGHT.shininess, "The highlight's exponent.", low=0.0, high=1000.0),
-        NodeParameter(
-            "transmission", _LIGHT.transmission, "Share of the light that shines through.", low=0.0, high=1.0
-        ),
+        NodeParameter("diffuse", _LIGHT.diffuse, "Share of the light that is scattered.", 0.0, 1.0),
+        NodeParameter("specular", _LIGHT.specular, "Share of the light in the highlight.", 0.0, 1.0),
+        NodeParameter("shininess", _LIGHT.shininess, "The highlight's exponent.", 0.0, 1000.0),
+        NodeParameter("transmission", _LIGHT.transmission, "Share of the light that shines through.", 0.0, 1.0),
         NodeParameter("lighting_model", _LIGHT.model, "The highlight's formula.", choices=LIGHTING_MODELS),
     )
 

@@ -19,7 +19,7 @@ from face3dmm_ros.msg import Face3DMMParams
 from face3dmm_ros.nodes.conversions import calibration_to_message
 from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import run_nodes
-from face3dmm_ros.nodes.parameters import NodeParameter
+from face3dmm_ros.nodes.parameters import NodeParameter, read_only
 from face3dmm_ros.nodes.qos import image_qos, result_qos
 from face3dmm_ros.nodes.threaded_node import ThreadedNode
 
@@ -48,7 +48,7 @@ class VideoSourceNode(ThreadedNode):
 
     NAME = "video_source_node"
     PARAMETERS = (
-        NodeParameter("source", CAMERA, f"Where images come from: {SOURCES}.", read_only=True),
+        read_only("source", CAMERA, f"Where images come from: {SOURCES}."),
         NodeParameter(
             "fps",
             OWN_RATE,
@@ -56,14 +56,10 @@ class VideoSourceNode(ThreadedNode):
             low=-1.0,
             high=1000.0,
         ),
-        NodeParameter(
-            "result", "overlay", "The result that is waited for with fps 0.", choices=tuple(_RESULTS), read_only=True
-        ),
-        NodeParameter("width", 0, "Width to scale images to, px; 0: as height and proportions say.", low=0, high=16384),
-        NodeParameter(
-            "height", 0, "Height to scale images to, px; 0: as width and proportions say.", low=0, high=16384
-        ),
-        NodeParameter(
+        read_only("result", "overlay", "The result that is waited for with fps 0.", choices=tuple(_RESULTS)),
+        NodeParameter("width", 0, "Width to scale images to, px; 0: as height and proportions say.", 0, 16384),
+        NodeParameter("height", 0, "Height to scale images to, px; 0: as width and proportions say.", 0, 16384),
+        read_only(
             "rotate",
             0,
             "Turn images clockwise by so many degrees, and camera_info with them, for a camera that is mounted "
@@ -71,13 +67,10 @@ class VideoSourceNode(ThreadedNode):
             low=0,
             high=270,
             step=90,
-            read_only=True,
         ),
         NodeParameter("loop", True, "Begin a video or folder again at its end."),
-        NodeParameter("frame_id", "camera_optical_frame", "Frame of the images.", read_only=True),
-        NodeParameter(
-            "calibration_file", "", "The camera's calibration (ROS camera_info YAML); empty: unknown.", read_only=True
-        ),
+        read_only("frame_id", "camera_optical_frame", "Frame of the images."),
+        read_only("calibration_file", "", "The camera's calibration (ROS camera_info YAML); empty: unknown."),
     )
 
     def __init__(self, **options: Any) -> None:
