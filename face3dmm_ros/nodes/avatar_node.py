@@ -76,9 +76,6 @@ class AvatarNode(FaceNode):
 
     def __init__(self, **options: Any) -> None:
         """A node that has yet to load its avatar."""
-        self._avatar: Avatar | None = None
-        self._tuner = WeightTuner(Tuning())
-        self._senders: list[WeightSender] = []
         super().__init__(**options)
         self.create_service(Trigger, "~/calibrate", self._on_calibrate)
 
@@ -87,16 +84,18 @@ class AvatarNode(FaceNode):
         check_style(self.value("style"))
         self._model = load_model(self.value("model"))
         self._weights = BlendshapeWeights(self._model)
-        self._tuner.recalibrate()
+        self._tuner = WeightTuner(Tuning())
         self.apply_parameters(self.values())
         self._conversion = image_conversion()
         self._faces = FaceCollector[Face3DMMParams]()
         self._matcher = StampMatcher[Picture, list[AvatarFace]]()
         self._open_avatar()
+        self._senders: list[WeightSender] = []
         for protocol in (VMC, LIVE_LINK_FACE):
             if address := self.value(protocol):
                 network, names = self.value("allow_network"), self.value("vmc_names")
                 self._senders.append(WeightSender(protocol, address, allow_network=network, names=names))
+                self.resources.callback(self._senders[-1].close)
         self._image_output = self.create_output(Image, topics.AVATAR_IMAGE, self.image_qos())
         self._weights_output = self.create_output(Blendshapes, topics.BLENDSHAPES, self.result_qos())
         self._in_image = self._avatar is not None and self.value("placement") == IN_IMAGE
@@ -105,15 +104,6 @@ class AvatarNode(FaceNode):
         if self._looks_at_images:
             create_image_input(self, self._on_image)
         self.create_input(Face3DMMParams, topics.PARAMETERS, self._on_face, self.result_qos())
-
-    def release(self) -> None:
-        """Close OpenGL and sockets."""
-        if self._avatar is not None:
-            self._avatar.close()
-            self._avatar = None
-        for sender in self._senders:
-            sender.close()
-        self._senders.clear()
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
         """Change how weights are tuned from now on; the neutral faces that were measured are kept."""
@@ -127,13 +117,15 @@ class AvatarNode(FaceNode):
         self._tuner.change(tuning)
 
     def _open_avatar(self) -> None:
+        self._avatar: Avatar | None = None
         try:
-            self._avatar = create_avatar(self.value("style"), self._model, self.value("gl_platform"))
-            self._warm_up(self._avatar)
-            if self._avatar.report:
-                self.get_logger().warning(f"{self.value('style')}: {self._avatar.report}")
+            avatar = create_avatar(self.value("style"), self._model, self.value("gl_platform"))
+            self.resources.callback(avatar.close)
+            self._warm_up(avatar)
+            self._avatar = avatar
+            if avatar.report:
+                self.get_logger().warning(f"{self.value('style')}: {avatar.report}")
         except NoOpenGLError as error:
-            self.release()
             self.report_problem(f"no OpenGL, the avatar has weights but no picture: {error}")
 
     def _warm_up(self, avatar: Avatar) -> None:

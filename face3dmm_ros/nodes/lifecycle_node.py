@@ -5,6 +5,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import rclpy
@@ -67,6 +68,7 @@ class FaceNode(LifecycleNode):
     Attributes:
         activity: what it counts and times, for its status.
         failure: why the last transition failed; empty if none did.
+        resources: closes what `configure` opened, by the callbacks that it adds, before the next `configure`.
     """
 
     NAME: ClassVar[str]
@@ -85,6 +87,7 @@ class FaceNode(LifecycleNode):
         self.activity = Activity()
         self._image_clock = ImageClock()
         self.failure = ""
+        self.resources = ExitStack()
         self._outputs: list[Output] = []
         self._inputs: list[Any] = []
         self._active = False
@@ -114,7 +117,7 @@ class FaceNode(LifecycleNode):
         """Pause until activated again."""
 
     def release(self) -> None:
-        """Undo `configure`, also one that failed halfway; inputs and outputs are removed by the base class."""
+        """Undo `configure`, also one that failed halfway; inputs, outputs and resources go by themselves."""
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
         """Put changed parameters into effect; `values` holds all parameters, with the changes.
@@ -318,6 +321,7 @@ class FaceNode(LifecycleNode):
     def _release_all(self) -> None:
         self._pause()
         self.release()
+        self.resources.close()
         self._configured = False
         for subscription in self._inputs:
             self.destroy_subscription(subscription)

@@ -59,11 +59,6 @@ class RendererNode(FaceNode):
         NodeParameter("lighting_model", _LIGHT.model, "The highlight's formula.", choices=LIGHTING_MODELS),
     )
 
-    def __init__(self, **options: Any) -> None:
-        """A node that has yet to load its model and open OpenGL."""
-        self._renderer: FaceRenderer | None = None
-        super().__init__(**options)
-
     def configure(self) -> None:
         """Load the model and open OpenGL."""
         self._model = load_model(self.value("model"))
@@ -76,12 +71,6 @@ class RendererNode(FaceNode):
         # Before that of the results: they are taken in this order, and an image comes before its results.
         create_image_input(self, self._on_image)
         self.apply_parameters(self.values())
-
-    def release(self) -> None:
-        """Close OpenGL."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
         """Change light, opacity and view for the images from now on."""
@@ -101,11 +90,13 @@ class RendererNode(FaceNode):
         self._show(values["view"] if self._renderer is not None else LANDMARKS)
 
     def _open_renderer(self) -> None:
+        self._renderer: FaceRenderer | None = None
         try:
-            self._renderer = FaceRenderer(self._model.triangles, platform=self.value("gl_platform"))
-            self._warm_up(self._renderer)
+            renderer = FaceRenderer(self._model.triangles, platform=self.value("gl_platform"))
+            self.resources.callback(renderer.close)
+            self._warm_up(renderer)
+            self._renderer = renderer
         except Face3DMMError as error:
-            self.release()
             self.report_problem(f"no OpenGL, the overlay shows landmarks only: {error}")
 
     def _warm_up(self, renderer: FaceRenderer) -> None:

@@ -52,25 +52,23 @@ class ViewerNode(FaceNode):
         read_only("image_quality", 80, "JPEG quality of raw images.", 1, 100),
     )
 
-    def __init__(self, **options: Any) -> None:
-        """A node that has yet to start the viewer."""
-        self._program: RerunProgram | None = None
-        self._stream: Any = None
-        self._look_timer: Any = None
-        super().__init__(**options)
-
     def configure(self) -> None:
         """Load the model and start the viewer."""
         require_rerun()
         from face3dmm_ros.viewer.face_log import FaceLog
 
         weights = BlendshapeWeights(load_model(self.value("model")))
-        self._stream = recording_stream()
+        stream = recording_stream()
+        self._program: RerunProgram | None = None
         if self.value("save"):
-            self._save(Path(self.value("save")).expanduser())
+            path = Path(self.value("save")).expanduser()
+            if not path.parent.is_dir():
+                raise Face3DMMError(f"{path.parent} is no folder to write {path.name} to")
+            stream.save(path)
         else:
-            self._show()
-        self._log = FaceLog(self._stream, weights, rate=self.value("image_rate"), live=True)
+            self._program = self._show(stream)
+        self.resources.callback(stream.disconnect)
+        self._log = FaceLog(stream, weights, rate=self.value("image_rate"), live=True)
         self._messages = FrameMessages(self._log.due, self.value("image_quality"))
         for part in (LANDMARKS, PARAMETERS):
             self._take_faces(part)
@@ -83,38 +81,24 @@ class ViewerNode(FaceNode):
         self._topics[OVERLAY] = topics.OVERLAY
         for part, message_type in ((IMAGE, image_type), (OVERLAY, Image)):
             self.create_input(message_type, self._topics[part], self._taker(part), self.image_qos())
-        self._look_timer = self.create_timer(_LOOK_PERIOD, self._look)
+        self.resources.callback(self.destroy_timer, self.create_timer(_LOOK_PERIOD, self._look))
 
-    def release(self) -> None:
-        """Finish the file, or end the viewer."""
-        if self._look_timer is not None:
-            self.destroy_timer(self._look_timer)
-            self._look_timer = None
-        if self._stream is not None:
-            self._stream.disconnect()
-            self._stream = None
-        if self._program is not None:
-            self._program.close()
-            self._program = None
-
-    def _save(self, path: Path) -> None:
-        if not path.parent.is_dir():
-            raise Face3DMMError(f"{path.parent} is no folder to write {path.name} to")
-        self._stream.save(path)
-
-    def _show(self) -> None:
-        self._program = RerunProgram(
+    def _show(self, stream: Any) -> RerunProgram:
+        """Start the viewer and connect a Rerun stream to it."""
+        program = RerunProgram(
             native=self.value("show") == "window",
             web_port=self.value("web_port"),
             grpc_port=self.value("grpc_port"),
             memory_limit=self.value("memory_limit"),
         )
-        self._stream.connect_grpc(self._program.address)
-        if self._program.page:
+        self.resources.callback(program.close)
+        stream.connect_grpc(program.address)
+        if program.page:
             # Not by the log, which a launcher may have turned down: without the address the page is of no use.
-            print(f"the viewer is at {self._program.page}", flush=True)
+            print(f"the viewer is at {program.page}", flush=True)
             if self.value("open_browser"):
-                webbrowser.open(self._program.page)
+                webbrowser.open(program.page)
+        return program
 
     def _look(self) -> None:
         """Find which topics have publishers, so that frames wait for those, and whether the viewer still runs."""
