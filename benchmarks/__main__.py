@@ -37,6 +37,7 @@ from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 
 IMAGE_SIZE = (640, 480)
+"""(width, height), px: the size for which the documents give figures."""
 _MOTION_PX, _NOISE_PX = 2.0, 0.5
 """Standard deviations of a face's motion from frame to frame, and of a detector's noise; chosen by hand."""
 

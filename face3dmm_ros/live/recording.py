@@ -28,8 +28,8 @@ IMAGE_RECORDINGS = ("jpeg", "raw", "none")
 """How images go into a bag: as CompressedImage under image_transport's `/compressed`, as they are, or not at all."""
 
 _WAITING_MESSAGES = 2000
-"""Messages that wait to be written at most; chosen by hand: some ten seconds of a live run, of which each 640×480 image
-takes a megabyte, before a slow disk costs messages."""
+"""Messages that wait to be written at most; chosen by hand: several seconds of a live run. The more, the longer a
+slow disk loses none, but each 640×480 image takes a megabyte."""
 _NICENESS = 10
 """Added to the thread's nice value, which goes from 0 to 19; chosen by hand."""
 

@@ -144,6 +144,7 @@ def pose_to_message(header: Header, pose: MetricPose) -> PoseStamped:
     return message
 
 
+# The layout in which rviz expects coloured points: x, y, z and the bytes of "rgb" read as a float.
 _CLOUD_POINT = np.dtype([("xyz", np.float32, 3), ("bgrx", np.uint8, 4)])
 _CLOUD_FIELDS = [
     *(PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate("xyz")),

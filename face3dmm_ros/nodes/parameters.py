@@ -95,7 +95,11 @@ COMMON_PARAMETERS = (
     ),
     read_only("result_queue_depth", 10, "Results that wait at most, per topic.", 1, 1000),
 )
-"""Those of every node."""
+"""Parameters of every node.
+
+The depths are chosen by hand: a few images bridge a stall. Under overload fewer keep answers younger: with two launches
+side by side, depths of 5 and 10 gave answers of a median age of 414 ms, depths of 1 of 39 ms.
+"""
 
 MODEL = read_only("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.")
 IMAGE_TRANSPORT = read_only(
