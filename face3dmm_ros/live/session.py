@@ -173,8 +173,8 @@ class LiveSession(AbstractContextManager["LiveSession"]):
             return False
         self._monitor.change_state(Transition.TRANSITION_ACTIVATE)
         if self._options.viewer is not None:
-            given = _ros_arguments({VIEWER: self._options.viewer})
-            self._processes[VIEWER] = _start_process("nodes", [VIEWER, *given])
+            arguments = _ros_arguments({VIEWER: self._options.viewer})
+            self._processes[VIEWER] = _start_process("nodes", [VIEWER, *arguments])
         self._started_at = time.monotonic()
         return True
 
@@ -220,17 +220,16 @@ class LiveSession(AbstractContextManager["LiveSession"]):
         while time.monotonic() < deadline and self._is_behind():
             time.sleep(0.02)
         # The summary needs a status of each node from after its last image.
-        seen = dict(self._monitor.status_count)
-        while time.monotonic() < deadline and any(self._monitor.status_count[n] <= seen.get(n, 0) for n in self._nodes):
+        seen = self._monitor.status_count.copy()
+        while time.monotonic() < deadline and any(self._monitor.status_count[n] <= seen[n] for n in self._nodes):
             time.sleep(0.02)
         return self._summary()
 
     def close(self) -> None:
         """End all nodes and finish the files."""
         for process in self._processes.values():
-            if process.poll() is None:
-                # SIGTERM: ROS ends on it as on Ctrl-C, and Python ends without a word while it still imports.
-                process.terminate()
+            # SIGTERM: ROS ends on it as on Ctrl-C, and Python ends without a word while it still imports.
+            process.terminate()
         deadline = time.monotonic() + _STOP_TIMEOUT
         for process in self._processes.values():
             try:

@@ -65,9 +65,16 @@ class NodeParameter:
             raise Face3DMMError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
 
 
-def read_only(name: str, default: ParameterValue, description: str, *limits: float, **options: Any) -> NodeParameter:
+def read_only(
+    name: str,
+    default: ParameterValue,
+    description: str,
+    low: float | None = None,
+    high: float | None = None,
+    **more: Any,
+) -> NodeParameter:
     """A parameter whose change needs a restart; the arguments are those of `NodeParameter`."""
-    return NodeParameter(name, default, description, *limits, read_only=True, **options)
+    return NodeParameter(name, default, description, low, high, read_only=True, **more)
 
 
 def declare_parameters(node: Node, parameters: Iterable[NodeParameter]) -> None:
