@@ -18,11 +18,12 @@ from face3dmm_ros.pipeline import FacePipeline
 
 PEER = "MediaPipe Face Landmarker, with blendshapes"
 _FRAME_MS = 33
+"""From frame to frame, as MediaPipe is told: 30 frames/s."""
 
 
 @contextmanager
 def tracked_frames(landmarker: Path, image_size: tuple[int, int]) -> Iterator[dict[str, Callable[[], object]]]:
-    """One frame of the sample clip after the other, at image_size px, by each; by the names of the table's rows.
+    """Calls that process the next frame of the sample clip, at image_size px, by the names of the table's rows.
 
     Raises:
         ImportError: mediapipe is not installed.

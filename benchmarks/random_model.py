@@ -6,9 +6,8 @@ from scipy.spatial import Delaunay
 
 from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
 
-BFM_VERTICES = 53_490
-BFM_SHAPE = 199
-BFM_EXPRESSION = 100
+BFM_VERTICES, BFM_SHAPE, BFM_EXPRESSION = 53_490, 199, 100
+"""The report's model's: a Basel Face Model (53,490 vertices) with 199 identity and 100 expression coefficients."""
 
 
 def random_model(
@@ -19,9 +18,10 @@ def random_model(
     blendshapes: bool = False,
     seed: int = 0,
 ) -> MorphableModel:
-    """A model with falling variances; `blendshapes` bounds β to [0, 1], otherwise it is unbounded.
+    """A model of a number of vertices, components and landmarks.
 
-    Its landmarks are scheme `ibug68` where there are 68, `mediapipe478` otherwise.
+    The variances of its identity fall; `blendshapes` bounds β to [0, 1], otherwise it is unbounded. Its landmarks have
+    the scheme `ibug68` if there are 68, else `mediapipe478`. Shapes, in mm, are those of no face.
     """
     rng = np.random.default_rng(seed)
     # Vogel's spiral spreads the vertices evenly over a disc, which bulges into a half ellipsoid.
@@ -31,10 +31,6 @@ def random_model(
     height = np.sqrt(1.0 - np.minimum(radius, 1.0) ** 2)
     mean = (np.column_stack([disc, height]) * [75.0, 110.0, 80.0]).astype(np.float32)
     triangles = Delaunay(disc).simplices.astype(np.int32)
-    a, b, c = (disc[triangles[:, k]] for k in range(3))
-    (ux, uy), (vx, vy) = (b - a).T, (c - a).T
-    clockwise = ux * vy < uy * vx
-    triangles[clockwise] = triangles[clockwise][:, ::-1]
     bounds = np.tile([[0.0], [1.0]] if blendshapes else [[-np.inf], [np.inf]], expression).astype(np.float32)
     points = SurfacePoints.at_vertices(rng.choice(vertices, landmarks, replace=False))
     return MorphableModel(

@@ -1,7 +1,6 @@
-"""The report's fit restated as it is written there, faults included, to be measured beside ours.
+"""The fit of the project's report, restated as it is written there, with its faults, to be measured beside ours.
 
-Float64 throughout, pseudo-inverses and inverses, R only normalised by rows, coefficients unbounded. In: all vertices'
-bases and the landmarks' indices; out: s, R, t, α, β and the full mesh with texture.
+Float64 throughout, pseudo-inverses and inverses, a rotation whose rows are only normalised, unbounded coefficients.
 """
 
 from dataclasses import dataclass
@@ -9,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.morphable_model.model import MorphableModel
 
-_P = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+ITERATIONS = 3
+_EXPRESSION_WEIGHT, _SHAPE_WEIGHT = 2000.0, 4000.0
+"""Of the ridge regressions. These and the iterations are the report's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,33 +44,27 @@ class SeedModel:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class SeedFit:
-    """What the report's fit returns."""
-
-    scale: float
-    rotation: NDArray[np.float64]
-    translation: NDArray[np.float64]
-    alpha: NDArray[np.float64]
-    beta: NDArray[np.float64]
-
-
-def fit(model: SeedModel, observed: NDArray[np.float64], iterations: int = 3) -> SeedFit:
-    """Alternate pose, expression and identity on (68, 2) landmarks, px."""
+def fit(
+    model: SeedModel, observed: NDArray[np.float64]
+) -> tuple[WeakPerspective, NDArray[np.float64], NDArray[np.float64]]:
+    """Fit pose, expression and identity by turns to (68, 2) landmarks, px; returns the camera, α and β."""
     rows = (3 * model.landmarks[:, None] + np.arange(3)).ravel()
     mean, shape, expression = model.mean[rows], model.shape[rows], model.expression[rows]
     alpha, beta = np.zeros(shape.shape[1]), np.zeros(expression.shape[1])
-    for _ in range(iterations):
+    for _ in range(ITERATIONS):
         X = (mean + shape @ alpha + expression @ beta).reshape(-1, 3)
         s, R, t = _decompose(_affine(X, observed))
-        beta = _ridge(expression, mean + shape @ alpha, model.expression_sigma, observed, s * _P @ R, t, 2000.0)
-        alpha = _ridge(shape, mean + expression @ beta, model.shape_sigma, observed, s * _P @ R, t, 4000.0)
-    return SeedFit(s, R, t, alpha, beta)
+        A = s * R[:2]
+        beta = _ridge(expression, mean + shape @ alpha, model.expression_sigma, observed, A, t, _EXPRESSION_WEIGHT)
+        alpha = _ridge(shape, mean + expression @ beta, model.shape_sigma, observed, A, t, _SHAPE_WEIGHT)
+    return WeakPerspective(s, R, t), alpha, beta
 
 
-def mesh(model: SeedModel, fitted: SeedFit) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """All vertices (N, 3) and their mean texture (N, 3)."""
-    vertices = model.mean + model.shape @ fitted.alpha + model.expression @ fitted.beta
+def mesh(
+    model: SeedModel, alpha: NDArray[np.float64], beta: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """All vertices, (N, 3), and their mean texture, (N, 3)."""
+    vertices = model.mean + model.shape @ alpha + model.expression @ beta
     texture = model.texture_mean + model.texture @ np.zeros(model.texture.shape[1])
     return vertices.reshape(-1, 3), texture.reshape(-1, 3)
 

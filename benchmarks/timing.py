@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_WARM_UP_CALLS, _FEWEST_ROUNDS = 3, 5
+"""Chosen by hand: the first calls load and allocate, and the slowest candidates need more than one value."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -16,16 +19,14 @@ class Timing:
     p90: float
 
 
-def take_turns(
-    candidates: Mapping[str, Callable[[], object]], seconds: float = 2.0, warm_up: int = 3
-) -> dict[str, Timing]:
-    """Time candidates round-robin for about `seconds` each."""
+def take_turns(candidates: Mapping[str, Callable[[], object]], seconds: float) -> dict[str, Timing]:
+    """Time candidates round-robin for about `seconds` each, after a few calls to warm up."""
     durations: dict[str, list[float]] = {name: [] for name in candidates}
     for call in candidates.values():
-        for _ in range(warm_up):
+        for _ in range(_WARM_UP_CALLS):
             call()
     end = time.perf_counter() + seconds * len(candidates)
-    while time.perf_counter() < end or len(durations[next(iter(candidates))]) < 5:
+    while time.perf_counter() < end or len(durations[next(iter(candidates))]) < _FEWEST_ROUNDS:
         for name, call in candidates.items():
             start = time.perf_counter()
             call()

@@ -18,6 +18,7 @@ from face3dmm_ros.lab.training.synthetic_faces import SCENES, RenderedFaces, ren
 from face3dmm_ros.morphable_model import load_model
 
 FACES = 48
+"""Kept faces that are read by turns; chosen by hand."""
 
 
 @contextmanager

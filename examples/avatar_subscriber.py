@@ -13,8 +13,8 @@ from rclpy.node import Node
 
 from face3dmm_ros.msg import Blendshapes
 
-STRONGEST = 3
-BAR = 20
+STRONGEST, BAR = 3, 20
+"""Blendshapes to print, and characters of a bar for a weight of 1; chosen by hand."""
 
 
 class AvatarSubscriber(Node):

@@ -4,21 +4,20 @@ It is live.launch.py, whose arguments it takes, with an avatar and without the o
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 from face3dmm_ros.avatar.styles import STYLES, WATERMELON
 from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.live.launch_arguments import argument
 
 
 def generate_launch_description() -> LaunchDescription:
     """What it starts."""
     return LaunchDescription(
         [
-            DeclareLaunchArgument("avatar", default_value=WATERMELON, description=f"the avatar: {STYLES}"),
-            DeclareLaunchArgument(
-                "render", default_value="false", description="also start the renderer, which gives /face/overlay"
-            ),
+            argument("avatar", WATERMELON, f"the avatar: {STYLES}"),
+            argument("render", "false", "also start the renderer, which gives /face/overlay"),
             IncludeLaunchDescription(PythonLaunchDescriptionSource(str(package_file("launch/live.launch.py")))),
         ]
     )

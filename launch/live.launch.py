@@ -3,7 +3,7 @@
 import os
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, NotEqualsSubstitution
 from launch_ros.actions import Node
@@ -13,59 +13,43 @@ from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES
 from face3dmm_ros.core.picture_turns import TURNS
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.files.frame_source import CAMERA, SOURCES
-from face3dmm_ros.live.launch_arguments import TRACKING_ARGUMENTS
+from face3dmm_ros.live.launch_arguments import TRACKING_ARGUMENTS, argument, parameter
 from face3dmm_ros.live.middleware import fast_dds_settings, shared_memory_shortage
 
-PACKAGE = "face3dmm_ros"
 PROCESSES = 7
+"""With all optional nodes but rviz."""
 
 ARGUMENTS = (
-    DeclareLaunchArgument(
-        "source",
-        default_value=CAMERA,
-        description=f"{SOURCES}; none: images come from a camera driver of yours on /camera/image_raw",
-    ),
-    DeclareLaunchArgument(
+    argument("source", CAMERA, f"{SOURCES}; none: images come from a camera driver of yours on /camera/image_raw"),
+    argument(
         "rotate",
-        default_value="0",
-        choices=tuple(map(str, TURNS)),
-        description="turn the source's images clockwise, degrees: for a camera that is mounted sideways or upside down",
+        "0",
+        "turn the source's images clockwise, degrees: for a camera that is mounted sideways or upside down",
+        tuple(map(str, TURNS)),
     ),
     *TRACKING_ARGUMENTS,
-    DeclareLaunchArgument("render", default_value="true", description="start the renderer, which gives /face/overlay"),
-    DeclareLaunchArgument(
-        "rviz", default_value="false", description="start rviz2 with image, overlay, avatar, cloud, marker and pose"
-    ),
-    DeclareLaunchArgument("avatar", default_value="", description=f"also start the avatar node: {STYLES}"),
-    DeclareLaunchArgument(
+    argument("render", "true", "start the renderer, which gives /face/overlay"),
+    argument("rviz", "false", "start rviz2 with image, overlay, avatar, cloud, marker and pose"),
+    argument("avatar", "", f"also start the avatar node: {STYLES}"),
+    argument(
         "avatar_placement",
-        default_value=IN_IMAGE,
-        choices=PLACEMENTS,
-        description="the avatar in the person's place in the camera's image, or alone before a backdrop",
+        IN_IMAGE,
+        "the avatar in the person's place in the camera's image, or alone before a backdrop",
+        PLACEMENTS,
     ),
-    DeclareLaunchArgument(
-        "viewer", default_value="false", description="also serve Rerun's viewer as a web page (pip install rerun-sdk)"
-    ),
-    DeclareLaunchArgument(
-        "vmc", default_value="", description="the avatar node also sends to this HOST:PORT as VMC protocol"
-    ),
-    DeclareLaunchArgument(
-        "live_link_face", default_value="", description="the avatar node also sends to this HOST:PORT as Live Link Face"
-    ),
-    DeclareLaunchArgument(
-        "allow_network", default_value="false", description="whether these may lie outside this machine"
-    ),
-    DeclareLaunchArgument(
+    argument("viewer", "false", "also serve Rerun's viewer as a web page (pip install rerun-sdk)"),
+    argument("vmc", "", "the avatar node also sends to this HOST:PORT as VMC protocol"),
+    argument("live_link_face", "", "the avatar node also sends to this HOST:PORT as Live Link Face"),
+    argument("allow_network", "false", "whether these may lie outside this machine"),
+    argument(
         "image_transport",
-        default_value="raw",
-        choices=("raw", "compressed"),
-        description="take the camera's images as they are, or from its /compressed topic",
+        "raw",
+        "take the camera's images as they are, or from its /compressed topic",
+        ("raw", "compressed"),
     ),
-    DeclareLaunchArgument("image_topic", default_value="camera/image_raw", description="the camera's image topic"),
-    DeclareLaunchArgument("camera_info_topic", default_value="camera/camera_info", description="its camera_info topic"),
-    DeclareLaunchArgument(
-        "autostart", default_value="true", description="false: the nodes wait to be configured and activated"
-    ),
+    argument("image_topic", "camera/image_raw", "the camera's image topic"),
+    argument("camera_info_topic", "camera/camera_info", "its camera_info topic"),
+    argument("autostart", "true", "false: the nodes wait to be configured and activated"),
 )
 
 FITTER_ARGUMENTS = ("model", "fit_method", "regressor", "regressor_sha256", "smoothing", "image_transport")
@@ -74,6 +58,14 @@ FITTER_ARGUMENTS = ("model", "fit_method", "regressor", "regressor_sha256", "smo
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch face3dmm_ros live.launch.py` starts."""
+    drawing = {"model": parameter("model"), "image_transport": parameter("image_transport")}
+    avatar = {name: parameter(name) for name in ("vmc", "live_link_face")} | {
+        "style": parameter("avatar"),
+        "placement": parameter("avatar_placement"),
+        "allow_network": parameter("allow_network", bool),
+    }
+    landmarks = {name: parameter(name) for name in ("backend", "prefer", "image_transport")}
+    fitter = {name: parameter(name) for name in FITTER_ARGUMENTS}
     return LaunchDescription(
         [
             *ARGUMENTS,
@@ -81,49 +73,14 @@ def generate_launch_description() -> LaunchDescription:
             OpaqueFunction(function=_warn_of_shortage),
             _node(
                 "video_source_node",
-                {
-                    "source": _text("source"),
-                    "rotate": ParameterValue(LaunchConfiguration("rotate"), value_type=int),
-                },
-                condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration("source"), "none")),
+                {"source": parameter("source"), "rotate": parameter("rotate", int)},
+                _unless("source", "none"),
             ),
-            _node(
-                "landmark_node",
-                {
-                    "backend": _text("backend"),
-                    "prefer": _text("prefer"),
-                    "max_faces": ParameterValue(LaunchConfiguration("max_faces"), value_type=int),
-                    "image_transport": _text("image_transport"),
-                },
-            ),
-            _node(
-                "fitter_node",
-                {name: _text(name) for name in FITTER_ARGUMENTS}
-                | {"estimate_colors": ParameterValue(LaunchConfiguration("estimate_colors"), value_type=bool)},
-            ),
-            _node(
-                "renderer_node",
-                {"model": _text("model"), "image_transport": _text("image_transport")},
-                condition=IfCondition(LaunchConfiguration("render")),
-            ),
-            _node(
-                "avatar_node",
-                {
-                    "style": _text("avatar"),
-                    "placement": _text("avatar_placement"),
-                    "vmc": _text("vmc"),
-                    "live_link_face": _text("live_link_face"),
-                    "allow_network": ParameterValue(LaunchConfiguration("allow_network"), value_type=bool),
-                    "model": _text("model"),
-                    "image_transport": _text("image_transport"),
-                },
-                condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration("avatar"), "")),
-            ),
-            _node(
-                "viewer_node",
-                {"model": _text("model"), "image_transport": _text("image_transport")},
-                condition=IfCondition(LaunchConfiguration("viewer")),
-            ),
+            _node("landmark_node", landmarks | {"max_faces": parameter("max_faces", int)}),
+            _node("fitter_node", fitter | {"estimate_colors": parameter("estimate_colors", bool)}),
+            _node("renderer_node", drawing, IfCondition(LaunchConfiguration("render"))),
+            _node("avatar_node", drawing | avatar, _unless("avatar", "")),
+            _node("viewer_node", drawing, IfCondition(LaunchConfiguration("viewer"))),
             Node(
                 package="rviz2",
                 executable="rviz2",
@@ -135,16 +92,20 @@ def generate_launch_description() -> LaunchDescription:
     )
 
 
+def _unless(name: str, value: str) -> IfCondition:
+    """The condition that an argument has another value."""
+    return IfCondition(NotEqualsSubstitution(LaunchConfiguration(name), value))
+
+
 def _node(name: str, parameters: dict[str, ParameterValue], condition: IfCondition | None = None) -> Node:
     """A node of this package."""
-    autostart = ParameterValue(LaunchConfiguration("autostart"), value_type=bool)
     image, info = LaunchConfiguration("image_topic"), LaunchConfiguration("camera_info_topic")
     return Node(
-        package=PACKAGE,
+        package="face3dmm_ros",
         executable=name,
         name=name,
         namespace=LaunchConfiguration("namespace"),
-        parameters=[LaunchConfiguration("params_file"), {**parameters, "autostart": autostart}],
+        parameters=[LaunchConfiguration("params_file"), {**parameters, "autostart": parameter("autostart", bool)}],
         remappings=[
             ("camera/image_raw", image),
             ("camera/image_raw/compressed", [image, "/compressed"]),
@@ -153,11 +114,6 @@ def _node(name: str, parameters: dict[str, ParameterValue], condition: IfConditi
         output="screen",
         condition=condition,
     )
-
-
-def _text(argument: str) -> ParameterValue:
-    """An argument as a string, also where it looks like a number, as a camera's index does."""
-    return ParameterValue(LaunchConfiguration(argument), value_type=str)
 
 
 def _warn_of_shortage(_: LaunchContext) -> list[LogInfo]:

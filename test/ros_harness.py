@@ -18,7 +18,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from face3dmm_ros.nodes.lifecycle_node import result_qos
+from face3dmm_ros.live.ros_arguments import parameter_arguments
+from face3dmm_ros.nodes.qos import result_qos
 
 TIMEOUT = 20.0
 
@@ -46,10 +47,7 @@ class Harness:
 
     def start(self, node_class: Callable[..., Node], **parameters: Any) -> Node:
         """A node of a class with parameters."""
-        arguments = ["--ros-args"]
-        for name, value in parameters.items():
-            text = str(value).lower() if isinstance(value, bool) else repr(value)
-            arguments += ["-p", f"{name}:={text}"]
+        arguments = ["--ros-args", *parameter_arguments(parameters)]
         return self.add(node_class(context=self.context, cli_args=arguments))
 
     def listen(self, message_type: type, topic: str, qos: QoSProfile | None = None) -> None:

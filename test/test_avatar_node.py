@@ -24,7 +24,7 @@ from face3dmm_ros.nodes import avatar_node
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.conversions import FaceSlot, no_parameters_message, parameters_to_message
 from face3dmm_ros.nodes.images import PlainConversion
-from face3dmm_ros.nodes.lifecycle_node import image_qos, result_qos
+from face3dmm_ros.nodes.qos import image_qos, result_qos
 from face3dmm_ros.rendering.offscreen import NoOpenGLError
 
 PLAIN = PlainConversion()
@@ -188,7 +188,7 @@ def test_parameters_of_another_model_are_skipped_with_a_complaint(spun, default_
     message.model_digest = "another"
     driver.parameters.publish(message)
     spun.spin_until(lambda: driver.node.activity.skipped)
-    assert "use the same model everywhere" in driver.node.activity.complaint
+    assert "use the same model everywhere" in driver.node.activity.skip_reason
     assert driver.show(driver.face(jawOpen=1.0))[0][0].face_count == 1
 
 

@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.msg import Blendshapes
-from face3dmm_ros.nodes.lifecycle_node import result_qos
+from face3dmm_ros.nodes.qos import result_qos
 
 RCLCPP = """
 // Of rclcpp what the example uses, to check it against the generated headers where rclcpp itself is missing.

@@ -17,7 +17,6 @@ from face3dmm_ros.files.image_layout import image_from_compressed
 from face3dmm_ros.nodes.images import (
     CvBridge,
     CvBridgeConversion,
-    ImageConversion,
     PlainConversion,
     cv2_to_compressed_imgmsg,
 )
@@ -34,7 +33,7 @@ IMPLEMENTATIONS = [
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
-def conversion(request: pytest.FixtureRequest) -> ImageConversion:
+def conversion(request: pytest.FixtureRequest) -> PlainConversion:
     return request.param()
 
 

@@ -1,6 +1,5 @@
 """The launch file, for real where launch_ros is installed; rviz's configuration against what the nodes publish."""
 
-import ast
 import importlib.util
 from pathlib import Path
 
@@ -22,13 +21,13 @@ from face3dmm_ros.msg import Blendshapes, Face3DMMParams
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
-from face3dmm_ros.nodes.lifecycle_node import image_qos
+from face3dmm_ros.nodes.qos import image_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 from face3dmm_ros.nodes.viewer_node import ViewerNode
+from tools.write_reference import launch_arguments
 
 LAUNCH_FILE = Path(__file__).parent.parent / "launch" / "live.launch.py"
-SHARED_ARGUMENTS = LAUNCH_FILE.parent.parent / "face3dmm_ros" / "live" / "launch_arguments.py"
 SHOWN_NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode, AvatarNode)
 NODES = (*SHOWN_NODES, ViewerNode)
 AVATAR_LAUNCH_FILE = LAUNCH_FILE.with_name("avatar.launch.py")
@@ -144,12 +143,7 @@ def test_the_parameter_file_names_only_parameters_that_exist(spun):
 
 
 def test_every_launch_argument_is_described_and_the_source_is_a_camera():
-    # Read, not imported, for `launch` is not everywhere.
-    trees = [ast.parse(path.read_text()) for path in (LAUNCH_FILE, SHARED_ARGUMENTS)]
-    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    arguments = [call for call in calls if getattr(call.func, "id", "") == "DeclareLaunchArgument"]
-    names = {ast.literal_eval(argument.args[0]) for argument in arguments}
-    assert names >= {"source", "backend", "model", "fit_method", "render", "rviz"}
-    (source,) = [argument for argument in arguments if ast.literal_eval(argument.args[0]) == "source"]
-    assert {"default_value": "CAMERA"}.items() <= {k.arg: ast.unparse(k.value) for k in source.keywords}.items()
-    assert all("description" in {keyword.arg for keyword in argument.keywords} for argument in arguments)
+    rows = {name: (default, description) for name, default, _, description in launch_arguments(LAUNCH_FILE)}
+    assert rows.keys() >= {"`source`", "`backend`", "`model`", "`fit_method`", "`render`", "`rviz`"}
+    assert rows["`source`"][0] == "`camera`"
+    assert all(description for _, description in rows.values())

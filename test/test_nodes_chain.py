@@ -33,7 +33,7 @@ from face3dmm_ros.nodes.conversions import (
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.images import PlainConversion, cv2_to_compressed_imgmsg
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
-from face3dmm_ros.nodes.lifecycle_node import image_qos, latched_qos, result_qos
+from face3dmm_ros.nodes.qos import image_qos, latched_qos, result_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.synchronization import stamp_of
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
@@ -195,7 +195,7 @@ def test_an_image_whose_fields_disagree_is_skipped_and_the_next_one_answered(spu
     _, _, results = chain.answer(portrait)
     assert len(results["/face/landmarks"]) == 1
     assert chain.landmark_node.activity.skipped == 2
-    assert "nonsense" in chain.landmark_node.activity.complaint
+    assert "nonsense" in chain.landmark_node.activity.skip_reason
 
 
 @pytest.mark.slow
@@ -291,7 +291,7 @@ def test_parameters_of_another_model_are_refused_and_the_image_passes_unchanged(
     spun.spin_until(lambda: spun.received["/face/overlay"])
     np.testing.assert_array_equal(PLAIN.imgmsg_to_cv2(spun.received["/face/overlay"][0]), portrait)
     assert renderer.activity.skipped == 1
-    assert "use the same model" in renderer.activity.complaint
+    assert "use the same model" in renderer.activity.skip_reason
 
 
 def test_without_opengl_the_overlay_shows_landmarks_and_the_status_says_so(spun, portrait, monkeypatch):
@@ -343,7 +343,7 @@ def test_a_hostile_compressed_image_is_skipped_and_the_node_goes_on(spun, node_c
     for count in (1, 2):
         publisher.publish(CompressedImage(format="jpeg", data=b"P6 2000000 1 255\n\0"))
         spun.spin_until(lambda count=count: node.activity.skipped == count)
-    assert "said to be 'jpeg' claims 2000000×1 pixels" in node.activity.complaint
+    assert "said to be 'jpeg' claims 2000000×1 pixels" in node.activity.skip_reason
 
 
 @needs_torch
@@ -405,7 +405,7 @@ def test_landmarks_that_make_no_face_are_answered_with_face_count_0(spun):
     publisher.publish(message)
     spun.spin_until(lambda: spun.received["/face/params"])
     assert spun.received["/face/params"][0].face_count == 0
-    assert "unheard of" in node.activity.complaint
+    assert "unheard of" in node.activity.skip_reason
 
 
 def test_meshes_are_made_only_for_listeners_unless_asked_for(spun, portrait):

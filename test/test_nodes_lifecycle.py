@@ -24,7 +24,9 @@ from face3dmm_ros.live.replay_node import ReplayNode
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, result_qos
+from face3dmm_ros.nodes.lifecycle_node import FaceNode
+from face3dmm_ros.nodes.parameters import NodeParameter
+from face3dmm_ros.nodes.qos import result_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 from face3dmm_ros.nodes.viewer_node import ViewerNode
@@ -33,6 +35,7 @@ from face3dmm_ros.nodes.viewer_node import ViewerNode
 class EchoNode(FaceNode):
     """Gives back the headers that it gets."""
 
+    NAME = "echo_node"
     PARAMETERS = (
         NodeParameter("gain", 0.5, "A number.", low=0.0, high=1.0),
         NodeParameter("mode", "fast", "A word.", choices=("fast", "slow")),
@@ -40,9 +43,6 @@ class EchoNode(FaceNode):
         NodeParameter("even", 2, "Only even numbers will do."),
         NodeParameter("broken", False, "Fail to configure."),
     )
-
-    def __init__(self, **options):
-        super().__init__("echo_node", **options)
 
     def configure(self):
         if self.value("broken"):
@@ -245,7 +245,7 @@ def test_the_status_counts_what_came_and_went(spun):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_node_ends_cleanly_when_told_to(number, ros_domain):
-    command = [sys.executable, "-m", "face3dmm_ros.nodes.fitter_node"]
+    command = [sys.executable, "-m", "face3dmm_ros.nodes", "fitter_node"]
     with (
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process,
         harness() as spun,
@@ -260,7 +260,8 @@ def test_a_node_ends_cleanly_when_told_to(number, ros_domain):
 
 
 def test_a_node_that_cannot_start_ends_with_the_reason_and_exit_code_1(ros_domain):
-    command = [sys.executable, "-m", "face3dmm_ros.nodes.video_source_node", "--ros-args", "-p", "source:=/no/such.mp4"]
+    command = [sys.executable, "-m", "face3dmm_ros.nodes", "video_source_node", "--ros-args", "-p"]
+    command.append("source:=/no/such.mp4")
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
     assert "there is no source '/no/such.mp4'" in result.stderr

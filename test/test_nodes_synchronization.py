@@ -52,7 +52,7 @@ def test_an_image_meets_its_results_whichever_comes_first():
     assert matcher.add_results((1, 0), "results 1") == ("image 1", "results 1")
     assert matcher.add_results((2, 0), "results 2") is None
     assert matcher.add_image((2, 0), "image 2") == ("image 2", "results 2")
-    assert matcher.dropped == 0
+    assert matcher.images.dropped == 0
 
 
 def test_images_wait_while_their_results_are_made():
@@ -60,7 +60,7 @@ def test_images_wait_while_their_results_are_made():
     for second in range(3):
         assert matcher.add_image((second, 0), second) is None
     assert [matcher.add_results((second, 0), second) for second in range(3)] == [(0, 0), (1, 1), (2, 2)]
-    assert matcher.dropped == 0
+    assert matcher.images.dropped == 0
 
 
 def test_an_image_without_results_is_dropped_when_a_later_one_has_them():
@@ -68,7 +68,7 @@ def test_an_image_without_results_is_dropped_when_a_later_one_has_them():
     for second in range(3):
         matcher.add_image((second, 0), second)
     assert matcher.add_results((2, 0), 2) == (2, 2)
-    assert matcher.dropped == 2
+    assert matcher.images.dropped == 2
     assert matcher.add_results((0, 0), 0) is None
 
 
@@ -76,7 +76,7 @@ def test_no_more_images_wait_than_there_is_room_for():
     matcher: StampMatcher[int, int] = StampMatcher(3)
     for second in range(10):
         matcher.add_image((second, 0), second)
-    assert matcher.dropped == 7
+    assert matcher.images.dropped == 7
     assert matcher.add_results((6, 0), 6) is None
     assert matcher.add_results((7, 0), 7) == (7, 7)
 
@@ -85,10 +85,10 @@ def test_no_more_results_wait_than_there_is_room_for():
     matcher: StampMatcher[int, int] = StampMatcher(3)
     for second in range(10):
         matcher.add_results((second, 0), second)
-    assert matcher.dropped_results == 7
+    assert matcher.results.dropped == 7
     assert matcher.add_image((0, 0), 0) is None
     assert matcher.add_image((9, 0), 9) == (9, 9)
-    assert matcher.dropped_results == 9
+    assert matcher.results.dropped == 9
 
 
 def test_faces_of_images_with_one_stamp_are_told_apart_by_their_order():
@@ -106,7 +106,7 @@ def test_results_under_a_stamp_that_all_images_have_go_with_the_newest_image():
     assert matcher.add_image((0, 0), 2) is None
     assert matcher.add_image((0, 0), 3) is None
     assert matcher.add_results((0, 0), 2) == (3, 2)
-    assert matcher.dropped == 1
+    assert matcher.images.dropped == 1
 
 
 def test_late_results_under_a_stamp_that_all_images_have_put_no_later_pair_out_of_step():
@@ -115,15 +115,7 @@ def test_late_results_under_a_stamp_that_all_images_have_put_no_later_pair_out_o
     matcher.add_image((0, 0), 2)
     matcher.add_results((0, 0), 1)
     assert matcher.add_results((0, 0), 2) is None
-    assert matcher.dropped_results == 1
+    assert matcher.results.dropped == 1
     for number in (3, 4):
         assert matcher.add_image((0, 0), number) is None
         assert matcher.add_results((0, 0), number) == (number, number)
-
-
-def test_what_is_cleared_is_neither_matched_nor_counted():
-    matcher: StampMatcher[int, int] = StampMatcher(3)
-    matcher.add_image((1, 0), 1)
-    matcher.clear()
-    assert matcher.add_results((1, 0), 1) is None
-    assert matcher.dropped == 0

@@ -26,7 +26,7 @@ from face3dmm_ros.live import replay_node
 from face3dmm_ros.live.replay_node import ReplayNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
-from face3dmm_ros.nodes.lifecycle_node import image_qos
+from face3dmm_ros.nodes.qos import image_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
 
 LAUNCH_FILE = Path(__file__).parent.parent / "launch" / "replay.launch.py"

@@ -30,7 +30,7 @@ from face3dmm_ros.nodes.conversions import (
     topology_message,
 )
 from face3dmm_ros.nodes.images import PlainConversion
-from face3dmm_ros.nodes.lifecycle_node import latched_qos, result_qos
+from face3dmm_ros.nodes.qos import latched_qos, result_qos
 from face3dmm_ros.nodes.viewer_node import ViewerNode
 
 SIZE = (64, 48)

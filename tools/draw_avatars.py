@@ -1,6 +1,7 @@
 """Draw docs/images/avatars.jpg, what the avatars make of some faces, and docs/images/avatars.webp, a clip of them.
 
-The faces are a public-domain portrait and rendered people; each is found, fitted and drawn as it would be live.
+The faces are a public-domain portrait and rendered people; each is found, fitted and drawn as it would be live. Sizes
+and people are chosen by hand.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 import skimage.data
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.avatar import Avatar, AvatarFace
+from face3dmm_ros.avatar.avatar import AvatarFace
 from face3dmm_ros.avatar.backdrop import backdrop
 from face3dmm_ros.avatar.styles import HEAD, WATERMELON, create_avatar
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
@@ -27,19 +28,21 @@ from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
-PANEL = 300
-RATE, SECONDS, CLIP_PANEL = 15, 5, 240
-STILL_SEEDS = (53, 49)
-CLIP_SEED = 42
-GAP = 4
+PANEL, CLIP_PANEL, GAP = 300, 240, 4
+"""Sizes, px: of a still's and of the clip's panels, and of the white between panels."""
+RATE, SECONDS = 15, 5
+"""Of the clip, frames per second and length."""
+STILL_SEEDS, CLIP_SEED = (53, 49), 42
+"""Of the rendered people."""
 
 Picture = NDArray[np.uint8]
 
 
 class Studio:
-    """What is shown of each face, drawn as it is live."""
+    """Draws a face's fit and its avatars, as the live nodes do."""
 
     def __init__(self, model: MorphableModel) -> None:
+        """Draw a model and the avatars that follow it."""
         self.model = model
         self._weights = BlendshapeWeights(model)
         self._renderer = FaceRenderer(model.triangles)
@@ -54,11 +57,10 @@ class Studio:
 
     def avatar(self, style: str, image: Picture, face: TrackedFace, *, alone: bool) -> Picture:
         """An avatar in the person's place, or alone."""
-        avatar: Avatar = self._avatars[style]
         size = image.shape[1], image.shape[0]
         picture = np.array(backdrop(size) if alone else image)
         driven = AvatarFace(face.face_id, face.parameters, self._weights.of(face.parameters))
-        for layer in avatar.draw([driven], size, image):
+        for layer in self._avatars[style].draw([driven], size, image):
             layer.over(picture)
         return picture
 
@@ -70,7 +72,7 @@ def main() -> None:
     portrait = np.ascontiguousarray(skimage.data.astronaut()[:380, 60:440, ::-1])
     people = [[portrait], *(frames_of(model, seed, "free", 24) for seed in STILL_SEEDS)]
     rows = [still_row(studio, images) for images in people]
-    cv2.imwrite(str(IMAGES / "avatars.jpg"), stacked(rows), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    cv2.imwrite(str(IMAGES / "avatars.jpg"), joined(rows, axis=0), [cv2.IMWRITE_JPEG_QUALITY, 88])
     clip(studio, frames_of(model, CLIP_SEED, "free", RATE * SECONDS))
 
 
@@ -99,7 +101,7 @@ def still_row(studio: Studio, images: Sequence[Picture]) -> Picture:
         studio.avatar(WATERMELON, image, face, alone=False),
         studio.avatar(HEAD, image, face, alone=True),
     ]
-    return side_by_side([resized(panel, PANEL) for panel in panels])
+    return joined([resized(panel, PANEL) for panel in panels], axis=1)
 
 
 def clip(studio: Studio, images: Sequence[Picture]) -> None:
@@ -111,10 +113,9 @@ def clip(studio: Studio, images: Sequence[Picture]) -> None:
             studio.avatar(WATERMELON, image, face, alone=False),
             studio.avatar(HEAD, image, face, alone=True),
         ]
-        frames.append(side_by_side([resized(panel, CLIP_PANEL) for panel in panels]))
+        frames.append(joined([resized(panel, CLIP_PANEL) for panel in panels], axis=1))
     animation = cv2.Animation()
-    animation.frames = frames
-    animation.durations = [round(1000 / RATE)] * len(frames)
+    animation.frames, animation.durations = frames, [round(1000 / RATE)] * len(frames)
     cv2.imwriteanimation(str(IMAGES / "avatars.webp"), animation, [cv2.IMWRITE_WEBP_QUALITY, 85])
 
 
@@ -123,16 +124,10 @@ def resized(image: Picture, height: int) -> Picture:
     return np.asarray(cv2.resize(image, (height, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def side_by_side(panels: Sequence[Picture]) -> Picture:
-    """Panels of one height with white between them."""
-    gap = np.full((panels[0].shape[0], GAP, 3), 255, np.uint8)
-    return np.hstack([part for panel in panels for part in (panel, gap)][:-1])
-
-
-def stacked(rows: Sequence[Picture]) -> Picture:
-    """Rows of one width with white between them."""
-    gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
-    return np.vstack([part for row in rows for part in (row, gap)][:-1])
+def joined(pictures: Sequence[Picture], axis: int) -> Picture:
+    """Pictures one below the other (axis 0) or side by side (axis 1), with white between them."""
+    gap = np.full_like(np.take(pictures[0], range(GAP), axis), 255)
+    return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis)
 
 
 if __name__ == "__main__":

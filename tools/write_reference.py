@@ -4,7 +4,6 @@ tools/in_environment.sh python -m tools.write_reference
 """
 
 import argparse
-import inspect
 import runpy
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,7 @@ from face3dmm_ros.live.replay_node import ReplayNode
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
-from face3dmm_ros.nodes.lifecycle_node import _COMMON, NodeParameter
+from face3dmm_ros.nodes.parameters import COMMON_PARAMETERS, NodeParameter
 from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 from face3dmm_ros.nodes.viewer_node import ViewerNode
@@ -53,8 +52,7 @@ def parameter_row(parameter: NodeParameter) -> tuple[str, ...]:
 
 def parameters() -> str:
     """The nodes' parameters."""
-    names = {node: str(inspect.signature(node).parameters["name"].default) for node in NODES}
-    sections = {"All nodes": _COMMON} | {f"`{name}`": node.PARAMETERS for node, name in names.items()}
+    sections = {"All nodes": COMMON_PARAMETERS} | {f"`{node.NAME}`": node.PARAMETERS for node in NODES}
     head = ("parameter", "type", "default", "allowed", "what", "while it runs")
     return "".join(f"\n## {title}\n\n{table(head, map(parameter_row, found))}" for title, found in sections.items())
 
@@ -68,8 +66,10 @@ def launch_arguments(path: Path) -> list[tuple[str, ...]]:
     modules += "launch.launch_description_sources launch_ros launch_ros.actions launch_ros.parameter_descriptions"
     stand_ins = {name: MagicMock() for name in modules.split()}
     stand_ins["launch"].LaunchDescription = list
-    stand_ins["launch.actions"].DeclareLaunchArgument = lambda name, default_value="", choices=(), description="": (
-        SimpleNamespace(name=name, row=(code(name), code(default_value), ", ".join(map(code, choices)), description))
+    stand_ins["launch.actions"].DeclareLaunchArgument = lambda name, default_value="", choices=None, description="": (
+        SimpleNamespace(
+            name=name, row=(code(name), code(default_value), ", ".join(map(code, choices or ())), description)
+        )
     )
     with patch.dict(sys.modules, stand_ins):
         sys.modules.pop("face3dmm_ros.live.launch_arguments", None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from face3dmm_ros.cli.live import require_ros
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live import middleware
-from face3dmm_ros.live.parameter_text import parameter_text
+from face3dmm_ros.live.ros_arguments import parameter_arguments
 from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, require_rerun
 
 # Pictures a second; 0: all. Chosen by hand: live, the viewer takes time from the tracker.
@@ -68,10 +68,7 @@ def _view_topics(arguments: argparse.Namespace) -> int:
         "image_rate": _LIVE_RATE if arguments.rate is None else arguments.rate,
         "image_quality": arguments.image_quality,
     }
-    ros_arguments = ["--ros-args"]
-    for name, value in parameters.items():
-        ros_arguments += ["-p", f"{name}:={parameter_text(value)}"]
-    return main(ros_arguments)
+    return main(["--ros-args", *parameter_arguments(parameters)])
 
 
 def _view_bag(arguments: argparse.Namespace) -> int:

@@ -21,15 +21,15 @@ NODES: dict[str, Callable[..., Node]] = {
     FITTER: FitterNode,
     RENDERER: RendererNode,
 }
-"""The nodes, in the order in which an image passes them."""
+"""The nodes of every live run, in the order in which an image passes them."""
 EXTRA_NODES: dict[str, Callable[..., Node]] = {AVATAR: AvatarNode}
-"""Those that are started when they are wanted."""
+"""Nodes that only run if named."""
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run them, and the extra nodes that are named before `--ros-args`.
+    """Run the nodes, and the extra nodes that are named before `--ros-args`.
 
-    A parameter is given to one of them as `-p NODE:PARAMETER:=VALUE`.
+    `-p NODE:PARAMETER:=VALUE` gives a parameter to one of them.
     """
     given = sys.argv[1:] if args is None else args
     wanted = [node_class for name, node_class in EXTRA_NODES.items() if name in given]

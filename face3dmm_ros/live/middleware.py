@@ -1,4 +1,4 @@
-"""Settings of the middleware under which images get from process to process. Nothing here needs ROS."""
+"""Settings of the middleware (DDS) for images between processes. Nothing here needs ROS."""
 
 import os
 import shutil
@@ -11,7 +11,8 @@ _PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILE
 """Fast DDS 2 (to Jazzy) reads the first, Fast DDS 3 (from Kilted) the second."""
 
 _SEGMENT_BYTES = 32 << 20
-"""What each process takes of /dev/shm, as in config/fastdds_profile.xml."""
+"""What each process takes of /dev/shm: the segment_size of config/fastdds_profile.xml, where Fast DDS's own 512 KB
+is less than an image."""
 
 
 def fast_dds_settings(environment: Mapping[str, str], *, loopback: bool = False) -> dict[str, str]:
@@ -27,7 +28,7 @@ def fast_dds_settings(environment: Mapping[str, str], *, loopback: bool = False)
 
 
 def shared_memory_shortage(processes: int, folder: Path = Path("/dev/shm")) -> str:
-    """What is wrong if the free shared memory does not suffice for some processes; empty if it does."""
+    """Why the free shared memory does not suffice for a number of processes, and what to do; empty if it does."""
     needed = processes * _SEGMENT_BYTES
     try:
         free = shutil.disk_usage(folder).free
@@ -42,5 +43,5 @@ def shared_memory_shortage(processes: int, folder: Path = Path("/dev/shm")) -> s
 
 
 def apply_settings(*, loopback: bool) -> None:
-    """Put these into this process's environment; works until rclpy is imported."""
+    """Set the variables of `fast_dds_settings` in this process, which must not have imported rclpy yet."""
     os.environ.update(fast_dds_settings(os.environ, loopback=loopback))

@@ -1,4 +1,4 @@
-"""A live run on disk: a rosbag2 bag (MCAP) of its topics and videos of its pictures, written by a thread of its own."""
+"""A live run on disk: a rosbag2 (MCAP) of its topics and videos of its pictures, written by a thread of its own."""
 
 import contextlib
 import fcntl
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 
 from face3dmm_ros.bags.messages import COMPRESSED, COMPRESSED_TYPE, IMAGE_TYPE
-from face3dmm_ros.bags.writer import BagWriter, check_room_for_bag, remove_bag
+from face3dmm_ros.bags.writer import BagWriter
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.frame_source import resized
 from face3dmm_ros.nodes.images import cv2_to_compressed_imgmsg, image_conversion
@@ -27,7 +27,10 @@ IMAGE_RECORDINGS = ("jpeg", "raw", "none")
 """How images go into a bag: as CompressedImage under image_transport's `/compressed`, as they are, or not at all."""
 
 _WAITING_MESSAGES = 2000
+"""Messages that wait to be written at most; chosen by hand: several seconds of a live run. The more, the longer a
+slow disk loses none, but each 640×480 image takes a megabyte."""
 _NICENESS = 10
+"""Added to the thread's nice value, which goes from 0 to 19; chosen by hand."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,17 @@ class Topic:
 
 
 class RecordingFolder:
-    """A folder that one run alone writes, from here to `close`, or until its process ends."""
+    """A folder that is locked for one run, until `close` or the end of the process."""
 
     def __init__(self, path: Path) -> None:
-        """Make the folder if it is missing, and hold it; what lies in it stays.
+        """Make the folder if it is missing, and lock it; its files stay.
 
         Raises:
-            Face3DMMError: it cannot be made, another run holds it, or something else is in the place of its bag.
+            Face3DMMError: it cannot be made, another run has locked it, or something else is in the place of its bag.
         """
+        self._path = path
         try:
+            check_room_for_bag(path / "bag")
             path.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
@@ -58,15 +63,9 @@ class RecordingFolder:
         except OSError as error:
             self.close()
             raise Face3DMMError(f"another run is writing {path}: choose another folder, or stop that run") from error
-        self._path = path
-        try:
-            check_room_for_bag(path / "bag")
-        except Face3DMMError:
-            self.close()
-            raise
 
     def clear(self, names: Collection[str]) -> None:
-        """Take an earlier run's bag and files of these names away.
+        """Remove an earlier run's bag and files of these names.
 
         Raises:
             Face3DMMError: the bag cannot be removed.
@@ -76,34 +75,32 @@ class RecordingFolder:
             (self._path / name).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of it."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Unlock it."""
+        os.close(self._descriptor)
 
 
 class Recording:
-    """Writes what it is given in a thread of its own, so that nobody waits for a disk or an encoder.
+    """Writes messages in a thread of its own, so that nothing else waits for a disk or an encoder.
 
     Attributes:
-        lost: messages that were not written, because the disk or the encoder did not keep up, or failed.
+        lost: messages that were not written, because disk or encoder did not keep up, or failed.
         failure: what ended the recording early; empty if nothing did.
     """
 
     def __init__(
         self, folder: Path, topics: list[Topic], *, images: str, videos: Mapping[str, str], rate: float
     ) -> None:
-        """Begin a recording in `folder`: `bag/` of these topics, and videos, at a rate in images per second.
+        """Begin a recording.
 
         Args:
-            folder: made if missing.
-            topics: to record.
+            folder: where `bag/` and the videos go; made if missing.
+            topics: what goes into the bag.
             images: one of `IMAGE_RECORDINGS`.
             videos: file names by the image topics of which videos are made.
-            rate: of the videos.
+            rate: of the videos, images per second.
 
         Raises:
-            Face3DMMError: the folder cannot be written, or holds a recording already.
+            Face3DMMError: the folder cannot be written, or has a `bag/` already.
         """
         self.lost = 0
         self.failure = ""
@@ -120,14 +117,14 @@ class Recording:
         self._thread.start()
 
     def write(self, topic: str, time_ns: int, message: bytes) -> None:
-        """Take a serialized message for the bag, and for a video if one is made of it."""
+        """Queue a serialized message, which came at `time_ns`, for the bag and for its topic's video."""
         try:
             self._queue.put_nowait((topic, time_ns, message))
         except queue.Full:
             self.lost += 1
 
     def close(self) -> None:
-        """Write what waits, and finish the files.
+        """Write what is queued, and finish the files.
 
         Raises:
             Face3DMMError: the bag could not be finished.
@@ -179,14 +176,13 @@ class Recording:
                     self._videos[topic] = _Video(self._folder / video, self._rate, image)
                 self._videos[topic].write(image)
             if compress:
-                compressed: CompressedImage = cv2_to_compressed_imgmsg(image, image_message.header)
-                message = serialize_message(compressed)
+                message = serialize_message(cv2_to_compressed_imgmsg(image, image_message.header))
         if recorded:
             self._bag.write_serialized(recorded, time_ns, message)
 
 
 class _Video:
-    """A video whose first image decides its size."""
+    """A video of its first image's size, to which later images are scaled."""
 
     def __init__(self, path: Path, rate: float, first: NDArray[np.uint8]) -> None:
         self._size = first.shape[1], first.shape[0]

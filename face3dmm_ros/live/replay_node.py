@@ -1,4 +1,4 @@
-"""A recorded bag in; its images out, the next one only when the results of the last have all come."""
+"""A recorded bag in; its images out, each once all results of the image before it have come."""
 
 import sys
 import threading
@@ -19,54 +19,55 @@ from face3dmm_ros.bags.reader import BagReader, RecordedImage
 from face3dmm_ros.bags.writer import remove_bag
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.live.monitor_node import serialized_stamp
 from face3dmm_ros.live.recording import IMAGE_RECORDINGS, Recording, Topic
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceTopology
+from face3dmm_ros.nodes.diagnostics import Statuses
 from face3dmm_ros.nodes.images import image_conversion
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, result_qos, run_node
-from face3dmm_ros.nodes.synchronization import Stamp
+from face3dmm_ros.nodes.lifecycle_node import run_nodes
+from face3dmm_ros.nodes.parameters import NodeParameter, read_only
+from face3dmm_ros.nodes.qos import latched_qos, result_qos
+from face3dmm_ros.nodes.synchronization import Stamp, serialized_stamp
+from face3dmm_ros.nodes.threaded_node import ThreadedNode
 
 _DEPTH = 300
+"""Of the queues of results; chosen by hand, more than an image can have."""
 _VIDEO_RATE = 30.0
+"""Images per second of the video of the overlays; chosen by hand, as most cameras give."""
 _LOOK_PERIOD = 0.05
+"""s between two looks at whether to go on; chosen by hand: the least that an end of the bag or a stop waits."""
 
 
-class ReplayNode(FaceNode):
-    """Publishes a bag's images, each with its own header and after the answer to the one before it.
+class ReplayNode(ThreadedNode):
+    """Publishes a bag's images, each with its recorded header and after all results of the one before it.
 
     So every image is processed once and in order, however slow the machine is. The results can be recorded: a bag and
     a video in the folder `out`. All other nodes must take images reliably (`reliable_images`).
 
     Attributes:
-        ended: whether the whole bag has been answered, or the replay failed.
+        ended: whether the whole bag has been replayed, or the replay failed.
     """
 
+    NAME = "replay_node"
     PARAMETERS = (
-        NodeParameter("bag", "", "The rosbag2 to replay: a folder, or a .mcap or .db3 file.", read_only=True),
-        NodeParameter(
-            "bag_image_topic", "", "The images' topic in the bag; empty: the camera's, or the only one.", read_only=True
-        ),
-        NodeParameter("out", "", "Folder to record the results into; empty: no recording.", read_only=True),
-        NodeParameter(
-            "record_images", "none", "How images go into the recording.", choices=IMAGE_RECORDINGS, read_only=True
-        ),
+        read_only("bag", "", "The rosbag2 to replay: a folder, or a .mcap or .db3 file."),
+        read_only("bag_image_topic", "", "The images' topic in the bag; empty: the camera's, or the only one."),
+        read_only("out", "", "Folder to record the results into; empty: no recording."),
+        read_only("record_images", "none", "How images go into the recording.", choices=IMAGE_RECORDINGS),
         NodeParameter(
             "rate", 0.0, "Not faster than this many times the recorded speed; 0: as fast as results come.", 0.0, 1000.0
         ),
-        NodeParameter("overlay", False, "Wait for the overlay too, and record it.", read_only=True),
+        read_only("overlay", False, "Wait for the overlay too, and record it."),
         NodeParameter("timeout", 60.0, "Seconds to wait for the nodes, or for an image's results.", 0.1, 86_400.0),
     )
 
-    def __init__(self, name: str = "replay_node", on_end: Callable[[], object] = lambda: None, **options: Any) -> None:
-        """A node that has yet to open its bag; `on_end` is called once all of it has been answered."""
+    def __init__(self, on_end: Callable[[], object] = lambda: None, **options: Any) -> None:
+        """A node that has yet to open its bag; `on_end` is called once all of it has been replayed."""
         self._on_end = on_end
         self._reader: BagReader | None = None
         self._recording: Recording | None = None
-        self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
         self._news = threading.Condition()
         self.ended = False
-        super().__init__(name, **options)
+        super().__init__(**options)
         self._end_timer = self.create_timer(_LOOK_PERIOD, self._look_for_the_end)
 
     def configure(self) -> None:
@@ -82,11 +83,11 @@ class ReplayNode(FaceNode):
         self._time_ns = 0
         self._arrived: Counter[str] = Counter()
         self._expected: dict[str, int] = {}
-        self._statuses: dict[str, dict[str, str]] = {}
+        self._statuses = Statuses()
         self._trouble = ""
         self._images_output = self.create_output(Image, topics.IMAGE, self.image_qos())
         self._camera_info_output = self.create_output(CameraInfo, topics.CAMERA_INFO, self.image_qos())
-        self.create_input(DiagnosticArray, "/diagnostics", self._on_diagnostics, result_qos(_DEPTH))
+        self.create_input(DiagnosticArray, "/diagnostics", self._statuses.take, result_qos(_DEPTH))
         inputs = [self._listen(FaceLandmarks, topics.LANDMARKS), self._listen(Face3DMMParams, topics.PARAMETERS)]
         inputs += [self._listen(PoseStamped, topics.POSE), self._listen(FaceTopology, topics.TOPOLOGY)]
         if self.value("overlay"):
@@ -95,21 +96,6 @@ class ReplayNode(FaceNode):
             images = Topic(self.resolve_topic_name(topics.IMAGE), "sensor_msgs/msg/Image", self.image_qos())
             self._recording = self._record([images, *inputs])
         self._end_timer.reset()
-
-    def activate(self) -> None:
-        """Start, in a thread of its own: to wait for results must not hold up the node."""
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._replay, name="replay", daemon=True)
-        self._thread.start()
-
-    def deactivate(self) -> None:
-        """Stop; activated again, the bag begins anew."""
-        self._stop.set()
-        with self._news:
-            self._news.notify_all()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
 
     def release(self) -> None:
         """Close the bag and finish the recording."""
@@ -132,7 +118,7 @@ class ReplayNode(FaceNode):
         )
 
     def _listen(self, message_type: type, topic: str) -> Topic:
-        """Take a topic's messages, serialized, for their stamps and for the recording."""
+        """Subscribe to a topic, serialized, for the stamps and for the recording."""
         qos = latched_qos() if topic == topics.TOPOLOGY else result_qos(_DEPTH)
         qos = self.image_qos() if message_type is Image else qos
 
@@ -147,7 +133,7 @@ class ReplayNode(FaceNode):
         return Topic(name, f"{package}/msg/{message_type.__name__}", qos)
 
     def _count(self, topic: str, message: bytes) -> None:
-        """Note a result of the present image, and how many are to come."""
+        """Count a result of the present image, and how many there are to be."""
         with self._news:
             if serialized_stamp(message) != self._present:
                 return
@@ -160,12 +146,8 @@ class ReplayNode(FaceNode):
                     self._expected[topics.POSE] = faces
             self._news.notify_all()
 
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            self._statuses[status.name] = {pair.key: pair.value for pair in status.values}
-
-    def _replay(self) -> None:
-        """Publish image after image until told to stop, or the end."""
+    def work(self) -> None:
+        """Publish image after image, from the first, until deactivated or to the end of the bag."""
         assert self._reader is not None
         try:
             self._wait_until(self._connected, "the nodes that answer images are not there, or not active")
@@ -181,13 +163,12 @@ class ReplayNode(FaceNode):
                 self.ended = True
         except Face3DMMError as error:
             self._trouble, self.ended = str(error), True
-        except Exception:
-            # Ctrl-C ends ROS under this thread.
-            if self.context.ok():
-                raise
 
     def _keep_pace(self, recorded: RecordedImage, start: float | None) -> float:
-        """Wait until an image is due by its time in the bag; returns when one of time 0 would have been."""
+        """Wait until an image is due; returns the time on the monotonic clock, s, of time 0 in the bag.
+
+        `start` is what the call for the image before returned; None for the first image.
+        """
         rate = self.value("rate")
         seconds = 1e-9 * recorded.time_ns / rate if rate > 0.0 else 0.0
         if start is None or rate == 0.0:
@@ -196,12 +177,12 @@ class ReplayNode(FaceNode):
         return start
 
     def _publish(self, recorded: RecordedImage) -> bool:
-        """Publish an image and wait for its results; False, and a complaint, if it cannot be read."""
+        """Publish an image and wait for its results; False, and reported, if it cannot be read."""
         try:
             with self.activity.stage("source"):
                 image = recorded.pixels()
         except Face3DMMError as error:
-            self.complain(str(error))
+            self.report_skipped(str(error))
             return False
         seconds, nanoseconds = divmod(recorded.stamp_ns, 1_000_000_000)
         header = Header(frame_id=recorded.frame_id)
@@ -209,11 +190,8 @@ class ReplayNode(FaceNode):
         with self._news:
             self._present, self._time_ns = (seconds, nanoseconds), recorded.time_ns
             self._arrived.clear()
-            self._expected = {
-                topics.LANDMARKS: 1,
-                topics.PARAMETERS: 1,
-                **({topics.OVERLAY: 1} if self.value("overlay") else {}),
-            }
+            self._expected = dict.fromkeys((topics.LANDMARKS, topics.PARAMETERS), 1)
+            self._expected[topics.OVERLAY] = int(self.value("overlay"))
         message = self._conversion.cv2_to_imgmsg(image, header)
         if self._recording is not None and self.value("record_images") != "none":
             self._recording.write(self.resolve_topic_name(topics.IMAGE), recorded.time_ns, serialize_message(message))
@@ -221,7 +199,7 @@ class ReplayNode(FaceNode):
             self._camera_info_output.publish(self._camera_infos[recorded.stamp_ns])
         self._image_clock.time_of(recorded.stamp_ns, recorded.time_ns)
         remedy = "nodes take when images reach them for their time, so replay at rate 1"
-        self.tell_of_stamps(self._image_clock.problem, remedy)
+        self.warn_about_stamps(self._image_clock.problem, remedy)
         self._images_output.publish(message)
         self._wait_until(self._is_answered, f"no answer to the image of {seconds}.{nanoseconds:09d}")
         self.answered(header, self._expected.get(topics.POSE, 0))
@@ -231,10 +209,10 @@ class ReplayNode(FaceNode):
         return all(self._arrived[topic] >= count for topic, count in self._expected.items())
 
     def _wait_until(self, condition: Callable[[], bool], otherwise: str) -> None:
-        """Wait for a condition, or to be told to stop.
+        """Wait for a condition, or for the node to be deactivated.
 
         Raises:
-            Face3DMMError: it did not come within the parameter `timeout`; says what has come.
+            Face3DMMError: the recording failed, or the condition is not met after the parameter `timeout`.
         """
         deadline = time.monotonic() + self.value("timeout")
         with self._news:
@@ -247,10 +225,10 @@ class ReplayNode(FaceNode):
                 self._news.wait(_LOOK_PERIOD)
 
     def _connected(self) -> bool:
-        """Whether every node says that its listeners are there, so that not even the first image gets lost.
+        """Whether every node reports that its subscribers are there, so that not even the first image is lost.
 
         Raises:
-            Face3DMMError: somebody else publishes images too.
+            Face3DMMError: another node publishes images too.
         """
         if self.count_publishers(topics.IMAGE) > 1:
             raise Face3DMMError(f"somebody else publishes on {self.resolve_topic_name(topics.IMAGE)}: stop it first")
@@ -263,8 +241,8 @@ class ReplayNode(FaceNode):
         links += [("renderer_node", topics.OVERLAY, 1)] * drawn
         namespace = self.get_namespace().strip("/")
         for node, topic, least in links:
-            status = self._statuses.get(f"{namespace}/{node}".strip("/"), {})
-            if int(status.get(f"subscribers/{topic}", 0)) < max(least, self.count_subscribers(topic)):
+            seen = self._statuses.subscribers(f"{namespace}/{node}".strip("/"), topic)
+            if seen < max(least, self.count_subscribers(topic)):
                 return False
         # The fitter listens to images too where its method looks at them.
         listeners = max(1 + drawn, self.count_subscribers(topics.IMAGE))
@@ -273,20 +251,20 @@ class ReplayNode(FaceNode):
         )
 
     def _sum_up(self, count: int) -> None:
-        """Say how many images there were.
+        """Log how many images there were.
 
         Raises:
-            Face3DMMError: none that could be read.
+            Face3DMMError: none of the images could be read.
         """
         if count == 0:
-            raise Face3DMMError(f"none of the images on {self._bag_topic} can be read: {self.activity.complaint}")
+            raise Face3DMMError(f"none of the images on {self._bag_topic} can be read: {self.activity.skip_reason}")
         self.get_logger().info(f"end of {self.value('bag')}: {count} images, {self.activity.skipped} skipped")
 
     def _look_for_the_end(self) -> None:
-        """End in the executor's thread, where an exception ends the process.
+        """End the replay in the executor's thread, where an exception ends the process.
 
         Raises:
-            Face3DMMError: why the replay could not go on.
+            Face3DMMError: the replay or the recording failed; the message says why.
         """
         if not self.ended:
             return
@@ -304,7 +282,7 @@ class ReplayNode(FaceNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node, to the end of the bag."""
-    return run_node(lambda: ReplayNode(on_end=rclpy.try_shutdown), args)
+    return run_nodes([lambda: ReplayNode(on_end=rclpy.try_shutdown)], args)
 
 
 if __name__ == "__main__":

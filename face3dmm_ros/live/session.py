@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +28,29 @@ from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.live.composition import AVATAR, EXTRA_NODES, FITTER, LANDMARKS, NODES, RENDERER, SOURCE, VIEWER
 from face3dmm_ros.live.monitor_node import MonitorNode, percentiles
-from face3dmm_ros.live.parameter_text import parameter_text
 from face3dmm_ros.live.recording import Recording, RecordingFolder
+from face3dmm_ros.live.ros_arguments import parameter_arguments
 from face3dmm_ros.rendering.offscreen import PROBE_TIMEOUT_SECONDS
 
 PLACEMENTS = ("separate", "composed", "single")
-"""Each node in a process of its own; all nodes in one, the monitor in this; or all in this one, where processes cannot
-share the memory that images need."""
+"""Each node in a process of its own; all nodes in one process; or all in this process, beside the monitor, where the
+shared memory is too small for images."""
 
 VIDEOS = {"/" + topics.OVERLAY: "overlay.mp4", "/" + topics.AVATAR_IMAGE: "avatar.mp4"}
 """Topics that a recording also makes videos of, and the videos' names."""
 SUMMARY = "summary.json"
-"""What is left to say of a run, beside its recording."""
+"""File name of a run's summary, beside its recording."""
 
 _START_TIMEOUT = 60.0 + 2 * PROBE_TIMEOUT_SECONDS
-"""Nodes that draw wait for OpenGL first."""
+"""s; nodes that draw first try out OpenGL. The 60 s are chosen by hand."""
 _DISCOVERY_TIME = 1.0
-"""s in which other nodes mostly show themselves; on a busy machine it can take Fast DDS 3 s."""
+"""s in which other nodes are mostly discovered; on a busy machine it can take Fast DDS 3 s."""
 _DRAIN_TIMEOUT = 2.0
+"""s to wait for the last pictures and statuses; chosen by hand, four periods of the statuses."""
 _STOP_TIMEOUT = 5.0
-_VIDEO_RATE = 30.0
+"""s after which a process that does not end is killed; chosen by hand."""
+_PROGRESS_IMAGES = 60
+"""Last overlays over which rate and latency are given while it runs: two seconds at 30 images/s. Chosen by hand."""
 _LOGGING = ("--log-level", "warn")
 
 
@@ -55,13 +59,13 @@ class LiveOptions:
     """What to run.
 
     Attributes:
-        parameters: per node, the parameters that differ from config/live.yaml.
-        extra_nodes: those of `face3dmm_ros.live.composition.EXTRA_NODES` that run too.
+        parameters: by node, the parameters that differ from config/live.yaml.
+        extra_nodes: those of `live.composition.EXTRA_NODES` that run too.
         placement: one of `PLACEMENTS`.
-        out: where the recording goes; None for none.
-        record_images: one of `face3dmm_ros.live.recording.IMAGE_RECORDINGS`.
-        video_rate: images per second of the videos.
-        viewer: the viewer node's parameters, to start that too; None for no viewer. Nothing waits for it.
+        out: folder of the recording; None for no recording.
+        record_images: one of `live.recording.IMAGE_RECORDINGS`.
+        video_rate: images per second of the videos; 30, as most cameras give, unless given.
+        viewer: parameters of the viewer node, which is then started too; None for no viewer.
     """
 
     parameters: dict[str, dict[str, Any]]
@@ -69,13 +73,20 @@ class LiveOptions:
     placement: str = "separate"
     out: Path | None = None
     record_images: str = "jpeg"
-    video_rate: float = _VIDEO_RATE
+    video_rate: float = 30.0
     viewer: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How a run is doing: images since its start, and latency over the last ones."""
+    """The state of a run.
+
+    Attributes:
+        overlays: overlays so far.
+        latency_ms: median of the last overlays; None before the first.
+        faces: faces in the last image.
+        problems: errors that nodes report, each with the node's name.
+    """
 
     overlays: int
     latency_ms: float | None
@@ -90,7 +101,7 @@ class LiveSession(Closing):
         """A run that has yet to start.
 
         Raises:
-            Face3DMMError: there is another one in this ROS domain on this machine.
+            Face3DMMError: another run takes place in this ROS domain on this machine.
         """
         self._options = options
         self._nodes = NODES | {name: EXTRA_NODES[name] for name in options.extra_nodes}
@@ -99,20 +110,19 @@ class LiveSession(Closing):
         self._folder: RecordingFolder | None = None
         self._recording: Recording | None = None
         self._failure: BaseException | None = None
-        self._stopped = False
         self._claim = _claim_domain()
         # Ctrl-C ends a run, but must not end the context before the run's last messages are in.
         rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
         self._executor = SingleThreadedExecutor()
-        self._monitor = MonitorNode(self._nodes, conducted=SOURCE)
+        self._monitor = MonitorNode(self._nodes, source=SOURCE)
         self._executor.add_node(self._monitor)
         self._spinning = threading.Thread(target=self._spin, name="executor", daemon=True)
 
     def start(self, interrupted: threading.Event) -> bool:
-        """Start all, and the images once everybody listens; False if interrupted before that.
+        """Start all nodes, and the images once all subscribers are there; False if interrupted before that.
 
         Raises:
-            Face3DMMError: a node could not start, or there are others of its name.
+            Face3DMMError: a node could not start, or another node has its name.
         """
         # Before there is anything of this run that the nodes of another could hear.
         if interrupted.wait(_DISCOVERY_TIME):
@@ -124,18 +134,18 @@ class LiveSession(Closing):
         parameters = {name: given.get(name, {}) | {"autostart": name != SOURCE} for name in self._nodes}
         if self._options.placement == "single":
             for name, node_class in self._nodes.items():
-                node = node_class(cli_args=ros_arguments({name: parameters[name]}), use_global_arguments=False)
+                node = node_class(cli_args=_ros_arguments({name: parameters[name]}), use_global_arguments=False)
                 self._nodes_here.append(node)
                 self._executor.add_node(node)
         elif self._options.placement == "composed":
             self._processes["composition"] = _start_process(
-                "live.composition", [*self._options.extra_nodes, *ros_arguments(parameters)]
+                "live.composition", [*self._options.extra_nodes, *_ros_arguments(parameters)]
             )
         else:
             for name in self._nodes:
-                self._processes[name] = _start_process(f"nodes.{name}", ros_arguments({name: parameters[name]}))
+                self._processes[name] = _start_process("nodes", [name, *_ros_arguments({name: parameters[name]})])
         self._spinning.start()
-        if not self._wait(self._monitor.can_conduct, interrupted):
+        if not self._wait(self._monitor.source_is_ready, interrupted):
             return False
         self._monitor.change_state(Transition.TRANSITION_CONFIGURE)
         if not self._wait(self._all_advertised, interrupted):
@@ -156,20 +166,21 @@ class LiveSession(Closing):
             return False
         self._monitor.change_state(Transition.TRANSITION_ACTIVATE)
         if self._options.viewer is not None:
-            self._processes[VIEWER] = _start_process(f"nodes.{VIEWER}", ros_arguments({VIEWER: self._options.viewer}))
+            arguments = _ros_arguments({VIEWER: self._options.viewer})
+            self._processes[VIEWER] = _start_process("nodes", [VIEWER, *arguments])
         self._started_at = time.monotonic()
         return True
 
     @property
     def source(self) -> str:
-        """Where the images come from, as far as the source has said."""
+        """Where the images come from, as the source reports it."""
         return self._monitor.statuses.get(SOURCE, {}).get("source", "nowhere yet")
 
     def check(self) -> None:
-        """Check that all still run.
+        """Check that all nodes and the recording still run.
 
         Raises:
-            Face3DMMError: one does not.
+            Face3DMMError: a node has ended, or the recording failed.
         """
         if self._failure is not None:
             raise Face3DMMError(f"the nodes stopped: {self._failure}") from self._failure
@@ -180,16 +191,16 @@ class LiveSession(Closing):
                 raise Face3DMMError(f"{name} ended with exit code {process.returncode}: its own message says why")
 
     def progress(self) -> Progress:
-        """How it is doing."""
+        """The state of the run."""
         return Progress(
             overlays=self._monitor.overlays,
-            latency_ms=percentiles(self._monitor.latency_ms[-60:])["p50"],
+            latency_ms=percentiles(self._monitor.latency_ms[-_PROGRESS_IMAGES:])["p50"],
             faces=self._monitor.faces,
             problems=tuple(f"{name}: {problem}" for name, problem in self._monitor.problems.items()),
         )
 
     def stop(self) -> dict[str, Any]:
-        """Stop the images, wait for the last pictures, and sum up.
+        """Stop the images, wait for the last pictures, and return the summary.
 
         Raises:
             Face3DMMError: the source does not answer.
@@ -198,21 +209,17 @@ class LiveSession(Closing):
         deadline = time.monotonic() + _DRAIN_TIMEOUT
         while time.monotonic() < deadline and self._is_behind():
             time.sleep(0.02)
-        # Each node's last word on what it did.
-        seen = dict(self._monitor.status_count)
-        while time.monotonic() < deadline and any(self._monitor.status_count[n] <= seen.get(n, 0) for n in self._nodes):
+        # The summary needs a status of each node from after its last image.
+        seen = self._monitor.status_count.copy()
+        while time.monotonic() < deadline and any(self._monitor.status_count[n] <= seen[n] for n in self._nodes):
             time.sleep(0.02)
         return self._summary()
 
     def close(self) -> None:
-        """End all nodes and finish the files; may be called again."""
-        if self._stopped:
-            return
-        self._stopped = True
+        """End all nodes and finish the files."""
         for process in self._processes.values():
-            if process.poll() is None:
-                # SIGTERM: ROS ends on it as on Ctrl-C, and Python ends without a word while it still imports.
-                process.terminate()
+            # SIGTERM: ROS ends on it as on Ctrl-C, and Python ends without a word while it still imports.
+            process.terminate()
         deadline = time.monotonic() + _STOP_TIMEOUT
         for process in self._processes.values():
             try:
@@ -233,7 +240,7 @@ class LiveSession(Closing):
             self._folder.close()
 
     def _require_no_namesakes(self, *, started: bool) -> None:
-        """Check that nobody else's nodes have the same names: told to start, they would do so too."""
+        """Check that no other nodes have the same names, since they would take part in lifecycle transitions."""
         if namesakes := self._monitor.namesakes(started=started):
             raise _taken(" and ".join(namesakes))
 
@@ -263,24 +270,21 @@ class LiveSession(Closing):
         )
 
     def _all_connected(self) -> bool:
-        """Whether every node's listeners are there, so that not even the first image gets lost."""
-
-        def listeners(node: str, topic: str) -> int:
-            return int(self._monitor.statuses[node].get(f"subscribers/{topic}", 0))
-
+        """Whether the subscribers of every node are there, so that not even the first image is lost."""
+        subscribers = self._monitor.statuses.subscribers
         recorded = self._recording is not None
         fitter_looks = self._options.parameters.get(FITTER, {}).get("fit_method") in REGRESSOR_METHODS
-        landmarks = listeners(LANDMARKS, topics.LANDMARKS)
+        landmarks = subscribers(LANDMARKS, topics.LANDMARKS)
         avatar = self._options.parameters.get(AVATAR, {}) if AVATAR in self._nodes else None
         avatar_looks = avatar is not None and (avatar.get("placement", IN_IMAGE) == IN_IMAGE)
         # The renderer listens to parameters, or, where it draws only landmarks, to these.
-        results = landmarks + listeners(FITTER, topics.PARAMETERS)
+        results = landmarks + subscribers(FITTER, topics.PARAMETERS)
         return (
-            listeners(SOURCE, topics.IMAGE) >= 2 + fitter_looks + avatar_looks + recorded
-            and listeners(SOURCE, topics.CAMERA_INFO) >= 1 + recorded
+            subscribers(SOURCE, topics.IMAGE) >= 2 + fitter_looks + avatar_looks + recorded
+            and subscribers(SOURCE, topics.CAMERA_INFO) >= 1 + recorded
             and landmarks >= 1 + recorded
             and results >= 3 + (avatar is not None) + recorded
-            and listeners(RENDERER, topics.OVERLAY) >= 1
+            and subscribers(RENDERER, topics.OVERLAY) >= 1
         )
 
     def _is_behind(self) -> bool:
@@ -289,7 +293,7 @@ class LiveSession(Closing):
         return self._monitor.overlays < images or (AVATAR in self._nodes and self._answered(AVATAR) < images)
 
     def _answered(self, node: str) -> int:
-        return int(self._monitor.statuses.get(node, {}).get("answered", 0))
+        return self._monitor.statuses.count(node, "answered")
 
     def _summary(self) -> dict[str, Any]:
         monitor = self._monitor
@@ -313,7 +317,7 @@ class LiveSession(Closing):
             "frames_at_each_hop": hops,
             **({"frames_avatar": self._answered(AVATAR)} if AVATAR in self._nodes else {}),
             "frames_lost_before_each_hop": lost,
-            "messages_skipped": {name: int(monitor.statuses.get(name, {}).get("skipped", 0)) for name in self._nodes},
+            "messages_skipped": {name: monitor.statuses.count(name, "skipped") for name in self._nodes},
             "messages_not_recorded": 0 if self._recording is None else self._recording.lost,
             "processes": 1 + len(self._processes),
             "problems": dict(monitor.problems),
@@ -346,13 +350,11 @@ def _taken(by: str) -> Face3DMMError:
     return Face3DMMError(f"there is another {by} in ROS domain {_domain()}: stop it, or set another ROS_DOMAIN_ID")
 
 
-def ros_arguments(parameters: dict[str, dict[str, Any]]) -> list[str]:
+def _ros_arguments(parameters: dict[str, dict[str, Any]]) -> list[str]:
     """ROS arguments of some nodes: config/live.yaml and, by node, the parameters that differ from it."""
-    arguments = ["--ros-args", "--params-file", str(package_file("config/live.yaml")), *_LOGGING]
-    for node, values in parameters.items():
-        for name, value in values.items():
-            arguments += ["-p", f"{node}:{name}:={parameter_text(value)}"]
-    return arguments
+    file = str(package_file("config/live.yaml"))
+    given = (parameter_arguments(values, node) for node, values in parameters.items())
+    return ["--ros-args", "--params-file", file, *_LOGGING, *chain.from_iterable(given)]
 
 
 def _start_process(module: str, arguments: list[str]) -> subprocess.Popen:

@@ -1,6 +1,5 @@
 """Parameters in, and images where they are drawn on; another face out, as a picture and as blendshape weights."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,36 +26,33 @@ from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Blendshapes, Face3DMMParams
 from face3dmm_ros.nodes.conversions import FaceSlot, blendshapes_to_message, no_blendshapes_message
-from face3dmm_ros.nodes.fitter_node import MODEL
-from face3dmm_ros.nodes.images import image_conversion
-from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
-from face3dmm_ros.nodes.renderer_node import GL_PLATFORM
+from face3dmm_ros.nodes.images import create_image_input, image_conversion
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
 from face3dmm_ros.rendering.offscreen import NoOpenGLError
 
-_WAITING_IMAGES = 30
 _WARM_UP_SCALES = (0.7, 1.4, 2.0)
-_EMPTY = "name: value, …"
+"""px/mm, of faces far and near; chosen by hand."""
 Picture = tuple[Header, NDArray[np.uint8]]
 
 
 class AvatarNode(FaceNode):
-    """Shows another face that moves with each tracked one, and tells its weights to whoever listens.
+    """Draws an avatar that moves with each tracked face, and publishes and sends its blendshape weights.
 
-    Without OpenGL it says so, in the log and on /diagnostics, and gives weights only.
+    Without OpenGL it reports that, in the log and on /diagnostics, and gives weights only.
     """
 
+    NAME = "avatar_node"
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
-        NodeParameter("style", WATERMELON, f"The avatar: {STYLES}.", read_only=True),
-        NodeParameter(
+        read_only("style", WATERMELON, f"The avatar: {STYLES}."),
+        read_only(
             "placement",
             IN_IMAGE,
             "Where it is shown: in the person's place in the camera's image, or alone before a backdrop.",
             choices=PLACEMENTS,
-            read_only=True,
         ),
         GL_PLATFORM,
         NodeParameter(
@@ -66,37 +62,21 @@ class AvatarNode(FaceNode):
             low=0.0,
             high=60.0,
         ),
-        NodeParameter(
-            "gain", 1.5, "All weights times this; detectors report a part of a movement.", low=0.0, high=10.0
+        NodeParameter("gain", 1.5, "All weights times this; detectors report a part of a movement.", 0.0, 10.0),
+        NodeParameter("gains", "", "Gains of single blendshapes instead: `name: value, …`."),
+        NodeParameter("dead_zone", 0.05, "Weights up to this are shown as 0.", 0.0, 0.9),
+        NodeParameter("dead_zones", "", "Dead zones of single blendshapes instead: `name: value, …`."),
+        read_only("vmc", "", "Also send as VMC protocol (OSC) to HOST:PORT; empty: do not."),
+        read_only(
+            "vmc_names", "pascal", "Names of the blendshapes there: JawOpen or jawOpen.", choices=tuple(BLEND_NAMES)
         ),
-        NodeParameter("gains", "", f"Gains of single blendshapes instead: `{_EMPTY}`."),
-        NodeParameter("dead_zone", 0.05, "Weights up to this are shown as 0.", low=0.0, high=0.9),
-        NodeParameter("dead_zones", "", f"Dead zones of single blendshapes instead: `{_EMPTY}`."),
-        NodeParameter("vmc", "", "Also send as VMC protocol (OSC) to HOST:PORT; empty: do not.", read_only=True),
-        NodeParameter(
-            "vmc_names",
-            "pascal",
-            "Names of the blendshapes there: JawOpen or jawOpen.",
-            choices=tuple(BLEND_NAMES),
-            read_only=True,
-        ),
-        NodeParameter(
-            "live_link_face", "", "Also send as Live Link Face (UDP) to HOST:PORT; empty: do not.", read_only=True
-        ),
-        NodeParameter(
-            "allow_network",
-            False,
-            "Whether these may lie outside this machine; what is sent is not encrypted.",
-            read_only=True,
-        ),
+        read_only("live_link_face", "", "Also send as Live Link Face (UDP) to HOST:PORT; empty: do not."),
+        read_only("allow_network", False, "Whether these may lie outside this machine; what is sent is not encrypted."),
     )
 
-    def __init__(self, name: str = "avatar_node", **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         """A node that has yet to load its avatar."""
-        self._avatar: Avatar | None = None
-        self._tuner = WeightTuner(Tuning())
-        self._senders: list[WeightSender] = []
-        super().__init__(name, **options)
+        super().__init__(**options)
         self.create_service(Trigger, "~/calibrate", self._on_calibrate)
 
     def configure(self) -> None:
@@ -104,16 +84,18 @@ class AvatarNode(FaceNode):
         check_style(self.value("style"))
         self._model = load_model(self.value("model"))
         self._weights = BlendshapeWeights(self._model)
-        self._tuner.recalibrate()
-        self.apply_parameters({name: self.value(name) for name in self._specifications})
+        self._tuner = WeightTuner(Tuning())
+        self.apply_parameters(self.values())
         self._conversion = image_conversion()
         self._faces = FaceCollector[Face3DMMParams]()
-        self._matcher = StampMatcher[Picture, list[AvatarFace]](_WAITING_IMAGES)
+        self._matcher = StampMatcher[Picture, list[AvatarFace]]()
         self._open_avatar()
+        self._senders: list[WeightSender] = []
         for protocol in (VMC, LIVE_LINK_FACE):
             if address := self.value(protocol):
                 network, names = self.value("allow_network"), self.value("vmc_names")
                 self._senders.append(WeightSender(protocol, address, allow_network=network, names=names))
+                self.resources.callback(self._senders[-1].close)
         self._image_output = self.create_output(Image, topics.AVATAR_IMAGE, self.image_qos())
         self._weights_output = self.create_output(Blendshapes, topics.BLENDSHAPES, self.result_qos())
         self._in_image = self._avatar is not None and self.value("placement") == IN_IMAGE
@@ -123,17 +105,8 @@ class AvatarNode(FaceNode):
             create_image_input(self, self._on_image)
         self.create_input(Face3DMMParams, topics.PARAMETERS, self._on_face, self.result_qos())
 
-    def release(self) -> None:
-        """Close OpenGL and sockets."""
-        if self._avatar is not None:
-            self._avatar.close()
-            self._avatar = None
-        for sender in self._senders:
-            sender.close()
-        self._senders.clear()
-
     def apply_parameters(self, values: dict[str, Any]) -> None:
-        """Tune the weights from now on; what is known of faces at rest stays."""
+        """Change how weights are tuned from now on; the neutral faces that were measured are kept."""
         tuning = Tuning(
             calibration_s=values["calibration_seconds"],
             gain=values["gain"],
@@ -144,15 +117,16 @@ class AvatarNode(FaceNode):
         self._tuner.change(tuning)
 
     def _open_avatar(self) -> None:
+        self._avatar: Avatar | None = None
         try:
-            self._avatar = create_avatar(self.value("style"), self._model, self.value("gl_platform"))
-            self._warm_up(self._avatar)
-            if self._avatar.report:
-                self.get_logger().warning(f"{self.value('style')}: {self._avatar.report}")
+            avatar = create_avatar(self.value("style"), self._model, self.value("gl_platform"))
+            self.resources.callback(avatar.close)
+            self._warm_up(avatar)
+            self._avatar = avatar
+            if avatar.report:
+                self.get_logger().warning(f"{self.value('style')}: {avatar.report}")
         except NoOpenGLError as error:
-            self.release()
-            self.activity.problem = f"no OpenGL, the avatar has weights but no picture: {error}"
-            self.get_logger().error(self.activity.problem)
+            self.report_problem(f"no OpenGL, the avatar has weights but no picture: {error}")
 
     def _warm_up(self, avatar: Avatar) -> None:
         """Draw the mean face: the first times are the slowest, and no image should have to wait for them."""
@@ -164,7 +138,7 @@ class AvatarNode(FaceNode):
             avatar.draw([AvatarFace(0, face, self._weights.of(face))], size, nothing)
 
     def _on_calibrate(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Take the coming seconds for the faces' rest."""
+        """Measure the neutral faces anew, in the coming seconds."""
         response.success = self._configured
         response.message = "the node is not configured"
         if self._configured:
@@ -196,13 +170,13 @@ class AvatarNode(FaceNode):
             self.answered(message.header, len(faces))
 
     def _driven(self, message: Face3DMMParams, time: float) -> AvatarFace | None:
-        """A face with the weights that it shows at a time, s; None, and a complaint, for unusable parameters."""
+        """A face with its tuned weights at a time, s; None, and reported, if its parameters cannot be used."""
         try:
             parameters = parameters_from_message(message)
             with self.activity.stage("weights"):
                 weights = self._tuner.tune(message.face_id, self._weights.of(parameters), time)
         except Face3DMMError as error:
-            self.complain(f"face {message.face_id} of face/params: {error}")
+            self.report_skipped(f"face {message.face_id} of face/params: {error}")
             return None
         return AvatarFace(message.face_id, parameters, weights)
 
@@ -215,20 +189,16 @@ class AvatarNode(FaceNode):
 
     def _show_match(self, match: tuple[Picture, list[AvatarFace]] | None) -> None:
         """Show an image's faces once both are there."""
-        self.activity.dropped += self._matcher.dropped
-        self._matcher.dropped = 0
+        self.activity.dropped += self._matcher.images.dropped
+        self._matcher.images.dropped = 0
         if match is not None:
             (header, image), faces = match
             self._show(header, faces, (image.shape[1], image.shape[0]), image)
 
     def _show(
-        self,
-        header: Header,
-        faces: Sequence[AvatarFace],
-        image_size: tuple[int, int],
-        image: NDArray[np.uint8] | None,
+        self, header: Header, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None
     ) -> None:
-        """Publish the picture of an image's faces, if anybody looks."""
+        """Publish the avatars of an image's faces, if the picture has subscribers."""
         assert self._avatar is not None
         if not self._image_output.subscribers:
             self.answered(header, len(faces))
@@ -239,7 +209,7 @@ class AvatarNode(FaceNode):
                 for layer in self._avatar.draw(faces, image_size, image):
                     layer.over(picture)
             except Face3DMMError as error:
-                self.complain(f"avatar not drawn: {error}")
+                self.report_skipped(f"avatar not drawn: {error}")
         self._image_output.publish(self._conversion.cv2_to_imgmsg(picture, header))
         self.answered(header, len(faces))
 
@@ -259,8 +229,4 @@ def _by_name(text: str, what: str) -> dict[str, float]:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(AvatarNode, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_nodes([AvatarNode], args)

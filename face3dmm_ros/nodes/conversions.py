@@ -1,12 +1,14 @@
-"""The values that travel to their messages and back. Arrays enter messages as `array.array`: rclpy copies an ndarray
-element by element."""
+"""Conversions between the values of `core.values` and ROS messages.
+
+Arrays of any length enter messages as `array.array`, since rclpy copies an ndarray element by element.
+"""
 
 from array import array
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from geometry_msgs.msg import Point, PoseStamped
+from geometry_msgs.msg import Point, PoseStamped, Vector3
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, PointCloud2, PointField, RegionOfInterest
@@ -17,7 +19,6 @@ from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.calibration import Calibration
 from face3dmm_ros.core.camera import MetricPose
 from face3dmm_ros.core.message_fields import (
-    check_slot,
     landmarks_fields,
     no_landmarks_fields,
     no_parameters_fields,
@@ -27,12 +28,17 @@ from face3dmm_ros.core.values import FaceParameters, Landmarks, Mesh
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.msg import Blendshapes, Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 
-_TYPECODES = {np.dtype(np.float32): "f", np.dtype(np.float64): "d", np.dtype(np.uint8): "B", np.dtype(np.uint32): "I"}
-
 
 @dataclass(frozen=True)
 class FaceSlot:
-    """The fields that every message about a face begins with: of which image, which face, and which of how many."""
+    """The fields that every message about a face begins with.
+
+    Attributes:
+        header: that of the image, unchanged.
+        face_id: which face, over time.
+        face_index: which of the image's faces, from 0.
+        face_count: how many faces the image has.
+    """
 
     header: Header
     face_id: int = 0
@@ -49,36 +55,16 @@ class FaceMessage(Protocol):
     face_count: int
 
 
-def slot_of(message: FaceMessage) -> FaceSlot:
-    """The slot of a message.
-
-    Raises:
-        Face3DMMError: its index does not fit its count.
-    """
-    check_slot(message)
-    return FaceSlot(message.header, message.face_id, message.face_index, message.face_count)
-
-
-def _slot_fields(slot: FaceSlot) -> dict[str, object]:
-    return {
-        "header": slot.header,
-        "face_id": slot.face_id,
-        "face_index": slot.face_index,
-        "face_count": slot.face_count,
-    }
-
-
 def to_array(values: NDArray, dtype: type[np.generic]) -> array:
-    """An array of any shape as a flat `array.array` of a message field's type; one copy of the buffer."""
-    contiguous = np.ascontiguousarray(values, dtype=dtype)
-    flat = array(_TYPECODES[contiguous.dtype])
-    if contiguous.size:
-        flat.frombytes(contiguous.data.cast("B"))
+    """An array of any shape as a flat `array.array` of a message field's type; its buffer is copied once."""
+    contiguous = np.ascontiguousarray(values, dtype).reshape(-1)
+    flat = array(contiguous.dtype.char)
+    flat.frombytes(contiguous.view(np.uint8))  # type: ignore[arg-type]
     return flat
 
 
 def _field_arrays(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields with their arrays of any length as `array.array`."""
+    """Fields with their arrays as `array.array`, except those of fixed length, which stay ndarrays."""
     fixed = ("rotation", "translation")
     return {
         name: to_array(value, value.dtype.type) if isinstance(value, np.ndarray) and name not in fixed else value
@@ -92,42 +78,42 @@ def landmarks_to_message(slot: FaceSlot, landmarks: Landmarks) -> FaceLandmarks:
 
 
 def no_landmarks_message(header: Header, image_size: tuple[int, int]) -> FaceLandmarks:
-    """The answer to an image without a face."""
+    """The message that says that an image has no face."""
     return _landmarks_message(FaceSlot(header), no_landmarks_fields(image_size))
 
 
 def _landmarks_message(slot: FaceSlot, fields: dict[str, Any]) -> FaceLandmarks:
     region = RegionOfInterest(**fields["roi"])
-    return FaceLandmarks(**_slot_fields(slot), **_field_arrays(fields) | {"roi": region})
+    return FaceLandmarks(**vars(slot), **_field_arrays(fields) | {"roi": region})
 
 
 def parameters_to_message(slot: FaceSlot, parameters: FaceParameters) -> Face3DMMParams:
     """The message of one face's parameters."""
-    return Face3DMMParams(**_slot_fields(slot), **_field_arrays(parameters_fields(parameters)))
+    return Face3DMMParams(**vars(slot), **_field_arrays(parameters_fields(parameters)))
 
 
 def no_parameters_message(
     header: Header, image_size: tuple[int, int], model: MorphableModel, method: str
 ) -> Face3DMMParams:
-    """The answer to an image without a face."""
+    """The message that says that an image has no face."""
     fields = no_parameters_fields(image_size, model.name, model.digest, method)
-    return Face3DMMParams(**_slot_fields(FaceSlot(header)), **_field_arrays(fields))
+    return Face3DMMParams(**vars(FaceSlot(header)), **_field_arrays(fields))
 
 
 def blendshapes_to_message(slot: FaceSlot, weights: NDArray[np.float32]) -> Blendshapes:
-    """The message of one face's weights, (52,) of ARKit's names."""
-    return Blendshapes(**_slot_fields(slot), names=ARKIT_NAMES, weights=to_array(weights, np.float32))
+    """The message of one face's blendshape weights, (52,), in the order of `ARKIT_NAMES`."""
+    return Blendshapes(**vars(slot), names=ARKIT_NAMES, weights=to_array(weights, np.float32))
 
 
 def no_blendshapes_message(header: Header) -> Blendshapes:
-    """The answer to an image without a face."""
-    return Blendshapes(**_slot_fields(FaceSlot(header)))
+    """The message that says that an image has no face."""
+    return Blendshapes(**vars(FaceSlot(header)))
 
 
 def mesh_to_message(slot: FaceSlot, mesh: Mesh) -> FaceMesh:
     """The message of one face's mesh; its triangles travel in `FaceTopology`."""
     return FaceMesh(
-        **_slot_fields(slot),
+        **vars(slot),
         model_digest=mesh.model_digest,
         vertices=to_array(mesh.vertices, np.float32),
         normals=to_array(mesh.normals, np.float32),
@@ -136,12 +122,12 @@ def mesh_to_message(slot: FaceSlot, mesh: Mesh) -> FaceMesh:
 
 
 def no_mesh_message(header: Header, model: MorphableModel) -> FaceMesh:
-    """The answer to an image without a face."""
-    return FaceMesh(**_slot_fields(FaceSlot(header)), model_digest=model.digest)
+    """The message that says that an image has no face."""
+    return FaceMesh(**vars(FaceSlot(header)), model_digest=model.digest)
 
 
 def topology_message(model: MorphableModel) -> FaceTopology:
-    """What all meshes of a model share."""
+    """The message of what all meshes of a model share."""
     return FaceTopology(
         model_digest=model.digest,
         triangles=to_array(model.triangles, np.uint32),
@@ -150,7 +136,7 @@ def topology_message(model: MorphableModel) -> FaceTopology:
 
 
 def pose_to_message(header: Header, pose: MetricPose) -> PoseStamped:
-    """A head's pose in the camera's optical frame, metres."""
+    """The message of a head's pose in the camera's optical frame, m."""
     message = PoseStamped(header=header)
     position, orientation = message.pose.position, message.pose.orientation
     position.x, position.y, position.z = pose.position.tolist()
@@ -158,6 +144,7 @@ def pose_to_message(header: Header, pose: MetricPose) -> PoseStamped:
     return message
 
 
+# The layout in which rviz expects coloured points: x, y, z and the bytes of "rgb" read as a float.
 _CLOUD_POINT = np.dtype([("xyz", np.float32, 3), ("bgrx", np.uint8, 4)])
 _CLOUD_FIELDS = [
     *(PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate("xyz")),
@@ -166,12 +153,10 @@ _CLOUD_FIELDS = [
 
 
 def cloud_message(header: Header, vertices: NDArray[np.float32], rgb: NDArray[np.uint8]) -> PointCloud2:
-    """Coloured points (N, 3) m with (N, 3) uint8 colours, as rviz shows them."""
+    """The message of points, (N, 3) m, with RGB colours, (N, 3) uint8."""
     points = np.zeros(len(vertices), _CLOUD_POINT)
     points["xyz"] = vertices
     points["bgrx"][:, :3] = rgb[:, ::-1]
-    data = array("B")
-    data.frombytes(points.tobytes())
     return PointCloud2(
         header=header,
         height=1,
@@ -180,61 +165,62 @@ def cloud_message(header: Header, vertices: NDArray[np.float32], rgb: NDArray[np
         is_bigendian=False,
         point_step=_CLOUD_POINT.itemsize,
         row_step=_CLOUD_POINT.itemsize * len(points),
-        data=data,
+        data=to_array(points.view(np.uint8), np.uint8),
         is_dense=True,
     )
 
 
-_MARKER_NAMESPACE, _GAZE_NAMESPACE = "face", "gaze"
-_MARKER_COLOR = ColorRGBA(r=0.85, g=0.68, b=0.58, a=1.0)
-_ARROW = np.array([[0.0, 0.0, 60.0], [0.0, 0.0, 220.0]])  # mm in model space, from between the eyes to the front
-_ARROW_SHAFT, _ARROW_HEAD = 0.006, 0.018  # m
+# How markers look in rviz: colours, lengths and thicknesses are chosen by hand.
+_FACE_NAMESPACE, _GAZE_NAMESPACE = "face", "gaze"
+_FACE_COLOR = ColorRGBA(r=0.85, g=0.68, b=0.58, a=1.0)
+_UNSCALED = Vector3(x=1.0, y=1.0, z=1.0)
+_ARROW_ENDS = np.array([[0.0, 0.0, 60.0], [0.0, 0.0, 220.0]])
+"""mm in model space, whose origin lies between the eyes and whose z points to the front."""
+_ARROW_SIZE = Vector3(x=0.006, y=0.018, z=0.018)
+"""Diameters of shaft and head, and the head's length, m."""
 _ARROW_COLOR = ColorRGBA(r=1.0, g=0.55, b=0.1, a=1.0)
-_GAZE_REACH = [0.0, 220.0]  # mm from between the eyes
+_GAZE_ENDS = [0.0, 220.0]
+"""mm from the midpoint between the eyes, along the gaze."""
 _GAZE_COLOR = ColorRGBA(r=0.15, g=0.6, b=1.0, a=1.0)
 
 
 def marker_message(header: Header, face_id: int, corners: NDArray[np.float32]) -> Marker:
-    """Triangles whose corners are (3M, 3), m, as rviz shows them."""
-    marker = Marker(header=header, ns=_MARKER_NAMESPACE, id=face_id, type=Marker.TRIANGLE_LIST, action=Marker.ADD)
-    marker.scale.x = marker.scale.y = marker.scale.z = 1.0
-    marker.pose.orientation.w = 1.0
-    marker.color = _MARKER_COLOR
-    marker.points = [Point(x=x, y=y, z=z) for x, y, z in corners.tolist()]
-    return marker
+    """A marker of triangles, whose corners are (3M, 3), m."""
+    return _marker(header, face_id, _FACE_NAMESPACE, Marker.TRIANGLE_LIST, _UNSCALED, _FACE_COLOR, corners)
 
 
 def arrow_message(header: Header, face_id: int, pose: MetricPose) -> Marker:
-    """An arrow from the face to where the head points, as rviz shows it."""
-    return _arrow(header, _MARKER_NAMESPACE, face_id, pose.transform(_ARROW), _ARROW_COLOR)
+    """A marker of an arrow from the face to where the head points."""
+    ends = pose.transform(_ARROW_ENDS)
+    return _marker(header, face_id, _FACE_NAMESPACE, Marker.ARROW, _ARROW_SIZE, _ARROW_COLOR, ends)
 
 
 def gaze_message(header: Header, face_id: int, pose: MetricPose, parameters: FaceParameters) -> Marker:
-    """An arrow from between the eyes to where both look, as rviz shows it; of parameters with a gaze."""
+    """A marker of an arrow from between the eyes to where both look; the parameters must have a gaze."""
     in_model = parameters.camera.rotation.T @ parameters.gaze[2]
-    return _arrow(header, _GAZE_NAMESPACE, face_id, pose.transform(np.outer(_GAZE_REACH, in_model)), _GAZE_COLOR)
+    ends = pose.transform(np.outer(_GAZE_ENDS, in_model))
+    return _marker(header, face_id, _GAZE_NAMESPACE, Marker.ARROW, _ARROW_SIZE, _GAZE_COLOR, ends)
 
 
-def _arrow(header: Header, namespace: str, face_id: int, ends: NDArray[np.floating], color: ColorRGBA) -> Marker:
-    """An arrow whose ends are (2, 3), m."""
-    marker = Marker(header=header, ns=namespace, id=face_id, type=Marker.ARROW, action=Marker.ADD)
-    marker.scale.x, marker.scale.y, marker.scale.z = _ARROW_SHAFT, _ARROW_HEAD, _ARROW_HEAD
+def _marker(
+    header: Header, face_id: int, namespace: str, kind: int, scale: Vector3, color: ColorRGBA, points: NDArray
+) -> Marker:
+    marker = Marker(header=header, ns=namespace, id=face_id, type=kind, action=Marker.ADD, scale=scale, color=color)
     marker.pose.orientation.w = 1.0
-    marker.color = color
-    marker.points = [Point(x=x, y=y, z=z) for x, y, z in ends.tolist()]
+    marker.points = [Point(x=x, y=y, z=z) for x, y, z in points.tolist()]
     return marker
 
 
 def no_marker_message(header: Header) -> Marker:
-    """Takes all faces away."""
-    return Marker(header=header, ns=_MARKER_NAMESPACE, action=Marker.DELETEALL)
+    """A marker that removes all earlier ones."""
+    return Marker(header=header, ns=_FACE_NAMESPACE, action=Marker.DELETEALL)
 
 
 def calibration_from_message(message: CameraInfo) -> Calibration | None:
-    """The camera's calibration; None where K[0] = 0 says that it is not known.
+    """The camera's calibration; None where K[0] = 0, with which ROS marks an uncalibrated camera.
 
     Raises:
-        Face3DMMError: K is neither zero nor that of a camera, or the lens model is not known.
+        Face3DMMError: a matrix, size or distortion is not valid, or the distortion model is not known.
     """
     if message.k[0] == 0.0:
         return None

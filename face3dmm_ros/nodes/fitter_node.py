@@ -1,7 +1,5 @@
 """Landmarks in, and images where the method looks at them; parameters, pose and meshes out."""
 
-import sys
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeAlias
 
@@ -12,87 +10,61 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from face3dmm_ros import fit_methods
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.calibration import Calibration
-from face3dmm_ros.core.camera import Intrinsics, MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message
 from face3dmm_ros.core.rotations import FRONTAL
-from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
-from face3dmm_ros.fit_methods import (
-    FIT_METHODS,
-    REGRESSOR_METHODS,
-    SHIPPED,
-    RegressorFile,
-    create_fitter,
-    create_perspective_fitter,
-)
+from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.albedo import PersonColors
+from face3dmm_ros.fitting.perspective import PerspectiveFace
 from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.decimation import decimate
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
-from face3dmm_ros.nodes.conversions import (
-    FaceSlot,
-    arrow_message,
-    calibration_from_message,
-    cloud_message,
-    gaze_message,
-    marker_message,
-    mesh_to_message,
-    no_marker_message,
-    no_mesh_message,
-    no_parameters_message,
-    parameters_to_message,
-    pose_to_message,
-    topology_message,
-)
-from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
+from face3dmm_ros.nodes import conversions
+from face3dmm_ros.nodes.conversions import FaceSlot
+from face3dmm_ros.nodes.images import create_image_input
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
+from face3dmm_ros.nodes.qos import latched_qos
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
 
-MODEL = NodeParameter("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.", read_only=True)
 _MARKER_TRIANGLES = 1000
+"""Of a face in rviz's marker, whose corners travel one by one; chosen by hand: fewer look coarse, more cost time."""
 _MARKER_PERIOD = 0.2
+"""s between two markers of the mesh, which rviz is slow to draw; chosen by hand."""
 _WARM_UP_FITS = 3
-_WAITING_IMAGES = 30
+"""Chosen by hand: the first fits are the slowest."""
 Picture: TypeAlias = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class _LocatedFace:
-    """A face of the present image in the camera's space: what it is, α and β, and where it is."""
-
-    face_id: int
-    parameters: FaceParameters
-    pose: MetricPose
 
 
 class FitterNode(FaceNode):
     """Fits the model to the landmarks of every face.
 
-    Parameters go out first, for the overlay waits for them. They are weak perspective; where the camera is calibrated,
-    pose and mesh come from a fit under full perspective. Whatever is made of the mesh is made only while somebody
-    listens, or, for /face/mesh, where the parameter `always_publish_mesh` is set.
+    Parameters are published first, for the overlay waits for them. Their camera is weak perspective; where the camera
+    is calibrated, pose and mesh come from a fit under full perspective. Mesh, cloud and marker are made only while they
+    have subscribers, or, for /face/mesh, where the parameter `always_publish_mesh` is set.
     """
 
+    NAME = "fitter_node"
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
-        NodeParameter("fit_method", FIT_METHODS[0], "How to fit.", choices=FIT_METHODS, read_only=True),
-        NodeParameter(
+        read_only("fit_method", fit_methods.FIT_METHODS[0], "How to fit.", choices=fit_methods.FIT_METHODS),
+        read_only(
             "regressor",
-            SHIPPED,
+            fit_methods.SHIPPED,
             "Network of the regressor methods: `default`, the path of weights (.safetensors), or of a TorchScript "
             "archive.",
-            read_only=True,
         ),
-        NodeParameter(
+        read_only(
             "regressor_sha256",
             "",
             "SHA-256 of a TorchScript archive, which can run any code: it is opened only if its hash is this one.",
-            read_only=True,
         ),
         NodeParameter("estimate_colors", True, "Tell the person's colours, gamma, from those at the landmarks."),
         NodeParameter("smoothing", SMOOTHING_METHODS[0], "Smoothing over time.", choices=SMOOTHING_METHODS),
@@ -106,10 +78,6 @@ class FitterNode(FaceNode):
         NodeParameter("always_publish_mesh", False, "Publish /face/mesh even while nobody listens."),
     )
 
-    def __init__(self, name: str = "fitter_node", **options: Any) -> None:
-        """A node that has yet to load its model."""
-        super().__init__(name, **options)
-
     def configure(self) -> None:
         """Load the model."""
         self._camera_info: CameraInfo | None = None
@@ -117,18 +85,18 @@ class FitterNode(FaceNode):
         self._camera_problem = ""
         self._model = load_model(self.value("model"))
         method = self.value("fit_method")
-        regressor = RegressorFile(self.value("regressor"), self.value("regressor_sha256"))
-        self._fitter = create_fitter(self._model, method, regressor)
+        regressor = fit_methods.RegressorFile(self.value("regressor"), self.value("regressor_sha256"))
+        self._fitter = fit_methods.create_fitter(self._model, method, regressor)
         self._smoother = FaceSmoother(self._model, self.value("smoothing"))
         self._colors = PersonColors(self._model) if self.value("estimate_colors") else None
-        self._perspective = create_perspective_fitter(self._model, method)
+        self._perspective = fit_methods.create_perspective_fitter(self._model, method)
         self._shaper = FaceShaper(self._model)
         self._mean_rgb = self._model.rgb()
         self._marker_vertices, self._marker_triangles = decimate(self._model, _MARKER_TRIANGLES)
         self._warm_up()
         self._marker_due = 0.0
         self._faces = FaceCollector[FaceLandmarks]()
-        self._matcher = StampMatcher[Picture, tuple[list[FaceLandmarks], float]](_WAITING_IMAGES)
+        self._matcher = StampMatcher[Picture, tuple[list[FaceLandmarks], float]]()
         qos = self.result_qos()
         self._parameters_output = self.create_output(Face3DMMParams, topics.PARAMETERS, qos)
         self._pose_output = self.create_output(PoseStamped, topics.POSE, qos)
@@ -137,7 +105,7 @@ class FitterNode(FaceNode):
         self._arrow_output = self.create_output(Marker, topics.POSE_MARKER, qos)
         self._marker_output = self.create_output(Marker, topics.MESH_MARKER, qos)
         self._topology_output = self.create_output(FaceTopology, topics.TOPOLOGY, latched_qos())
-        self._looks_at_images = method in REGRESSOR_METHODS
+        self._looks_at_images = method in fit_methods.REGRESSOR_METHODS
         # Images first: they are taken in this order, and an image comes before its landmarks.
         if self._looks_at_images:
             create_image_input(self, self._on_image)
@@ -145,7 +113,7 @@ class FitterNode(FaceNode):
         self.create_input(CameraInfo, topics.CAMERA_INFO, self._on_camera_info, self.image_qos())
 
     def _warm_up(self) -> None:
-        """Fit the mean face: the first time is the slowest, and no image should have to wait for it."""
+        """Fit the mean face: the first times are the slowest, and no image should have to wait for them."""
         camera = WeakPerspective(2.0, FRONTAL, np.array([320.0, 240.0]))
         pose = metric_pose(camera, Intrinsics.from_field_of_view((640, 480), 60.0))
         nothing = np.zeros((480, 640, 3), np.uint8)
@@ -165,11 +133,11 @@ class FitterNode(FaceNode):
         self._shaper.retain(())
 
     def activate(self) -> None:
-        """Say once what all meshes share."""
-        self._topology_output.publish(topology_message(self._model))
+        """Publish once what all meshes share."""
+        self._topology_output.publish(conversions.topology_message(self._model))
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
-        """Change the smoothing, and whether colours are told."""
+        """Change the smoothing, and whether colours are estimated."""
         if values["smoothing"] != self._smoother.method:
             self._smoother = FaceSmoother(self._model, values["smoothing"])
         if values["estimate_colors"] != (self._colors is not None):
@@ -184,13 +152,13 @@ class FitterNode(FaceNode):
             self._perspective.reset()
         problem = ""
         try:
-            self._calibration = calibration_from_message(message)
+            self._calibration = conversions.calibration_from_message(message)
         except Face3DMMError as error:
             problem = f"camera/camera_info is not used: {error}"
         self._report_camera(problem)
 
     def _report_camera(self, problem: str) -> None:
-        """Say what is wrong with the camera's description, once; or that it is right again."""
+        """Report a new problem with the camera_info, or, with an empty string, that there is none any more."""
         if problem == self._camera_problem:
             return
         self.activity.problem = self._camera_problem = problem
@@ -213,10 +181,10 @@ class FitterNode(FaceNode):
         self._answer_match(self._matcher.add_image(stamp_of(header), image))
 
     def _answer_match(self, match: tuple[Picture, tuple[list[FaceLandmarks], float]] | None) -> None:
-        """Answer an image whose landmarks are there."""
-        self.activity.dropped += self._matcher.dropped_results
-        self._matcher.dropped_results = 0
-        # An image without a face needed no look, and has been answered.
+        """Answer an image with its landmarks, once both are there."""
+        self.activity.dropped += self._matcher.results.dropped
+        self._matcher.results.dropped = 0
+        # An image without a face has been answered without its pixels.
         if match is not None and match[1][0]:
             image, (messages, time) = match
             self._answer(messages[0], messages, time, image)
@@ -224,7 +192,7 @@ class FitterNode(FaceNode):
     def _answer(
         self, message: FaceLandmarks, messages: list[FaceLandmarks], time: float, image: Picture | None = None
     ) -> None:
-        """Publish what is made of an image's faces; `message` is any about it, `time` the image's, s."""
+        """Publish all results of an image's faces; `message` is any message about the image, `time` its time, s."""
         header, image_size = message.header, (message.image_width, message.image_height)
         for keeper in (self._fitter, self._colors, self._smoother, self._perspective, self._shaper):
             if keeper is not None:
@@ -232,24 +200,28 @@ class FitterNode(FaceNode):
         faces = [face for m in messages if (face := self._fit(m, time, image)) is not None]
         slots = [FaceSlot(header, face.face_id, index, len(faces)) for index, face in enumerate(faces)]
         if not faces:
-            self._parameters_output.publish(no_parameters_message(header, image_size, self._model, self._fitter.method))
+            self._parameters_output.publish(
+                conversions.no_parameters_message(header, image_size, self._model, self._fitter.method)
+            )
         for slot, face in zip(slots, faces, strict=True):
-            self._parameters_output.publish(parameters_to_message(slot, face.parameters))
+            self._parameters_output.publish(conversions.parameters_to_message(slot, face.parameters))
         located = [self._locate(face) for face in faces]
         for place in located:
-            self._pose_output.publish(pose_to_message(header, place.pose))
+            self._pose_output.publish(conversions.pose_to_message(header, place.pose))
         if self._arrow_output.subscribers:
-            self._arrow_output.publish(no_marker_message(header))
-            for place in located:
-                self._arrow_output.publish(arrow_message(header, place.face_id, place.pose))
+            self._arrow_output.publish(conversions.no_marker_message(header))
+            for slot, place in zip(slots, located, strict=True):
+                self._arrow_output.publish(conversions.arrow_message(header, slot.face_id, place.pose))
                 if len(place.parameters.gaze):
-                    self._arrow_output.publish(gaze_message(header, place.face_id, place.pose, place.parameters))
+                    self._arrow_output.publish(
+                        conversions.gaze_message(header, slot.face_id, place.pose, place.parameters)
+                    )
         with self.activity.stage("mesh"):
             self._publish_meshes(header, slots, located)
         self.answered(header, len(faces))
 
     def _fit(self, message: FaceLandmarks, time: float, image: Picture | None) -> TrackedFace | None:
-        """A face fitted and smoothed; None, and a complaint, for landmarks that make no face."""
+        """A face fitted and smoothed; None, and reported, if its landmarks cannot be fitted."""
         try:
             tracked = landmarks_from_message(message)
             with self.activity.stage("fitting"):
@@ -258,12 +230,12 @@ class FitterNode(FaceNode):
                 with self.activity.stage("colors"):
                     face = self._colors.color(face)
         except Face3DMMError as error:
-            self.complain(f"face {message.face_id} of face/landmarks: {error}")
+            self.report_skipped(f"face {message.face_id} of face/landmarks: {error}")
             return None
         with self.activity.stage("smoothing"):
             return self._smoother.smooth(face, time)
 
-    def _locate(self, face: TrackedFace) -> _LocatedFace:
+    def _locate(self, face: TrackedFace) -> PerspectiveFace:
         """A face in the camera's space: under full perspective if the camera is calibrated, else by field of view."""
         parameters = face.parameters
         if self._calibration is not None:
@@ -274,44 +246,42 @@ class FitterNode(FaceNode):
             except Face3DMMError as error:
                 self._report_camera(f"camera/camera_info is not used: {error}")
         intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self.value("field_of_view"))
-        return _LocatedFace(face.face_id, parameters, metric_pose(parameters.camera, intrinsics))
+        return PerspectiveFace(parameters, metric_pose(parameters.camera, intrinsics))
 
-    def _locate_calibrated(self, face: TrackedFace, calibration: Calibration) -> _LocatedFace:
-        """A face in a calibrated camera's space; Face3DMMError where the calibration is not for such images."""
+    def _locate_calibrated(self, face: TrackedFace, calibration: Calibration) -> PerspectiveFace:
+        """A face in a calibrated camera's space; Face3DMMError if the calibration is for images of another size."""
         if self._perspective is not None:
             with self.activity.stage("perspective"):
-                fitted = self._perspective.fit(face, calibration)
-            return _LocatedFace(face.face_id, fitted.parameters, fitted.pose)
-        parameters = face.parameters
-        calibration.require_size(parameters.image_size)
-        return _LocatedFace(face.face_id, parameters, metric_pose(parameters.camera, calibration.intrinsics))
+                return self._perspective.fit(face, calibration)
+        calibration.require_size(face.parameters.image_size)
+        return PerspectiveFace(face.parameters, metric_pose(face.parameters.camera, calibration.intrinsics))
 
-    def _publish_meshes(self, header: Header, slots: list[FaceSlot], faces: list[_LocatedFace]) -> None:
-        """All that needs vertices, for those who listen."""
+    def _publish_meshes(self, header: Header, slots: list[FaceSlot], faces: list[PerspectiveFace]) -> None:
+        """Publish what needs vertices: mesh, cloud and marker, where they are wanted."""
         now = monotonic()
         mesh_wanted = self._mesh_output.subscribers > 0 or self.value("always_publish_mesh")
         cloud_wanted = self._cloud_output.subscribers > 0
         marker_wanted = self._marker_output.subscribers > 0 and now >= self._marker_due
         if not (mesh_wanted or cloud_wanted or marker_wanted):
             return
-        shapes = [self._shaper.vertices(face.face_id, face.parameters) for face in faces]
+        shapes = [self._shaper.vertices(s.face_id, face.parameters) for s, face in zip(slots, faces, strict=True)]
         if mesh_wanted:
             if not faces:
-                self._mesh_output.publish(no_mesh_message(header, self._model))
+                self._mesh_output.publish(conversions.no_mesh_message(header, self._model))
             for slot, face, vertices in zip(slots, faces, shapes, strict=True):
                 mesh = self._model.mesh(vertices, face.pose, self._rgb(face.parameters.gamma))
-                self._mesh_output.publish(mesh_to_message(slot, mesh))
+                self._mesh_output.publish(conversions.mesh_to_message(slot, mesh))
         posed = [face.pose.transform(vertices) for face, vertices in zip(faces, shapes, strict=True)]
         if cloud_wanted:
             points = np.concatenate([np.empty((0, 3), np.float32), *posed])
             rgb = np.concatenate([np.empty((0, 3), np.uint8), *(self._rgb(face.parameters.gamma) for face in faces)])
-            self._cloud_output.publish(cloud_message(header, points, rgb))
+            self._cloud_output.publish(conversions.cloud_message(header, points, rgb))
         if marker_wanted:
             self._marker_due = now + _MARKER_PERIOD
-            self._marker_output.publish(no_marker_message(header))
-            for face, vertices in zip(faces, posed, strict=True):
+            self._marker_output.publish(conversions.no_marker_message(header))
+            for slot, vertices in zip(slots, posed, strict=True):
                 corners = vertices[self._marker_vertices][self._marker_triangles.ravel()]
-                self._marker_output.publish(marker_message(header, face.face_id, corners))
+                self._marker_output.publish(conversions.marker_message(header, slot.face_id, corners))
 
     def _rgb(self, gamma: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Vertex colours of albedo coefficients, (N, 3) uint8 sRGB."""
@@ -319,15 +289,11 @@ class FitterNode(FaceNode):
 
 
 def _describes_the_same_camera(a: CameraInfo, b: CameraInfo) -> bool:
-    """Whether two messages say the same of the camera, whenever they were sent."""
+    """Whether two messages say the same of the camera, apart from their headers."""
     first, second = ((info.width, info.height, info.distortion_model, list(info.d), list(info.k)) for info in (a, b))
     return first == second
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(FitterNode, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_nodes([FitterNode], args)

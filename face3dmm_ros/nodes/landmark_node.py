@@ -1,101 +1,74 @@
 """Images in, landmarks out."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from face3dmm_ros.core import topics
-from face3dmm_ros.files.image_layout import image_from_compressed
 from face3dmm_ros.landmarks import BACKENDS, create_backend
 from face3dmm_ros.landmarks.backend import LandmarkBackend
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.tracker import LIVE_LOOKS, PREFERENCES, LandmarkTracker
 from face3dmm_ros.msg import FaceLandmarks
 from face3dmm_ros.nodes.conversions import FaceSlot, landmarks_to_message, no_landmarks_message
-from face3dmm_ros.nodes.images import image_conversion
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
+from face3dmm_ros.nodes.images import create_image_input
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, NodeParameter, read_only
 
-IMAGE_TRANSPORT = NodeParameter(
-    "image_transport",
-    "raw",
-    "Take sensor_msgs/Image, or sensor_msgs/CompressedImage from the image topic's /compressed.",
-    choices=("raw", "compressed"),
-    read_only=True,
+_TRACKER_PARAMETERS = (
+    NodeParameter("max_faces", 1, "Faces to track at most.", 1, 64),
+    NodeParameter("prefer", PREFERENCES[0], "Which faces, where there are more.", choices=PREFERENCES),
+    NodeParameter("detection_interval", 30, "Images from one look for new faces to the next.", 1, 10_000),
+    NodeParameter(
+        "looks_per_image",
+        LIVE_LOOKS,
+        "Closer looks at parts of an image, for far faces and ones upside down, while a look for new faces is due.",
+        low=0,
+        high=1000,
+    ),
+    NodeParameter("patience", 30, "Images after which a lost face is forgotten.", 0, 10_000),
+    NodeParameter("min_confidence", 0.5, "Confidence below which a face counts as lost.", 0.0, 1.0),
 )
-ImageCallback = Callable[[Header, NDArray[np.uint8]], None]
-
-
-def create_image_input(node: FaceNode, callback: ImageCallback) -> None:
-    """Take images from the camera, as the parameter `image_transport` says; the callback gets them as BGR uint8."""
-    conversion = image_conversion()
-
-    def take_raw(message: Image) -> None:
-        callback(message.header, conversion.imgmsg_to_cv2(message))
-
-    def take_compressed(message: CompressedImage) -> None:
-        callback(message.header, image_from_compressed(message))
-
-    if node.value("image_transport") == "compressed":
-        node.create_input(CompressedImage, topics.IMAGE + topics.COMPRESSED, take_compressed, node.image_qos())
-    else:
-        node.create_input(Image, topics.IMAGE, take_raw, node.image_qos())
+"""Named as the arguments of `LandmarkTracker`."""
 
 
 class LandmarkNode(FaceNode):
     """Finds and tracks the faces of every image."""
 
+    NAME = "landmark_node"
     PARAMETERS = (
         IMAGE_TRANSPORT,
-        NodeParameter("backend", "dense", "The landmark detector.", choices=BACKENDS, read_only=True),
-        NodeParameter("max_faces", 1, "Faces to track at most.", low=1, high=64),
-        NodeParameter("prefer", PREFERENCES[0], "Which faces, where there are more.", choices=PREFERENCES),
-        NodeParameter("detection_interval", 30, "Images from one look for new faces to the next.", low=1, high=10_000),
-        NodeParameter(
-            "looks_per_image",
-            LIVE_LOOKS,
-            "Closer looks at parts of an image, for far faces and ones upside down, while a look for new faces is due.",
-            low=0,
-            high=1000,
-        ),
-        NodeParameter("patience", 30, "Images after which a lost face is forgotten.", low=0, high=10_000),
-        NodeParameter("min_confidence", 0.5, "Confidence below which a face counts as lost.", low=0.0, high=1.0),
+        read_only("backend", "dense", "The landmark detector.", choices=BACKENDS),
+        *_TRACKER_PARAMETERS,
     )
 
-    def __init__(
-        self, create: Callable[[str], LandmarkBackend] = create_backend, name: str = "landmark_node", **options: Any
-    ) -> None:
-        """A node that makes its backend with `create`."""
+    def __init__(self, create: Callable[[str], LandmarkBackend] = create_backend, **options: Any) -> None:
+        """A node that gets its backend, given the parameter `backend`, from `create`."""
         self._create = create
         self._next_face_id = 0
-        super().__init__(name, **options)
+        super().__init__(**options)
 
     def configure(self) -> None:
         """Load the backend."""
         self._backend = self._create(self.value("backend"))
-        self.apply_parameters({name: self.value(name) for name in self._tracker_settings()})
+        self.apply_parameters(self.values())
         self._warm_up()
         self._landmarks_output = self.create_output(FaceLandmarks, topics.LANDMARKS, self.result_qos())
         create_image_input(self, self._on_image)
 
     def _warm_up(self) -> None:
-        """Look once at nothing: the first time is the slowest, and no image should have to wait for it."""
+        """Run the networks once on an empty image: the first time is the slowest, and no image should wait for it."""
         nothing = np.zeros((480, 640, 3), np.uint8)
         self._backend.detect(nothing)
         self._backend.locate(nothing, Region(320.0, 240.0, 200.0, 0.0))
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
-        """Start tracking anew with other settings; face ids go on where the last tracker's ended."""
-        self._tracker = LandmarkTracker(self._backend, **{name: values[name] for name in self._tracker_settings()})
+        """Start tracking anew with other settings; face ids go on where those of the last tracker ended."""
+        self._tracker = LandmarkTracker(self._backend, **{p.name: values[p.name] for p in _TRACKER_PARAMETERS})
         self._first_face_id = self._next_face_id
-
-    @staticmethod
-    def _tracker_settings() -> tuple[str, ...]:
-        return "max_faces", "prefer", "detection_interval", "looks_per_image", "patience", "min_confidence"
 
     def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
         with self.activity.stage("landmarks"):
@@ -113,8 +86,4 @@ class LandmarkNode(FaceNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(LandmarkNode, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_nodes([LandmarkNode], args)

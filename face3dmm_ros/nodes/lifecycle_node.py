@@ -1,107 +1,34 @@
-"""What all nodes share: a lifecycle that runs by itself, checked parameters, counted topics, status on /diagnostics."""
+"""The base of all nodes: a lifecycle (managed) node that starts by itself, checks parameters and reports its status."""
 
 import gc
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
-
-try:
-    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-except ImportError:  # Humble has them elsewhere.
-    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_clock import ImageClock, stamp_ns
 from face3dmm_ros.nodes.diagnostics import Activity
+from face3dmm_ros.nodes.parameters import COMMON_PARAMETERS, NodeParameter, declare_parameters
+from face3dmm_ros.nodes.qos import PublisherEventCallbacks, SubscriptionEventCallbacks, image_qos, result_qos
 
-ParameterValue = bool | int | float | str | list[float]
 _STATUS_PERIOD = 0.5
-_COMPLAINT_PERIOD = 5.0
-
-
-@dataclass(frozen=True)
-class NodeParameter:
-    """A parameter of a node.
-
-    Attributes:
-        default: its value unless given; also says its type.
-        description: what it does, as `ros2 param describe` shows it.
-        low: lowest value of a number.
-        high: highest value of a number.
-        step: a whole number may be `low`, or so much more, or twice so much, and so on.
-        choices: the allowed words of a string; empty for any.
-        read_only: a change needs a restart.
-    """
-
-    name: str
-    default: ParameterValue
-    description: str
-    low: float | None = None
-    high: float | None = None
-    step: int = 1
-    choices: tuple[str, ...] = ()
-    read_only: bool = False
-
-    def descriptor(self) -> ParameterDescriptor:
-        """The same as a message."""
-        descriptor = ParameterDescriptor(
-            name=self.name, description=self.description, read_only=self.read_only, type=self._type().value
-        )
-        if self.choices:
-            descriptor.additional_constraints = f"one of: {', '.join(self.choices)}"
-        if self.low is not None and self.high is not None:
-            if isinstance(self.default, int):
-                descriptor.integer_range = [
-                    IntegerRange(from_value=int(self.low), to_value=int(self.high), step=self.step)
-                ]
-            elif isinstance(self.default, float):
-                descriptor.floating_point_range = [
-                    FloatingPointRange(from_value=self.low, to_value=self.high, step=0.0)
-                ]
-        return descriptor
-
-    def _type(self) -> Parameter.Type:
-        return Parameter.Type.from_parameter_value(self.default)
-
-    def check(self, value: ParameterValue) -> None:
-        """Check what a descriptor cannot say.
-
-        Raises:
-            Face3DMMError: the word is not one of the choices.
-        """
-        if self.choices and value not in self.choices:
-            raise Face3DMMError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
-
-
-AUTOSTART = NodeParameter("autostart", True, "Configure and activate without being told to.", read_only=True)
-IMAGE_DEPTH = NodeParameter(
-    "image_queue_depth", 5, "Images that wait at most; older ones are dropped.", low=1, high=5, read_only=True
-)
-RELIABLE_IMAGES = NodeParameter(
-    "reliable_images",
-    False,
-    "Send and take images reliably instead of dropping late ones, as a replay needs it; both ends must say so.",
-    read_only=True,
-)
-RESULT_DEPTH = NodeParameter(
-    "result_queue_depth", 10, "Results that wait at most, per topic.", low=1, high=1000, read_only=True
-)
-_COMMON = (AUTOSTART, IMAGE_DEPTH, RELIABLE_IMAGES, RESULT_DEPTH)
+"""s between two statuses on /diagnostics; chosen by hand: `face3dmm live` waits for one before it ends."""
+_SKIP_LOG_PERIOD = 5.0
+"""s between two log lines about skipped messages; chosen by hand, so that many bad messages do not flood the log."""
 
 
 class Output:
@@ -132,44 +59,45 @@ class Output:
 
 
 class FaceNode(LifecycleNode):
-    """Base of the nodes: a subclass lists its `PARAMETERS` and overrides `configure`, `activate` and the like.
+    """A lifecycle node; a subclass sets `NAME` and `PARAMETERS` and overrides `configure`, `activate` and the like.
 
-    It configures and activates itself as soon as it spins, unless the parameter `autostart` is false; `Face3DMMError`
-    from `configure` or `activate` is the reason that it could not. Told to go through a transition that its state does
-    not allow, it refuses and goes on.
+    It configures and activates itself as soon as it spins, unless the parameter `autostart` is false. A `Face3DMMError`
+    raised by `configure` or `activate` makes the transition fail. A request for a transition that the node's state does
+    not allow is refused, and the node goes on.
+
+    Attributes:
+        activity: what it counts and times, for its status.
+        failure: why the last transition failed; empty if none did.
+        resources: closes what `configure` opened, by the callbacks that it adds, before the next `configure`.
     """
 
+    NAME: ClassVar[str]
     PARAMETERS: ClassVar[tuple[NodeParameter, ...]] = ()
 
-    def __init__(self, name: str, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         """Declare the parameters. `options` are those of `rclpy.node.Node`, such as `cli_args` and `namespace`.
 
         Raises:
-            Face3DMMError: a parameter's given value is not allowed.
+            Face3DMMError: the value given to a parameter is not allowed.
         """
-        super().__init__(name, **options)
+        super().__init__(self.NAME, **options)
         # rclpy's own answer to a transition that the state does not allow is an exception that ends the process.
         self._transit = self._service_change_state.callback
         self._service_change_state.callback = self._on_change_state
         self.activity = Activity()
         self._image_clock = ImageClock()
         self.failure = ""
+        self.resources = ExitStack()
         self._outputs: list[Output] = []
         self._inputs: list[Any] = []
         self._active = False
         self._configured = False
-        self._specifications = {p.name: p for p in (*_COMMON, *self.PARAMETERS)}
+        self._specifications = {p.name: p for p in (*COMMON_PARAMETERS, *self.PARAMETERS)}
         events = PublisherEventCallbacks(use_default_callbacks=False)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10, event_callbacks=events)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        try:
-            for specification in self._specifications.values():
-                self.declare_parameter(specification.name, specification.default, specification.descriptor())
-        except InvalidParameterTypeException as error:
-            raise Face3DMMError(f"{name}: {error} (a number with a fraction is written 30.0, not 30)") from error
-        except InvalidParameterValueException as error:
-            raise Face3DMMError(f"{name}: {error}") from error
-        self._status_timer = self.create_timer(_STATUS_PERIOD, self.report_status)
+        declare_parameters(self, self._specifications.values())
+        self.create_timer(_STATUS_PERIOD, self.report_status)
         if self.value("autostart"):
             self._start_timer = self.create_timer(0.0, self._start)
 
@@ -179,23 +107,23 @@ class FaceNode(LifecycleNode):
         """Load what is needed and create inputs and outputs.
 
         Raises:
-            Face3DMMError: why it cannot be.
+            Face3DMMError: the node cannot be configured; the message says why.
         """
 
     def activate(self) -> None:
-        """Begin; the outputs work from here on."""
+        """Begin to work; the outputs publish from here on."""
 
     def deactivate(self) -> None:
-        """Pause."""
+        """Pause until activated again."""
 
     def release(self) -> None:
-        """Undo `configure`, however much of it was done; inputs and outputs go by themselves."""
+        """Undo `configure`, also one that failed halfway; inputs, outputs and resources go by themselves."""
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
-        """Let changed parameters work; `values` holds all parameters as they will be.
+        """Put changed parameters into effect; `values` holds all parameters, with the changes.
 
         Raises:
-            Face3DMMError: why they cannot be so; they then stay as they were.
+            Face3DMMError: the values do not go together; the parameters then stay as they were.
         """
 
     # What subclasses use.
@@ -204,8 +132,12 @@ class FaceNode(LifecycleNode):
         """A parameter's value."""
         return self.get_parameter(name).value
 
+    def values(self) -> dict[str, Any]:
+        """The values of all parameters, by name."""
+        return {name: self.value(name) for name in self._specifications}
+
     def create_output(self, message_type: type, topic: str, qos: QoSProfile) -> Output:
-        """A topic to publish while configured."""
+        """Advertise a topic, which exists while the node is configured."""
         output = Output(self, message_type, topic, qos)
         self._outputs.append(output)
         return output
@@ -213,9 +145,10 @@ class FaceNode(LifecycleNode):
     def create_input(
         self, message_type: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile, *, raw: bool = False
     ) -> Any:
-        """A topic to take messages from while active.
+        """Subscribe to a topic; messages are handled while the node is active. Returns the subscription.
 
         A message for which the callback raises `Face3DMMError` is counted, reported on /diagnostics and skipped.
+        With `raw` the callback gets messages serialized, as bytes.
         """
 
         def take(message: Any) -> None:
@@ -225,56 +158,60 @@ class FaceNode(LifecycleNode):
             try:
                 callback(message)
             except Face3DMMError as error:
-                self.complain(f"{topic}: {error}")
+                self.report_skipped(f"{topic}: {error}")
 
         def count_lost(event: Any) -> None:
             self.activity.lost[topic] = event.total_count
 
-        def tell_of_mismatch(_: Any) -> None:
-            self.activity.problem = f"{topic} is offered with a QoS under which no message gets here (best effort?)"
-            self.get_logger().error(self.activity.problem)
+        def report_mismatch(_: Any) -> None:
+            self.report_problem(f"{topic} is offered with a QoS under which no message gets here (best effort?)")
 
         events = SubscriptionEventCallbacks(
-            message_lost=count_lost, incompatible_qos=tell_of_mismatch, use_default_callbacks=False
+            message_lost=count_lost, incompatible_qos=report_mismatch, use_default_callbacks=False
         )
         subscription = self.create_subscription(message_type, topic, take, qos, raw=raw, event_callbacks=events)
         self._inputs.append(subscription)
         return subscription
 
     def remove_input(self, subscription: Any) -> None:
-        """Take no more messages from an input."""
+        """Unsubscribe from an input's topic."""
         self._inputs.remove(subscription)
         self.destroy_subscription(subscription)
 
-    def complain(self, reason: str) -> None:
-        """Count a message that was skipped, and log why, now and then."""
+    def report_problem(self, problem: str) -> None:
+        """Log an error, and report it on /diagnostics until `activity.problem` is cleared."""
+        self.activity.problem = problem
+        self.get_logger().error(problem)
+
+    def report_skipped(self, reason: str) -> None:
+        """Count a message that could not be used, and log why, at most every few seconds."""
         self.activity.skip(reason)
-        self.get_logger().warning(f"skipped a message: {reason}", throttle_duration_sec=_COMPLAINT_PERIOD)
+        self.get_logger().warning(f"skipped a message: {reason}", throttle_duration_sec=_SKIP_LOG_PERIOD)
 
     def time_of(self, header: Header) -> float:
-        """The time of the next image, s, also where its stamp is none: see `ImageClock`. To be asked once an image."""
+        """The time of an image, s; call it once for each image. `ImageClock` says how invalid stamps are replaced."""
         time_ns = self._image_clock.time_of(stamp_ns(header), self.get_clock().now().nanoseconds)
-        self.tell_of_stamps(self._image_clock.problem)
+        self.warn_about_stamps(self._image_clock.problem)
         return 1e-9 * time_ns
 
-    def tell_of_stamps(self, problem: str, remedy: str = "when images come is taken for their time") -> None:
-        """Log, once, what is wrong with images' stamps, if anything, and what is done about it."""
+    def warn_about_stamps(self, problem: str, remedy: str = "when images come is taken for their time") -> None:
+        """Log, once, what is wrong with the images' stamps and what is done about it; nothing for an empty problem."""
         if problem:
             self.get_logger().warning(f"{problem}: {remedy}", once=True)
 
     def answered(self, header: Header, faces: int) -> None:
-        """Note that an image has been answered; how long after its stamp, if it has one."""
+        """Count an image whose results have been published, and its latency since its stamp, if that is not zero."""
         if stamp := stamp_ns(header):
             self.activity.latency_ms.append(1e-6 * (self.get_clock().now().nanoseconds - stamp))
         self.activity.answered += 1
         self.activity.faces = faces
 
     def image_qos(self) -> QoSProfile:
-        """Sensor data, the last few: best effort, or reliable as the parameter `reliable_images` says."""
+        """The QoS of images, as the parameters `image_queue_depth` and `reliable_images` say."""
         return image_qos(self.value("image_queue_depth"), reliable=self.value("reliable_images"))
 
     def result_qos(self) -> QoSProfile:
-        """Reliable, the last few."""
+        """The QoS of results, as the parameter `result_queue_depth` says."""
         return result_qos(self.value("result_queue_depth"))
 
     def report_status(self) -> None:
@@ -320,19 +257,16 @@ class FaceNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called by rclpy."""
-        self._pause()
         self._release_all()
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called by rclpy: back to unconfigured, from where it can be configured again."""
-        self._pause()
         self._release_all()
         return super().on_error(state)
 
     def destroy_node(self) -> None:
         """Stop and give back everything."""
-        self._pause()
         self._release_all()
         super().destroy_node()
 
@@ -385,7 +319,9 @@ class FaceNode(LifecycleNode):
             self.deactivate()
 
     def _release_all(self) -> None:
+        self._pause()
         self.release()
+        self.resources.close()
         self._configured = False
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
@@ -395,47 +331,23 @@ class FaceNode(LifecycleNode):
         self._outputs.clear()
 
     def _on_set_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        """Refuse what cannot be, with the reason."""
+        """Check and apply changed parameters; refused with the reason if they are not allowed."""
         ours = [parameter for parameter in parameters if parameter.name in self._specifications]
         try:
             for parameter in ours:
                 self._specifications[parameter.name].check(parameter.value)
             if ours and self._configured:
-                values = {name: self.value(name) for name in self._specifications}
-                self.apply_parameters(values | {parameter.name: parameter.value for parameter in ours})
+                self.apply_parameters(self.values() | {parameter.name: parameter.value for parameter in ours})
         except Face3DMMError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
 
-def image_qos(depth: int, *, reliable: bool = False) -> QoSProfile:
-    """Sensor data, the last `depth`: best effort unless `reliable`."""
-    reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-    return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=reliability)
-
-
-def result_qos(depth: int) -> QoSProfile:
-    """Reliable, the last `depth`."""
-    return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
-
-
-def latched_qos() -> QoSProfile:
-    """Reliable, and the last message is also given to those that come later."""
-    return QoSProfile(
-        depth=1,
-        history=HistoryPolicy.KEEP_LAST,
-        reliability=ReliabilityPolicy.RELIABLE,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL,
-    )
-
-
-def run_node(node_class: Callable[[], Node], args: Sequence[str] | None = None) -> int:
-    """Run a node until Ctrl-C or SIGTERM; the `main` of every node. Returns the exit code: 1 if it could not start."""
-    return run_nodes([node_class], args)
-
-
 def run_nodes(node_classes: Sequence[Callable[[], Node]], args: Sequence[str] | None = None) -> int:
-    """Run nodes in one thread until Ctrl-C or SIGTERM. Returns the exit code: 1 if one could not start."""
+    """Run nodes in one thread until Ctrl-C or SIGTERM; what the `main` of every node calls.
+
+    Returns the exit code: 1 if a node could not start.
+    """
     exit_code = 0
     nodes: list[Node] = []
     # rclpy's own handler ends the spinning. Python's would throw KeyboardInterrupt into whatever runs at that moment,

@@ -1,6 +1,5 @@
 """Image and results in, overlay out."""
 
-import sys
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,21 +15,16 @@ from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks
-from face3dmm_ros.nodes.fitter_node import MODEL
-from face3dmm_ros.nodes.images import image_conversion
-from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT, create_image_input
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, run_node
+from face3dmm_ros.nodes.images import create_image_input, image_conversion
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.landmark_view import LANDMARKS, OVERLAYS, draw_landmarks
 from face3dmm_ros.rendering.lighting import LIGHTING_MODELS, Lighting
-from face3dmm_ros.rendering.offscreen import PLATFORMS
 
-GL_PLATFORM = NodeParameter(
-    "gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS), read_only=True
-)
-_WAITING_IMAGES = 30
 _WARM_UP_SCALES = (0.7, 1.0, 1.4, 2.0)
+"""px/mm, of faces far and near; chosen by hand."""
 _LIGHT = Lighting()
 Picture = tuple[Header, NDArray[np.uint8]]
 FaceResult: TypeAlias = FaceLandmarks | Face3DMMParams
@@ -43,33 +37,27 @@ def _rgb_parameter(name: str, default: tuple[float, ...], description: str) -> N
 class RendererNode(FaceNode):
     """Draws the faces over the image that they were found in.
 
-    Without OpenGL it says so, in the log and on /diagnostics, and draws landmarks instead.
+    Without OpenGL it reports that, in the log and on /diagnostics, and draws landmarks instead.
     """
 
+    NAME = "renderer_node"
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
         NodeParameter("view", "shaded", "What is drawn over the image.", choices=OVERLAYS),
-        NodeParameter("opacity", 0.7, "Of the faces.", low=0.0, high=1.0),
+        NodeParameter("opacity", 0.7, "Of the faces.", 0.0, 1.0),
         GL_PLATFORM,
         _rgb_parameter(
             "light_direction", _LIGHT.direction, "The way the light travels: x right, y up, z to the viewer"
         ),
         _rgb_parameter("light_color", _LIGHT.color, "The light's colour and intensity, linear RGB"),
         _rgb_parameter("ambient_color", _LIGHT.ambient, "The ambient light's colour and intensity, linear RGB"),
-        NodeParameter("diffuse", _LIGHT.diffuse, "Share of the light that is scattered.", low=0.0, high=1.0),
-        NodeParameter("specular", _LIGHT.specular, "Share of the light in the highlight.", low=0.0, high=1.0),
-        NodeParameter("shininess", _LIGHT.shininess, "The highlight's exponent.", low=0.0, high=1000.0),
-        NodeParameter(
-            "transmission", _LIGHT.transmission, "Share of the light that shines through.", low=0.0, high=1.0
-        ),
+        NodeParameter("diffuse", _LIGHT.diffuse, "Share of the light that is scattered.", 0.0, 1.0),
+        NodeParameter("specular", _LIGHT.specular, "Share of the light in the highlight.", 0.0, 1.0),
+        NodeParameter("shininess", _LIGHT.shininess, "The highlight's exponent.", 0.0, 1000.0),
+        NodeParameter("transmission", _LIGHT.transmission, "Share of the light that shines through.", 0.0, 1.0),
         NodeParameter("lighting_model", _LIGHT.model, "The highlight's formula.", choices=LIGHTING_MODELS),
     )
-
-    def __init__(self, name: str = "renderer_node", **options: Any) -> None:
-        """A node that has yet to load its model and open OpenGL."""
-        self._renderer: FaceRenderer | None = None
-        super().__init__(name, **options)
 
     def configure(self) -> None:
         """Load the model and open OpenGL."""
@@ -82,16 +70,10 @@ class RendererNode(FaceNode):
         self._open_renderer()
         # Before that of the results: they are taken in this order, and an image comes before its results.
         create_image_input(self, self._on_image)
-        self.apply_parameters({name: self.value(name) for name in self._specifications})
-
-    def release(self) -> None:
-        """Close OpenGL."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        self.apply_parameters(self.values())
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
-        """Light and view for the images from now on."""
+        """Change light, opacity and view for the images from now on."""
         lighting = Lighting(
             direction=tuple(values["light_direction"]),
             color=tuple(values["light_color"]),
@@ -108,13 +90,14 @@ class RendererNode(FaceNode):
         self._show(values["view"] if self._renderer is not None else LANDMARKS)
 
     def _open_renderer(self) -> None:
+        self._renderer: FaceRenderer | None = None
         try:
-            self._renderer = FaceRenderer(self._model.triangles, platform=self.value("gl_platform"))
-            self._warm_up(self._renderer)
+            renderer = FaceRenderer(self._model.triangles, platform=self.value("gl_platform"))
+            self.resources.callback(renderer.close)
+            self._warm_up(renderer)
+            self._renderer = renderer
         except Face3DMMError as error:
-            self.release()
-            self.activity.problem = f"no OpenGL, the overlay shows landmarks only: {error}"
-            self.get_logger().error(self.activity.problem)
+            self.report_problem(f"no OpenGL, the overlay shows landmarks only: {error}")
 
     def _warm_up(self, renderer: FaceRenderer) -> None:
         """Draw the mean face: the first times are the slowest, and no image should have to wait for them."""
@@ -125,7 +108,7 @@ class RendererNode(FaceNode):
             renderer.overlay(nothing, [face])
 
     def _show(self, view: str) -> None:
-        """Listen to the results that a view needs."""
+        """Subscribe to the results that a view needs."""
         message_type, topic = (
             (FaceLandmarks, topics.LANDMARKS) if view == LANDMARKS else (Face3DMMParams, topics.PARAMETERS)
         )
@@ -135,11 +118,11 @@ class RendererNode(FaceNode):
                 return
             self.remove_input(self._results_input)
         self._faces = FaceCollector[FaceResult]()
-        self._matcher = StampMatcher[Picture, list[FaceResult]](_WAITING_IMAGES)
+        self._matcher = StampMatcher[Picture, list[FaceResult]]()
         self._results_input = self.create_input(message_type, topic, self._on_face, self.result_qos())
 
     def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
-        self.time_of(header)  # for its warning: by the same stamps images find their faces
+        self.time_of(header)  # only for its warning: by their stamps images are matched with faces
         self._answer(self._matcher.add_image(stamp_of(header), (header, image)))
 
     def _on_face(self, message: FaceResult) -> None:
@@ -149,8 +132,8 @@ class RendererNode(FaceNode):
 
     def _answer(self, match: tuple[Picture, list[FaceResult]] | None) -> None:
         """Publish the overlay of an image whose results are there."""
-        self.activity.dropped += self._matcher.dropped
-        self._matcher.dropped = 0
+        self.activity.dropped += self._matcher.images.dropped
+        self._matcher.images.dropped = 0
         if match is None:
             return
         (header, image), faces = match
@@ -158,7 +141,7 @@ class RendererNode(FaceNode):
             with self.activity.stage("rendering"):
                 overlay = self._draw(image, faces)
         except Face3DMMError as error:
-            self.complain(f"faces not drawn: {error}")
+            self.report_skipped(f"faces not drawn: {error}")
             overlay = image
         self._overlay_output.publish(self._conversion.cv2_to_imgmsg(overlay, header))
         self.answered(header, len(faces))
@@ -179,8 +162,4 @@ class RendererNode(FaceNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(RendererNode, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_nodes([RendererNode], args)

@@ -1,14 +1,21 @@
-"""Messages that belong together: the faces of one image, and an image with its results."""
+"""Messages that belong together by their stamps: the faces of one image, and an image with its results."""
 
+import struct
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
-from face3dmm_ros.nodes.conversions import FaceMessage, slot_of
+from face3dmm_ros.core.message_fields import check_slot
+from face3dmm_ros.nodes.conversions import FaceMessage
 
 Message = TypeVar("Message", bound=FaceMessage)
+Item = TypeVar("Item")
 Image = TypeVar("Image")
 Results = TypeVar("Results")
 Stamp = tuple[int, int]
+
+_CAPACITY = 30
+"""Images that wait for their results at most: a second at 30 images/s, far more than the pipeline's latency. Chosen by
+hand: a larger one only keeps more memory where results are lost, a smaller one gives up images while a node stalls."""
 
 
 def stamp_of(header: object) -> Stamp:
@@ -16,13 +23,19 @@ def stamp_of(header: object) -> Stamp:
     return header.stamp.sec, header.stamp.nanosec  # type: ignore[attr-defined]
 
 
+def serialized_stamp(message: bytes) -> Stamp:
+    """The same of a serialized (CDR) message that begins with a header."""
+    # After the four bytes of the encapsulation header, of which the second tells the byte order.
+    return struct.unpack_from("<iI" if message[1] & 1 else ">iI", message, 4)
+
+
 class FaceCollector(Generic[Message]):
     """Collects the messages about the faces of one image.
 
-    Where images have the same stamp, only the order of the messages tells where one ends and the next begins.
+    Where several images have the same stamp, the order of the messages tells where one ends and the next begins.
 
     Attributes:
-        incomplete: images of which a face's message did not come before the next image's.
+        incomplete: images that were given up because a message of the next image came before their last.
     """
 
     def __init__(self) -> None:
@@ -33,87 +46,89 @@ class FaceCollector(Generic[Message]):
         self._faces: dict[int, Message] = {}
 
     def add(self, message: Message) -> list[Message] | None:
-        """Take a message; the image's messages by face_index once they are all there (an empty list for no face).
+        """Take a message; returns the image's messages by face_index once all are there ([] for no face), else None.
 
         Raises:
-            Face3DMMError: the message's face_index does not fit its face_count.
+            Face3DMMError: the message's face_index is not below its face_count.
         """
-        slot = slot_of(message)
-        stamp = stamp_of(message.header)
-        # What comes in any order has a stamp of its own.
+        check_slot(message)
+        index, stamp = message.face_index, stamp_of(message.header)
+        # Of an image with a stamp of its own, messages may come in any order.
         taken = range(max(self._faces, default=-1) + 1) if stamp == self._last_complete else self._faces
-        if stamp != self._stamp or slot.face_index in taken:
+        if stamp != self._stamp or index in taken:
             self.incomplete += bool(self._faces)
             self._stamp, self._faces = stamp, {}
-        if slot.face_count == 0:
-            self._last_complete = stamp
-            return []
-        self._faces[slot.face_index] = message
-        if len(self._faces) < slot.face_count:
-            return None
+        if message.face_count:
+            self._faces[index] = message
+            if len(self._faces) < message.face_count:
+                return None
         self._last_complete = stamp
         faces = [self._faces[index] for index in sorted(self._faces)]
         self._faces = {}
         return faces
 
 
-class StampMatcher(Generic[Image, Results]):
-    """Brings each image together with its results, whichever comes first. Both arrive in the order of their stamps.
-
-    Where images have the same stamp, results go with the newest image that waits. So no picture is older than its
-    faces, and what gets lost on one side puts no later pair out of step. Results that find no image wait for none then:
-    theirs has gone with others.
+class _Waiting(OrderedDict[Stamp, Item]):
+    """What waits for its counterpart, by stamp, the oldest first.
 
     Attributes:
-        dropped: images that were given up: their results did not come before those of a later one, or within
-            `capacity` images.
-        dropped_results: results that were given up, since their image did not come.
+        dropped: how many were given up.
     """
 
     def __init__(self, capacity: int) -> None:
-        """Keep at most `capacity` images, and as many results, that wait for the other."""
-        self.dropped = self.dropped_results = 0
+        super().__init__()
+        self.dropped = 0
         self._capacity = capacity
+
+    def add(self, stamp: Stamp, item: Item) -> None:
+        """Let an item wait, in place of an earlier one of the same stamp."""
+        self.dropped += self.pop(stamp, None) is not None
+        self[stamp] = item
+        if len(self) > self._capacity:
+            self.popitem(last=False)
+            self.dropped += 1
+
+    def take(self, stamp: Stamp) -> Item:
+        """Take the item of a stamp out, and give up those that have waited longer."""
+        while (oldest := self.popitem(last=False))[0] != stamp:
+            self.dropped += 1
+        return oldest[1]
+
+
+class StampMatcher(Generic[Image, Results]):
+    """Brings each image together with its results, whichever comes first. Both arrive in the order of their stamps.
+
+    Where several images have the same stamp, results go with the newest image that waits, so that no picture is older
+    than its faces, and a loss on one side does not shift the later pairs. Results that then find no image are given up:
+    their image has gone with others.
+
+    Attributes:
+        images: those that wait; its `dropped` counts those that were given up: their results did not come before those
+            of a later image, or within `capacity` images.
+        results: those that wait; its `dropped` counts those that were given up, since their image did not come.
+    """
+
+    def __init__(self, capacity: int = _CAPACITY) -> None:
+        """Let at most `capacity` images, and as many results, wait."""
+        self.images: _Waiting[Image] = _Waiting(capacity)
+        self.results: _Waiting[Results] = _Waiting(capacity)
         self._last_image: Stamp | None = None
-        self._images: OrderedDict[Stamp, Image] = OrderedDict()
-        self._results: OrderedDict[Stamp, Results] = OrderedDict()
 
     def add_image(self, stamp: Stamp, image: Image) -> tuple[Image, Results] | None:
-        """Take an image; the pair if its results are there already."""
-        self.dropped += self._images.pop(stamp, None) is not None
+        """Take an image; returns the pair if its results are there already."""
         self._last_image = stamp
-        self._images[stamp] = image
-        while len(self._images) > self._capacity:
-            self._images.popitem(last=False)
-            self.dropped += 1
+        self.images.add(stamp, image)
         return self._match(stamp)
 
     def add_results(self, stamp: Stamp, results: Results) -> tuple[Image, Results] | None:
-        """Take an image's results; the pair if the image is there already."""
-        if stamp == self._last_image and stamp not in self._images:
-            self.dropped_results += 1
+        """Take an image's results; returns the pair if the image is there already."""
+        if stamp == self._last_image and stamp not in self.images:
+            self.results.dropped += 1
             return None
-        self.dropped_results += self._results.pop(stamp, None) is not None
-        self._results[stamp] = results
-        while len(self._results) > self._capacity:
-            self._results.popitem(last=False)
-            self.dropped_results += 1
+        self.results.add(stamp, results)
         return self._match(stamp)
 
-    def clear(self) -> None:
-        """Give up all that waits, without counting it."""
-        self._last_image = None
-        self._images.clear()
-        self._results.clear()
-
     def _match(self, stamp: Stamp) -> tuple[Image, Results] | None:
-        if stamp not in self._images or stamp not in self._results:
-            return None
-        pair = self._images[stamp], self._results[stamp]
-        while stamp in self._images:
-            self.dropped += next(iter(self._images)) != stamp
-            self._images.popitem(last=False)
-        while stamp in self._results:
-            self.dropped_results += next(iter(self._results)) != stamp
-            self._results.popitem(last=False)
-        return pair
+        if stamp in self.images and stamp in self.results:
+            return self.images.take(stamp), self.results.take(stamp)
+        return None

@@ -1,6 +1,5 @@
 """Camera, video, pictures or the sample clip in; images out."""
 
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,31 +18,37 @@ from face3dmm_ros.files.frame_source import AUTO, CAMERA, SAMPLE, SOURCES, Frame
 from face3dmm_ros.msg import Face3DMMParams
 from face3dmm_ros.nodes.conversions import calibration_to_message
 from face3dmm_ros.nodes.images import image_conversion
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, image_qos, result_qos, run_node
+from face3dmm_ros.nodes.lifecycle_node import run_nodes
+from face3dmm_ros.nodes.parameters import NodeParameter, read_only
+from face3dmm_ros.nodes.qos import image_qos, result_qos
+from face3dmm_ros.nodes.threaded_node import ThreadedNode
 
 OWN_RATE = -1.0
+"""The value of the parameter `fps` that stands for the source's own rate."""
 _RESULT_TIMEOUT = 1.0
+"""s after which the next image is published though the last one's result is missing, as when it was lost. Chosen by
+hand: longer than any fit method takes for an image."""
 _RESULTS = {
     "overlay": (Image, topics.OVERLAY, image_qos(1)),
     "params": (Face3DMMParams, topics.PARAMETERS, result_qos(1)),
 }
-_REOPEN_PERIOD, _REMINDER_PERIOD = 1.0, 10.0
+_REOPEN_PERIOD = 1.0
+"""s between two attempts to open a camera; chosen by hand: each costs some work, but a camera should be noticed soon
+after it is plugged in."""
+_REMINDER_PERIOD = 10.0
+"""s between two log lines about a missing camera; chosen by hand."""
 
 
-class VideoSourceNode(FaceNode):
-    """Publishes images and the camera's description, each image stamped when it was captured.
+class VideoSourceNode(ThreadedNode):
+    """Publishes images and their camera_info, each image stamped when it was captured.
 
-    Files are read ahead: an image is stamped and published at the moment at which it is due. A camera that is not there
-    yet, or stops giving images, is waited for: after a camera comes nothing but a camera.
+    An image of a file is read ahead, and stamped and published when it is due. A camera that is not there yet, or stops
+    giving images, is waited for; nothing else takes its place.
     """
 
+    NAME = "video_source_node"
     PARAMETERS = (
-        NodeParameter(
-            "source",
-            CAMERA,
-            f"Where images come from: {SOURCES}.",
-            read_only=True,
-        ),
+        read_only("source", CAMERA, f"Where images come from: {SOURCES}."),
         NodeParameter(
             "fps",
             OWN_RATE,
@@ -51,18 +56,10 @@ class VideoSourceNode(FaceNode):
             low=-1.0,
             high=1000.0,
         ),
-        NodeParameter(
-            "result",
-            "overlay",
-            "The result that is waited for with fps 0.",
-            choices=tuple(_RESULTS),
-            read_only=True,
-        ),
-        NodeParameter("width", 0, "Width to scale images to, px; 0: as height and proportions say.", low=0, high=16384),
-        NodeParameter(
-            "height", 0, "Height to scale images to, px; 0: as width and proportions say.", low=0, high=16384
-        ),
-        NodeParameter(
+        read_only("result", "overlay", "The result that is waited for with fps 0.", choices=tuple(_RESULTS)),
+        NodeParameter("width", 0, "Width to scale images to, px; 0: as height and proportions say.", 0, 16384),
+        NodeParameter("height", 0, "Height to scale images to, px; 0: as width and proportions say.", 0, 16384),
+        read_only(
             "rotate",
             0,
             "Turn images clockwise by so many degrees, and camera_info with them, for a camera that is mounted "
@@ -70,22 +67,17 @@ class VideoSourceNode(FaceNode):
             low=0,
             high=270,
             step=90,
-            read_only=True,
         ),
         NodeParameter("loop", True, "Begin a video or folder again at its end."),
-        NodeParameter("frame_id", "camera_optical_frame", "Frame of the images.", read_only=True),
-        NodeParameter(
-            "calibration_file", "", "The camera's calibration (ROS camera_info YAML); empty: unknown.", read_only=True
-        ),
+        read_only("frame_id", "camera_optical_frame", "Frame of the images."),
+        read_only("calibration_file", "", "The camera's calibration (ROS camera_info YAML); empty: unknown."),
     )
 
-    def __init__(self, name: str = "video_source_node", **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         """A node that has yet to open its source."""
         self._source: FrameSource | None = None
-        self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
         self._result_is_out = threading.Event()
-        super().__init__(name, **options)
+        super().__init__(**options)
         self._wanted: str = self.value("source")
 
     def configure(self) -> None:
@@ -107,23 +99,19 @@ class VideoSourceNode(FaceNode):
         self._listen(self.value("fps") == 0.0)
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
-        """Listen to results if they are to set the pace."""
+        """Subscribe to results if they set the pace."""
         self._listen(values["fps"] == 0.0)
 
     def activate(self) -> None:
-        """Start capturing, in a thread of its own: to wait for a camera must not hold up the node."""
-        self._stop.clear()
+        """Start capturing."""
         self._result_is_out.set()
-        self._thread = threading.Thread(target=self._capture, name="capture", daemon=True)
-        self._thread.start()
+        super().activate()
 
     def deactivate(self) -> None:
         """Stop capturing."""
         self._stop.set()
         self._result_is_out.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        super().deactivate()
 
     def release(self) -> None:
         """Close the source."""
@@ -144,7 +132,7 @@ class VideoSourceNode(FaceNode):
         return source
 
     def _listen(self, to_results: bool) -> None:
-        """Take the results, or not. Raw messages need no unpacking: that one came is all there is to know."""
+        """Subscribe to the results, serialized since only their arrival matters, or unsubscribe."""
         if not to_results and self._result_input is not None:
             self.remove_input(self._result_input)
             self._result_input = None
@@ -155,8 +143,8 @@ class VideoSourceNode(FaceNode):
     def _on_result(self, _: bytes) -> None:
         self._result_is_out.set()
 
-    def _capture(self) -> None:
-        """Publish image after image until told to stop, or the end."""
+    def work(self) -> None:
+        """Publish image after image, until deactivated or to the end of the source."""
         due = time.monotonic()
         images_in_this_round = 0
         while not self._stop.is_set():
@@ -186,18 +174,12 @@ class VideoSourceNode(FaceNode):
                 if self._stop.is_set():
                     return
                 grabbed = self.get_clock().now()
-            try:
-                self._publish(Header(stamp=grabbed.to_msg(), frame_id=self.value("frame_id")), image)
-            except Exception:
-                # Ctrl-C ends ROS under this thread.
-                if self.context.ok():
-                    raise
-                return
+            self._publish(Header(stamp=grabbed.to_msg(), frame_id=self.value("frame_id")), image)
             # A late image does not make the next ones early, unless it is late by less than a period.
             due = max(due + 1.0 / rate, time.monotonic() - 1.0 / rate) if rate > 0 else time.monotonic()
 
     def _wait(self, rate: float, due: float) -> None:
-        """Until the next image is due by the clock or, at rate 0, by the last result."""
+        """Wait until the next image is due by the clock or, at rate 0, by the last result."""
         if rate > 0:
             self._stop.wait(max(0.0, due - time.monotonic()))
         else:
@@ -205,25 +187,24 @@ class VideoSourceNode(FaceNode):
             self._result_is_out.clear()
 
     def _read(self, source: FrameSource) -> NDArray[np.uint8] | None:
-        """The image last grabbed, scaled and turned; None, and a complaint, if it cannot be read."""
+        """The image last grabbed, scaled and turned; None, and reported, if it cannot be read."""
         try:
             image = resized(source.retrieve(), self.value("width"), self.value("height"))
             return turned(image, self.value("rotate"))
         except Face3DMMError as error:
-            self.complain(str(error))
+            self.report_skipped(str(error))
             # A folder of nothing but broken files must not spin.
             self._stop.wait(0.01)
             return None
 
     def _lose_camera(self, camera: FrameSource) -> None:
-        """Say that a camera gives no images any more, and give it back."""
-        self.activity.problem = f"{camera.description} gives no images: waiting for a camera"
-        self.get_logger().error(self.activity.problem)
+        """Report that a camera gives no images any more, and close it."""
+        self.report_problem(f"{camera.description} gives no images: waiting for a camera")
         camera.close()
         self._source = None
 
     def _look_for_camera(self) -> None:
-        """Look once, after a while, for a camera that is not there yet, or was lost."""
+        """Try once, after a while, to open a camera that is not there yet, or was lost."""
         self._stop.wait(_REOPEN_PERIOD)
         if self._stop.is_set():
             return
@@ -244,7 +225,7 @@ class VideoSourceNode(FaceNode):
         self.answered(header, 0)
 
     def _describe(self, header: Header, width: int, height: int) -> CameraInfo:
-        """The camera; K of zeros, ROS's word for uncalibrated, also where the calibration is for another size."""
+        """The camera_info; its K is zero, for uncalibrated, also where the calibration is for another image size."""
         calibration = self._calibration
         if calibration is not None and calibration.image_size == (width, height):
             return calibration_to_message(header, calibration)
@@ -259,8 +240,4 @@ class VideoSourceNode(FaceNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(VideoSourceNode, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_nodes([VideoSourceNode], args)

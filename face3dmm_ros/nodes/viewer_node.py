@@ -1,7 +1,6 @@
 """Images and results in, Rerun's viewer out."""
 
 import os
-import sys
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +13,9 @@ from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
-from face3dmm_ros.nodes.fitter_node import MODEL
-from face3dmm_ros.nodes.landmark_node import IMAGE_TRANSPORT
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, NodeParameter, latched_qos, run_node
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, read_only
+from face3dmm_ros.nodes.qos import latched_qos
 from face3dmm_ros.viewer.frame_messages import FrameMessages
 from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, recording_stream, require_rerun
 from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, ViewedFrame
@@ -26,43 +25,32 @@ _FACES = {
     PARAMETERS: (Face3DMMParams, topics.PARAMETERS),
     MESH: (FaceMesh, topics.MESH),
 }
-_OVERLAY_TOPIC, _TOPOLOGY_TOPIC = topics.OVERLAY, topics.TOPOLOGY
 _LOOK_PERIOD = 0.5
+"""s between two looks at which topics are published and whether the viewer still runs; chosen by hand."""
 _NICENESS = 10
+"""Added to the process's nice value, which goes from 0 to 19; chosen by hand."""
 
 
 class ViewerNode(FaceNode):
     """Shows image, landmarks, head, blendshapes and curves in Rerun's viewer: a web page, a window, or a file.
 
-    What belongs to one image is shown at once: a frame waits for all topics that somebody publishes, and gives up
-    what has not come when a later frame is there.
+    All results of one image are shown together: a frame waits for all topics that have publishers, and goes without
+    what has not come when a later frame is complete.
     """
 
+    NAME = "viewer_node"
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
-        NodeParameter(
-            "show", "page", "Serve a web page, or open a window.", choices=("page", "window"), read_only=True
-        ),
-        NodeParameter("save", "", "File (.rrd) to write in place of showing; empty: show.", read_only=True),
-        NodeParameter("web_port", WEB_PORT, "Port of the web page, on this machine only.", 1, 65535, read_only=True),
-        NodeParameter("grpc_port", GRPC_PORT, "Port of the viewer's data, likewise.", 1, 65535, read_only=True),
-        NodeParameter("open_browser", False, "Open the page in the browser.", read_only=True),
-        NodeParameter(
-            "memory_limit", "1GB", "Of the data that are kept for the page; then the oldest go.", read_only=True
-        ),
-        NodeParameter(
-            "image_rate", 15.0, "Images, landmarks and meshes a second at most; 0: all.", 0.0, 1000.0, read_only=True
-        ),
-        NodeParameter("image_quality", 80, "JPEG quality of raw images.", 1, 100, read_only=True),
+        read_only("show", "page", "Serve a web page, or open a window.", choices=("page", "window")),
+        read_only("save", "", "File (.rrd) to write in place of showing; empty: show."),
+        read_only("web_port", WEB_PORT, "Port of the web page, on this machine only.", 1, 65535),
+        read_only("grpc_port", GRPC_PORT, "Port of the viewer's data, likewise.", 1, 65535),
+        read_only("open_browser", False, "Open the page in the browser."),
+        read_only("memory_limit", "1GB", "Of the data that are kept for the page; then the oldest go."),
+        read_only("image_rate", 15.0, "Images, landmarks and meshes a second at most; 0: all.", 0.0, 1000.0),
+        read_only("image_quality", 80, "JPEG quality of raw images.", 1, 100),
     )
-
-    def __init__(self, name: str = "viewer_node", **options: Any) -> None:
-        """A node that has yet to start the viewer."""
-        self._program: RerunProgram | None = None
-        self._stream: Any = None
-        self._look_timer: Any = None
-        super().__init__(name, **options)
 
     def configure(self) -> None:
         """Load the model and start the viewer."""
@@ -70,59 +58,50 @@ class ViewerNode(FaceNode):
         from face3dmm_ros.viewer.face_log import FaceLog
 
         weights = BlendshapeWeights(load_model(self.value("model")))
-        self._stream = recording_stream()
+        stream = recording_stream()
+        self._program: RerunProgram | None = None
         if self.value("save"):
-            self._save(Path(self.value("save")).expanduser())
+            path = Path(self.value("save")).expanduser()
+            if not path.parent.is_dir():
+                raise Face3DMMError(f"{path.parent} is no folder to write {path.name} to")
+            stream.save(path)
         else:
-            self._show()
-        self._log = FaceLog(self._stream, weights, rate=self.value("image_rate"), live=True)
+            self._program = self._show(stream)
+        self.resources.callback(stream.disconnect)
+        self._log = FaceLog(stream, weights, rate=self.value("image_rate"), live=True)
         self._messages = FrameMessages(self._log.due, self.value("image_quality"))
         for part in (LANDMARKS, PARAMETERS):
             self._take_faces(part)
         self._takes_meshes = False
-        self.create_input(FaceTopology, _TOPOLOGY_TOPIC, self._on_topology, latched_qos())
+        self.create_input(FaceTopology, topics.TOPOLOGY, self._on_topology, latched_qos())
         compressed = self.value("image_transport") == "compressed"
         image_type = CompressedImage if compressed else Image
         self._topics = {part: topic for part, (_, topic) in _FACES.items()}
         self._topics[IMAGE] = topics.IMAGE + topics.COMPRESSED if compressed else topics.IMAGE
-        self._topics[OVERLAY] = _OVERLAY_TOPIC
+        self._topics[OVERLAY] = topics.OVERLAY
         for part, message_type in ((IMAGE, image_type), (OVERLAY, Image)):
             self.create_input(message_type, self._topics[part], self._taker(part), self.image_qos())
-        self._look_timer = self.create_timer(_LOOK_PERIOD, self._look)
+        self.resources.callback(self.destroy_timer, self.create_timer(_LOOK_PERIOD, self._look))
 
-    def release(self) -> None:
-        """Finish the file, or end the viewer."""
-        if self._look_timer is not None:
-            self.destroy_timer(self._look_timer)
-            self._look_timer = None
-        if self._stream is not None:
-            self._stream.disconnect()
-            self._stream = None
-        if self._program is not None:
-            self._program.close()
-            self._program = None
-
-    def _save(self, path: Path) -> None:
-        if not path.parent.is_dir():
-            raise Face3DMMError(f"{path.parent} is no folder to write {path.name} to")
-        self._stream.save(path)
-
-    def _show(self) -> None:
-        self._program = RerunProgram(
+    def _show(self, stream: Any) -> RerunProgram:
+        """Start the viewer and connect a Rerun stream to it."""
+        program = RerunProgram(
             native=self.value("show") == "window",
             web_port=self.value("web_port"),
             grpc_port=self.value("grpc_port"),
             memory_limit=self.value("memory_limit"),
         )
-        self._stream.connect_grpc(self._program.address)
-        if self._program.page:
+        self.resources.callback(program.close)
+        stream.connect_grpc(program.address)
+        if program.page:
             # Not by the log, which a launcher may have turned down: without the address the page is of no use.
-            print(f"the viewer is at {self._program.page}", flush=True)
+            print(f"the viewer is at {program.page}", flush=True)
             if self.value("open_browser"):
-                webbrowser.open(self._program.page)
+                webbrowser.open(program.page)
+        return program
 
     def _look(self) -> None:
-        """See which topics are published, so that frames wait for those, and whether the viewer is still there."""
+        """Find which topics have publishers, so that frames wait for those, and whether the viewer still runs."""
         published = {part for part, topic in self._topics.items() if self.count_publishers(topic)}
         self._messages.assembler.expected = frozenset(published)
         if self._program is not None and not self._program.running:
@@ -133,7 +112,7 @@ class ViewerNode(FaceNode):
         self.create_input(message_type, topic, self._taker(part), self.result_qos())
 
     def _on_topology(self, message: FaceTopology) -> None:
-        """Take meshes from when their triangles are known."""
+        """Keep the triangles, and subscribe to meshes once they are known."""
         self._messages.take_topology(message)
         if not self._takes_meshes:
             self._takes_meshes = True
@@ -142,7 +121,7 @@ class ViewerNode(FaceNode):
     def _taker(self, part: str) -> Callable[[Any], None]:
         def take(message: Any) -> None:
             frames = self._messages.take(part, message, self.get_clock().now().nanoseconds)
-            self.tell_of_stamps(self._messages.times.clock.problem)
+            self.warn_about_stamps(self._messages.times.clock.problem)
             for frame in frames:
                 self._log_frame(frame)
                 self.answered(message.header, len(frame.parameters or ()))
@@ -155,10 +134,6 @@ class ViewerNode(FaceNode):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node, after all others: what is looked at must not be slowed by it."""
+    """Run the node at a low priority: it must not slow down the nodes whose results it shows."""
     os.nice(_NICENESS)
-    return run_node(ViewerNode, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_nodes([ViewerNode], args)
