@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.avatar import AvatarFace
 from face3dmm_ros.avatar.watermelon.avatar import Watermelon
-from face3dmm_ros.avatar.watermelon.cutout_vertices import CutoutVertices
 from face3dmm_ros.avatar.watermelon.face_cutouts import PART_VERTICES
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.camera import WeakPerspective, view_to_clip
@@ -15,7 +14,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.rendering.layer import Layer, Rectangle
+from face3dmm_ros.rendering.layer import Framing, Layer, Rectangle
 
 IMAGE_SIZE = (640, 480)
 SKIN = (140, 165, 205)  # BGR
@@ -104,19 +103,15 @@ def test_a_part_of_the_picture_laid_where_it_was_shows_the_very_pixels(watermelo
     part = np.concatenate([np.zeros((1, 2)), *rings]) + (size - 1) / 2.0
     assert len(part) == PART_VERTICES
     places = np.tile(part, (3, 1))
-    vertices = CutoutVertices(
-        position=np.column_stack([places * [1.0, -1.0], np.zeros(len(places))]),
-        picture=places,
-        place=np.tile([-1.0, 1.0], (len(places), 1)),
-        tone=np.ones((len(places), 3)),
-        visibility=np.ones(len(places)),
-    )
-    to_clip = Rectangle(0, 0, size, size).clip_to_canvas((size, size)) @ view_to_clip((size, size), 1.0)
-    with watermelon._context.current():
-        watermelon._canvas.begin(size, size)
-        watermelon._canvas.load_picture(picture)
-        watermelon._canvas.draw_cutouts(vertices, to_clip)
-        shown = watermelon._canvas.read()
+    position = np.column_stack([places * [1.0, -1.0], np.zeros(len(places))])
+    look = np.tile([-1.0, 1.0, 1.0], (len(places), 1))  # the picture itself, all of it, visible
+    framing = Framing(Rectangle(0, 0, size, size), (size, size), 1)
+    to_clip = framing.clip_to_canvas() @ view_to_clip((size, size), 1.0)
+    with watermelon._drawing() as canvas:
+        canvas.begin(size, size)
+        canvas.load_picture(picture)
+        canvas.draw_cutouts([position, places, look, np.ones((len(places), 3))], to_clip)
+        shown = canvas.read()
     inside = np.hypot(x - (size - 1) / 2.0, y - (size - 1) / 2.0) < 24.0
     np.testing.assert_allclose(shown[inside][:, :3].astype(int), picture[inside][:, :3].astype(int), atol=1)
 

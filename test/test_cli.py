@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from face3dmm_ros.cli.fit_pictures import _Picture, _Writer
+from face3dmm_ros.cli.fit_pictures import _Face, _Picture, _Writer
 from face3dmm_ros.cli.main import main
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.rotations import FRONTAL
@@ -229,7 +229,7 @@ def test_a_face_takes_its_colours_from_the_pictures_pixels(
     landmarks = Landmarks("ibug68", np.zeros((68, 2), np.float32), Box(0, 0, 40, 30), 1.0, (40, 30))
     green = np.tile(np.uint8([0, 255, 0]), (30, 40, 1))
     options = argparse.Namespace(texture_size=0, fov=60.0, fit_method="joint", opacity=1.0)
-    picture = _Picture(tmp_path / "picture.png", green, [TrackedFace(0, landmarks, parameters)], [None])
+    picture = _Picture(tmp_path / "picture.png", green, [_Face(TrackedFace(0, landmarks, parameters), None)])
     (colored,) = _Writer(options, model, None).write(picture, tmp_path)
     assert (colored.visibility > 0.0).any() == seen
     assert (colored.rgb == [0, 255, 0]).all(axis=1).any() == seen

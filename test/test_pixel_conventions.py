@@ -29,7 +29,7 @@ from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.landmark_view import draw_landmarks
-from face3dmm_ros.rendering.layer import Rectangle
+from face3dmm_ros.rendering.layer import Framing, Rectangle
 from face3dmm_ros.rendering.rasterization import rasterize
 from face3dmm_ros.rendering.texture import _spread, unwrap
 from face3dmm_ros.rendering.vertex_colors import sample_vertex_colors
@@ -206,7 +206,7 @@ def test_a_pixel_sees_what_lies_under_its_centre() -> None:
 
 def test_a_part_of_a_canvas_begins_at_its_first_pixels_edge() -> None:
     rectangle = Rectangle(8, 6, 24, 18)
-    to_canvas = rectangle.clip_to_canvas((WIDTH, HEIGHT)) @ view_to_clip((WIDTH, HEIGHT), 1.0)
+    to_canvas = Framing(rectangle, (WIDTH, HEIGHT), 1).clip_to_canvas() @ view_to_clip((WIDTH, HEIGHT), 1.0)
     # The world's y points up.
     corners = np.array([[7.5, -5.5, 0.0, 1.0], [23.5, -17.5, 0.0, 1.0]])
     np.testing.assert_allclose((corners @ to_canvas.T)[:, :2], [[-1.0, -1.0], [1.0, 1.0]], atol=1e-12)

@@ -18,7 +18,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 
 from face3dmm_ros.bags.messages import COMPRESSED, COMPRESSED_TYPE, IMAGE_TYPE
-from face3dmm_ros.bags.writer import BagWriter
+from face3dmm_ros.bags.writer import BagWriter, check_room_for_bag, remove_bag
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.frame_source import resized
 from face3dmm_ros.nodes.images import cv2_to_compressed_imgmsg, image_conversion
