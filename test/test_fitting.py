@@ -23,15 +23,14 @@ from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedLand
 from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
 from face3dmm_ros.fitting.bounded import minimize_in_box
 from face3dmm_ros.fitting.joint import (
-    POSE_SIZE,
     GaussianPrior,
     _curvature,
     _dual_step,
     _gradient,
-    _pose_jacobian,
     _primal_step,
 )
 from face3dmm_ros.fitting.linear_points import LandmarkModel
+from face3dmm_ros.fitting.pose_step import POSE_SIZE, pose_jacobian
 from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING
 from face3dmm_ros.morphable_model.model import MorphableModel
 
@@ -243,7 +242,7 @@ def test_the_step_among_equations_is_the_step_among_unknowns() -> None:
     assert prior.white
     noise_px = rng.uniform(1.0, 5.0, 68)
     points = landmark_model.points
-    by_pose = _pose_jacobian(camera, points.points(c))
+    by_pose = pose_jacobian(camera, points.points(c))
     H = _curvature(points, by_pose, camera, noise_px)
     H[POSE_SIZE:, POSE_SIZE:] += prior.precision
     primal = _primal_step(H, _gradient(points, by_pose, residuals, camera, noise_px), c, prior)

@@ -71,11 +71,10 @@ class AlbedoPoints:
             Face3DMMError: the model does not know the scheme.
         """
         points = model.scheme(scheme).at(slice(0, SKIN_COUNT))
-        basis = points.interpolate(model.albedo_basis.reshape(model.vertex_count, 3, -1)) * model.albedo_sigma
         normals = points.interpolate(model.normals(model.mean)).astype(np.float64)
         return AlbedoPoints(
             points.interpolate(model.albedo_mean).astype(np.float64),
-            basis.astype(np.float64),
+            points.interpolate_basis(model.albedo_basis) * model.albedo_sigma,
             normals / np.linalg.norm(normals, axis=1, keepdims=True),
         )
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.linear_points import LandmarkModel
+from face3dmm_ros.fitting.pose_step import projected
 
 ITERATIONS = 3
 EXPRESSION_WEIGHT = 2000.0
@@ -46,10 +47,10 @@ def alternating_fit(
         for block, weight in ((slice(K, None), EXPRESSION_WEIGHT), (slice(0, K), SHAPE_WEIGHT)):
             others = c.copy()
             others[block] = 0.0
-            b = A @ points.points(others) + camera.translation[:, None]
+            b = projected(camera, points.points(others))
             H = pc[:, block].T @ pc[:, block]
             H[np.diag_indices_from(H)] += weight * density
             c[block] = solve_symmetric(H, pc[:, block].T @ (observed - b).ravel())
         c = np.clip(c, bounds[0], bounds[1])
-    residuals = A @ points.points(c) + camera.translation[:, None] - observed
+    residuals = projected(camera, points.points(c)) - observed
     return camera, c, float(np.sqrt((residuals**2).sum(axis=0).mean()))

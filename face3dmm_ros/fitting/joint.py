@@ -6,7 +6,6 @@ landmark's own, and ρ(u) = k² log(1 + u / k²), Cauchy's loss, lets go of land
 it is minimised by reweighting (Holland & Welsch, Communications in Statistics 1977).
 """
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,12 +14,10 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from face3dmm_ros.core.camera import WeakPerspective
-from face3dmm_ros.core.rotations import rotation_from_vector
 from face3dmm_ros.fitting.bounded import minimize_in_box, solve_symmetric
 from face3dmm_ros.fitting.linear_points import LinearPoints
+from face3dmm_ros.fitting.pose_step import POSE_SIZE, moved, pose_jacobian, projected
 
-POSE_SIZE = 6
-"""Unknowns of the pose step: rotation vector (3), log s, t (2)."""
 _SETTLED = 40.0
 """Times the tolerance: a step that moves no point by more leaves the curvature as it was, for the next to use."""
 
@@ -116,7 +113,7 @@ def joint_fit(
     selected = points
     outline = None
     system, stale = np.empty((0, 0)), True
-    projected = np.zeros_like(observed)
+    at = np.zeros_like(observed)
     for iteration in range(1, max_iterations + 1):
         slid = False
         # The outline is chosen anew in the first half only, so that the rest minimises one fixed energy.
@@ -130,41 +127,41 @@ def joint_fit(
             X = selected.points(c)
             if iteration == 1:
                 camera = turned(camera, X, observed, noise_px, outlier)
-            projected = _project(camera, X)
-            energy = _energy(projected - observed, c, prior, noise_px, outlier)
-        residuals = projected - observed
-        loosened = _loosened(residuals, noise_px, outlier)
-        by_pose = _pose_jacobian(camera, X)
+            at = projected(camera, X)
+            energy = _energy(at - observed, c, prior, noise_px, outlier)
+        residuals = at - observed
+        sigma_px = _reweighted_sigma(residuals, noise_px, outlier)
+        by_pose = pose_jacobian(camera, X)
         if dual:
-            delta, change = _dual_step(selected, by_pose, residuals, camera, c, loosened)
+            delta, change = _dual_step(selected, by_pose, residuals, camera, c, sigma_px)
         else:
             if stale or slid:
                 stale = False
-                system = _curvature(selected, by_pose, camera, loosened, precision)
+                system = _curvature(selected, by_pose, camera, sigma_px, precision)
                 system[POSE_SIZE:, POSE_SIZE:] += prior.precision
                 _regularized(system)
-            gradient = _gradient(selected, by_pose, residuals, camera, loosened)
+            gradient = _gradient(selected, by_pose, residuals, camera, sigma_px)
             delta, change = _primal_step(system, gradient, c, prior)
         length = 1.0
         while True:
-            trial_camera = _moved(camera, length * delta)
+            trial_camera = moved(camera, length * delta)
             trial_c = c + length * change
             trial_X = selected.points(trial_c)
-            trial = _project(trial_camera, trial_X)
+            trial = projected(trial_camera, trial_X)
             trial_energy = _energy(trial - observed, trial_c, prior, noise_px, outlier)
             if trial_energy <= energy or length < 1e-3:
                 break
             length *= 0.5
         if trial_energy > energy:
             break
-        movement = np.abs(trial - projected).max()
-        camera, c, X, projected, energy = trial_camera, trial_c, trial_X, trial, trial_energy
+        movement = np.abs(trial - at).max()
+        camera, c, X, at, energy = trial_camera, trial_c, trial_X, trial, trial_energy
         if movement < tolerance_px and not slid:
             break
         if movement > _SETTLED * tolerance_px or length < 1.0:
             stale = True
-    residuals = projected - observed
-    return JointFit(camera, c, selected, residuals, _loosened(residuals, noise_px, outlier), system)
+    residuals = at - observed
+    return JointFit(camera, c, selected, residuals, _reweighted_sigma(residuals, noise_px, outlier), system)
 
 
 def identity_information(
@@ -175,7 +172,7 @@ def identity_information(
     Expressions on a bound are held there. S is the Schur complement of the pose's and expression's block.
     """
     c, K = fit.coefficients, shape_count
-    by_pose = _pose_jacobian(fit.camera, fit.points.points(c))
+    by_pose = pose_jacobian(fit.camera, fit.points.points(c))
     H = _curvature(fit.points, by_pose, fit.camera, fit.noise_px)
     g = _gradient(fit.points, by_pose, fit.residuals, fit.camera, fit.noise_px)
     H[POSE_SIZE + K :, POSE_SIZE + K :] += prior.precision[K:, K:]
@@ -216,13 +213,13 @@ def drawn(fit: JointFit, prior: GaussianPrior, toward: NDArray[np.float64], stre
     """
     c, points = fit.coefficients, fit.points
     X = points.points(c)
-    observed = _project(fit.camera, X) - fit.residuals
+    observed = projected(fit.camera, X) - fit.residuals
     H = fit.system + np.diag(np.pad(strength, (POSE_SIZE, 0)))
-    gradient = _gradient(points, _pose_jacobian(fit.camera, X), fit.residuals, fit.camera, fit.noise_px)
+    gradient = _gradient(points, pose_jacobian(fit.camera, X), fit.residuals, fit.camera, fit.noise_px)
     gradient[POSE_SIZE:] += strength * (c - toward)
     delta, change = _primal_step(H, gradient, c, prior)
-    camera, c = _moved(fit.camera, delta), c + change
-    return replace(fit, camera=camera, coefficients=c, residuals=_project(camera, points.points(c)) - observed)
+    camera, c = moved(fit.camera, delta), c + change
+    return replace(fit, camera=camera, coefficients=c, residuals=projected(camera, points.points(c)) - observed)
 
 
 def turned(
@@ -241,12 +238,12 @@ def turned(
         noise_px: (P,) σ, px.
         outlier: as of `joint_fit`.
     """
-    residuals = _project(camera, X) - observed
-    loosened = _loosened(residuals, noise_px, outlier)
-    J = (_pose_jacobian(camera, X) / loosened).reshape(POSE_SIZE, -1)
-    moved = _moved(camera, -solve_symmetric(_regularized(J @ J.T), J @ (residuals / loosened).ravel()))
-    trial = _project(moved, X) - observed
-    return moved if _loss(trial, noise_px, outlier) <= _loss(residuals, noise_px, outlier) else camera
+    residuals = projected(camera, X) - observed
+    sigma_px = _reweighted_sigma(residuals, noise_px, outlier)
+    J = (pose_jacobian(camera, X) / sigma_px).reshape(POSE_SIZE, -1)
+    step = moved(camera, -solve_symmetric(_regularized(J @ J.T), J @ (residuals / sigma_px).ravel()))
+    trial = projected(step, X) - observed
+    return step if _loss(trial, noise_px, outlier) <= _loss(residuals, noise_px, outlier) else camera
 
 
 def _primal_step(
@@ -327,30 +324,6 @@ def _gradient(
     return np.concatenate([by_pose.reshape(POSE_SIZE, -1) @ weighted.ravel(), by_c])
 
 
-def _pose_jacobian(camera: WeakPerspective, X: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Derivative by a rotation ω on the camera's side (R ← exp([ω]×)R), log s and t: (6, 2, P)."""
-    x, y, z = camera.scale * camera.rotation @ X
-    J = np.zeros((POSE_SIZE, 2, X.shape[1]))
-    J[1, 0], J[2, 0], J[3, 0], J[4, 0] = z, -y, x, 1.0
-    J[0, 1], J[2, 1], J[3, 1], J[5, 1] = -z, x, y, 1.0
-    return J
-
-
-def _moved(camera: WeakPerspective, delta: NDArray[np.float64]) -> WeakPerspective:
-    """The camera after a pose step."""
-    # A step that would change the size beyond e-fold is a step astray: the line search starts from within.
-    return WeakPerspective(
-        camera.scale * math.exp(min(max(delta[3], -1.0), 1.0)),
-        rotation_from_vector(delta[:3]) @ camera.rotation,
-        camera.translation + delta[4:],
-    )
-
-
-def _project(camera: WeakPerspective, X: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, P) mm to (2, P) px."""
-    return (camera.scale * camera.rotation[:2]) @ X + camera.translation[:, None]
-
-
 def _energy(
     residuals: NDArray[np.float64],
     c: NDArray[np.float64],
@@ -368,7 +341,9 @@ def _loss(residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier
     return 0.5 * float(loss.sum())
 
 
-def _loosened(residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier: float) -> NDArray[np.float64]:
+def _reweighted_sigma(
+    residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier: float
+) -> NDArray[np.float64]:
     """σ / √w with w = 1 / (1 + r² / (kσ)²), what Cauchy's loss leaves of a landmark's weight; (P,)."""
     if np.isinf(outlier):
         return noise_px

@@ -127,11 +127,11 @@ class LandmarkModel:
         order = np.concatenate([np.setdiff1d(np.arange(P), outline_landmarks), outline_landmarks]).astype(np.intp)
         points = surface.at(order)
         unit = model.sigma if unit is None else unit
-        mean, basis = _restrict(model, points, unit)
+        mean, basis = _coordinates_first(model, points, unit)
         if contour:
             L, C = contour.candidates.shape
             candidates = _up_to_the_landmarks(model, contour, points.at(slice(P - L, P)))
-            candidate_mean, candidate_basis = _restrict(model, candidates, unit)
+            candidate_mean, candidate_basis = _coordinates_first(model, candidates, unit)
             candidate_mean = candidate_mean.reshape(3, L, C)
             candidate_basis = candidate_basis.reshape(3, L, C, -1)
             outward = mean[:2, P - L :] - mean[:2].mean(axis=1, keepdims=True)
@@ -160,14 +160,10 @@ def _up_to_the_landmarks(model: MorphableModel, contour: Contour, landmarks: Sur
     return SurfacePoints(vertices.reshape(-1, 3), weights.reshape(-1, 3))
 
 
-def _restrict(
+def _coordinates_first(
     model: MorphableModel, points: SurfacePoints, unit: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean (3, P) and basis (3, P, K + E), mm per unit, of points on the surface."""
-    N = model.vertex_count
-    mean = points.interpolate(model.mean).astype(np.float64)
-    bases = [
-        points.interpolate(basis.reshape(N, 3, -1)).astype(np.float64)
-        for basis in (model.shape_basis, model.expression_basis)
-    ]
-    return mean.T.copy(), np.ascontiguousarray((np.concatenate(bases, axis=2) * unit).transpose(1, 0, 2))
+    at = model.at_points(points)
+    basis = np.concatenate([at.shape, at.expression], axis=2) * unit
+    return at.mean.T.copy(), np.ascontiguousarray(basis.transpose(1, 0, 2))

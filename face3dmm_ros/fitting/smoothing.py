@@ -29,17 +29,13 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.face_memory import FaceMemory
-from face3dmm_ros.core.rotations import rotation_from_vector, rotation_vector
 from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace
-from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.fitting.observation import in_a_known_scheme, weights_read
+from face3dmm_ros.fitting.pose_step import POSE_SIZE, moved, step_between
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 _SHORTEST_STEP = 0.01
 """s; noise between images stamped alike, or nearly so, would pass for speed."""
-
-_POSE = 6
-"""Of a step: rotation vector (3), Δlog s, Δ of the landmarks' middle (2); then come Δβ (E)."""
 
 _SHARE = 0.3
 """Of how far landmarks jitter: a weight's jitter moves them by less, RMS; measured on the clip and on faces at rest."""
@@ -99,25 +95,18 @@ class SmoothingOptions:
 
 @dataclass(frozen=True, eq=False)
 class _Motion:
-    """What moves of a face: R, and (log s, the landmarks' middle in px, β), (3 + E,)."""
+    """What moves of a face: its camera, of points about the landmarks' middle (t is where that is seen, px), and β."""
 
-    rotation: NDArray[np.float64]
-    others: NDArray[np.float64]
-
-    @property
-    def beta(self) -> NDArray[np.float64]:
-        return self.others[3:]
+    camera: WeakPerspective
+    beta: NDArray[np.float64]
 
     def step_to(self, other: "_Motion") -> NDArray[np.float64]:
-        """The change to another, (6 + E,)."""
-        step = np.empty(3 + len(self.others))
-        step[:3] = rotation_vector(other.rotation @ self.rotation.T)
-        step[3:] = other.others - self.others
-        return step
+        """The change to another: a pose step and Δβ, (6 + E,)."""
+        return np.concatenate([step_between(self.camera, other.camera), other.beta - self.beta])
 
     def moved(self, step: NDArray[np.float64]) -> "_Motion":
         """This, a step further."""
-        return _Motion(rotation_from_vector(step[:3]) @ self.rotation, self.others + step[3:])
+        return _Motion(moved(self.camera, step[:POSE_SIZE]), self.beta + step[POSE_SIZE:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,33 +130,29 @@ class _ModelLandmarks:
     """A model's landmarks of one scheme, and the motion that they show."""
 
     def __init__(self, model: MorphableModel, scheme: str, options: SmoothingOptions) -> None:
-        points = LandmarkModel.of(model, scheme, unit=np.ones(len(model.sigma)), outline=False).points
+        at = model.at_points(model.scheme(scheme))
         # float32 tells them to a thousandth of a pixel, in half the time.
-        basis = points.basis.reshape(points.mean.size, -1).T.astype(np.float32)
-        self._mean, self._shape = points.mean.ravel().astype(np.float32), basis[: model.shape_count].copy()
-        self._expression = basis[model.shape_count :].copy()
-        self._middle = points.mean.mean(axis=1)
-        about = points.mean - self._middle[:, None]
-        self._spread = about @ about.T / about.shape[1]
+        self._mean = at.mean.T.ravel().astype(np.float32)
+        self._shape, self._expression = (
+            np.ascontiguousarray(basis.transpose(2, 1, 0), np.float32).reshape(-1, at.mean.size)
+            for basis in (at.shape, at.expression)
+        )
+        self._middle = at.mean.mean(axis=0)
+        about = at.mean - self._middle
+        self._spread = about.T @ about / len(about)
         # A weight that moves all landmarks far, as the jaw's, is seen more finely than others.
-        reach = np.sqrt((points.basis[..., model.shape_count :] ** 2).sum(axis=0).mean(axis=0))
+        reach = np.sqrt((at.expression**2).sum(axis=1).mean(axis=0))
         of_any = options.weight_noise / options.noise_mm * model.expression_sigma
         self._weight_jitter = np.minimum(of_any, _SHARE / np.maximum(reach, 1e-9))
 
     def motion(self, camera: WeakPerspective, beta: NDArray[np.float64]) -> _Motion:
         """The motion of a camera and β."""
-        others = np.empty(3 + len(beta))
-        others[0] = math.log(camera.scale)
-        others[1:3] = camera.scale * (camera.rotation @ self._middle)[:2] + camera.translation
-        others[3:] = beta
-        return _Motion(camera.rotation, others)
+        return _Motion(replace(camera, translation=camera.project(self._middle)), beta)
 
     def camera(self, motion: _Motion) -> WeakPerspective:
         """The camera of a motion."""
-        scale = math.exp(motion.others[0])
-        return WeakPerspective(
-            scale, motion.rotation, motion.others[1:3] - scale * (motion.rotation @ self._middle)[:2]
-        )
+        camera = motion.camera
+        return replace(camera, translation=camera.translation - camera.scale * (camera.rotation[:2] @ self._middle))
 
     def jitter(self, camera: WeakPerspective) -> NDArray[np.float64]:
         """How far each number of a step, (6 + E,), jitters per mm by which the landmarks do.
@@ -213,19 +198,19 @@ class _ConstantVelocity:
     def __init__(self, start: _Seen, options: SmoothingOptions) -> None:
         self._options = options
         self._smoothed = start.motion
-        self._velocity = np.zeros(_POSE)
+        self._velocity = np.zeros(POSE_SIZE)
         # (3, 6): of the position, of position and velocity, of the velocity.
-        self._covariance = np.tile([[start.noise_mm**2], [0.0], [1e4]], _POSE)
-        self._last_mm = np.zeros(_POSE)
-        self._shared = np.zeros(_POSE)
+        self._covariance = np.tile([[start.noise_mm**2], [0.0], [1e4]], POSE_SIZE)
+        self._last_mm = np.zeros(POSE_SIZE)
+        self._shared = np.zeros(POSE_SIZE)
 
     def update(self, seen: _Seen, dt: float) -> _Motion:
         options, noise = self._options, seen.noise_mm**2
         step = np.zeros(len(seen.noise))
-        step[:_POSE] = dt * self._velocity
+        step[:POSE_SIZE] = dt * self._velocity
         predicted = self._smoothed.moved(step)
         innovation = predicted.step_to(seen.motion)
-        innovation_mm = innovation[:_POSE] * (seen.noise_mm / seen.noise[:_POSE])
+        innovation_mm = innovation[:POSE_SIZE] * (seen.noise_mm / seen.noise[:POSE_SIZE])
         product = innovation_mm * self._last_mm
         self._shared += _gain(options.agreement_cutoff_hz, dt) * (product - self._shared)
         self._last_mm = innovation_mm
@@ -238,9 +223,9 @@ class _ConstantVelocity:
         P[2] -= velocity_gain * P[1]
         P[:2] -= gain * P[:2]
         self._covariance = P
-        self._velocity += velocity_gain * innovation[:_POSE]
+        self._velocity += velocity_gain * innovation[:POSE_SIZE]
         least = _gain(options.rest_cutoff_hz, dt)
-        passing = _passing(innovation[_POSE:], seen.noise[_POSE:], least)
+        passing = _passing(innovation[POSE_SIZE:], seen.noise[POSE_SIZE:], least)
         self._smoothed = predicted.moved(np.concatenate([gain, passing]) * innovation)
         return self._smoothed
 

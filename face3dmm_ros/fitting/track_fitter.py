@@ -44,12 +44,12 @@ class FitOptions:
     Attributes:
         landmark_noise_mm: standard deviation of a landmark on the face, mm, where the detector tells none; neighbouring
             landmarks err alike, so it is larger than a single landmark's own noise.
-        deviation_gain: by how much to enlarge the deviations that a detector tells, for the same reason.
-        reading_gain: the same of the expression that a detector has read, whose errors are alike in all frames.
-        held_gain: in place of `deviation_gain` where the identity is held and the detector has read the
-            expression: points that are off because the identity is would be taken for one.
-        outlier: landmarks further off than so many standard deviations, as `deviation_gain` enlarges them, count less
-            and less (Cauchy's loss); infinite for least squares.
+        landmark_sigma_scale: factor on the standard deviations that a detector tells, for the same reason.
+        expression_sigma_scale: the same for the expression that a detector reads, whose errors are alike in all frames.
+        held_sigma_scale: in place of `landmark_sigma_scale` where the identity is held and the detector has read the
+            expression: an error of the identity moves points too, and would be taken for an expression.
+        outlier: Cauchy's k, in standard deviations as `landmark_sigma_scale` enlarges them: landmarks further off count
+            less and less; infinite for least squares.
         shape_prior: weight of the identity's prior; 0 switches it off.
         expression_prior: weight of the expression's prior; 0 switches it off.
         outline: let outline landmarks slide along the face's visible edge.
@@ -66,9 +66,9 @@ class FitOptions:
     """
 
     landmark_noise_mm: float = 4.0
-    deviation_gain: float = 2.0
-    reading_gain: float = 1.3
-    held_gain: float = 10.0
+    landmark_sigma_scale: float = 2.0
+    expression_sigma_scale: float = 1.3
+    held_sigma_scale: float = 10.0
     outlier: float = 2.0
     shape_prior: float = 3.0
     expression_prior: float = 0.5
@@ -211,7 +211,7 @@ class TrackFitter(FaceMemory[_Track]):
         """A later frame: pose and expression move, the identity stays."""
         points, iterations = track.expression_points, self.options.tracked_iterations
         prior = self._expression_prior(observed)
-        gain = None if self._reading(observed) is None else self.options.held_gain
+        gain = None if self._reading(observed) is None else self.options.held_sigma_scale
         fit = self._solve(points, observed, track.camera, track.beta, prior, iterations, gain, np.float32)
         track.beta_deviation = posterior_deviation(fit, 0)
         if track.beta_deviation is not None:
@@ -306,7 +306,7 @@ class TrackFitter(FaceMemory[_Track]):
         if reading is not None:
             read = K + self._read
             mean, deviation = reading / self._unit[-E:][self._read]
-            deviation *= self.options.reading_gain
+            deviation *= self.options.expression_sigma_scale
             full[read, read] += deviation**-2
             shift[read] += mean / deviation**2
         return GaussianPrior(full, shift, *self._bounds[:, -K - E :])
@@ -328,10 +328,10 @@ class TrackFitter(FaceMemory[_Track]):
         """
         options = self.options
         if observed.deviation is None:
-            gain = options.deviation_gain
+            gain = options.landmark_sigma_scale
             noise_px = np.full(observed.points.shape[1], options.landmark_noise_mm * camera.scale)
         else:
-            gain = gain or options.deviation_gain
+            gain = gain or options.landmark_sigma_scale
             noise_px = gain * observed.deviation
         return joint_fit(
             points,
@@ -342,7 +342,7 @@ class TrackFitter(FaceMemory[_Track]):
             noise_px=noise_px,
             max_iterations=max_iterations,
             tolerance_px=options.tolerance_px,
-            outlier=options.outlier * options.deviation_gain / gain,
+            outlier=options.outlier * options.landmark_sigma_scale / gain,
             precision=precision,
         )
 

@@ -11,7 +11,6 @@ from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import FaceParameters, Landmarks
 from face3dmm_ros.fitting.confidence import fit_confidence
-from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.photometric.torch_threads import one_torch_thread
@@ -64,7 +63,7 @@ class ImageRegressor:
             )
         self.model = model
         self._module, self._description = archive.module, archive.description
-        self._points = LandmarkModel.of(model, IBUG68, unit=np.ones_like(model.sigma), outline=False).points
+        self._points = model.at_points(model.scheme(IBUG68))
 
     def regress(self, image: NDArray[np.uint8], landmarks: Landmarks) -> RegressedFace:
         """The face at some landmarks.
@@ -118,7 +117,7 @@ class ImageRegressor:
         self, camera: WeakPerspective, alpha: NDArray[np.float64], beta: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """The model's iBUG points in the image, (68, 2) px."""
-        return camera.project(self._points.points(np.concatenate([alpha, beta])).T)
+        return camera.project(self._points.points(alpha, beta))
 
 
 def open_regressor(model: MorphableModel, path: Path, sha256: str = "") -> ImageRegressor:

@@ -25,8 +25,7 @@ NOISE = 4.0
 
 def movements(model: MorphableModel, scheme: str) -> NDArray[np.float64]:
     """(P, 2, E) mm, how each blendshape moves a scheme's points in the frontal plane."""
-    basis = model.expression_basis.reshape(model.vertex_count, 3, -1)
-    return model.scheme(scheme).interpolate(basis)[:SKIN_COUNT, :2].astype(np.float64)
+    return model.scheme(scheme).interpolate_basis(model.expression_basis)[:SKIN_COUNT, :2]
 
 
 def left_over(shapes: NDArray[np.float64], displacement: NDArray[np.float64]) -> float:

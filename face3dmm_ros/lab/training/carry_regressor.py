@@ -30,10 +30,7 @@ def mixtures(old: MorphableModel, new: MorphableModel) -> NDArray[np.float64]:
     """(E', E): the new blendshapes' weights for each of the old ones at 1, judged where Face Mesh's points lie."""
     surface = new.scheme("mediapipe478")
     theirs, ours = (
-        surface.interpolate(model.expression_basis.reshape(model.vertex_count, 3, -1)).reshape(
-            -1, model.expression_count
-        )
-        for model in (old, new)
+        surface.interpolate_basis(model.expression_basis).reshape(-1, model.expression_count) for model in (old, new)
     )
     kept = [k for k, name in enumerate(new.expression_names) if name.startswith(_KEPT)]
     ours[:, kept] = 0.0
