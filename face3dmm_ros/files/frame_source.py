@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import check_size
-from face3dmm_ros.files.pictures import read_picture
+from face3dmm_ros.files.pictures import find_pictures, is_picture, read_picture
 
 AUTO, CAMERA, SAMPLE = "auto", "camera", "sample"
 """Sources: a camera, else the sample clip; a camera, whichever there is; and the sample clip."""
@@ -24,7 +24,6 @@ SOURCES = (
 """All of them, for people."""
 
 _DEVICES = Path("/dev")
-_PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _USUAL_RATE = 30.0
 
 
@@ -164,13 +163,7 @@ class Pictures:
     rate = _USUAL_RATE
 
     def __init__(self, paths: Sequence[Path], description: str) -> None:
-        """Show these files.
-
-        Raises:
-            Face3DMMError: there is none.
-        """
-        if not paths:
-            raise Face3DMMError(f"{description} holds no picture ({', '.join(sorted(_PICTURES))})")
+        """Show these files."""
         self.description = description
         self._paths = list(paths)
         self._next = 0
@@ -218,13 +211,13 @@ def open_source(source: str, image_size: tuple[int, int] = (0, 0), rate: float =
         return Camera(int(source), image_size, rate)
     path = Path(source).expanduser()
     if path.is_dir():
-        return Pictures(sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES), f"the folder {path}")
+        return Pictures(find_pictures(path, nested=False), f"the folder {path}")
     if not path.is_file():
         raise Face3DMMError(
             f"there is no source {source!r}: give camera, auto, sample, a camera's index (0, 1, …), or the path of a "
             "video, a picture or a folder of pictures"
         )
-    return Pictures([path], str(path)) if path.suffix.lower() in _PICTURES else Video(path)
+    return Pictures([path], str(path)) if is_picture(path) else Video(path)
 
 
 def sample_clip() -> Path:

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import decode_picture
 
-_PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Of the formats that cameras and photographers use, all of which `decode_picture` reads."""
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture, by its suffix."""
+    return path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def find_pictures(root: Path, nested: bool = True) -> list[Path]:
@@ -24,12 +30,12 @@ def find_pictures(root: Path, nested: bool = True) -> list[Path]:
     pictures = sorted(
         path
         for path in entries
-        if path.suffix.lower() in _PICTURES
+        if is_picture(path)
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(root).parts[:-1])
     )
     if not pictures:
-        raise Face3DMMError(f"{root} holds no pictures ({', '.join(sorted(_PICTURES))})")
+        raise Face3DMMError(f"{root} holds no pictures ({', '.join(PICTURE_SUFFIXES)})")
     return pictures
 
 
