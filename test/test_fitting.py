@@ -24,13 +24,11 @@ from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
 from face3dmm_ros.fitting.bounded import minimize_in_box
 from face3dmm_ros.fitting.joint import (
     GaussianPrior,
-    _curvature,
-    _dual_step,
-    _gradient,
+    _Linearized,
     _primal_step,
 )
 from face3dmm_ros.fitting.linear_points import LandmarkModel
-from face3dmm_ros.fitting.pose_step import POSE_SIZE, pose_jacobian
+from face3dmm_ros.fitting.pose_step import POSE_SIZE
 from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING
 from face3dmm_ros.morphable_model.model import MorphableModel
 
@@ -242,11 +240,11 @@ def test_the_step_among_equations_is_the_step_among_unknowns() -> None:
     assert prior.white
     noise_px = rng.uniform(1.0, 5.0, 68)
     points = landmark_model.points
-    by_pose = pose_jacobian(camera, points.points(c))
-    H = _curvature(points, by_pose, camera, noise_px)
+    linearized = _Linearized.at(points, camera, points.points(c))
+    H = linearized.curvature(noise_px)
     H[POSE_SIZE:, POSE_SIZE:] += prior.precision
-    primal = _primal_step(H, _gradient(points, by_pose, residuals, camera, noise_px), c, prior)
-    dual = _dual_step(points, by_pose, residuals, camera, c, noise_px)
+    primal = _primal_step(H, linearized.gradient(residuals, noise_px), c, prior)
+    dual = linearized.dual_step(residuals, noise_px, c)
     np.testing.assert_allclose(dual[0], primal[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(dual[1], primal[1], rtol=1e-5, atol=1e-6)
 

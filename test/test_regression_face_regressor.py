@@ -334,14 +334,6 @@ def test_a_regressor_without_albedo_gives_an_empty_gamma() -> None:
     assert faces.gamma.shape == (2, 0)
 
 
-def test_an_archive_from_before_albedo_gives_an_empty_gamma() -> None:
-    scale, rotation, translation, alpha, beta, _, landmarks, deviation = random_regressor(LAYOUT)(random_crops(2))
-    faces = parameter_batch((scale, rotation, translation, alpha, beta, landmarks, deviation))
-    assert faces.gamma.shape == (2, 0)
-    assert torch.equal(faces.landmarks, landmarks)
-    assert torch.equal(faces.deviation, deviation)
-
-
 def test_a_face_comes_out_the_same_alone_and_in_a_batch() -> None:
     regressor, crops = random_regressor(LAYOUT), random_crops(3)
     with torch.inference_mode():

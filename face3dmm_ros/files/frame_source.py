@@ -1,6 +1,5 @@
 """Where images come from: a camera, a video, a folder of pictures or the sample clip."""
 
-import contextlib
 import importlib.util
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,22 +27,17 @@ _USUAL_RATE = 30.0
 
 
 class FrameSource(Protocol):
-    """Gives one image after the other."""
+    """Gives one image after the other.
 
-    @property
-    def description(self) -> str:
-        """What it is, for people."""
-        ...
+    Attributes:
+        description: what it is, for people.
+        live: whether the images come at their own time, as from a camera.
+        rate: its own rate, images per second.
+    """
 
-    @property
-    def live(self) -> bool:
-        """Whether the images come at their own time, as from a camera."""
-        ...
-
-    @property
-    def rate(self) -> float:
-        """Its own rate, images per second."""
-        ...
+    description: str
+    live: bool
+    rate: float
 
     def grab(self) -> bool:
         """Go to the next image; for a camera, wait until it is there. False at the end, or if it came to nothing."""
@@ -203,7 +197,7 @@ def open_source(source: str, image_size: tuple[int, int] = (0, 0), rate: float =
     if source == CAMERA:
         return _first_camera(image_size, rate)
     if source == AUTO:
-        with contextlib.suppress(Face3DMMError):
+        with suppress(Face3DMMError):
             return _first_camera(image_size, rate)
     if source in (AUTO, SAMPLE):
         return Video(sample_clip())
@@ -255,7 +249,7 @@ def _first_camera(image_size: tuple[int, int], rate: float) -> Camera:
     # OpenCV complains aloud about a device that is not there.
     indices = sorted(int(number) for path in _DEVICES.glob("video*") if (number := path.name[5:]).isdigit())
     for index in indices:
-        with contextlib.suppress(Face3DMMError):
+        with suppress(Face3DMMError):
             return Camera(index, image_size, rate)
     found = ", ".join(f"/dev/video{index}" for index in indices) or "none"
     raise Face3DMMError(f"there is no camera that opens and gives images (found: {found}): plug one in")

@@ -128,27 +128,26 @@ def joint_fit(
             if iteration == 1:
                 camera = turned(camera, X, observed, noise_px, outlier)
             at = projected(camera, X)
-            energy = _energy(at - observed, c, prior, noise_px, outlier)
+            energy = _loss(at - observed, noise_px, outlier) + prior.energy(c)
         residuals = at - observed
         sigma_px = _reweighted_sigma(residuals, noise_px, outlier)
-        by_pose = pose_jacobian(camera, X)
+        linearized = _Linearized.at(selected, camera, X)
         if dual:
-            delta, change = _dual_step(selected, by_pose, residuals, camera, c, sigma_px)
+            delta, change = linearized.dual_step(residuals, sigma_px, c)
         else:
             if stale or slid:
                 stale = False
-                system = _curvature(selected, by_pose, camera, sigma_px, precision)
+                system = linearized.curvature(sigma_px, precision)
                 system[POSE_SIZE:, POSE_SIZE:] += prior.precision
                 _regularized(system)
-            gradient = _gradient(selected, by_pose, residuals, camera, sigma_px)
-            delta, change = _primal_step(system, gradient, c, prior)
+            delta, change = _primal_step(system, linearized.gradient(residuals, sigma_px), c, prior)
         length = 1.0
         while True:
             trial_camera = moved(camera, length * delta)
             trial_c = c + length * change
             trial_X = selected.points(trial_c)
             trial = projected(trial_camera, trial_X)
-            trial_energy = _energy(trial - observed, trial_c, prior, noise_px, outlier)
+            trial_energy = _loss(trial - observed, noise_px, outlier) + prior.energy(trial_c)
             if trial_energy <= energy or length < 1e-3:
                 break
             length *= 0.5
@@ -172,9 +171,8 @@ def identity_information(
     Expressions on a bound are held there. S is the Schur complement of the pose's and expression's block.
     """
     c, K = fit.coefficients, shape_count
-    by_pose = pose_jacobian(fit.camera, fit.points.points(c))
-    H = _curvature(fit.points, by_pose, fit.camera, fit.noise_px)
-    g = _gradient(fit.points, by_pose, fit.residuals, fit.camera, fit.noise_px)
+    linearized = _Linearized.at(fit.points, fit.camera, fit.points.points(c))
+    H, g = linearized.curvature(fit.noise_px), linearized.gradient(fit.residuals, fit.noise_px)
     H[POSE_SIZE + K :, POSE_SIZE + K :] += prior.precision[K:, K:]
     g[POSE_SIZE + K :] += prior.precision[K:, K:] @ c[K:] - prior.shift[K:]
     inner = np.arange(K, len(c))
@@ -215,7 +213,7 @@ def drawn(fit: JointFit, prior: GaussianPrior, toward: NDArray[np.float64], stre
     X = points.points(c)
     observed = projected(fit.camera, X) - fit.residuals
     H = fit.system + np.diag(np.pad(strength, (POSE_SIZE, 0)))
-    gradient = _gradient(points, pose_jacobian(fit.camera, X), fit.residuals, fit.camera, fit.noise_px)
+    gradient = _Linearized.at(points, fit.camera, X).gradient(fit.residuals, fit.noise_px)
     gradient[POSE_SIZE:] += strength * (c - toward)
     delta, change = _primal_step(H, gradient, c, prior)
     camera, c = moved(fit.camera, delta), c + change
@@ -253,7 +251,7 @@ def _primal_step(
 
     Args:
         H: matrix of the normal equations, prior included, at c or near it.
-        gradient: of the landmarks' part of the energy; see `_gradient`.
+        gradient: of the landmarks' part of the energy; see `_Linearized.gradient`.
         c: (D,) where the step begins.
         prior: on the coefficients.
     """
@@ -264,74 +262,68 @@ def _primal_step(
     return v[:POSE_SIZE], v[POSE_SIZE:]
 
 
-def _dual_step(
-    points: LinearPoints,
-    by_pose: NDArray[np.float64],
-    residuals: NDArray[np.float64],
-    camera: WeakPerspective,
-    c: NDArray[np.float64],
-    noise_px: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The same step for a white prior, solved among the 2P equations (Woodbury's identity).
+@dataclass(frozen=True, eq=False)
+class _Linearized:
+    """The projected points near a pose and coefficients.
 
-    The coefficients are marginalised: r ~ N(J_pose·δ, diag(σ²) + J_c·J_cᵀ), and J_c·J_cᵀ comes from the points' kernel,
-    which does not change, so a step costs a 2P×2P Cholesky however many coefficients the model has.
+    Attributes:
+        points: the model points.
+        camera: the pose.
+        by_pose: (6, 2, P) their derivative by a pose step; that by c is s·P·R times the points' basis.
     """
-    P = points.mean.shape[1]
-    A = camera.scale * camera.rotation[:2]
-    at_mean = residuals.ravel() - np.tensordot(A, points.basis @ c, 1).ravel()
-    K = np.tensordot(np.tensordot(A, points.kernel, (1, 0)), A, (2, 1))  # (2, P, P, 2)
-    C = K.transpose(0, 1, 3, 2).reshape(2 * P, 2 * P) + np.diag(np.tile(noise_px**2, 2))
-    J = by_pose.reshape(POSE_SIZE, 2 * P).T
-    solved = solve_symmetric(C, np.column_stack([J, at_mean]))
-    delta = -solve_symmetric(_regularized(J.T @ solved[:, :-1]), J.T @ solved[:, -1])
-    u = solved[:, -1] + solved[:, :-1] @ delta
-    back = A.T @ u.reshape(2, P)
-    return delta, -np.tensordot(back, points.basis, 2) - c
 
+    points: LinearPoints
+    camera: WeakPerspective
+    by_pose: NDArray[np.float64]
 
-def _curvature(
-    points: LinearPoints,
-    by_pose: NDArray[np.float64],
-    camera: WeakPerspective,
-    noise_px: NDArray[np.float64],
-    precision: type[np.floating] = np.float64,
-) -> NDArray[np.float64]:
-    """JᵀJ of the derivative J of the projected points, in their σ, by (pose, c): (6 + D, 6 + D)."""
-    by_coefficient = points.by_coefficient if precision is np.float64 else points.by_coefficient_single
-    P, D = points.basis.shape[1:]
-    J = np.empty((POSE_SIZE + D, 2, P), precision)
-    weight = (1.0 / noise_px).astype(precision)
-    np.multiply(by_pose.astype(precision), weight, out=J[:POSE_SIZE])
-    A = (camera.scale * camera.rotation[:2]).astype(precision)
-    by_c = (A @ by_coefficient.reshape(3, D * P)).reshape(2, D, P)
-    np.multiply(by_c.transpose(1, 0, 2), weight, out=J[POSE_SIZE:])
-    J = J.reshape(POSE_SIZE + D, 2 * P)
-    return np.asarray(J @ J.T, np.float64)
+    @staticmethod
+    def at(points: LinearPoints, camera: WeakPerspective, X: NDArray[np.float64]) -> "_Linearized":
+        """Near a camera and the points X (3, P) mm of some coefficients."""
+        return _Linearized(points, camera, pose_jacobian(camera, X))
 
+    def curvature(
+        self, sigma_px: NDArray[np.float64], precision: type[np.floating] = np.float64
+    ) -> NDArray[np.float64]:
+        """JᵀJ of the derivative J of the projected points, in their σ (P,), by (pose, c): (6 + D, 6 + D)."""
+        points, camera = self.points, self.camera
+        by_coefficient = points.by_coefficient if precision is np.float64 else points.by_coefficient_single
+        P, D = points.basis.shape[1:]
+        J = np.empty((POSE_SIZE + D, 2, P), precision)
+        weight = (1.0 / sigma_px).astype(precision)
+        np.multiply(self.by_pose.astype(precision), weight, out=J[:POSE_SIZE])
+        A = (camera.scale * camera.rotation[:2]).astype(precision)
+        by_c = (A @ by_coefficient.reshape(3, D * P)).reshape(2, D, P)
+        np.multiply(by_c.transpose(1, 0, 2), weight, out=J[POSE_SIZE:])
+        J = J.reshape(POSE_SIZE + D, 2 * P)
+        return np.asarray(J @ J.T, np.float64)
 
-def _gradient(
-    points: LinearPoints,
-    by_pose: NDArray[np.float64],
-    residuals: NDArray[np.float64],
-    camera: WeakPerspective,
-    noise_px: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Jᵀr of the same derivative and the residuals (2, P), in their σ: (6 + D,)."""
-    weighted = residuals / noise_px**2
-    back = (camera.scale * camera.rotation[:2]).T @ weighted
-    by_c = (points.by_coefficient @ back[..., None]).sum(axis=0)[:, 0]
-    return np.concatenate([by_pose.reshape(POSE_SIZE, -1) @ weighted.ravel(), by_c])
+    def gradient(self, residuals: NDArray[np.float64], sigma_px: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Jᵀr of the same derivative and the residuals (2, P), in their σ: (6 + D,)."""
+        weighted = residuals / sigma_px**2
+        back = (self.camera.scale * self.camera.rotation[:2]).T @ weighted
+        by_c = (self.points.by_coefficient @ back[..., None]).sum(axis=0)[:, 0]
+        return np.concatenate([self.by_pose.reshape(POSE_SIZE, -1) @ weighted.ravel(), by_c])
 
+    def dual_step(
+        self, residuals: NDArray[np.float64], sigma_px: NDArray[np.float64], c: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The step of `_primal_step` for a white prior, solved among the 2P equations (Woodbury's identity).
 
-def _energy(
-    residuals: NDArray[np.float64],
-    c: NDArray[np.float64],
-    prior: GaussianPrior,
-    noise_px: NDArray[np.float64],
-    outlier: float,
-) -> float:
-    return _loss(residuals, noise_px, outlier) + prior.energy(c)
+        The coefficients are marginalised: r ~ N(J_pose·δ, diag(σ²) + J_c·J_cᵀ), and J_c·J_cᵀ comes from the points'
+        kernel, which does not change, so a step costs a 2P×2P Cholesky however many coefficients the model has.
+        """
+        points = self.points
+        P = points.mean.shape[1]
+        A = self.camera.scale * self.camera.rotation[:2]
+        at_mean = residuals.ravel() - np.tensordot(A, points.basis @ c, 1).ravel()
+        K = np.tensordot(np.tensordot(A, points.kernel, (1, 0)), A, (2, 1))  # (2, P, P, 2)
+        C = K.transpose(0, 1, 3, 2).reshape(2 * P, 2 * P) + np.diag(np.tile(sigma_px**2, 2))
+        J = self.by_pose.reshape(POSE_SIZE, 2 * P).T
+        solved = solve_symmetric(C, np.column_stack([J, at_mean]))
+        delta = -solve_symmetric(_regularized(J.T @ solved[:, :-1]), J.T @ solved[:, -1])
+        u = solved[:, -1] + solved[:, :-1] @ delta
+        back = A.T @ u.reshape(2, P)
+        return delta, -np.tensordot(back, points.basis, 2) - c
 
 
 def _loss(residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier: float) -> float:

@@ -41,12 +41,13 @@ class LocatedFace:
 
 
 class LandmarkBackend(Protocol):
-    """Finds faces and their landmarks in single images; holds no state from image to image. One thread at a time."""
+    """Finds faces and their landmarks in single images; holds no state from image to image. One thread at a time.
 
-    @property
-    def scheme(self) -> str:
-        """The scheme of the landmarks it gives."""
-        ...
+    Attributes:
+        scheme: of the landmarks that it gives; see `landmarks.schemes`.
+    """
+
+    scheme: str
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """All faces in a (H, W, 3) BGR image, the surest first."""

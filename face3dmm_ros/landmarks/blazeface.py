@@ -44,9 +44,9 @@ class BlazeFaces:
 class BlazeFace:
     """One of the two detectors."""
 
-    def __init__(self, path: Path, grids: tuple[AnchorGrid, ...], min_score: float = 0.5, num_threads: int = 1) -> None:
+    def __init__(self, path: Path, grids: tuple[AnchorGrid, ...], min_score: float = 0.5) -> None:
         """Load a network whose outputs belong to the anchors of `grids`; see `Network` for the errors."""
-        self._network = Network(path, (-1.0, 1.0), num_threads)
+        self._network = Network(path, (-1.0, 1.0))
         self._centers = anchor_centers(self._network.side, grids)
         self._min_logit = float(np.log(min_score / (1.0 - min_score)))
 

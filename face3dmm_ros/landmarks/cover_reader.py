@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE
 from face3dmm_ros.landmarks.table_file import read_table
 
@@ -39,16 +38,8 @@ class CoverReader:
         Raises:
             Face3DMMError: the file is missing or no such reading.
         """
-        arrays = read_table(path, ("weights", "bias"), "a reading of what is covered")
-        weights, bias = (array.astype(np.float32) for array in arrays.values())
-        if (
-            weights.shape != (3, 3, FEATURES[2])
-            or bias.shape != ()
-            or not (np.isfinite(weights).all() and np.isfinite(bias))
-        ):
-            raise Face3DMMError(
-                f"{path} is not a reading of what is covered: its arrays' shapes or values do not match"
-            )
+        shapes = {"weights": (3, 3, FEATURES[2]), "bias": ()}
+        weights, bias = read_table(path, shapes, "a reading of what is covered").values()
         return CoverReader(weights, float(bias))
 
     def read(self, features: NDArray[np.float32], on_crop: NDArray[np.float32]) -> NDArray[np.float32]:

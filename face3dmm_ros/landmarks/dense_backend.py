@@ -44,6 +44,7 @@ _TRUST_LIPS, _TRUST_LIDS_AND_BROWS, _TRUST_OTHERS = (0.07, 0.6), (0.2, 0.6), (0.
 The deviation was measured on rendered faces. On photographs Face Mesh errs less, and follows lids, lips and brows where
 the dense network hardly does.
 """
+_MIN_SCORE = 0.35
 _IRIS_MM = 0.35
 """Standard deviation of an iris' points on the face."""
 _HIDDEN_IRIS_MM = 20.0
@@ -141,7 +142,7 @@ class _Seen:
 class DenseBackend:
     """BlazeFace, Face Mesh and the dense network. `scheme` is ``mediapipe478`` or its subset ``ibug68``."""
 
-    def __init__(self, scheme: str = MEDIAPIPE478, min_score: float = 0.35, num_threads: int = 1) -> None:
+    def __init__(self, scheme: str = MEDIAPIPE478) -> None:
         """Load the networks that ship with the package.
 
         Raises:
@@ -150,13 +151,13 @@ class DenseBackend:
         check_scheme(scheme)
         self.scheme = scheme
         models = package_file("resource/landmark_models/dense.tflite").parent
-        self._face_mesh = FaceMeshBackend(min_score=min_score, num_threads=num_threads)
-        self._network = DenseNetwork(models / "dense.tflite", num_threads)
+        self._face_mesh = FaceMeshBackend(min_score=_MIN_SCORE)
+        self._network = DenseNetwork(models / "dense.tflite")
         self._response = FaceMeshResponse.load(models / "face_mesh_response.npz")
         self._mirror = self._response.mirror[:SKIN_COUNT]
         self._cover = CoverReader.load(models / "cover_reader.npz")
         self._reader = ExpressionReader.load(models / "expression_reader.npz")
-        self._blendshapes = BlendshapeNetwork(models / "face_blendshapes.tflite", num_threads)
+        self._blendshapes = BlendshapeNetwork(models / "face_blendshapes.tflite")
         self._reader_at_rest, self._blendshapes_at_rest = (
             ReadingResponse.load(models / "people_at_rest.npz", reading) for reading in ("reader", "network")
         )

@@ -66,7 +66,7 @@ class DensePoints:
 class DenseNetwork:
     """The network. Not for use by several threads at once."""
 
-    def __init__(self, path: Path, num_threads: int = 1) -> None:
+    def __init__(self, path: Path) -> None:
         """Load a .tflite file.
 
         Raises:
@@ -74,7 +74,7 @@ class DenseNetwork:
         """
         if not path.is_file():
             raise Face3DMMError(f"{path} is missing: the package is not installed completely")
-        self._network = Network(path, (0.0, 1.0), num_threads)
+        self._network = Network(path, (0.0, 1.0))
         outputs = self._network.run(np.zeros((self._network.side, self._network.side, 3), np.uint8))
         if self._network.side != SIDE or [output.shape for output in outputs] != [(SKIN_COUNT * 4,), FEATURES]:
             raise Face3DMMError(

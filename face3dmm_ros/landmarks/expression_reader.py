@@ -36,11 +36,11 @@ class ExpressionReader:
         Raises:
             Face3DMMError: the file is missing or no such reading.
         """
-        arrays = read_table(path, ("weights", "bias", "deviation"), "a reading of expressions")
-        weights, bias, deviation = (array.astype(np.float32) for array in arrays.values())
-        if weights.ndim != 2 or not bias.shape == deviation.shape == weights.shape[:1] or not (deviation > 0).all():
-            raise Face3DMMError(f"{path} is not a reading of expressions: its arrays' shapes or values do not match")
-        return ExpressionReader(weights, bias, deviation)
+        shapes = {"weights": ("E", "F"), "bias": ("E",), "deviation": ("E",)}
+        reader = ExpressionReader(**read_table(path, shapes, "a reading of expressions"))
+        if not (reader.deviation > 0).all():
+            raise Face3DMMError(f"{path} is not a reading of expressions: a standard deviation is not above 0")
+        return reader
 
     def read(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """(E,) of (F,) features; what is at rest for one is not for another, so that it may be below 0."""

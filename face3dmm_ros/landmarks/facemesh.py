@@ -27,7 +27,7 @@ _SAME_FACE = 0.4
 class FaceMeshBackend:
     """BlazeFace and Face Mesh. `scheme` is ``mediapipe478`` or its subset ``ibug68``."""
 
-    def __init__(self, scheme: str = MEDIAPIPE478, min_score: float = 0.5, num_threads: int = 1) -> None:
+    def __init__(self, scheme: str = MEDIAPIPE478, min_score: float = 0.5) -> None:
         """Load the networks that ship with the package.
 
         Raises:
@@ -39,9 +39,9 @@ class FaceMeshBackend:
             return package_file(f"resource/landmark_models/{name}.tflite")
 
         self.scheme = scheme
-        self._short_range = BlazeFace(network("face_detection_short_range"), SHORT_RANGE, min_score, num_threads)
-        self._full_range = BlazeFace(network("face_detection_full_range_sparse"), FULL_RANGE, min_score, num_threads)
-        self._face_mesh = Network(network("face_landmarks_detector"), (0.0, 1.0), num_threads)
+        self._short_range = BlazeFace(network("face_detection_short_range"), SHORT_RANGE, min_score)
+        self._full_range = BlazeFace(network("face_detection_full_range_sparse"), FULL_RANGE, min_score)
+        self._face_mesh = Network(network("face_landmarks_detector"), (0.0, 1.0))
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """All faces in a (H, W, 3) BGR image, the surest first.

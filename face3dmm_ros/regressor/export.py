@@ -7,7 +7,6 @@ its user named.
 import hashlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.resource_files import cache_folder
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.regressor.crops import SIDE
 from face3dmm_ros.regressor.face_regressor import FaceRegressor
@@ -133,9 +133,7 @@ def cached_archive(weights: Path) -> Path:
     Raises:
         Face3DMMError: the file cannot be read.
     """
-    cache = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(cache) if cache else Path.home() / ".cache") / "face3dmm_ros" / "regressors"
-    return folder / f"{digest_of(weights)[:32]}-torch{torch.__version__}.pt"
+    return cache_folder() / "regressors" / f"{digest_of(weights)[:32]}-torch{torch.__version__}.pt"
 
 
 def save_onnx(weights: Path, path: Path) -> float:

@@ -119,7 +119,4 @@ class FaceRegressor(nn.Module):
 
 def parameter_batch(outputs: tuple[Tensor, ...]) -> ParameterBatch:
     """What `FaceRegressor.forward`, or an archive made of it, gave, with None for empty landmarks."""
-    if len(outputs) == 7:
-        # Of an archive from before albedo could be regressed.
-        outputs = (*outputs[:5], outputs[0].new_zeros(len(outputs[0]), 0), *outputs[5:])
     return ParameterBatch(*outputs) if outputs[6].shape[1] else ParameterBatch(*outputs[:6])

@@ -31,13 +31,9 @@ class GuidedFitter:
 
     def __init__(self, regressor: ImageRegressor, options: FitOptions | None = None) -> None:
         """Guide fits with these options by a regressor."""
+        self.model = regressor.model
         self._regressor = regressor
         self._fitter = TrackFitter(_with_joined_schemes(regressor.model), options=options or FitOptions())
-
-    @property
-    def model(self) -> MorphableModel:
-        """Whose parameters it gives."""
-        return self._regressor.model
 
     def fit(self, face: TrackedLandmarks, image: NDArray[np.uint8] | None = None) -> FaceParameters:
         """Fit one face, continuing its track.

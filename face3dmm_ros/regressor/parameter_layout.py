@@ -6,6 +6,7 @@ All is in pixels of a crop of SIDE × SIDE, (0, 0) the centre of its top-left pi
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -64,6 +65,11 @@ class ParameterBatch:
         return ParameterBatch(*(None if value is None else change(value) for value in values))
 
 
+def _part(index: int) -> property:
+    """A property of a `ParameterLayout`: where the part of that index lies in the vector, a slice."""
+    return property(lambda layout: slice((0, *layout._ends)[index], layout._ends[index]))
+
+
 @dataclass(frozen=True)
 class ParameterLayout:
     """Rotation, log s, t, α, β, γ and, where there are any, landmarks and their log σ, in this order in one vector.
@@ -106,54 +112,32 @@ class ParameterLayout:
         return ROTATION_SIZES[self.rotation] > 0
 
     @property
-    def rotation_slice(self) -> slice:
-        """Where the rotation's numbers are."""
-        return slice(0, ROTATION_SIZES[self.rotation])
+    def _ends(self) -> tuple[int, ...]:
+        """Where each part of the vector ends."""
+        pose = (ROTATION_SIZES[self.rotation], self.has_pose, 2 * self.has_pose)
+        counts = (self.shape_count, self.expression_count, self.texture_count)
+        return tuple(accumulate((*pose, *counts, 2 * self.landmark_count, self.landmark_count)))
 
-    @property
-    def scale_slice(self) -> slice:
-        """Where log s is."""
-        return slice(self.rotation_slice.stop, self.rotation_slice.stop + self.has_pose)
-
-    @property
-    def translation_slice(self) -> slice:
-        """Where t is."""
-        return slice(self.scale_slice.stop, self.scale_slice.stop + 2 * self.has_pose)
-
-    @property
-    def shape_slice(self) -> slice:
-        """Where α is."""
-        return slice(self.translation_slice.stop, self.translation_slice.stop + self.shape_count)
-
-    @property
-    def expression_slice(self) -> slice:
-        """Where β is."""
-        return slice(self.shape_slice.stop, self.shape_slice.stop + self.expression_count)
-
-    @property
-    def texture_slice(self) -> slice:
-        """Where γ is."""
-        return slice(self.expression_slice.stop, self.expression_slice.stop + self.texture_count)
+    rotation_slice = _part(0)
+    scale_slice = _part(1)
+    """Of log s."""
+    translation_slice = _part(2)
+    shape_slice = _part(3)
+    expression_slice = _part(4)
+    texture_slice = _part(5)
+    landmark_slice = _part(6)
+    """Of x₀ y₀ x₁ y₁ …."""
+    log_deviation_slice = _part(7)
 
     @property
     def parameter_slice(self) -> slice:
         """Where the face's parameters are: all but the landmarks and their log σ."""
-        return slice(0, self.texture_slice.stop)
-
-    @property
-    def landmark_slice(self) -> slice:
-        """Where the landmarks' x₀ y₀ x₁ y₁ … are."""
-        return slice(self.texture_slice.stop, self.texture_slice.stop + 2 * self.landmark_count)
-
-    @property
-    def log_deviation_slice(self) -> slice:
-        """Where the landmarks' log σ are."""
-        return slice(self.landmark_slice.stop, self.landmark_slice.stop + self.landmark_count)
+        return slice(0, self._ends[5])
 
     @property
     def size(self) -> int:
         """The length of the vector."""
-        return self.log_deviation_slice.stop
+        return self._ends[-1]
 
     def encode(self, batch: ParameterBatch) -> Tensor:
         """The vectors of B faces, (B, size), not whitened. Without deviations log σ is 0.

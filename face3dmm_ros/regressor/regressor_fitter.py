@@ -9,7 +9,6 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.face_memory import FaceMemory
 from face3dmm_ros.core.values import FaceParameters, TrackedLandmarks
 from face3dmm_ros.fitting.identity_pool import IdentityPool
-from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.regressor.image_regressor import METHOD, ImageRegressor
 
 _IDENTITY_INTERVAL = 15
@@ -40,13 +39,9 @@ class RegressorFitter(FaceMemory[_Track]):
 
     def __init__(self, regressor: ImageRegressor) -> None:
         """Run a regressor."""
+        self.model = regressor.model
         self._regressor = regressor
         super().__init__()
-
-    @property
-    def model(self) -> MorphableModel:
-        """Whose parameters it gives."""
-        return self._regressor.model
 
     def fit(self, face: TrackedLandmarks, image: NDArray[np.uint8] | None = None) -> FaceParameters:
         """The face that the network sees at some landmarks.
