@@ -1,4 +1,4 @@
-"""How a face meets the image: weak perspective, the Gold Standard algorithm, metric pose and the chain to the screen.
+"""Cameras: weak perspective, the Gold Standard algorithm, metric pose and the chain to the screen.
 
 Frames. Model: mm, x toward the viewer's right, y up, z out of the face. Camera: REP-103 optical, x right, y down,
 z forward. Image: px, (0, 0) the centre of the top-left pixel. A frontal face has R = diag(1, −1, −1).
@@ -144,7 +144,8 @@ def estimate_weak_perspective(model_points: ArrayLike, image_points: ArrayLike) 
     """Weak perspective from correspondences (N, 3) mm ↔ (N, 2) px, through the Gold Standard affine camera.
 
     Raises:
-        Face3DMMError: as `gold_standard_affine` and `weak_perspective_from_affine`.
+        Face3DMMError: the correspondences do not determine a camera; see `gold_standard_affine` and
+            `weak_perspective_from_affine`.
     """
     return weak_perspective_from_affine(gold_standard_affine(model_points, image_points))
 

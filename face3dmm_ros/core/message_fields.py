@@ -13,7 +13,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, Mesh, TrackedLandmarks
 
 _OPTIONAL = ("depth", "deviation", "expression", "expression_deviation")
-"""What landmarks may lack, beside colours."""
+"""Arrays that landmarks may lack, beside colours."""
 _LANDMARK_ARRAYS = dict.fromkeys(("points", *_OPTIONAL), np.float32) | {"colors": np.uint8}
 _PARAMETER_ARRAYS = {"alpha": 1, "beta": 1, "gamma": 1, "gaze": 3, "beta_deviation": 1}
 """Arrays of any length in `Face3DMMParams`, all float64, with their columns."""
@@ -33,7 +33,7 @@ def from_array(values: array | NDArray, dtype: type[np.generic], columns: int, w
     """A message's array field as (N, columns), or (N,) for one column; a view of the message's buffer.
 
     Raises:
-        Face3DMMError: its length is no multiple of the columns, or a value is not finite.
+        Face3DMMError: the length is no multiple of the columns, or a value is not finite.
     """
     flat = np.frombuffer(values, dtype) if len(values) else np.empty(0, dtype)
     if flat.size % columns:
@@ -61,7 +61,7 @@ def landmarks_fields(landmarks: Landmarks) -> dict[str, Any]:
 
 
 def no_landmarks_fields(image_size: tuple[int, int]) -> dict[str, Any]:
-    """The same of an image without a face."""
+    """The fields of `FaceLandmarks` after the slot's for an image without a face."""
     return {
         "image_width": image_size[0],
         "image_height": image_size[1],
@@ -89,7 +89,7 @@ def parameters_fields(parameters: FaceParameters) -> dict[str, Any]:
 
 
 def no_parameters_fields(image_size: tuple[int, int], model: str, model_digest: str, method: str) -> dict[str, Any]:
-    """The same of an image without a face."""
+    """The fields of `Face3DMMParams` after the slot's for an image without a face."""
     return {
         "image_width": image_size[0],
         "image_height": image_size[1],

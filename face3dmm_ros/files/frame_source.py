@@ -24,6 +24,7 @@ SOURCES = (
 
 _DEVICES = Path("/dev")
 _USUAL_RATE = 30.0
+"""Images per second where OpenCV gives no plausible rate: that of most webcams."""
 
 
 class FrameSource(Protocol):
@@ -47,7 +48,7 @@ class FrameSource(Protocol):
         """The image last grabbed, (H, W, 3) BGR uint8.
 
         Raises:
-            Face3DMMError: it cannot be read.
+            Face3DMMError: the image cannot be read.
         """
         ...
 
@@ -61,7 +62,7 @@ class FrameSource(Protocol):
 
 
 class _Capture:
-    """What OpenCV reads alike from a camera and a file."""
+    """What cameras and video files share: reading by OpenCV."""
 
     description: str
     _capture: cv2.VideoCapture
@@ -103,7 +104,7 @@ class Camera(_Capture):
         ):
             if value > 0:
                 self._capture.set(setting, value)
-        # A delayed image is worth less than none.
+        # With a longer queue, a slow reader would get old images.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         if not (self._capture.isOpened() and self.grab()):
             self.close()
@@ -144,7 +145,7 @@ class Video(_Capture):
         self._capture = cv2.VideoCapture(str(self._path))
 
     def rewind(self) -> bool:
-        """Back to the first image. Opened anew, for not every format can seek."""
+        """Go back to the first image. The file is reopened, since not every format can seek."""
         self._capture.release()
         self._open()
         return self._capture.isOpened()
@@ -233,7 +234,7 @@ def resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
     """An image scaled to a size, px; a zero follows from the other, two leave the image alone.
 
     Raises:
-        Face3DMMError: it would become too large.
+        Face3DMMError: the result would be too large.
     """
     present_height, present_width = image.shape[:2]
     width = width or (max(1, height * present_width // present_height) if height else present_width)
@@ -246,7 +247,7 @@ def resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
 
 
 def _first_camera(image_size: tuple[int, int], rate: float) -> Camera:
-    # OpenCV complains aloud about a device that is not there.
+    # Only devices that exist: OpenCV prints warnings about others.
     indices = sorted(int(number) for path in _DEVICES.glob("video*") if (number := path.name[5:]).isdigit())
     for index in indices:
         with suppress(Face3DMMError):
@@ -256,6 +257,6 @@ def _first_camera(image_size: tuple[int, int], rate: float) -> Camera:
 
 
 def _plausible_rate(capture: cv2.VideoCapture) -> float:
-    """What OpenCV says, where it makes sense."""
+    """The rate that OpenCV reports; `_USUAL_RATE` where that is 0, NaN or absurd (beyond 0.1 to 1,000 images/s)."""
     rate = capture.get(cv2.CAP_PROP_FPS)
     return rate if 0.1 <= rate <= 1000.0 else _USUAL_RATE

@@ -1,4 +1,4 @@
-"""How ROS images lie in bytes, to BGR and back; the same for ROS's own message classes and for those of `rosbags`.
+"""ROS images to BGR arrays; the same for ROS's own message classes and for those of `rosbags`.
 
 `sensor_msgs/Image` says how its bytes are laid out (encoding, width, height, step, byte order); a message whose fields
 and size disagree is an error, whatever wrote it.
@@ -58,7 +58,7 @@ def check_layout(message: ImageMessage) -> None:
     """Check that a message's encoding is known, that its size, step and data agree, and that it is not too large.
 
     Raises:
-        Face3DMMError: one of these is not so.
+        Face3DMMError: the encoding is unknown, size, step and data disagree, or the image is empty or too large.
     """
     if message.encoding not in _ENCODINGS:
         raise Face3DMMError(f"image encoding {message.encoding!r} is not one of {', '.join(_ENCODINGS)}")
@@ -103,7 +103,7 @@ def image_from_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
     """The picture of a compressed message (JPEG, PNG and the like), (H, W, 3) BGR uint8.
 
     Raises:
-        Face3DMMError: as `decode_picture`.
+        Face3DMMError: the picture cannot be decoded; see `decode_picture`.
     """
     return decode_picture(message.data, compressed_name(message))
 

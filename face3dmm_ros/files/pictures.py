@@ -44,10 +44,10 @@ def read_picture(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
 
     Args:
         path: of the file.
-        upright: turned as EXIF says; otherwise its pixels as they are stored, which is what truths and labels follow.
+        upright: turn the picture as its EXIF tag says; otherwise keep the pixels as stored, as data sets' labels do.
 
     Raises:
-        Face3DMMError: there is no such file, or as `decode_picture`.
+        Face3DMMError: the file cannot be read or decoded; see `decode_picture`.
     """
     try:
         data = path.read_bytes()

@@ -2,8 +2,8 @@
 
 Minimises Σ ρ(‖s·P·R·X(c) + t − x‖² / σ²) + cᵀΛc − 2ηᵀc over s, R, t and c = (α, β) with lower ≤ c ≤ upper: the energy
 of analysis by synthesis from landmarks (Blanz & Vetter, PAMI 2003), without alternating between its unknowns. σ is each
-landmark's own, and ρ(u) = k² log(1 + u / k²), Cauchy's loss, lets go of landmarks that are k and more deviations off;
-it is minimised by reweighting (Holland & Welsch, Communications in Statistics 1977).
+landmark's own, and ρ(u) = k² log(1 + u / k²), Cauchy's loss, downweights landmarks that are k and more σ off; it is
+minimised by iterative reweighting (Holland & Welsch, Communications in Statistics 1977).
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +19,8 @@ from face3dmm_ros.fitting.linear_points import LinearPoints
 from face3dmm_ros.fitting.pose_step import POSE_SIZE, moved, pose_jacobian, projected
 
 _SETTLED = 40.0
-"""Times the tolerance: a step that moves no point by more leaves the curvature as it was, for the next to use."""
+"""In tolerances; chosen by hand: after a step that moves no point by more, the next one reuses the curvature. Larger
+values save time, smaller ones steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +59,9 @@ class JointFit:
         coefficients: c, (D,).
         points: the model points with the outline as it was chosen.
         residuals: (2, P), px, model minus image.
-        noise_px: (P,) the landmarks' standard deviations, those of outliers enlarged as the loss lets go of them.
-        system: (6 + D, 6 + D) the energy's curvature by (pose, c), prior included, as the last step had it; empty where
-            the steps were solved among the equations.
+        noise_px: (P,) the landmarks' reweighted σ: enlarged for outliers.
+        system: (6 + D, 6 + D) the energy's curvature by (pose, c), prior included, at or near the solution; empty where
+            the steps were solved in the dual (among the equations).
     """
 
     camera: WeakPerspective
@@ -101,8 +102,8 @@ def joint_fit(
         max_iterations: at most so many steps.
         tolerance_px: stop once a step moves no point by more.
         outlier: k, in standard deviations; infinite for least squares.
-        precision: of the curvature that steps are made with. In single precision it takes a quarter of the time and the
-            fit ends where it did, by less than the tolerance, for the gradient is exact.
+        precision: of the curvature. Single precision takes a quarter of the time; the fit changes by less than the
+            tolerance, since the gradient stays in double precision.
 
     Raises:
         Face3DMMError: the landmarks do not determine the face.
@@ -166,7 +167,7 @@ def joint_fit(
 def identity_information(
     fit: JointFit, prior: GaussianPrior, shape_count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What one fitted picture says about α once pose and expression are eliminated: ½αᵀSα − hᵀα as (S, h).
+    """A fitted picture's information on α with pose and expression marginalised: ½αᵀSα − hᵀα as (S, h).
 
     Expressions on a bound are held there. S is the Schur complement of the pose's and expression's block.
     """
@@ -190,8 +191,7 @@ def identity_information(
 def posterior_deviation(fit: JointFit, first: int) -> NDArray[np.float64] | None:
     """Standard deviation of each coefficient of a fit from the first-th on, (D − first,); None if it is not known.
 
-    That of the normal distribution with the energy's curvature (Laplace's approximation), bounds left aside: of a
-    weight on a bound it tells how far the landmarks would let it go.
+    Laplace's approximation: the normal distribution whose precision is the energy's curvature. Bounds are ignored.
     """
     if not fit.system.size:
         return None
@@ -201,10 +201,10 @@ def posterior_deviation(fit: JointFit, first: int) -> NDArray[np.float64] | None
 
 
 def drawn(fit: JointFit, prior: GaussianPrior, toward: NDArray[np.float64], strength: NDArray[np.float64]) -> JointFit:
-    """A fit whose coefficients are drawn toward others: a step to the minimum of its energy + ½ Σ kᵢ (cᵢ − dᵢ)².
+    """A fit regularised toward other coefficients: a step to the minimum of its energy + ½ Σ kᵢ (cᵢ − dᵢ)².
 
     Args:
-        fit: solved among the unknowns.
+        fit: solved in the primal, so that it has a `system`.
         prior: that it was made with.
         toward: d, (D,).
         strength: k, (D,).
@@ -227,7 +227,7 @@ def turned(
     noise_px: NDArray[np.float64],
     outlier: float,
 ) -> WeakPerspective:
-    """The camera after a step of the pose alone: it takes up most of a motion at a fraction of the price.
+    """The camera after a step of the pose alone, which explains most of a motion at a fraction of a full step's cost.
 
     Args:
         camera: where to start.
@@ -336,14 +336,14 @@ def _loss(residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier
 def _reweighted_sigma(
     residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier: float
 ) -> NDArray[np.float64]:
-    """σ / √w with w = 1 / (1 + r² / (kσ)²), what Cauchy's loss leaves of a landmark's weight; (P,)."""
+    """σ / √w with Cauchy's weight w = 1 / (1 + r² / (kσ)²), (P,)."""
     if np.isinf(outlier):
         return noise_px
     return np.sqrt(noise_px**2 + (residuals**2).sum(axis=0) / outlier**2)
 
 
 def _regularized(H: NDArray[np.float64]) -> NDArray[np.float64]:
-    """H with a trace of its own diagonal added, so that directions the landmarks do not see stay where they are."""
+    """H with 10⁻⁹ of its diagonal added: it stays invertible, and directions without information do not move."""
     diagonal = H.reshape(-1)[:: len(H) + 1]
     diagonal += 1e-9 * diagonal + 1e-12 * diagonal.mean()
     return H

@@ -1,4 +1,4 @@
-"""A model restricted to the points that a fit compares with the image, the outline points able to slide."""
+"""A model's landmarks as a fit needs them: linear in the coefficients, with outline points that can slide."""
 
 from dataclasses import dataclass
 from functools import cached_property

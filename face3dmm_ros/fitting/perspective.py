@@ -1,9 +1,9 @@
 """Faces under full perspective, where the camera is calibrated.
 
-A near face is not seen in weak perspective: its nose is nearer than its ears by a good part of the distance, and a fit
-takes that for a larger nose and a turned head. Here the landmarks are first moved to where a camera would see them that
-does not magnify what is near: x′ = f·(X/Z)·(Z/Z₀), the scaled orthographic image of POSIT (DeMenthon & Davis, IJCV
-1995). With the depths Z from the face itself, the weak perspective fit of x′ is the full perspective fit of x.
+Weak perspective does not hold for a near face: its nose is nearer than its ears by a good part of the distance, which a
+fit takes for a larger nose and a turned head. So the landmarks are first moved to their scaled orthographic image,
+x′ = f·(X/Z)·(Z/Z₀), as in POSIT (DeMenthon & Davis, IJCV 1995). With the depths Z of the fitted face, the weak
+perspective fit of x′ is the full perspective fit of x.
 """
 
 from collections.abc import Collection
@@ -21,8 +21,9 @@ from face3dmm_ros.fitting.track_fitter import TrackFitter
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 _FIRST_PASSES = 3
+"""Fits of a face's first image, each with the depths of the one before; chosen by hand: each costs a fit."""
 _NEAREST = 0.2
-"""No part of a face is nearer than this part of its distance: depths that say so are wrong."""
+"""Lower limit of Z/Z₀; chosen by hand: no part of a face is so much nearer than the face, so such depths are wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +31,8 @@ class PerspectiveFace:
     """A face in the camera's space.
 
     Attributes:
-        parameters: α, β, and the scaled orthographic camera of the moved landmarks, which do not lie where the image
-            shows them: what `pose` and the mesh are made from, not for an overlay.
+        parameters: α, β, and the scaled orthographic camera of the moved landmarks, from which `pose` follows; not for
+            an overlay, since the image shows the landmarks elsewhere.
         pose: model to camera.
     """
 
@@ -42,7 +43,7 @@ class PerspectiveFace:
 class PerspectiveFitter(FaceMemory[NDArray[np.float64]]):
     """Fits tracked faces under full perspective, each with a memory of its own.
 
-    On a face's first image a few fits settle its depths; from then on the last image's serve, and one fit does.
+    On a face's first image a few fits settle its depths; later images use those of the last one and need one fit.
     """
 
     def __init__(self, fitter: TrackFitter) -> None:
@@ -68,7 +69,7 @@ class PerspectiveFitter(FaceMemory[NDArray[np.float64]]):
             pose = metric_pose(face.parameters.camera, calibration.intrinsics)
             fitted = PerspectiveFace(face.parameters, pose)
             for _ in range(_FIRST_PASSES):
-                # Each of these fits begins anew, so that the image speaks for the identity once.
+                # Each of these fits begins anew, so that the image counts once for the identity.
                 self._fitter.retain(self._faces.keys() - {face.face_id})
                 depths = relative_depths(model, landmarks.scheme, fitted)
                 fitted = self._fit_at(face.face_id, landmarks, rays, depths, calibration)

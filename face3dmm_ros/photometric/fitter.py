@@ -41,14 +41,23 @@ from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
 METHOD = "photometric"
 """The method's name in parameters, messages and options."""
 
-_GREY_LIGHT = 0.8  # radiance of the even light that a fit starts at, and that its prior expects
-_LIGHT_SIGMA = np.array([1.5] + 3 * [1.2] + 5 * [0.6])  # of Lⱼ, by degree
-_COLOR_SIGMA = 0.3  # of the colours' differences from grey, relative to the light's own
-_LIGHT_ITERATIONS = 4  # of light and γ alone, before all is fitted
-_OUTLIER = 2.0  # k: a residual of so many σ_c has a quarter of its weight, a larger one ever less
-_MEDIAN_OF_NORM = 1.5382  # median of the length of a normal vector in three dimensions, in its standard deviations
+# Chosen by hand, where nothing else is said, while looking at fits of rendered people and of photographs.
+_GREY_LIGHT = 0.8
+"""Radiance of the even light that a fit starts at, and the mean of its prior."""
+_LIGHT_SIGMA = np.array([1.5] + 3 * [1.2] + 5 * [0.6])
+"""Prior sigma of Lⱼ, by degree: weak, but stronger on the second degree, which a face's normals tell least of."""
+_COLOR_SIGMA = 0.3
+"""Prior sigma of the light's colours about grey, relative to that of its level: a tint belongs to the face rather."""
+_LIGHT_ITERATIONS = 4
+"""Steps of light and γ alone, before all is fitted."""
+_OUTLIER = 2.0
+"""k of Geman and McClure: a residual of k·σ_c has a quarter of its weight, a larger one ever less."""
+_MEDIAN_OF_NORM = 1.5382
+"""Median length of a standard normal vector in three dimensions: √ of the median of χ² with three degrees of freedom."""
 _STEP_LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.03)
-_MARGIN_MM = 10.0  # of the picture kept around a face
+"""Of the line search, in order."""
+_MARGIN_MM = 10.0
+"""Of the picture around a face that is kept, on the face: more than it moves during a fit."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +77,13 @@ class Level:
 
 @dataclass(frozen=True)
 class PhotometricOptions:
-    """How the fit weighs its evidence and when it stops.
+    """How the fit weighs its evidence and when it stops; the defaults were chosen by hand (see docs/photometric.md).
 
     Attributes:
         levels: from coarse to fine.
         landmark_noise_mm: σₗ, standard deviation of a landmark on the face, mm, where the detector tells none; twice
             that of the landmark fit, which the pixels may correct.
-        landmark_sigma_scale: by how much to enlarge the deviations that a detector tells.
+        landmark_sigma_scale: factor on the standard deviations that a detector tells.
         patch_mm: side of the patch A whose pixels count as one observation, mm; what the model's albedo leaves
             unexplained (stubble, freckles, shadows) is alike that far.
         color_noise: least σ_c, sRGB in [0, 1]; above it, σ_c follows the residuals' median.

@@ -1,4 +1,4 @@
-"""What a picture's pixels say about a face: their colour residuals and derivatives, by closed formulas in torch.
+"""Colour residuals of a picture's pixels and their derivatives, by closed formulas in torch.
 
 A sample is a point u on the surface, at barycentric weights of a triangle, seen by a pixel. Its residual is the model's
 colour less the picture's where the point is projected,
@@ -28,8 +28,11 @@ from face3dmm_ros.rendering.spherical_harmonics import COEFFICIENTS, IRRADIANCE_
 LIGHT_SIZE = 3 * COEFFICIENTS
 """Unknowns of a light: Lⱼ of red, green and blue, colours running fastest."""
 
-_FACING = (0.15, 0.45)  # cosines between which a surface seen aslant gains weight
-_DEPTH_STEP_MM = 4.0  # neighbouring pixels further apart than this, beyond the slope, have an edge between them
+# Both chosen by hand.
+_FACING = (0.15, 0.45)
+"""Cosines of the viewing angle between which the weight of a surface rises from 0 to 1."""
+_DEPTH_STEP_MM = 4.0
+"""A larger second difference of the depth over neighbouring pixels is an edge, which no sample may lie on."""
 
 
 @dataclass(frozen=True, eq=False)
