@@ -26,15 +26,14 @@ from face3dmm_ros.fitting.observation import in_a_known_scheme
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model.model import MorphableModel
 
-# Chosen by hand, where nothing else is said, while looking at overlays; `lab.experiments.measure_colors` measures the
-# result on photographs and under known light.
+# Chosen by hand, where nothing else is said; `lab.experiments.measure_colors` measures what comes of them.
 _LEVEL, _GLOSS = 0.9, 0.02
 """Mean over a frontal face that `rendering.lighting.Lighting()` lights: factor on its sRGB, and highlight, linear."""
 _LEVEL_DEVIATION, _TINT_DEVIATION = 0.02, 0.05
 """Prior sigmas of the light's level, common to all three colours and of each by itself: larger ones let the light
 explain a dark skin, or a tinted light the person's colour."""
 _DIRECTION_DEVIATION = 0.3
-"""Prior sigma of the light's direction: weak, since lamps may stand anywhere."""
+"""Prior sigma of the light's direction, relative to its level: weak, for lamps may stand anywhere."""
 _NOISE = 0.25
 """Sigma of a colour, sRGB. Neighbouring points err alike, so it is larger than a single one's."""
 _OUTLIER = 0.12

@@ -51,8 +51,7 @@ _Array = TypeVar("_Array", NDArray[np.float32], NDArray[np.float64])
 class SmoothingOptions:
     """How strongly the filters smooth. Lengths are mm on the face, so that its size in the image does not matter.
 
-    The defaults were chosen by hand between jitter on the sample clip and lag on synthetic turns, nods and speech (the
-    figures are in docs/fitting.md).
+    The defaults were chosen by hand; docs/fitting.md has what jitter and lag they leave.
 
     Attributes:
         noise_mm: jitter of landmarks from image to image, RMS, where the detector gives no standard deviation.

@@ -42,9 +42,8 @@ _HELD_FAST = 10.0
 class FitOptions:
     """How `joint` weighs its evidence and when it stops.
 
-    The defaults of the priors' weights were chosen on the sample clip, portraits and pictures without a face, the other
-    ones by hand on the sample clip and photographs of people who smile (docs/landmarks.md has figures for the sigma
-    scales and for `held_*`).
+    The priors' weights were chosen on the sample clip, portraits and pictures without a face, the other defaults by
+    hand; docs/landmarks.md has figures for `held_*`.
 
     Attributes:
         landmark_noise_mm: standard deviation of a landmark on the face, mm, where the detector tells none; neighbouring
@@ -331,7 +330,7 @@ class TrackFitter(FaceMemory[_Track]):
         sigma_scale: float | None = None,
         precision: type[np.floating] = np.float64,
     ) -> JointFit:
-        """Joint fit with the landmarks' own σ times a scale (`landmark_sigma_scale` if None), or else the options' σ."""
+        """Joint fit with the landmarks' σ times a scale (`landmark_sigma_scale` if None), or else the options' σ."""
         options = self.options
         if observed.deviation is None:
             sigma_scale = options.landmark_sigma_scale

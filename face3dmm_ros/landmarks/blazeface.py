@@ -22,6 +22,7 @@ class AnchorGrid:
     anchors: int
 
 
+# As the networks were published.
 SHORT_RANGE = (AnchorGrid(8, 2), AnchorGrid(16, 6))
 FULL_RANGE = (AnchorGrid(4, 1),)
 
@@ -90,7 +91,8 @@ def anchor_centers(side: int, grids: tuple[AnchorGrid, ...]) -> NDArray[np.float
 def merge_overlapping(
     scores: NDArray[np.float32], points: NDArray[np.float32], min_overlap: float = 0.3
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weighted non-maximum suppression: answers that overlap the surest one become their mean, weighted by score.
+    """Weighted non-maximum suppression: detections that overlap the surest one by `min_overlap` (MediaPipe's 0.3)
+    become their mean, weighted by score.
 
     Scores are (N,), points (N, K, 2) with the box's two corners first; (M,) and (M, K, 2) come back, the surest first.
     """

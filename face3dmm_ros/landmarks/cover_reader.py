@@ -1,9 +1,8 @@
-"""Which points of a face something lies over: a hand, a mask, sunglasses, hair.
+"""Which points of a face are covered: by a hand, a mask, sunglasses, hair.
 
-The dense network learnt to guess where a covered mouth is, and Face Mesh never says that it guesses. But what the dense
-network's inner features show around a place tells skin from cloth: a logistic reading of them, the same in every place,
-fitted by `lab/landmark_networks/fit_cover_reader.py` to photographs and renderings that have things drawn over the
-face.
+The networks locate a covered mouth by guessing, and their deviations hardly show it. But the dense network's inner
+features around a place tell skin from cloth: a logistic regression on them, the same in every place, fitted by
+`lab/landmark_networks/fit_cover_reader.py` to photographs and renderings that have things drawn over the face.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
-"""What the dense network sees of an expression beside where its points lie.
+"""Expressions from the dense network's features rather than from its points.
 
-Points are where they are in the mean of all people who may look like that, so that they follow an expression only in
-part. But what changes in the network's inner features from one person's rest to his expression tells blendshapes apart:
-a linear reading of them, fitted by `lab/landmark_networks/fit_expression_reader.py` to pairs of rendered pictures.
+The network puts points where they are on average over all people who may look like that, so that they follow an
+expression only in part. But the change of its features from one person's rest to his expression tells blendshapes
+apart: a linear regression on them, fitted by `lab/landmark_networks/fit_expression_reader.py` to pairs of rendered
+    pictures.
 """
 
 from dataclasses import dataclass

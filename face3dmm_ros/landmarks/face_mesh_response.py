@@ -1,4 +1,4 @@
-"""How Face Mesh answers to faces that are known: where its points stray as a head turns, and how far they may be off.
+"""Face Mesh's bias and standard deviation on known faces, by yaw.
 
 Measured by `lab/landmark_networks/measure_face_mesh_response.py`: from the front on photographs of calm people, and how
 that changes as a head turns on this package's synthetic faces. Face Mesh draws the far cheek along the head's visible

@@ -21,7 +21,9 @@ from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SCHEME_SIZES, SKIN_COUN
 
 _RIGHT_EYE_CORNER, _LEFT_EYE_CORNER = 33, 263
 REGION_SCALE = 1.5
+"""Side of the crop over that of the face's box, as MediaPipe crops for Face Mesh."""
 _SAME_FACE = 0.4
+"""Overlap (intersection over union) from which detections of both ranges are one face; chosen by hand."""
 
 
 class FaceMeshBackend:
@@ -62,7 +64,7 @@ class FaceMeshBackend:
         return LocatedFace(convert(landmarks, self.scheme), next_region)
 
     def look(self, image: NDArray[np.uint8], region: Region) -> Landmarks:
-        """The same points, but not where to look for them next.
+        """The 478 points of the face in a region, without the region of the next image.
 
         Raises:
             Face3DMMError: the region does not touch the image.
@@ -82,10 +84,10 @@ class FaceMeshBackend:
 
 
 def check_scheme(scheme: str) -> None:
-    """Refuse a scheme that is no subset of Face Mesh's points.
+    """Check that a scheme is Face Mesh's or a subset of it.
 
     Raises:
-        Face3DMMError: so it is.
+        Face3DMMError: the scheme is another one.
     """
     if scheme not in SCHEME_SIZES:
         raise Face3DMMError(f"Face Mesh's points make up {', '.join(sorted(SCHEME_SIZES))}, not {scheme!r}")

@@ -1,4 +1,4 @@
-"""How readings of an expression answer to people: what they say of faces at rest, and how far that may be off.
+"""How the readings of an expression respond to people: their mean and spread on faces at rest.
 
 Measured by `lab/landmark_networks/measure_people_at_rest.py` on photographs of calm faces. What a reading says of them
 on average is taken away; how much it varies from one person to the next is its deviation, for in a single picture

@@ -15,18 +15,20 @@ from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend
 from face3dmm_ros.landmarks.region import Region
 
 _TILE = 3 / 8
-"""A tile's side over the square root of the image's area: some 15 tiles whatever the image's size."""
+"""A tile's side over the square root of the image's area; by hand: some 15 tiles whatever the image's size."""
 _TILE_PX = (320.0, 640.0)
-"""The least and the largest tile: a 192 px thumbnail shows a face of 20 px in the one as one of 40 px in the other
-with 12 px, of which BlazeFace finds 93 % (125 photographs)."""
+"""The smallest and the largest tile: in a 192 px thumbnail a face of 20 px in the one, and of 40 px in the other, has
+12 px, of which BlazeFace finds 93 % (measured on 125 photographs)."""
 _TILED_FROM = 480
-"""The longer side, px, of the least image that tiles are worth their while for."""
+"""Longer side, px, of the smallest image that is searched in tiles; by hand: smaller ones fit the thumbnail well."""
 _TILE_OVERLAP = 1 / 3
-"""Of a tile's side: a face that is too large to lie whole in any tile is one that the look at the whole finds."""
+"""Of a tile's side, by hand: a face too large to lie whole in any tile is found in the whole image."""
 _CUT = 0.01
-"""A face whose box comes nearer to a tile's inner edge than this part of its side is cut by it: another tile has it."""
+"""A face whose box is nearer to a tile's inner edge than this share of its side is cut by it: another tile shows it.
+By hand."""
 _CLIP_LIMIT = 4.0
-"""Of the histogram equalisation: with it as many faces were found in photographs darkened to 3 % as in bright ones."""
+"""Of the histogram equalisation; measured: with it as many faces are found in photographs darkened to 3 % as in bright
+ones."""
 
 
 @dataclass(frozen=True)

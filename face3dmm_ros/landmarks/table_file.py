@@ -1,4 +1,4 @@
-"""Tables that the landmark networks go by, as .npz files."""
+"""Calibration tables of the landmark networks, as .npz files."""
 
 from collections.abc import Mapping
 from pathlib import Path

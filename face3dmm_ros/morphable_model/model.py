@@ -112,8 +112,8 @@ class MorphableModel:
         landmarks: the landmark schemes that the model knows, each with its points on the surface.
         contours: per scheme, its outline landmarks and their candidate vertices.
         regions: named masks, each (N,) float32 in [0, 1].
-        expression_correlation: (E, E) float32, how β go together: σσᵀ times it is their covariance; None if each goes
-            by itself.
+        expression_correlation: (E, E) float32 correlation of β: σσᵀ times it is their covariance; None for independent
+            expressions.
     """
 
     name: str
@@ -137,7 +137,8 @@ class MorphableModel:
         """Check that the arrays fit together.
 
         Raises:
-            Face3DMMError: a shape, an index or a value that cannot be.
+            Face3DMMError: shapes disagree, an index is out of range, or a value is not finite (or, for a sigma, not
+                positive).
         """
         N, K, E, L = self.vertex_count, self.shape_count, self.expression_count, len(self.albedo_sigma)
         expected = {
@@ -225,7 +226,7 @@ class MorphableModel:
         return self.express(self.identity(alpha), beta)
 
     def identity(self, alpha: ArrayLike) -> NDArray[np.float32]:
-        """S̄ + Σ αᵢSᵢ: the neutral face of an identity, (N, 3) float32, mm. Constant along a track, so worth keeping."""
+        """S̄ + Σ αᵢSᵢ: the neutral face of an identity, (N, 3) float32, mm."""
         return self.mean + _combine(self.shape_basis, alpha, "alpha")
 
     def express(self, neutral: NDArray[np.float32], beta: ArrayLike) -> NDArray[np.float32]:

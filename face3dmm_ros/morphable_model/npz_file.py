@@ -1,4 +1,4 @@
-"""The model's own file format: a compressed .npz whose bases are int16 with one step per component.
+"""This package's file format of models: a compressed .npz whose bases are int16 with one step per component.
 
 A file from a stranger can only fail to load, never run code: arrays are read with `allow_pickle=False`.
 """
@@ -16,7 +16,7 @@ from face3dmm_ros.morphable_model.model import Contour, MorphableModel, SurfaceP
 
 FORMAT_VERSION = 1
 _MOST_BYTES = 2 << 30
-"""A file that unpacks to more is refused: a small archive may claim any size."""
+"""Bytes that a file may unpack to, for a small archive may claim any size. By hand: far above any face model's."""
 _BASES = ("shape_basis", "expression_basis", "albedo_basis")
 _PLAIN = {
     "mean": ("f", 2),
@@ -61,7 +61,7 @@ def load_npz(path: Path) -> MorphableModel:
     """Read a model written by `save_npz`.
 
     Raises:
-        Face3DMMError: not such a file, damaged, or of another format version.
+        Face3DMMError: the file cannot be read, is no model, is damaged, or has another format version.
     """
     arrays = _read_arrays(path)
     version = arrays.get("format_version")
@@ -104,7 +104,7 @@ def load_npz(path: Path) -> MorphableModel:
             name: part(key, "i", 1).astype(np.float32) / np.float32(255.0)
             for name, key in _names(arrays, "regions").items()
         },
-        # Files from before expressions were known to go together do not speak of it.
+        # None in models whose expressions are independent.
         expression_correlation=part("expression_correlation", "f", 2) if "expression_correlation" in arrays else None,
     )
 

@@ -41,23 +41,24 @@ from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
 METHOD = "photometric"
 """The method's name in parameters, messages and options."""
 
-# Chosen by hand, where nothing else is said, while looking at fits of rendered people and of photographs.
+# Chosen by hand, where nothing else is said.
 _GREY_LIGHT = 0.8
 """Radiance of the even light that a fit starts at, and the mean of its prior."""
 _LIGHT_SIGMA = np.array([1.5] + 3 * [1.2] + 5 * [0.6])
-"""Prior sigma of Lⱼ, by degree: weak, but stronger on the second degree, which a face's normals tell least of."""
+"""Prior sigma of Lⱼ, by degree."""
 _COLOR_SIGMA = 0.3
-"""Prior sigma of the light's colours about grey, relative to that of its level: a tint belongs to the face rather."""
+"""Prior sigma of the light's colours about grey, relative to that of its level; the smaller, the more of a tint becomes
+the face's."""
 _LIGHT_ITERATIONS = 4
 """Steps of light and γ alone, before all is fitted."""
 _OUTLIER = 2.0
 """k of Geman and McClure: a residual of k·σ_c has a quarter of its weight, a larger one ever less."""
 _MEDIAN_OF_NORM = 1.5382
-"""Median length of a standard normal vector in three dimensions: √ of the median of χ² with three degrees of freedom."""
+"""Median length of a standard normal vector in three dimensions: √ of the median of χ² with 3 degrees of freedom."""
 _STEP_LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.03)
 """Of the line search, in order."""
 _MARGIN_MM = 10.0
-"""Of the picture around a face that is kept, on the face: more than it moves during a fit."""
+"""Of the picture that is kept around a face, on the face; room to move during a fit."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from face3dmm_ros.core.rotations import rotation_from_vector
 from face3dmm_ros.landmarks.region import Region, region_around
 
 SIDE = 120
-"""Side of the crop, px."""
+"""Side of the crop, px, as in 2DASL and 3DDFA."""
 MARGIN = 1.4
-"""Side of the crop's region over the longer side of the 68 landmarks' box."""
+"""Side of the crop's region over the longer side of the 68 landmarks' box; by hand: the forehead lies outside the
+box."""
 
 _BRIDGE, _CHIN = 27, 8
 _FLIP = np.diag([-1.0, 1.0, 1.0])
@@ -35,7 +36,7 @@ def face_region(landmarks: NDArray[np.floating], margin: float = MARGIN) -> Regi
     """The square around a face's 68 iBUG points, px, turned so that the chin lies below the bridge of the nose.
 
     Raises:
-        Face3DMMError: not (68, 2) finite points that span an area.
+        Face3DMMError: the points are not (68, 2) finite numbers, or lie within a pixel of each other.
     """
     points = np.asarray(landmarks, dtype=np.float64)
     if points.shape != (68, 2) or not np.isfinite(points).all():

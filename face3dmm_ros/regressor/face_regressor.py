@@ -1,4 +1,4 @@
-"""A network with all that its use depends on: how crops are normalised and what its numbers mean travel inside."""
+"""A network with everything that its use depends on: the normalisation of crops and the meaning of its outputs."""
 
 from collections.abc import Sequence
 
@@ -48,7 +48,9 @@ class FaceRegressor(nn.Module):
             deviation: of R, G and B, by which it is then divided.
 
         Raises:
-            Face3DMMError: a whitening of another layout, or a normalisation that cannot be.
+            Face3DMMError: the whitening has another length than the layout, or the normalisation is not three finite
+                means
+                and three positive deviations.
         """
         super().__init__()
         if whitening.mean.shape != (layout.size,):

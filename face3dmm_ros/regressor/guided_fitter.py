@@ -1,4 +1,4 @@
-"""Fit method `regressor+fit`: a network says where the landmark fit starts, gives it more to fit to, and judges it."""
+"""Fit method `regressor+fit`: a network gives the landmark fit its start and more landmarks, and judges the result."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -16,7 +16,8 @@ from face3dmm_ros.regressor.regressor_fitter import required
 
 METHOD = "regressor+fit"
 _DOUBTFUL = 2.0
-"""Beyond so many of the network's standard deviations (RMS over its landmarks) a fit is doubted."""
+"""Distance from the network's landmarks, in its standard deviations (RMS), from which a fit's confidence is lowered;
+chosen by hand."""
 
 
 class GuidedFitter:

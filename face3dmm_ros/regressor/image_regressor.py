@@ -1,4 +1,4 @@
-"""A trained regressor on the faces of images: landmarks say where to look, the pixels there say everything else."""
+"""A trained regressor on the faces of images: landmarks place the crop, the network takes everything else from it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,13 @@ METHOD = "regressor"
 
 @dataclass(frozen=True, eq=False)
 class RegressedFace:
-    """What a network says of a face.
+    """A network's output for a face.
 
     Attributes:
         parameters: coefficients that it does not regress are 0, and γ is empty where it regresses none at all.
-            `residual_px` is how far the model's iBUG points are from the landmarks that the face was looked for by.
-        points: (68, 2) iBUG points as the network sees them itself, px; None where it does not.
-        deviation: (68,) the standard deviation of their coordinates, px; None where it does not tell.
+            `residual_px` is the RMS distance of the model's iBUG points from the landmarks that placed the crop.
+        points: (68, 2) iBUG points that the network regresses itself, px; None where it regresses none.
+        deviation: (68,) the standard deviation of their coordinates, px; None where `points` is.
     """
 
     parameters: FaceParameters

@@ -101,6 +101,7 @@ class LightNetwork(nn.Module):
         attend_8, attend_16, attend_32: what each says of where the points are.
     """
 
+    # Sizes chosen by hand; larger ones cost time on one thread.
     _ADDED, _EXPANSION = 2, 3
     _SQUEEZED_16, _SQUEEZED_32, _POINTS, _EMBEDDED = 16, 64, 96, 384
 

@@ -20,7 +20,8 @@ MIDDLE = (SIDE - 1) / 2.0
 ROTATION_SIZES = {"6d": 6, "matrix": 9, "none": 0}
 """How many numbers each form of a rotation has; with ``none`` there is no scale and no translation either."""
 
-_SMALLEST_SCALE = 1e-6  # px/mm, so that a face without a known scale still has a finite logarithm
+_SMALLEST_SCALE = 1e-6
+"""px/mm; gives a face without a known scale (s = 0) a finite logarithm."""
 _FRONTAL = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
 
 

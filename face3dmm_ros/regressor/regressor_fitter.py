@@ -12,7 +12,8 @@ from face3dmm_ros.fitting.identity_pool import IdentityPool
 from face3dmm_ros.regressor.image_regressor import METHOD, ImageRegressor
 
 _IDENTITY_INTERVAL = 15
-"""Frames after which the pooled identity is taken over, once it has settled: a new one costs a new neutral mesh."""
+"""Frames between two updates of the published identity, once it has settled; by hand: a new one costs a new neutral
+mesh."""
 
 
 @dataclass(eq=False)
@@ -33,7 +34,7 @@ class _Track:
 
 
 class RegressorFitter(FaceMemory[_Track]):
-    """A `FaceFitter` that takes a network at its word."""
+    """A `FaceFitter` that returns a network's parameters, with the identity averaged along a track."""
 
     method = METHOD
 
@@ -55,10 +56,10 @@ class RegressorFitter(FaceMemory[_Track]):
 
 
 def required(image: NDArray[np.uint8] | None, method: str) -> NDArray[np.uint8]:
-    """The image that a method looks at.
+    """The image, for a method that needs one.
 
     Raises:
-        Face3DMMError: there is none.
+        Face3DMMError: the image is None.
     """
     if image is None:
         raise Face3DMMError(f"the fit method {method} looks at pixels: give it the image that the landmarks lie in")

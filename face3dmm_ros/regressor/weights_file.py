@@ -20,6 +20,7 @@ FORMAT_VERSION = 1
 SHIPPED_WEIGHTS = "resource/regressor.safetensors"
 """The regressor that comes with the package, for `core.resource_files.package_file`."""
 _LONGEST_HEADER = 1 << 24
+"""Bytes; by hand: far above a regressor's header, so that a damaged length does not fill the memory."""
 _NETWORK = "network."
 
 
@@ -93,7 +94,7 @@ def save_weights(path: Path, regressor: FaceRegressor, description: RegressorDes
         half: whether the network's weights are rounded to 16 bits, which halves the file.
 
     Raises:
-        Face3DMMError: it cannot be written.
+        Face3DMMError: the file cannot be written.
     """
     from safetensors.torch import save
 
@@ -156,10 +157,10 @@ def load_regressor(path: Path, model_digest: str | None = None) -> FaceRegressor
 
 
 def require_model(path: Path, description: RegressorDescription, model_digest: str | None) -> None:
-    """Check that a regressor is for a face model; any will do where the digest is None.
+    """Check that a regressor is for the face model of a digest; None accepts any.
 
     Raises:
-        Face3DMMError: it is for another.
+        Face3DMMError: the digests differ.
     """
     if model_digest is not None and description.model_digest != model_digest:
         raise Face3DMMError(
@@ -172,7 +173,7 @@ def digest_of(path: Path) -> str:
     """A file's SHA-256, hex.
 
     Raises:
-        Face3DMMError: it cannot be read.
+        Face3DMMError: the file cannot be read.
     """
     digest = hashlib.sha256()
     try:
@@ -188,7 +189,7 @@ def _metadata(path: Path) -> dict[str, str]:
     """The texts in a safetensors file's header, read without the library, which gives no errors to rely on.
 
     Raises:
-        Face3DMMError: not such a file.
+        Face3DMMError: the file is not in safetensors' format.
     """
     try:
         with path.open("rb") as file:
