@@ -163,10 +163,15 @@ def metric_pose(camera: WeakPerspective, intrinsics: Intrinsics) -> MetricPose:
     R of weak perspective is relative to the viewing ray; R_ray turns the optical axis onto T, so a face that looks
     into the camera from the picture's edge comes out turned toward the camera.
     """
-    Z = intrinsics.focal / (1000.0 * camera.scale)
-    offset = (camera.translation - [intrinsics.center_x, intrinsics.center_y]) * (Z / intrinsics.focal)
-    position = np.array([offset[0], offset[1], Z])
+    position = metric_position(camera, intrinsics)
     return MetricPose(_turn_axis_onto(position) @ camera.rotation, position)
+
+
+def metric_position(camera: WeakPerspective, intrinsics: Intrinsics) -> NDArray[np.float64]:
+    """The model's origin in the camera's frame, (3,) m, of a face whose scaled orthographic image is known."""
+    Z = intrinsics.focal / (1000.0 * camera.scale)
+    x, y = (camera.translation - [intrinsics.center_x, intrinsics.center_y]) * (Z / intrinsics.focal)
+    return np.array([x, y, Z])
 
 
 # The report's chain, model → world → view → clip → screen, with its orthographic camera at the origin. The world is

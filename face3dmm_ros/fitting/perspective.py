@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.calibration import Calibration
-from face3dmm_ros.core.camera import MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.core.camera import MetricPose, metric_pose, metric_position
 from face3dmm_ros.core.face_memory import FaceMemory
 from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.observation import in_a_known_scheme
@@ -99,7 +99,9 @@ class PerspectiveFitter(FaceMemory[NDArray[np.float64]]):
         center = np.array([intrinsics.center_x, intrinsics.center_y])
         moved = center + intrinsics.focal * rays * depths[:, None]
         parameters = self._fitter.fit(TrackedLandmarks(face_id, replace(landmarks, points=moved.astype(np.float32))))
-        return PerspectiveFace(parameters, _scaled_orthographic_pose(parameters.camera, center, intrinsics.focal))
+        # Of the scaled orthographic image R is the head's in the camera itself, not relative to its viewing ray.
+        camera = parameters.camera
+        return PerspectiveFace(parameters, MetricPose(camera.rotation, metric_position(camera, intrinsics)))
 
 
 def relative_depths(model: MorphableModel, scheme: str, face: PerspectiveFace) -> NDArray[np.float64]:
@@ -107,10 +109,3 @@ def relative_depths(model: MorphableModel, scheme: str, face: PerspectiveFace) -
     points = model.scheme(scheme).interpolate(model.vertices(face.parameters.alpha, face.parameters.beta))
     depths = face.pose.transform(points)[:, 2] / face.pose.position[2]
     return np.maximum(depths, _NEAREST).astype(np.float64)
-
-
-def _scaled_orthographic_pose(camera: WeakPerspective, center: NDArray[np.float64], focal: float) -> MetricPose:
-    """Where the head is, m. Here R is the head's rotation in the camera itself, not relative to its viewing ray."""
-    Z = focal / (1000.0 * camera.scale)
-    offset = (camera.translation - center) * (Z / focal)
-    return MetricPose(camera.rotation, np.array([offset[0], offset[1], Z]))

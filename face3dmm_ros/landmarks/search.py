@@ -87,11 +87,9 @@ def detect(backend: LandmarkBackend, image: NDArray[np.uint8], look: Look) -> li
         part = _equalized(part)
     if look.upside_down:
         part = part[::-1, ::-1]
-    found = backend.detect(np.ascontiguousarray(part))
-    if look.upside_down:
-        found = [_turned_back(detection, look.width, look.height) for detection in found]
+    found = [_in_image(detection, look) for detection in backend.detect(np.ascontiguousarray(part))]
     height, width = image.shape[:2]
-    return [_shifted(detection, look) for detection in found if _whole(detection.box, look, width, height)]
+    return [detection for detection in found if _whole(detection.box, look, width, height)]
 
 
 def _starts(length: int, side: float) -> list[int]:
@@ -109,19 +107,13 @@ def _equalized(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(lightness, cv2.COLOR_YCrCb2BGR), np.uint8)
 
 
-def _turned_back(detection: Detection, width: int, height: int) -> Detection:
-    """A detection in an image that was turned by 180°, in px of that image before."""
+def _in_image(detection: Detection, look: Look) -> Detection:
+    """A detection in what a look shows, in px of the image."""
     box, region = detection.box, detection.region
-    return replace(
-        detection,
-        box=Box(width - 1 - box.x - box.width, height - 1 - box.y - box.height, box.width, box.height),
-        region=replace(region, x=width - 1 - region.x, y=height - 1 - region.y, angle=region.angle + np.pi),
-    )
-
-
-def _shifted(detection: Detection, look: Look) -> Detection:
-    """A detection in a part of an image, in px of the image."""
-    box, region = detection.box, detection.region
+    if look.upside_down:
+        x, y = look.width - 1, look.height - 1
+        box = replace(box, x=x - box.x - box.width, y=y - box.y - box.height)
+        region = replace(region, x=x - region.x, y=y - region.y, angle=region.angle + np.pi)
     return replace(
         detection,
         box=replace(box, x=box.x + look.left, y=box.y + look.top),
@@ -130,12 +122,13 @@ def _shifted(detection: Detection, look: Look) -> Detection:
 
 
 def _whole(box: Box, look: Look, width: int, height: int) -> bool:
-    """Whether a box in a part of an image of width × height px is not cut by an edge of the part inside the image."""
+    """Whether a box in an image of width × height px is not cut by an edge of a look's part inside the image."""
     margin = _CUT * max(look.width, look.height)
+    right, bottom = look.left + look.width, look.top + look.height
     inner = (
-        (box.x, look.left > 0),
-        (box.y, look.top > 0),
-        (look.width - box.x - box.width, look.left + look.width < width),
-        (look.height - box.y - box.height, look.top + look.height < height),
+        (box.x - look.left, look.left > 0),
+        (box.y - look.top, look.top > 0),
+        (right - box.x - box.width, right < width),
+        (bottom - box.y - box.height, bottom < height),
     )
     return all(distance > margin for distance, inside in inner if inside)

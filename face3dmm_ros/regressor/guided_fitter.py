@@ -10,7 +10,6 @@ from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedLandmarks
 from face3dmm_ros.fitting import FitOptions, TrackFitter
 from face3dmm_ros.landmarks.schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.morphable_model.model import SurfacePoints
 from face3dmm_ros.regressor.image_regressor import ImageRegressor, RegressedFace
 from face3dmm_ros.regressor.regressor_fitter import required
 
@@ -85,10 +84,5 @@ def _joined(landmarks: Landmarks, seen: RegressedFace) -> Landmarks:
 def _with_joined_schemes(model: MorphableModel) -> MorphableModel:
     """The model with a scheme more for each that it has: its points, and then iBUG's."""
     network = model.scheme(IBUG68)
-    joined = {
-        _joined_name(name): SurfacePoints(
-            np.concatenate([points.vertices, network.vertices]), np.concatenate([points.weights, network.weights])
-        )
-        for name, points in model.landmarks.items()
-    }
+    joined = {_joined_name(name): points.followed_by(network) for name, points in model.landmarks.items()}
     return replace(model, landmarks={**model.landmarks, **joined})

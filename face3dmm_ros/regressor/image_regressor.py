@@ -17,7 +17,7 @@ from face3dmm_ros.photometric.torch_threads import one_torch_thread
 from face3dmm_ros.regressor.crops import IBUG68_MIRROR, SIDE, CropView, face_region
 from face3dmm_ros.regressor.export import Archive, load_archive, load_torchscript
 from face3dmm_ros.regressor.face_regressor import parameter_batch
-from face3dmm_ros.regressor.landmark_map import landmark_map
+from face3dmm_ros.regressor.landmark_map import landmark_maps
 
 METHOD = "regressor"
 
@@ -80,7 +80,7 @@ class ImageRegressor:
         view = CropView(face_region(points, self._description.crop_margin))
         inputs = [torch.from_numpy(view.pixels(image)[None])]
         if self._description.inputs == 4:
-            inputs.append(torch.from_numpy(landmark_map(view.points(points, IBUG68_MIRROR))[None]))
+            inputs.append(landmark_maps(torch.from_numpy(view.points(points, IBUG68_MIRROR)[None])))
         with torch.inference_mode(), one_torch_thread():
             face = parameter_batch(self._module(*inputs))
         in_crop = WeakPerspective(float(face.scale[0]), _array(face.rotation), _array(face.translation))
