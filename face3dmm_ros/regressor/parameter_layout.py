@@ -102,10 +102,15 @@ class ParameterLayout:
         """
         if self.rotation not in ROTATION_SIZES:
             raise Face3DMMError(f"a rotation is regressed as one of {list(ROTATION_SIZES)}, not as {self.rotation!r}")
-        if min(self.shape_count, self.expression_count, self.landmark_count, self.texture_count) < 0:
+        if min(self.counts) < 0:
             raise Face3DMMError(f"the counts of a layout must not be negative: {self}")
         if self.landmark_count and not self.has_pose:
             raise Face3DMMError(f"landmarks need a pose: found {self.landmark_count} of them without a rotation")
+
+    @property
+    def counts(self) -> list[int]:
+        """Of α, β, γ and landmarks, in the vector's order."""
+        return [self.shape_count, self.expression_count, self.texture_count, self.landmark_count]
 
     @property
     def has_pose(self) -> bool:
@@ -116,8 +121,8 @@ class ParameterLayout:
     def _ends(self) -> tuple[int, ...]:
         """Where each part of the vector ends."""
         pose = (ROTATION_SIZES[self.rotation], self.has_pose, 2 * self.has_pose)
-        counts = (self.shape_count, self.expression_count, self.texture_count)
-        return tuple(accumulate((*pose, *counts, 2 * self.landmark_count, self.landmark_count)))
+        *coefficients, landmarks = self.counts
+        return tuple(accumulate((*pose, *coefficients, 2 * landmarks, landmarks)))
 
     rotation_slice = _part(0)
     scale_slice = _part(1)
@@ -147,8 +152,8 @@ class ParameterLayout:
             Face3DMMError: other counts of coefficients or landmarks than the layout's.
         """
         B = len(batch)
-        found = batch.alpha.shape[1], batch.beta.shape[1], batch.gamma.shape[1]
-        if found != (self.shape_count, self.expression_count, self.texture_count):
+        found = [batch.alpha.shape[1], batch.beta.shape[1], batch.gamma.shape[1]]
+        if found != self.counts[:3]:
             raise Face3DMMError(
                 f"the layout has {self.shape_count} shape, {self.expression_count} expression and {self.texture_count} "
                 f"texture coefficients, the faces have {found[0]}, {found[1]} and {found[2]}"
@@ -174,23 +179,18 @@ class ParameterLayout:
         pose decodes to faces seen from the front, of s = 1, in the middle of the crop.
         """
         count = self.landmark_count if raw.shape[1] > self.parameter_slice.stop else 0
-        values = decode_vector(raw, self.rotation, self.shape_count, self.expression_count, self.texture_count, count)
+        values = decode_vector(raw, self.rotation, [*self.counts[:3], count])
         return ParameterBatch(*values) if count else ParameterBatch(*values[:6])
 
 
 def decode_vector(
-    raw: Tensor,
-    form: str,
-    shape_count: int,
-    expression_count: int,
-    texture_count: int,
-    landmark_count: int,
-    middle: float = MIDDLE,
+    raw: Tensor, form: str, counts: list[int], middle: float = MIDDLE
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """`ParameterLayout.decode` in the words that TorchScript knows: `ParameterBatch`'s tensors, empty ones for None."""
     B = raw.shape[0]
     pose_size = 0 if form == "none" else 9 if form == "6d" else 12
-    sizes = [pose_size, shape_count, expression_count, texture_count, 2 * landmark_count, landmark_count]
+    landmark_count = counts[3]
+    sizes = [pose_size, counts[0], counts[1], counts[2], 2 * landmark_count, landmark_count]
     pose, alpha, beta, gamma, landmarks, log_deviation = raw.split(sizes, dim=1)
     if form == "none":
         scale = raw.new_ones(B)
