@@ -28,7 +28,7 @@ from face3dmm_ros.fitting.joint import (
     _primal_step,
 )
 from face3dmm_ros.fitting.linear_points import LandmarkModel
-from face3dmm_ros.fitting.pose_step import POSE_SIZE
+from face3dmm_ros.fitting.pose_step import POSE_SIZE, moved, pose_jacobian, projected, step_between
 from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING
 from face3dmm_ros.morphable_model.model import MorphableModel
 
@@ -226,6 +226,21 @@ def test_a_forgotten_track_begins_anew() -> None:
     fitter.fit(face)
     fitter.retain(set())
     np.testing.assert_array_equal(fitter.fit(face).alpha, first.alpha)
+
+
+def test_the_step_between_two_cameras_leads_from_one_to_the_other() -> None:
+    before, after = (random_face(UNBOUNDED, seed)[0] for seed in (1, 2))
+    there = moved(before, step_between(before, after))
+    assert there.scale == pytest.approx(after.scale)
+    np.testing.assert_allclose(there.rotation, after.rotation, atol=1e-12)
+    np.testing.assert_allclose(there.translation, after.translation, atol=1e-9)
+
+
+def test_the_pose_jacobian_is_that_of_finite_differences() -> None:
+    camera, X = random_face(UNBOUNDED, 3)[0], UNBOUNDED.mean[:20].T.astype(np.float64)
+    for row, derivative in zip(1e-6 * np.eye(POSE_SIZE), pose_jacobian(camera, X), strict=True):
+        difference = (projected(moved(camera, row), X) - projected(moved(camera, -row), X)) / 2e-6
+        np.testing.assert_allclose(difference, derivative, rtol=1e-5, atol=1e-5)
 
 
 def test_the_step_among_equations_is_the_step_among_unknowns() -> None:
