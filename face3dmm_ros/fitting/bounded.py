@@ -23,7 +23,7 @@ def solve_symmetric(H: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[n
 
 
 _MOST_PIVOTS = 100
-"""Chosen by hand, far above the few that a fit takes: it ends what rounding would let cycle."""
+"""Chosen by hand: a limit in case that rounding lets the pivots cycle."""
 
 
 def minimize_in_box(
