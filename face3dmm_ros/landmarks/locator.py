@@ -15,7 +15,7 @@ _CENTERED = 0.8
 """Overlaps (intersection over union) of a region and the next one that the landmarks found in it give: below the first
 it is another face or none, from the second on the face is in the middle."""
 _MAX_PASSES = 5
-"""Times that a face is located until it is in the middle: most need one or two, and each costs a run of the
+"""Times that a face is located, at most, until it is in the middle; each costs a run of the
 networks."""
 _FIRST_LOOKS = 2
 """Passes from a detection that only move the region, whatever their confidence."""
