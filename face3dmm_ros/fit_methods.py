@@ -9,9 +9,9 @@ from face3dmm_ros.fitting.perspective import PerspectiveFitter
 from face3dmm_ros.morphable_model import MorphableModel
 
 REGRESSOR_METHODS = ("regressor", "regressor+fit")
-"""Those that look at pixels by a trained network: what it says as it is, or a landmark fit that it guides."""
+"""Methods that run a trained network on the pixels: its answer as it is, or a landmark fit that it guides."""
 FIT_METHODS = (*LANDMARK_METHODS, *REGRESSOR_METHODS)
-"""All that track, the default first."""
+"""All methods that work on a stream, the default first."""
 SHIPPED = "default"
 """The name of the regressor that comes with the package."""
 
@@ -35,7 +35,7 @@ def create_fitter(
     regressor: RegressorFile | None = None,
     options: FitOptions | None = None,
 ) -> FaceFitter:
-    """A fit method by its name. What it needs is loaded here, and torch only for those that run a network.
+    """A fit method by its name. torch is imported only for methods that run a network.
 
     Args:
         model: the face model.
@@ -67,9 +67,9 @@ def create_fitter(
 
 
 def create_perspective_fitter(model: MorphableModel, method: str) -> PerspectiveFitter | None:
-    """What places a method's faces before a calibrated camera, by their landmarks.
+    """The fitter that repeats a method's landmark fit under full perspective, for calibrated cameras.
 
-    None for methods whose shape comes from the pixels, seen in weak perspective: only the place can be mended then.
+    None for methods whose shape comes from the pixels in weak perspective: there is no landmark fit to repeat.
     """
     if method in LANDMARK_METHODS:
         return PerspectiveFitter(TrackFitter(model, method))

@@ -23,20 +23,17 @@ from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedLand
 from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
 from face3dmm_ros.fitting.bounded import minimize_in_box, solve_symmetric
 from face3dmm_ros.fitting.joint import (
-    POSE_SIZE,
     GaussianPrior,
-    _curvature,
-    _dual_step,
-    _gradient,
-    _loosened,
+    _Linearized,
     _loss,
-    _pose_jacobian,
     _primal_step,
     _regularized,
+    _reweighted_sigma,
     identity_information,
     joint_fit,
 )
 from face3dmm_ros.fitting.linear_points import LandmarkModel
+from face3dmm_ros.fitting.pose_step import POSE_SIZE, moved, pose_jacobian, projected, step_between
 from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING
 from face3dmm_ros.morphable_model.model import MorphableModel
 
@@ -236,6 +233,21 @@ def test_a_forgotten_track_begins_anew() -> None:
     np.testing.assert_array_equal(fitter.fit(face).alpha, first.alpha)
 
 
+def test_the_step_between_two_cameras_leads_from_one_to_the_other() -> None:
+    before, after = (random_face(UNBOUNDED, seed)[0] for seed in (1, 2))
+    there = moved(before, step_between(before, after))
+    assert there.scale == pytest.approx(after.scale)
+    np.testing.assert_allclose(there.rotation, after.rotation, atol=1e-12)
+    np.testing.assert_allclose(there.translation, after.translation, atol=1e-9)
+
+
+def test_the_pose_jacobian_is_that_of_finite_differences() -> None:
+    camera, X = random_face(UNBOUNDED, 3)[0], UNBOUNDED.mean[:20].T.astype(np.float64)
+    for row, derivative in zip(1e-6 * np.eye(POSE_SIZE), pose_jacobian(camera, X), strict=True):
+        difference = (projected(moved(camera, row), X) - projected(moved(camera, -row), X)) / 2e-6
+        np.testing.assert_allclose(difference, derivative, rtol=1e-5, atol=1e-5)
+
+
 def test_the_step_among_equations_is_the_step_among_unknowns() -> None:
     landmark_model = LandmarkModel.of(UNBOUNDED, "ibug68")
     camera = random_face(UNBOUNDED, 8)[0]
@@ -248,11 +260,11 @@ def test_the_step_among_equations_is_the_step_among_unknowns() -> None:
     assert prior.white
     noise_px = rng.uniform(1.0, 5.0, 68)
     points = landmark_model.points
-    by_pose = _pose_jacobian(camera, points.points(c))
-    H = _curvature(points, by_pose, camera, noise_px)
+    linearized = _Linearized.at(points, camera, points.points(c))
+    H = linearized.curvature(noise_px)
     H[POSE_SIZE:, POSE_SIZE:] += prior.precision
-    primal = _primal_step(H, _gradient(points, by_pose, residuals, camera, noise_px), c, prior)
-    dual = _dual_step(points, by_pose, residuals, camera, c, noise_px)
+    primal = _primal_step(H, linearized.gradient(residuals, noise_px), c, prior)
+    dual = linearized.dual_step(residuals, noise_px, c)
     np.testing.assert_allclose(dual[0], primal[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(dual[1], primal[1], rtol=1e-5, atol=1e-6)
 
@@ -316,12 +328,10 @@ def test_what_a_picture_says_of_the_identity_alone_is_what_it_says_of_all_at_onc
     )
     of_expression = np.diag(np.arange(len(unit)) >= K).astype(float)
     prior = GaussianPrior(of_expression, np.zeros(len(unit)), -free, free)
-    by_pose = _pose_jacobian(fit.camera, points.points(fit.coefficients))
-    H = _curvature(points, by_pose, fit.camera, fit.noise_px)
+    linearized = _Linearized.at(points, fit.camera, points.points(fit.coefficients))
+    H = linearized.curvature(fit.noise_px)
     H[POSE_SIZE:, POSE_SIZE:] += prior.precision
-    _, change = _primal_step(
-        H, _gradient(points, by_pose, fit.residuals, fit.camera, fit.noise_px), fit.coefficients, prior
-    )
+    _, change = _primal_step(H, linearized.gradient(fit.residuals, fit.noise_px), fit.coefficients, prior)
     S, h = identity_information(fit, prior, K)
     of_alpha = slice(POSE_SIZE, POSE_SIZE + K)
     np.testing.assert_allclose(np.linalg.inv(S), np.linalg.inv(H)[of_alpha, of_alpha], rtol=1e-4, atol=1e-7)
@@ -417,7 +427,7 @@ def test_a_landmark_weighs_what_the_slope_of_its_loss_says(outlier: float) -> No
         step = np.zeros_like(residuals)
         step[axis, point] = small
         change = _loss(residuals + step, noise_px, outlier) - _loss(residuals - step, noise_px, outlier)
-        weighed = residuals[axis, point] / _loosened(residuals, noise_px, outlier)[point] ** 2
+        weighed = residuals[axis, point] / _reweighted_sigma(residuals, noise_px, outlier)[point] ** 2
         assert weighed == pytest.approx(change / (2.0 * small), rel=1e-5)
 
 

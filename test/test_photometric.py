@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.rotations import rotation_angle, rotation_from_pose_angles, rotation_from_vector
+from face3dmm_ros.core.rotations import rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fitting.pose_step import POSE_SIZE
+from face3dmm_ros.fitting.pose_step import moved as moved_camera
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.rasterization import rasterize
 from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
@@ -20,11 +22,9 @@ torch = pytest.importorskip("torch", reason="needs torch: make torch")
 from face3dmm_ros.photometric.fitter import METHOD, PhotometricOptions, photometric_fit  # noqa: E402
 from face3dmm_ros.photometric.pixels import (  # noqa: E402
     LIGHT_SIZE,
-    POSE_SIZE,
     FacePixels,
     FaceState,
     Picture,
-    moved_camera,
 )
 
 SIZE = (200, 220)  # width, height, px
@@ -106,7 +106,7 @@ def test_the_residuals_derivatives_are_those_of_finite_differences(
         pose, alpha, beta, gamma, light = np.split(v, np.cumsum([POSE_SIZE, K, E, L]))
         a, b, c = np.split(unit, [K, K + E])
         return FaceState(
-            moved_camera(face.camera, rotation_from_vector(pose[:3]), pose),
+            moved_camera(face.camera, pose),
             face.alpha + a * alpha,
             face.beta + b * beta,
             face.gamma + c * gamma,

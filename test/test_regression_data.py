@@ -33,7 +33,7 @@ from face3dmm_ros.lab.training.samples import FaceSample, SampleForm, collate  #
 from face3dmm_ros.lab.training.synthetic_faces import SCENES, RenderedFaces, open_synthetic_faces, render_chunks  # noqa: E402
 from face3dmm_ros.lab.training.unlabelled_folder import open_unlabelled_folder  # noqa: E402
 from face3dmm_ros.regressor.crops import IBUG68_MIRROR, SIDE, CropView, face_region  # noqa: E402
-from face3dmm_ros.regressor.landmark_map import landmark_map, landmark_maps  # noqa: E402
+from face3dmm_ros.regressor.landmark_map import landmark_maps  # noqa: E402
 from face3dmm_ros.regressor.parameter_layout import MIDDLE  # noqa: E402
 
 SMALL = replace(SCENES, image_size=(72, 72), max_yaw=60.0, pictures=find_pictures(None))
@@ -78,7 +78,7 @@ def projected(model: MorphableModel, sample: FaceSample) -> NDArray[np.float64]:
 
 
 def test_a_landmark_map_is_one_at_the_landmarks_pixels_and_minus_one_elsewhere() -> None:
-    marks = landmark_map(np.array([[2.4, 0.6], [3.0, 3.0]]), side=5)
+    marks = landmark_maps(torch.tensor([[[2.4, 0.6], [3.0, 3.0]]]), side=5)[0].numpy()
     expected = np.full((5, 5), -1.0)
     expected[1, 2] = expected[3, 3] = 1.0
     np.testing.assert_array_equal(marks, expected)
@@ -87,17 +87,8 @@ def test_a_landmark_map_is_one_at_the_landmarks_pixels_and_minus_one_elsewhere()
 
 def test_landmarks_outside_of_the_crop_or_not_finite_leave_no_mark() -> None:
     outside = np.array([[-0.6, 2.0], [2.0, 4.6], [np.nan, 1.0], [np.inf, 1.0], [-0.4, 4.4]])
-    marks = landmark_map(outside, side=5)
+    marks = landmark_maps(torch.from_numpy(outside)[None], side=5)[0].numpy()
     assert np.argwhere(marks == 1.0).tolist() == [[4, 0]]
-
-
-def test_maps_of_a_batch_are_those_of_its_faces() -> None:
-    points = np.random.default_rng(0).uniform(-20, SIDE + 20, (3, 68, 2))
-    points[0, 0] = np.nan
-    batch = landmark_maps(torch.from_numpy(points))
-    assert batch.shape == (3, SIDE, SIDE)
-    assert batch.dtype == torch.float32
-    np.testing.assert_array_equal(batch.numpy(), [landmark_map(face) for face in points])
 
 
 # Crops

@@ -13,13 +13,15 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.picture_turns import quarters_of_a_turn
 
 DISTORTION_MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,), "fisheye": (4,)}
-"""The lens models known, each with the numbers of coefficients that it takes."""
+"""The lens models known (sensor_msgs/CameraInfo and OpenCV name them so), each with its possible numbers of
+coefficients."""
 
 _RADIAL = ("equidistant", "fisheye")
-"""Those whose coefficients have no direction."""
+"""Models with radial coefficients alone."""
 
 _TANGENTIAL, _PRISM, _TILT = slice(2, 4), slice(8, 12), slice(12, 14)
-"""The others' that have one: p1, p2 of a lens that is not centred; s1 … s4 of a thin prism; the tilted sensor's."""
+"""The other models' coefficients that have a direction, in OpenCV's order: tangential p1, p2; thin prism s1 … s4;
+tilted sensor τx, τy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +45,11 @@ class Calibration:
     projection: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 4)))
 
     def __post_init__(self) -> None:
-        """Check that this is a camera.
+        """Check K, the image size and the distortion.
 
         Raises:
-            Face3DMMError: it is not.
+            Face3DMMError: K is not a finite pinhole matrix with positive focal lengths, the images have no size, or the
+                distortion coefficients are not finite or do not fit the lens model.
         """
         K, D = np.asarray(self.matrix), np.asarray(self.distortion)
         if K.shape != (3, 3) or not np.isfinite(K).all() or not (K[0, 0] > 0.0 and K[1, 1] > 0.0):
@@ -75,8 +78,8 @@ class Calibration:
         """The camera of the same images turned clockwise, by `picture_turns.turned`, whose axes are turned with them.
 
         Raises:
-            Face3DMMError: not by quarters of a turn, or by an odd number of them where the lens model has a tilted
-                sensor, which then cannot be told in its terms.
+            Face3DMMError: the angle is no multiple of 90°, or an odd one for a lens model with a tilted sensor, which
+                cannot express the turned camera.
         """
         quarters = quarters_of_a_turn(degrees)
         if quarters % 2 and self.distortion[_TILT].any():
@@ -121,10 +124,10 @@ class Calibration:
         return D
 
     def require_size(self, image_size: tuple[int, int]) -> None:
-        """Check that an image of (width, height) px is one that this holds for.
+        """Check that the calibration was made for images of (width, height) px.
 
         Raises:
-            Face3DMMError: it is not.
+            Face3DMMError: the sizes differ.
         """
         if image_size != self.image_size:
             raise Face3DMMError(
@@ -155,7 +158,7 @@ def read_calibration(path: Path) -> Calibration:
     """A calibration in the YAML that ROS's camera_calibration writes.
 
     Raises:
-        Face3DMMError: not such a file, or no camera in it.
+        Face3DMMError: the file cannot be read or parsed, lacks a field, or describes no valid camera.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""How a face meets the image: weak perspective, the Gold Standard algorithm, metric pose and the chain to the screen.
+"""Cameras: weak perspective, the Gold Standard algorithm, metric pose and the chain to the screen.
 
 Frames. Model: mm, x toward the viewer's right, y up, z out of the face. Camera: REP-103 optical, x right, y down,
 z forward. Image: px, (0, 0) the centre of the top-left pixel. A frontal face has R = diag(1, −1, −1).
@@ -144,7 +144,8 @@ def estimate_weak_perspective(model_points: ArrayLike, image_points: ArrayLike) 
     """Weak perspective from correspondences (N, 3) mm ↔ (N, 2) px, through the Gold Standard affine camera.
 
     Raises:
-        Face3DMMError: as `gold_standard_affine` and `weak_perspective_from_affine`.
+        Face3DMMError: the correspondences do not determine a camera; see `gold_standard_affine` and
+            `weak_perspective_from_affine`.
     """
     return weak_perspective_from_affine(gold_standard_affine(model_points, image_points))
 
@@ -162,10 +163,15 @@ def metric_pose(camera: WeakPerspective, intrinsics: Intrinsics) -> MetricPose:
     R of weak perspective is relative to the viewing ray; R_ray turns the optical axis onto T, so a face that looks
     into the camera from the picture's edge comes out turned toward the camera.
     """
-    Z = intrinsics.focal / (1000.0 * camera.scale)
-    offset = (camera.translation - [intrinsics.center_x, intrinsics.center_y]) * (Z / intrinsics.focal)
-    position = np.array([offset[0], offset[1], Z])
+    position = metric_position(camera, intrinsics)
     return MetricPose(_turn_axis_onto(position) @ camera.rotation, position)
+
+
+def metric_position(camera: WeakPerspective, intrinsics: Intrinsics) -> NDArray[np.float64]:
+    """The model's origin in the camera's frame, (3,) m, of a face whose scaled orthographic image is known."""
+    Z = intrinsics.focal / (1000.0 * camera.scale)
+    x, y = (camera.translation - [intrinsics.center_x, intrinsics.center_y]) * (Z / intrinsics.focal)
+    return np.array([x, y, Z])
 
 
 # The report's chain, model → world → view → clip → screen, with its orthographic camera at the origin. The world is

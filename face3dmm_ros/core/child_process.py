@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import signal
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def end_with_parent() -> None:

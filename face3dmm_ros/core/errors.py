@@ -1,4 +1,4 @@
-"""The one exception that callers catch: bad input, said clearly."""
+"""The exception for bad input."""
 
 
 class Face3DMMError(ValueError):

@@ -1,4 +1,4 @@
-"""What is remembered of each tracked face, by its number."""
+"""State per tracked face, by its face_id."""
 
 from collections.abc import Collection
 from typing import Generic, TypeVar
@@ -7,10 +7,10 @@ Memory = TypeVar("Memory")
 
 
 class FaceMemory(Generic[Memory]):
-    """Base of what remembers something of each face from one image to the next."""
+    """Base class of what keeps state of each tracked face from one image to the next."""
 
     def __init__(self) -> None:
-        """With no face known yet."""
+        """Begin without any face."""
         self._faces: dict[int, Memory] = {}
 
     def retain(self, face_ids: Collection[int]) -> None:

@@ -1,10 +1,10 @@
-"""The time of images, also of those whose stamps do not tell it."""
+"""The time of images, also of those whose stamps are missing, repeated or set back."""
 
 from typing import Any
 
 _SECOND = 1_000_000_000
 _SHORTEST_STEP = 1_000_000
-"""ns between two images that came at once: a millisecond, less than cameras take."""
+"""ns between two images that arrived together. By hand: 1 ms, less than the time between two images of any camera."""
 
 
 def stamp_ns(header: Any) -> int:
@@ -13,14 +13,13 @@ def stamp_ns(header: Any) -> int:
 
 
 class ImageClock:
-    """Tells the time of each image of a stream; it always goes on.
+    """Gives each image of a stream a time, strictly increasing.
 
-    That is the image's stamp, if it is later than the time of the image before. A stamp that is zero, repeated or set
-    back is no time: then as much time has passed as between the arrivals of the two images, and the first image's time
-    is its arrival.
+    The time is the image's stamp where that is later than the previous time. Where the stamp is zero, repeated or set
+    back, it is the previous time plus the interval between the two arrivals; for the first image, its arrival.
 
     Attributes:
-        problem: what was wrong with the first stamp that was no time; empty while all are.
+        problem: what was wrong with the first invalid stamp; empty while all are valid.
     """
 
     def __init__(self) -> None:
@@ -30,7 +29,7 @@ class ImageClock:
         self._stamp_ns = self._arrival_ns = 0
 
     def time_of(self, stamp_ns: int, arrival_ns: int) -> int:
-        """The time of the next image, ns, from its stamp and from when it came (in a bag: was recorded), both ns."""
+        """The time of the next image, ns, from its stamp and its arrival (in a bag: when it was recorded), both ns."""
         before = 0 if self._time_ns is None else self._time_ns
         if stamp_ns > before:
             time_ns = stamp_ns

@@ -13,14 +13,17 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, Mesh, TrackedLandmarks
 
 _OPTIONAL = ("depth", "deviation", "expression", "expression_deviation")
-"""What landmarks may lack, beside colours."""
+"""Arrays that landmarks may lack, beside colours."""
+_LANDMARK_ARRAYS = dict.fromkeys(("points", *_OPTIONAL), np.float32) | {"colors": np.uint8}
+_PARAMETER_ARRAYS = {"alpha": 1, "beta": 1, "gamma": 1, "gaze": 3, "beta_deviation": 1}
+"""Arrays of any length in `Face3DMMParams`, all float64, with their columns."""
 
 
 def check_slot(message: Any) -> None:
     """Check that the face_index of a message about a face fits its face_count.
 
     Raises:
-        Face3DMMError: it does not.
+        Face3DMMError: the index is not below the count.
     """
     if message.face_index >= max(message.face_count, 1):
         raise Face3DMMError(f"face_index {message.face_index} of a message with face_count {message.face_count}")
@@ -30,7 +33,7 @@ def from_array(values: array | NDArray, dtype: type[np.generic], columns: int, w
     """A message's array field as (N, columns), or (N,) for one column; a view of the message's buffer.
 
     Raises:
-        Face3DMMError: its length is no multiple of the columns, or a value is not finite.
+        Face3DMMError: the length is no multiple of the columns, or a value is not finite.
     """
     flat = np.frombuffer(values, dtype) if len(values) else np.empty(0, dtype)
     if flat.size % columns:
@@ -48,50 +51,45 @@ def landmarks_fields(landmarks: Landmarks) -> dict[str, Any]:
             "scheme": landmarks.scheme,
             "roi": _region_of_interest(landmarks.box, landmarks.image_size),
             "confidence": float(landmarks.confidence),
-            "points": np.asarray(landmarks.points, np.float32).ravel(),
         }
         | {
-            name: np.asarray(values, np.float32).ravel()
-            for name in _OPTIONAL
+            name: np.asarray(values, dtype).ravel()
+            for name, dtype in _LANDMARK_ARRAYS.items()
             if (values := getattr(landmarks, name)) is not None
         }
-        | ({} if landmarks.colors is None else {"colors": np.asarray(landmarks.colors, np.uint8).ravel()})
     )
 
 
 def no_landmarks_fields(image_size: tuple[int, int]) -> dict[str, Any]:
-    """The same of an image without a face."""
+    """The fields of `FaceLandmarks` after the slot's for an image without a face."""
     return {
         "image_width": image_size[0],
         "image_height": image_size[1],
         "scheme": "",
-        "roi": {"x_offset": 0, "y_offset": 0, "height": 0, "width": 0, "do_rectify": False},
+        "roi": _region_of_interest(Box(0, 0, 0, 0), image_size),
         "confidence": 0.0,
-        "points": np.empty(0, np.float32),
-        "colors": np.empty(0, np.uint8),
-    } | {name: np.empty(0, np.float32) for name in _OPTIONAL}
+    } | {name: np.empty(0, dtype) for name, dtype in _LANDMARK_ARRAYS.items()}
 
 
 def parameters_fields(parameters: FaceParameters) -> dict[str, Any]:
     """The fields of `Face3DMMParams` after the slot's."""
     camera = parameters.camera
     model = parameters.model, parameters.model_digest
-    return no_parameters_fields(parameters.image_size, *model, parameters.method) | {
-        "scale": float(camera.scale),
-        "rotation": np.asarray(camera.rotation, np.float64).ravel(),
-        "translation": np.asarray(camera.translation, np.float64),
-        "alpha": np.asarray(parameters.alpha, np.float64),
-        "beta": np.asarray(parameters.beta, np.float64),
-        "gamma": np.asarray(parameters.gamma, np.float64),
-        "residual_px": float(parameters.residual_px),
-        "confidence": float(parameters.confidence),
-        "gaze": np.asarray(parameters.gaze, np.float64).ravel(),
-        "beta_deviation": np.asarray(parameters.beta_deviation, np.float64),
-    }
+    return (
+        no_parameters_fields(parameters.image_size, *model, parameters.method)
+        | {
+            "scale": float(camera.scale),
+            "rotation": np.asarray(camera.rotation, np.float64).ravel(),
+            "translation": np.asarray(camera.translation, np.float64),
+            "residual_px": float(parameters.residual_px),
+            "confidence": float(parameters.confidence),
+        }
+        | {name: np.asarray(getattr(parameters, name), np.float64).ravel() for name in _PARAMETER_ARRAYS}
+    )
 
 
 def no_parameters_fields(image_size: tuple[int, int], model: str, model_digest: str, method: str) -> dict[str, Any]:
-    """The same of an image without a face."""
+    """The fields of `Face3DMMParams` after the slot's for an image without a face."""
     return {
         "image_width": image_size[0],
         "image_height": image_size[1],
@@ -101,14 +99,9 @@ def no_parameters_fields(image_size: tuple[int, int], model: str, model_digest: 
         "scale": 0.0,
         "rotation": np.zeros(9),
         "translation": np.zeros(2),
-        "alpha": np.empty(0),
-        "beta": np.empty(0),
-        "gamma": np.empty(0),
         "residual_px": 0.0,
         "confidence": 0.0,
-        "gaze": np.empty(0),
-        "beta_deviation": np.empty(0),
-    }
+    } | {name: np.empty(0) for name in _PARAMETER_ARRAYS}
 
 
 def landmarks_from_message(message: Any) -> TrackedLandmarks:
@@ -162,13 +155,13 @@ def parameters_from_message(message: Any) -> FaceParameters:
         raise Face3DMMError("Face3DMMParams needs a positive scale and a finite rotation and translation")
     if np.abs(R @ R.T - np.eye(3)).max() > 1e-6 or np.linalg.det(R) < 0:
         raise Face3DMMError(f"Face3DMMParams.rotation is no rotation: {R.ravel().tolist()}")
-    gaze = from_array(message.gaze, np.float64, 3, "Face3DMMParams.gaze").reshape(-1, 3)
+    arrays = {
+        name: from_array(getattr(message, name), np.float64, columns, f"Face3DMMParams.{name}")
+        for name, columns in _PARAMETER_ARRAYS.items()
+    }
+    gaze, beta, deviation = arrays["gaze"], arrays["beta"], arrays["beta_deviation"]
     if len(gaze) not in (0, 3) or (np.abs(np.linalg.norm(gaze, axis=1) - 1.0) > 1e-6).any():
         raise Face3DMMError(f"Face3DMMParams.gaze must be three unit vectors or empty, found {gaze.ravel().tolist()}")
-    beta, deviation = (
-        from_array(getattr(message, name), np.float64, 1, f"Face3DMMParams.{name}")
-        for name in ("beta", "beta_deviation")
-    )
     if len(deviation) not in (0, len(beta)) or (deviation < 0).any():
         raise Face3DMMError(
             f"Face3DMMParams.beta_deviation must be {len(beta)} numbers from 0 up or empty, found {len(deviation)} "
@@ -176,17 +169,13 @@ def parameters_from_message(message: Any) -> FaceParameters:
         )
     return FaceParameters(
         camera=WeakPerspective(message.scale, R, t),
-        alpha=from_array(message.alpha, np.float64, 1, "Face3DMMParams.alpha"),
-        beta=beta,
-        gamma=from_array(message.gamma, np.float64, 1, "Face3DMMParams.gamma"),
         model=message.model,
         model_digest=message.model_digest,
         method=message.method,
         residual_px=message.residual_px,
         confidence=_confidence(message.confidence),
         image_size=_image_size(message.image_width, message.image_height),
-        gaze=gaze,
-        beta_deviation=deviation,
+        **arrays,
     )
 
 
@@ -219,13 +208,7 @@ def _region_of_interest(box: Box, image_size: tuple[int, int]) -> dict[str, Any]
     width, height = image_size
     left, right = (int(np.clip(round(x), 0, width)) for x in (box.x, box.x + box.width))
     top, bottom = (int(np.clip(round(y), 0, height)) for y in (box.y, box.y + box.height))
-    return {
-        "x_offset": left,
-        "y_offset": top,
-        "height": bottom - top,
-        "width": right - left,
-        "do_rectify": False,
-    }
+    return {"x_offset": left, "y_offset": top, "height": bottom - top, "width": right - left, "do_rectify": False}
 
 
 def _confidence(value: float) -> float:

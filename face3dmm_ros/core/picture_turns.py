@@ -13,10 +13,10 @@ _CODES = (None, cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCL
 
 
 def quarters_of_a_turn(degrees: int) -> int:
-    """0 to 3.
+    """How many quarter turns an angle in degrees is, 0 to 3.
 
     Raises:
-        Face3DMMError: not one of `TURNS`.
+        Face3DMMError: the angle is not one of `TURNS`.
     """
     if degrees not in TURNS:
         raise Face3DMMError(f"pictures are turned by {', '.join(map(str, TURNS))} degrees clockwise, not {degrees}")
@@ -24,10 +24,10 @@ def quarters_of_a_turn(degrees: int) -> int:
 
 
 def turned(picture: NDArray[np.uint8], degrees: int) -> NDArray[np.uint8]:
-    """A picture turned clockwise: its left edge comes to the top with 90.
+    """A picture turned clockwise by some degrees: with 90 its left edge becomes the top.
 
     Raises:
-        Face3DMMError: not by one of `TURNS`.
+        Face3DMMError: the angle is not one of `TURNS`.
     """
     code = _CODES[quarters_of_a_turn(degrees)]
     return picture if code is None else np.asarray(cv2.rotate(picture, code), picture.dtype)

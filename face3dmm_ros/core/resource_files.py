@@ -1,10 +1,16 @@
-"""Where the package's own files lie: the same answer in a source tree, a wheel and a colcon install."""
+"""Where the package's own files lie, in a source tree, a wheel and a colcon install alike, and its user's cache."""
 
+import os
 from pathlib import Path
 
 from face3dmm_ros.core.errors import Face3DMMError
 
 PACKAGE = "face3dmm_ros"
+
+
+def cache_folder() -> Path:
+    """Where the package keeps what it fetched or made for this user, by the XDG Base Directory Specification."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / PACKAGE
 
 
 def package_file(relative: str) -> Path:

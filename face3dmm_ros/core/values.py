@@ -30,11 +30,11 @@ class Landmarks:
         scheme: ``ibug68`` or ``mediapipe478``; names the order and meaning of the points.
         points: (N, 2) float32, px.
         depth: (N,) float32 relative depth in px, smaller is nearer to the camera; None where the detector has none.
-        deviation: (N,) float32 standard deviation of each point's coordinates, px; None where the detector tells none.
-            With it, outline points are where the scheme has them on the face, not on its visible edge.
-        expression: (51,) float32 weights of the blendshapes of `core.arkit.WITHOUT_TONGUE`, as the picture and not
-            the points tell them; None where the detector reads none.
-        expression_deviation: (51,) float32, the standard deviation of each; None as `expression`.
+        deviation: (N,) float32 standard deviation of each point's coordinates, px; None where the detector gives none.
+            With it, outline points keep their place on the skin instead of following the face's visible edge.
+        expression: (51,) float32 weights of the blendshapes of `core.arkit.WITHOUT_TONGUE`, read from the image rather
+            than from the points; None where the detector reads none.
+        expression_deviation: (51,) float32, the standard deviation of each; None where `expression` is.
         colors: (N, 3) uint8 sRGB of the image about each point, (0, 0, 0) where that is outside of the image; None
             where the image was not looked at for them, as in most of a track's.
         box: region of the image in which the landmarks were looked for, px.
@@ -62,8 +62,8 @@ class FaceParameters:
         camera: weak perspective s (px/mm), R (model → camera), t (px).
         alpha: (K,) identity coefficients, raw (of the model's own basis).
         beta: (E,) expression coefficients; for the default model blendshape weights in [0, 1].
-        gamma: (L,) albedo coefficients: the person's colours, as `fitting.albedo.PersonColors` tells them along a
-            track, or else the fit method; empty where neither does.
+        gamma: (L,) albedo coefficients, the person's colours, estimated by `fitting.albedo.PersonColors` or by the fit
+            method; empty where neither does.
         model: the model's name.
         model_digest: the model's digest; parameters mean nothing with another model.
         method: ``alternating``, ``joint``, ``photometric``, ``regressor`` or ``regressor+fit``.
@@ -71,8 +71,8 @@ class FaceParameters:
         confidence: how likely it is that the fit is right, in [0, 1]: that its 68 points are off by 5 % of the face's
             size at most, on average (`fitting.confidence`).
         image_size: (width, height) of the image, px.
-        beta_deviation: (E,) standard deviation of each of β by what was seen in this image and is known of faces; empty
-            where the method does not tell.
+        beta_deviation: (E,) posterior standard deviation of each of β, given this image and the prior; empty where the
+            method gives none.
         gaze: (3, 3) float64 unit rows, where the left eye, the right eye (the person's own) and both look, in the
             camera's axes as R tells them, so relative to the viewing ray too: (0, 0, −1) looks straight at the camera.
             (0, 3) where the model has no eyes that turn.

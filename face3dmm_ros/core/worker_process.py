@@ -1,4 +1,4 @@
-"""How a process that works for another begins."""
+"""How a worker process of a pool begins."""
 
 import multiprocessing
 import os
@@ -11,7 +11,7 @@ from face3dmm_ros.core.blas_threads import limit_algebra
 
 
 def begin_worker(*_: object) -> None:
-    """Keep to one core, leave Ctrl-C to the process that this one works for, and end with it, however it ends."""
+    """Keep to one thread, leave Ctrl-C to the parent process, and end when the parent ends, however it does."""
     cv2.setNumThreads(1)
     limit_algebra()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -22,5 +22,5 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        # Nobody is left to tidy up for, and whoever waits in a queue of the dead process would wait for ever.
+        # Not sys.exit: threads that wait on a queue of the dead parent would keep this process alive.
         os._exit(1)

@@ -1,6 +1,5 @@
 """Where images come from: a camera, a video, a folder of pictures or the sample clip."""
 
-import contextlib
 import importlib.util
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import check_size
-from face3dmm_ros.files.pictures import read_picture
+from face3dmm_ros.files.pictures import find_pictures, is_picture, read_picture
 
 AUTO, CAMERA, SAMPLE = "auto", "camera", "sample"
 """Sources: a camera, else the sample clip; a camera, whichever there is; and the sample clip."""
@@ -24,27 +23,22 @@ SOURCES = (
 """All of them, for people."""
 
 _DEVICES = Path("/dev")
-_PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _USUAL_RATE = 30.0
+"""Images per second where OpenCV gives no plausible rate: that of most webcams."""
 
 
 class FrameSource(Protocol):
-    """Gives one image after the other."""
+    """Gives one image after the other.
 
-    @property
-    def description(self) -> str:
-        """What it is, for people."""
-        ...
+    Attributes:
+        description: what it is, for people.
+        live: whether the images come at their own time, as from a camera.
+        rate: its own rate, images per second.
+    """
 
-    @property
-    def live(self) -> bool:
-        """Whether the images come at their own time, as from a camera."""
-        ...
-
-    @property
-    def rate(self) -> float:
-        """Its own rate, images per second."""
-        ...
+    description: str
+    live: bool
+    rate: float
 
     def grab(self) -> bool:
         """Go to the next image; for a camera, wait until it is there. False at the end, or if it came to nothing."""
@@ -54,7 +48,7 @@ class FrameSource(Protocol):
         """The image last grabbed, (H, W, 3) BGR uint8.
 
         Raises:
-            Face3DMMError: it cannot be read.
+            Face3DMMError: the image cannot be read.
         """
         ...
 
@@ -68,7 +62,7 @@ class FrameSource(Protocol):
 
 
 class _Capture:
-    """What OpenCV reads alike from a camera and a file."""
+    """What cameras and video files share: reading by OpenCV."""
 
     description: str
     _capture: cv2.VideoCapture
@@ -110,7 +104,7 @@ class Camera(_Capture):
         ):
             if value > 0:
                 self._capture.set(setting, value)
-        # A delayed image is worth less than none.
+        # With a longer queue, a slow reader would get old images.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         if not (self._capture.isOpened() and self.grab()):
             self.close()
@@ -151,7 +145,7 @@ class Video(_Capture):
         self._capture = cv2.VideoCapture(str(self._path))
 
     def rewind(self) -> bool:
-        """Back to the first image. Opened anew, for not every format can seek."""
+        """Go back to the first image. The file is reopened, since not every format can seek."""
         self._capture.release()
         self._open()
         return self._capture.isOpened()
@@ -164,13 +158,7 @@ class Pictures:
     rate = _USUAL_RATE
 
     def __init__(self, paths: Sequence[Path], description: str) -> None:
-        """Show these files.
-
-        Raises:
-            Face3DMMError: there is none.
-        """
-        if not paths:
-            raise Face3DMMError(f"{description} holds no picture ({', '.join(sorted(_PICTURES))})")
+        """Show these files."""
         self.description = description
         self._paths = list(paths)
         self._next = 0
@@ -210,7 +198,7 @@ def open_source(source: str, image_size: tuple[int, int] = (0, 0), rate: float =
     if source == CAMERA:
         return _first_camera(image_size, rate)
     if source == AUTO:
-        with contextlib.suppress(Face3DMMError):
+        with suppress(Face3DMMError):
             return _first_camera(image_size, rate)
     if source in (AUTO, SAMPLE):
         return Video(sample_clip())
@@ -218,13 +206,13 @@ def open_source(source: str, image_size: tuple[int, int] = (0, 0), rate: float =
         return Camera(int(source), image_size, rate)
     path = Path(source).expanduser()
     if path.is_dir():
-        return Pictures(sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES), f"the folder {path}")
+        return Pictures(find_pictures(path, nested=False), f"the folder {path}")
     if not path.is_file():
         raise Face3DMMError(
             f"there is no source {source!r}: give camera, auto, sample, a camera's index (0, 1, …), or the path of a "
             "video, a picture or a folder of pictures"
         )
-    return Pictures([path], str(path)) if path.suffix.lower() in _PICTURES else Video(path)
+    return Pictures([path], str(path)) if is_picture(path) else Video(path)
 
 
 def sample_clip() -> Path:
@@ -246,7 +234,7 @@ def resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
     """An image scaled to a size, px; a zero follows from the other, two leave the image alone.
 
     Raises:
-        Face3DMMError: it would become too large.
+        Face3DMMError: the result would be too large.
     """
     present_height, present_width = image.shape[:2]
     width = width or (max(1, height * present_width // present_height) if height else present_width)
@@ -259,16 +247,16 @@ def resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
 
 
 def _first_camera(image_size: tuple[int, int], rate: float) -> Camera:
-    # OpenCV complains aloud about a device that is not there.
+    # Only devices that exist: OpenCV prints warnings about others.
     indices = sorted(int(number) for path in _DEVICES.glob("video*") if (number := path.name[5:]).isdigit())
     for index in indices:
-        with contextlib.suppress(Face3DMMError):
+        with suppress(Face3DMMError):
             return Camera(index, image_size, rate)
     found = ", ".join(f"/dev/video{index}" for index in indices) or "none"
     raise Face3DMMError(f"there is no camera that opens and gives images (found: {found}): plug one in")
 
 
 def _plausible_rate(capture: cv2.VideoCapture) -> float:
-    """What OpenCV says, where it makes sense."""
+    """The rate that OpenCV reports; `_USUAL_RATE` where that is 0, NaN or absurd (beyond 0.1 to 1,000 images/s)."""
     rate = capture.get(cv2.CAP_PROP_FPS)
     return rate if 0.1 <= rate <= 1000.0 else _USUAL_RATE

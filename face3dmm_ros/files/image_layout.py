@@ -1,4 +1,4 @@
-"""How ROS images lie in bytes, to BGR and back; the same for ROS's own message classes and for those of `rosbags`.
+"""ROS images to BGR arrays; the same for ROS's own message classes and for those of `rosbags`.
 
 `sensor_msgs/Image` says how its bytes are laid out (encoding, width, height, step, byte order); a message whose fields
 and size disagree is an error, whatever wrote it.
@@ -58,7 +58,7 @@ def check_layout(message: ImageMessage) -> None:
     """Check that a message's encoding is known, that its size, step and data agree, and that it is not too large.
 
     Raises:
-        Face3DMMError: one of these is not so.
+        Face3DMMError: the encoding is unknown, size, step and data disagree, or the image is empty or too large.
     """
     if message.encoding not in _ENCODINGS:
         raise Face3DMMError(f"image encoding {message.encoding!r} is not one of {', '.join(_ENCODINGS)}")
@@ -91,8 +91,9 @@ def image_from_message(message: ImageMessage) -> NDArray[np.uint8]:
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     rows = rows[:, : message.width * bytes_per_pixel]
     if message.encoding == "mono16":
-        values = np.ascontiguousarray(rows).view(">u2" if message.is_bigendian else "<u2")
-        return np.asarray(cv2.cvtColor(_eight_bits(values), cv2.COLOR_GRAY2BGR), np.uint8)
+        values = np.ascontiguousarray(rows).view(">u2" if message.is_bigendian else "<u2").astype(np.uint16)
+        gray = cv2.convertScaleAbs(values, alpha=255.0 / 65535.0)
+        return np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
     # Splitting the last axis of a padded picture is a view too, its rows lie `step` apart.
     pixels = rows.reshape(message.height, message.width, bytes_per_pixel)
     return pixels if conversion is None else np.asarray(cv2.cvtColor(pixels, conversion), np.uint8)
@@ -102,7 +103,7 @@ def image_from_compressed(message: CompressedImageMessage) -> NDArray[np.uint8]:
     """The picture of a compressed message (JPEG, PNG and the like), (H, W, 3) BGR uint8.
 
     Raises:
-        Face3DMMError: as `decode_picture`.
+        Face3DMMError: the picture cannot be decoded; see `decode_picture`.
     """
     return decode_picture(message.data, compressed_name(message))
 
@@ -116,8 +117,3 @@ def jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """The bytes of a JPEG file of a picture, (H, W, 3) BGR uint8; the quality goes from 1 to 100."""
     _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(encoded, np.uint8)
-
-
-def _eight_bits(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """16-bit grey values scaled to the 8-bit range."""
-    return np.asarray(cv2.convertScaleAbs(values.astype(np.uint16), alpha=255.0 / 65535.0), np.uint8)

@@ -23,12 +23,12 @@ from PIL.WebPImagePlugin import WebPImageFile
 from face3dmm_ros.core.errors import Face3DMMError
 
 MOST_PIXELS = 50_000_000
-"""Of a picture: what cameras give at most, 150 MB when decoded."""
+"""Of a picture. By hand: what cameras give at most, 150 MB when decoded."""
 
 LONGEST_SIDE = 2**15 - 2
-"""Of a picture, px: the longest that OpenCV 4 warps (`remap` counts in 16 bits)."""
+"""Of a picture, px: the longest that OpenCV 4 can warp, since `cv2.remap` counts in signed 16 bits."""
 
-# Not `Image.open`, whose own limit tells neither what was claimed nor what is allowed.
+# Not `Image.open`: its own limit reports neither the claimed size nor the allowed one.
 _HEADERS: dict[str, Callable[[BytesIO], ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
@@ -41,10 +41,10 @@ _HEADERS: dict[str, Callable[[BytesIO], ImageFile]] = {
 
 
 def check_size(width: int, height: int, name: str, most_pixels: int = MOST_PIXELS) -> None:
-    """Check that a picture, called `name` in the error, is of a size that can be worked with, px.
+    """Check a picture's size, px; `name` is what the error calls it.
 
     Raises:
-        Face3DMMError: it is larger.
+        Face3DMMError: the picture has more than `most_pixels`, or a side longer than `LONGEST_SIDE`.
     """
     if width * height > most_pixels or max(width, height) > LONGEST_SIDE:
         raise Face3DMMError(
@@ -59,7 +59,7 @@ def picture_size(
     """(width, height) px that an encoded picture's header claims; nothing is unpacked.
 
     Raises:
-        Face3DMMError: it is of none of the formats, or as `check_size`.
+        Face3DMMError: the picture is of none of the formats, or too large (`check_size`).
     """
     claimed = _claimed_size(data, formats)
     if claimed is None:
@@ -82,7 +82,7 @@ def decode_picture(
         most_pixels: how many it may claim.
 
     Raises:
-        Face3DMMError: it is of no known format, too large, or damaged.
+        Face3DMMError: the picture is of no known format, too large, or damaged.
     """
     picture_size(data, name, most_pixels=most_pixels)
     decoded = None

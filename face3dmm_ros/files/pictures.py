@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import decode_picture
 
-_PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Of the formats that cameras and photographers use, all of which `decode_picture` reads."""
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture, by its suffix."""
+    return path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def find_pictures(root: Path, nested: bool = True) -> list[Path]:
@@ -24,12 +30,12 @@ def find_pictures(root: Path, nested: bool = True) -> list[Path]:
     pictures = sorted(
         path
         for path in entries
-        if path.suffix.lower() in _PICTURES
+        if is_picture(path)
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(root).parts[:-1])
     )
     if not pictures:
-        raise Face3DMMError(f"{root} holds no pictures ({', '.join(sorted(_PICTURES))})")
+        raise Face3DMMError(f"{root} holds no pictures ({', '.join(PICTURE_SUFFIXES)})")
     return pictures
 
 
@@ -38,10 +44,10 @@ def read_picture(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
 
     Args:
         path: of the file.
-        upright: turned as EXIF says; otherwise its pixels as they are stored, which is what truths and labels follow.
+        upright: turn the picture as its EXIF tag says; otherwise keep the pixels as stored, as data sets' labels do.
 
     Raises:
-        Face3DMMError: there is no such file, or as `decode_picture`.
+        Face3DMMError: the file cannot be read or decoded; see `decode_picture`.
     """
     try:
         data = path.read_bytes()

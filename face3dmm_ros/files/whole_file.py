@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, however the writing ends."""
+"""Atomic writing of files: a file is there whole or not at all, however the writing ends."""
 
 import os
 from collections.abc import Iterator

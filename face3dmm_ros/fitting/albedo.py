@@ -1,4 +1,4 @@
-"""A person's colours: albedo coefficients γ from an image's colours at the landmarks, apart from the light.
+"""A person's albedo coefficients γ from an image's colours at the landmarks, separated from the light.
 
 sRGB is nearly a power of the light, so that light multiplies sRGB albedo, too. With a factor that is linear in the
 surface's normal n, a point's colour without its gloss is
@@ -26,26 +26,31 @@ from face3dmm_ros.fitting.observation import in_a_known_scheme
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model.model import MorphableModel
 
+# Chosen by hand, where nothing else is said; `lab.experiments.measure_colors` measures what comes of them.
 _LEVEL, _GLOSS = 0.9, 0.02
-"""What `Lighting()` makes of a face from the front, on the mean: a factor of its sRGB, and the highlight, linear."""
+"""Mean over a frontal face that `rendering.lighting.Lighting()` lights: factor on its sRGB, and highlight, linear."""
 _LEVEL_DEVIATION, _TINT_DEVIATION = 0.02, 0.05
-"""Of the level of all three colours together, and of each by itself."""
+"""Prior sigmas of the light's level, common to all three colours and of each by itself: larger ones let the light
+explain a dark skin, or a tinted light the person's colour."""
 _DIRECTION_DEVIATION = 0.3
+"""Prior sigma of the light's direction, relative to its level: weak, for lamps may stand anywhere."""
 _NOISE = 0.25
-"""Of a colour, sRGB. Neighbouring points err alike, so it is larger than a single one's."""
+"""Sigma of a colour, sRGB. Neighbouring points err alike, so it is larger than a single one's."""
 _OUTLIER = 0.12
-"""Points further off, sRGB, count less and less (Cauchy's loss): hair, glasses, hands, beards, highlights."""
+"""Cauchy's k, sRGB: colours further off count less and less: hair, glasses, hands, beards, highlights."""
 _CHANNELS = np.array([0.7, 1.8, 0.5])
-"""How much red, green and blue count: between alike and what they are to luminance (Rec. 709)."""
+"""Weights of red, green and blue: between equal ones and three times those of luminance (Rec. 709)."""
 _STEPS = 5
+"""Reweighted Gauss–Newton steps."""
 _REACH = 3.0
-"""γ, in standard deviations; the default model's skins then go from the darkest to the lightest that cameras record."""
+"""Limit of γ, in standard deviations; the default model's skins then go from the darkest to the lightest that cameras
+record."""
 _FADE_COSINES = (0.15, 0.5)
-"""At the first a surface is seen too aslant for its colour to count, at the second it counts in full."""
+"""Cosines of the viewing angle up to which a surface is seen too obliquely to count, and from which it counts fully."""
 _MEMORY = 30
-"""Looks that the estimate is a mean of, the older ones fading."""
+"""Length of the moving average over looks: longer is steadier, shorter follows a change of light sooner."""
 _EASE = 0.1
-"""Part of the way to the estimate that the colours shown go in an image."""
+"""Share of the way to the estimate that the published colours go per image, so that they do not jump."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +76,10 @@ class AlbedoPoints:
             Face3DMMError: the model does not know the scheme.
         """
         points = model.scheme(scheme).at(slice(0, SKIN_COUNT))
-        basis = points.interpolate(model.albedo_basis.reshape(model.vertex_count, 3, -1)) * model.albedo_sigma
         normals = points.interpolate(model.normals(model.mean)).astype(np.float64)
         return AlbedoPoints(
             points.interpolate(model.albedo_mean).astype(np.float64),
-            basis.astype(np.float64),
+            points.interpolate_basis(model.albedo_basis) * model.albedo_sigma,
             normals / np.linalg.norm(normals, axis=1, keepdims=True),
         )
 
@@ -83,7 +87,7 @@ class AlbedoPoints:
 def albedo_evidence(
     points: AlbedoPoints, colors: NDArray[np.uint8], rotation: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What an image tells of γ in standard deviations, ½γᵀSγ − hᵀγ, whatever its light is: S (L, L) and h (L,).
+    """An image's information on γ in standard deviations with the light marginalised, ½γᵀSγ − hᵀγ: S (L, L), h (L,).
 
     Args:
         points: where the image was looked at.
@@ -91,7 +95,7 @@ def albedo_evidence(
         rotation: R, model to camera.
 
     Raises:
-        Face3DMMError: another number of colours than of points.
+        Face3DMMError: the numbers of colours and points differ.
     """
     if colors.shape != points.mean.shape:
         raise Face3DMMError(f"expected a colour for each of {len(points.mean)} landmarks, found {colors.shape}")
@@ -120,7 +124,7 @@ def albedo_evidence(
         J[:, [0, 1, 2], [L, L + 1, L + 2]] = albedo
         np.multiply(albedo[..., None], turned[:, None], out=J[..., L + 3 :])
         residual = matt - albedo * light
-        # At first nothing is an outlier: a dark face is far from the mean one.
+        # Hardly anything is an outlier in the first steps: a dark face is far from the mean one.
         outlier = max(_OUTLIER, 0.5**step)
         weight = seen / (1.0 + (residual**2).sum(axis=1) / outlier**2) / _NOISE**2
         weighted = rows * (weight[:, None] * _CHANNELS).reshape(-1, 1)
@@ -136,7 +140,7 @@ def albedo_evidence(
 
 @dataclass(eq=False)
 class _Track:
-    """What images have told of a person's γ: the mean of so many looks' evidence, and what is shown of it."""
+    """The mean information of a number of looks on a person's γ, and the γ that is published."""
 
     precision: NDArray[np.float64]
     shift: NDArray[np.float64]
@@ -144,7 +148,7 @@ class _Track:
     looks: int = 1
 
     def hear(self, precision: NDArray[np.float64], shift: NDArray[np.float64]) -> None:
-        """Take another look's evidence in. Looks err alike, so that many weigh as one."""
+        """Average in another look. Looks err alike, so that many weigh as one."""
         self.looks = min(self.looks + 1, _MEMORY)
         self.precision += (precision - self.precision) / self.looks
         self.shift += (shift - self.shift) / self.looks
@@ -153,7 +157,7 @@ class _Track:
 class PersonColors(FaceMemory[_Track]):
     """Gives tracked faces the albedo of their persons, each with a memory of its own.
 
-    It replaces the fit method's, if there is one. A face whose landmarks have had no colours yet stays as it is.
+    It replaces γ of the fit method, if any. A face whose landmarks have had no colours yet stays as it is.
     """
 
     def __init__(self, model: MorphableModel) -> None:
@@ -165,10 +169,10 @@ class PersonColors(FaceMemory[_Track]):
         super().__init__()
 
     def color(self, face: TrackedFace) -> TrackedFace:
-        """The face with its person's γ, if it can be told.
+        """The face with its person's γ, if that can be estimated.
 
         Raises:
-            Face3DMMError: another number of colours than of landmarks.
+            Face3DMMError: the numbers of colours and landmarks differ.
         """
         track = self._faces.get(face.face_id)
         evidence = self._evidence(face)
@@ -183,10 +187,10 @@ class PersonColors(FaceMemory[_Track]):
         return self._with(face, track.shown)
 
     def color_together(self, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
-        """One person's faces in several pictures, with the γ that all of them tell, if it can be told.
+        """One person's faces in several pictures, with one γ estimated from all of them, if that is possible.
 
         Raises:
-            Face3DMMError: as `color`.
+            Face3DMMError: the numbers of a face's colours and landmarks differ.
         """
         heard = [evidence for face in faces if (evidence := self._evidence(face)) is not None]
         if not heard:
@@ -196,7 +200,7 @@ class PersonColors(FaceMemory[_Track]):
         return [self._with(face, gamma) for face in faces]
 
     def _evidence(self, face: TrackedFace) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """What a face's landmarks tell, as `albedo_evidence`; None where they have no colours, or the model no γ."""
+        """`albedo_evidence` of a face's landmarks; None where they have no colours, or the model no γ."""
         landmarks = in_a_known_scheme(face.landmarks, self._model)
         points = self._points.get(landmarks.scheme)
         if points is None or landmarks.colors is None:

@@ -1,4 +1,4 @@
-"""The report's analysis by synthesis: pose, expression and identity in turn.
+"""Method `alternating`, of the student report that this package grew from: pose, expression and identity in turn.
 
 Per iteration: s, R, t by the Gold Standard algorithm; then β and α, each by ridge regression with the rest fixed,
 γ = (pcᵀpc + λ·diag(1/σ²))⁻¹ pcᵀ(x − b), here with γ in units of σ. Two faults are mended: R is a proper rotation, and
@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.fitting.bounded import solve_symmetric
 from face3dmm_ros.fitting.linear_points import LandmarkModel
+from face3dmm_ros.fitting.pose_step import projected
 
+# All three are the report's.
 ITERATIONS = 3
 EXPRESSION_WEIGHT = 2000.0
 """λ of β on BFM's scale: px² for 68 landmarks, with σ a standard deviation."""
 SHAPE_WEIGHT = 4000.0
-"""λ of α, likewise."""
+"""λ of α, in the same unit."""
 
 
 def alternating_fit(
@@ -46,10 +48,10 @@ def alternating_fit(
         for block, weight in ((slice(K, None), EXPRESSION_WEIGHT), (slice(0, K), SHAPE_WEIGHT)):
             others = c.copy()
             others[block] = 0.0
-            b = A @ points.points(others) + camera.translation[:, None]
+            b = projected(camera, points.points(others))
             H = pc[:, block].T @ pc[:, block]
             H[np.diag_indices_from(H)] += weight * density
             c[block] = solve_symmetric(H, pc[:, block].T @ (observed - b).ravel())
         c = np.clip(c, bounds[0], bounds[1])
-    residuals = A @ points.points(c) + camera.translation[:, None] - observed
+    residuals = projected(camera, points.points(c)) - observed
     return camera, c, float(np.sqrt((residuals**2).sum(axis=0).mean()))

@@ -22,12 +22,15 @@ def solve_symmetric(H: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[n
     return x
 
 
+_MOST_PIVOTS = 100
+"""Chosen by hand: a limit in case that rounding lets the pivots cycle."""
+
+
 def minimize_in_box(
     H: NDArray[np.float64],
     g: NDArray[np.float64],
     lower: NDArray[np.float64],
     upper: NDArray[np.float64],
-    max_pivots: int = 100,
 ) -> NDArray[np.float64]:
     """argmin ½vᵀHv + gᵀv subject to lower ≤ v ≤ upper, (n,); bounds may be infinite.
 
@@ -42,7 +45,7 @@ def minimize_in_box(
     at_upper = (upper <= 0.0) & ~at_lower
     fewest, patience = len(g) + 1, 3
     scale = 1e-10 * (1.0 + np.abs(g))
-    for _ in range(max_pivots):
+    for _ in range(_MOST_PIVOTS):
         free = np.flatnonzero(~(at_lower | at_upper))
         v = np.where(at_lower, lower, np.where(at_upper, upper, 0.0))
         v[free] = solve_symmetric(H[free[:, None], free], -(g + H @ v)[free])

@@ -11,17 +11,15 @@ from face3dmm_ros.morphable_model.model import MorphableModel
 
 
 class FaceFitter(Protocol):
-    """Fits tracked faces, each with a memory of its own."""
+    """Fits tracked faces, each with a memory of its own.
 
-    @property
-    def model(self) -> MorphableModel:
-        """Whose parameters it gives."""
-        ...
+    Attributes:
+        model: the face model whose parameters it gives.
+        method: the fit method's name.
+    """
 
-    @property
-    def method(self) -> str:
-        """Its name."""
-        ...
+    model: MorphableModel
+    method: str
 
     def fit(self, face: TrackedLandmarks, image: NDArray[np.uint8] | None = None) -> FaceParameters:
         """Fit one face, continuing its track.

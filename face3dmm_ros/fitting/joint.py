@@ -2,11 +2,10 @@
 
 Minimises Σ ρ(‖s·P·R·X(c) + t − x‖² / σ²) + cᵀΛc − 2ηᵀc over s, R, t and c = (α, β) with lower ≤ c ≤ upper: the energy
 of analysis by synthesis from landmarks (Blanz & Vetter, PAMI 2003), without alternating between its unknowns. σ is each
-landmark's own, and ρ(u) = k² log(1 + u / k²), Cauchy's loss, lets go of landmarks that are k and more deviations off;
-it is minimised by reweighting (Holland & Welsch, Communications in Statistics 1977).
+landmark's own, and ρ(u) = k² log(1 + u / k²), Cauchy's loss, downweights landmarks that are k and more σ off; it is
+minimised by iterative reweighting (Holland & Welsch, Communications in Statistics 1977).
 """
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,14 +14,13 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from face3dmm_ros.core.camera import WeakPerspective
-from face3dmm_ros.core.rotations import rotation_from_vector
 from face3dmm_ros.fitting.bounded import minimize_in_box, solve_symmetric
 from face3dmm_ros.fitting.linear_points import LinearPoints
+from face3dmm_ros.fitting.pose_step import POSE_SIZE, moved, pose_jacobian, projected
 
-POSE_SIZE = 6
-"""Unknowns of the pose step: rotation vector (3), log s, t (2)."""
 _SETTLED = 40.0
-"""Times the tolerance: a step that moves no point by more leaves the curvature as it was, for the next to use."""
+"""In tolerances; chosen by hand: after a step that moves no point by more, the next one reuses the curvature. Larger
+values save time, smaller ones steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +59,9 @@ class JointFit:
         coefficients: c, (D,).
         points: the model points with the outline as it was chosen.
         residuals: (2, P), px, model minus image.
-        noise_px: (P,) the landmarks' standard deviations, those of outliers enlarged as the loss lets go of them.
-        system: (6 + D, 6 + D) the energy's curvature by (pose, c), prior included, as the last step had it; empty where
-            the steps were solved among the equations.
+        noise_px: (P,) the landmarks' reweighted σ: enlarged for outliers.
+        system: (6 + D, 6 + D) the energy's curvature by (pose, c), prior included, at or near the solution; empty where
+            the steps were solved in the dual (among the equations).
     """
 
     camera: WeakPerspective
@@ -104,8 +102,8 @@ def joint_fit(
         max_iterations: at most so many steps.
         tolerance_px: stop once a step moves no point by more.
         outlier: k, in standard deviations; infinite for least squares.
-        precision: of the curvature that steps are made with. In single precision it takes a quarter of the time and the
-            fit ends where it did, by less than the tolerance, for the gradient is exact.
+        precision: of the curvature. Single precision takes a quarter of the time; the fit changes by less than the
+            tolerance, since the gradient stays in double precision.
 
     Raises:
         Face3DMMError: the landmarks do not determine the face.
@@ -116,7 +114,7 @@ def joint_fit(
     selected = points
     outline = None
     system, stale = np.empty((0, 0)), True
-    projected = np.zeros_like(observed)
+    at = np.zeros_like(observed)
     for iteration in range(1, max_iterations + 1):
         slid = False
         # The outline is chosen anew in the first half only, so that the rest minimises one fixed energy.
@@ -130,54 +128,52 @@ def joint_fit(
             X = selected.points(c)
             if iteration == 1:
                 camera = turned(camera, X, observed, noise_px, outlier)
-            projected = _project(camera, X)
-            energy = _energy(projected - observed, c, prior, noise_px, outlier)
-        residuals = projected - observed
-        loosened = _loosened(residuals, noise_px, outlier)
-        by_pose = _pose_jacobian(camera, X)
+            at = projected(camera, X)
+            energy = _loss(at - observed, noise_px, outlier) + prior.energy(c)
+        residuals = at - observed
+        sigma_px = _reweighted_sigma(residuals, noise_px, outlier)
+        linearized = _Linearized.at(selected, camera, X)
         if dual:
-            delta, change = _dual_step(selected, by_pose, residuals, camera, c, loosened)
+            delta, change = linearized.dual_step(residuals, sigma_px, c)
         else:
             if stale or slid:
                 stale = False
-                system = _curvature(selected, by_pose, camera, loosened, precision)
+                system = linearized.curvature(sigma_px, precision)
                 system[POSE_SIZE:, POSE_SIZE:] += prior.precision
                 _regularized(system)
-            gradient = _gradient(selected, by_pose, residuals, camera, loosened)
-            delta, change = _primal_step(system, gradient, c, prior)
+            delta, change = _primal_step(system, linearized.gradient(residuals, sigma_px), c, prior)
         length = 1.0
         while True:
-            trial_camera = _moved(camera, length * delta)
+            trial_camera = moved(camera, length * delta)
             trial_c = c + length * change
             trial_X = selected.points(trial_c)
-            trial = _project(trial_camera, trial_X)
-            trial_energy = _energy(trial - observed, trial_c, prior, noise_px, outlier)
+            trial = projected(trial_camera, trial_X)
+            trial_energy = _loss(trial - observed, noise_px, outlier) + prior.energy(trial_c)
             if trial_energy <= energy or length < 1e-3:
                 break
             length *= 0.5
         if trial_energy > energy:
             break
-        movement = np.abs(trial - projected).max()
-        camera, c, X, projected, energy = trial_camera, trial_c, trial_X, trial, trial_energy
+        movement = np.abs(trial - at).max()
+        camera, c, X, at, energy = trial_camera, trial_c, trial_X, trial, trial_energy
         if movement < tolerance_px and not slid:
             break
         if movement > _SETTLED * tolerance_px or length < 1.0:
             stale = True
-    residuals = projected - observed
-    return JointFit(camera, c, selected, residuals, _loosened(residuals, noise_px, outlier), system)
+    residuals = at - observed
+    return JointFit(camera, c, selected, residuals, _reweighted_sigma(residuals, noise_px, outlier), system)
 
 
 def identity_information(
     fit: JointFit, prior: GaussianPrior, shape_count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What one fitted picture says about α once pose and expression are eliminated: ½αᵀSα − hᵀα as (S, h).
+    """A fitted picture's information on α with pose and expression marginalised: ½αᵀSα − hᵀα as (S, h).
 
     Expressions on a bound are held there. S is the Schur complement of the pose's and expression's block.
     """
     c, K = fit.coefficients, shape_count
-    by_pose = _pose_jacobian(fit.camera, fit.points.points(c))
-    H = _curvature(fit.points, by_pose, fit.camera, fit.noise_px)
-    g = _gradient(fit.points, by_pose, fit.residuals, fit.camera, fit.noise_px)
+    linearized = _Linearized.at(fit.points, fit.camera, fit.points.points(c))
+    H, g = linearized.curvature(fit.noise_px), linearized.gradient(fit.residuals, fit.noise_px)
     H[POSE_SIZE + K :, POSE_SIZE + K :] += prior.precision[K:, K:]
     g[POSE_SIZE + K :] += prior.precision[K:, K:] @ c[K:] - prior.shift[K:]
     inner = np.arange(K, len(c))
@@ -195,8 +191,7 @@ def identity_information(
 def posterior_deviation(fit: JointFit, first: int) -> NDArray[np.float64] | None:
     """Standard deviation of each coefficient of a fit from the first-th on, (D − first,); None if it is not known.
 
-    That of the normal distribution with the energy's curvature (Laplace's approximation), bounds left aside: of a
-    weight on a bound it tells how far the landmarks would let it go.
+    Laplace's approximation: the normal distribution whose precision is the energy's curvature. Bounds are ignored.
     """
     if not fit.system.size:
         return None
@@ -206,23 +201,23 @@ def posterior_deviation(fit: JointFit, first: int) -> NDArray[np.float64] | None
 
 
 def drawn(fit: JointFit, prior: GaussianPrior, toward: NDArray[np.float64], strength: NDArray[np.float64]) -> JointFit:
-    """A fit whose coefficients are drawn toward others: a step to the minimum of its energy + ½ Σ kᵢ (cᵢ − dᵢ)².
+    """A fit regularised toward other coefficients: a step to the minimum of its energy + ½ Σ kᵢ (cᵢ − dᵢ)².
 
     Args:
-        fit: solved among the unknowns.
+        fit: solved in the primal, so that it has a `system`.
         prior: that it was made with.
         toward: d, (D,).
         strength: k, (D,).
     """
     c, points = fit.coefficients, fit.points
     X = points.points(c)
-    observed = _project(fit.camera, X) - fit.residuals
+    observed = projected(fit.camera, X) - fit.residuals
     H = fit.system + np.diag(np.pad(strength, (POSE_SIZE, 0)))
-    gradient = _gradient(points, _pose_jacobian(fit.camera, X), fit.residuals, fit.camera, fit.noise_px)
+    gradient = _Linearized.at(points, fit.camera, X).gradient(fit.residuals, fit.noise_px)
     gradient[POSE_SIZE:] += strength * (c - toward)
     delta, change = _primal_step(H, gradient, c, prior)
-    camera, c = _moved(fit.camera, delta), c + change
-    return replace(fit, camera=camera, coefficients=c, residuals=_project(camera, points.points(c)) - observed)
+    camera, c = moved(fit.camera, delta), c + change
+    return replace(fit, camera=camera, coefficients=c, residuals=projected(camera, points.points(c)) - observed)
 
 
 def turned(
@@ -232,7 +227,7 @@ def turned(
     noise_px: NDArray[np.float64],
     outlier: float,
 ) -> WeakPerspective:
-    """The camera after a step of the pose alone: it takes up most of a motion at a fraction of the price.
+    """The camera after a step of the pose alone, which explains most of a motion at a fraction of a full step's cost.
 
     Args:
         camera: where to start.
@@ -241,12 +236,12 @@ def turned(
         noise_px: (P,) σ, px.
         outlier: as of `joint_fit`.
     """
-    residuals = _project(camera, X) - observed
-    loosened = _loosened(residuals, noise_px, outlier)
-    J = (_pose_jacobian(camera, X) / loosened).reshape(POSE_SIZE, -1)
-    moved = _moved(camera, -solve_symmetric(_regularized(J @ J.T), J @ (residuals / loosened).ravel()))
-    trial = _project(moved, X) - observed
-    return moved if _loss(trial, noise_px, outlier) <= _loss(residuals, noise_px, outlier) else camera
+    residuals = projected(camera, X) - observed
+    sigma_px = _reweighted_sigma(residuals, noise_px, outlier)
+    J = (pose_jacobian(camera, X) / sigma_px).reshape(POSE_SIZE, -1)
+    step = moved(camera, -solve_symmetric(_regularized(J @ J.T), J @ (residuals / sigma_px).ravel()))
+    trial = projected(step, X) - observed
+    return step if _loss(trial, noise_px, outlier) <= _loss(residuals, noise_px, outlier) else camera
 
 
 def _primal_step(
@@ -256,7 +251,7 @@ def _primal_step(
 
     Args:
         H: matrix of the normal equations, prior included, at c or near it.
-        gradient: of the landmarks' part of the energy; see `_gradient`.
+        gradient: of the landmarks' part of the energy; see `_Linearized.gradient`.
         c: (D,) where the step begins.
         prior: on the coefficients.
     """
@@ -267,98 +262,68 @@ def _primal_step(
     return v[:POSE_SIZE], v[POSE_SIZE:]
 
 
-def _dual_step(
-    points: LinearPoints,
-    by_pose: NDArray[np.float64],
-    residuals: NDArray[np.float64],
-    camera: WeakPerspective,
-    c: NDArray[np.float64],
-    noise_px: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The same step for a white prior, solved among the 2P equations (Woodbury's identity).
+@dataclass(frozen=True, eq=False)
+class _Linearized:
+    """The projected points near a pose and coefficients.
 
-    The coefficients are marginalised: r ~ N(J_pose·δ, diag(σ²) + J_c·J_cᵀ), and J_c·J_cᵀ comes from the points' kernel,
-    which does not change, so a step costs a 2P×2P Cholesky however many coefficients the model has.
+    Attributes:
+        points: the model points.
+        camera: the pose.
+        by_pose: (6, 2, P) their derivative by a pose step; that by c is s·P·R times the points' basis.
     """
-    P = points.mean.shape[1]
-    A = camera.scale * camera.rotation[:2]
-    at_mean = residuals.ravel() - np.tensordot(A, points.basis @ c, 1).ravel()
-    K = np.tensordot(np.tensordot(A, points.kernel, (1, 0)), A, (2, 1))  # (2, P, P, 2)
-    C = K.transpose(0, 1, 3, 2).reshape(2 * P, 2 * P) + np.diag(np.tile(noise_px**2, 2))
-    J = by_pose.reshape(POSE_SIZE, 2 * P).T
-    solved = solve_symmetric(C, np.column_stack([J, at_mean]))
-    delta = -solve_symmetric(_regularized(J.T @ solved[:, :-1]), J.T @ solved[:, -1])
-    u = solved[:, -1] + solved[:, :-1] @ delta
-    back = A.T @ u.reshape(2, P)
-    return delta, -np.tensordot(back, points.basis, 2) - c
 
+    points: LinearPoints
+    camera: WeakPerspective
+    by_pose: NDArray[np.float64]
 
-def _curvature(
-    points: LinearPoints,
-    by_pose: NDArray[np.float64],
-    camera: WeakPerspective,
-    noise_px: NDArray[np.float64],
-    precision: type[np.floating] = np.float64,
-) -> NDArray[np.float64]:
-    """JᵀJ of the derivative J of the projected points, in their σ, by (pose, c): (6 + D, 6 + D)."""
-    by_coefficient = points.by_coefficient if precision is np.float64 else points.by_coefficient_single
-    P, D = points.basis.shape[1:]
-    J = np.empty((POSE_SIZE + D, 2, P), precision)
-    weight = (1.0 / noise_px).astype(precision)
-    np.multiply(by_pose.astype(precision), weight, out=J[:POSE_SIZE])
-    A = (camera.scale * camera.rotation[:2]).astype(precision)
-    by_c = (A @ by_coefficient.reshape(3, D * P)).reshape(2, D, P)
-    np.multiply(by_c.transpose(1, 0, 2), weight, out=J[POSE_SIZE:])
-    J = J.reshape(POSE_SIZE + D, 2 * P)
-    return np.asarray(J @ J.T, np.float64)
+    @staticmethod
+    def at(points: LinearPoints, camera: WeakPerspective, X: NDArray[np.float64]) -> "_Linearized":
+        """Near a camera and the points X (3, P) mm of some coefficients."""
+        return _Linearized(points, camera, pose_jacobian(camera, X))
 
+    def curvature(
+        self, sigma_px: NDArray[np.float64], precision: type[np.floating] = np.float64
+    ) -> NDArray[np.float64]:
+        """JᵀJ of the derivative J of the projected points, in their σ (P,), by (pose, c): (6 + D, 6 + D)."""
+        points, camera = self.points, self.camera
+        by_coefficient = points.by_coefficient if precision is np.float64 else points.by_coefficient_single
+        P, D = points.basis.shape[1:]
+        J = np.empty((POSE_SIZE + D, 2, P), precision)
+        weight = (1.0 / sigma_px).astype(precision)
+        np.multiply(self.by_pose.astype(precision), weight, out=J[:POSE_SIZE])
+        A = (camera.scale * camera.rotation[:2]).astype(precision)
+        by_c = (A @ by_coefficient.reshape(3, D * P)).reshape(2, D, P)
+        np.multiply(by_c.transpose(1, 0, 2), weight, out=J[POSE_SIZE:])
+        J = J.reshape(POSE_SIZE + D, 2 * P)
+        return np.asarray(J @ J.T, np.float64)
 
-def _gradient(
-    points: LinearPoints,
-    by_pose: NDArray[np.float64],
-    residuals: NDArray[np.float64],
-    camera: WeakPerspective,
-    noise_px: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Jᵀr of the same derivative and the residuals (2, P), in their σ: (6 + D,)."""
-    weighted = residuals / noise_px**2
-    back = (camera.scale * camera.rotation[:2]).T @ weighted
-    by_c = (points.by_coefficient @ back[..., None]).sum(axis=0)[:, 0]
-    return np.concatenate([by_pose.reshape(POSE_SIZE, -1) @ weighted.ravel(), by_c])
+    def gradient(self, residuals: NDArray[np.float64], sigma_px: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Jᵀr of the same derivative and the residuals (2, P), in their σ: (6 + D,)."""
+        weighted = residuals / sigma_px**2
+        back = (self.camera.scale * self.camera.rotation[:2]).T @ weighted
+        by_c = (self.points.by_coefficient @ back[..., None]).sum(axis=0)[:, 0]
+        return np.concatenate([self.by_pose.reshape(POSE_SIZE, -1) @ weighted.ravel(), by_c])
 
+    def dual_step(
+        self, residuals: NDArray[np.float64], sigma_px: NDArray[np.float64], c: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The step of `_primal_step` for a white prior, solved among the 2P equations (Woodbury's identity).
 
-def _pose_jacobian(camera: WeakPerspective, X: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Derivative by a rotation ω on the camera's side (R ← exp([ω]×)R), log s and t: (6, 2, P)."""
-    x, y, z = camera.scale * camera.rotation @ X
-    J = np.zeros((POSE_SIZE, 2, X.shape[1]))
-    J[1, 0], J[2, 0], J[3, 0], J[4, 0] = z, -y, x, 1.0
-    J[0, 1], J[2, 1], J[3, 1], J[5, 1] = -z, x, y, 1.0
-    return J
-
-
-def _moved(camera: WeakPerspective, delta: NDArray[np.float64]) -> WeakPerspective:
-    """The camera after a pose step."""
-    # A step that would change the size beyond e-fold is a step astray: the line search starts from within.
-    return WeakPerspective(
-        camera.scale * math.exp(min(max(delta[3], -1.0), 1.0)),
-        rotation_from_vector(delta[:3]) @ camera.rotation,
-        camera.translation + delta[4:],
-    )
-
-
-def _project(camera: WeakPerspective, X: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, P) mm to (2, P) px."""
-    return (camera.scale * camera.rotation[:2]) @ X + camera.translation[:, None]
-
-
-def _energy(
-    residuals: NDArray[np.float64],
-    c: NDArray[np.float64],
-    prior: GaussianPrior,
-    noise_px: NDArray[np.float64],
-    outlier: float,
-) -> float:
-    return _loss(residuals, noise_px, outlier) + prior.energy(c)
+        The coefficients are marginalised: r ~ N(J_pose·δ, diag(σ²) + J_c·J_cᵀ), and J_c·J_cᵀ comes from the points'
+        kernel, which does not change, so a step costs a 2P×2P Cholesky however many coefficients the model has.
+        """
+        points = self.points
+        P = points.mean.shape[1]
+        A = self.camera.scale * self.camera.rotation[:2]
+        at_mean = residuals.ravel() - np.tensordot(A, points.basis @ c, 1).ravel()
+        K = np.tensordot(np.tensordot(A, points.kernel, (1, 0)), A, (2, 1))  # (2, P, P, 2)
+        C = K.transpose(0, 1, 3, 2).reshape(2 * P, 2 * P) + np.diag(np.tile(sigma_px**2, 2))
+        J = self.by_pose.reshape(POSE_SIZE, 2 * P).T
+        solved = solve_symmetric(C, np.column_stack([J, at_mean]))
+        delta = -solve_symmetric(_regularized(J.T @ solved[:, :-1]), J.T @ solved[:, -1])
+        u = solved[:, -1] + solved[:, :-1] @ delta
+        back = A.T @ u.reshape(2, P)
+        return delta, -np.tensordot(back, points.basis, 2) - c
 
 
 def _loss(residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier: float) -> float:
@@ -368,15 +333,17 @@ def _loss(residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier
     return 0.5 * float(loss.sum())
 
 
-def _loosened(residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier: float) -> NDArray[np.float64]:
-    """σ / √w with w = 1 / (1 + r² / (kσ)²), what Cauchy's loss leaves of a landmark's weight; (P,)."""
+def _reweighted_sigma(
+    residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier: float
+) -> NDArray[np.float64]:
+    """σ / √w with Cauchy's weight w = 1 / (1 + r² / (kσ)²), (P,)."""
     if np.isinf(outlier):
         return noise_px
     return np.sqrt(noise_px**2 + (residuals**2).sum(axis=0) / outlier**2)
 
 
 def _regularized(H: NDArray[np.float64]) -> NDArray[np.float64]:
-    """H with a trace of its own diagonal added, so that directions the landmarks do not see stay where they are."""
+    """H with 10⁻⁹ of its diagonal added: it stays invertible, and directions without information do not move."""
     diagonal = H.reshape(-1)[:: len(H) + 1]
     diagonal += 1e-9 * diagonal + 1e-12 * diagonal.mean()
     return H

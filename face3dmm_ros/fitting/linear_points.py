@@ -1,4 +1,4 @@
-"""A model restricted to the points that a fit compares with the image, the outline points able to slide."""
+"""A model's landmarks as a fit needs them: linear in the coefficients, with outline points that can slide."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.morphable_model.model import Contour, MorphableModel, SurfacePoints
+
+_NO_CONTOUR = Contour(np.zeros(0, np.int32), np.zeros((0, 1), np.int32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,25 +124,19 @@ class LandmarkModel:
         """
         surface = model.scheme(scheme)
         P = len(surface.vertices)
-        contour = model.contours.get(scheme) if outline else None
-        outline_landmarks = contour.landmarks if contour else np.zeros(0, np.int32)
-        order = np.concatenate([np.setdiff1d(np.arange(P), outline_landmarks), outline_landmarks]).astype(np.intp)
+        contour = model.contours.get(scheme, _NO_CONTOUR) if outline else _NO_CONTOUR
+        order = np.concatenate([np.setdiff1d(np.arange(P), contour.landmarks), contour.landmarks]).astype(np.intp)
         points = surface.at(order)
         unit = model.sigma if unit is None else unit
-        mean, basis = _restrict(model, points, unit)
-        if contour:
-            L, C = contour.candidates.shape
-            candidates = _up_to_the_landmarks(model, contour, points.at(slice(P - L, P)))
-            candidate_mean, candidate_basis = _restrict(model, candidates, unit)
-            candidate_mean = candidate_mean.reshape(3, L, C)
-            candidate_basis = candidate_basis.reshape(3, L, C, -1)
-            outward = mean[:2, P - L :] - mean[:2].mean(axis=1, keepdims=True)
-            outward /= np.linalg.norm(outward, axis=0)
-        else:
-            candidate_mean = np.zeros((3, 0, 0))
-            candidate_basis = np.zeros((3, 0, 0, basis.shape[-1]))
-            outward = np.zeros((2, 0))
-        linear = LinearPoints(mean, basis, candidate_mean, candidate_basis, outward)
+        mean, basis = _coordinates_first(model, points, unit)
+        L, C = contour.candidates.shape
+        candidates = _up_to_the_landmarks(model, contour, points.at(slice(P - L, P)))
+        candidate_mean, candidate_basis = _coordinates_first(model, candidates, unit)
+        outward = mean[:2, P - L :] - mean[:2].mean(axis=1, keepdims=True)
+        outward /= np.linalg.norm(outward, axis=0)
+        linear = LinearPoints(
+            mean, basis, candidate_mean.reshape(3, L, C), candidate_basis.reshape(3, L, C, len(unit)), outward
+        )
         return LandmarkModel(linear, order, unit, model.shape_count)
 
 
@@ -160,14 +156,10 @@ def _up_to_the_landmarks(model: MorphableModel, contour: Contour, landmarks: Sur
     return SurfacePoints(vertices.reshape(-1, 3), weights.reshape(-1, 3))
 
 
-def _restrict(
+def _coordinates_first(
     model: MorphableModel, points: SurfacePoints, unit: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean (3, P) and basis (3, P, K + E), mm per unit, of points on the surface."""
-    N = model.vertex_count
-    mean = points.interpolate(model.mean).astype(np.float64)
-    bases = [
-        points.interpolate(basis.reshape(N, 3, -1)).astype(np.float64)
-        for basis in (model.shape_basis, model.expression_basis)
-    ]
-    return mean.T.copy(), np.ascontiguousarray((np.concatenate(bases, axis=2) * unit).transpose(1, 0, 2))
+    at = model.at_points(points)
+    basis = np.concatenate([at.shape, at.expression], axis=2) * unit
+    return at.mean.T.copy(), np.ascontiguousarray(basis.transpose(1, 0, 2))

@@ -1,4 +1,4 @@
-"""What a fit is held against: a face's landmarks in its model's order, each with how far it may be off."""
+"""The measurements of a fit: a face's landmarks in the model's order, each with its standard deviation."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ from face3dmm_ros.morphable_model.model import MorphableModel
 
 
 def in_a_known_scheme(landmarks: Landmarks, model: MorphableModel) -> Landmarks:
-    """The landmarks in a scheme of the model's: one of 68 points, as BFM, still fits what a denser detector sees.
+    """The landmarks in a scheme that the model knows: converted to iBUG's 68 where it lacks theirs, as BFM does.
 
     Raises:
-        Face3DMMError: they cannot be converted.
+        Face3DMMError: the landmarks cannot be converted to iBUG's scheme.
     """
     if landmarks.scheme not in model.landmarks and IBUG68 in model.landmarks:
         return convert(landmarks, IBUG68)
@@ -25,7 +25,7 @@ def in_a_known_scheme(landmarks: Landmarks, model: MorphableModel) -> Landmarks:
 
 
 def weights_read(model: MorphableModel) -> NDArray[np.intp]:
-    """Where in β a detector's reading of the expression belongs, (51,); empty for a model with other expressions."""
+    """Indices in β of the blendshapes that a detector reads, (51,); empty for a model with other expressions."""
     readable = set(WITHOUT_TONGUE) <= set(model.expression_names)
     return np.array([model.expression_names.index(name) for name in WITHOUT_TONGUE] if readable else [], np.intp)
 
@@ -50,7 +50,8 @@ class Observation:
         """Landmarks in the order of the model's points.
 
         Raises:
-            Face3DMMError: the wrong number of landmarks or of their deviations, or values that cannot be.
+            Face3DMMError: a wrong number of landmarks, deviations or weights, or values that are not finite (or, for
+                deviations, not positive).
         """
         count = len(model.order)
         points = np.asarray(landmarks.points, dtype=np.float64)

@@ -1,9 +1,9 @@
 """Faces under full perspective, where the camera is calibrated.
 
-A near face is not seen in weak perspective: its nose is nearer than its ears by a good part of the distance, and a fit
-takes that for a larger nose and a turned head. Here the landmarks are first moved to where a camera would see them that
-does not magnify what is near: x′ = f·(X/Z)·(Z/Z₀), the scaled orthographic image of POSIT (DeMenthon & Davis, IJCV
-1995). With the depths Z from the face itself, the weak perspective fit of x′ is the full perspective fit of x.
+Weak perspective does not hold for a near face: its nose is nearer than its ears by a good part of the distance, which a
+fit takes for a larger nose and a turned head. So the landmarks are first moved to their scaled orthographic image,
+x′ = f·(X/Z)·(Z/Z₀), as in POSIT (DeMenthon & Davis, IJCV 1995). With the depths Z of the fitted face, the weak
+perspective fit of x′ is the full perspective fit of x.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.calibration import Calibration
-from face3dmm_ros.core.camera import MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.core.camera import MetricPose, metric_pose, metric_position
 from face3dmm_ros.core.face_memory import FaceMemory
 from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.observation import in_a_known_scheme
@@ -21,8 +21,9 @@ from face3dmm_ros.fitting.track_fitter import TrackFitter
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 _FIRST_PASSES = 3
+"""Fits of a face's first image, each with the depths of the one before; chosen by hand: each costs a fit."""
 _NEAREST = 0.2
-"""No part of a face is nearer than this part of its distance: depths that say so are wrong."""
+"""Lower limit of Z/Z₀; chosen by hand: no part of a face is so much nearer than the face, so such depths are wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +31,8 @@ class PerspectiveFace:
     """A face in the camera's space.
 
     Attributes:
-        parameters: α, β, and the scaled orthographic camera of the moved landmarks, which do not lie where the image
-            shows them: what `pose` and the mesh are made from, not for an overlay.
+        parameters: α, β, and the scaled orthographic camera of the moved landmarks, from which `pose` follows; not for
+            an overlay, since the image shows the landmarks elsewhere.
         pose: model to camera.
     """
 
@@ -42,7 +43,7 @@ class PerspectiveFace:
 class PerspectiveFitter(FaceMemory[NDArray[np.float64]]):
     """Fits tracked faces under full perspective, each with a memory of its own.
 
-    On a face's first image a few fits settle its depths; from then on the last image's serve, and one fit does.
+    On a face's first image a few fits settle its depths; later images use those of the last one and need one fit.
     """
 
     def __init__(self, fitter: TrackFitter) -> None:
@@ -68,7 +69,7 @@ class PerspectiveFitter(FaceMemory[NDArray[np.float64]]):
             pose = metric_pose(face.parameters.camera, calibration.intrinsics)
             fitted = PerspectiveFace(face.parameters, pose)
             for _ in range(_FIRST_PASSES):
-                # Each of these fits begins anew, so that the image speaks for the identity once.
+                # Each of these fits begins anew, so that the image counts once for the identity.
                 self._fitter.retain(self._faces.keys() - {face.face_id})
                 depths = relative_depths(model, landmarks.scheme, fitted)
                 fitted = self._fit_at(face.face_id, landmarks, rays, depths, calibration)
@@ -98,7 +99,9 @@ class PerspectiveFitter(FaceMemory[NDArray[np.float64]]):
         center = np.array([intrinsics.center_x, intrinsics.center_y])
         moved = center + intrinsics.focal * rays * depths[:, None]
         parameters = self._fitter.fit(TrackedLandmarks(face_id, replace(landmarks, points=moved.astype(np.float32))))
-        return PerspectiveFace(parameters, _scaled_orthographic_pose(parameters.camera, center, intrinsics.focal))
+        # Of the scaled orthographic image R is the head's in the camera itself, not relative to its viewing ray.
+        camera = parameters.camera
+        return PerspectiveFace(parameters, MetricPose(camera.rotation, metric_position(camera, intrinsics)))
 
 
 def relative_depths(model: MorphableModel, scheme: str, face: PerspectiveFace) -> NDArray[np.float64]:
@@ -106,10 +109,3 @@ def relative_depths(model: MorphableModel, scheme: str, face: PerspectiveFace) -
     points = model.scheme(scheme).interpolate(model.vertices(face.parameters.alpha, face.parameters.beta))
     depths = face.pose.transform(points)[:, 2] / face.pose.position[2]
     return np.maximum(depths, _NEAREST).astype(np.float64)
-
-
-def _scaled_orthographic_pose(camera: WeakPerspective, center: NDArray[np.float64], focal: float) -> MetricPose:
-    """Where the head is, m. Here R is the head's rotation in the camera itself, not relative to its viewing ray."""
-    Z = focal / (1000.0 * camera.scale)
-    offset = (camera.translation - center) * (Z / focal)
-    return MetricPose(camera.rotation, np.array([offset[0], offset[1], Z]))

@@ -1,9 +1,9 @@
 """Several pictures of one person: one identity from all of them, pose and expression from each.
 
 The sum of the pictures' energies of `joint` is minimised over the α that they share and their own s, R, t and β. Every
-picture, fitted under what the others say of the identity, says ½αᵀSα − hᵀα of it in turn, its own unknowns eliminated
-(as bundle adjustment eliminates what only one picture sees: Triggs et al., Bundle Adjustment – A Modern Synthesis,
-1999). Where this no longer changes anything, all agree on one α, the minimum of the sum.
+picture is fitted under the others' information on the identity and gives its own, ½αᵀSα − hᵀα, with its own unknowns
+eliminated (as bundle adjustment does: Triggs et al., Bundle Adjustment – A Modern Synthesis, 1999). At the fixed point
+α is the minimum of the sum.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,13 @@ from face3dmm_ros.fitting.track_fitter import FitOptions, TrackFitter
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 PICTURE_OPTIONS = FitOptions(frame_correlation=0.1)
-"""Separate pictures show a face from different sides, so that their landmarks err less alike than a track's frames."""
+"""Separate pictures show a face from different sides, so that their landmarks' errors are less correlated than those of
+a track's frames; by how much was chosen by hand."""
 
 _ROUNDS = 10
+"""At most, chosen by hand; `_SETTLED` usually ends them before."""
 _SETTLED = 0.01
-"""The identity has settled once a round moves no coefficient by more of the prior's standard deviations."""
+"""The rounds end once one moves no coefficient by more, in the prior's standard deviations; chosen by hand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,7 @@ class PersonFitter(TrackFitter):
         evidence = np.zeros((len(seen), K, K)), np.zeros((len(seen), K))
 
         def pooled(chosen: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-            """(Λ, η) of the identity by what some pictures say."""
+            """(Λ, η) of the identity by some of the pictures."""
             S, h = (values[chosen].sum(axis=0) for values in evidence)
             return self._pooled(replace(tracks[0], precision=S, shift=h, frames=int(chosen.sum())))
 

@@ -1,21 +1,20 @@
-"""Time smoothing of tracked faces that takes noise away, at rest and in motion, and hardly lags.
+"""Smoothing of tracked faces over time: less noise, at rest and in motion, with hardly any lag.
 
-Heads and faces move differently, so pose and weights are smoothed apart: a blink unlocks no pose, nor a turning head a
-weight.
+Pose and expression weights are filtered separately, because they move differently.
 
-- A head has mass: it goes on as it went, and where it does not, several images say so. What one says alone is noise,
-  however large. Each number of the pose has a Kalman filter of position and velocity, which changes the faster the more
-  successive innovations agree.
-- An eyelid closes within an image: what exceeds a weight's noise by far passes at once, what does not is averaged.
+- A head has inertia. Each number of the pose has a Kalman filter of position and velocity; its process noise grows with
+  the correlation of successive innovations, so that a single outlier, however large, is taken for noise.
+- An eyelid closes within one image. A weight follows an innovation at once where it far exceeds the noise, and is
+  averaged otherwise.
 
-The errors of s, R, t and β belong together: one makes up for another where the face is seen, and gains of their own
-could tear that apart. So the pose is told in numbers whose errors hardly depend on one another: the head turns about
-the middle of its landmarks, not about the model's origin, about which a wrong turn would come with a wrong shift. From
-the weights the pose cannot be parted so: where noise of theirs is held back, what made up for it in the pose may show.
+The errors of s, R, t and β are correlated, and separate gains would break what compensates in the image. So the pose is
+parametrised with nearly independent errors: the head turns about the mean of its landmarks instead of the model's
+origin, about which an error of the rotation comes with one of the translation. Errors of weights that the pose
+compensates remain coupled: where the former are smoothed, the latter may show.
 
-Landmarks go with the smoothed model, and so does what a detector has read of the expression; where landmarks are beside
-the model is averaged as the weights are. So a fit to them, as the one under full perspective, finds the smoothed face.
-The identity α passes as it is: the fit already averages it over the track.
+Landmarks move with the smoothed model, and so does the expression that a detector has read; their residual to the model
+is averaged as the weights are. So a later fit to them, such as that under full perspective, finds the smoothed face.
+The identity α passes unchanged: the fit already averages it over the track.
 """
 
 import math
@@ -29,23 +28,20 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.face_memory import FaceMemory
-from face3dmm_ros.core.rotations import rotation_from_vector, rotation_vector
 from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace
-from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.fitting.observation import in_a_known_scheme, weights_read
+from face3dmm_ros.fitting.pose_step import POSE_SIZE, moved, step_between
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 _SHORTEST_STEP = 0.01
-"""s; noise between images stamped alike, or nearly so, would pass for speed."""
-
-_POSE = 6
-"""Of a step: rotation vector (3), Δlog s, Δ of the landmarks' middle (2); then come Δβ (E)."""
+"""s; chosen by hand: over shorter steps, as between images with nearly equal stamps, noise would look like speed."""
 
 _SHARE = 0.3
-"""Of how far landmarks jitter: a weight's jitter moves them by less, RMS; measured on the clip and on faces at rest."""
+"""How far a weight's jitter moves the landmarks, RMS, as a share of their own jitter; measured on the sample clip and
+on faces at rest."""
 
 _CHANCE = 2.0
-"""In noise: what leaves the model by less is taken to do so by chance."""
+"""Chosen by hand: residuals of landmarks to the model below so many sigmas of jitter are taken for noise."""
 
 _Number = TypeVar("_Number", float, NDArray[np.float64])
 _Array = TypeVar("_Array", NDArray[np.float32], NDArray[np.float64])
@@ -55,20 +51,23 @@ _Array = TypeVar("_Array", NDArray[np.float32], NDArray[np.float64])
 class SmoothingOptions:
     """How strongly the filters smooth. Lengths are mm on the face, so that its size in the image does not matter.
 
+    The defaults were chosen by hand; docs/fitting.md has what jitter and lag they leave.
+
     Attributes:
-        noise_mm: how far landmarks jitter from image to image, RMS, where the detector does not tell their deviation.
-        noise_per_deviation: how far they do where it does, per deviation, of which most stays the same for long.
-        weight_noise: how far weights do at most, in the model's σ, where landmarks jitter by `noise_mm`.
-        rest_acceleration: `constant_velocity`: how a head at rest accelerates, RMS, mm/s²; lower is steadier.
-        agreement: `constant_velocity`: the part of what successive innovations share, over a time, that is a change of
-            velocity; higher follows sooner.
-        agreement_cutoff_hz: `constant_velocity`: cutoff frequency of what they share.
-        chance_agreement: `constant_velocity`: so much of the noise's variance they share by chance.
-        sudden_agreement: `constant_velocity`: the same part of what two alone share; higher follows a start sooner.
-        least_sudden: `constant_velocity`: so many times the noise's variance two alone may share for nothing.
+        noise_mm: jitter of landmarks from image to image, RMS, where the detector gives no standard deviation.
+        noise_per_deviation: jitter per standard deviation where it does; most of the error is constant in time.
+        weight_noise: upper limit of the weights' jitter, in the model's σ, where landmarks jitter by `noise_mm`.
+        rest_acceleration: `constant_velocity`: process noise at rest, RMS acceleration, mm/s²; lower is steadier.
+        agreement: `constant_velocity`: share of the smoothed product of successive innovations that is added to the
+            process noise; higher follows sooner.
+        agreement_cutoff_hz: `constant_velocity`: cutoff frequency of the low-pass of that product.
+        chance_agreement: `constant_velocity`: the product below so many noise variances is taken for chance.
+        sudden_agreement: `constant_velocity`: as `agreement`, of the product of the last two innovations alone; higher
+            follows a start sooner.
+        least_sudden: `constant_velocity`: as `chance_agreement`, of the product of the last two innovations alone.
         rest_cutoff_hz: cutoff frequency for a face at rest; lower is steadier (`constant_velocity`: of weights).
-        cutoff_per_speed: `one_euro`: Hz by which the cutoff rises per mm/s; higher follows sooner.
-        speed_cutoff_hz: `one_euro`: cutoff frequency of that speed.
+        cutoff_per_speed: `one_euro`: β of the paper: Hz by which the cutoff rises per mm/s; higher follows sooner.
+        speed_cutoff_hz: `one_euro`: cutoff frequency of the speed.
         longest_gap_s: after a longer time without the face, and where time goes back, smoothing begins anew.
     """
 
@@ -87,10 +86,10 @@ class SmoothingOptions:
     longest_gap_s: float = 0.5
 
     def __post_init__(self) -> None:
-        """Check that all are positive.
+        """Check that all options are positive.
 
         Raises:
-            Face3DMMError: one is not.
+            Face3DMMError: an option is not a positive finite number.
         """
         for name, value in vars(self).items():
             if not 0.0 < value < math.inf:
@@ -99,36 +98,29 @@ class SmoothingOptions:
 
 @dataclass(frozen=True, eq=False)
 class _Motion:
-    """What moves of a face: R, and (log s, the landmarks' middle in px, β), (3 + E,)."""
+    """What moves of a face: its camera, of points about the landmarks' middle (t is where that is seen, px), and β."""
 
-    rotation: NDArray[np.float64]
-    others: NDArray[np.float64]
-
-    @property
-    def beta(self) -> NDArray[np.float64]:
-        return self.others[3:]
+    camera: WeakPerspective
+    beta: NDArray[np.float64]
 
     def step_to(self, other: "_Motion") -> NDArray[np.float64]:
-        """The change to another, (6 + E,)."""
-        step = np.empty(3 + len(self.others))
-        step[:3] = rotation_vector(other.rotation @ self.rotation.T)
-        step[3:] = other.others - self.others
-        return step
+        """The change to another: a pose step and Δβ, (6 + E,)."""
+        return np.concatenate([step_between(self.camera, other.camera), other.beta - self.beta])
 
     def moved(self, step: NDArray[np.float64]) -> "_Motion":
         """This, a step further."""
-        return _Motion(rotation_from_vector(step[:3]) @ self.rotation, self.others + step[3:])
+        return _Motion(moved(self.camera, step[:POSE_SIZE]), self.beta + step[POSE_SIZE:])
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """A face in an image, with how finely it is seen.
+    """The measurement of a face in one image, with its noise.
 
     Attributes:
         motion: its pose and weights.
-        noise: (6 + E,) how far each number of a step jitters from image to image.
-        noise_mm: how far the landmarks do on the face, RMS.
-        noise_px: how far each of them does, (P,), or all alike, (1,), px.
+        noise: (6 + E,) jitter (sigma from image to image) of each number of a step.
+        noise_mm: jitter of the landmarks on the face, RMS.
+        noise_px: jitter of each landmark, (P,), or the same for all, (1,), px.
     """
 
     motion: _Motion
@@ -141,39 +133,35 @@ class _ModelLandmarks:
     """A model's landmarks of one scheme, and the motion that they show."""
 
     def __init__(self, model: MorphableModel, scheme: str, options: SmoothingOptions) -> None:
-        points = LandmarkModel.of(model, scheme, unit=np.ones(len(model.sigma)), outline=False).points
+        at = model.at_points(model.scheme(scheme))
         # float32 tells them to a thousandth of a pixel, in half the time.
-        basis = points.basis.reshape(points.mean.size, -1).T.astype(np.float32)
-        self._mean, self._shape = points.mean.ravel().astype(np.float32), basis[: model.shape_count].copy()
-        self._expression = basis[model.shape_count :].copy()
-        self._middle = points.mean.mean(axis=1)
-        about = points.mean - self._middle[:, None]
-        self._spread = about @ about.T / about.shape[1]
-        # A weight that moves all landmarks far, as the jaw's, is seen more finely than others.
-        reach = np.sqrt((points.basis[..., model.shape_count :] ** 2).sum(axis=0).mean(axis=0))
+        self._mean = at.mean.T.ravel().astype(np.float32)
+        self._shape, self._expression = (
+            np.ascontiguousarray(basis.transpose(2, 1, 0), np.float32).reshape(-1, at.mean.size)
+            for basis in (at.shape, at.expression)
+        )
+        self._middle = at.mean.mean(axis=0)
+        about = at.mean - self._middle
+        self._spread = about.T @ about / len(about)
+        # A weight that moves all landmarks far, such as the jaw's, is known more precisely than others.
+        reach = np.sqrt((at.expression**2).sum(axis=1).mean(axis=0))
         of_any = options.weight_noise / options.noise_mm * model.expression_sigma
         self._weight_jitter = np.minimum(of_any, _SHARE / np.maximum(reach, 1e-9))
 
     def motion(self, camera: WeakPerspective, beta: NDArray[np.float64]) -> _Motion:
         """The motion of a camera and β."""
-        others = np.empty(3 + len(beta))
-        others[0] = math.log(camera.scale)
-        others[1:3] = camera.scale * (camera.rotation @ self._middle)[:2] + camera.translation
-        others[3:] = beta
-        return _Motion(camera.rotation, others)
+        return _Motion(replace(camera, translation=camera.project(self._middle)), beta)
 
     def camera(self, motion: _Motion) -> WeakPerspective:
         """The camera of a motion."""
-        scale = math.exp(motion.others[0])
-        return WeakPerspective(
-            scale, motion.rotation, motion.others[1:3] - scale * (motion.rotation @ self._middle)[:2]
-        )
+        camera = motion.camera
+        return replace(camera, translation=camera.translation - camera.scale * (camera.rotation[:2] @ self._middle))
 
     def jitter(self, camera: WeakPerspective) -> NDArray[np.float64]:
-        """How far each number of a step, (6 + E,), jitters per mm by which the landmarks do.
+        """Jitter of each number of a step, (6 + E,), per mm of jitter of the landmarks.
 
-        The pose's by as much as moves the landmarks so far in the image, RMS. A turn out of the image's plane moves
-        them by their depth, which is little, and so it is seen less finely than one within it.
+        For the pose, the step that moves the landmarks in the image by as much, RMS. A rotation out of the image plane
+        moves them by their depth, which is little, so it is noisier than one within the plane.
         """
         spread = camera.rotation @ self._spread @ camera.rotation.T
         turn = 1.0 / math.sqrt(spread[2, 2])
@@ -203,45 +191,45 @@ class _Filter(Protocol):
 
 
 class _ConstantVelocity:
-    """Pose by a Kalman filter of position and velocity, which changes by chance; weights by `_passing`.
+    """Pose by an adaptive Kalman filter of position and velocity; weights by the gain of `_shrinkage`.
 
-    The innovations of a filter that suits are white; where it lags, successive ones are alike (Mehra, On the
-    identification of variances and adaptive Kalman filtering, 1970), and the more they share, the more its velocity may
-    change. Each number of the pose has a velocity and a covariance of its own, this in mm that the landmarks move.
+    The innovations of an optimal filter are white; where it lags, successive ones are correlated (Mehra, On the
+    identification of variances and adaptive Kalman filtering, 1970), and the process noise grows with their product.
+    Each number of the pose has a velocity and a covariance of its own, the latter in mm of landmark motion.
     """
 
     def __init__(self, start: _Seen, options: SmoothingOptions) -> None:
         self._options = options
         self._smoothed = start.motion
-        self._velocity = np.zeros(_POSE)
+        self._velocity = np.zeros(POSE_SIZE)
         # (3, 6): of the position, of position and velocity, of the velocity.
-        self._covariance = np.tile([[start.noise_mm**2], [0.0], [1e4]], _POSE)
-        self._last_mm = np.zeros(_POSE)
-        self._shared = np.zeros(_POSE)
+        self._covariance = np.tile([[start.noise_mm**2], [0.0], [1e4]], POSE_SIZE)
+        self._last_mm = np.zeros(POSE_SIZE)
+        self._shared = np.zeros(POSE_SIZE)
 
     def update(self, seen: _Seen, dt: float) -> _Motion:
         options, noise = self._options, seen.noise_mm**2
         step = np.zeros(len(seen.noise))
-        step[:_POSE] = dt * self._velocity
+        step[:POSE_SIZE] = dt * self._velocity
         predicted = self._smoothed.moved(step)
         innovation = predicted.step_to(seen.motion)
-        innovation_mm = innovation[:_POSE] * (seen.noise_mm / seen.noise[:_POSE])
+        innovation_mm = innovation[:POSE_SIZE] * (seen.noise_mm / seen.noise[:POSE_SIZE])
         product = innovation_mm * self._last_mm
         self._shared += _gain(options.agreement_cutoff_hz, dt) * (product - self._shared)
         self._last_mm = innovation_mm
         lasting = options.agreement * np.maximum(0.0, self._shared - options.chance_agreement * noise)
         sudden = options.sudden_agreement * np.maximum(0.0, product - options.least_sudden * noise)
-        # The velocity may have changed at the last image; with it the face went on.
+        # Process noise enters with the velocity at the last image and moves the position since then.
         self._covariance[2] += (options.rest_acceleration * dt) ** 2 + (lasting + sudden) / dt**2
         P = np.array([[1.0, 2.0 * dt, dt**2], [0.0, 1.0, dt], [0.0, 0.0, 1.0]]) @ self._covariance
         gain, velocity_gain = P[:2] / (P[0] + noise)
         P[2] -= velocity_gain * P[1]
         P[:2] -= gain * P[:2]
         self._covariance = P
-        self._velocity += velocity_gain * innovation[:_POSE]
+        self._velocity += velocity_gain * innovation[:POSE_SIZE]
         least = _gain(options.rest_cutoff_hz, dt)
-        passing = _passing(innovation[_POSE:], seen.noise[_POSE:], least)
-        self._smoothed = predicted.moved(np.concatenate([gain, passing]) * innovation)
+        shrinkage = _shrinkage(innovation[POSE_SIZE:], seen.noise[POSE_SIZE:], least)
+        self._smoothed = predicted.moved(np.concatenate([gain, shrinkage]) * innovation)
         return self._smoothed
 
 
@@ -269,10 +257,10 @@ def _gain(cutoff_hz: _Number, dt: float) -> _Number:
     return 1.0 / (1.0 + 1.0 / (2.0 * math.pi * dt * cutoff_hz))
 
 
-def _passing(innovation: _Array, noise: _Array, least: float) -> _Array:
-    """The part of innovations ν that noise of deviation σ does not explain, 1 − σ²/ν², and at least a low-pass's gain.
+def _shrinkage(innovation: _Array, noise: _Array, least: float) -> _Array:
+    """Gain for innovations ν under noise of standard deviation σ: 1 − σ²/ν², and at least a low-pass's gain.
 
-    It is Kalman's gain where the innovation itself tells its variance (shrinkage as by James & Stein, 1961).
+    It is the Kalman gain with ν² for the innovation's variance (shrinkage as by James & Stein, 1961).
     """
     variance = noise * noise
     return np.maximum(least, 1.0 - variance / np.maximum(innovation * innovation, variance))
@@ -288,13 +276,13 @@ SMOOTHING_METHODS = (*_FILTERS, "none")
 
 
 class _LandmarkFilter:
-    """Carries a face's landmarks along with its smoothed model, and averages what they do beside it."""
+    """Moves a face's landmarks with its smoothed model, and averages their residual to the model."""
 
     def __init__(self, model: _ModelLandmarks, face: FaceParameters, points: NDArray[np.float32]) -> None:
         self._model = model
         self._face = face
         self._neutral = model.neutral(face.alpha)
-        self._beside = points.T - self._model.projected(self._neutral, face)[0]
+        self._residual = points.T - self._model.projected(self._neutral, face)[0]
         self._images = 1
 
     def update(
@@ -311,23 +299,23 @@ class _LandmarkFilter:
             fitted: its parameters as they were.
             smoothed: its parameters now.
             points: (P, 2) the landmarks as they were seen, px.
-            noise_px: how far each of them jitters, (P,) or (1,).
-            least: gain of what looks like noise.
+            noise_px: jitter of each, (P,) or (1,).
+            least: gain where the innovation is within the noise.
         """
         if (fitted.alpha != self._face.alpha).any():
-            # More is known of the identity; the landmarks have not moved for that.
+            # The identity's estimate has changed, the landmarks have not.
             neutral = self._model.neutral(fitted.alpha)
             before, after = (self._model.projected(shape, self._face)[0] for shape in (self._neutral, neutral))
-            self._beside += before - after
+            self._residual += before - after
             self._neutral = neutral
         self._face = smoothed
         seen, carried = self._model.projected(self._neutral, fitted, smoothed)
-        innovation = np.ascontiguousarray(points.T) - seen - self._beside
-        # A low-pass would long remember the first image; so until then it is the mean of all.
+        innovation = np.ascontiguousarray(points.T) - seen - self._residual
+        # A low-pass would keep the first image's noise for long: at first the mean of all images is taken.
         self._images += 1
         least = max(least, 1.0 / self._images)
-        self._beside += _passing(innovation, _CHANCE * noise_px, least) * innovation
-        return (carried + self._beside).T
+        self._residual += _shrinkage(innovation, _CHANCE * noise_px, least) * innovation
+        return (carried + self._residual).T
 
 
 @dataclass(eq=False)

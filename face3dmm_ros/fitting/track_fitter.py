@@ -1,4 +1,4 @@
-"""Tracked landmarks to parameters: identity grows certain along a track, pose and expression follow each frame."""
+"""Tracked landmarks to parameters: the identity is pooled over a track, pose and expression follow each frame."""
 
 from dataclasses import dataclass, field
 
@@ -30,26 +30,30 @@ LANDMARK_METHODS = ("joint", "alternating")
 """Those that need landmarks alone, the default first."""
 
 _ALIKE = 5.0
-"""From the front no point counts for more in the pose than one of this many lower quartiles of the deviations;"""
+"""From the front, σ of a point in the pose is at least this many lower quartiles of all σ, so that nearly all count
+alike. With `_ALIKE_YAW` chosen by hand while looking at `aflw2000_dev` (docs/landmarks.md)."""
 _ALIKE_YAW = (20.0, 40.0)
-"""that ends between these degrees of yaw, for the far side's points are guessed."""
+"""Degrees of yaw between which that lower limit fades out: on turned heads the far side's points are guessed."""
 _HELD_FAST = 10.0
-"""How the last value of a weight that is held fast weighs, in frames in which it is seen as usual."""
+"""Precision with which a weight is held at its last value, in units of a usual frame's; chosen by hand."""
 
 
 @dataclass(frozen=True)
 class FitOptions:
     """How `joint` weighs its evidence and when it stops.
 
+    The priors' weights were chosen on the sample clip, portraits and pictures without a face, the other defaults by
+    hand; docs/landmarks.md has figures for `held_*`.
+
     Attributes:
         landmark_noise_mm: standard deviation of a landmark on the face, mm, where the detector tells none; neighbouring
             landmarks err alike, so it is larger than a single landmark's own noise.
-        deviation_gain: by how much to enlarge the deviations that a detector tells, for the same reason.
-        reading_gain: the same of the expression that a detector has read, whose errors are alike in all frames.
-        held_gain: in place of `deviation_gain` where the identity is held and the detector has read the
-            expression: points that are off because the identity is would be taken for one.
-        outlier: landmarks further off than so many standard deviations, as `deviation_gain` enlarges them, count less
-            and less (Cauchy's loss); infinite for least squares.
+        landmark_sigma_scale: factor on the standard deviations that a detector tells, for the same reason.
+        expression_sigma_scale: the same for the expression that a detector reads, whose errors are alike in all frames.
+        held_sigma_scale: in place of `landmark_sigma_scale` where the identity is held and the detector has read the
+            expression: an error of the identity moves points too, and would be taken for an expression.
+        outlier: Cauchy's k, in standard deviations as `landmark_sigma_scale` enlarges them: landmarks further off count
+            less and less; infinite for least squares.
         shape_prior: weight of the identity's prior; 0 switches it off.
         expression_prior: weight of the expression's prior; 0 switches it off.
         outline: let outline landmarks slide along the face's visible edge.
@@ -57,18 +61,18 @@ class FitOptions:
         max_iterations: steps on a face's first frame.
         tracked_iterations: steps on its later frames.
         identity_interval: frames between two that speak for the identity, once it has settled.
-        held_from: of what an image usually tells of a weight along the track (the logarithm of by how much it lessens
-            the variance), the share that has to be missing for it to keep its last value: a part of the face is
-            covered, or turned away. From twice that on it is held fast.
-        held_images: for so many, about: a held weight fades by 1/e, and what is doubtful becomes the usual, meanwhile.
+        held_from: share of a frame's usual information on a weight (log of prior over posterior variance) that must be
+            missing for the weight to keep its last value, since a part of the face is covered or turned away. From
+            twice that on it is held fully.
+        held_images: time constant of holding, in images: a held weight decays by 1/e, and the usual variance adapts.
         frame_correlation: ρ, how alike the landmarks' errors are in two frames of a track. n frames weigh as
-            n / (1 + (n − 1)ρ) independent ones, so that a detector's bias does not harden into certainty.
+            n / (1 + (n − 1)ρ) independent ones, so that a detector's bias does not become certainty.
     """
 
     landmark_noise_mm: float = 4.0
-    deviation_gain: float = 2.0
-    reading_gain: float = 1.3
-    held_gain: float = 10.0
+    landmark_sigma_scale: float = 2.0
+    expression_sigma_scale: float = 1.3
+    held_sigma_scale: float = 10.0
     outlier: float = 2.0
     shape_prior: float = 3.0
     expression_prior: float = 0.5
@@ -84,11 +88,11 @@ class FitOptions:
 
 @dataclass(eq=False)
 class _Track:
-    """What is known of one face, coefficients in the fit's units.
+    """The state of one face, coefficients in the fit's units.
 
-    `precision` and `shift` sum the evidence ½αᵀSα − hᵀα of `frames` frames on its identity. That of the first frame is
-    worked out from `first_fit` once a second one asks for it, which a single picture never does. `known` is
-    what β was when it was last seen well, and `usual_variance` that of β by such a frame alone.
+    `precision` and `shift` sum the information ½αᵀSα − hᵀα of `frames` frames on the identity. That of the first frame
+    is computed from `first_fit` when a second frame needs it, so never for a single picture. `known` is β as it was
+    last seen well, and `usual_variance` its posterior variance by such a frame alone.
     """
 
     model: LandmarkModel
@@ -136,7 +140,7 @@ class TrackFitter(FaceMemory[_Track]):
         free = np.tile([[-np.inf], [np.inf]], model.shape_count)
         self._bounds = np.concatenate([free, model.expression_bounds], axis=1) / self._unit
         self._read = weights_read(model)
-        # Of β, where nothing is seen.
+        # Prior variance of β.
         self._unseen_variance = np.full(model.expression_count, np.inf)
         if self.method == "joint" and options.expression_prior > 0:
             self._unseen_variance = np.linalg.inv(model.expression_precision).diagonal()
@@ -180,7 +184,7 @@ class TrackFitter(FaceMemory[_Track]):
         return self._parameters(self._posed(track, observed), c, residual_px, landmarks, track.beta_deviation)
 
     def _landmark_model(self, landmarks: Landmarks) -> LandmarkModel:
-        # Detectors that tell deviations tell where on the skin each point is, seen or not; others mark what they see.
+        # Detectors with deviations locate points of the skin, seen or not; others mark the visible outline.
         outline = self.options.outline and self.method == "joint" and landmarks.deviation is None
         key = landmarks.scheme, outline
         if key not in self._landmark_models:
@@ -211,8 +215,8 @@ class TrackFitter(FaceMemory[_Track]):
         """A later frame: pose and expression move, the identity stays."""
         points, iterations = track.expression_points, self.options.tracked_iterations
         prior = self._expression_prior(observed)
-        gain = None if self._reading(observed) is None else self.options.held_gain
-        fit = self._solve(points, observed, track.camera, track.beta, prior, iterations, gain, np.float32)
+        sigma_scale = None if self._reading(observed) is None else self.options.held_sigma_scale
+        fit = self._solve(points, observed, track.camera, track.beta, prior, iterations, sigma_scale, np.float32)
         track.beta_deviation = posterior_deviation(fit, 0)
         if track.beta_deviation is not None:
             fit = self._held(track, fit, track.beta_deviation**2, prior)
@@ -221,9 +225,10 @@ class TrackFitter(FaceMemory[_Track]):
         return fit.residual_px
 
     def _posed(self, track: _Track, observed: Observation) -> WeakPerspective:
-        """The pose that goes out: from the front nearly all points count alike in it.
+        """The pose to publish, in which from the front nearly all points count alike.
 
-        The detector knows lips and lids best, for they tell the expression; but the pose would tremble with these few.
+        Lips and lids have the smallest σ but move with the expression: weighed by σ, these few would make the pose
+        jitter.
         """
         yaw = abs(yaw_degrees(track.camera.rotation))
         if observed.deviation is None or yaw >= _ALIKE_YAW[1]:
@@ -236,7 +241,10 @@ class TrackFitter(FaceMemory[_Track]):
         return turned(track.camera, X, observed.points, noise_px, np.inf)
 
     def _held(self, track: _Track, fit: JointFit, variance: NDArray[np.float64], prior: GaussianPrior) -> JointFit:
-        """A frame's fit in which weights that it hardly sees keep the track's; `variance` (E,) is the frame's own."""
+        """A fit in which weights with little information in this frame keep the track's value.
+
+        `variance` (E,) is that of β by this frame alone.
+        """
         options = self.options
         if track.usual_variance is None:
             track.usual_variance = variance
@@ -250,7 +258,7 @@ class TrackFitter(FaceMemory[_Track]):
         return fit
 
     def _refine_identity(self, track: _Track, observed: Observation) -> None:
-        """Let this frame speak for the identity too: fit it under what the earlier ones said, then pool all."""
+        """Use this frame for the identity too: fit it under the earlier frames' information, then pool all."""
         if track.first_fit is not None:
             self._absorb(track, track.first_fit)
             track.first_fit = None
@@ -264,7 +272,7 @@ class TrackFitter(FaceMemory[_Track]):
         track.frames_since = 0
 
     def _absorb(self, track: _Track, fit: JointFit) -> None:
-        """Add a frame's evidence on the identity."""
+        """Add a frame's information on the identity."""
         K = len(track.alpha)
         S, h = identity_information(fit, self._prior(np.zeros((K, K)), np.zeros(K)), K)
         track.precision += S
@@ -272,29 +280,29 @@ class TrackFitter(FaceMemory[_Track]):
         track.frames += 1
 
     def _pooled(self, track: _Track) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(Λ, η) of the identity after all evidence so far, discounted for what the frames have in common."""
+        """(Λ, η) of the identity after all frames so far, discounted for the correlation of their errors."""
         weight = 1.0 / (1.0 + (track.frames - 1) * self.options.frame_correlation)
-        # Without a prior, what no frame has seen must still have a solution.
+        # Without a prior, directions that no frame has seen would make the system singular.
         prior = 1.0 if self.options.shape_prior > 0 else 1e-6
         return weight * track.precision + prior * np.eye(len(track.alpha)), weight * track.shift
 
     def _reading(self, observed: Observation) -> NDArray[np.float64] | None:
-        """What the detector has read of this model's expressions, (2, 51); None for one with others."""
+        """The detector's reading of the expression, (2, 51); None if the model's expressions are not ARKit's."""
         return observed.expression if len(self._read) else None
 
     def _expression_prior(self, observed: Observation) -> GaussianPrior:
-        """What is known of β alone beside where landmarks are."""
+        """The prior on β alone, with the detector's reading."""
         return self._prior(np.zeros((0, 0)), np.zeros(0), observed)
 
     def _prior(
         self, precision: NDArray[np.float64], shift: NDArray[np.float64], observed: Observation | None = None
     ) -> GaussianPrior:
-        """What is known of c = (α, β) beside where landmarks are.
+        """The prior on c = (α, β), with the detector's reading of the expression if given.
 
         Args:
             precision: Λ, (K, K), of α; empty without α.
             shift: η, (K,).
-            observed: what a detector has read of β.
+            observed: with the reading of β.
         """
         K, E = len(shift), self.model.expression_count
         full = np.zeros((K + E, K + E))
@@ -306,7 +314,7 @@ class TrackFitter(FaceMemory[_Track]):
         if reading is not None:
             read = K + self._read
             mean, deviation = reading / self._unit[-E:][self._read]
-            deviation *= self.options.reading_gain
+            deviation *= self.options.expression_sigma_scale
             full[read, read] += deviation**-2
             shift[read] += mean / deviation**2
         return GaussianPrior(full, shift, *self._bounds[:, -K - E :])
@@ -319,20 +327,17 @@ class TrackFitter(FaceMemory[_Track]):
         start: NDArray[np.float64],
         prior: GaussianPrior,
         max_iterations: int,
-        gain: float | None = None,
+        sigma_scale: float | None = None,
         precision: type[np.floating] = np.float64,
     ) -> JointFit:
-        """Joint fit with the landmarks' own noise, or else the options' at the face's size.
-
-        The detector's deviations are enlarged by a gain, the options' if None.
-        """
+        """Joint fit with the landmarks' σ times a scale (`landmark_sigma_scale` if None), or else the options' σ."""
         options = self.options
         if observed.deviation is None:
-            gain = options.deviation_gain
+            sigma_scale = options.landmark_sigma_scale
             noise_px = np.full(observed.points.shape[1], options.landmark_noise_mm * camera.scale)
         else:
-            gain = gain or options.deviation_gain
-            noise_px = gain * observed.deviation
+            sigma_scale = sigma_scale or options.landmark_sigma_scale
+            noise_px = sigma_scale * observed.deviation
         return joint_fit(
             points,
             observed.points,
@@ -342,7 +347,7 @@ class TrackFitter(FaceMemory[_Track]):
             noise_px=noise_px,
             max_iterations=max_iterations,
             tolerance_px=options.tolerance_px,
-            outlier=options.outlier * options.deviation_gain / gain,
+            outlier=options.outlier * options.landmark_sigma_scale / sigma_scale,
             precision=precision,
         )
 
@@ -354,7 +359,7 @@ class TrackFitter(FaceMemory[_Track]):
         landmarks: Landmarks,
         beta_deviation: NDArray[np.float64] | None = None,
     ) -> FaceParameters:
-        """The fit as it travels; coefficients (K + E,) and β's deviations come in the fit's units."""
+        """A fit as `FaceParameters`; coefficients (K + E,) and β's deviations are given in the fit's units."""
         K = self.model.shape_count
         raw = coefficients * self._unit
         beta = np.clip(raw[K:], *self.model.expression_bounds)

@@ -10,12 +10,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+# Chosen by hand, for time: so many rows of the scene, and so many landmarks, at least.
 _ROWS = 24
 _POINTS = 80
 _AROUND = 0.02 * np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]], np.float32)
-"""Where a landmark's shade is taken, as a part of the face's size: four places, so that noise counts little."""
+"""Offsets from a landmark at which its shade is sampled, as a share of the face's size: four, against noise."""
 _LEAST_CONTRAST = 4.0
-"""Grey levels; less of it is noise."""
+"""Grey levels of standard deviation; chosen by hand: less is noise."""
 
 
 def face_shades(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -28,10 +28,14 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class LocatedFace:
-    """Landmarks of one face, and where to look for them in the next image. Their confidence is that of a face there.
+    """Landmarks of one face, and where to look for them in the next image.
 
-    `seen` is what the backend itself wants to know of the face when it locates it in the next image. `confirmed` is how
-    sure a second judge is of it, in [0, 1]; None where there is but one.
+    Attributes:
+        landmarks: with the confidence that there is a face.
+        region: where to look in the next image.
+        seen: the backend's own state for the next image.
+        confirmed: confidence of a second, independent network that there is a face, in [0, 1]; None where there is
+            none.
     """
 
     landmarks: Landmarks
@@ -41,12 +45,13 @@ class LocatedFace:
 
 
 class LandmarkBackend(Protocol):
-    """Finds faces and their landmarks in single images; holds no state from image to image. One thread at a time."""
+    """Finds faces and their landmarks in single images; holds no state from image to image. One thread at a time.
 
-    @property
-    def scheme(self) -> str:
-        """The scheme of the landmarks it gives."""
-        ...
+    Attributes:
+        scheme: of the landmarks that it gives; see `landmarks.schemes`.
+    """
+
+    scheme: str
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """All faces in a (H, W, 3) BGR image, the surest first."""
@@ -64,10 +69,10 @@ class LandmarkBackend(Protocol):
 
 
 def check_image(image: object) -> NDArray[np.uint8]:
-    """The image, contiguous, if it is a non-empty (H, W, 3) uint8 array.
+    """The image as a contiguous array.
 
     Raises:
-        Face3DMMError: it is not.
+        Face3DMMError: the image is not a non-empty (H, W, 3) uint8 array.
     """
     if not isinstance(image, np.ndarray):
         raise Face3DMMError(f"expected an image as a (H, W, 3) uint8 array, found {type(image).__name__}")

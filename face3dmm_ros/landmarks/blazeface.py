@@ -22,6 +22,7 @@ class AnchorGrid:
     anchors: int
 
 
+# As the networks were published.
 SHORT_RANGE = (AnchorGrid(8, 2), AnchorGrid(16, 6))
 FULL_RANGE = (AnchorGrid(4, 1),)
 
@@ -44,9 +45,9 @@ class BlazeFaces:
 class BlazeFace:
     """One of the two detectors."""
 
-    def __init__(self, path: Path, grids: tuple[AnchorGrid, ...], min_score: float = 0.5, num_threads: int = 1) -> None:
+    def __init__(self, path: Path, grids: tuple[AnchorGrid, ...], min_score: float = 0.5) -> None:
         """Load a network whose outputs belong to the anchors of `grids`; see `Network` for the errors."""
-        self._network = Network(path, (-1.0, 1.0), num_threads)
+        self._network = Network(path, (-1.0, 1.0))
         self._centers = anchor_centers(self._network.side, grids)
         self._min_logit = float(np.log(min_score / (1.0 - min_score)))
 
@@ -90,7 +91,8 @@ def anchor_centers(side: int, grids: tuple[AnchorGrid, ...]) -> NDArray[np.float
 def merge_overlapping(
     scores: NDArray[np.float32], points: NDArray[np.float32], min_overlap: float = 0.3
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weighted non-maximum suppression: answers that overlap the surest one become their mean, weighted by score.
+    """Weighted non-maximum suppression: detections that overlap the surest one by `min_overlap` (MediaPipe's 0.3)
+    become their mean, weighted by score.
 
     Scores are (N,), points (N, K, 2) with the box's two corners first; (M,) and (M, K, 2) come back, the surest first.
     """

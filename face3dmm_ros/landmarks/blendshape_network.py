@@ -29,13 +29,13 @@ _POINTS = (
 class BlendshapeNetwork:
     """The network as it is. Not for use by several threads at once."""
 
-    def __init__(self, path: Path, num_threads: int = 1) -> None:
+    def __init__(self, path: Path) -> None:
         """Load a .tflite file.
 
         Raises:
             Face3DMMError: LiteRT is not installed, or the file is missing or not such a network.
         """
-        self._interpreter = interpreter(path, num_threads)
+        self._interpreter = interpreter(path)
         taken, given = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         shapes = [[each["shape"].tolist() for each in details] for details in (taken, given)]
         expected = [[[1, len(_POINTS), 2]], [[len(WITHOUT_TONGUE) + 1]]]

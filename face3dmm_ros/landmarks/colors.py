@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.values import TrackedLandmarks
 
 _CELL = 0.02
-"""Side of the square that a point's colour is the mean of, in parts of the face's size: 3 mm, wider than pores and a
-camera's noise, narrower than lips and brows."""
+"""Side of the square over which a point's colour is averaged, as a share of the face's size. By hand: 3 mm, wider than
+pores and a camera's noise, narrower than lips and brows."""
 _INTERVALS = ((0, 10), (100, 50))
-"""Images from one look at a face's colours to the next, from an image of its track on: a person's hardly change."""
+"""(From which image of a track on, images from one sampling to the next). By hand: a person's colours hardly change,
+and sampling takes time."""
 
 
 class ColorSampler:

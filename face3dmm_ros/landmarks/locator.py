@@ -1,4 +1,4 @@
-"""From where a face may be to its landmarks: looked at until they frame it, and in several turns if in doubt."""
+"""From a region where a face may be to its landmarks, by iteration, and in several rotations if in doubt."""
 
 import math
 from dataclasses import replace
@@ -9,26 +9,36 @@ from numpy.typing import NDArray
 from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace
 from face3dmm_ros.landmarks.region import Region
 
+# Chosen by hand, where nothing else is said.
 _PLAUSIBLE_STEP = 0.3
 _CENTERED = 0.8
-"""Overlaps (intersection over union) of the regions of two looks: at one face at all, and with it in the middle."""
+"""Overlaps (intersection over union) of a region and the next one that the landmarks found in it give: below the first
+it is another face or none, from the second on the face is in the middle."""
 _MAX_PASSES = 5
+"""Times that a face is located, at most, until it is in the middle; each costs a run of the
+networks."""
 _FIRST_LOOKS = 2
-_TURN = 0.5  # radians
+"""Passes from a detection that only move the region, whatever their confidence."""
+_TURN = 0.5
+"""Radians by which a doubtful face is also looked at turned to either side."""
 _LARGER = 1.5
+"""Size of the wider look at a doubtful face."""
 _DETECTED = 0.6
-"""The detector's score from which on there is a face, so that other ways to look at it are worth their time."""
+"""The detector's score from which other rotations and sizes are worth their time."""
 _CERTAIN = 0.995
-"""Confidence from which on an upright face is that. Seen upside down, one of fifty faces seems as sure as 0.99, and of
-200 photographs the right way up was the surer one in all that were found."""
+"""Confidence from which a face is taken to be upright. Measured: upside down, one of fifty faces reaches 0.99; of 200
+photographs the right way up had the higher confidence in all that were found."""
 DOUBTFUL, _DOUBTFUL_ALONE = 0.9, 0.97
-"""Confidence below which a face is looked at in other turns, and more widely; and where no second judge confirms it."""
+"""Confidence below which a face is looked at in other rotations, and more widely; and the same where no second network
+confirms it. Chosen while looking at `aflw2000_dev` (docs/landmarks.md)."""
 _CONFIRMED = 0.9
+"""The second network's confidence from which it confirms a face."""
 _MIN_REGION_PX = 8.0
+"""Smaller regions show no face."""
 
 
 class FaceLocator:
-    """Looks at faces with a backend; those less sure than `min_confidence` are none."""
+    """Locates faces with a backend; those below `min_confidence` are dropped."""
 
     def __init__(self, backend: LandmarkBackend, min_confidence: float) -> None:
         """Keep both."""
@@ -52,10 +62,10 @@ class FaceLocator:
     def detected(self, image: NDArray[np.uint8], detection: Detection) -> LocatedFace | None:
         """The face that a detection is, judged once the first looks have framed it better than the detector did.
 
-        Many a face is found upside down too, so both ways are looked at unless the upright one leaves no doubt; the
-        other one has to leave none. A turned head is often beside the middle of its detection or seen aslant there, and
-        larger: from the side the line of the eyes tells little of how a face is turned. So where the detector is sure
-        of a face but its landmarks are not, upright looks and wider ones are tried as well, and the surest is taken.
+        Many a face is found upside down too, so both ways are tried unless the upright one is certain; upside down has
+        to be certain. A turned head is often off the centre of its detection, tilted or larger, since from the side the
+        line of the eyes says little about roll. So where the detector is confident but the landmarks are not, upright
+        and larger regions are tried as well, and the face of highest confidence is taken.
         """
         region = detection.region
         angle = math.remainder(region.angle, math.tau)

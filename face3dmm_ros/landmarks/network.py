@@ -20,13 +20,13 @@ class Network:
         side: the picture's side, px.
     """
 
-    def __init__(self, path: Path, pixel_range: tuple[float, float], num_threads: int = 1) -> None:
+    def __init__(self, path: Path, pixel_range: tuple[float, float]) -> None:
         """Load a .tflite file whose input's black and white are `pixel_range`.
 
         Raises:
             Face3DMMError: LiteRT is not installed, or the file is not such a network.
         """
-        self._interpreter = interpreter(path, num_threads)
+        self._interpreter = interpreter(path)
         inputs = self._interpreter.get_input_details()
         match [each["shape"].tolist() for each in inputs]:
             case [[1, height, width, 3]] if height == width:
@@ -53,7 +53,7 @@ class Network:
         return [np.squeeze(self._interpreter.get_tensor(index)) for index in self._output_indices]
 
 
-def interpreter(path: Path, num_threads: int = 1) -> Any:
+def interpreter(path: Path) -> Any:
     """LiteRT's interpreter of a .tflite file, ready to run.
 
     Raises:
@@ -67,7 +67,8 @@ def interpreter(path: Path, num_threads: int = 1) -> Any:
         ) from error
     try:
         with _without_greeting():
-            loaded = Interpreter(str(path), num_threads=num_threads)
+            # One thread: several would wait for each other over networks as small as these.
+            loaded = Interpreter(str(path), num_threads=1)
             loaded.allocate_tensors()
     except (OSError, RuntimeError, ValueError) as error:
         raise Face3DMMError(f"{path} is not a network that LiteRT can run: {error}") from error

@@ -1,4 +1,4 @@
-"""How readings of an expression answer to people: what they say of faces at rest, and how far that may be off.
+"""How the readings of an expression respond to people: their mean and spread on faces at rest.
 
 Measured by `lab/landmark_networks/measure_people_at_rest.py` on photographs of calm faces. What a reading says of them
 on average is taken away; how much it varies from one person to the next is its deviation, for in a single picture
@@ -38,12 +38,11 @@ class ReadingResponse:
             Face3DMMError: the file is missing or not such a table.
         """
         what = f"a table of how the {reading} answers to people at rest"
-        names = [f"{reading}_{field}" for field in ("rest", "gain", "deviation")]
-        rest, gain, deviation = (array.astype(np.float32) for array in read_table(path, names, what).values())
-        right = all(array.shape == (len(WITHOUT_TONGUE),) for array in (rest, gain, deviation))
-        if not (right and np.isfinite([rest, gain]).all() and (gain > 0).all() and (deviation > 0).all()):
-            raise Face3DMMError(f"{path} is not {what}: its arrays' shapes or values do not match")
-        return ReadingResponse(rest, gain, deviation)
+        shapes = {f"{reading}_{field}": (len(WITHOUT_TONGUE),) for field in ("rest", "gain", "deviation")}
+        response = ReadingResponse(*read_table(path, shapes, what).values())
+        if not ((response.gain > 0).all() and (response.deviation > 0).all()):
+            raise Face3DMMError(f"{path} is not {what}: a gain or standard deviation is not above 0")
+        return response
 
     def measured(self, said: NDArray[np.float32]) -> NDArray[np.float32]:
         """(51,) weights, 0 at rest, for what the reading says."""

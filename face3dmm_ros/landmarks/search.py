@@ -15,18 +15,20 @@ from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend
 from face3dmm_ros.landmarks.region import Region
 
 _TILE = 3 / 8
-"""A tile's side over the square root of the image's area: some 15 tiles whatever the image's size."""
+"""A tile's side over the square root of the image's area; by hand: some 15 tiles whatever the image's size."""
 _TILE_PX = (320.0, 640.0)
-"""The least and the largest tile: a 192 px thumbnail shows a face of 20 px in the one as one of 40 px in the other
-with 12 px, of which BlazeFace finds 93 % (125 photographs)."""
+"""The smallest and the largest tile: in a 192 px thumbnail a face of 20 px in the one, and of 40 px in the other, has
+12 px, of which BlazeFace finds 93 % (measured on 125 photographs)."""
 _TILED_FROM = 480
-"""The longer side, px, of the least image that tiles are worth their while for."""
+"""Longer side, px, of the smallest image that is searched in tiles; by hand: smaller ones fit the thumbnail well."""
 _TILE_OVERLAP = 1 / 3
-"""Of a tile's side: a face that is too large to lie whole in any tile is one that the look at the whole finds."""
+"""Of a tile's side, by hand: a face too large to lie whole in any tile is found in the whole image."""
 _CUT = 0.01
-"""A face whose box comes nearer to a tile's inner edge than this part of its side is cut by it: another tile has it."""
+"""A face whose box is nearer to a tile's inner edge than this share of its side is cut by it: another tile shows it.
+By hand."""
 _CLIP_LIMIT = 4.0
-"""Of the histogram equalisation: with it as many faces were found in photographs darkened to 3 % as in bright ones."""
+"""Of the histogram equalisation; measured: with it as many faces are found in photographs darkened to 3 % as in bright
+ones."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,9 @@ def detect(backend: LandmarkBackend, image: NDArray[np.uint8], look: Look) -> li
         part = _equalized(part)
     if look.upside_down:
         part = part[::-1, ::-1]
-    found = backend.detect(np.ascontiguousarray(part))
-    if look.upside_down:
-        found = [_turned_back(detection, look.width, look.height) for detection in found]
+    found = [_in_image(detection, look) for detection in backend.detect(np.ascontiguousarray(part))]
     height, width = image.shape[:2]
-    return [_shifted(detection, look) for detection in found if _whole(detection.box, look, width, height)]
+    return [detection for detection in found if _whole(detection.box, look, width, height)]
 
 
 def _starts(length: int, side: float) -> list[int]:
@@ -107,19 +107,13 @@ def _equalized(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(lightness, cv2.COLOR_YCrCb2BGR), np.uint8)
 
 
-def _turned_back(detection: Detection, width: int, height: int) -> Detection:
-    """A detection in an image that was turned by 180°, in px of that image before."""
+def _in_image(detection: Detection, look: Look) -> Detection:
+    """A detection in what a look shows, in px of the image."""
     box, region = detection.box, detection.region
-    return replace(
-        detection,
-        box=Box(width - 1 - box.x - box.width, height - 1 - box.y - box.height, box.width, box.height),
-        region=replace(region, x=width - 1 - region.x, y=height - 1 - region.y, angle=region.angle + np.pi),
-    )
-
-
-def _shifted(detection: Detection, look: Look) -> Detection:
-    """A detection in a part of an image, in px of the image."""
-    box, region = detection.box, detection.region
+    if look.upside_down:
+        x, y = look.width - 1, look.height - 1
+        box = replace(box, x=x - box.x - box.width, y=y - box.y - box.height)
+        region = replace(region, x=x - region.x, y=y - region.y, angle=region.angle + np.pi)
     return replace(
         detection,
         box=replace(box, x=box.x + look.left, y=box.y + look.top),
@@ -128,12 +122,13 @@ def _shifted(detection: Detection, look: Look) -> Detection:
 
 
 def _whole(box: Box, look: Look, width: int, height: int) -> bool:
-    """Whether a box in a part of an image of width × height px is not cut by an edge of the part inside the image."""
+    """Whether a box in an image of width × height px is not cut by an edge of a look's part inside the image."""
     margin = _CUT * max(look.width, look.height)
+    right, bottom = look.left + look.width, look.top + look.height
     inner = (
-        (box.x, look.left > 0),
-        (box.y, look.top > 0),
-        (look.width - box.x - box.width, look.left + look.width < width),
-        (look.height - box.y - box.height, look.top + look.height < height),
+        (box.x - look.left, look.left > 0),
+        (box.y - look.top, look.top > 0),
+        (right - box.x - box.width, right < width),
+        (bottom - box.y - box.height, bottom < height),
     )
     return all(distance > margin for distance, inside in inner if inside)

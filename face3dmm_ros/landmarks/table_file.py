@@ -1,6 +1,6 @@
-"""Tables that the landmark networks go by, as .npz files."""
+"""Calibration tables of the landmark networks, as .npz files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +9,28 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 
 
-def read_table(path: Path, names: Sequence[str], what: str) -> dict[str, NDArray]:
-    """The arrays of those names.
+def read_table(path: Path, shapes: Mapping[str, tuple], what: str) -> dict[str, NDArray]:
+    """The arrays of those names, numbers of floating point as float32.
+
+    Args:
+        path: of the .npz.
+        shapes: by name; a letter stands for a length that is the same wherever it occurs.
+        what: the file should be, for errors.
 
     Raises:
-        Face3DMMError: the file is missing or no such table; it says that it is not `what`.
+        Face3DMMError: the file is missing, lacks an array, or has one of another shape or with NaN.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names}
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in shapes}
     except (OSError, ValueError, KeyError) as error:
         raise Face3DMMError(f"{path} is not {what}: {error}") from error
+    lengths: dict[object, int] = {}
+    for name, shape in shapes.items():
+        array = arrays[name]
+        for length, found in zip(shape, array.shape, strict=False):
+            lengths.setdefault(length, found if isinstance(length, str) else length)
+        expected = tuple(lengths.get(length, length) for length in shape)
+        if array.shape != expected or array.dtype.kind not in "fiu" or np.isnan(array).any():
+            raise Face3DMMError(f"{path} is not {what}: {name} has shape {array.shape}, not {expected}, or NaN")
+    return {name: array.astype(np.float32) if array.dtype.kind == "f" else array for name, array in arrays.items()}

@@ -17,48 +17,60 @@ from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.search import Look, closer_looks, detect, look_around, look_at_all
 
 PREFERENCES = ("largest", "surest", "central")
-"""Who is tracked where there are more faces than may be, the default first."""
+"""Which faces are tracked where there are more than `max_faces`, the default first."""
 
 LIVE_LOOKS = 1
-"""Closer looks that an image of a stream gets: with the one at the whole it takes no longer than two tracked faces."""
+"""Closer looks per image of a stream, for time: with the look at the whole, one costs no more than two tracked
+faces."""
 
-# Overlaps (intersection over union) of regions. A detection and the landmarks of the same face agree by 0.65 and more,
-# two heads cheek to cheek by 0.3.
+# The numbers of this module were chosen by hand; what they lead to is measured by `lab.experiments.measure_tracking`.
+#
+# Overlaps (intersection over union) of regions. Measured: a detection and the landmarks of the same face overlap by
+# 0.65 and more, two heads cheek to cheek by 0.3.
 _DUPLICATE = 0.5
+"""Two tracks or detections that overlap by more are one face."""
 _SAME_FACE = 0.35
+"""A detection that overlaps a track by more is its face."""
 _STILL_ON_THE_FACE = 0.6
+"""A track that overlaps its detection by less has strayed, and is located anew."""
 _SAME_PLACE = 0.2
+"""A face that overlaps a lost one by more may be that one come back."""
 _SMALL_STEP = 0.9
+"""Regions of successive images that overlap by more are averaged, against jitter."""
 _REST = 0.005
-"""A face that moves by less than this part of its region rests."""
+"""A face that moves by less than this share of its region rests."""
 
-# Likenesses; see `appearance`.
+# Correlations; `appearance` has the measurements.
 _SAME_SCENE = 0.93
+"""Two images that are less alike may have a cut between them."""
 _SAME_PERSON = 0.88
+"""A face that is less alike than in the image before may be another one."""
 _RATHER_THE_SAME = 0.8
+"""What a lost face that has come back elsewhere needs: it has turned meanwhile."""
 _RESTLESS = 3.0
-"""What changes less than so many times as much as it lately did is no cut: slow cameras see big steps all the time."""
+"""A change by less than so many times the usual one is no cut: at low frame rates all changes are large."""
 _HABIT = 0.1
-"""The share of an image in what is known of how a face looks, and of how much it changes."""
+"""Gain of the moving averages of a face's shades, of their change and of its velocity."""
 
 _LEAP = 1.3
-"""A doubtful face that is followed gets a second look, and one that grows or shrinks by this factor in one image."""
+"""Change of size in one image from which a followed face gets a second look, as a doubtful one does."""
 _SECOND_LOOK_INTERVAL = 10
+"""Images between two second looks, for time."""
 _AROUND = 3.0
 """Side of the part of the image that a second look shows, over that of the face's region."""
 _SURELY, _CONFIRMED = 0.95, 0.8
-"""Confidence that a face needs which only a closer look has found, for many looks see more that is none; and how sure
-a second judge has to be, or the detector where there is none."""
+"""Confidence needed by a face that only a closer look has found, since many looks bring more false alarms; and that
+needed of the second network, or of the detector where there is none."""
 _REJECTED_FOR = 15
-"""Images for which a detection in the whole that turned out to be no face is not looked at again."""
+"""Images for which a detection in the whole that turned out to be no face is ignored."""
 _URGENT = 5
-"""Images for which every one is searched for a lost face; after that every fifth."""
+"""A lost face is searched for in each of so many images, then in every fifth."""
 _STRAYED = 2.0
-"""How far a lost face may come back from where it was, in its region's sides."""
+"""How far from its last place a lost face may come back, in sides of its region."""
 _MORE_CANDIDATES = 3
-"""Detections that are looked at beyond those that there is room for: some will be none."""
+"""Detections that are located beyond the free places, since some are no faces."""
 _WORTH_A_CHANGE = 1.25
-"""By which factor a face must be preferred to one that is tracked, to take its place."""
+"""By which factor a face must be preferred to a tracked one to replace it, so that two alike do not alternate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +79,11 @@ class _Track:
 
     Attributes:
         shades: its shades when it was last seen.
-        looks_like: its shades of late.
-        restlessness: how much they have changed of late from image to image.
-        velocity: px an image, of its region's middle.
+        looks_like: moving average of its shades.
+        restlessness: moving average of their change from image to image.
+        velocity: moving average, px per image, of its region's middle.
         unchecked_for: images since the last second look.
-        cut: whether the film was cut since it was lost.
+        cut: whether there was a cut since it was lost.
     """
 
     face_id: int
@@ -86,7 +98,7 @@ class _Track:
 
     @property
     def expected(self) -> Region:
-        """Where a lost face is if it went on as it did."""
+        """Where a lost face would be at constant velocity."""
         region, (vx, vy) = self.face.region, self.velocity
         return replace(region, x=region.x + vx * self.lost_for, y=region.y + vy * self.lost_for)
 
@@ -173,7 +185,7 @@ class LandmarkTracker:
         return self._colors.sample(image, faces)
 
     def _follow(self, image: NDArray[np.uint8], track: _Track, cut: bool) -> _Track | None:
-        """The track one image later; None where the film may be cut and another face is in its place."""
+        """The track one image later; None where there seems to be a cut and another face in its place."""
         face = None if track.lost_for else self._locator.near(image, track.face.region, track.face)
         if face is None:
             return replace(track, lost_for=track.lost_for + 1, cut=track.cut or cut)
@@ -195,7 +207,7 @@ class LandmarkTracker:
             unchecked_for=unchecked_for,
         )
         if surprising:
-            # Something comes before the face, or the track slides to another one.
+            # Something covers the face, or the track slides to another one: the averages must not learn that.
             return now
         vx, vy = track.velocity
         return replace(
@@ -208,7 +220,7 @@ class LandmarkTracker:
         )
 
     def _checked(self, image: NDArray[np.uint8], face: LocatedFace) -> LocatedFace:
-        """The face, or a surer one that a second look around it finds: landmarks may have strayed or collapsed."""
+        """The face, or one of higher confidence found by a second look around it: landmarks may stray or collapse."""
         look = look_around(face.region, _AROUND, (image.shape[1], image.shape[0]))
         found = [
             self._locator.detected(image, detection)
@@ -296,7 +308,7 @@ class LandmarkTracker:
         return tracks
 
     def _merit(self, image: NDArray[np.uint8], region: Region, sureness: float) -> float:
-        """How much a face is preferred to others, as a factor."""
+        """How much a face is preferred to others by `prefer`, as a factor."""
         if self._prefer == "surest":
             return sureness
         if self._prefer == "largest":
@@ -307,7 +319,7 @@ class LandmarkTracker:
     def _ousted(
         self, image: NDArray[np.uint8], tracks: Sequence[_Track], region: Region, sureness: float
     ) -> _Track | None:
-        """The tracked face that has to give way to another one, if any."""
+        """The tracked face that a preferred one replaces, if any."""
         merits = [
             (self._merit(image, track.face.region, track.face.landmarks.confidence), track)
             for track in _visible(tracks)
@@ -317,9 +329,9 @@ class LandmarkTracker:
 
 
 def _steadied(before: Region, now: Region) -> Region:
-    """The next region: unmoved for a face that rests, half the way to one that moves little, all the way otherwise.
+    """The next region: the same for a face that rests, halfway for one that moves little, all the way otherwise.
 
-    Landmarks depend a little on the crop that they are found in; this keeps their noise from coming back through it.
+    Landmarks depend a little on the crop that they are found in; this keeps their noise out of the next crop.
     """
     dx, dy, growth = now.x - before.x, now.y - before.y, now.size - before.size
     turn = math.remainder(now.angle - before.angle, math.tau)
@@ -343,9 +355,9 @@ def _nearest(region: Region, tracks: Sequence[_Track], min_overlap: float) -> _T
 
 
 def _come_back(new: _Track, lost: Sequence[_Track]) -> _Track | None:
-    """The lost track whose face a new one is: of those near by that look like it, or are in its place, the most alike.
+    """The lost track that a new face continues: the most alike of those in its place, or near by and alike.
 
-    After a cut the place tells nothing.
+    After a cut the place is no evidence.
     """
 
     def is_back(track: _Track) -> bool:
@@ -364,13 +376,13 @@ def _is_doubtful(face: LocatedFace) -> bool:
 
 
 def _surely_there(face: LocatedFace, detection: Detection) -> bool:
-    """Whether a face that was not seen in the whole is one."""
+    """Whether a face that only a closer look has found is accepted."""
     confirmed = detection.score if face.confirmed is None else face.confirmed
     return face.landmarks.confidence >= _SURELY and confirmed >= _CONFIRMED
 
 
 def _one_per_face(faces: Sequence[LocatedFace]) -> list[LocatedFace]:
-    """Of faces that lie on each other the surest."""
+    """Of overlapping faces the one of highest confidence."""
     kept: list[LocatedFace] = []
     for face in sorted(faces, key=lambda face: -face.landmarks.confidence):
         if all(face.region.overlap(other.region) < _DUPLICATE for other in kept):

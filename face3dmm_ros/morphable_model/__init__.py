@@ -4,10 +4,19 @@ from pathlib import Path
 
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.morphable_model.bfm_file import load_bfm_mat
-from face3dmm_ros.morphable_model.model import Contour, MorphableModel, SurfacePoints
+from face3dmm_ros.morphable_model.model import Contour, MorphableModel, PointModel, SurfacePoints
 from face3dmm_ros.morphable_model.npz_file import load_npz, save_npz
 
-__all__ = ["Contour", "MorphableModel", "SurfacePoints", "load_bfm_mat", "load_model", "load_npz", "save_npz"]
+__all__ = [
+    "Contour",
+    "MorphableModel",
+    "PointModel",
+    "SurfacePoints",
+    "load_bfm_mat",
+    "load_model",
+    "load_npz",
+    "save_npz",
+]
 
 
 def load_model(name_or_path: str) -> MorphableModel:

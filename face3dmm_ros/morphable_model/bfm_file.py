@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
 
-_MILLIMETRES_PER_UNIT = 1e-3
+_MILLIMETRES_PER_UNIT = 1e-3  # The layout is in µm.
 _FIELDS = ("shapeMU", "shapePC", "shapeEV", "expMU", "expPC", "expEV", "texMU", "texPC", "texEV", "tri", "kpt_ind")
 _LANDMARK_COUNT = 68
 _EYE_LANDMARKS = slice(36, 48)
-# The eyeball's centre lies behind the lids, which iBUG's eye points follow; depth of the cornea, an adult's, mm.
 _EYE_CENTER_DEPTH = 12.0
+"""mm from the lids, which iBUG's eye points follow, back to the eyeball's centre: the radius of an adult's eye."""
 
 
 def load_bfm_mat(path: Path) -> MorphableModel:

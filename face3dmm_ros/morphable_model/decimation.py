@@ -6,10 +6,15 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.morphable_model.model import MorphableModel
 
+# Chosen by hand.
 _MOTIONS = 4
+"""Principal motions of the expressions that the error is summed over; each costs as much as the mean face."""
 _BORDER_WEIGHT = 10.0
+"""Of a border's walls over the surface's planes: the larger, the better borders keep their place."""
 _SHARE_PER_ROUND = 0.1
+"""Of the edges, the cheapest, that may collapse in a round: smaller is better, larger is faster."""
 _LEAST_COSINE = 0.2
+"""Between a triangle's normals before and after a collapse: below it the surface would fold."""
 
 Indices = NDArray[np.int64]
 
@@ -19,7 +24,7 @@ def decimate(model: MorphableModel, max_triangles: int) -> tuple[Indices, Indice
 
     Edges collapse onto one of their ends, first those that change the surface least by the quadric error metric
     (Garland & Heckbert, SIGGRAPH 1997), summed over the mean face and its main expressions (as Mohr & Gleicher, 2003),
-    so that a coarse face still speaks and blinks. In each round all edges collapse that do not disturb each other.
+    so that a coarse face still speaks and blinks. In each round all edges collapse whose triangles do not overlap.
 
     Returns:
         (K,) indices of the vertices that stay, and (T, 3) triangles that index into those: the coarse surface of any

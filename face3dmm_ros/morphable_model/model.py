@@ -47,6 +47,34 @@ class SurfacePoints:
         """Per-vertex values (N, …) at the points, (P, …)."""
         return np.einsum("pk,pk...->p...", self.weights, values[self.vertices])
 
+    def interpolate_basis(self, basis: NDArray[np.floating]) -> NDArray[np.float64]:
+        """A linear basis over the vertices' coordinates, (3N, C), at the points, (P, 3, C)."""
+        N, C = len(basis) // 3, basis.shape[1]
+        return self.interpolate(basis.reshape(N, 3, C)).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class PointModel:
+    """A face model restricted to P points of its surface: X = mean + shape·α + expression·β, mm.
+
+    Attributes:
+        mean: (P, 3) float64, mm.
+        shape: (P, 3, K) float64, mm per unit of α.
+        expression: (P, 3, E) float64, mm per unit of β.
+    """
+
+    mean: NDArray[np.float64]
+    shape: NDArray[np.float64]
+    expression: NDArray[np.float64]
+
+    def neutral(self, alpha: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The points without expression, (…, K) → (…, P, 3) mm."""
+        return self.mean + _times(self.shape, alpha)
+
+    def points(self, alpha: NDArray[np.float64], beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The points of one face or many, (…, K) and (…, E) → (…, P, 3) mm."""
+        return self.neutral(alpha) + _times(self.expression, beta)
+
 
 @dataclass(frozen=True, eq=False)
 class Contour:
@@ -84,8 +112,8 @@ class MorphableModel:
         landmarks: the landmark schemes that the model knows, each with its points on the surface.
         contours: per scheme, its outline landmarks and their candidate vertices.
         regions: named masks, each (N,) float32 in [0, 1].
-        expression_correlation: (E, E) float32, how β go together: σσᵀ times it is their covariance; None if each goes
-            by itself.
+        expression_correlation: (E, E) float32 correlation of β: σσᵀ times it is their covariance; None for independent
+            expressions.
     """
 
     name: str
@@ -109,7 +137,8 @@ class MorphableModel:
         """Check that the arrays fit together.
 
         Raises:
-            Face3DMMError: a shape, an index or a value that cannot be.
+            Face3DMMError: shapes disagree, an index is out of range, or a value is not finite (or, for a sigma, not
+                positive).
         """
         N, K, E, L = self.vertex_count, self.shape_count, self.expression_count, len(self.albedo_sigma)
         expected = {
@@ -197,7 +226,7 @@ class MorphableModel:
         return self.express(self.identity(alpha), beta)
 
     def identity(self, alpha: ArrayLike) -> NDArray[np.float32]:
-        """S̄ + Σ αᵢSᵢ: the neutral face of an identity, (N, 3) float32, mm. Constant along a track, so worth keeping."""
+        """S̄ + Σ αᵢSᵢ: the neutral face of an identity, (N, 3) float32, mm."""
         return self.mean + _combine(self.shape_basis, alpha, "alpha")
 
     def express(self, neutral: NDArray[np.float32], beta: ArrayLike) -> NDArray[np.float32]:
@@ -257,6 +286,14 @@ class MorphableModel:
         normals = self.normals(vertices) @ pose.rotation.T.astype(np.float32)
         return Mesh(pose.transform(vertices), normals, self.triangles, rgb, self.digest)
 
+    def at_points(self, points: SurfacePoints) -> PointModel:
+        """The model restricted to points of its surface."""
+        return PointModel(
+            points.interpolate(self.mean).astype(np.float64),
+            points.interpolate_basis(self.shape_basis),
+            points.interpolate_basis(self.expression_basis),
+        )
+
     def scheme(self, name: str) -> SurfacePoints:
         """The points of a landmark scheme on the surface.
 
@@ -267,6 +304,12 @@ class MorphableModel:
             known = ", ".join(sorted(self.landmarks)) or "none"
             raise Face3DMMError(f"model {self.name} has no landmark scheme {name!r}; it knows: {known}")
         return self.landmarks[name]
+
+
+def _times(basis: NDArray[np.float64], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Σ cᵢ·basisᵢ, (P, 3, C) and (…, C) → (…, P, 3)."""
+    flat = basis.reshape(-1, basis.shape[-1])
+    return (coefficients @ flat.T).reshape(*coefficients.shape[:-1], -1, 3)
 
 
 def _is_correlation(matrix: NDArray[np.float32], size: int) -> bool:

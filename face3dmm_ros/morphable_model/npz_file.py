@@ -1,4 +1,4 @@
-"""The model's own file format: a compressed .npz whose bases are int16 with one step per component.
+"""This package's file format of models: a compressed .npz whose bases are int16 with one step per component.
 
 A file from a stranger can only fail to load, never run code: arrays are read with `allow_pickle=False`.
 """
@@ -16,17 +16,18 @@ from face3dmm_ros.morphable_model.model import Contour, MorphableModel, SurfaceP
 
 FORMAT_VERSION = 1
 _MOST_BYTES = 2 << 30
-"""A file that unpacks to more is refused: a small archive may claim any size."""
+"""Bytes that a file may unpack to, for a small archive may claim any size. By hand: far above any face model's."""
 _BASES = ("shape_basis", "expression_basis", "albedo_basis")
-_PLAIN = (
-    "mean",
-    "triangles",
-    "shape_sigma",
-    "expression_sigma",
-    "expression_bounds",
-    "albedo_mean",
-    "albedo_sigma",
-)
+_PLAIN = {
+    "mean": ("f", 2),
+    "triangles": ("i", 2),
+    "shape_sigma": ("f", 1),
+    "expression_sigma": ("f", 1),
+    "expression_bounds": ("f", 2),
+    "albedo_mean": ("f", 2),
+    "albedo_sigma": ("f", 1),
+}
+"""Arrays that are stored as they are: kind and number of dimensions."""
 
 
 def save_npz(model: MorphableModel, path: Path) -> None:
@@ -60,7 +61,7 @@ def load_npz(path: Path) -> MorphableModel:
     """Read a model written by `save_npz`.
 
     Raises:
-        Face3DMMError: not such a file, damaged, or of another format version.
+        Face3DMMError: the file cannot be read, is no model, is damaged, or has another format version.
     """
     arrays = _read_arrays(path)
     version = arrays.get("format_version")
@@ -72,15 +73,15 @@ def load_npz(path: Path) -> MorphableModel:
         )
 
     def part(key: str, kind: str, dimensions: int) -> NDArray:
-        """An array of this kind (``f``, ``i`` or ``U``) and number of dimensions."""
+        """An array of this kind (``f``, ``i`` or ``U``) and number of dimensions; numbers as float32 or int32."""
         array = arrays.get(key)
         if array is None:
             raise Face3DMMError(f"{path} lacks a part of the model: {key}")
         if array.dtype.kind not in {"i": "iu"}.get(kind, kind) or array.ndim != dimensions:
             raise Face3DMMError(f"{path}: {key} has the wrong form: {array.dtype} of shape {array.shape}")
-        return array.astype(np.float32, copy=False) if kind == "f" else array
+        return array if kind == "U" else array.astype(np.float32 if kind == "f" else np.int32, copy=False)
 
-    def basis(key: str) -> NDArray[np.float32]:
+    def basis(key: str) -> NDArray:
         steps, step = part(f"{key}_int16", "i", 2), part(f"{key}_step", "f", 1)
         if steps.shape[1] != len(step):
             raise Face3DMMError(f"{path}: {key} has {steps.shape[1]} components, but steps for {len(step)}")
@@ -88,17 +89,9 @@ def load_npz(path: Path) -> MorphableModel:
 
     return MorphableModel(
         name=str(part("name", "U", 0)),
-        mean=part("mean", "f", 2),
-        triangles=part("triangles", "i", 2).astype(np.int32, copy=False),
-        shape_basis=basis("shape_basis"),
-        shape_sigma=part("shape_sigma", "f", 1),
-        expression_basis=basis("expression_basis"),
-        expression_sigma=part("expression_sigma", "f", 1),
         expression_names=tuple(str(name) for name in part("expression_names", "U", 1)),
-        expression_bounds=part("expression_bounds", "f", 2),
-        albedo_mean=part("albedo_mean", "f", 2),
-        albedo_basis=basis("albedo_basis"),
-        albedo_sigma=part("albedo_sigma", "f", 1),
+        **{key: part(key, *form) for key, form in _PLAIN.items()},
+        **{key: basis(key) for key in _BASES},
         landmarks={
             name: _surface_points(path, name, part(f"{key}/vertices", "i", 2), part(f"{key}/weights", "f", 2))
             for name, key in _names(arrays, "landmarks").items()
@@ -111,7 +104,7 @@ def load_npz(path: Path) -> MorphableModel:
             name: part(key, "i", 1).astype(np.float32) / np.float32(255.0)
             for name, key in _names(arrays, "regions").items()
         },
-        # Files from before expressions were known to go together do not speak of it.
+        # None in models whose expressions are independent.
         expression_correlation=part("expression_correlation", "f", 2) if "expression_correlation" in arrays else None,
     )
 
@@ -138,15 +131,13 @@ def _names(arrays: dict[str, NDArray], group: str) -> dict[str, str]:
     return {name: f"{group}/{name}" for name in sorted(set(names))}
 
 
-def _surface_points(
-    path: Path, name: str, vertices: NDArray[np.integer], weights: NDArray[np.float32]
-) -> SurfacePoints:
+def _surface_points(path: Path, name: str, vertices: NDArray[np.int32], weights: NDArray[np.float32]) -> SurfacePoints:
     if vertices.shape != weights.shape or vertices.shape[1] != 3 or not np.isfinite(weights).all():
         raise Face3DMMError(f"{path}: landmarks {name} need (P, 3) vertices and as many finite weights")
-    return SurfacePoints(vertices.astype(np.int32, copy=False), weights)
+    return SurfacePoints(vertices, weights)
 
 
-def _contour(path: Path, name: str, landmarks: NDArray[np.integer], candidates: NDArray[np.integer]) -> Contour:
+def _contour(path: Path, name: str, landmarks: NDArray[np.int32], candidates: NDArray[np.int32]) -> Contour:
     if len(landmarks) != len(candidates) or landmarks.min(initial=0) < 0:
         raise Face3DMMError(f"{path}: contour {name} has {len(landmarks)} landmarks and {len(candidates)} paths")
-    return Contour(landmarks.astype(np.int32, copy=False), candidates.astype(np.int32, copy=False))
+    return Contour(landmarks, candidates)

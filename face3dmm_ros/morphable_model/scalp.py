@@ -7,8 +7,9 @@ from scipy.spatial import cKDTree
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 SKULL_MIDDLE = np.array([0.0, 15.0, -75.0])
-"""The skull's middle on the default model's mean face, mm; chosen by looking at renders, as all of this."""
+"""The skull's middle on the default model's mean face, mm; chosen while looking at renders, as all numbers here."""
 _CROWN = np.array([0.0, 0.97, -0.25])
+"""Direction from the skull's middle to the crown."""
 _HAIRLINE = np.array(
     [
         (0, 72, 7), (30, 71, -2), (52, 60, -18), (63, 47, -30), (67, 33, -42), (71, 16, -52), (74, -4, -64),
@@ -18,8 +19,11 @@ _HAIRLINE = np.array(
 )  # fmt: skip
 """Where hair ends, mm: from the middle of the forehead over temple, sideburn, ear and neck to the nape."""
 _COLUMNS = 49
+"""Meridians."""
 _NEIGHBORS = 6
-_MAP_ROWS, _LOWEST = 48, np.radians(150)  # of the map of the skull: polar angles, from the crown
+"""Vertices whose distance is averaged for each direction."""
+_MAP_ROWS, _LOWEST = 48, np.radians(150)
+"""Of the map of the skull: number of polar angles, and the largest one, from the crown."""
 
 
 class Scalp:

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.rotations import rotation_from_vector
 
 try:
     import torch
@@ -33,30 +32,33 @@ from face3dmm_ros.fitting.bounded import minimize_in_box
 from face3dmm_ros.fitting.confidence import fit_confidence
 from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
 from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
+from face3dmm_ros.fitting.pose_step import POSE_SIZE, moved, pose_jacobian, projected
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.photometric.pixels import (
-    LIGHT_SIZE,
-    POSE_SIZE,
-    FacePixels,
-    FaceState,
-    Picture,
-    Samples,
-    moved_camera,
-)
+from face3dmm_ros.photometric.pixels import LIGHT_SIZE, FacePixels, FaceState, Picture, Samples
 from face3dmm_ros.photometric.torch_threads import one_torch_thread
 from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
 
 METHOD = "photometric"
 """The method's name in parameters, messages and options."""
 
-_GREY_LIGHT = 0.8  # radiance of the even light that a fit starts at, and that its prior expects
-_LIGHT_SIGMA = np.array([1.5] + 3 * [1.2] + 5 * [0.6])  # of Lⱼ, by degree
-_COLOR_SIGMA = 0.3  # of the colours' differences from grey, relative to the light's own
-_LIGHT_ITERATIONS = 4  # of light and γ alone, before all is fitted
-_OUTLIER = 2.0  # k: a residual of so many σ_c has a quarter of its weight, a larger one ever less
-_MEDIAN_OF_NORM = 1.5382  # median of the length of a normal vector in three dimensions, in its standard deviations
+# Chosen by hand, where nothing else is said.
+_GREY_LIGHT = 0.8
+"""Radiance of the even light that a fit starts at, and the mean of its prior."""
+_LIGHT_SIGMA = np.array([1.5] + 3 * [1.2] + 5 * [0.6])
+"""Prior sigma of Lⱼ, by degree."""
+_COLOR_SIGMA = 0.3
+"""Prior sigma of the light's colours about grey, relative to that of its level; the smaller, the more of a tint becomes
+the face's."""
+_LIGHT_ITERATIONS = 4
+"""Steps of light and γ alone, before all is fitted."""
+_OUTLIER = 2.0
+"""k of Geman and McClure: a residual of k·σ_c has a quarter of its weight, a larger one ever less."""
+_MEDIAN_OF_NORM = 1.5382
+"""Median length of a standard normal vector in three dimensions: √ of the median of χ² with 3 degrees of freedom."""
 _STEP_LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.03)
-_MARGIN_MM = 10.0  # of the picture kept around a face
+"""Of the line search, in order."""
+_MARGIN_MM = 10.0
+"""Of the picture that is kept around a face, on the face; room to move during a fit."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,13 @@ class Level:
 
 @dataclass(frozen=True)
 class PhotometricOptions:
-    """How the fit weighs its evidence and when it stops.
+    """How the fit weighs its evidence and when it stops; the defaults were chosen by hand (see docs/photometric.md).
 
     Attributes:
         levels: from coarse to fine.
         landmark_noise_mm: σₗ, standard deviation of a landmark on the face, mm, where the detector tells none; twice
             that of the landmark fit, which the pixels may correct.
-        deviation_gain: by how much to enlarge the deviations that a detector tells.
+        landmark_sigma_scale: factor on the standard deviations that a detector tells.
         patch_mm: side of the patch A whose pixels count as one observation, mm; what the model's albedo leaves
             unexplained (stubble, freckles, shadows) is alike that far.
         color_noise: least σ_c, sRGB in [0, 1]; above it, σ_c follows the residuals' median.
@@ -93,7 +95,7 @@ class PhotometricOptions:
 
     levels: tuple[Level, ...] = (Level(0.35, 6, 3000), Level(0.8, 8, 5000))
     landmark_noise_mm: float = 8.0
-    deviation_gain: float = 2.0
+    landmark_sigma_scale: float = 2.0
     patch_mm: float = 5.0
     color_noise: float = 0.03
     shape_prior: float = 4.0
@@ -214,9 +216,9 @@ class _Problem:
     def _picture(self, index: int, level: Level) -> Picture:
         """The part of an image around its face at a level's resolution."""
         image, state = self.images[index], self.states[index]
-        projected = state.camera.project(self.pixels.vertices(state).numpy())
+        points = state.camera.project(self.pixels.vertices(state).numpy())
         margin = _MARGIN_MM * state.camera.scale
-        box = np.concatenate([projected.min(axis=0) - margin, projected.max(axis=0) + margin])
+        box = np.concatenate([points.min(axis=0) - margin, points.max(axis=0) + margin])
         return Picture.of(image, box, min(1.0, level.scale / state.camera.scale))
 
     def _view(self, index: int, picture: Picture, level: Level) -> tuple[_View, torch.Tensor]:
@@ -264,15 +266,13 @@ class _Problem:
 
     def _landmark_residuals(self, index: int, view: _View, state: FaceState) -> NDArray[np.float64]:
         """(2, P) px."""
-        camera = state.camera
-        X = self._landmark_points(view, state)
-        return (camera.scale * camera.rotation[:2]) @ X + camera.translation[:, None] - self.observed[index].points
+        return projected(state.camera, self._landmark_points(view, state)) - self.observed[index].points
 
     def _landmark_noise(self, index: int) -> NDArray[np.float64]:
         """σₗ of a picture's landmarks, (P,), px."""
         observed = self.observed[index]
         if observed.deviation is not None:
-            return self.options.deviation_gain * observed.deviation
+            return self.options.landmark_sigma_scale * observed.deviation
         return np.full(observed.points.shape[1], self.options.landmark_noise_mm * self.states[index].camera.scale)
 
     def _landmark_points(self, view: _View, state: FaceState) -> NDArray[np.float64]:
@@ -367,7 +367,7 @@ class _Problem:
         pose, beta, light = np.split(v[shared + index * own_size :][:own_size], [POSE_SIZE, POSE_SIZE + E])
         state = self.states[index]
         return FaceState(
-            moved_camera(state.camera, rotation_from_vector(pose[:3]), pose),
+            moved(state.camera, pose),
             state.alpha + self.unit_alpha * v[:K],
             np.clip(state.beta + self.unit_beta * beta, *self.model.expression_bounds.astype(np.float64)),
             state.gamma + self.unit_gamma * v[K:shared],
@@ -398,12 +398,9 @@ class _Problem:
         state = self.states[index]
         camera = state.camera
         difference = self._landmark_residuals(index, view, state)
-        x, y, z = camera.scale * camera.rotation @ self._landmark_points(view, state)
-        none, one = np.zeros_like(x), np.ones_like(x)
-        pose = np.array([[none, z, -y, x, one, none], [-z, none, x, y, none, one]])
-        A = camera.scale * camera.rotation[:2]
-        by_coefficients = np.einsum("dk,kpc->dpc", A, view.points.basis)
-        J = np.concatenate([pose.transpose(0, 2, 1), by_coefficients], axis=2).reshape(2 * len(x), -1)
+        by_pose = pose_jacobian(camera, self._landmark_points(view, state)).transpose(1, 2, 0)
+        by_coefficients = np.einsum("dk,kpc->dpc", camera.scale * camera.rotation[:2], view.points.basis)
+        J = np.concatenate([by_pose, by_coefficients], axis=2).reshape(difference.size, -1)
         noise = np.tile(self._landmark_noise(index), 2)
         J /= noise[:, None]
         H[np.ix_(where, where)] += (torch.as_tensor(J).T @ torch.as_tensor(J)).numpy()

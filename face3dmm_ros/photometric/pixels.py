@@ -1,4 +1,4 @@
-"""What a picture's pixels say about a face: their colour residuals and derivatives, by closed formulas in torch.
+"""Colour residuals of a picture's pixels and their derivatives, by closed formulas in torch.
 
 A sample is a point u on the surface, at barycentric weights of a triangle, seen by a pixel. Its residual is the model's
 colour less the picture's where the point is projected,
@@ -10,7 +10,7 @@ triangles' cross products; the derivative of I is its gradient. Autograd would t
 residual; these products take one pass for all.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -20,18 +20,19 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize, pad
 
 from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.fitting.pose_step import pose_jacobian
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.photometric.differentiable import DifferentiableRenderer, shade
 from face3dmm_ros.rendering.spherical_harmonics import COEFFICIENTS, IRRADIANCE_SCALES, irradiance_basis
 
-POSE_SIZE = 6
-"""Unknowns of a pose: rotation vector on the camera's side (3), log s, t (2, px of the whole picture)."""
-
 LIGHT_SIZE = 3 * COEFFICIENTS
 """Unknowns of a light: Lⱼ of red, green and blue, colours running fastest."""
 
-_FACING = (0.15, 0.45)  # cosines between which a surface seen aslant gains weight
-_DEPTH_STEP_MM = 4.0  # neighbouring pixels further apart than this, beyond the slope, have an edge between them
+# Both chosen by hand.
+_FACING = (0.15, 0.45)
+"""Cosines of the viewing angle between which the weight of a surface rises from 0 to 1."""
+_DEPTH_STEP_MM = 4.0
+"""A larger second difference of the depth over neighbouring pixels is an edge, which no sample may lie on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,12 +225,11 @@ class FacePixels:
         by_turned = (slope * albedo)[..., None] * torch.einsum("pja,jc->pca", _irradiance_slope(turned), light)
         by_pixel = -picture.gradient[samples.row, samples.column]
 
-        x, y, z = (camera.scale * point @ R.T).unbind(1)
-        dx, dy = by_pixel.unbind(2)
-        x, y, z = x[:, None], y[:, None], z[:, None]
-        by_rotation = torch.stack([-z * dy, z * dx, x * dy - y * dx], dim=2)
-        by_rotation += torch.linalg.cross(turned[:, None].expand_as(by_turned), by_turned)
-        pose = [by_rotation, (x * dx + y * dy)[..., None], picture.factor * by_pixel]
+        pixel_by_pose = pose_jacobian(camera, point.double().numpy().T).transpose(2, 1, 0)
+        # Unknown is t in px of the whole picture.
+        pixel_by_pose[..., 4:] *= picture.factor
+        by_pose = by_pixel @ tensor(pixel_by_pose)
+        by_pose[..., :3] += torch.linalg.cross(turned[:, None].expand_as(by_turned), by_turned)
 
         by_point = by_pixel @ (camera.scale * R[:2])
         by_unit_normal = by_turned @ R
@@ -240,7 +240,7 @@ class FacePixels:
         used, local = torch.unique(samples.corners, return_inverse=True)
         table = torch.cat([self._geometry[used], self._normal_derivative(self.vertices(state), used)], dim=1)
         at_samples = embedding_bag(local, table.flatten(1), per_sample_weights=samples.weights, mode="sum")
-        return torch.cat([*pose, factors @ at_samples.view(len(local), *table.shape[1:])], dim=2)
+        return torch.cat([by_pose, factors @ at_samples.view(len(local), *table.shape[1:])], dim=2)
 
     def _at_samples(self, state: FaceState, samples: Samples) -> tuple[Tensor, Tensor, Tensor]:
         """Point (mm), normal (not of unit length) and linear albedo of the samples, (P, 3) each."""
@@ -278,12 +278,6 @@ class FacePixels:
         normal = normal / length
         along = torch.einsum("va,vad->vd", normal, sums)
         return (sums - normal[..., None] * along[:, None]) / length[..., None]
-
-
-def moved_camera(camera: WeakPerspective, rotation: NDArray[np.float64], delta: NDArray[np.float64]) -> WeakPerspective:
-    """A camera after a pose step (6,) whose rotation vector is `rotation`, (3, 3)."""
-    scale = float(camera.scale * np.exp(np.clip(delta[3], -1.0, 1.0)))
-    return replace(camera, scale=scale, rotation=rotation @ camera.rotation, translation=camera.translation + delta[4:])
 
 
 def _cross(vectors: Tensor, tables: Tensor) -> Tensor:

@@ -7,12 +7,14 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import rotation_from_vector
 from face3dmm_ros.landmarks.region import Region, region_around
 
 SIDE = 120
-"""Side of the crop, px."""
+"""Side of the crop, px, as in 2DASL and 3DDFA."""
 MARGIN = 1.4
-"""Side of the crop's region over the longer side of the 68 landmarks' box."""
+"""Side of the crop's region over the longer side of the 68 landmarks' box; by hand: the forehead lies outside the
+box."""
 
 _BRIDGE, _CHIN = 27, 8
 _FLIP = np.diag([-1.0, 1.0, 1.0])
@@ -34,7 +36,7 @@ def face_region(landmarks: NDArray[np.floating], margin: float = MARGIN) -> Regi
     """The square around a face's 68 iBUG points, px, turned so that the chin lies below the bridge of the nose.
 
     Raises:
-        Face3DMMError: not (68, 2) finite points that span an area.
+        Face3DMMError: the points are not (68, 2) finite numbers, or lie within a pixel of each other.
     """
     points = np.asarray(landmarks, dtype=np.float64)
     if points.shape != (68, 2) or not np.isfinite(points).all():
@@ -73,9 +75,8 @@ class CropView:
             points: (P, 2) px, or (P, 3) with a depth in px, which is scaled.
             mirror: (P,) each point's counterpart on the other side of the face, whose name it has once mirrored.
         """
-        matrix = self.region.crop_to_image(self.side)
         moved = np.array(points, dtype=np.float64)
-        moved[:, :2] = (moved[:, :2] - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+        moved[:, :2] = self.region.to_crop(moved[:, :2], self.side)
         moved[:, 2:] *= self.side / self.region.size
         if self.mirrored:
             moved = moved[mirror]
@@ -84,29 +85,27 @@ class CropView:
 
     def camera(self, camera: WeakPerspective) -> WeakPerspective:
         """The camera that sees in the crop what another saw in the picture."""
-        matrix = self.region.crop_to_image(self.side)
-        inverse = np.linalg.inv(matrix[:, :2])
-        shrink = self.side / self.region.size
-        turn = np.eye(3)
-        turn[:2, :2] = inverse / shrink
-        rotation = turn @ camera.rotation
-        translation = inverse @ (camera.translation - matrix[:, 2])
-        if self.mirrored:
-            rotation = _FLIP @ rotation @ _FLIP
-            translation = np.array([self.side - 1 - translation[0], translation[1]])
-        return WeakPerspective(camera.scale * shrink, rotation, translation)
+        (translation,) = self.region.to_crop(camera.translation[None], self.side)
+        scale = camera.scale * self.side / self.region.size
+        return self._mirrored(WeakPerspective(scale, self._roll().T @ camera.rotation, translation))
 
     def camera_in_picture(self, camera: WeakPerspective) -> WeakPerspective:
         """The camera that sees in the picture what another sees in the crop: the inverse of `camera`."""
-        rotation, translation = camera.rotation, camera.translation
-        if self.mirrored:
-            rotation = _FLIP @ rotation @ _FLIP
-            translation = np.array([self.side - 1 - translation[0], translation[1]])
-        matrix = self.region.crop_to_image(self.side)
-        enlarge = self.region.size / self.side
-        turn = np.eye(3)
-        turn[:2, :2] = matrix[:, :2] / enlarge
-        return WeakPerspective(camera.scale * enlarge, turn @ rotation, matrix[:, :2] @ translation + matrix[:, 2])
+        camera = self._mirrored(camera)
+        (translation,) = self.region.to_image(camera.translation[None], self.side)
+        scale = camera.scale * self.region.size / self.side
+        return WeakPerspective(scale, self._roll() @ camera.rotation, translation)
+
+    def _roll(self) -> NDArray[np.float64]:
+        """The rotation from the crop's camera axes to the picture's."""
+        return rotation_from_vector([0.0, 0.0, self.region.angle])
+
+    def _mirrored(self, camera: WeakPerspective) -> WeakPerspective:
+        """The camera that sees a mirrored face in the mirrored crop; itself where nothing is mirrored."""
+        if not self.mirrored:
+            return camera
+        x, y = camera.translation
+        return WeakPerspective(camera.scale, _FLIP @ camera.rotation @ _FLIP, np.array([self.side - 1 - x, y]))
 
     def points_in_picture(self, points: NDArray[np.floating], mirror: NDArray[np.integer]) -> NDArray[np.float64]:
         """(P, 2) points of the crop in pixels of the picture: the inverse of `points`, with the same `mirror`."""
@@ -114,5 +113,4 @@ class CropView:
         if self.mirrored:
             moved[:, 0] = self.side - 1 - moved[:, 0]
             moved = moved[mirror]
-        matrix = self.region.crop_to_image(self.side)
-        return moved @ matrix[:, :2].T + matrix[:, 2]
+        return self.region.to_image(moved, self.side)

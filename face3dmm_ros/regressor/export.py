@@ -1,13 +1,12 @@
-"""A trained regressor for use elsewhere: as a TorchScript archive, and as ONNX.
+"""A trained regressor exported as a TorchScript archive or as ONNX.
 
-TorchScript is code: an archive is made here from weights, which are not, or loaded only where its hash is the one that
-its user named.
+TorchScript is code, so an archive is either made here from weights, which are not, or loaded only if its SHA-256 is the
+one that the user configured.
 """
 
 import hashlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.resource_files import cache_folder
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.regressor.crops import SIDE
 from face3dmm_ros.regressor.face_regressor import FaceRegressor
@@ -35,13 +35,15 @@ from face3dmm_ros.regressor.weights_file import (
 )
 
 TOLERANCE = 1e-4
-"""How far an export's outputs may be from the original's, relative to those beyond 1."""
+"""Largest accepted difference of an export's outputs from the original's, relative to outputs above 1. By hand: above
+float32's rounding over so many layers, below what can be seen (1e-4 px or of a coefficient)."""
 INPUTS = ("crop", "landmark_map")
 """Of a regressor, in order; the second where the network wants it."""
 OUTPUTS = ("scale", "rotation", "translation", "alpha", "beta", "gamma", "landmarks", "deviation")
 """Of a regressor, in order; ONNX has those that `regressed_outputs` names."""
 _DESCRIPTION = "face3dmm_ros.json"
 _ONNX_OPSET = 18
+"""The version that torch's exporter writes without converting."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,7 @@ def save_torchscript(weights: Path, path: Path) -> float:
 
 
 def load_torchscript(path: Path, sha256: str, model_digest: str | None = None) -> Archive:
-    """An archive that its user vouches for.
+    """An archive whose SHA-256 the user has configured.
 
     Args:
         path: of the archive.
@@ -88,7 +90,7 @@ def load_torchscript(path: Path, sha256: str, model_digest: str | None = None) -
         model_digest: of the face model that its parameters are wanted for; None for any.
 
     Raises:
-        Face3DMMError: no such file, another hash, not an archive of a regressor, or one for another model.
+        Face3DMMError: the file cannot be read, has another hash, is no archive of a regressor, or is for another model.
     """
     try:
         content = path.read_bytes()
@@ -106,7 +108,7 @@ def load_torchscript(path: Path, sha256: str, model_digest: str | None = None) -
 
 
 def load_archive(weights: Path, model_digest: str | None = None) -> Archive:
-    """The regressor of a weights file as TorchScript, made on this machine when first asked for, and kept in the cache.
+    """The regressor of a weights file as TorchScript, made on this machine on first use and kept in the cache.
 
     Args:
         weights: what `weights_file.save_weights` wrote.
@@ -121,7 +123,7 @@ def load_archive(weights: Path, model_digest: str | None = None) -> Archive:
         try:
             return _loaded(path.read_bytes(), path)
         except (OSError, Face3DMMError):
-            # Of a full disk, say: it is made again.
+            # Damaged, as by a full disk: it is made again.
             path.unlink(missing_ok=True)
     save_torchscript(weights, path)
     return _loaded(path.read_bytes(), path)
@@ -133,9 +135,7 @@ def cached_archive(weights: Path) -> Path:
     Raises:
         Face3DMMError: the file cannot be read.
     """
-    cache = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(cache) if cache else Path.home() / ".cache") / "face3dmm_ros" / "regressors"
-    return folder / f"{digest_of(weights)[:32]}-torch{torch.__version__}.pt"
+    return cache_folder() / "regressors" / f"{digest_of(weights)[:32]}-torch{torch.__version__}.pt"
 
 
 def save_onnx(weights: Path, path: Path) -> float:
@@ -262,7 +262,7 @@ def _loaded(content: bytes, path: Path) -> Archive:
             module = torch.jit.load(io.BytesIO(content), map_location="cpu", _extra_files=extra)
         text: Any = extra[_DESCRIPTION]
         description = RegressorDescription.from_json(text.decode() if isinstance(text, bytes) else text)
-        # The first runs compile: nobody shall wait for that.
+        # The first runs compile, which no image should wait for.
         with torch.inference_mode():
             for _ in range(3):
                 module(*example_inputs(description, batch=1))

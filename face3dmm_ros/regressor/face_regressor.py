@@ -1,4 +1,4 @@
-"""A network with all that its use depends on: how crops are normalised and what its numbers mean travel inside."""
+"""A network with everything that its use depends on: the normalisation of crops and the meaning of its outputs."""
 
 from collections.abc import Sequence
 
@@ -48,7 +48,9 @@ class FaceRegressor(nn.Module):
             deviation: of R, G and B, by which it is then divided.
 
         Raises:
-            Face3DMMError: a whitening of another layout, or a normalisation that cannot be.
+            Face3DMMError: the whitening has another length than the layout, or the normalisation is not three finite
+                means
+                and three positive deviations.
         """
         super().__init__()
         if whitening.mean.shape != (layout.size,):
@@ -63,18 +65,14 @@ class FaceRegressor(nn.Module):
         self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32))
         self.register_buffer("whitening_mean", whitening.mean.detach().float().clone())
         self.register_buffer("whitening_deviation", whitening.deviation.detach().float().clone())
-        self._rotation = layout.rotation
-        self._shape_count = layout.shape_count
-        self._expression_count = layout.expression_count
-        self._texture_count = layout.texture_count
-        self._landmark_count = layout.landmark_count
+        # In types that TorchScript knows.
+        self._rotation, self._counts = layout.rotation, layout.counts
 
     @property
     def layout(self) -> ParameterLayout:
         """What the network's numbers are."""
-        return ParameterLayout(
-            self._rotation, self._shape_count, self._expression_count, self._landmark_count, self._texture_count
-        )
+        shape, expression, texture, landmarks = self._counts
+        return ParameterLayout(self._rotation, shape, expression, landmarks, texture)
 
     @property
     def whitening(self) -> Whitening:
@@ -107,14 +105,7 @@ class FaceRegressor(nn.Module):
             The tensors of `ParameterBatch` in its order, px of the crop; (B, 0, 2) landmarks and (B, 0) deviations
             where the layout has none. Without a pose scale, rotation and translation are `ParameterLayout.decode`'s.
         """
-        return decode_vector(
-            self.raw(crop, landmark_map),
-            self._rotation,
-            self._shape_count,
-            self._expression_count,
-            self._texture_count,
-            self._landmark_count,
-        )
+        return decode_vector(self.raw(crop, landmark_map), self._rotation, self._counts)
 
 
 def parameter_batch(outputs: tuple[Tensor, ...]) -> ParameterBatch:

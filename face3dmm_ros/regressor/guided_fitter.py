@@ -1,4 +1,4 @@
-"""Fit method `regressor+fit`: a network says where the landmark fit starts, gives it more to fit to, and judges it."""
+"""Fit method `regressor+fit`: a network gives the landmark fit its start and more landmarks, and judges the result."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -10,13 +10,13 @@ from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedLandmarks
 from face3dmm_ros.fitting import FitOptions, TrackFitter
 from face3dmm_ros.landmarks.schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.morphable_model.model import SurfacePoints
 from face3dmm_ros.regressor.image_regressor import ImageRegressor, RegressedFace
 from face3dmm_ros.regressor.regressor_fitter import required
 
 METHOD = "regressor+fit"
 _DOUBTFUL = 2.0
-"""Beyond so many of the network's standard deviations (RMS over its landmarks) a fit is doubted."""
+"""Distance from the network's landmarks, in its standard deviations (RMS), from which a fit's confidence is lowered;
+chosen by hand."""
 
 
 class GuidedFitter:
@@ -31,13 +31,9 @@ class GuidedFitter:
 
     def __init__(self, regressor: ImageRegressor, options: FitOptions | None = None) -> None:
         """Guide fits with these options by a regressor."""
+        self.model = regressor.model
         self._regressor = regressor
         self._fitter = TrackFitter(_with_joined_schemes(regressor.model), options=options or FitOptions())
-
-    @property
-    def model(self) -> MorphableModel:
-        """Whose parameters it gives."""
-        return self._regressor.model
 
     def fit(self, face: TrackedLandmarks, image: NDArray[np.uint8] | None = None) -> FaceParameters:
         """Fit one face, continuing its track.
@@ -88,10 +84,5 @@ def _joined(landmarks: Landmarks, seen: RegressedFace) -> Landmarks:
 def _with_joined_schemes(model: MorphableModel) -> MorphableModel:
     """The model with a scheme more for each that it has: its points, and then iBUG's."""
     network = model.scheme(IBUG68)
-    joined = {
-        _joined_name(name): SurfacePoints(
-            np.concatenate([points.vertices, network.vertices]), np.concatenate([points.weights, network.weights])
-        )
-        for name, points in model.landmarks.items()
-    }
+    joined = {_joined_name(name): points.followed_by(network) for name, points in model.landmarks.items()}
     return replace(model, landmarks={**model.landmarks, **joined})

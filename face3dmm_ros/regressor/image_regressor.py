@@ -1,4 +1,4 @@
-"""A trained regressor on the faces of images: landmarks say where to look, the pixels there say everything else."""
+"""A trained regressor on the faces of images: landmarks place the crop, the network takes everything else from it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,27 +11,26 @@ from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import FaceParameters, Landmarks
 from face3dmm_ros.fitting.confidence import fit_confidence
-from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.photometric.torch_threads import one_torch_thread
 from face3dmm_ros.regressor.crops import IBUG68_MIRROR, SIDE, CropView, face_region
 from face3dmm_ros.regressor.export import Archive, load_archive, load_torchscript
 from face3dmm_ros.regressor.face_regressor import parameter_batch
-from face3dmm_ros.regressor.landmark_map import landmark_map
+from face3dmm_ros.regressor.landmark_map import landmark_maps
 
 METHOD = "regressor"
 
 
 @dataclass(frozen=True, eq=False)
 class RegressedFace:
-    """What a network says of a face.
+    """A network's output for a face.
 
     Attributes:
         parameters: coefficients that it does not regress are 0, and γ is empty where it regresses none at all.
-            `residual_px` is how far the model's iBUG points are from the landmarks that the face was looked for by.
-        points: (68, 2) iBUG points as the network sees them itself, px; None where it does not.
-        deviation: (68,) the standard deviation of their coordinates, px; None where it does not tell.
+            `residual_px` is the RMS distance of the model's iBUG points from the landmarks that placed the crop.
+        points: (68, 2) iBUG points that the network regresses itself, px; None where it regresses none.
+        deviation: (68,) the standard deviation of their coordinates, px; None where `points` is.
     """
 
     parameters: FaceParameters
@@ -64,7 +63,7 @@ class ImageRegressor:
             )
         self.model = model
         self._module, self._description = archive.module, archive.description
-        self._points = LandmarkModel.of(model, IBUG68, unit=np.ones_like(model.sigma), outline=False).points
+        self._points = model.at_points(model.scheme(IBUG68))
 
     def regress(self, image: NDArray[np.uint8], landmarks: Landmarks) -> RegressedFace:
         """The face at some landmarks.
@@ -81,7 +80,7 @@ class ImageRegressor:
         view = CropView(face_region(points, self._description.crop_margin))
         inputs = [torch.from_numpy(view.pixels(image)[None])]
         if self._description.inputs == 4:
-            inputs.append(torch.from_numpy(landmark_map(view.points(points, IBUG68_MIRROR))[None]))
+            inputs.append(landmark_maps(torch.from_numpy(view.points(points, IBUG68_MIRROR)[None])))
         with torch.inference_mode(), one_torch_thread():
             face = parameter_batch(self._module(*inputs))
         in_crop = WeakPerspective(float(face.scale[0]), _array(face.rotation), _array(face.translation))
@@ -118,7 +117,7 @@ class ImageRegressor:
         self, camera: WeakPerspective, alpha: NDArray[np.float64], beta: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """The model's iBUG points in the image, (68, 2) px."""
-        return camera.project(self._points.points(np.concatenate([alpha, beta])).T)
+        return camera.project(self._points.points(alpha, beta))
 
 
 def open_regressor(model: MorphableModel, path: Path, sha256: str = "") -> ImageRegressor:

@@ -101,6 +101,7 @@ class LightNetwork(nn.Module):
         attend_8, attend_16, attend_32: what each says of where the points are.
     """
 
+    # Sizes chosen by hand; larger ones cost time on one thread.
     _ADDED, _EXPANSION = 2, 3
     _SQUEEZED_16, _SQUEEZED_32, _POINTS, _EMBEDDED = 16, 64, 96, 384
 
@@ -166,11 +167,11 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 def _convolution(
-    inputs: int, outputs: int, side: int, stride: int, activation: nn.Module | None = None, groups: int = 1
+    inputs: int, outputs: int, side: int, stride: int, activation: nn.Module | None = None
 ) -> list[nn.Module]:
     """A convolution that keeps H and W but for its stride, its batch normalisation and what follows them."""
     layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, side, stride, side // 2, groups=groups, bias=False),
+        nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False),
         nn.BatchNorm2d(outputs),
     ]
     return layers if activation is None else [*layers, activation]

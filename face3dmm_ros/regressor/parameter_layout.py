@@ -6,6 +6,7 @@ All is in pixels of a crop of SIDE × SIDE, (0, 0) the centre of its top-left pi
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -20,7 +21,9 @@ ROTATION_SIZES = {"6d": 6, "matrix": 9, "none": 0}
 """How many numbers each form of a rotation has; with ``none`` there is no scale and no translation either."""
 
 _LARGEST_COUNT = 1000
-_SMALLEST_SCALE = 1e-6  # px/mm, so that a face without a known scale still has a finite logarithm
+"""Of coefficients or landmarks; chosen by hand, far above any model's."""
+_SMALLEST_SCALE = 1e-6
+"""px/mm; gives a face without a known scale (s = 0) a finite logarithm."""
 _FRONTAL = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
 
 
@@ -65,6 +68,11 @@ class ParameterBatch:
         return ParameterBatch(*(None if value is None else change(value) for value in values))
 
 
+def _part(index: int) -> property:
+    """A property of a `ParameterLayout`: where the part of that index lies in the vector, a slice."""
+    return property(lambda layout: slice((0, *layout._ends)[index], layout._ends[index]))
+
+
 @dataclass(frozen=True)
 class ParameterLayout:
     """Rotation, log s, t, α, β, γ and, where there are any, landmarks and their log σ, in this order in one vector.
@@ -96,11 +104,15 @@ class ParameterLayout:
         """
         if self.rotation not in ROTATION_SIZES:
             raise Face3DMMError(f"a rotation is regressed as one of {list(ROTATION_SIZES)}, not as {self.rotation!r}")
-        counts = (self.shape_count, self.expression_count, self.landmark_count, self.texture_count)
-        if not all(0 <= count <= _LARGEST_COUNT for count in counts):
+        if not all(0 <= count <= _LARGEST_COUNT for count in self.counts):
             raise Face3DMMError(f"the counts of a layout lie between 0 and {_LARGEST_COUNT}: {self}")
         if self.landmark_count and not self.has_pose:
             raise Face3DMMError(f"landmarks need a pose: found {self.landmark_count} of them without a rotation")
+
+    @property
+    def counts(self) -> list[int]:
+        """Of α, β, γ and landmarks, in the vector's order."""
+        return [self.shape_count, self.expression_count, self.texture_count, self.landmark_count]
 
     @property
     def has_pose(self) -> bool:
@@ -108,54 +120,32 @@ class ParameterLayout:
         return ROTATION_SIZES[self.rotation] > 0
 
     @property
-    def rotation_slice(self) -> slice:
-        """Where the rotation's numbers are."""
-        return slice(0, ROTATION_SIZES[self.rotation])
+    def _ends(self) -> tuple[int, ...]:
+        """Where each part of the vector ends."""
+        pose = (ROTATION_SIZES[self.rotation], self.has_pose, 2 * self.has_pose)
+        *coefficients, landmarks = self.counts
+        return tuple(accumulate((*pose, *coefficients, 2 * landmarks, landmarks)))
 
-    @property
-    def scale_slice(self) -> slice:
-        """Where log s is."""
-        return slice(self.rotation_slice.stop, self.rotation_slice.stop + self.has_pose)
-
-    @property
-    def translation_slice(self) -> slice:
-        """Where t is."""
-        return slice(self.scale_slice.stop, self.scale_slice.stop + 2 * self.has_pose)
-
-    @property
-    def shape_slice(self) -> slice:
-        """Where α is."""
-        return slice(self.translation_slice.stop, self.translation_slice.stop + self.shape_count)
-
-    @property
-    def expression_slice(self) -> slice:
-        """Where β is."""
-        return slice(self.shape_slice.stop, self.shape_slice.stop + self.expression_count)
-
-    @property
-    def texture_slice(self) -> slice:
-        """Where γ is."""
-        return slice(self.expression_slice.stop, self.expression_slice.stop + self.texture_count)
+    rotation_slice = _part(0)
+    scale_slice = _part(1)
+    """Of log s."""
+    translation_slice = _part(2)
+    shape_slice = _part(3)
+    expression_slice = _part(4)
+    texture_slice = _part(5)
+    landmark_slice = _part(6)
+    """Of x₀ y₀ x₁ y₁ …."""
+    log_deviation_slice = _part(7)
 
     @property
     def parameter_slice(self) -> slice:
         """Where the face's parameters are: all but the landmarks and their log σ."""
-        return slice(0, self.texture_slice.stop)
-
-    @property
-    def landmark_slice(self) -> slice:
-        """Where the landmarks' x₀ y₀ x₁ y₁ … are."""
-        return slice(self.texture_slice.stop, self.texture_slice.stop + 2 * self.landmark_count)
-
-    @property
-    def log_deviation_slice(self) -> slice:
-        """Where the landmarks' log σ are."""
-        return slice(self.landmark_slice.stop, self.landmark_slice.stop + self.landmark_count)
+        return slice(0, self._ends[5])
 
     @property
     def size(self) -> int:
         """The length of the vector."""
-        return self.log_deviation_slice.stop
+        return self._ends[-1]
 
     def encode(self, batch: ParameterBatch) -> Tensor:
         """The vectors of B faces, (B, size), not whitened. Without deviations log σ is 0.
@@ -164,8 +154,8 @@ class ParameterLayout:
             Face3DMMError: other counts of coefficients or landmarks than the layout's.
         """
         B = len(batch)
-        found = batch.alpha.shape[1], batch.beta.shape[1], batch.gamma.shape[1]
-        if found != (self.shape_count, self.expression_count, self.texture_count):
+        found = [batch.alpha.shape[1], batch.beta.shape[1], batch.gamma.shape[1]]
+        if found != self.counts[:3]:
             raise Face3DMMError(
                 f"the layout has {self.shape_count} shape, {self.expression_count} expression and {self.texture_count} "
                 f"texture coefficients, the faces have {found[0]}, {found[1]} and {found[2]}"
@@ -191,23 +181,18 @@ class ParameterLayout:
         pose decodes to faces seen from the front, of s = 1, in the middle of the crop.
         """
         count = self.landmark_count if raw.shape[1] > self.parameter_slice.stop else 0
-        values = decode_vector(raw, self.rotation, self.shape_count, self.expression_count, self.texture_count, count)
+        values = decode_vector(raw, self.rotation, [*self.counts[:3], count])
         return ParameterBatch(*values) if count else ParameterBatch(*values[:6])
 
 
 def decode_vector(
-    raw: Tensor,
-    form: str,
-    shape_count: int,
-    expression_count: int,
-    texture_count: int,
-    landmark_count: int,
-    middle: float = MIDDLE,
+    raw: Tensor, form: str, counts: list[int], middle: float = MIDDLE
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """`ParameterLayout.decode` in the words that TorchScript knows: `ParameterBatch`'s tensors, empty ones for None."""
     B = raw.shape[0]
     pose_size = 0 if form == "none" else 9 if form == "6d" else 12
-    sizes = [pose_size, shape_count, expression_count, texture_count, 2 * landmark_count, landmark_count]
+    landmark_count = counts[3]
+    sizes = [pose_size, counts[0], counts[1], counts[2], 2 * landmark_count, landmark_count]
     pose, alpha, beta, gamma, landmarks, log_deviation = raw.split(sizes, dim=1)
     if form == "none":
         scale = raw.new_ones(B)

@@ -1,6 +1,6 @@
 """Fit method `regressor`: the network's parameters as they are, with one identity along a track."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,51 +8,41 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.face_memory import FaceMemory
 from face3dmm_ros.core.values import FaceParameters, TrackedLandmarks
-from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.fitting.identity_pool import IdentityPool
 from face3dmm_ros.regressor.image_regressor import METHOD, ImageRegressor
 
 _IDENTITY_INTERVAL = 15
-"""Frames after which the pooled identity is taken over, once it has settled: a new one costs a new neutral mesh."""
+"""Frames between two updates of the published identity, once it has settled; by hand: a new one costs a new neutral
+mesh."""
 
 
 @dataclass(eq=False)
-class _PooledIdentity:
-    """The mean of α and γ over the frames of a track (Tran et al., CVPR 2017, pool the pictures of a person so).
+class _Track:
+    """The fits of a track so far, the identity (α, γ) as it was last taken over from them, and when it is due next."""
 
-    Attributes:
-        total: (K + L,) sum of (α, γ); L is 0 where albedo is not regressed.
-        frames: how many.
-        shown: (K + L,) the mean as it was last taken over.
-        due: the frame at which it is taken over next.
-    """
+    pool: IdentityPool = field(default_factory=IdentityPool)
+    shown: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    due: int = 1
 
-    total: NDArray[np.float64]
-    frames: int
-    shown: NDArray[np.float64]
-    due: int
-
-    def add(self, coefficients: NDArray[np.float64]) -> None:
-        self.total += coefficients
-        self.frames += 1
-        if self.frames >= self.due:
-            self.shown = self.total / self.frames
-            self.due = self.frames + min(self.frames, _IDENTITY_INTERVAL)
+    def identity(self, fit: FaceParameters) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The identity (α, γ) to show after the next frame's fit."""
+        self.pool.add(fit)
+        if self.shown is None or self.pool.fits >= self.due:
+            self.shown = self.pool.mean()
+            self.due = self.pool.fits + min(self.pool.fits, _IDENTITY_INTERVAL)
+        return self.shown
 
 
-class RegressorFitter(FaceMemory[_PooledIdentity]):
-    """A `FaceFitter` that takes a network at its word."""
+class RegressorFitter(FaceMemory[_Track]):
+    """A `FaceFitter` that returns a network's parameters, with the identity averaged along a track."""
 
     method = METHOD
 
     def __init__(self, regressor: ImageRegressor) -> None:
         """Run a regressor."""
+        self.model = regressor.model
         self._regressor = regressor
         super().__init__()
-
-    @property
-    def model(self) -> MorphableModel:
-        """Whose parameters it gives."""
-        return self._regressor.model
 
     def fit(self, face: TrackedLandmarks, image: NDArray[np.uint8] | None = None) -> FaceParameters:
         """The face that the network sees at some landmarks.
@@ -61,21 +51,15 @@ class RegressorFitter(FaceMemory[_PooledIdentity]):
             Face3DMMError: no image, or as `ImageRegressor.regress`.
         """
         parameters = self._regressor.regress(required(image, self.method), face.landmarks).parameters
-        coefficients = np.concatenate([parameters.alpha, parameters.gamma])
-        identity = self._faces.get(face.face_id)
-        if identity is None:
-            identity = _PooledIdentity(np.zeros_like(coefficients), 0, coefficients, 1)
-            self._faces[face.face_id] = identity
-        identity.add(coefficients)
-        alpha, gamma = np.split(identity.shown, [len(parameters.alpha)])
+        alpha, gamma = self._faces.setdefault(face.face_id, _Track()).identity(parameters)
         return replace(parameters, alpha=alpha, gamma=gamma)
 
 
 def required(image: NDArray[np.uint8] | None, method: str) -> NDArray[np.uint8]:
-    """The image that a method looks at.
+    """The image, for a method that needs one.
 
     Raises:
-        Face3DMMError: there is none.
+        Face3DMMError: the image is None.
     """
     if image is None:
         raise Face3DMMError(f"the fit method {method} looks at pixels: give it the image that the landmarks lie in")

@@ -29,7 +29,8 @@ def nearest_rotation(matrix: Tensor, squarings: int = 10) -> Tensor:
     unit quaternion of R is the eigenvector of the largest eigenvalue of a symmetric K(M), and K, moved above zero and
     squared again and again, keeps nothing else. It equals U·diag(1, 1, det UVᵀ)·Vᵀ of an SVD, whose derivative torch
     cannot take just at rotations, where the singular values are equal, and which ONNX lacks. Where several rotations
-    are equally near it is one of them.
+    are equally near it is one of them. Ten squarings are a power of 1,024: of an eigenvalue that is
+    1 % smaller 3·10⁻⁵ remains.
     """
     m = matrix.flatten(1)
     m00, m01, m02, m10, m11, m12, m20, m21, m22 = m.unbind(1)

@@ -83,7 +83,7 @@ def save_weights(path: Path, regressor: FaceRegressor, description: RegressorDes
         half: whether the network's weights are rounded to 16 bits, which halves the file.
 
     Raises:
-        Face3DMMError: it cannot be written.
+        Face3DMMError: the file cannot be written.
     """
     from safetensors.torch import save
 
@@ -146,10 +146,10 @@ def load_regressor(path: Path, model_digest: str | None = None) -> FaceRegressor
 
 
 def require_model(path: Path, description: RegressorDescription, model_digest: str | None) -> None:
-    """Check that a regressor is for a face model; any will do where the digest is None.
+    """Check that a regressor is for the face model of a digest; None accepts any.
 
     Raises:
-        Face3DMMError: it is for another.
+        Face3DMMError: the digests differ.
     """
     if model_digest is not None and description.model_digest != model_digest:
         raise Face3DMMError(
@@ -162,7 +162,7 @@ def digest_of(path: Path) -> str:
     """A file's SHA-256, hex.
 
     Raises:
-        Face3DMMError: it cannot be read.
+        Face3DMMError: the file cannot be read.
     """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -174,7 +174,7 @@ def _metadata(path: Path) -> dict[str, str]:
     """The texts in a safetensors file's header.
 
     Raises:
-        Face3DMMError: not such a file.
+        Face3DMMError: the file is not in safetensors' format.
     """
     from safetensors import SafetensorError, safe_open
 

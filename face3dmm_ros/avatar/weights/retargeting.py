@@ -65,14 +65,11 @@ class BlendshapeWeights:
 
     def _compare(self, model: MorphableModel, blendshapes: MorphableModel) -> None:
         """Prepare the least squares between a model and one with blendshapes."""
-        theirs, ours = model.scheme(_SCHEME), blendshapes.scheme(_SCHEME)
-        x, y = (p.astype(np.float64) for p in (theirs.interpolate(model.mean), ours.interpolate(blendshapes.mean)))
-        x -= x.mean(axis=0)
+        theirs, ours = (which.at_points(which.scheme(_SCHEME)) for which in (model, blendshapes))
+        x, y = theirs.mean - theirs.mean.mean(axis=0), ours.mean
         scale, rotation = scaled_rotation((y - y.mean(axis=0)).T @ x, float((x**2).sum()))
-        E = theirs.interpolate(model.expression_basis.reshape(model.vertex_count, 3, -1)).astype(np.float64)
-        B = ours.interpolate(blendshapes.expression_basis.reshape(blendshapes.vertex_count, 3, -1))
-        moved = np.einsum("ij,pjk->pik", scale * rotation, E).reshape(-1, model.expression_count)
-        B = B.astype(np.float64).reshape(-1, blendshapes.expression_count)
+        moved = np.einsum("ij,pjk->pik", scale * rotation, theirs.expression).reshape(-1, model.expression_count)
+        B = ours.expression.reshape(-1, blendshapes.expression_count)
         self._places = [ARKIT_NAMES.index(name) for name in blendshapes.expression_names]
         self._quadratic = B.T @ B + _PRIOR_MM**2 * np.eye(B.shape[1])
         self._linear = -B.T @ moved

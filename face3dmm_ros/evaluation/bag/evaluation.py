@@ -15,7 +15,6 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import pose_angles, rotation_angle
 from face3dmm_ros.core.values import FaceParameters, TrackedFace
 from face3dmm_ros.evaluation.bag.sequence_metrics import (
-    LinearSurface,
     aligned_distance,
     jitter,
     lag,
@@ -28,7 +27,7 @@ from face3dmm_ros.evaluation.bag.sequence_metrics import (
 )
 from face3dmm_ros.evaluation.metrics import angle_degrees
 from face3dmm_ros.landmarks.schemes import IBUG68
-from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.morphable_model import MorphableModel, PointModel, SurfacePoints
 
 JAW = "jawOpen"
 Truth = Mapping[int, Mapping[int, FaceParameters]]
@@ -92,7 +91,7 @@ class FaceTrack:
         """(F, 3) pitch, yaw and roll, degrees."""
         return np.degrees([pose_angles(R) for R in self.rotation])
 
-    def landmarks(self, surface: LinearSurface) -> NDArray[np.float64]:
+    def landmarks(self, surface: PointModel) -> NDArray[np.float64]:
         """The surface's points in the image, x = s·P·R·X + t, (F, P, 2) px."""
         points = surface.points(self.alpha, self.beta)
         return np.einsum("f,fij,fpj->fpi", self.scale, self.rotation[:, :2], points) + self.translation[:, None]
@@ -158,7 +157,7 @@ def evaluate(replay: Replay, model: MorphableModel, truth: Truth | None) -> BagE
     ]
     subjects = _subjects(replay, pairs, truth, model)
     surface = _landmark_surface(model)
-    face = LinearSurface.of_vertices(model, _face_vertices(model))
+    face = model.at_points(SurfacePoints.at_vertices(_face_vertices(model)))
     record: dict[str, Any] = {
         "images": len(replay.images),
         "skipped": sum(replay.skipped.values()),
@@ -240,10 +239,9 @@ def _is_of(face: FaceParameters, model: MorphableModel) -> bool:
     return True
 
 
-def _landmark_surface(model: MorphableModel) -> LinearSurface:
+def _landmark_surface(model: MorphableModel) -> PointModel:
     """The model's 68 landmarks, or those of another scheme."""
-    scheme = IBUG68 if IBUG68 in model.landmarks else min(model.landmarks)
-    return LinearSurface.of_points(model, model.landmarks[scheme])
+    return model.at_points(model.landmarks[IBUG68 if IBUG68 in model.landmarks else min(model.landmarks)])
 
 
 def _face_vertices(model: MorphableModel) -> NDArray[np.intp]:
@@ -285,7 +283,7 @@ def _tracks(replay: Replay, subjects: list[Subject]) -> dict[str, int]:
     return {"tracks": len(seen), "losses": losses, "returns": appearances - len(seen), "switches": switches}
 
 
-def _jitter(subjects: list[Subject], surface: LinearSurface) -> dict[str, Any]:
+def _jitter(subjects: list[Subject], surface: PointModel) -> dict[str, Any]:
     """Jitter at rest, over all faces: of the model's and of the detector's landmarks, px, and of the rotation."""
     shakes: dict[str, list[tuple[float, int]]] = {"fitted_px": [], "detected_px": [], "rotation_deg": []}
     by_truth = bool(subjects) and all(subject.same_model for subject in subjects)
@@ -318,7 +316,7 @@ def _pooled(values: list[tuple[float, int]]) -> float:
     return float(np.sqrt(np.average(known[:, 0] ** 2, weights=known[:, 1]))) if len(known) else np.nan
 
 
-def _identity_drift(subjects: list[Subject], face: LinearSurface) -> dict[str, float]:
+def _identity_drift(subjects: list[Subject], face: PointModel) -> dict[str, float]:
     """How the face of α changes along the longest track: RMS over the face's vertices, mm, not aligned."""
     if not subjects:
         return dict.fromkeys(("first_to_last", "largest_step", "settled_after_images"), np.nan)
@@ -332,11 +330,12 @@ def _identity_drift(subjects: list[Subject], face: LinearSurface) -> dict[str, f
     }
 
 
-def _identity_distance(face: LinearSurface, difference: NDArray[np.float64]) -> NDArray[np.float64]:
+def _identity_distance(face: PointModel, difference: NDArray[np.float64]) -> NDArray[np.float64]:
     """RMS over P vertices of what a difference of α (F, K) makes, (F,) mm: √(Δαᵀ(SᵀS)Δα / P)."""
-    gram = face.shape.T @ face.shape
+    S = face.shape.reshape(-1, face.shape.shape[-1])
+    gram = S.T @ S
     squares = np.einsum("fk,kl,fl->f", difference, gram, difference)
-    return np.sqrt(np.maximum(squares, 0.0) / (len(face.mean) // 3))
+    return np.sqrt(np.maximum(squares, 0.0) / len(face.mean))
 
 
 def _latency(replay: Replay) -> dict[str, dict[str, float]]:
@@ -350,7 +349,7 @@ def _latency(replay: Replay) -> dict[str, dict[str, float]]:
 
 
 def _truth_errors(
-    subjects: list[Subject], model: MorphableModel, surface: LinearSurface, face: LinearSurface, images: int
+    subjects: list[Subject], model: MorphableModel, surface: PointModel, face: PointModel, images: int
 ) -> dict[str, Any]:
     """Errors over all found true faces; lags of the one found most often."""
     true = [(subject.estimate, subject.truth) for subject in subjects if subject.truth is not None]
@@ -382,7 +381,7 @@ def _truth_errors(
             "beta": np.sqrt((off**2).mean(axis=1)),
             "vertices_mm": _vertex_errors(e, t, face, scale=True),
             "vertices_unscaled_mm": _vertex_errors(e, t, face, scale=False),
-            "identity_mm": aligned_distance(face.points(e.alpha[last]), face.points(t.alpha[last]), scale=True),
+            "identity_mm": aligned_distance(face.neutral(e.alpha[last]), face.neutral(t.alpha[last]), scale=True),
         }
         record["blendshapes"] = {
             name: {"rms": float(np.sqrt((d**2).mean())), "bias": float(d.mean()), "true_mean": float(b.mean())}
@@ -391,7 +390,7 @@ def _truth_errors(
     return record | {name: summary(values) for name, values in errors.items()}
 
 
-def _vertex_errors(estimate: FaceTrack, truth: FaceTrack, face: LinearSurface, *, scale: bool) -> NDArray[np.float64]:
+def _vertex_errors(estimate: FaceTrack, truth: FaceTrack, face: PointModel, *, scale: bool) -> NDArray[np.float64]:
     """RMS over the face's vertices in the head's frame, expression included, after alignment, (F,) mm."""
     # Frame by frame: the vertices of all frames at once would take gigabytes.
     frames = [slice(k, k + 1) for k in range(len(estimate.images))]
@@ -415,7 +414,7 @@ def _spread(values: NDArray[np.float64], at: NDArray[np.intp], images: int) -> N
     return spread
 
 
-def _curves(replay: Replay, subject: Subject, face: LinearSurface, jaw: int | None) -> dict[str, NDArray[np.float64]]:
+def _curves(replay: Replay, subject: Subject, face: PointModel, jaw: int | None) -> dict[str, NDArray[np.float64]]:
     """The curves of a subject and of the pipeline over all images, NaN where the face was not found."""
     images = len(replay.images)
     estimate, truth = subject.estimate, subject.truth

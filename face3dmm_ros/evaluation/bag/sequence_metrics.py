@@ -1,58 +1,13 @@
 """Jitter, lag and errors of a tracked face: pure functions on the arrays of a sequence."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from face3dmm_ros.core.similarity import align
-from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
 
 REST_IMAGES = 10
 """A face that rests does so for at least this many images: a third of a second of video, chosen by hand."""
-
-
-@dataclass(frozen=True, eq=False)
-class LinearSurface:
-    """P points of a model as a linear function of its coefficients, which for few points is cheap over many frames.
-
-    Attributes:
-        mean: (3P,) float64, mm.
-        shape: (3P, K) float64, mm per unit of α.
-        expression: (3P, E) float64, mm per unit of β.
-    """
-
-    mean: NDArray[np.float64]
-    shape: NDArray[np.float64]
-    expression: NDArray[np.float64]
-
-    @staticmethod
-    def of_points(model: MorphableModel, points: SurfacePoints) -> "LinearSurface":
-        """Points on a model's surface."""
-        N = model.vertex_count
-
-        def at_points(values: NDArray[np.float32]) -> NDArray[np.float64]:
-            found = points.interpolate(values.reshape(N, 3, -1).astype(np.float64))
-            return np.asarray(found.reshape(3 * len(points.weights), -1), np.float64)
-
-        return LinearSurface(
-            at_points(model.mean)[:, 0], at_points(model.shape_basis), at_points(model.expression_basis)
-        )
-
-    @staticmethod
-    def of_vertices(model: MorphableModel, vertices: NDArray[np.integer]) -> "LinearSurface":
-        """Some of a model's vertices."""
-        rows = (3 * vertices[:, None] + np.arange(3)).ravel()
-        mean, shape, expression = model.mean.ravel()[rows], model.shape_basis[rows], model.expression_basis[rows]
-        return LinearSurface(mean.astype(np.float64), shape.astype(np.float64), expression.astype(np.float64))
-
-    def points(self, alpha: NDArray[np.float64], beta: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """The points of F frames, (F, K) and (F, E) → (F, P, 3), mm; without β those of the neutral face."""
-        flat = self.mean + alpha @ self.shape.T
-        if beta is not None:
-            flat += beta @ self.expression.T
-        return flat.reshape(len(alpha), -1, 3)
 
 
 def runs(mask: NDArray[np.bool_], minimum: int = REST_IMAGES) -> list[slice]:

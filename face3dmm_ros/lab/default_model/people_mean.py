@@ -100,7 +100,7 @@ def common_offsets(
     What all leave in common moves the mean, and all are explained again.
     """
     at_mean = points.interpolate(mean)
-    basis = points.interpolate(basis.reshape(len(mean), 3, -1)) * sigma
+    basis = points.interpolate_basis(basis) * sigma
     P = len(at_mean)
     offsets = np.zeros((P, 3))
     coefficients = np.zeros((len(faces), basis.shape[-1]))

@@ -217,8 +217,7 @@ def likeness(model: MorphableModel) -> NDArray[np.float64]:
     """
     surface = model.scheme("mediapipe478")
     x, y, z = surface.interpolate(model.mean).astype(np.float64).T
-    basis = model.expression_basis.reshape(model.vertex_count, 3, -1)[..., : len(NAMES)]
-    moved = surface.interpolate(basis)[:, :2].astype(np.float64)
+    moved = surface.interpolate_basis(model.expression_basis)[:, :2, : len(NAMES)]
     no, one = np.zeros_like(x), np.ones_like(x)
     pose = np.column_stack([np.concatenate(pair) for pair in ((z, no), (no, z), (-y, x), (x, y), (one, no), (no, one))])
     flat = moved.transpose(1, 0, 2).reshape(len(pose), -1)

@@ -8,11 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.files.pictures import read_picture
+from face3dmm_ros.files import pictures
 from face3dmm_ros.lab.synthesis.scene import Background
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _FREE_PHOTOGRAPHS = (
     "coffee.png", "chelsea.png", "rocket.jpg", "brick.png", "grass.png", "gravel.png", "motorcycle_left.png",
     "motorcycle_right.png", "hubble_deep_field.jpg", "coins.png",
@@ -31,12 +29,7 @@ def find_pictures(folder: Path | None) -> tuple[Path, ...]:
         Face3DMMError: the folder is none, or holds no picture.
     """
     if folder is not None:
-        if not folder.is_dir():
-            raise Face3DMMError(f"{folder} is not a folder: name one with pictures for the background")
-        pictures = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES))
-        if not pictures:
-            raise Face3DMMError(f"{folder} holds no picture ({', '.join(sorted(_SUFFIXES))})")
-        return pictures
+        return tuple(pictures.find_pictures(folder))
     from importlib.util import find_spec
 
     package = find_spec("skimage")
@@ -84,7 +77,7 @@ def _blurred(image: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=256)
 def _read(path: Path) -> NDArray[np.uint8]:
-    picture = read_picture(path, upright=True)
+    picture = pictures.read_picture(path, upright=True)
     scale = _LONGEST_SIDE / max(picture.shape[:2])
     if scale < 1.0:
         return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)

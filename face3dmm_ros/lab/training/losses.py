@@ -58,18 +58,15 @@ class FaceBases:
 
 def face_bases(model: MorphableModel, points: SurfacePoints) -> FaceBases:
     """A model restricted to points of its surface, such as `model.scheme("ibug68")`, float32."""
-
-    def basis(columns: np.ndarray) -> Tensor:
-        restricted = points.interpolate(columns.reshape(model.vertex_count, 3, -1))
-        return torch.from_numpy(np.ascontiguousarray(restricted.transpose(2, 0, 1), dtype=np.float32))
-
-    return FaceBases(
-        torch.from_numpy(points.interpolate(model.mean).astype(np.float32)),
-        basis(model.shape_basis),
-        basis(model.expression_basis),
-        torch.from_numpy(np.array(model.shape_sigma, dtype=np.float32)),
-        torch.from_numpy(np.array(model.expression_sigma, dtype=np.float32)),
+    at = model.at_points(points)
+    arrays = (
+        at.mean,
+        at.shape.transpose(2, 0, 1),
+        at.expression.transpose(2, 0, 1),
+        model.shape_sigma,
+        model.expression_sigma,
     )
+    return FaceBases(*(torch.from_numpy(np.array(array, np.float32, order="C")) for array in arrays))
 
 
 def asymmetric_euclidean(prediction: Tensor, target: Tensor, over: float = 1.0, under: float = 3.0) -> Tensor:

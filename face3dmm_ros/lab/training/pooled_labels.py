@@ -21,6 +21,7 @@ from face3dmm_ros.core.values import FaceParameters, TrackedFace
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fitting.identity_pool import IdentityPool
 from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
 from face3dmm_ros.lab.synthesis.dataset import label
 from face3dmm_ros.lab.training.face_chunks import FaceRecord
@@ -97,10 +98,10 @@ def pool(fits: Sequence[FaceParameters], confidence: ArrayLike) -> PooledCoeffic
     c = np.asarray(confidence, dtype=np.float64)
     if c.shape != (len(fits),) or not (np.isfinite(c).all() and (c >= 0).all() and c.sum() > 0):
         raise Face3DMMError(f"expected {len(fits)} confidences from 0 up, not all of them 0, found {c}")
-    weights = c / c.sum()
-    return PooledCoefficients(
-        weights @ np.stack([fit.alpha for fit in fits]), weights @ np.stack([fit.gamma for fit in fits]), weights
-    )
+    identity = IdentityPool()
+    for fit, confidence_in_it in zip(fits, c, strict=True):
+        identity.add(fit, float(confidence_in_it))
+    return PooledCoefficients(*identity.mean(), c / c.sum())
 
 
 def confidence_of(face: TrackedFace) -> float:
