@@ -23,7 +23,7 @@ from face3dmm_ros.landmarks.blazeface import AnchorGrid, BlazeFace, anchor_cente
 from face3dmm_ros.landmarks.colors import sample_colors
 from face3dmm_ros.landmarks.dense_network import FEATURES, DenseNetwork
 from face3dmm_ros.landmarks.dense_network import SIDE as DENSE_SIDE
-from face3dmm_ros.landmarks.dlib_backend import DlibBackend
+from face3dmm_ros.landmarks.dlib_backend import _DETECTION_SIDE, DlibBackend
 from face3dmm_ros.landmarks.locator import FaceLocator
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
@@ -86,7 +86,7 @@ def test_what_the_dense_network_sees_in_its_middle_is_in_the_regions_middle(mirr
 
 @dataclass
 class _WholeThumbnail:
-    """dlib's rectangle of a thumbnail of 80 × 60 px."""
+    """dlib's rectangle of a whole thumbnail of 4 : 3."""
 
     def left(self) -> int:
         return 0
@@ -95,10 +95,10 @@ class _WholeThumbnail:
         return 0
 
     def width(self) -> int:
-        return 80
+        return _DETECTION_SIDE
 
     def height(self) -> int:
-        return 60
+        return _DETECTION_SIDE * 3 // 4
 
 
 class _FindsAll:
@@ -110,7 +110,7 @@ class _FindsAll:
 
 def test_a_face_that_fills_dlibs_thumbnail_fills_the_image_from_edge_to_edge() -> None:
     backend = object.__new__(DlibBackend)
-    backend._detector, backend._detection_size = _FindsAll(), 80
+    backend._detector = _FindsAll()
     (found,) = backend.detect(np.zeros((240, 320, 3), np.uint8))
     assert found.box == Box(-0.5, -0.5, 320.0, 240.0)
     assert (found.region.x, found.region.y) == (159.5, 119.5)
