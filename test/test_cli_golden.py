@@ -31,7 +31,17 @@ SPEED = re.compile(r"[\d.]+ images/s")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 # Between OpenGL's software renderers, and between BLAS libraries, fitted numbers moved by less than this.
 RELATIVE, ABSOLUTE = 0.03, 0.05
-CHANGING = {"images_per_s", "latency_ms", "software", "model_digest", "written", "seconds", "ms_per_picture"}
+CHANGING = {
+    "software_digest",
+    "versions",
+    "images_per_s",
+    "latency_ms",
+    "software",
+    "model_digest",
+    "written",
+    "seconds",
+    "ms_per_picture",
+}
 """Keys whose values are another with each version or run."""
 
 
