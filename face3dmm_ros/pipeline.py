@@ -9,7 +9,7 @@
    Σ ρ(‖s·P·R·X(α, β) + t − x‖² / σ²) and the prior. `fitting.track_fitter` pools α over the track. The methods in
    `regressor` fit to pixels by a network.
 4. Colour. `fitting.albedo` tells the person's albedo γ from the colours at the landmarks, apart from the light.
-5. Smooth. `fitting.smoothing` filters pose and expression over time: a Kalman filter that adapts to its innovations
+5. Smooth. `smoothing` filters pose and expression over time: a Kalman filter that adapts to its innovations
    (Mehra, 1970), or the One Euro filter (Casiez, Roussel & Vogel, CHI 2012).
 
 Who calls it publishes, draws or measures the faces.
@@ -22,8 +22,8 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.face_fitter import FaceFitter
-from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks.tracker import LandmarkTracker
+from face3dmm_ros.smoothing import FaceSmoother
 
 
 class FacePipeline:

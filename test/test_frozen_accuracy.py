@@ -17,13 +17,13 @@ from face3dmm_ros.core.rotations import pose_angles, rotation_angle
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.evaluation.metrics import nme
 from face3dmm_ros.fit_methods import create_fitter
-from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.rendering.offscreen import NoOpenGLError
+from face3dmm_ros.smoothing import FaceSmoother
 
 pytestmark = pytest.mark.slow
 

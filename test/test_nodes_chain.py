@@ -23,7 +23,6 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
 from face3dmm_ros.files import frame_source
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
-from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
 from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
 from face3dmm_ros.nodes import renderer_node, video_source_node
 from face3dmm_ros.nodes.avatar_node import AvatarNode
@@ -38,6 +37,7 @@ from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.synchronization import stamp_of
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 from face3dmm_ros.rendering.face_renderer import FaceRenderer
+from face3dmm_ros.smoothing import SMOOTHING_METHODS
 
 PLAIN = PlainConversion()
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")

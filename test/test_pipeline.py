@@ -11,11 +11,11 @@ from face3dmm_ros.core.rotations import pose_angles, rotation_angle, rotation_fr
 from face3dmm_ros.core.values import FaceParameters, TrackedLandmarks
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.albedo import PersonColors
-from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.pipeline import FacePipeline
+from face3dmm_ros.smoothing import FaceSmoother
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from face3dmm_ros.bags.writer import BagWriter
 from face3dmm_ros.core.camera import Intrinsics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.fit_methods import FIT_METHODS, REGRESSOR_METHODS, create_fitter
-from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks import create_backend
 from face3dmm_ros.landmarks.tracker import LIVE_LOOKS
 from face3dmm_ros.live import replay_node
@@ -28,6 +27,7 @@ from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.qos import image_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
+from face3dmm_ros.smoothing import FaceSmoother
 
 LAUNCH_FILE = Path(__file__).parent.parent / "launch" / "replay.launch.py"
 FRAMES = 12

@@ -19,8 +19,9 @@ from face3dmm_ros.core.rotations import (
     rotation_vector,
 )
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
-from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother, SmoothingOptions, _ModelLandmarks
 from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.smoothing import SMOOTHING_METHODS, FaceSmoother, SmoothingOptions
+from face3dmm_ros.smoothing.filters import ModelLandmarks
 
 MODEL = random_model(300, 5, 51, landmarks=68, blendshapes=True)
 POINTS = MODEL.scheme("ibug68").interpolate(MODEL.mean)
@@ -417,7 +418,7 @@ def test_a_heads_place_is_filtered_by_its_position_and_velocity() -> None:
 def test_noise_of_a_pose_is_what_moves_the_landmarks_by_theirs_in_the_image() -> None:
     """Turned about their middle, grown or shifted by the noise of one number, landmarks move by 1 mm, RMS."""
     camera = WeakPerspective(1.7, rotation_from_pose_angles(0.2, 0.5, 0.1), np.array([320.0, 240.0]))
-    jitter_mm = _ModelLandmarks(MODEL, "ibug68", SmoothingOptions()).jitter(camera)
+    jitter_mm = ModelLandmarks(MODEL, "ibug68", SmoothingOptions()).jitter(camera)
     about = (POINTS - POINTS.mean(axis=0)).astype(np.float64) @ camera.rotation.T
     small = 1e-4
     for k in range(3):
@@ -432,7 +433,7 @@ def test_noise_of_a_weight_moves_the_landmarks_by_less_than_a_third_of_theirs(de
     """And is a tenth of the model's σ at most, where landmarks jitter by `noise_mm`."""
     options = SmoothingOptions(noise_mm=0.3, weight_noise=0.1)
     camera = WeakPerspective(1.7, FRONTAL, np.zeros(2))
-    jitter_mm = _ModelLandmarks(default_model, "ibug68", options).jitter(camera)[6:]
+    jitter_mm = ModelLandmarks(default_model, "ibug68", options).jitter(camera)[6:]
     basis = default_model.expression_basis.reshape(default_model.vertex_count, 3, -1)
     moved = default_model.scheme("ibug68").interpolate(basis).astype(np.float64)
     reach = np.sqrt((moved**2).sum(axis=1).mean(axis=0))

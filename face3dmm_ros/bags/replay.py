@@ -16,10 +16,10 @@ from face3dmm_ros.core.image_clock import ImageClock
 from face3dmm_ros.core.values import Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.face_fitter import FaceFitter
-from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks.backend import LandmarkBackend
 from face3dmm_ros.landmarks.tracker import LandmarkTracker
 from face3dmm_ros.pipeline import FacePipeline
+from face3dmm_ros.smoothing import FaceSmoother
 
 IMAGE_RECORDINGS = ("none", "jpeg", "raw")
 """How the images go into the output bag."""

@@ -16,10 +16,10 @@ from face3dmm_ros.evaluation.bag.evaluation import evaluate
 from face3dmm_ros.evaluation.bag.report import bag_report, console_lines
 from face3dmm_ros.evaluation.report import write_json
 from face3dmm_ros.fit_methods import create_fitter
-from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks import create_backend
 from face3dmm_ros.landmarks.tracker import LIVE_LOOKS
 from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.smoothing import FaceSmoother
 
 PURPOSE = "replay a rosbag2 and measure how well its faces are tracked"
 DESCRIPTION = (

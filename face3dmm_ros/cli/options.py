@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 
 from face3dmm_ros.fit_methods import FIT_METHODS, REGRESSOR_METHODS, SHIPPED, RegressorFile
-from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
 from face3dmm_ros.landmarks import BACKENDS
+from face3dmm_ros.smoothing import SMOOTHING_METHODS
 
 
 def add_fit_options(verb: argparse.ArgumentParser, *, more_methods: Sequence[str] = (), several: bool = False) -> None:

@@ -8,9 +8,9 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.fit_methods import FIT_METHODS, SHIPPED
-from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS
 from face3dmm_ros.landmarks import BACKENDS
 from face3dmm_ros.landmarks.tracker import PREFERENCES
+from face3dmm_ros.smoothing import SMOOTHING_METHODS
 
 
 def argument(name: str, default: str, description: str, choices: Sequence[str] | None = None) -> DeclareLaunchArgument:

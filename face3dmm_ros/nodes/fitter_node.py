@@ -20,7 +20,6 @@ from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.perspective import PerspectiveFace
-from face3dmm_ros.fitting.smoothing import SMOOTHING_METHODS, FaceSmoother
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.decimation import decimate
 from face3dmm_ros.morphable_model.shaper import FaceShaper
@@ -32,6 +31,7 @@ from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
 from face3dmm_ros.nodes.qos import latched_qos
 from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
+from face3dmm_ros.smoothing import SMOOTHING_METHODS, FaceSmoother
 
 _MARKER_TRIANGLES = 1000
 """Of a face in rviz's marker, whose corners travel one by one; chosen by hand: fewer look coarse, more cost time."""

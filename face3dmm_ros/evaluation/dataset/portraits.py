@@ -23,10 +23,10 @@ from face3dmm_ros.evaluation.metrics import box_around
 from face3dmm_ros.files.pictures import find_pictures, read_picture
 from face3dmm_ros.files.truth_files import check_truth_file
 from face3dmm_ros.fit_methods import create_fitter
-from face3dmm_ros.fitting.smoothing import FaceSmoother
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.pipeline import FacePipeline
+from face3dmm_ros.smoothing import FaceSmoother
 
 ENDINGS = ("_neutral.jpg", "_smile.jpg", "_neutral.json")
 """Endings of the names of a person's files."""

@@ -1,21 +1,4 @@
-"""Smoothing of tracked faces over time: less noise, at rest and in motion, with hardly any lag.
-
-Pose and expression weights are filtered separately, because they move differently.
-
-- A head has inertia. Each number of the pose has a Kalman filter of position and velocity; its process noise grows with
-  the correlation of successive innovations, so that a single outlier, however large, is taken for noise.
-- An eyelid closes within one image. A weight follows an innovation at once where it far exceeds the noise, and is
-  averaged otherwise.
-
-The errors of s, R, t and β are correlated, and separate gains would break what compensates in the image. So the pose is
-parametrised with nearly independent errors: the head turns about the mean of its landmarks instead of the model's
-origin, about which an error of the rotation comes with one of the translation. Errors of weights that the pose
-compensates remain coupled: where the former are smoothed, the latter may show.
-
-Landmarks move with the smoothed model, and so does the expression that a detector has read; their residual to the model
-is averaged as the weights are. So a later fit to them, such as that under full perspective, finds the smoothed face.
-The identity α passes unchanged: the fit already averages it over the track.
-"""
+"""The filters of a tracked face's motion and of its landmarks; see `face_smoother`."""
 
 import math
 from collections.abc import Callable
@@ -27,14 +10,9 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.face_memory import FaceMemory
-from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace
-from face3dmm_ros.fitting.observation import in_a_known_scheme, weights_read
+from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.fitting.pose_step import POSE_SIZE, moved, step_between
 from face3dmm_ros.morphable_model.model import MorphableModel
-
-_SHORTEST_STEP = 0.01
-"""s; chosen by hand: over shorter steps, as between images with nearly equal stamps, noise would look like speed."""
 
 _SHARE = 0.3
 """How far a weight's jitter moves the landmarks, RMS, as a share of their own jitter; measured on the sample clip and
@@ -97,23 +75,23 @@ class SmoothingOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class _Motion:
+class Motion:
     """What moves of a face: its camera, of points about the landmarks' middle (t is where that is seen, px), and β."""
 
     camera: WeakPerspective
     beta: NDArray[np.float64]
 
-    def step_to(self, other: "_Motion") -> NDArray[np.float64]:
+    def step_to(self, other: "Motion") -> NDArray[np.float64]:
         """The change to another: a pose step and Δβ, (6 + E,)."""
         return np.concatenate([step_between(self.camera, other.camera), other.beta - self.beta])
 
-    def moved(self, step: NDArray[np.float64]) -> "_Motion":
+    def moved(self, step: NDArray[np.float64]) -> "Motion":
         """This, a step further."""
-        return _Motion(moved(self.camera, step[:POSE_SIZE]), self.beta + step[POSE_SIZE:])
+        return Motion(moved(self.camera, step[:POSE_SIZE]), self.beta + step[POSE_SIZE:])
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class Seen:
     """The measurement of a face in one image, with its noise.
 
     Attributes:
@@ -123,13 +101,13 @@ class _Seen:
         noise_px: jitter of each landmark, (P,), or the same for all, (1,), px.
     """
 
-    motion: _Motion
+    motion: Motion
     noise: NDArray[np.float64]
     noise_mm: float
     noise_px: NDArray[np.float32]
 
 
-class _ModelLandmarks:
+class ModelLandmarks:
     """A model's landmarks of one scheme, and the motion that they show."""
 
     def __init__(self, model: MorphableModel, scheme: str, options: SmoothingOptions) -> None:
@@ -148,11 +126,11 @@ class _ModelLandmarks:
         of_any = options.weight_noise / options.noise_mm * model.expression_sigma
         self._weight_jitter = np.minimum(of_any, _SHARE / np.maximum(reach, 1e-9))
 
-    def motion(self, camera: WeakPerspective, beta: NDArray[np.float64]) -> _Motion:
+    def motion(self, camera: WeakPerspective, beta: NDArray[np.float64]) -> Motion:
         """The motion of a camera and β."""
-        return _Motion(replace(camera, translation=camera.project(self._middle)), beta)
+        return Motion(replace(camera, translation=camera.project(self._middle)), beta)
 
-    def camera(self, motion: _Motion) -> WeakPerspective:
+    def camera(self, motion: Motion) -> WeakPerspective:
         """The camera of a motion."""
         camera = motion.camera
         return replace(camera, translation=camera.translation - camera.scale * (camera.rotation[:2] @ self._middle))
@@ -182,10 +160,10 @@ class _ModelLandmarks:
         ]
 
 
-class _Filter(Protocol):
+class Filter(Protocol):
     """One face's filter; it holds its memory."""
 
-    def update(self, seen: _Seen, dt: float) -> _Motion:
+    def update(self, seen: Seen, dt: float) -> Motion:
         """The smoothed motion after what was seen dt seconds later."""
         ...
 
@@ -198,7 +176,7 @@ class _ConstantVelocity:
     Each number of the pose has a velocity and a covariance of its own, the latter in mm of landmark motion.
     """
 
-    def __init__(self, start: _Seen, options: SmoothingOptions) -> None:
+    def __init__(self, start: Seen, options: SmoothingOptions) -> None:
         self._options = options
         self._smoothed = start.motion
         self._velocity = np.zeros(POSE_SIZE)
@@ -207,7 +185,7 @@ class _ConstantVelocity:
         self._last_mm = np.zeros(POSE_SIZE)
         self._shared = np.zeros(POSE_SIZE)
 
-    def update(self, seen: _Seen, dt: float) -> _Motion:
+    def update(self, seen: Seen, dt: float) -> Motion:
         options, noise = self._options, seen.noise_mm**2
         step = np.zeros(len(seen.noise))
         step[:POSE_SIZE] = dt * self._velocity
@@ -215,7 +193,7 @@ class _ConstantVelocity:
         innovation = predicted.step_to(seen.motion)
         innovation_mm = innovation[:POSE_SIZE] * (seen.noise_mm / seen.noise[:POSE_SIZE])
         product = innovation_mm * self._last_mm
-        self._shared += _gain(options.agreement_cutoff_hz, dt) * (product - self._shared)
+        self._shared += filter_gain(options.agreement_cutoff_hz, dt) * (product - self._shared)
         self._last_mm = innovation_mm
         lasting = options.agreement * np.maximum(0.0, self._shared - options.chance_agreement * noise)
         sudden = options.sudden_agreement * np.maximum(0.0, product - options.least_sudden * noise)
@@ -227,7 +205,7 @@ class _ConstantVelocity:
         P[:2] -= gain * P[:2]
         self._covariance = P
         self._velocity += velocity_gain * innovation[:POSE_SIZE]
-        least = _gain(options.rest_cutoff_hz, dt)
+        least = filter_gain(options.rest_cutoff_hz, dt)
         shrinkage = _shrinkage(innovation[POSE_SIZE:], seen.noise[POSE_SIZE:], least)
         self._smoothed = predicted.moved(np.concatenate([gain, shrinkage]) * innovation)
         return self._smoothed
@@ -236,23 +214,23 @@ class _ConstantVelocity:
 class _OneEuro:
     """The One Euro filter (Casiez, Roussel & Vogel, CHI 2012): a low-pass whose cutoff rises with the speed."""
 
-    def __init__(self, start: _Seen, options: SmoothingOptions) -> None:
+    def __init__(self, start: Seen, options: SmoothingOptions) -> None:
         self._options = options
         self._smoothed = self._last = start.motion
         self._velocity = np.zeros(len(start.noise))
 
-    def update(self, seen: _Seen, dt: float) -> _Motion:
+    def update(self, seen: Seen, dt: float) -> Motion:
         options = self._options
         velocity = self._last.step_to(seen.motion) / dt
-        self._velocity += _gain(options.speed_cutoff_hz, dt) * (velocity - self._velocity)
+        self._velocity += filter_gain(options.speed_cutoff_hz, dt) * (velocity - self._velocity)
         speed_mm = np.abs(self._velocity) * (seen.noise_mm / seen.noise)
         cutoff = options.rest_cutoff_hz + options.cutoff_per_speed * speed_mm
-        self._smoothed = self._smoothed.moved(_gain(cutoff, dt) * self._smoothed.step_to(seen.motion))
+        self._smoothed = self._smoothed.moved(filter_gain(cutoff, dt) * self._smoothed.step_to(seen.motion))
         self._last = seen.motion
         return self._smoothed
 
 
-def _gain(cutoff_hz: _Number, dt: float) -> _Number:
+def filter_gain(cutoff_hz: _Number, dt: float) -> _Number:
     """Of a first-order low-pass, for one step of dt seconds."""
     return 1.0 / (1.0 + 1.0 / (2.0 * math.pi * dt * cutoff_hz))
 
@@ -266,19 +244,19 @@ def _shrinkage(innovation: _Array, noise: _Array, least: float) -> _Array:
     return np.maximum(least, 1.0 - variance / np.maximum(innovation * innovation, variance))
 
 
-_FILTERS: dict[str, Callable[[_Seen, SmoothingOptions], _Filter]] = {
+FILTERS: dict[str, Callable[[Seen, SmoothingOptions], Filter]] = {
     "constant_velocity": _ConstantVelocity,
     "one_euro": _OneEuro,
 }
 
-SMOOTHING_METHODS = (*_FILTERS, "none")
+SMOOTHING_METHODS = (*FILTERS, "none")
 """The names that `FaceSmoother` knows, the default first."""
 
 
-class _LandmarkFilter:
+class LandmarkFilter:
     """Moves a face's landmarks with its smoothed model, and averages their residual to the model."""
 
-    def __init__(self, model: _ModelLandmarks, face: FaceParameters, points: NDArray[np.float32]) -> None:
+    def __init__(self, model: ModelLandmarks, face: FaceParameters, points: NDArray[np.float32]) -> None:
         self._model = model
         self._face = face
         self._neutral = model.neutral(face.alpha)
@@ -316,99 +294,3 @@ class _LandmarkFilter:
         least = max(least, 1.0 / self._images)
         self._residual += _shrinkage(innovation, _CHANCE * noise_px, least) * innovation
         return (carried + self._residual).T
-
-
-@dataclass(eq=False)
-class _Track:
-    """A face's filters, with the time of its last image, s, and of how many weights and landmarks it consists."""
-
-    motion: _Filter
-    landmarks: _LandmarkFilter
-    time: float
-    sizes: tuple[int, int]
-
-
-class FaceSmoother(FaceMemory[_Track]):
-    """Smooths tracked faces over time, each with a memory of its own.
-
-    The fit goes on from its own, unsmoothed state; smoothing comes after it and feeds nothing back.
-    """
-
-    def __init__(
-        self, model: MorphableModel, method: str = SMOOTHING_METHODS[0], options: SmoothingOptions | None = None
-    ) -> None:
-        """Smooth faces of a model by one of `SMOOTHING_METHODS`.
-
-        Raises:
-            Face3DMMError: an unknown method.
-        """
-        if method not in SMOOTHING_METHODS:
-            raise Face3DMMError(f"unknown smoothing {method!r}; known: {', '.join(SMOOTHING_METHODS)}")
-        self.method = method
-        self._model = model
-        self.options = options or SmoothingOptions()
-        self._read = weights_read(model)
-        self._model_landmarks: dict[str, _ModelLandmarks] = {}
-        super().__init__()
-
-    def smooth(self, face: TrackedFace, time: float) -> TrackedFace:
-        """The face with pose, expression and landmarks smoothed, and the gaze that they make.
-
-        Args:
-            face: of one image of a sequence. Landmarks in a scheme that the model does not know come out in one that it
-                knows.
-            time: when that image was taken, s; the steps between images may differ. A track begins anew where time
-                goes back, leaps or is not finite.
-
-        Raises:
-            Face3DMMError: the model knows no scheme of these landmarks.
-        """
-        if self.method == "none":
-            return face
-        if not (math.isfinite(time) and _is_finite(face)):
-            # What is not finite must not stay in a filter's memory.
-            self._faces.pop(face.face_id, None)
-            return face
-        face = replace(face, landmarks=in_a_known_scheme(face.landmarks, self._model))
-        fitted, landmarks = face.parameters, face.landmarks
-        model = self._landmarks_of(landmarks.scheme)
-        seen = self._see(model, fitted, landmarks)
-        sizes = len(fitted.beta), len(landmarks.points)
-        track = self._faces.get(face.face_id)
-        if track is None or not 0.0 <= time - track.time <= self.options.longest_gap_s or track.sizes != sizes:
-            filters = _FILTERS[self.method](seen, self.options), _LandmarkFilter(model, fitted, landmarks.points)
-            self._faces[face.face_id] = _Track(*filters, time, sizes)
-            return face
-        dt = max(time - track.time, _SHORTEST_STEP)
-        track.time = time
-        motion = track.motion.update(seen, dt)
-        camera, beta = model.camera(motion), motion.beta
-        smoothed = replace(fitted, camera=camera, beta=beta, gaze=self._model.gaze(camera.rotation, beta))
-        least = _gain(self.options.rest_cutoff_hz, dt)
-        points = track.landmarks.update(fitted, smoothed, landmarks.points, seen.noise_px, least)
-        expression = landmarks.expression
-        if expression is not None and len(self._read):
-            expression = expression + (beta - fitted.beta)[self._read].astype(np.float32)
-        return TrackedFace(face.face_id, replace(landmarks, points=points, expression=expression), smoothed)
-
-    def _landmarks_of(self, scheme: str) -> _ModelLandmarks:
-        if scheme not in self._model_landmarks:
-            self._model_landmarks[scheme] = _ModelLandmarks(self._model, scheme, self.options)
-        return self._model_landmarks[scheme]
-
-    def _see(self, model: _ModelLandmarks, parameters: FaceParameters, landmarks: Landmarks) -> _Seen:
-        options, camera = self.options, parameters.camera
-        if landmarks.deviation is None:
-            noise_px = np.array([options.noise_mm * camera.scale], np.float32)
-        else:
-            noise_px = options.noise_per_deviation * landmarks.deviation
-        noise_mm = math.sqrt(float(noise_px @ noise_px) / len(noise_px)) / camera.scale
-        return _Seen(model.motion(camera, parameters.beta), noise_mm * model.jitter(camera), noise_mm, noise_px)
-
-
-def _is_finite(face: TrackedFace) -> bool:
-    """Whether all numbers that are smoothed, or say how finely they are seen, are finite."""
-    parameters, landmarks = face.parameters, face.landmarks
-    camera, deviation = parameters.camera, () if landmarks.deviation is None else landmarks.deviation
-    numbers = (camera.rotation.flat, camera.translation, parameters.alpha, parameters.beta, landmarks.points.flat)
-    return 0.0 < camera.scale < math.inf and bool(np.isfinite(np.concatenate([*numbers, deviation])).all())

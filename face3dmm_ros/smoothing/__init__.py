@@ -1,0 +1,6 @@
+"""Tracked faces made steady over time."""
+
+from face3dmm_ros.smoothing.face_smoother import FaceSmoother
+from face3dmm_ros.smoothing.filters import SMOOTHING_METHODS, SmoothingOptions
+
+__all__ = ["SMOOTHING_METHODS", "FaceSmoother", "SmoothingOptions"]
