@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import estimate_weak_perspective
-from face3dmm_ros.lab.default_model.expression import affine_eyeball
-from face3dmm_ros.lab.default_model.head import Head
+from face3dmm_ros.lab.default_model.expression import affine_eyeball, kept_off_eyeball
+from face3dmm_ros.lab.default_model.head import EYES, Head
 from face3dmm_ros.lab.default_model.mended_mean import skin_shift
 from face3dmm_ros.lab.default_model.population import eyeball_center
 from face3dmm_ros.landmarks.schemes import LIP_RINGS
@@ -22,12 +22,12 @@ from face3dmm_ros.morphable_model import SurfacePoints
 
 OFFSETS = Path(__file__).with_name("people_mean.json")
 _ROUNDS, _STEPS = 4, 4
+"""Of the mean's offsets, and Gauss-Newton steps for each face in each; chosen by hand, enough to come to rest."""
 _NOISE, _PRIOR = 4.0, 4.0
-"""mm of a point, and the weight of the identity's prior."""
+"""Sigma of a point, mm, and weight of the identity's prior. Chosen by hand: what the identity may not explain counts as
+an offset of the mean."""
 _FARTHEST = 6.0
-"""mm between a point and the vertex that speaks for it."""
-_CLEARANCE = 0.5
-"""mm that lids keep from an eyeball."""
+"""mm between a point and the vertex that moves by its offset; beyond, it does not count. Chosen by hand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +65,11 @@ class PeopleMean:
         np.add.at(wanted, share, _lips_together(self.skin)[near])
         wanted /= np.bincount(share)[:, None]
         moved = mean + np.pad(skin_shift(mean, head, asked, wanted), [(0, 0), (0, 1)])
-        for name, side in (("left_eye", [1, 1]), ("right_eye", [-1, 1])):
-            eye = head.is_part(name)
-            moved[eye, :2] += self.eye * side
+        for name, side in zip(EYES, ([1, 1], [-1, 1]), strict=True):
+            moved[head.is_part(name), :2] += self.eye * side
             # Lids that slide along an eyeball stay upon it.
-            axes, middle = affine_eyeball(eye, head, mean), affine_eyeball(eye, head, moved)[3]
-            radius = float(np.linalg.norm(axes[:3], axis=1).mean())
-            before, after = np.linalg.norm(mean - axes[3], axis=1), np.linalg.norm(moved - middle, axis=1)
-            least = np.minimum(before, radius + _CLEARANCE)
-            inside = skin & (after < least)
-            moved[inside] = middle + (moved[inside] - middle) * (least / np.maximum(after, 1e-9))[inside, None]
+            axes, center = affine_eyeball(name, head, mean), affine_eyeball(name, head, moved)[3]
+            moved = kept_off_eyeball(moved, skin, axes, center, np.linalg.norm(mean - axes[3], axis=1))
         return moved - eyeball_center(moved, head)
 
 
@@ -107,17 +102,16 @@ def common_offsets(
     for _ in range(_ROUNDS):
         left = []
         for alpha, seen in zip(coefficients, faces, strict=True):
-            for _ in range(_STEPS):
+            for step in range(_STEPS + 1):
                 shape = at_mean + offsets + basis @ alpha
                 camera = estimate_weak_perspective(shape, seen)
                 A = camera.scale * camera.rotation[:2]
                 residual = seen - camera.translation - shape @ A.T
+                if step == _STEPS:
+                    break
                 J = np.einsum("ij,pjk->pik", A, basis).reshape(2 * P, -1) / (_NOISE * camera.scale)
                 normal = J.T @ J + _PRIOR * np.eye(J.shape[1])
                 alpha += np.linalg.solve(normal, J.T @ residual.ravel() / (_NOISE * camera.scale) - _PRIOR * alpha)
-            shape = at_mean + offsets + basis @ alpha
-            camera = estimate_weak_perspective(shape, seen)
-            residual = seen - camera.translation - shape @ (camera.scale * camera.rotation[:2]).T
             left.append(residual @ camera.rotation[:2] / camera.scale)
         offsets[:, :2] += np.mean(left, axis=0)[:, :2]
     return offsets[:, :2]
