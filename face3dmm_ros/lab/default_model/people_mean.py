@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import estimate_weak_perspective
+from face3dmm_ros.core.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.lab.default_model.expression import affine_eyeball, kept_off_eyeball
 from face3dmm_ros.lab.default_model.head import EYES, Head
 from face3dmm_ros.lab.default_model.mended_mean import skin_shift
@@ -89,7 +89,7 @@ def common_offsets(
     basis: NDArray[np.floating],
     sigma: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """(P, 2) mm, to the person's left and up, that all faces (n, P, 2), px, leave of what identities explain.
+    """(P, 2) mm, to the person's left and up, that no identity explains of what all faces (n, P, 2), px, have in common.
 
     Each face is explained by a pose and an identity, of mean (N, 3), basis (3N, K) and sigma (K,), under its prior.
     What all leave in common moves the mean, and all are explained again.
@@ -98,20 +98,24 @@ def common_offsets(
     basis = points.interpolate(basis.reshape(len(mean), 3, -1)) * sigma
     P = len(at_mean)
     offsets = np.zeros((P, 3))
+
+    def posed(alpha: NDArray[np.float64], seen: NDArray[np.floating]) -> tuple[WeakPerspective, NDArray[np.float64]]:
+        """The camera that fits a face best, and what it and the identity leave of the points (P, 2), px."""
+        shape = at_mean + offsets + basis @ alpha
+        camera = estimate_weak_perspective(shape, seen)
+        return camera, seen - camera.translation - shape @ (camera.scale * camera.rotation[:2]).T
+
     coefficients = np.zeros((len(faces), basis.shape[-1]))
     for _ in range(_ROUNDS):
         left = []
         for alpha, seen in zip(coefficients, faces, strict=True):
-            for step in range(_STEPS + 1):
-                shape = at_mean + offsets + basis @ alpha
-                camera = estimate_weak_perspective(shape, seen)
+            for _ in range(_STEPS):
+                camera, residual = posed(alpha, seen)
                 A = camera.scale * camera.rotation[:2]
-                residual = seen - camera.translation - shape @ A.T
-                if step == _STEPS:
-                    break
                 J = np.einsum("ij,pjk->pik", A, basis).reshape(2 * P, -1) / (_NOISE * camera.scale)
                 normal = J.T @ J + _PRIOR * np.eye(J.shape[1])
                 alpha += np.linalg.solve(normal, J.T @ residual.ravel() / (_NOISE * camera.scale) - _PRIOR * alpha)
+            camera, residual = posed(alpha, seen)
             left.append(residual @ camera.rotation[:2] / camera.scale)
         offsets[:, :2] += np.mean(left, axis=0)[:, :2]
     return offsets[:, :2]
