@@ -170,4 +170,6 @@ def _eyes(direction: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     limbus = 0.45 * IRIS
     colors = [PUPIL, PUPIL, 0.8 * IRIS, 1.15 * IRIS, 0.9 * IRIS, limbus, SCLERA, SCLERA]
     colors += [SCLERA - [0.03, 0.10, 0.10], SCLERA - [0.10, 0.30, 0.30]]
-    return interpolated(angle, np.array(rings), np.array(colors)), np.interp(angle, rings, [0, 0, 0.9, 1, 0.9, 0.5, 0, 0, 0, 0])
+    return interpolated(angle, np.array(rings), np.array(colors)), np.interp(
+        angle, rings, [0, 0, 0.9, 1, 0.9, 0.5, 0, 0, 0, 0]
+    )

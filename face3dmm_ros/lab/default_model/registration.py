@@ -21,7 +21,8 @@ from face3dmm_ros.morphable_model import SurfacePoints
 INNER = slice(17, 68)
 """iBUG's points without the jaw's, which every author puts elsewhere."""
 
-# How many of our skin's points pull, how loosely, and from how far at most, mm; pass by pass.
+# How many of our skin's points pull, the spline's smoothing there, and from how far at most they pull, mm; pass by
+# pass. Chosen by hand, as the smoothing at the landmarks is: looser passes keep the other's shape, tighter ones fold.
 _PASSES = ((150, 2.0, 15.0), (400, 1.0, 10.0), (800, 0.5, 7.0), (1200, 0.3, 6.0), (1500, 0.2, 5.0))
 _LOOSE_LANDMARKS = 0.05
 # ICT-FaceKit's vertices: skin and the mouth's inside come first, then eye sockets, gums, teeth, eyes and lashes.
@@ -86,9 +87,7 @@ class Registration:
     trust: NDArray[np.float64]
 
 
-def register(
-    other: IctHead, mean: NDArray[np.float64], triangles: NDArray[np.integer], head: Head, landmarks: SurfacePoints
-) -> Registration:
+def register(other: IctHead, mean: NDArray[np.float64], head: Head, landmarks: SurfacePoints) -> Registration:
     """Register ICT's neutral with our mean (N, 3), mm, and its 68 landmarks."""
     ours = landmarks.interpolate(mean)
     theirs = other.neutral[other.landmarks]
@@ -98,7 +97,7 @@ def register(
     moved = scale * other.neutral @ rotation.T
     moved += (ours[INNER] - moved[other.landmarks][INNER]).mean(axis=0)
     skin = np.flatnonzero(head.is_part("skin"))
-    normals = _normals(mean, triangles)
+    normals = _normals(mean, head.triangles)
     face = skin[(mean[skin, 2] > -70) & (mean[skin, 1] > -115) & (mean[skin, 1] < 75)]
     source, target = moved[other.landmarks[INNER]], ours[INNER]
     looseness = np.full(len(source), _LOOSE_LANDMARKS)

@@ -66,13 +66,19 @@ def spread_anchors(
     return np.array(chosen, np.int64)
 
 
+def vertex_areas(vertices: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(N,) mm², a third of the area of the triangles (M, 3) around each vertex (N, 3), mm."""
+    a, b, c = (vertices[triangles[:, k]] for k in range(3))
+    third = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
+    return np.bincount(triangles.ravel(), np.repeat(third, 3), len(vertices))
+
+
 def _cotangent_laplacian(
     vertices: NDArray[np.float64], triangles: NDArray[np.integer]
 ) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array]:
     """Lumped mass and stiffness matrices, (N, N), of a surface."""
     N = len(vertices)
     stiffness = scipy.sparse.csr_array((N, N))
-    area = np.zeros(N)
     for k in range(3):
         a, b, c = (triangles[:, (k + j) % 3] for j in range(3))
         u, v = vertices[b] - vertices[a], vertices[c] - vertices[a]
@@ -82,5 +88,4 @@ def _cotangent_laplacian(
         rows, columns = np.concatenate([b, c, b, c]), np.concatenate([c, b, b, c])
         entries = np.concatenate([-weight, -weight, weight, weight])
         stiffness = scipy.sparse.csr_array(stiffness + scipy.sparse.csr_array((entries, (rows, columns)), shape=(N, N)))
-        np.add.at(area, a, twice / 6)
-    return scipy.sparse.csr_array(scipy.sparse.diags_array(area)), stiffness
+    return scipy.sparse.csr_array(scipy.sparse.diags_array(vertex_areas(vertices, triangles))), stiffness
