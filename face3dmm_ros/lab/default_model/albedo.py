@@ -35,8 +35,9 @@ CARUNCLE = np.array([0.68, 0.40, 0.36])
 
 # Where things lie on the face, here and below, are mm from the eyes' midpoint, chosen by hand while looking at
 # renderings of the mean.
+#
+# Distance of a brow's beginning from the midline, and its length across.
 _BROW_FROM, _BROW_LENGTH = 10.0, 40.0
-"""Distance of a brow's beginning from the midline, and its length across."""
 
 
 def _step(value: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:

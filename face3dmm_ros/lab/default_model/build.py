@@ -12,7 +12,7 @@ from face3dmm_ros.lab.default_model.albedo import COMPONENTS, build_albedo
 from face3dmm_ros.lab.default_model.anatomy import find_anatomy
 from face3dmm_ros.lab.default_model.contours import outline_contours
 from face3dmm_ros.lab.default_model.expression import NAMES, blendshapes
-from face3dmm_ros.lab.default_model.expression_prior import ExpressionPrior
+from face3dmm_ros.lab.default_model.expression_prior import read_prior
 from face3dmm_ros.lab.default_model.face_mesh_points import locate_face_mesh_points, locate_iris_points
 from face3dmm_ros.lab.default_model.head import Head, build_head
 from face3dmm_ros.lab.default_model.ibug_points import locate_ibug_points
@@ -46,7 +46,7 @@ def build(makehuman: MakeHuman) -> MorphableModel:
     mean = identity.mean.astype(np.float64)
     # Colours are painted by place, and the places are those of the face before it moved.
     albedo_mean, albedo_basis, regions = build_albedo(makehuman, head, anatomy, mean - RECENTRED)
-    prior = ExpressionPrior.read()
+    sigma, correlation = read_prior()
     model = MorphableModel(
         name="default",
         mean=identity.mean,
@@ -54,7 +54,7 @@ def build(makehuman: MakeHuman) -> MorphableModel:
         shape_basis=identity.basis,
         shape_sigma=identity.sigma,
         expression_basis=blendshapes(makehuman, head, anatomy, mean).astype(np.float32),
-        expression_sigma=prior.sigma.astype(np.float32),
+        expression_sigma=sigma,
         expression_names=NAMES,
         expression_bounds=np.array([[0.0] * len(NAMES), [1.0] * len(NAMES)], np.float32),
         albedo_mean=albedo_mean.astype(np.float32),
@@ -62,7 +62,7 @@ def build(makehuman: MakeHuman) -> MorphableModel:
         albedo_sigma=np.ones(len(COMPONENTS), np.float32),
         landmarks={},
         regions={name: mask.astype(np.float32) for name, mask in regions.items()},
-        expression_correlation=prior.correlation.astype(np.float32),
+        expression_correlation=correlation,
     )
     skin = locate_face_mesh_points(model, anatomy, VIEWS, SEED)
     mean = PeopleMean.read().moved(mean, head, skin)

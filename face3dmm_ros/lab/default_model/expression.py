@@ -199,7 +199,7 @@ def kept_off_eyeball(
 def affine_eyeball(name: str, head: Head, mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """(4, 3) axes and centre of the eyeball of that name: its vertices are direction @ axes + centre."""
     eye = head.is_part(name)
-    return np.linalg.lstsq(homogeneous(head.eye_direction[eye]), mean[eye], rcond=None)[0]
+    return np.asarray(np.linalg.lstsq(homogeneous(head.eye_direction[eye]), mean[eye], rcond=None)[0])
 
 
 def _gaze(name: str, head: Head, mean: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,13 +25,13 @@ from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.lighting import Lighting
 
+# px (width, height) of a rendering; chosen by hand: a face fills most of it, larger than the 192 px that Face Mesh
+# sees.
 _IMAGE_SIZE = (320, 320)
-"""px (width, height) of a rendering; chosen by hand: a face fills most of it, larger than the 192 px that Face Mesh
-sees."""
+# px between a point and the face's surface from which on a sighting does not count; chosen by hand.
 _TOO_FAR = 4.0
-"""px between a point and the face's surface from which on a sighting does not count; chosen by hand."""
+# Cosine between a turned view and a point's normal below which its sighting does not count; chosen by hand.
 _LEAST_FACING = 0.3
-"""Cosine between a turned view and a point's normal below which its sighting does not count; chosen by hand."""
 
 # The loop of the model's lips that each of Face Mesh's rings follows, upper and lower lip, from `Anatomy.lips`: judged
 # on renderings, where Face Mesh draws the lower lip some 3 mm thinner than it is.

@@ -49,8 +49,8 @@ from face3dmm_ros.morphable_model import SurfacePoints, load_model
 # of the mouth's lining against the skin outside.
 _LANDMARK, _JAW_LANDMARK, _PAIR, _LINING = 0.07, 0.05, 0.15, 0.015
 _TIGHT_LINING = 0.05
+# Of the widest fields; narrower ones, which could make lumps, count for more.
 _RIDGE = 3e-5
-"""Of the widest fields; narrower ones, which could make lumps, count for more."""
 _BLURRED = 0.9
 """Share of the trust in the registration that is lost at the corners of the mouth."""
 _THICKNESS = 12.0
@@ -60,8 +60,8 @@ _ROLLING = 4.0
 _MOST_TARGETS = 3
 _LEAST_GAIN = 0.05
 """A further target has to take away this share of what is left."""
+# Of a target: more would exaggerate what MakeHuman's artists drew.
 _MOST_SHARE = 1.3
-"""Of a target: more would exaggerate what MakeHuman's artists drew."""
 _OPEN = 2.5
 """mm between the lips from which on a reference's mouth counts as open; below, ours stays shut."""
 _PEOPLE, _PEOPLE_RIDGE, _MIDDLE = 0.55, 0.3, 15.0

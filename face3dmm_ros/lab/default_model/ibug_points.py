@@ -10,7 +10,7 @@ from face3dmm_ros.lab.default_model.face_mesh_points import FACE_OVAL, along_loo
 from face3dmm_ros.lab.default_model.surface import interpolated, nearest_on_surface
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 
-# What is chosen here was chosen while comparing the mean's points with the mean of AFLW2000-3D's own 68 (docs/model.md).
+# All of these are chosen by hand while comparing the mean's points with those of AFLW2000-3D's mean (docs/model.md).
 # Height of the jaw line's ends above the eyes' middle, and how far they lie behind Face Mesh's outline, mm: as in
 # 300W-LP (Zhu et al., CVPR 2016), the jaw's points keep their place on the head and end just before the ear.
 _JAW_TOP, _JAW_BEHIND = -7.0, 8.0
@@ -73,14 +73,14 @@ def _nose(dense: NDArray[np.float64]) -> NDArray[np.float64]:
     """27–30 down the bridge from between the eyes to the tip, evenly spaced; 31–35 below it, nostril to nostril."""
     bridge = dense[list(_BRIDGE)]
     top = float(np.interp(-_BRIDGE_TOP, -bridge[:, 1], np.arange(len(bridge))))
-    fine = interpolated(np.linspace(top, _BRIDGE_END, 12), np.arange(len(bridge)), bridge)
+    fine = interpolated(np.linspace(top, _BRIDGE_END, 12), np.arange(float(len(bridge))), bridge)
     nostrils = dense[list(_NOSTRILS)]
     nostrils[[0, 4]] += 0.45 * (nostrils[[1, 3]] - nostrils[[0, 4]])
     return np.vstack([_even(fine, fine, 4), nostrils])
 
 
 def _even(line: NDArray[np.float64], seen: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """(count, 3) points along a polyline (n, 3), evenly spaced by the length of the same line as `seen`, (n, 2 or 3)."""
+    """(count, 3) points along a polyline (n, 3), evenly spaced by the length of the line as `seen`, (n, 2 or 3)."""
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(seen, axis=0), axis=1))])
     return interpolated(np.linspace(0.0, length[-1], count), length, line)
 

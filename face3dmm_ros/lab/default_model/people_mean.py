@@ -21,8 +21,8 @@ from face3dmm_ros.landmarks.schemes import LIP_RINGS
 from face3dmm_ros.morphable_model import SurfacePoints
 
 OFFSETS = Path(__file__).with_name("people_mean.json")
+# Of the mean's offsets, and Gauss-Newton steps for each face in each; chosen by hand, enough to come to rest.
 _ROUNDS, _STEPS = 4, 4
-"""Of the mean's offsets, and Gauss-Newton steps for each face in each; chosen by hand, enough to come to rest."""
 _NOISE, _PRIOR = 4.0, 4.0
 """Sigma of a point, mm, and weight of the identity's prior. Chosen by hand: what the identity may not explain counts as
 an offset of the mean."""
@@ -89,7 +89,7 @@ def common_offsets(
     basis: NDArray[np.floating],
     sigma: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """(P, 2) mm, to the person's left and up, that no identity explains of what all faces (n, P, 2), px, have in common.
+    """(P, 2) mm, left and up as the person is: what all faces (n, P, 2), px, share and no identity explains.
 
     Each face is explained by a pose and an identity, of mean (N, 3), basis (3N, K) and sigma (K,), under its prior.
     What all leave in common moves the mean, and all are explained again.

@@ -12,8 +12,8 @@ SEXES = ("female", "male")
 AGES = ("child", "young", "old")
 MUSCLE = ("minmuscle", "averagemuscle", "maxmuscle")
 WEIGHT = ("minweight", "averageweight", "maxweight")
-PROPORTIONS = ("uncommonproportions", "", "idealproportions")
-HEIGHTS = ("minheight", "", "maxheight")
+# Of proportions and height, whose middles are the base mesh's own: the ends' places among three weights, and names.
+ENDS = ((0, "uncommonproportions", "minheight"), (2, "idealproportions", "maxheight"))
 
 DETAIL_SIGMA = {
     "head": 0.12, "forehead": 0.22, "eyebrows": 0.25, "eyes": 0.24, "nose": 0.22, "mouth": 0.24, "cheek": 0.25,
@@ -30,12 +30,12 @@ ONE_SIDED_SHARE = 0.15
 """How much of the deviation of a target that is there for left and right differs between the sides; chosen by hand."""
 SIZE_SIGMA = 0.042
 """Standard deviation of the logarithm of head size: the head lengths of men, and of women, vary by about 4 %."""
+# Where a detail's deviation is cut off; chosen by hand, against caricatures.
 _MOST_SIGMAS = 2.2
-"""Where a detail's deviation is cut off; chosen by hand, against caricatures."""
+# Beginnings or parts of targets' names that are left out: caricatures, and what moves the neck or the whole head.
 _SKIPPED = (
     "head-trans", "head-angle", "ear-shape-pointed", "neck-trans", "head-age", "measure-neck-height", "breast", "trunk",
 )  # fmt: skip
-"""Beginnings or parts of targets' names that are left out: caricatures, and what moves the neck or the whole head."""
 
 
 def _interpolation(value: NDArray[np.float64], anchors: list[float]) -> NDArray[np.float64]:
@@ -80,17 +80,16 @@ def _macro_weights(rng: np.random.Generator, count: int) -> dict[str, NDArray[np
                     build = sex_age * muscle_weights[:, m] * weight_weights[:, w]
                     person = f"{sex}-{age}-{muscular}-{heavy}"
                     weights[f"macrodetails/universal-{person}"] = build
-                    for k in (0, 2):
-                        name = f"macrodetails/proportions/{person}-{PROPORTIONS[k]}"
-                        weights[name] = build * proportion_weights[:, k]
-                        weights[f"macrodetails/height/{person}-{HEIGHTS[k]}"] = build * height_weights[:, k]
+                    for k, proportioned, tall in ENDS:
+                        weights[f"macrodetails/proportions/{person}-{proportioned}"] = build * proportion_weights[:, k]
+                        weights[f"macrodetails/height/{person}-{tall}"] = build * height_weights[:, k]
     return weights
 
 
+# How the names of MakeHuman's targets for both ends of a slider end.
 _OPPOSITES = {
     "decr": "incr", "down": "up", "backward": "forward", "in": "out", "concave": "convex", "compress": "uncompress",
 }  # fmt: skip
-"""How the names of MakeHuman's targets for both ends of a slider end."""
 
 
 def _sliders(names: list[str]) -> list[tuple[str | None, str]]:

@@ -19,12 +19,12 @@ from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 
 SEED = 7
 """Any number; another draws other people."""
+# Grey level around the faces.
 _BACKGROUND = 238
-"""Grey level around the faces."""
+# px (width, height) of a picture of landmarks or contours.
 _CLOSE_UP = 560, 640
-"""px (width, height) of a picture of landmarks or contours."""
+# Cosine between view and normal from which on a landmark counts as seen when its error is measured; chosen by hand.
 _FACING = 0.2
-"""Cosine between view and normal from which on a landmark counts as seen when its error is measured; chosen by hand."""
 GROUPS: dict[str, tuple[int, ...]] = {
     "nose": (1, 2, 4, 5, 6, 168, 195, 197, 98, 97, 326, 327, 19, 94, 48, 278, 64, 294, 122, 351),
     "brows": BROWS,

@@ -70,7 +70,7 @@ def vertex_areas(vertices: NDArray[np.float64], triangles: NDArray[np.integer]) 
     """(N,) mm², a third of the area of the triangles (M, 3) around each vertex (N, 3), mm."""
     a, b, c = (vertices[triangles[:, k]] for k in range(3))
     third = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
-    return np.bincount(triangles.ravel(), np.repeat(third, 3), len(vertices))
+    return np.bincount(triangles.ravel(), np.repeat(third, 3), len(vertices)).astype(np.float64, copy=False)
 
 
 def _cotangent_laplacian(

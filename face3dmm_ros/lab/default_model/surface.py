@@ -7,8 +7,8 @@ from scipy.spatial import cKDTree
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.morphable_model import SurfacePoints
 
+# Triangles whose middles are nearest to a point that are searched; chosen by hand, more than meet at any vertex.
 _NEIGHBOURS = 48
-"""Triangles whose middles are nearest to a point that are searched; chosen by hand, more than meet at any vertex."""
 
 
 def interpolated(
