@@ -13,8 +13,8 @@ COMPONENTS = (
 )  # fmt: skip
 """Names of the albedo components, in order; each column is one standard deviation, so σ is 1."""
 
-# Colours and steps of one standard deviation, sRGB in [0, 1], chosen by hand while looking at renderings of random
-# people. Skin lies halfway between the lightest and darkest skins that cameras record; melanin moves along that axis.
+# Colours and steps of one standard deviation, sRGB in [0, 1], chosen by hand. Skin lies halfway between the lightest
+# and darkest skins that cameras record; melanin moves along that axis.
 SKIN = np.array([0.70, 0.52, 0.43])
 MELANIN = np.array([0.125, 0.125, 0.115])
 HAEMOGLOBIN = np.array([0.015, -0.012, -0.009])
@@ -33,8 +33,7 @@ TONGUE = np.array([0.66, 0.34, 0.34])
 CARUNCLE = np.array([0.68, 0.40, 0.36])
 
 
-# Where things lie on the face, here and below, are mm from the eyes' midpoint, chosen by hand while looking at
-# renderings of the mean.
+# Where things lie on the face, here and below, are mm from the eyes' midpoint, chosen by hand.
 #
 # Distance of a brow's beginning from the midline, and its length across.
 _BROW_FROM, _BROW_LENGTH = 10.0, 40.0

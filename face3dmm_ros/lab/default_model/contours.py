@@ -10,7 +10,7 @@ from face3dmm_ros.morphable_model import Contour, MorphableModel, SurfacePoints
 IBUG_OUTLINE = (*range(8), *range(9, 17))
 """iBUG's points of the jaw but for the chin, which is seen from every side."""
 
-# All of these are chosen by hand while looking at the paths on the mean face (`report` draws them).
+# All of these are chosen by hand; `report` draws the paths that they give.
 #
 # A point inside the head, from which cheeks, jaw and forehead are each seen once in every direction, mm.
 _INSIDE = np.array([0.0, -35.0, -65.0])

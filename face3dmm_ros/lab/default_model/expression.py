@@ -28,8 +28,8 @@ SIDELESS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
 EXPRESSION_TARGETS = "expression/units/caucasian"
 """MakeHuman's own folder of expression targets."""
 
-# Degrees that the left eye turns at full weight, pitch (positive looks down) and yaw (positive looks to +x). Chosen by
-# hand, for a gaze as far as people turn their eyes without effort.
+# Degrees that the left eye turns at full weight, pitch (positive looks down) and yaw (positive looks to +x). Chosen
+# by hand.
 _GAZE = {"Up": (-18.0, 0.0), "Down": (22.0, 0.0), "In": (0.0, -26.0), "Out": (0.0, 26.0)}
 
 # Lower teeth and tongue move as one with the jaw: translation at their middle, mm, and rotation vector, degrees.

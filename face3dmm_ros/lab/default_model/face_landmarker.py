@@ -15,8 +15,9 @@ from face3dmm_ros.files.pictures import find_pictures, read_picture
 from face3dmm_ros.landmarks.blendshape_network import BlendshapeNetwork
 from face3dmm_ros.landmarks.facemesh import FaceMeshBackend
 
+# Runs of Face Mesh on each picture, each in the region that the last one found; chosen by
+# hand: more take longer.
 _LOOKS = 3
-"""Runs of Face Mesh on each picture, each in the region that the last one found; chosen by hand, enough to settle."""
 # Of a detection, in pictures that are known to show a face; chosen by hand.
 _LEAST_SCORE = 0.4
 

@@ -68,7 +68,7 @@ def random_view(
 ) -> View:
     """Render a random person: yaw within ±40°, pitch within ±20°, times `turn`; calm, with open eyes.
 
-    Here and in its light, what is drawn is chosen by hand, so that Face Mesh sees faces much as in photographs.
+    The ranges of pose, colours and light are chosen by hand.
     """
     alpha = rng.normal(0.0, 0.8, model.shape_count) * model.shape_sigma
     gamma = np.clip(rng.normal(0.0, 1.0, len(model.albedo_sigma)), -2, 2) * model.albedo_sigma

@@ -29,16 +29,16 @@ CONVERSATION = {
     "mouthRollUpper": 0.15, "mouthShrugLower": 0.20, "mouthShrugUpper": 0.15, "mouthSmile": 0.35,
     "mouthStretch": 0.20, "mouthUpperUp": 0.25, "noseSneer": 0.20, "tongueOut": 0.10,
 }  # fmt: skip
+# Of measured correlations, since some 200 pictures of two kinds tell 1,275 of them.
 _SHRINKAGE = 0.7
-"""Of measured correlations, since some 200 pictures of two kinds tell 1,275 of them."""
+# Deviation from which on the network sees a blendshape move, and the trust in correlations of what it hardly sees.
 _SEEN, _LEAST_TRUST = 0.08, 0.1
-"""Deviation from which on the network sees a blendshape move, and the trust in correlations of what it hardly sees."""
+# Correlation of left and right, at most: people smile with both sides, and now and then with one.
 _SIDES = 0.8
-"""Correlation of left and right, at most: people smile with both sides, and now and then with one."""
+# Eyes look to one side together.
 _GAZE = (("eyeLookInLeft", "eyeLookOutRight"), ("eyeLookInRight", "eyeLookOutLeft"))
-"""Eyes look to one side together."""
+# Correlation of the eyes' looking to one side, and of looking in or out with both: pictures tell gaze badly.
 _TOGETHER, _APART = 0.9, -0.6
-"""Correlation of the eyes' looking to one side, and of looking in or out with both: pictures tell gaze badly."""
 # Correlations of two blendshapes of one side.
 #
 # A smile goes with its side's cheek, to which the network is blind: fits to points of smiles show it. The others

@@ -42,7 +42,7 @@ from face3dmm_ros.lab.default_model.smooth_fields import spread_anchors, vertex_
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import SurfacePoints, load_model
 
-# All of these are chosen by hand while looking at the fitted shapes and at what the program prints of each.
+# All of these are chosen by hand.
 #
 # How much the parts of a fit weigh beside the skin, whose weights' squares sum to one: a landmark of the inner face,
 # one of the jaw (which other heads mark elsewhere), how a pair of lips or lids moves against each other, and a vertex
@@ -51,29 +51,29 @@ _LANDMARK, _JAW_LANDMARK, _PAIR, _LINING = 0.07, 0.05, 0.15, 0.015
 _TIGHT_LINING = 0.05
 # Of the widest fields; narrower ones, which could make lumps, count for more.
 _RIDGE = 3e-5
+# Share of the trust in the registration that is lost at the corners of the mouth.
 _BLURRED = 0.9
-"""Share of the trust in the registration that is lost at the corners of the mouth."""
+# mm, of cheeks and lips at most.
 _THICKNESS = 12.0
-"""mm, of cheeks and lips at most."""
+# mm of the mouth's lining that belong to the lips.
 _ROLLING = 4.0
-"""mm of the mouth's lining that belong to the lips."""
 _MOST_TARGETS = 3
+# A further target has to take away this share of what is left.
 _LEAST_GAIN = 0.05
-"""A further target has to take away this share of what is left."""
 # Of a target: more would exaggerate what MakeHuman's artists drew.
 _MOST_SHARE = 1.3
+# mm between the lips from which on a reference's mouth counts as open; below, ours stays shut.
 _OPEN = 2.5
-"""mm between the lips from which on a reference's mouth counts as open; below, ours stays shut."""
+# How far a smile goes from ICT's to people's, the ridge on the fields' weights, half of the middle's width, mm.
 _PEOPLE, _PEOPLE_RIDGE, _MIDDLE = 0.55, 0.3, 15.0
-"""How far a smile goes from ICT's to people's, the ridge on the fields' weights, half of the middle's width, mm."""
+# What people's displacements bend further.
 _SMILING = (
     "mouthSmile", "cheekSquint", "mouthUpperUp", "mouthLowerDown", "mouthDimple", "mouthStretch", "mouthPress",
 )  # fmt: skip
-"""What people's displacements bend further."""
+# Of bending, and how many people at full weight the shape as it was counts for.
 _ROUNDS, _NEAR_REFERENCE = 2, 10.0
-"""Of bending, and how many people at full weight the shape as it was counts for."""
+# mm that a closed upper lid passes the lower: so that wider eyes than the mean's close as well.
 _LID_OVERLAP = 1.8
-"""mm that a closed upper lid passes the lower: so that wider eyes than the mean's close as well."""
 
 Rows: TypeAlias = tuple[scipy.sparse.csr_array, NDArray[np.float64]]
 """Linear equations that a displacement X (N, 3) shall satisfy: L (R, N) and y (R, 3) of L X ≈ y, weighted."""

@@ -32,7 +32,7 @@ EYE_SEGMENTS = 24
 
 # MakeHuman's teeth touch the lips and would shine through where they meet; its mouth cavity comes so near the cheeks
 # that some people's would pierce them. Both are scaled about their middle, the cavity more and more from the first of
-# these depths to the second, base-mesh units. Chosen by hand while looking at random people.
+# these depths to the second, base-mesh units. Chosen by hand.
 _TEETH_SIZE = 0.9
 _CAVITY_SIZE = 0.76
 _CAVITY_DEPTH = (1.43, 1.37)

@@ -10,7 +10,8 @@ from face3dmm_ros.lab.default_model.face_mesh_points import FACE_OVAL, along_loo
 from face3dmm_ros.lab.default_model.surface import interpolated, nearest_on_surface
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 
-# All of these are chosen by hand while comparing the mean's points with those of AFLW2000-3D's mean (docs/model.md).
+# What is set here of the jaw was settled by comparing the mean's points with those of AFLW2000-3D's mean
+# (docs/model.md); the other numbers are chosen by hand.
 # Height of the jaw line's ends above the eyes' middle, and how far they lie behind Face Mesh's outline, mm: as in
 # 300W-LP (Zhu et al., CVPR 2016), the jaw's points keep their place on the head and end just before the ear.
 _JAW_TOP, _JAW_BEHIND = -7.0, 8.0

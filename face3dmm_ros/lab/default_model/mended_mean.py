@@ -32,14 +32,14 @@ _OFFSETS = {
     # brows, which stay
     (-55.7, 12.8, 1.6): (0.0, 0.0, 0.0), (-41.3, 20.0, 19.4): (0.0, 0.0, 0.0), (-13.5, 14.2, 27.5): (0.0, 0.0, 0.0),
 }  # fmt: skip
+# mm, of the smooth fields that carry offsets, one about each place. Chosen by hand: wider ones blur neighbours, and
+# narrower ones leave lumps.
 _RADIUS = 8.0
-"""mm, of the smooth fields that carry offsets, one about each place. Chosen by hand: wider ones blur neighbours, and
-narrower ones leave lumps."""
+# Ridge on the fields' weights, which keeps them small where no place asks; chosen by hand.
 _HOLD = 0.02
-"""Ridge on the fields' weights, which keeps them small where no place asks; chosen by hand."""
 
 # The eyeballs go with their lids; MakeHuman's are wider than people's and would pierce lids that lie farther back.
-# Chosen by hand, as the shifts of the teeth are, while looking at random people and smiles.
+# Chosen by hand, as the shifts of the teeth are.
 _EYE_SHIFT, _EYE_SIZE = np.array([-1.0, -1.2, -2.6]), 0.95
 RECENTRED = -_EYE_SHIFT * [0.0, 1.0, 1.0]
 """mm by which everything moves, so that the eyeballs' midpoint is the origin again."""

@@ -21,13 +21,13 @@ from face3dmm_ros.landmarks.schemes import LIP_RINGS
 from face3dmm_ros.morphable_model import SurfacePoints
 
 OFFSETS = Path(__file__).with_name("people_mean.json")
-# Of the mean's offsets, and Gauss-Newton steps for each face in each; chosen by hand, enough to come to rest.
+# Of the mean's offsets, and Gauss-Newton steps for each face in each; chosen by hand: more take longer.
 _ROUNDS, _STEPS = 4, 4
+# Sigma of a point, mm, and weight of the identity's prior. Chosen by hand: what the identity may not explain counts as
+# an offset of the mean.
 _NOISE, _PRIOR = 4.0, 4.0
-"""Sigma of a point, mm, and weight of the identity's prior. Chosen by hand: what the identity may not explain counts as
-an offset of the mean."""
+# mm between a point and the vertex that moves by its offset; beyond, it does not count. Chosen by hand.
 _FARTHEST = 6.0
-"""mm between a point and the vertex that moves by its offset; beyond, it does not count. Chosen by hand."""
 
 
 @dataclass(frozen=True, eq=False)

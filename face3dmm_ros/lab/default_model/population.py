@@ -21,7 +21,7 @@ DETAIL_SIGMA = {
 }  # fmt: skip
 """Standard deviation of the sliders of a folder of targets, whose own range is −1 to 1.
 
-Chosen by hand while looking at random people and at the dimensions that `report` prints: less where targets pull hard.
+Chosen by hand: less where targets pull hard.
 """
 DETAIL_MEAN = {"nose/nose-scale-depth-incr": 0.6, "nose/nose-septumangle-incr": 0.4, "nose/nose-curve-convex": 0.4}
 """Middles of sliders that are not 0. Chosen so that the mean's nose rises 17 to 20 mm from the lip to the tip, as

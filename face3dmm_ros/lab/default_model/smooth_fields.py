@@ -10,8 +10,8 @@ import scipy.sparse
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 
+# Of diffusion. Chosen by hand: more make a bump more like a Gaussian, and take longer.
 _STEPS = 3
-"""Of diffusion. Chosen by hand: more make a bump more like a Gaussian, and take longer."""
 
 
 def smooth_fields(

@@ -55,7 +55,7 @@ GROUPS = {
 }
 """Blendshapes by the muscles behind them, by how their names begin."""
 
-# All of these are chosen by hand: as short as a track can be without changing what is measured.
+# All of these are chosen by hand; more frames and larger pictures take longer.
 #
 # Frames per second.
 _RATE = 30.0

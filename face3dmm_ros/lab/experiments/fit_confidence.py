@@ -35,6 +35,7 @@ from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 # Sizes of faces that are made small, the smallest and the largest. Chosen by hand, as the other random ranges here.
 _FACE_PX = 14.0, 120.0
+
 Truth = NDArray[np.float64]
 """(68, 2) where iBUG's points are, px."""
 

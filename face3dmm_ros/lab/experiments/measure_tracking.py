@@ -41,8 +41,8 @@ _IMAGES_A_PERSON = 6
 # px (width, height) of the film in which two people pass.
 _FILM = (1280, 720)
 _CROSSING_IMAGES = 120
+# Share of a head's area from which on it counts as hidden.
 _HIDDEN = 0.25
-"""Share of a head's area from which on it counts as hidden."""
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ _JAW = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379,
 _OVER_THE_NOSE = (454, 347, 6, 118, 234)
 _BRIDGE = 168
 _CHEEKS = (205, 425)
+# px, the longer side of photographs; chosen by hand: larger ones take longer and show the networks little more.
 _SIDE = 450
-"""px, the longer side of photographs; chosen by hand: no larger than the networks can use."""
 
 
 def photograph(path: Path) -> tuple[NDArray[np.uint8], float]:
@@ -42,7 +42,7 @@ def covered(
     """A picture (H, W, 3) with a part of the face covered, and how far each pixel is, (H, W) in [0, 1].
 
     A mask covers mouth and nose, glasses both eyes, and a hand or patch lies over the points asked for. Sizes, colours,
-    light and noise are random; their ranges are chosen by hand while looking at the pictures.
+    light and noise are random; their ranges are chosen by hand.
 
     Args:
         rng: of what covers the face, where it lies, and how it looks.

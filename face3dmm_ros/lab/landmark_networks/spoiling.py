@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 def spoilt(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A picture (H, W, 3), BGR, with less detail, other light, noise and JPEG's marks, of the same size.
 
-    How often and how strongly is chosen by hand, from a good camera to a dark, noisy one.
+    How often and how strongly is chosen by hand.
     """
     height, width = picture.shape[:2]
     if rng.random() < 0.5:
