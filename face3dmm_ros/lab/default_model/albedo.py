@@ -1,20 +1,20 @@
 """Vertex colours: a mean, and components that one can name, made from where things lie on a face."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.lab.default_model.anatomy import Anatomy
-from face3dmm_ros.lab.default_model.head import Head
+from face3dmm_ros.lab.default_model.head import EYES, Head
 from face3dmm_ros.lab.default_model.makehuman import MakeHuman
+from face3dmm_ros.lab.default_model.surface import interpolated
 
 COMPONENTS = (
     "skin_tone", "redness", "lips", "brows", "facial_hair", "scalp_hair", "hair_colour", "eye_colour",
 )  # fmt: skip
 """Names of the albedo components, in order; each column is one standard deviation, so σ is 1."""
 
-# sRGB. Skin lies halfway between the lightest and darkest skins that cameras record; melanin moves along this axis.
+# Colours and steps of one standard deviation, sRGB in [0, 1], chosen by hand. Skin lies halfway between the lightest
+# and darkest skins that cameras record; melanin moves along that axis.
 SKIN = np.array([0.70, 0.52, 0.43])
 MELANIN = np.array([0.125, 0.125, 0.115])
 HAEMOGLOBIN = np.array([0.015, -0.012, -0.009])
@@ -33,19 +33,10 @@ TONGUE = np.array([0.66, 0.34, 0.34])
 CARUNCLE = np.array([0.68, 0.40, 0.36])
 
 
-@dataclass(frozen=True, eq=False)
-class Albedo:
-    """T̄ and T.
-
-    Attributes:
-        mean: (N, 3) sRGB in [0, 1].
-        basis: (3N, L) per standard deviation, one column per name in `COMPONENTS`.
-        regions: named masks, each (N,) in [0, 1].
-    """
-
-    mean: NDArray[np.float64]
-    basis: NDArray[np.float64]
-    regions: dict[str, NDArray[np.float64]]
+# Where things lie on the face, here and below, are mm from the eyes' midpoint, chosen by hand.
+#
+# Distance of a brow's beginning from the midline, and its length across.
+_BROW_FROM, _BROW_LENGTH = 10.0, 40.0
 
 
 def _step(value: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
@@ -60,20 +51,11 @@ def _bump(position: NDArray[np.float64], center: tuple[float, float, float], rad
     return np.exp(-(np.linalg.norm(mirrored - center, axis=1) ** 2) / (2 * radius**2))
 
 
-_BROW_FROM, _BROW_LENGTH = 10.0, 40.0
-
-
-def brow_middle(share: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distance from the midline and height, mm, of a brow's middle at a share of its length from the nose side."""
-    height = np.interp(share, [0.0, 0.25, 0.65, 1.0], [17.0, 20.0, 23.2, 19.0])
-    return _BROW_FROM + _BROW_LENGTH * share, height
-
-
 def _brows(position: NDArray[np.float64], skin: NDArray[np.float64]) -> NDArray[np.float64]:
     """A strip of hair over each eye: rises from the nose side, peaks at two thirds, thins out toward the temple."""
     side, height, depth = np.abs(position[:, 0]), position[:, 1], position[:, 2]
     along = np.clip((side - _BROW_FROM) / _BROW_LENGTH, 0.0, 1.0)
-    middle = brow_middle(along)[1]
+    middle = np.interp(along, [0.0, 0.25, 0.65, 1.0], [17.0, 20.0, 23.2, 19.0])
     half_width = np.interp(along, [0.0, 0.2, 0.65, 1.0], [4.0, 3.8, 3.0, 1.8])
     across = np.exp(-(((height - middle) / half_width) ** 2))
     return skin * across * _step(side, 8.5, 13.0) * (1 - _step(side, 45.0, 52.0)) * (depth > 0)
@@ -99,15 +81,22 @@ def _beard(position: NDArray[np.float64], skin: NDArray[np.float64], lips: NDArr
     return skin * area * (1 - lips)
 
 
-def build_albedo(makehuman: MakeHuman, head: Head, anatomy: Anatomy, mean_shape: NDArray[np.float64]) -> Albedo:
-    """Paint the mean face (N, 3), mm."""
+def build_albedo(
+    makehuman: MakeHuman, head: Head, anatomy: Anatomy, mean_shape: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """Paint the mean face (N, 3), mm.
+
+    Returns:
+        (N, 3) mean albedo, sRGB in [0, 1]; (3N, L) basis per standard deviation, one column per name in `COMPONENTS`;
+        and named regions, masks (N,) in [0, 1].
+    """
     position = (mean_shape + mean_shape[head.mirror] * [-1, 1, 1]) / 2
 
     def texture(name: str) -> NDArray[np.float64]:
         mask = np.clip(head.carry(makehuman.mask(name)), 0.0, 1.0) * head.is_part("skin")
         return np.maximum(mask, mask[head.mirror])
 
-    eyes = head.is_part("left_eye", "right_eye").astype(float)
+    eyes = head.is_part(*EYES).astype(float)
     teeth = head.is_part("upper_teeth", "lower_teeth").astype(float)
     tongue = head.is_part("tongue").astype(float)
     mouth = (texture("inside-mouth") > 0.5).astype(float)
@@ -127,24 +116,19 @@ def build_albedo(makehuman: MakeHuman, head: Head, anatomy: Anatomy, mean_shape:
     tone = SKIN + HAEMOGLOBIN * (1.3 * flush - 0.2)[:, None]
     under_eye = _bump(position, (26, -12, 14), 7)
     tone = tone * (1 - 0.07 * under_eye)[:, None]
-
-    def over(color: NDArray[np.float64], paint: NDArray[np.float64], cover: NDArray[np.float64]) -> NDArray[np.float64]:
-        return color + cover[:, None] * (paint - color)
-
     hair_cover, brow_cover = 0.72 * scalp, 0.78 * brows
-    color = over(tone, LIP, 0.85 * lips)
-    rims = np.zeros(len(position))
-    lashes = np.zeros(len(position))
+    rims, lashes = np.zeros(len(position)), np.zeros(len(position))
     for eyelids in (anatomy.left_eyelids, anatomy.right_eyelids):
         rims[eyelids["socket"]], rims[eyelids["rim"]] = 0.9, 0.6
-        upper = position[eyelids["lash_line"], 1] > position[eyelids["lash_line"], 1].mean()
-        lashes[eyelids["lash_line"]] = np.where(upper, 0.62, 0.28)
-        upper = position[eyelids["rim"], 1] > position[eyelids["rim"], 1].mean()
-        lashes[eyelids["rim"]] = np.where(upper, 0.75, 0.15)
-    color = over(color, CARUNCLE, rims)
-    color = over(over(over(color, HAIR, hair_cover), HAIR, brow_cover), HAIR * 0.7, lashes)
-    color = over(color, 0.75 * SKIN, 0.12 * beard)
-    color = over(color, MOUTH, mouth)
+        for name, above, below in (("lash_line", 0.62, 0.28), ("rim", 0.75, 0.15)):
+            height = position[eyelids[name], 1]
+            lashes[eyelids[name]] = np.where(height > height.mean(), above, below)
+    color = tone
+    for paint, cover in (
+        (LIP, 0.85 * lips), (CARUNCLE, rims), (HAIR, hair_cover), (HAIR, brow_cover), (0.7 * HAIR, lashes),
+        (0.75 * SKIN, 0.12 * beard), (MOUTH, mouth),
+    ):  # fmt: skip
+        color = color + cover[:, None] * (paint - color)
     for name in ("upper_teeth", "lower_teeth"):
         color[head.is_part(name)] = _teeth(position[head.is_part(name)], up=name == "upper_teeth")
     color[tongue > 0] = TONGUE
@@ -167,7 +151,7 @@ def build_albedo(makehuman: MakeHuman, head: Head, anatomy: Anatomy, mean_shape:
         "skin": skin, "face": face, "eyes": eyes, "lips": lips, "brows": brows, "scalp": scalp, "beard": beard,
         "ears": ears, "neck": neck, "mouth_interior": np.maximum(mouth, tongue), "teeth": teeth,
     }  # fmt: skip
-    return Albedo(np.clip(color, 0.0, 1.0), basis, regions)
+    return np.clip(color, 0.0, 1.0), basis, regions
 
 
 def _teeth(position: NDArray[np.float64], up: bool) -> NDArray[np.float64]:
@@ -186,5 +170,6 @@ def _eyes(direction: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     limbus = 0.45 * IRIS
     colors = [PUPIL, PUPIL, 0.8 * IRIS, 1.15 * IRIS, 0.9 * IRIS, limbus, SCLERA, SCLERA]
     colors += [SCLERA - [0.03, 0.10, 0.10], SCLERA - [0.10, 0.30, 0.30]]
-    color = np.column_stack([np.interp(angle, rings, np.array(colors)[:, k]) for k in range(3)])
-    return color, np.interp(angle, rings, [0, 0, 0.9, 1, 0.9, 0.5, 0, 0, 0, 0])
+    return interpolated(angle, np.array(rings), np.array(colors)), np.interp(
+        angle, rings, [0, 0, 0.9, 1, 0.9, 0.5, 0, 0, 0, 0]
+    )

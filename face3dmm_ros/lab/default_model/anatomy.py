@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from face3dmm_ros.lab.default_model.head import Head
 from face3dmm_ros.lab.default_model.makehuman import BaseMesh
 
-# Loops start at the middle of the upper lip or upper eyelid; (start, next) are vertices of MakeHuman's base mesh.
+# Loops start at the middle of the upper lip or upper eyelid; (start, next) are vertices of MakeHuman's base mesh,
+# picked by hand.
 _LIP_LOOPS = ((455, 7214), (466, 7222), (467, 7223), (509, 7257), (468, 7224), (474, 7229))
 _LEFT_EYELID_LOOPS = {"rim": (6785, 6784), "lash_line": (11465, 11466), "socket": (7748, 7747)}
 
@@ -40,7 +41,7 @@ def find_anatomy(base: BaseMesh, head: Head) -> Anatomy:
 
 
 def _edge_loop(quads: NDArray[np.int64], start: int, second: int) -> NDArray[np.int64]:
-    """The closed loop of edges that goes straight on through every vertex of four quads."""
+    """The closed loop of edges from one vertex to a second and straight on at every vertex, where four quads meet."""
     loop = [start, second]
     while len(loop) < 200:
         before, here = loop[-2:]

@@ -8,7 +8,10 @@ from face3dmm_ros.lab.default_model.face_mesh_points import FACE_OVAL
 from face3dmm_ros.morphable_model import Contour, MorphableModel, SurfacePoints
 
 IBUG_OUTLINE = (*range(8), *range(9, 17))
+"""iBUG's points of the jaw but for the chin, which is seen from every side."""
 
+# All of these are chosen by hand; `report` draws the paths that they give.
+#
 # A point inside the head, from which cheeks, jaw and forehead are each seen once in every direction, mm.
 _INSIDE = np.array([0.0, -35.0, -65.0])
 # Degrees that a path reaches from its landmark, seen from inside: toward the face's middle and away from it.
@@ -25,13 +28,11 @@ def outline_contours(model: MorphableModel, landmarks: dict[str, SurfacePoints])
     """Contours of both schemes, from their landmarks on the mean face."""
     mean = model.mean.astype(np.float64)
     jaw = landmarks["ibug68"].interpolate(mean)[:17].astype(np.float64)
-    jaw_tangents = np.gradient(jaw, axis=0)
     oval = landmarks["mediapipe478"].interpolate(mean)[list(FACE_OVAL)].astype(np.float64)
-    oval_tangents = np.roll(oval, -1, axis=0) - np.roll(oval, 1, axis=0)
     sides = list(IBUG_OUTLINE)
     return {
-        "ibug68": _contour(model, IBUG_OUTLINE, jaw[sides], jaw_tangents[sides]),
-        "mediapipe478": _contour(model, FACE_OVAL, oval, oval_tangents),
+        "ibug68": _contour(model, IBUG_OUTLINE, jaw[sides], np.gradient(jaw, axis=0)[sides]),
+        "mediapipe478": _contour(model, FACE_OVAL, oval, np.roll(oval, -1, axis=0) - np.roll(oval, 1, axis=0)),
     }
 
 
@@ -43,9 +44,7 @@ def _contour(
     for x, y, across, up in _INNER_FACE:
         inside = ((np.abs(mean[:, 0]) - x) / across) ** 2 + ((mean[:, 1] - y) / up) ** 2 < 1
         allowed &= ~(inside & (mean[:, 2] > -35))
-    edges = np.unique(
-        np.sort(np.vstack([model.triangles[:, pair] for pair in ([0, 1], [1, 2], [2, 0])]), axis=1), axis=0
-    )
+    edges = np.unique(np.sort(model.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1), axis=0)
     edges = edges[allowed[edges].all(axis=1)]
     graph = scipy.sparse.coo_array((np.ones(len(edges)), edges.T), shape=(len(mean), len(mean)))
     _, piece = scipy.sparse.csgraph.connected_components(graph, directed=False)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.arkit import ARKIT_NAMES as NAMES
 from face3dmm_ros.core.rotations import rotation_from_vector
 from face3dmm_ros.lab.default_model.anatomy import Anatomy
-from face3dmm_ros.lab.default_model.head import MILLIMETRES, Head
+from face3dmm_ros.lab.default_model.head import EYES, MILLIMETRES, Head, homogeneous
 from face3dmm_ros.lab.default_model.makehuman import MakeHuman
-from face3dmm_ros.lab.default_model.smooth_fields import SmoothFields
+from face3dmm_ros.lab.default_model.smooth_fields import smooth_fields
 
 RECIPE = Path(__file__).with_name("expressions.json")
 
@@ -28,8 +28,9 @@ SIDELESS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
 EXPRESSION_TARGETS = "expression/units/caucasian"
 """MakeHuman's own folder of expression targets."""
 
-# Degrees that an eye turns at full weight: about (axis x or y; positive pitch looks down, positive yaw to +x).
-_GAZE = {"Up": ("pitch", -18.0), "Down": ("pitch", 22.0), "In": ("yaw", -26.0), "Out": ("yaw", 26.0)}
+# Degrees that the left eye turns at full weight, pitch (positive looks down) and yaw (positive looks to +x). Chosen
+# by hand.
+_GAZE = {"Up": (-18.0, 0.0), "Down": (22.0, 0.0), "In": (0.0, -26.0), "Out": (0.0, 26.0)}
 
 # Lower teeth and tongue move as one with the jaw: translation at their middle, mm, and rotation vector, degrees.
 # Measured on the lower teeth of ICT-FaceKit, which move rigidly to 2 mm.
@@ -41,7 +42,7 @@ _JAW = {
 }
 
 _LID_CLEARANCE = 0.5
-"""mm that skin keeps from an eyeball that it slides over."""
+"""mm that skin keeps from an eyeball that it slides over; chosen by hand, so that the eyeball never shows through."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,11 @@ class Recipe:
             )
             for name, part in self.mixtures.items()
         ]
-        head = (
-            f'{{\n"anchors": {json.dumps(self.anchors.tolist())},\n"radius_mm": {json.dumps(self.radius.tolist())},\n'
+        anchors, radius = self.anchors.tolist(), self.radius.tolist()
+        blendshapes = ",\n".join(lines)
+        path.write_text(
+            f'{{\n"anchors": {anchors},\n"radius_mm": {radius},\n"blendshapes": {{\n{blendshapes}\n}}\n}}\n'
         )
-        path.write_text(head + '"blendshapes": {\n' + ",\n".join(lines) + "\n}\n}\n")
 
 
 def other_side(name: str) -> str:
@@ -120,29 +122,24 @@ def target_displacement(name: str, makehuman: MakeHuman, head: Head) -> NDArray[
     return MILLIMETRES * head.carry(makehuman.target(f"{EXPRESSION_TARGETS}/{name}"))
 
 
-def skin_fields(recipe: Recipe, head: Head, mean: NDArray[np.float64]) -> SmoothFields:
-    """The recipe's smooth fields on a mean face (N, 3), mm."""
-    skin = head.is_part("skin")
-    return SmoothFields.spread(mean, head.triangles[skin[head.triangles].all(axis=1)], recipe.anchors, recipe.radius)
-
-
-def mixed(
-    mixture: Mixture, fields: SmoothFields, target: Callable[[str], NDArray[np.float64]], head: Head
-) -> NDArray[np.float64]:
-    """(N, 3) mm, of the skin alone; zero elsewhere."""
-    displacement = fields.values @ mixture.bumps
-    for name, share in mixture.targets.items():
-        displacement += share * target(name)
-    return displacement * head.is_part("skin")[:, None]
+def skin_fields(recipe: Recipe, head: Head, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The recipe's smooth fields (N, K) on a mean face (N, 3), mm."""
+    return smooth_fields(mean, head.skin_triangles, recipe.anchors, recipe.radius)
 
 
 def skin_displacement(
-    name: str, recipe: Recipe, fields: SmoothFields, target: Callable[[str], NDArray[np.float64]], head: Head
+    name: str, recipe: Recipe, fields: NDArray[np.float64], target: Callable[[str], NDArray[np.float64]], head: Head
 ) -> NDArray[np.float64]:
-    """(N, 3) mm, of the skin in a blendshape: mixed, the mirror image of its other side, or the same on both sides."""
+    """(N, 3) mm, of the skin in a blendshape, zero elsewhere: by its recipe, or the mirror image of its other side.
+
+    `fields` (N, K) are the recipe's, and `target` gives the displacement (N, 3), mm, of a unit or target by its name.
+    """
     if name not in recipe.mixtures:
         return mirrored(skin_displacement(other_side(name), recipe, fields, target, head), head)
-    skin = mixed(recipe.mixtures[name], fields, target, head)
+    skin = fields @ recipe.mixtures[name].bumps
+    for part, share in recipe.mixtures[name].targets.items():
+        skin += share * target(part)
+    skin = skin * head.is_part("skin")[:, None]
     return (skin + mirrored(skin, head)) / 2 if name == other_side(name) else skin
 
 
@@ -167,31 +164,52 @@ def blendshapes(makehuman: MakeHuman, head: Head, anatomy: Anatomy, mean: NDArra
 def _over_eyeballs(displacement: NDArray[np.float64], head: Head, mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """The displacement (N, 3) with the skin that it would push into an eyeball kept outside."""
     moved = mean + displacement
-    for name in ("left_eye", "right_eye"):
-        eye = head.is_part(name)
-        axes = affine_eyeball(eye, head, mean)
-        center, radius = axes[3], float(np.linalg.norm(axes[:3], axis=1).mean())
-        before, after = (np.linalg.norm(points - center, axis=1) for points in (mean, moved))
-        least = np.minimum(before, radius + _LID_CLEARANCE)
-        inside = head.is_part("skin") & (before > radius) & (after < least)
-        moved[inside] = center + (moved[inside] - center) * (least / np.maximum(after, 1e-9))[inside, None]
+    for name in EYES:
+        axes = affine_eyeball(name, head, mean)
+        before = np.linalg.norm(mean - axes[3], axis=1)
+        outside = head.is_part("skin") & (before > np.linalg.norm(axes[:3], axis=1).mean())
+        moved = kept_off_eyeball(moved, outside, axes, axes[3], before)
     return moved - mean
 
 
-def affine_eyeball(eye: NDArray[np.bool_], head: Head, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(4, 3) axes and centre of an eyeball: its vertices are direction @ axes + centre."""
-    homogeneous = np.column_stack([head.eye_direction[eye], np.ones(eye.sum())])
-    return np.linalg.lstsq(homogeneous, mean[eye], rcond=None)[0]
+def kept_off_eyeball(
+    moved: NDArray[np.float64],
+    skin: NDArray[np.bool_],
+    axes: NDArray[np.float64],
+    center: NDArray[np.float64],
+    before: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Moved vertices (N, 3), those of the skin pushed out to `_LID_CLEARANCE` from an eyeball.
+
+    A vertex that lay nearer before it moved is only kept from going deeper.
+
+    Args:
+        moved: (N, 3) mm.
+        skin: (N,) which vertices are pushed.
+        axes: (4, 3) as of `affine_eyeball`, whose lengths tell the radius.
+        center: (3,) of the eyeball that the moved vertices lie around.
+        before: (N,) mm, the vertices' distances from its centre before they moved.
+    """
+    after = np.linalg.norm(moved - center, axis=1)
+    least = np.minimum(before, float(np.linalg.norm(axes[:3], axis=1).mean()) + _LID_CLEARANCE)
+    pushed = center + (moved - center) * (least / np.maximum(after, 1e-9))[:, None]
+    return np.where((skin & (after < least))[:, None], pushed, moved)
+
+
+def affine_eyeball(name: str, head: Head, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(4, 3) axes and centre of the eyeball of that name: its vertices are direction @ axes + centre."""
+    eye = head.is_part(name)
+    return np.asarray(np.linalg.lstsq(homogeneous(head.eye_direction[eye]), mean[eye], rcond=None)[0])
 
 
 def _gaze(name: str, head: Head, mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """Displacements of an eyeball that turns about its own centre."""
-    side = "Left" if name.endswith("Left") else "Right"
-    axis, degrees = _GAZE[name.removeprefix("eyeLook").removesuffix(side)]
+    left = name.endswith("Left")
+    pitch, yaw = _GAZE[name.removeprefix("eyeLook").removesuffix("Left" if left else "Right")]
     # In and Out mirror each other: the left eye's outward side is +x, the right eye's is −x.
-    turn = (degrees, 0.0, 0.0) if axis == "pitch" else (0.0, degrees if side == "Left" else -degrees, 0.0)
-    eye = head.is_part("left_eye" if side == "Left" else "right_eye")
-    return _turned(mean, eye, affine_eyeball(eye, head, mean)[3], turn)
+    turn = (pitch, yaw if left else -yaw, 0.0)
+    eye = EYES[0] if left else EYES[1]
+    return _turned(mean, head.is_part(eye), affine_eyeball(eye, head, mean)[3], turn)
 
 
 def _jaw(name: str, head: Head, mean: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,8 +15,11 @@ from face3dmm_ros.files.pictures import find_pictures, read_picture
 from face3dmm_ros.landmarks.blendshape_network import BlendshapeNetwork
 from face3dmm_ros.landmarks.facemesh import FaceMeshBackend
 
+# Runs of Face Mesh on each picture, each in the region that the last one found; chosen by
+# hand: more take longer.
 _LOOKS = 3
-"""At each picture, every one where the last saw the face."""
+# Of a detection, in pictures that are known to show a face; chosen by hand.
+_LEAST_SCORE = 0.4
 
 
 def portraits(folder: str) -> list[Path]:
@@ -28,29 +31,25 @@ def portraits(folder: str) -> list[Path]:
 
 
 def look_at(pictures: Sequence[Path]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n, 478, 2) px and (n, 51) weights of the surest face in each of n pictures, under a progress bar."""
-    landmarker = FaceLandmarker()
-    looks = [landmarker.look(picture) for picture in tqdm(pictures, unit="pictures", desc="looking")]
-    points, weights = (np.array(each, np.float64) for each in zip(*looks, strict=True))
-    return points, weights
+    """Face Mesh's points (n, 478, 2), px, and the weights (n, 51) of `WITHOUT_TONGUE` of the surest face in n pictures.
 
+    A progress bar is shown.
 
-class FaceLandmarker:
-    """Points and blendshapes of one face in a picture."""
-
-    def __init__(self) -> None:
-        """Load the networks that ship with the package."""
-        self._face_mesh = FaceMeshBackend(min_score=0.4)
-        self._blendshapes = BlendshapeNetwork(package_file("resource/landmark_models/face_blendshapes.tflite"))
-
-    def look(self, picture: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(478, 2) px and the (51,) weights of `WITHOUT_TONGUE` of the surest face in a picture."""
+    Raises:
+        SystemExit: a picture shows no face.
+    """
+    face_mesh = FaceMeshBackend(min_score=_LEAST_SCORE)
+    blendshapes = BlendshapeNetwork(package_file("resource/landmark_models/face_blendshapes.tflite"))
+    points, weights = [], []
+    for picture in tqdm(pictures, unit="pictures", desc="looking"):
         image = read_picture(picture)
-        found = self._face_mesh.detect(image)
+        found = face_mesh.detect(image)
         if not found:
             sys.exit(f"{picture}: no face was found")
         region = found[0].region
         for _ in range(_LOOKS):
-            face = self._face_mesh.locate(image, region)
+            face = face_mesh.locate(image, region)
             region = face.region
-        return face.landmarks.points, self._blendshapes.weights(face.landmarks.points)
+        points.append(face.landmarks.points)
+        weights.append(blendshapes.weights(face.landmarks.points))
+    return np.array(points, np.float64), np.array(weights, np.float64)

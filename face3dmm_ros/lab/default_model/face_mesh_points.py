@@ -16,7 +16,7 @@ from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.lab.default_model.anatomy import Anatomy
-from face3dmm_ros.lab.default_model.head import LIMBUS, Head
+from face3dmm_ros.lab.default_model.head import EYES, LIMBUS, Head
 from face3dmm_ros.lab.default_model.surface import nearest_on_surface, pick
 from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import region_around
@@ -25,9 +25,16 @@ from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.lighting import Lighting
 
+# px (width, height) of a rendering; chosen by hand: a face fills most of it, larger than the 192 px that Face Mesh
+# sees.
 _IMAGE_SIZE = (320, 320)
+# px between a point and the face's surface from which on a sighting does not count; chosen by hand.
+_TOO_FAR = 4.0
+# Cosine between a turned view and a point's normal below which its sighting does not count; chosen by hand.
+_LEAST_FACING = 0.3
 
-# The loop of the model's lips that each ring follows. Face Mesh draws the lower lip some 3 mm thinner than it is.
+# The loop of the model's lips that each of Face Mesh's rings follows, upper and lower lip, from `Anatomy.lips`: judged
+# on renderings, where Face Mesh draws the lower lip some 3 mm thinner than it is.
 _UPPER_LIP_LOOPS, _LOWER_LIP_LOOPS = (0, 1, 3, 5), (1, 2, 4, 5)
 FACE_OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
@@ -43,7 +50,7 @@ class View:
     Attributes:
         image: (H, W, 3) BGR uint8.
         vertices: (N, 3) float32, mm.
-        camera: how the face meets the image.
+        camera: of the rendering.
     """
 
     image: NDArray[np.uint8]
@@ -59,7 +66,10 @@ def random_view(
     turn: float,
     open_mouth: bool,
 ) -> View:
-    """Render a random person: yaw within ±40°, pitch within ±20°, times `turn`; calm, with open eyes."""
+    """Render a random person: yaw within ±40°, pitch within ±20°, times `turn`; calm, with open eyes.
+
+    The ranges of pose, colours and light are chosen by hand.
+    """
     alpha = rng.normal(0.0, 0.8, model.shape_count) * model.shape_sigma
     gamma = np.clip(rng.normal(0.0, 1.0, len(model.albedo_sigma)), -2, 2) * model.albedo_sigma
     beta = np.zeros(model.expression_count)
@@ -77,8 +87,7 @@ def random_view(
         ambient=(rng.uniform(0.3, 0.45),) * 3,
         specular=rng.uniform(0.02, 0.12),
     )
-    rgb = np.uint8(np.round(255 * model.albedo(gamma)))
-    rgba = renderer.render(_IMAGE_SIZE, [PosedFace(vertices, model.normals(vertices), rgb, camera)])
+    rgba = renderer.render(_IMAGE_SIZE, [PosedFace(vertices, model.normals(vertices), model.rgb(gamma), camera)])
     cover = rgba[:, :, 3:] / 255.0
     background = rng.uniform(40, 220, 3)
     image = np.uint8(rgba[:, :, 2::-1] * cover + background * (1 - cover))
@@ -86,12 +95,12 @@ def random_view(
 
 
 def first_face_mesh() -> Network:
-    """Face Mesh of 2019."""
+    """The network of Face Mesh's first version, of 2019, which gives 468 points."""
     return Network(package_file("resource/landmark_models/face_landmark.tflite"), (0.0, 1.0))
 
 
 def detect(network: Network, view: View, model: MorphableModel) -> NDArray[np.float64]:
-    """Face Mesh's points on a view, (468, 2) px; looked for where the face is known to be."""
+    """Face Mesh's points on a view, (468, 2) px, in a crop around where the face is known to be."""
     points = view.camera.project(view.vertices[model.regions["face"] > 0.5])
     across = view.camera.rotation[:2, 0]
     for _ in range(2):
@@ -101,10 +110,8 @@ def detect(network: Network, view: View, model: MorphableModel) -> NDArray[np.fl
     return points
 
 
-def locate_face_mesh_points(
-    model: MorphableModel, head: Head, anatomy: Anatomy, views: int, seed: int
-) -> SurfacePoints:
-    """The 468 points of the skin, on the mean face."""
+def locate_face_mesh_points(model: MorphableModel, anatomy: Anatomy, views: int, seed: int) -> SurfacePoints:
+    """The 468 points of the skin on the mean face, from so many renderings of random people drawn with a seed."""
     rng = np.random.default_rng(seed)
     network = first_face_mesh()
     mean = model.mean.astype(np.float64)
@@ -123,9 +130,9 @@ def locate_face_mesh_points(
             seen_under = known if known is not None else surface
             facing = -(seen_under.interpolate(normals) @ view.camera.rotation[2])
             places[k] = surface.interpolate(mean)
-            weights[k] = np.where(distance < 4.0, np.clip(facing, 0.02, None) ** 2, 0.0)
+            weights[k] = np.where(distance < _TOO_FAR, np.clip(facing, 0.02, None) ** 2, 0.0)
             if not frontal:
-                weights[k, facing < 0.3] = 0.0
+                weights[k, facing < _LEAST_FACING] = 0.0
     place = _symmetric(_robust_means(places, weights))
     return _put_on_loops(nearest_on_surface(place, mean, allowed), place, mean, anatomy)
 
@@ -136,7 +143,7 @@ def locate_iris_points(head: Head) -> SurfacePoints:
     Left and right are the image's here, as Face Mesh has them.
     """
     vertices = []
-    for name in ("right_eye", "left_eye"):
+    for name in EYES[::-1]:
         eye = np.flatnonzero(head.is_part(name))
         direction = head.eye_direction[eye]
         polar = np.degrees(np.arccos(np.clip(direction[:, 2], -1.0, 1.0)))
@@ -185,17 +192,21 @@ def _put_on_loops(
 
     for ring, upper, lower in zip(LIP_RINGS, _UPPER_LIP_LOOPS, _LOWER_LIP_LOOPS, strict=True):
         # The corners belong to the upper lip's loop: they are put last.
-        lower_loop, upper_loop = anatomy.lips[lower], anatomy.lips[upper]
-        put((*ring[10:], ring[0]), lower_loop, int(mean[lower_loop, 0].argmax()), int(mean[lower_loop, 0].argmin()))
-        put(ring[:11], upper_loop, int(mean[upper_loop, 0].argmin()), int(mean[upper_loop, 0].argmax()))
-    for ring, loop, outward in (
-        (LEFT_EYE_RING, anatomy.left_eyelids["lash_line"], 1),
-        (RIGHT_EYE_RING, anatomy.right_eyelids["lash_line"], -1),
+        put((*ring[10:], ring[0]), anatomy.lips[lower], *corners(mean, anatomy.lips[lower])[::-1])
+        put(ring[:11], anatomy.lips[upper], *corners(mean, anatomy.lips[upper]))
+    for ring, loop, way in (
+        (LEFT_EYE_RING, anatomy.left_eyelids["lash_line"], -1),
+        (RIGHT_EYE_RING, anatomy.right_eyelids["lash_line"], 1),
     ):
-        outer, inner = int((outward * mean[loop, 0]).argmax()), int((outward * mean[loop, 0]).argmin())
+        outer, inner = corners(mean, loop)[::way]
         put(ring[:9], loop, outer, inner)
         put((*ring[8:], ring[0]), loop, inner, outer)
     return SurfacePoints(vertices, weights)
+
+
+def corners(position: NDArray[np.float64], loop: NDArray[np.int64]) -> tuple[int, int]:
+    """Where on a loop of vertices the person's right and left ends are: indices into the loop."""
+    return int(position[loop, 0].argmin()), int(position[loop, 0].argmax())
 
 
 def _shares(x: NDArray[np.float64]) -> NDArray[np.float64]:

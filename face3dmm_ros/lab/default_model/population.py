@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.rotations import nearest_rotation
-from face3dmm_ros.lab.default_model.head import MILLIMETRES, Head
+from face3dmm_ros.lab.default_model.head import EYES, MILLIMETRES, Head, homogeneous
 from face3dmm_ros.lab.default_model.makehuman import MakeHuman
 
 ETHNICITIES = ("african", "asian", "caucasian")
@@ -12,45 +12,30 @@ SEXES = ("female", "male")
 AGES = ("child", "young", "old")
 MUSCLE = ("minmuscle", "averagemuscle", "maxmuscle")
 WEIGHT = ("minweight", "averageweight", "maxweight")
-PROPORTIONS = ("uncommonproportions", "", "idealproportions")
-HEIGHTS = ("minheight", "", "maxheight")
+# Of proportions and height, whose middles are the base mesh's own: the ends' places among three weights, and names.
+ENDS = ((0, "uncommonproportions", "minheight"), (2, "idealproportions", "maxheight"))
 
-DETAIL_FOLDERS = ("head", "forehead", "eyebrows", "eyes", "nose", "mouth", "cheek", "chin", "ears", "neck")
-ASYMMETRY_FOLDER = "asym"
-
-# Standard deviation of a detail's slider, whose own range is −1 to 1; where a folder's targets pull hard, less.
 DETAIL_SIGMA = {
-    "head": 0.12,
-    "forehead": 0.22,
-    "eyebrows": 0.25,
-    "eyes": 0.24,
-    "nose": 0.22,
-    "mouth": 0.24,
-    "cheek": 0.25,
-    "chin": 0.26,
-    "ears": 0.22,
-    "neck": 0.15,
-}
-ASYMMETRY_SIGMA = 0.10
-# Measured noses rise 17 to 20 mm from the lip to the tip, and so does the mean with these; without, MakeHuman's 15.6.
+    "head": 0.12, "forehead": 0.22, "eyebrows": 0.25, "eyes": 0.24, "nose": 0.22, "mouth": 0.24, "cheek": 0.25,
+    "chin": 0.26, "ears": 0.22, "neck": 0.15, "asym": 0.10,
+}  # fmt: skip
+"""Standard deviation of the sliders of a folder of targets, whose own range is −1 to 1.
+
+Chosen by hand: less where targets pull hard.
+"""
 DETAIL_MEAN = {"nose/nose-scale-depth-incr": 0.6, "nose/nose-septumangle-incr": 0.4, "nose/nose-curve-convex": 0.4}
+"""Middles of sliders that are not 0. Chosen so that the mean's nose rises 17 to 20 mm from the lip to the tip, as
+measured noses do (docs/model.md); MakeHuman's rises 15.6."""
 ONE_SIDED_SHARE = 0.15
-"""How much of a paired target's (left and right) deviation differs between the two sides."""
-
+"""How much of the deviation of a target that is there for left and right differs between the sides; chosen by hand."""
 SIZE_SIGMA = 0.042
-"""Standard deviation of the logarithm of head size; the head lengths of men, and of women, vary by about 4 %."""
-
-# Caricatures and what only moves the neck or the whole head are left out.
+"""Standard deviation of the logarithm of head size: the head lengths of men, and of women, vary by about 4 %."""
+# Where a detail's deviation is cut off; chosen by hand, against caricatures.
+_MOST_SIGMAS = 2.2
+# Beginnings or parts of targets' names that are left out: caricatures, and what moves the neck or the whole head.
 _SKIPPED = (
-    "head-trans",
-    "head-angle",
-    "ear-shape-pointed",
-    "neck-trans",
-    "head-age",
-    "measure-neck-height",
-    "breast",
-    "trunk",
-)
+    "head-trans", "head-angle", "ear-shape-pointed", "neck-trans", "head-age", "measure-neck-height", "breast", "trunk",
+)  # fmt: skip
 
 
 def _interpolation(value: NDArray[np.float64], anchors: list[float]) -> NDArray[np.float64]:
@@ -65,7 +50,11 @@ def _age_slider(years: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _macro_weights(rng: np.random.Generator, count: int) -> dict[str, NDArray[np.float64]]:
-    """Weight of every macro target for each person, {target: (count,)}, as products of the sliders' weights."""
+    """Weight of every macro target for each person, {target: (count,)}, as products of the sliders' weights.
+
+    The sliders' distributions are chosen by hand: adults of any age, mostly of one sex, mixed ethnicities, and builds
+    about the middle (docs/model.md).
+    """
     years = rng.uniform(18, 85, count)
     male = rng.beta(0.35, 0.35, count)
     ethnicity = rng.dirichlet([0.55, 0.55, 0.55], count)
@@ -91,57 +80,45 @@ def _macro_weights(rng: np.random.Generator, count: int) -> dict[str, NDArray[np
                     build = sex_age * muscle_weights[:, m] * weight_weights[:, w]
                     person = f"{sex}-{age}-{muscular}-{heavy}"
                     weights[f"macrodetails/universal-{person}"] = build
-                    for k in (0, 2):
-                        name = f"macrodetails/proportions/{person}-{PROPORTIONS[k]}"
-                        weights[name] = build * proportion_weights[:, k]
-                        weights[f"macrodetails/height/{person}-{HEIGHTS[k]}"] = build * height_weights[:, k]
+                    for k, proportioned, tall in ENDS:
+                        weights[f"macrodetails/proportions/{person}-{proportioned}"] = build * proportion_weights[:, k]
+                        weights[f"macrodetails/height/{person}-{tall}"] = build * height_weights[:, k]
     return weights
 
 
-_OPPOSITES = (
-    ("decr", "incr"), ("down", "up"), ("backward", "forward"), ("in", "out"), ("concave", "convex"),
-    ("compress", "uncompress"),
-)  # fmt: skip
+# How the names of MakeHuman's targets for both ends of a slider end.
+_OPPOSITES = {
+    "decr": "incr", "down": "up", "backward": "forward", "in": "out", "concave": "convex", "compress": "uncompress",
+}  # fmt: skip
 
 
 def _sliders(names: list[str]) -> list[tuple[str | None, str]]:
     """Pair opposite targets into sliders, (negative end, positive end); without an opposite, only the latter."""
-    sliders: list[tuple[str | None, str]] = []
-    remaining = set(names)
+    positive = {}
     for name in names:
-        if name not in remaining:
-            continue
-        remaining.discard(name)
         stem, _, ending = name.rpartition("-")
-        opposite = dict(_OPPOSITES).get(ending)
-        if opposite is not None and f"{stem}-{opposite}" in remaining:
-            remaining.discard(f"{stem}-{opposite}")
-            sliders.append((name, f"{stem}-{opposite}"))
-        elif any(ending == high and f"{stem}-{low}" in names for low, high in _OPPOSITES):
-            continue
-        else:
-            sliders.append((None, name))
-    return sliders
+        if (opposite := f"{stem}-{_OPPOSITES.get(ending)}") in names:
+            positive[name] = opposite
+    return [
+        (name, positive[name]) if name in positive else (None, name) for name in names if name not in positive.values()
+    ]
 
 
 def _detail_weights(rng: np.random.Generator, count: int, makehuman: MakeHuman) -> dict[str, NDArray[np.float64]]:
     """Weight of every detail target for each person: sliders normal about 0, pairs nearly the same on both sides."""
     weights: dict[str, NDArray[np.float64]] = {}
     shared: dict[str, NDArray[np.float64]] = {}
-    for folder in (*DETAIL_FOLDERS, ASYMMETRY_FOLDER):
+    for folder, sigma in DETAIL_SIGMA.items():
         names = [name for name in makehuman.target_names(folder) if not any(skip in name for skip in _SKIPPED)]
-        sigma = DETAIL_SIGMA.get(folder, ASYMMETRY_SIGMA)
         for low, high in _sliders(names):
             value = rng.normal(0.0, sigma, count)
             side, _, stem = high.partition("/")[2].partition("-")
             if side in ("l", "r"):
                 common = shared.setdefault(f"{folder}/{stem}", rng.normal(0.0, sigma, count))
                 value = np.sqrt(1 - ONE_SIDED_SHARE**2) * common + ONE_SIDED_SHARE * value
-            value = np.clip(value, -2.2 * sigma, 2.2 * sigma) + DETAIL_MEAN.get(high, 0.0)
-            if low is None:
-                weights[high] = np.maximum(value, 0.0)
-            else:
-                weights[high] = np.maximum(value, 0.0)
+            value = np.clip(value, -_MOST_SIGMAS * sigma, _MOST_SIGMAS * sigma) + DETAIL_MEAN.get(high, 0.0)
+            weights[high] = np.maximum(value, 0.0)
+            if low is not None:
                 weights[low] = np.maximum(-value, 0.0)
     return weights
 
@@ -149,16 +126,11 @@ def _detail_weights(rng: np.random.Generator, count: int, makehuman: MakeHuman) 
 def eyeball_center(vertices: NDArray[np.floating], head: Head) -> NDArray[np.floating]:
     """Midpoint of the two eyeballs' centres, (…, 3), of (…, N, 3) vertices."""
     # An eyeball's rings are symmetric about its axis but reach further forward than back: weigh them by an exact fit.
-    return np.einsum("n,...nk->...k", _center_weights(head), vertices)
-
-
-def _center_weights(head: Head) -> NDArray[np.float64]:
     weights = np.zeros(len(head.part))
-    for name in ("left_eye", "right_eye"):
+    for name in EYES:
         eye = head.is_part(name)
-        homogeneous = np.column_stack([head.eye_direction[eye], np.ones(eye.sum())])
-        weights[eye] = 0.5 * np.linalg.pinv(homogeneous)[3]
-    return weights
+        weights[eye] = 0.5 * np.linalg.pinv(homogeneous(head.eye_direction[eye]))[3]
+    return np.einsum("n,...nk->...k", weights, vertices)
 
 
 def sample_population(makehuman: MakeHuman, head: Head, count: int, seed: int) -> NDArray[np.float32]:

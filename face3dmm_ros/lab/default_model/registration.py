@@ -6,7 +6,6 @@ passes that ask for ever more of them (a coarse-to-fine non-rigid ICP with bihar
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,11 @@ from face3dmm_ros.morphable_model import SurfacePoints
 INNER = slice(17, 68)
 """iBUG's points without the jaw's, which every author puts elsewhere."""
 
-# How many of our skin's points pull, how loosely, and from how far at most, mm; pass by pass.
+# How many of our skin's points pull, the spline's smoothing there, and from how far at most they pull, mm; pass by
+# pass. Chosen by hand, as the smoothing at the landmarks is: looser passes keep the other's shape, tighter ones fold.
 _PASSES = ((150, 2.0, 15.0), (400, 1.0, 10.0), (800, 0.5, 7.0), (1200, 0.3, 6.0), (1500, 0.2, 5.0))
 _LOOSE_LANDMARKS = 0.05
-# ICT-FaceKit's vertices: skin and the mouth's inside come first, then eye sockets, gums, teeth, eyes and lashes.
+# ICT-FaceKit's first vertices, of skin and the mouth's inside; eye sockets, gums, teeth, eyes and lashes follow.
 _ICT_SKIN = 13294
 
 
@@ -34,15 +34,13 @@ class IctHead:
 
     Attributes:
         neutral: (V, 3) cm.
-        shapes: (57, V, 3) cm, displacements.
-        names: of the shapes; ARKit's with ``_L`` and ``_R``.
+        shapes: displacements (V, 3), cm, by the name of the blendshape, ARKit's but where ICT tells more by side.
         triangles: (M, 3) of the skin.
         landmarks: (68,) vertices, iBUG's points.
     """
 
     neutral: NDArray[np.float64]
-    shapes: NDArray[np.float16]
-    names: list[str]
+    shapes: dict[str, NDArray[np.float64]]
     triangles: NDArray[np.int64]
     landmarks: NDArray[np.int64]
 
@@ -53,22 +51,17 @@ class IctHead:
         quads = arrays["quads"].astype(np.int64)
         triangles = np.concatenate([quads[:, :3], quads[quads[:, 3] >= 0][:, [0, 2, 3]]])
         landmarks = json.loads((folder / "vertex_indices.json").read_text())["idx_to_landmark_verts"]
+        names = [str(name).replace("_L", "Left").replace("_R", "Right") for name in arrays["expression_names"]]
         return IctHead(
             arrays["neutral"].astype(np.float64),
-            arrays["expressions"],
-            [str(name) for name in arrays["expression_names"]],
+            dict(zip(names, arrays["expressions"].astype(np.float64), strict=True)),
             triangles[(triangles < _ICT_SKIN).all(axis=1)],
             np.array(landmarks),
         )
 
-    @cached_property
-    def _sided(self) -> dict[str, int]:
-        return {name.replace("_L", "Left").replace("_R", "Right"): k for k, name in enumerate(self.names)}
-
     def displacement(self, name: str) -> NDArray[np.float64]:
         """(V, 3) cm, of an ARKit blendshape; what ICT tells by side and ARKit does not is the sum of both."""
-        parts = [name] if name in self._sided else [name + "Left", name + "Right"]
-        return sum((self.shapes[self._sided[part]].astype(np.float64) for part in parts), np.zeros_like(self.neutral))
+        return self.shapes[name] if name in self.shapes else self.shapes[name + "Left"] + self.shapes[name + "Right"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +79,7 @@ class Registration:
     trust: NDArray[np.float64]
 
 
-def register(
-    other: IctHead, mean: NDArray[np.float64], triangles: NDArray[np.integer], head: Head, landmarks: SurfacePoints
-) -> Registration:
+def register(other: IctHead, mean: NDArray[np.float64], head: Head, landmarks: SurfacePoints) -> Registration:
     """Register ICT's neutral with our mean (N, 3), mm, and its 68 landmarks."""
     ours = landmarks.interpolate(mean)
     theirs = other.neutral[other.landmarks]
@@ -98,7 +89,7 @@ def register(
     moved = scale * other.neutral @ rotation.T
     moved += (ours[INNER] - moved[other.landmarks][INNER]).mean(axis=0)
     skin = np.flatnonzero(head.is_part("skin"))
-    normals = _normals(mean, triangles)
+    normals = _normals(mean, head.triangles)
     face = skin[(mean[skin, 2] > -70) & (mean[skin, 1] > -115) & (mean[skin, 1] < 75)]
     source, target = moved[other.landmarks[INNER]], ours[INNER]
     looseness = np.full(len(source), _LOOSE_LANDMARKS)

@@ -12,38 +12,31 @@ from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 EYE_CORNERS = (33, 263)
 """Face Mesh's outer ones, the person's right first."""
 EYE_DISTANCE = 88.0
-"""mm between them, of the mean adult."""
+"""mm between them, of the mean adult (docs/model.md)."""
 _STILL = (33, 133, 362, 263, 168, 6, 197, 195)
 """Corners of the eyes and bridge of the nose: what a smile leaves where it is."""
 
 
 @dataclass(frozen=True, eq=False)
 class Smiles:
-    """P people.
+    """What P people did from a neutral picture to a smiling one.
 
     Attributes:
-        displacement: (P, 468, 2) mm, from neutral to smiling, x to the person's left and y up in the neutral picture.
-        neutral: (P, 51) weights of the blendshapes in the neutral picture.
-        smiling: (P, 51) in the smiling one.
+        displacement: (P, 468, 2) mm, x to the person's left and y up in the neutral picture.
+        rise: (P, 51), by how much the weight of each blendshape of `WITHOUT_TONGUE` rose.
     """
 
     displacement: NDArray[np.float64]
-    neutral: NDArray[np.float64]
-    smiling: NDArray[np.float64]
+    rise: NDArray[np.float64]
 
     @staticmethod
     def measure(folder: Path) -> "Smiles":
-        """Of all NNN_neutral.jpg in a folder that have a NNN_smile.jpg beside them."""
+        """Measure all NNN_smile.jpg in a folder against the NNN_neutral.jpg beside them."""
         smiles = sorted(folder.glob("*_smile.jpg"))
         rest, neutral = look_at([path.with_name(path.name.replace("smile", "neutral")) for path in smiles])
         moved, smiling = look_at(smiles)
         displacements = [displacement(*pair) for pair in zip(rest[:, :SKIN_COUNT], moved[:, :SKIN_COUNT], strict=True)]
-        return Smiles(np.array(displacements), neutral, smiling)
-
-    @property
-    def rise(self) -> NDArray[np.float64]:
-        """(P, 51), by how much each weight rises."""
-        return self.smiling - self.neutral
+        return Smiles(np.array(displacements), smiling - neutral)
 
 
 def displacement(rest: NDArray[np.floating], moved: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -53,9 +46,8 @@ def displacement(rest: NDArray[np.floating], moved: NDArray[np.floating]) -> NDA
     # As complex numbers a similarity is one factor and one offset.
     source, target = (points[still] @ [1, 1j] for points in (moved, rest))
     source_middle, target_middle = source.mean(), target.mean()
-    factor = np.vdot(source - source_middle, target - target_middle) / np.vdot(
-        source - source_middle, source - source_middle
-    )
+    arm = source - source_middle
+    factor = np.vdot(arm, target - target_middle) / np.vdot(arm, arm)
     aligned = factor * (moved @ [1, 1j] - source_middle) + target_middle
     right, left = (rest[corner] @ [1, 1j] for corner in EYE_CORNERS)
     change = (aligned - rest @ [1, 1j]) * EYE_DISTANCE / (left - right)

@@ -5,53 +5,43 @@ Wardetzky, Geodesics in Heat, ACM TOG 2013) leaves of a source at its vertex. Up
 surface they are far apart, so that each moves by itself.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 
+# Of diffusion. Chosen by hand: more make a bump more like a Gaussian, and take longer.
 _STEPS = 3
-"""Of diffusion; more make a bump more like a Gaussian."""
 
 
-@dataclass(frozen=True, eq=False)
-class SmoothFields:
-    """K bumps, each 1 at its highest.
+def smooth_fields(
+    vertices: NDArray[np.float64],
+    triangles: NDArray[np.integer],
+    anchors: NDArray[np.integer],
+    radius: NDArray[np.floating],
+) -> NDArray[np.float64]:
+    """K bumps at every vertex, (N, K): each 1 at its highest, 0 outside the surface.
 
-    Attributes:
-        anchors: (K,) vertices that they spread from.
+    Args:
+        vertices: (N, 3) mm.
+        triangles: (M, 3), the surface.
+        anchors: (K,) vertices that the bumps spread from.
         radius: (K,) mm, their standard deviations.
-        values: (N, K), each bump at every vertex; 0 outside the surface.
     """
-
-    anchors: NDArray[np.int64]
-    radius: NDArray[np.float64]
-    values: NDArray[np.float64]
-
-    @staticmethod
-    def spread(
-        vertices: NDArray[np.float64],
-        triangles: NDArray[np.integer],
-        anchors: NDArray[np.integer],
-        radius: NDArray[np.floating],
-    ) -> "SmoothFields":
-        """Bumps of (K,) radii, mm, about (K,) anchors on the surface of triangles (M, 3) among (N, 3) vertices, mm."""
-        used, local = np.unique(triangles, return_inverse=True)
-        mass, stiffness = _cotangent_laplacian(vertices[used], local.reshape(-1, 3))
-        values = np.zeros((len(vertices), len(anchors)))
-        for size in np.unique(radius):
-            chosen = np.flatnonzero(radius == size)
-            # A step of length t adds 2t to the variance along each direction.
-            step = size**2 / (2 * _STEPS)
-            solve = scipy.sparse.linalg.splu(scipy.sparse.csc_array(mass + step * stiffness)).solve
-            heat = np.zeros((len(used), len(chosen)))
-            heat[np.searchsorted(used, anchors[chosen]), range(len(chosen))] = 1.0
-            for _ in range(_STEPS):
-                heat = solve(mass @ heat)
-            values[np.ix_(used, chosen)] = heat / heat.max(axis=0)
-        return SmoothFields(np.asarray(anchors, np.int64), np.asarray(radius, np.float64), values)
+    used, local = np.unique(triangles, return_inverse=True)
+    mass, stiffness = _cotangent_laplacian(vertices[used], local.reshape(-1, 3))
+    values = np.zeros((len(vertices), len(anchors)))
+    for size in np.unique(radius):
+        chosen = np.flatnonzero(radius == size)
+        # A step of length t adds 2t to the variance along each direction.
+        step = size**2 / (2 * _STEPS)
+        solve = scipy.sparse.linalg.splu(scipy.sparse.csc_array(mass + step * stiffness)).solve
+        heat = np.zeros((len(used), len(chosen)))
+        heat[np.searchsorted(used, anchors[chosen]), range(len(chosen))] = 1.0
+        for _ in range(_STEPS):
+            heat = solve(mass @ heat)
+        values[np.ix_(used, chosen)] = heat / heat.max(axis=0)
+    return values
 
 
 def spread_anchors(
@@ -70,10 +60,17 @@ def spread_anchors(
         both = [vertex] if mirror[vertex] == vertex else [vertex, int(mirror[vertex])]
         if len(both) == 2 and np.linalg.norm(vertices[both[0]] - vertices[both[1]]) < spacing[vertex]:
             continue
-        near = np.linalg.norm(vertices[chosen] - vertices[vertex], axis=1) if chosen else np.array([np.inf])
-        if near.min() >= spacing[vertex]:
+        near = np.linalg.norm(vertices[chosen] - vertices[vertex], axis=1)
+        if near.min(initial=np.inf) >= spacing[vertex]:
             chosen += both
     return np.array(chosen, np.int64)
+
+
+def vertex_areas(vertices: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(N,) mm², a third of the area of the triangles (M, 3) around each vertex (N, 3), mm."""
+    a, b, c = (vertices[triangles[:, k]] for k in range(3))
+    third = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
+    return np.bincount(triangles.ravel(), np.repeat(third, 3), len(vertices)).astype(np.float64, copy=False)
 
 
 def _cotangent_laplacian(
@@ -82,7 +79,6 @@ def _cotangent_laplacian(
     """Lumped mass and stiffness matrices, (N, N), of a surface."""
     N = len(vertices)
     stiffness = scipy.sparse.csr_array((N, N))
-    area = np.zeros(N)
     for k in range(3):
         a, b, c = (triangles[:, (k + j) % 3] for j in range(3))
         u, v = vertices[b] - vertices[a], vertices[c] - vertices[a]
@@ -92,5 +88,4 @@ def _cotangent_laplacian(
         rows, columns = np.concatenate([b, c, b, c]), np.concatenate([c, b, b, c])
         entries = np.concatenate([-weight, -weight, weight, weight])
         stiffness = scipy.sparse.csr_array(stiffness + scipy.sparse.csr_array((entries, (rows, columns)), shape=(N, N)))
-        np.add.at(area, a, twice / 6)
-    return scipy.sparse.csr_array(scipy.sparse.diags_array(area)), stiffness
+    return scipy.sparse.csr_array(scipy.sparse.diags_array(vertex_areas(vertices, triangles))), stiffness

@@ -7,7 +7,15 @@ from scipy.spatial import cKDTree
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.morphable_model import SurfacePoints
 
+# Triangles whose middles are nearest to a point that are searched; chosen by hand, more than meet at any vertex.
 _NEIGHBOURS = 48
+
+
+def interpolated(
+    at: NDArray[np.float64], positions: NDArray[np.floating], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Rows (m, C) at m places, linearly between the rows of values (n, C) at n ascending positions."""
+    return np.column_stack([np.interp(at, positions, column) for column in values.T])
 
 
 def nearest_on_surface(

@@ -11,7 +11,7 @@ import copy
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,12 +32,13 @@ from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.core.values import TrackedLandmarks
 from face3dmm_ros.fit_methods import FIT_METHODS, create_fitter
 from face3dmm_ros.fitting.face_fitter import FaceFitter
+from face3dmm_ros.lab.default_model.expression import other_side
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, place_face, random_identity, random_person
 from face3dmm_ros.lab.synthesis.scene import Background, Light, Scene, Sensor
-from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
+from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer
 from face3dmm_ros.lab.synthesis.sensor import expose
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
-from face3dmm_ros.landmarks.schemes import SKIN_COUNT
+from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 NAMES = WITHOUT_TONGUE
@@ -54,43 +55,19 @@ GROUPS = {
 }
 """Blendshapes by the muscles behind them, by how their names begin."""
 
-_SIZE = (288, 288)
-_RATE = 30.0  # frames per second
-_REST_FRAMES = 15
-_RAMP = (0.5,)  # weights on the way from rest to 1
-_HELD_FRAMES = 9
-_READ_FRAMES = 4  # the last of those held
-_NOISE = 2.0  # of the sensor, of 255
-_ALIKE = 0.7  # cosine from which on two blendshapes count as alike
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """What one blendshape or none looks like under one pose.
-
-    Attributes:
-        image: (H, W, 3) uint8 BGR, without noise.
-        points: (478, 2) px, where Face Mesh's points are in truth.
-    """
-
-    image: NDArray[np.uint8]
-    points: NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Rise:
-    """What was measured of one blendshape in one view.
-
-    Attributes:
-        weights: (51,) how far each rose.
-        moved: (468, 2) px, how far the points moved in truth.
-        seen: (468, 2) px, how far they moved for the detector.
-    """
-
-    weights: NDArray[np.float64]
-    moved: NDArray[np.float32]
-    seen: NDArray[np.float32]
-
+# All of these are chosen by hand; more frames and larger pictures take longer.
+#
+# Frames per second.
+_RATE = 30.0
+# At rest, with a blendshape held, and the last of those, whose weights are read.
+_REST_FRAMES, _HELD_FRAMES, _READ_FRAMES = 15, 9, 4
+# Weight of the frame on the way from rest to 1.
+_RAMP = 0.5
+# Standard deviation of the sensor's noise, of 255.
+_NOISE = 2.0
+# Cosine from which on two blendshapes count as alike.
+_ALIKE = 0.7
+_OPTIONS = SceneOptions(image_size=(288, 288), face_share=(0.5, 0.5), off_center=0.0)
 
 Frame: TypeAlias = tuple[TrackedLandmarks, NDArray[np.uint8]]
 """What a detector finds in an image, and the image."""
@@ -109,69 +86,63 @@ class Observer:
         self._tracker = LandmarkTracker(create_backend())
         self._exact = exact
 
-    def rest(self, view: View, seeds: Iterator[int]) -> None:
+    def rest(self, shown: RenderedScene, seeds: Iterator[int]) -> None:
         """Look at somebody at rest."""
         self._tracker.reset()
-        self._resting_points = view.points
-        self._rest = [self._look(self._tracker, view, seeds) for _ in range(_REST_FRAMES)]
+        self._rest = [self._look(self._tracker, shown, seeds) for _ in range(_REST_FRAMES)]
 
-    def rise(self, ramp: Sequence[View], held: View, seeds: Iterator[int]) -> Rise:
-        """What is measured when, after the rest, something is shown and held."""
+    def rise(self, ramp: RenderedScene, held: RenderedScene, seeds: Iterator[int]) -> tuple[NDArray, NDArray]:
+        """How far each weight rises, (51,), when something is shown and held after the rest.
+
+        And how far the points move for the detector, (468, 2) px.
+        """
         self._fitter.reset()
         # A tracker replaces what it remembers and never changes it: the copy forgets what follows.
         tracker = copy.copy(self._tracker)
-        frames = [*self._rest, *(self._look(tracker, view, seeds) for view in [*ramp, *[held] * _HELD_FRAMES])]
+        frames = [*self._rest, *(self._look(tracker, shown, seeds) for shown in [ramp, *[held] * _HELD_FRAMES])]
         tuner = WeightTuner(Tuning(calibration_s=(_REST_FRAMES - 0.5) / _RATE, dead_zone=0.0))
         fits = (self._fitter.fit(face, image) for face, image in frames)
         weights = [tuner.tune(0, self._weights.of(fitted), k / _RATE) for k, fitted in enumerate(fits)]
-        return Rise(
-            np.array(weights[-_READ_FRAMES:], np.float64).mean(axis=0)[: len(NAMES)],
-            (held.points - self._resting_points)[:SKIN_COUNT],
-            (_mean_points(frames[-_READ_FRAMES:]) - _mean_points(self._rest))[:SKIN_COUNT],
-        )
+        rises = np.array(weights[-_READ_FRAMES:], np.float64).mean(axis=0)[: len(NAMES)]
+        return rises, _mean_points(frames[-_READ_FRAMES:]) - _mean_points(self._rest)
 
-    def _look(self, tracker: LandmarkTracker, view: View, seeds: Iterator[int]) -> Frame:
-        image = expose(view.image, Sensor(noise=_NOISE, seed=next(seeds)))
+    def _look(self, tracker: LandmarkTracker, shown: RenderedScene, seeds: Iterator[int]) -> Frame:
+        image = expose(shown.image, Sensor(noise=_NOISE, seed=next(seeds)))
         faces = tracker.track(image)
         if not faces:
             raise Face3DMMError("the detector lost a synthetic face: draw other people with --seed")
         face = faces[0]
         landmarks = face.landmarks
         if self._exact:
-            landmarks = replace(landmarks, points=view.points, expression=None, expression_deviation=None)
+            landmarks = replace(landmarks, points=_points(shown), expression=None, expression_deviation=None)
         return replace(face, face_id=0, landmarks=landmarks), image
 
 
+def _points(shown: RenderedScene) -> NDArray[np.float32]:
+    """(478, 2) px, where Face Mesh's points are in truth."""
+    return shown.landmarks(MEDIAPIPE478)[:, :2].astype(np.float32)
+
+
 def _mean_points(frames: Sequence[Frame]) -> NDArray[np.float32]:
-    return np.mean([face.landmarks.points for face, _ in frames], axis=0, dtype=np.float32)
+    """(468, 2) px."""
+    return np.mean([face.landmarks.points[:SKIN_COUNT] for face, _ in frames], axis=0, dtype=np.float32)
 
 
 def somebody(rng: np.random.Generator, model: MorphableModel) -> Scene:
     """A random person in an even light, without hair, glasses or clothes."""
-    options = SceneOptions(image_size=_SIZE, face_share=(0.5, 0.5), off_center=0.0)
     alpha, gamma = random_identity(rng, model)
-    person = random_person(rng, model, alpha, gamma, options)
+    person = random_person(rng, model, alpha, gamma, _OPTIONS)
     skin = replace(person.skin, scalp_cover=0.0)
     return Scene(
-        _SIZE, person.camera, alpha, np.zeros(model.expression_count), gamma, Light(), skin, person.eyes, None, None,
-        background=Background(person.background.seed, None, 0.03), sensor=Sensor(),
+        _OPTIONS.image_size, person.camera, alpha, np.zeros(model.expression_count), gamma, Light(), skin, person.eyes,
+        hair=None, outfit=None, background=Background(person.background.seed, None, 0.03), sensor=Sensor(),
     )  # fmt: skip
 
 
 def turned(scene: Scene, pitch: float, yaw: float) -> Scene:
     """The person turned, degrees, the face in the middle and of one size."""
     rotation = rotation_from_pose_angles(*np.radians([pitch, yaw, 0.0]))
-    options = SceneOptions(image_size=_SIZE, face_share=(0.5, 0.5), off_center=0.0)
-    return replace(scene, camera=place_face(np.random.default_rng(0), rotation, options))
-
-
-def draw(renderer: SceneRenderer, scene: Scene, k: int | None = None, weight: float = 1.0) -> View:
-    """The person with blendshape k at a weight, or at rest."""
-    beta = np.zeros(len(NAMES))
-    if k is not None:
-        beta[k] = weight
-    rendered = renderer.render(replace(scene, beta=beta))
-    return View(rendered.image, rendered.landmarks("mediapipe478")[:, :2].astype(np.float32))
+    return replace(scene, camera=place_face(np.random.default_rng(0), rotation, _OPTIONS))
 
 
 def measure(
@@ -196,12 +167,13 @@ def measure(
             person = somebody(np.random.default_rng([seed, p]), model)
             for v, (pitch, yaw) in enumerate(poses):
                 scene = turned(person, pitch, yaw)
-                observer.rest(draw(renderer, scene), seeds)
-                for k in range(len(NAMES)):
-                    ramp = [draw(renderer, scene, k, weight) for weight in _RAMP]
-                    rise = observer.rise(ramp, draw(renderer, scene, k), seeds)
-                    rises[p, v, k] = rise.weights
-                    moved, seen = rise.moved / scene.camera.scale, rise.seen / scene.camera.scale
+                rest = renderer.render(scene)
+                observer.rest(rest, seeds)
+                for k, beta in enumerate(np.eye(len(NAMES))):
+                    ramp, held = (renderer.render(replace(scene, beta=share * beta)) for share in (_RAMP, 1.0))
+                    rises[p, v, k], seen = observer.rise(ramp, held, seeds)
+                    moved = (_points(held) - _points(rest))[:SKIN_COUNT] / scene.camera.scale
+                    seen = seen / scene.camera.scale
                     products[k] += (moved**2).sum(), (moved * seen).sum(), (seen**2).sum()
                     bar.update()
     true, both, seen_square = products.T
@@ -215,7 +187,7 @@ def likeness(model: MorphableModel) -> NDArray[np.float64]:
 
     Compared is what is left once the head's small turns, shifts and growth are taken out (Procrustes' tangent space).
     """
-    surface = model.scheme("mediapipe478")
+    surface = model.scheme(MEDIAPIPE478)
     x, y, z = surface.interpolate(model.mean).astype(np.float64).T
     moved = surface.interpolate_basis(model.expression_basis)[:, :2, : len(NAMES)]
     no, one = np.zeros_like(x), np.ones_like(x)
@@ -225,13 +197,6 @@ def likeness(model: MorphableModel) -> NDArray[np.float64]:
     flat -= Q @ (Q.T @ flat)
     flat /= np.linalg.norm(flat, axis=0)
     return np.asarray(flat.T @ flat)
-
-
-def other_side(name: str) -> str:
-    """The same blendshape of the other side; itself for those of both."""
-    if name.endswith("Left"):
-        return name.removesuffix("Left") + "Right"
-    return name.removesuffix("Right") + "Left" if name.endswith("Right") else name
 
 
 def group_of(name: str) -> str:
@@ -287,8 +252,8 @@ def numbers(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"{text} is not a list of degrees such as -30,0,30") from error
 
 
-def main() -> int:
-    """Measure, write, say how many are right."""
+def main() -> None:
+    """Measure, write, print how many are right."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
     add("--people", type=int, default=2, help="how many random people")
@@ -308,7 +273,7 @@ def main() -> int:
         model, arguments.people, poses, arguments.seed, arguments.fit_method, arguments.points == "exact"
     )
     matrix = rises.mean(axis=(0, 1))
-    found = taken_for(matrix)
+    taken = dict(zip(NAMES, taken_for(matrix), strict=True))
     alike = likeness(model)
     pairs = [(i, j) for i in range(len(NAMES)) for j in range(i) if alike[i, j] > _ALIKE]
     pairs.sort(key=lambda pair: -alike[pair])
@@ -322,7 +287,7 @@ def main() -> int:
         **counts(matrix),
         "right_by_view": [counts(rises[:, v].mean(axis=0))["right"] for v in range(len(poses))],
         "share_of_single_views_right": round(float(single.mean()), 3),
-        "taken_for": dict(zip(NAMES, found, strict=True)),
+        "taken_for": taken,
         "share_right_by_blendshape": dict(zip(NAMES, np.round(single.mean(axis=(0, 1)), 3).tolist(), strict=True)),
         "movement_mm_share_seen_correlation": dict(zip(NAMES, np.round(movement, 3).tolist(), strict=True)),
         "alike": [(NAMES[j], NAMES[i], round(float(alike[i, j]), 2)) for i, j in pairs],
@@ -332,13 +297,12 @@ def main() -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "confusion.json").write_text(json.dumps(result, indent=1) + "\n")
     plot(matrix, arguments.out / "confusion.png")
-    for there, seen, row in zip(NAMES, found, matrix, strict=True):
+    for (there, seen), row in zip(taken.items(), matrix, strict=True):
         if there != seen:
             others = ", ".join(f"{NAMES[k]} {row[k]:.2f}" for k in row.argsort()[::-1][:3])
             print(f"{there} ({row[NAMES.index(there)]:.2f}) is taken for {others}")
     print({key: result[key] for key in ("right", "right_or_other_side", "right_group", "right_by_view")})
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -23,15 +23,7 @@ from face3dmm_ros.evaluation.metrics import box_around, box_iou, nme
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.confidence import RIGHT_WITHIN, confidence_features
 from face3dmm_ros.lab.default_model.face_landmarker import portraits
-from face3dmm_ros.lab.landmark_networks.coverings import (
-    KINDS,
-    LEFT_EYE,
-    MOUTH,
-    RIGHT_EYE,
-    covered,
-    photograph,
-    textures,
-)
+from face3dmm_ros.lab.landmark_networks.coverings import LEFT_EYE, MOUTH, RIGHT_EYE, covered, photograph
 from face3dmm_ros.lab.landmark_networks.logistic import logistic_regression
 from face3dmm_ros.lab.landmark_networks.spoiling import spoilt
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
@@ -41,7 +33,9 @@ from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
-_FACE_PX = 14.0, 120.0  # the smallest and the largest of those made small
+# Sizes of faces that are made small, the smallest and the largest. Chosen by hand, as the other random ranges here.
+_FACE_PX = 14.0, 120.0
+
 Truth = NDArray[np.float64]
 """(68, 2) where iBUG's points are, px."""
 
@@ -50,14 +44,15 @@ class Watcher:
     """Finds and fits the face of a picture as `face3dmm evaluate dataset` does."""
 
     def __init__(self, model: MorphableModel, backend: str) -> None:
+        """With the shipped backend of that name."""
         self._backend, self._fitter, self._ibug = create_backend(backend), TrackFitter(model), Ibug68Points(model)
 
     def points(self, fitted: FaceParameters) -> Truth:
-        """Of a fit, the outline at its places on the skin."""
+        """The 68 points of a fit; the outline's are fixed points of the skin."""
         return fitted.camera.project(self._ibug.at(fitted, visible_outline=False))
 
     def fits(self, picture: NDArray[np.uint8]) -> list[tuple[Landmarks, FaceParameters]]:
-        """Of all faces in a picture."""
+        """Landmarks and fits of all faces in a picture."""
         self._fitter.reset()
         faces = LandmarkTracker(self._backend, max_faces=20).track(picture)
         return [(face.landmarks, self._fitter.fit(TrackedLandmarks(k, face.landmarks))) for k, face in enumerate(faces)]
@@ -65,28 +60,21 @@ class Watcher:
     def judged(self, picture: NDArray[np.uint8], truth: Truth) -> tuple[float, float, bool] | None:
         """What the confidence in the fit depends on, and whether it is right; None if the face is not found."""
         box = box_around(truth)
-        overlapping = [
-            (box_iou(box_around(self.points(fitted)), box), landmarks, fitted)
-            for landmarks, fitted in self.fits(picture)
-        ]
-        iou, landmarks, fitted = max(overlapping, key=lambda each: each[0], default=(0.0, None, None))
-        if landmarks is None or fitted is None or iou < FOUND_IOU:
+        found = [(self.points(fitted), landmarks, fitted) for landmarks, fitted in self.fits(picture)]
+        found = [each for each in found if box_iou(box_around(each[0]), box) >= FOUND_IOU]
+        if not found:
             return None
-        features = confidence_features(landmarks, fitted.camera)
-        return *features, nme(self.points(fitted), truth) <= RIGHT_WITHIN
+        points, landmarks, fitted = max(found, key=lambda each: box_iou(box_around(each[0]), box))
+        return *confidence_features(landmarks, fitted.camera), nme(points, truth) <= RIGHT_WITHIN
 
 
 def degraded(
-    rng: np.random.Generator,
-    picture: NDArray[np.uint8],
-    landmarks: NDArray[np.floating],
-    truth: Truth,
-    patterns: list[NDArray[np.uint8]],
+    rng: np.random.Generator, picture: NDArray[np.uint8], landmarks: NDArray[np.floating], truth: Truth
 ) -> tuple[NDArray[np.uint8], Truth]:
     """A picture of a face, spoilt, and where its points have come to lie."""
     for _ in range(int(rng.choice(3, p=[0.5, 0.35, 0.15]))):
         over = (MOUTH, LEFT_EYE, RIGHT_EYE, rng.integers(SKIN_COUNT, size=20))[int(rng.integers(4))]
-        picture, _ = covered(rng, picture, landmarks, str(rng.choice(KINDS)), over, patterns)
+        picture, _ = covered(rng, picture, landmarks, over)
     height, width = picture.shape[:2]
     size = float(np.sqrt(np.ptp(truth, axis=0).prod()))
     small = np.exp(rng.uniform(*np.log(_FACE_PX))) / size if rng.random() < 0.6 else 1.0
@@ -102,19 +90,19 @@ def degraded(
 
 
 def photographs(paths: list[Path], times: int, watcher: Watcher) -> Iterator[tuple[NDArray[np.uint8], Truth]]:
-    """Each of them spoilt so many times."""
-    patterns, rng = textures(find_pictures(None)), np.random.default_rng(5)
+    """The photographs at these paths, each spoilt `times` times, and their points."""
+    rng = np.random.default_rng(5)
     for path in tqdm(paths, unit="photographs"):
         picture, _ = photograph(path)
         landmarks, fitted = watcher.fits(picture)[0]
         truth = watcher.points(fitted)
         points = landmarks.points[:SKIN_COUNT].astype(np.float64)
         for _ in range(times):
-            yield degraded(rng, picture, points, truth, patterns)
+            yield degraded(rng, picture, points, truth)
 
 
 def renderings(model: MorphableModel, count: int) -> Iterator[tuple[NDArray[np.uint8], Truth]]:
-    """So many heads, turned any way, some of them small."""
+    """Renderings of `count` random heads, turned any way, some of them small, and their points."""
     options = SceneOptions(image_size=(300, 300), occluder=0.3, glasses=0.2, pictures=find_pictures(None))
     with SceneRenderer(model) as renderer:
         for index in tqdm(range(count), unit="renderings"):

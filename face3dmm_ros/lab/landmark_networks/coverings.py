@@ -1,6 +1,6 @@
 """Things drawn over a photographed face: cloth masks, hands, sunglasses, patches of any texture."""
 
-from collections.abc import Sequence
+import functools
 from pathlib import Path
 
 import cv2
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.files.pictures import read_picture
+from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING
 
 KINDS = ("mask", "hand", "patch", "glasses")
@@ -18,8 +19,8 @@ _JAW = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379,
 _OVER_THE_NOSE = (454, 347, 6, 118, 234)
 _BRIDGE = 168
 _CHEEKS = (205, 425)
+# px, the longer side of photographs; chosen by hand: larger ones take longer and show the networks little more.
 _SIDE = 450
-"""px, the longer side of photographs."""
 
 
 def photograph(path: Path) -> tuple[NDArray[np.uint8], float]:
@@ -29,40 +30,38 @@ def photograph(path: Path) -> tuple[NDArray[np.uint8], float]:
     return np.asarray(cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.uint8), shrink
 
 
-def textures(pictures: Sequence[Path]) -> list[NDArray[np.uint8]]:
-    """The pictures to cut patches from."""
-    return [read_picture(path) for path in pictures]
+@functools.cache
+def _patterns() -> list[NDArray[np.uint8]]:
+    """The free photographs that patches are cut from."""
+    return [read_picture(path) for path in find_pictures(None)]
 
 
 def covered(
-    rng: np.random.Generator,
-    picture: NDArray[np.uint8],
-    points: NDArray[np.floating],
-    kind: str,
-    over: NDArray[np.intp],
-    patterns: Sequence[NDArray[np.uint8]],
+    rng: np.random.Generator, picture: NDArray[np.uint8], points: NDArray[np.floating], over: NDArray[np.intp]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """A picture (H, W, 3) with a part of the face covered, and how far each pixel is, (H, W) in [0, 1].
 
+    A mask covers mouth and nose, glasses both eyes, and a hand or patch lies over the points asked for. Sizes, colours,
+    light and noise are random; their ranges are chosen by hand.
+
     Args:
-        rng: of where the thing lies, and how it looks.
+        rng: of what covers the face, where it lies, and how it looks.
         picture: BGR.
         points: (468, 2) of the face in it, px.
-        kind: one of `KINDS`; a mask covers mouth and nose, glasses both eyes, whatever `over` says.
-        over: the points that a hand or patch shall lie over.
-        patterns: to cut patches from.
+        over: indices of the points that a hand or patch shall lie over.
     """
+    kind = str(rng.choice(KINDS))
     size = float(np.sqrt(np.ptp(points, axis=0).prod()))
     match kind:
         case "mask":
-            shape, color = _mask(rng, picture.shape, points, size), _surface(rng, picture.shape, patterns)
+            shape, color = _mask(rng, picture.shape, points, size), _surface(rng, picture.shape)
         case "hand":
             shape, color = _hand(rng, picture, points, size, over)
         case "glasses":
             shape = _glasses(rng, picture.shape, points)
             color = _shaded(rng, picture.shape, rng.uniform(0, 60) * np.ones(3) + rng.normal(0, 6, 3))
         case _:
-            shape, color = _patch(rng, picture.shape, points, size, over), _surface(rng, picture.shape, patterns)
+            shape, color = _patch(rng, picture.shape, points, size, over), _surface(rng, picture.shape)
     soft = max(0.6, float(rng.uniform(0.002, 0.012)) * size)
     alpha = cv2.GaussianBlur(shape.astype(np.float32) / 255.0, (0, 0), soft)[..., None]
     noise = rng.normal(0, rng.uniform(0.5, 4.0), color.shape)
@@ -145,13 +144,11 @@ def _hand(
     return drawn, _shaded(rng, picture.shape, skin) * soft[..., None]
 
 
-def _surface(
-    rng: np.random.Generator, shape: tuple[int, ...], patterns: Sequence[NDArray[np.uint8]]
-) -> NDArray[np.floating]:
+def _surface(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.floating]:
     """(H, W, 3) of one colour, or of a pattern."""
     if rng.random() < 0.5:
         return _shaded(rng, shape, rng.uniform(10, 245) + rng.normal(0, 25, 3) * rng.choice([0.2, 1.0]))
-    pattern = patterns[int(rng.integers(len(patterns)))]
+    pattern = _patterns()[int(rng.integers(len(_patterns())))]
     part = np.array(pattern.shape[:2]) * rng.uniform(0.3, 1.0)
     row, column = (rng.uniform(0, np.array(pattern.shape[:2]) - part)).astype(int)
     cut = pattern[row : row + max(8, int(part[0])), column : column + max(8, int(part[1]))]

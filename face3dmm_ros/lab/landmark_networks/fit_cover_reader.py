@@ -17,15 +17,7 @@ from tqdm import tqdm
 
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.lab.default_model.face_landmarker import look_at, portraits
-from face3dmm_ros.lab.landmark_networks.coverings import (
-    KINDS,
-    LEFT_EYE,
-    MOUTH,
-    RIGHT_EYE,
-    covered,
-    photograph,
-    textures,
-)
+from face3dmm_ros.lab.landmark_networks.coverings import LEFT_EYE, MOUTH, RIGHT_EYE, covered, photograph
 from face3dmm_ros.lab.landmark_networks.logistic import logistic_regression
 from face3dmm_ros.lab.landmark_networks.spoiling import spoilt
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
@@ -38,13 +30,16 @@ from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 PARTS = {"mouth": MOUTH, "right eye": RIGHT_EYE, "left eye": LEFT_EYE}
+# Points that are learnt from: the parts with an expression count for more.
 _LEARNT = np.unique(np.concatenate([*PARTS.values(), np.arange(0, SKIN_COUNT, 5)]))
-"""Points that are learnt from: the parts with an expression count for more."""
-_POINTS_OF_A_FACE = 25  # of these; more tell little more
-_COVERED, _FREE = 0.8, 0.02  # shares of a part's points
-_TINT = 0.3  # of lenses, from which on they cover
+# Drawn of these; chosen by hand, more tell little more and take more memory.
+_POINTS_OF_A_FACE = 25
+# Shares of a part's points from which on it counts as covered, and below which as free; chosen by hand.
+_COVERED, _FREE = 0.8, 0.02
+# Of lenses, from which on they cover; glasses that dark are left out of renderings. Chosen by hand.
+_TINT = 0.3
+# Every so many-th person and rendering is not learnt from but measured on; chosen by hand.
 _KEPT_BACK = 5
-"""Every so many-th person and rendering is not learnt from but measured on."""
 
 Face = tuple[NDArray[np.uint8], NDArray[np.floating], NDArray[np.float32]]
 """A picture, the points (468, 2) of the face in it, px, and how far each pixel is covered already."""
@@ -52,17 +47,15 @@ Seen = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 """Features (n, 10, 10, C), points in the crop (n, 468, 2), px, and how far each is covered (n, 468)."""
 
 
-def photographs(pictures: list[Path]) -> list[Face]:
-    """Those of people, as they are."""
-    faces: list[Face] = []
+def photographs(pictures: list[Path]) -> Iterator[Face]:
+    """The photographs of people at these paths, with nothing over the faces."""
     for path, points in zip(pictures, look_at(pictures)[0], strict=True):
         picture, shrink = photograph(path)
-        faces.append((picture, (points[:SKIN_COUNT] + 0.5) * shrink - 0.5, np.zeros(picture.shape[:2], np.float32)))
-    return faces
+        yield picture, (points[:SKIN_COUNT] + 0.5) * shrink - 0.5, np.zeros(picture.shape[:2], np.float32)
 
 
 def renderings(model: MorphableModel, count: int) -> Iterator[Face]:
-    """So many, half of them with something held before the face."""
+    """Renderings of `count` random heads, half of them with something held before the face."""
     surface = model.scheme("mediapipe478").at(slice(SKIN_COUNT))
     options = SceneOptions(image_size=(300, 300), max_yaw=95.0, occluder=0.0, pictures=find_pictures(None))
     with SceneRenderer(model) as renderer:
@@ -77,14 +70,14 @@ def renderings(model: MorphableModel, count: int) -> Iterator[Face]:
             yield shown.image, plain.points(surface)[:, :2], shown.before(plain).astype(np.float32)
 
 
-def look(rng: np.random.Generator, face: Face, network: DenseNetwork, patterns: list[NDArray[np.uint8]]) -> Seen:
+def look(rng: np.random.Generator, face: Face, network: DenseNetwork) -> Seen:
     """What the network sees of a face with things over it, in a crop as a tracker has it; one row of each."""
     picture, points, mask = face
     turn, size = rng.normal(0, 12), float(np.exp(rng.normal(0, 0.15)))
     height, width = picture.shape[:2]
     for _ in range(int(rng.choice(3, p=[0.35, 0.5, 0.15]))):
         over = (*PARTS.values(), rng.integers(SKIN_COUNT, size=3))[int(rng.choice(4, p=[0.4, 0.2, 0.2, 0.2]))]
-        picture, more = covered(rng, picture, points, str(rng.choice(KINDS)), over, patterns)
+        picture, more = covered(rng, picture, points, over)
         mask = np.maximum(mask, more)
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, size)
     turned, cover = (
@@ -114,8 +107,13 @@ def at_points(seen: Seen, chosen: NDArray[np.intp]) -> tuple[NDArray[np.float32]
     return around.reshape(-1, around.shape[-1]), mask[face, chosen].ravel()
 
 
+def _joined(rows: list[Seen]) -> Seen:
+    features, on_crop, mask = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    return features, on_crop, mask
+
+
 def report(what: str, weights: NDArray[np.floating], bias: float, seen: Seen) -> None:
-    """Print how often covered and free parts are told rightly."""
+    """Print in how many of the parts that are covered, and that are free, the reading says so."""
     for name, points in PARTS.items():
         features, mask = at_points(seen, points)
         likely, share = (v.reshape(-1, len(points)).mean(axis=1) for v in (features @ weights + bias > 0, mask))
@@ -137,27 +135,23 @@ def main() -> None:
     arguments = parser.parse_args()
     pictures = [path for folder in arguments.folders for path in folder]
     network = DenseNetwork(package_file("resource/landmark_models/dense.tflite"))
-    patterns, rng = textures(find_pictures(None)), np.random.default_rng(3)
-    seen: dict[tuple[str, bool], list[Seen]] = {}
-    people = sorted({path.name.partition("_")[0] for path in pictures})
-    kept_back = set(people[::_KEPT_BACK])
-    for path, face in zip(pictures, photographs(pictures), strict=True):
-        rows = seen.setdefault(("photographs", path.name.partition("_")[0] in kept_back), [])
-        rows += [look(rng, face, network, patterns) for _ in range(arguments.times)]
+    rng = np.random.default_rng(3)
+    learnt: dict[str, list[Seen]] = {"photographs": [], "renderings": []}
+    measured: dict[str, list[Seen]] = {"photographs": [], "renderings": []}
+    people = [path.name.partition("_")[0] for path in pictures]
+    kept_back = sorted(set(people))[::_KEPT_BACK]
+    for person, face in zip(people, photographs(pictures), strict=True):
+        rows = (measured if person in kept_back else learnt)["photographs"]
+        rows += [look(rng, face, network) for _ in range(arguments.times)]
     for index, face in enumerate(renderings(load_model("default"), arguments.renderings)):
-        rows = seen.setdefault(("renderings", index % _KEPT_BACK == 0), [])
-        rows += [look(rng, face, network, patterns) for _ in range(2)]
-    joined: dict[tuple[str, bool], Seen] = {}
-    for key, rows in seen.items():
-        features, on_crop, mask = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-        joined[key] = features, on_crop, mask
-    learnt = [
-        at_points(joined[what, False], rng.choice(_LEARNT, (len(joined[what, False][0]), _POINTS_OF_A_FACE)))
-        for what in ("photographs", "renderings")
+        rows = (learnt if index % _KEPT_BACK else measured)["renderings"]
+        rows += [look(rng, face, network) for _ in range(2)]
+    samples = [
+        at_points(_joined(rows), rng.choice(_LEARNT, (len(rows), _POINTS_OF_A_FACE))) for rows in learnt.values()
     ]
-    weights, bias = logistic_regression(*(np.concatenate(parts) for parts in zip(*learnt, strict=True)))
-    for what in ("photographs", "renderings"):
-        report(f"other {what}", weights, bias, joined[what, True])
+    weights, bias = logistic_regression(*(np.concatenate(parts) for parts in zip(*samples, strict=True)))
+    for what, rows in measured.items():
+        report(f"other {what}", weights, bias, _joined(rows))
     np.savez_compressed(arguments.out, weights=weights.astype(np.float32).reshape(3, 3, -1), bias=np.float32(bias))
 
 

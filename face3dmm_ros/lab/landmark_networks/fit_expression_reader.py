@@ -44,19 +44,23 @@ SCENE = replace(
     few_blendshapes=1.0,
     pictures=find_pictures(None),
 )
-"""Blendshapes by themselves or with one or two others, nearer the front."""
+"""Blendshapes by themselves or with one or two others, nearer the front. Chosen by hand: what a tracker mostly sees."""
 REST, RIDGE = 0.1, 1.0
-"""The second in units of the mean square of a feature's change."""
+"""Weights of the spread at rest and of the weights' squares, the latter in units of the mean square of a feature's
+change. Chosen by hand: more of either follows blendshapes less, and people less."""
+# Any number; another draws other faces.
 _SEED = 7
-_MEASURED = 0.1  # share of the chunks that are not learnt from
-_LEAST_FOLLOWED = 0.05  # of a blendshape; those that are followed less are left to the points
+# Share of the chunks that are not learnt from but measured on; chosen by hand.
+_MEASURED = 0.1
+# Of a blendshape; those that are followed less are left to the points. Chosen by hand.
+_LEAST_FOLLOWED = 0.05
 
 Pairs = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 """How the features change (n, F), what they are at rest (n, F), and β (n, E)."""
 
 
 def read_pairs(paths: tuple[Path, Path]) -> Pairs:
-    """What the network makes of a chunk's pairs, in crops as a tracker has them, and of their mirror images."""
+    """The network's features on a chunk's pairs, in crops as a tracker has them, and on their mirror images."""
     model = load_model("default")
     network = DenseNetwork(package_file("resource/landmark_models/dense.tflite"))
     with_expression, at_rest = (FaceChunks([path], model) for path in paths)
@@ -111,7 +115,7 @@ def measure_reading(
 
 
 def gather(folder: Path, model: MorphableModel, chunks: int, processes: int) -> list[Pairs]:
-    """Render, and see, `chunks` chunks of pairs."""
+    """Render `chunks` chunks of pairs and run the network on them."""
     scenes = SCENE, replace(SCENE, at_rest=True)
     paths = zip(*(render_chunks(folder, model, chunks, _SEED, scene, processes) for scene in scenes), strict=True)
     with get_context("spawn").Pool(processes, begin_worker) as pool:

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 RIDGE = 1e-3
-"""Of weights in units of a feature's spread, per sample."""
+"""On the weights' squares, per sample, features in units of their standard deviation. Chosen by hand: more keeps
+weights of features that nearly repeat each other smaller, and follows the samples less."""
 
 
 def logistic_regression(

@@ -25,11 +25,18 @@ from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend
 from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
+# All of these are chosen by hand; narrower bins and nearer knots need more faces.
+#
+# Faces in a file of rendered ones.
 _CHUNK = 500
-_KNOTS = np.arange(0.0, 91.0, 10.0)  # degrees of yaw
-_HALF_WIDTH = 7.5  # degrees about a knot whose faces speak for it
-_LOST = 0.3  # confidence below which Face Mesh sees no face
-_FAR = 30.0  # mm at which a stray point's distance is cut off
+# Degrees of yaw for which the table holds a row.
+_KNOTS = np.arange(0.0, 91.0, 10.0)
+# Degrees about a knot within which faces count for it.
+_HALF_WIDTH = 7.5
+# Confidence below which Face Mesh sees no face.
+_LOST = 0.3
+# mm at which an outlier's distance is cut off.
+_FAR = 30.0
 
 
 def mirror_points(canonical: NDArray[np.floating]) -> NDArray[np.int32]:
@@ -41,7 +48,10 @@ def mirror_points(canonical: NDArray[np.floating]) -> NDArray[np.int32]:
 def stray_points(
     faces: FaceChunks, model: MorphableModel, mirror: NDArray[np.int32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Yaw (n,), degrees from 0 up, and by how much right and down each point strays (n, 468, 2), mm, upright."""
+    """Absolute yaw (n,), degrees, and Face Mesh's errors (n, 468, 2), mm to the right and down in the upright face.
+
+    Faces turned to the other side are mirrored.
+    """
     backend, rng = FaceMeshBackend(), np.random.default_rng(3)
     surface = model.scheme(MEDIAPIPE478).at(slice(SKIN_COUNT))
     yaws, strays = [], []
@@ -84,10 +94,8 @@ def main() -> None:
         middle = np.median(near, axis=0)
         bias.append(middle)
         deviation.append(np.sqrt((np.clip(near - middle, -_FAR, _FAR) ** 2).mean(axis=(0, 2))))
-        strayed = np.linalg.norm(middle, axis=1).mean()
-        print(
-            f"yaw {knot:2.0f}°: {len(near)} faces, bias {strayed:.1f} mm, deviation {np.median(deviation[-1]):.1f} mm"
-        )
+        strayed, spread = np.linalg.norm(middle, axis=1).mean(), np.median(deviation[-1])
+        print(f"yaw {knot:2.0f}°: {len(near)} faces, bias {strayed:.1f} mm, deviation {spread:.1f} mm")
     turned = np.pad(np.array(bias), [(0, 0), (0, len(mirror) - SKIN_COUNT), (0, 0)])  # renderings tell of the skin
     front = turned[0]
     if arguments.people is not None:

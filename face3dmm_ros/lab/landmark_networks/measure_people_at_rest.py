@@ -18,11 +18,13 @@ from face3dmm_ros.landmarks.expression_reader import ExpressionReader
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 
 LEAST_DEVIATION = 0.08
+"""Of the network's reading of a weight, chosen by hand: no reading is
+believed to less, however alike calm people are."""
 GAINS = {"eyeBlink": 0.48, "mouthSmile": 0.59}
-"""How far the network follows: a shut eye on film reads .6, a rendered one .4; of people who smile it says .48 where
-the model's own smile is .7, and a little less here makes up for what the fit's prior takes away."""
+"""How far the network follows a blendshape: a shut eye on film reads .6, a rendered one .4; of people who smile it says
+.48 where the model's own smile is .7, and a little less here makes up for what the fit's prior takes away."""
 GAIN = 0.85
-"""How far it follows the others that it hears."""
+"""How far it follows the others that it is heard about; chosen by hand."""
 HEARD = (
     "browDown", "browInnerUp", "browOuterUp", "eyeBlink", "eyeSquint", "jawOpen", "mouthPucker", "mouthSmile",
     "mouthStretch",
@@ -38,6 +40,8 @@ FAINT = ("eyeWide", "mouthRoll")
 mouthDimple and mouthFrown do too, but as well when a nose sneers or lips are stretched. The others never do.
 """
 FAINT_GAIN, FAINT_DEVIATION = 0.2, 0.3
+"""How far it follows these, and its standard deviation there; chosen by hand: they count for
+little."""
 GAZE = "eyeLook"
 """The irises tell it better than either."""
 

@@ -6,7 +6,10 @@ from numpy.typing import NDArray
 
 
 def spoilt(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture of the same size with less detail, other light, noise and JPEG's marks."""
+    """A picture (H, W, 3), BGR, with less detail, other light, noise and JPEG's marks, of the same size.
+
+    How often and how strongly is chosen by hand.
+    """
     height, width = picture.shape[:2]
     if rng.random() < 0.5:
         detail = float(np.exp(rng.uniform(np.log(0.12), 0.0)))
