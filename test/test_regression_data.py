@@ -19,7 +19,7 @@ from face3dmm_ros.morphable_model import MorphableModel
 torch = pytest.importorskip("torch", reason="needs torch (make torch)")
 
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures  # noqa: E402
-from face3dmm_ros.lab.synthesis.dataset import DatasetOptions, write_dataset  # noqa: E402
+from face3dmm_ros.lab.synthesis.dataset import write_dataset  # noqa: E402
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene  # noqa: E402
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer  # noqa: E402
 from face3dmm_ros.lab.training import augmentation, synthetic_faces, unlabelled_folder  # noqa: E402
@@ -613,7 +613,7 @@ def test_synthetic_faces_open_with_and_without_a_folder(rendered: Path) -> None:
 
 def test_what_synth_writes_is_learnt_from(tmp_path: Path, default_model: MorphableModel) -> None:
     with SceneRenderer(default_model) as renderer:
-        write_dataset(tmp_path, renderer, DatasetOptions(2, 3, "png"), replace(SMALL, image_size=(120, 120)))
+        write_dataset(tmp_path, renderer, replace(SMALL, image_size=(120, 120)), 2, 3, "png")
     (tmp_path / "unlabelled.png").write_bytes((tmp_path / "face000000.png").read_bytes())
     faces = open_labelled_folder(tmp_path)
     assert len(faces) == 2

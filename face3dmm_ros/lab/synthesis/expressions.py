@@ -4,7 +4,7 @@ Blendshapes are addressed by ARKit's names; names that a model lacks are left ou
 coefficients from its own prior instead.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from face3dmm_ros.morphable_model import MorphableModel
 
 Weights = Mapping[str, float]
+"""Of blendshapes by their names; a name without a side stands for both."""
 
-# A name without a side stands for both.
+# All numbers of this module are chosen by hand, while looking at renders of the default model.
 EMOTIONS: dict[str, Weights] = {
     "smile": {"mouthSmile": 0.7, "cheekSquint": 0.45, "eyeSquint": 0.25, "mouthDimple": 0.2},
     "laugh": {
@@ -71,12 +72,8 @@ class ExpressionSpace:
         self._sigma = model.expression_sigma.astype(np.float64)
         self._low, self._high = model.expression_bounds.astype(np.float64)
         self.named = "jawOpen" in self._index
-        stems = [name.removesuffix("Left") for name in self._index if name.endswith("Left")]
-        self._pairs = [
-            (self._index[stem + "Left"], self._index[stem + "Right"])
-            for stem in stems
-            if stem not in _DIRECTIONS and stem + "Right" in self._index
-        ]
+        stems = {name.removesuffix("Left") for name in self._index if name.endswith("Left")} - {*_DIRECTIONS}
+        self._pairs = [[self._index[stem + side] for side in _SIDES] for stem in stems if stem + "Right" in self._index]
 
     def beta(self, weights: Weights) -> NDArray[np.float64]:
         """(E,) of named weights; a name without its side means both."""
@@ -90,21 +87,18 @@ class ExpressionSpace:
     def bounded(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
         """β (…, E) within bounds, lips closed no more than the jaw is open, eyes no more than shut."""
         beta = np.clip(beta, self._low, self._high)
-        if self.named:
-            for side in _SIDES:
-                blink, squint = self._index.get(f"eyeBlink{side}"), self._index.get(f"eyeSquint{side}")
-                wide = self._index.get(f"eyeWide{side}")
-                if blink is not None and squint is not None and wide is not None:
-                    open_share = 1.0 - beta[..., blink]
-                    beta[..., squint] *= open_share
-                    beta[..., wide] *= open_share
-            close = self._index.get("mouthClose")
-            if close is not None:
-                beta[..., close] = np.minimum(beta[..., close], beta[..., self._index["jawOpen"]])
-            tongue = self._index.get("tongueOut")
-            if tongue is not None:
-                jaw = self._index["jawOpen"]
-                beta[..., jaw] = np.maximum(beta[..., jaw], _JAW_FOR_TONGUE * beta[..., tongue])
+        index = self._index
+        if not self.named:
+            return beta
+        for side in _SIDES:
+            for name in (f"eyeSquint{side}", f"eyeWide{side}"):
+                if {name, f"eyeBlink{side}"} <= index.keys():
+                    beta[..., index[name]] *= 1.0 - beta[..., index[f"eyeBlink{side}"]]
+        jaw = index["jawOpen"]
+        if "mouthClose" in index:
+            beta[..., index["mouthClose"]] = np.minimum(beta[..., index["mouthClose"]], beta[..., jaw])
+        if "tongueOut" in index:
+            beta[..., jaw] = np.maximum(beta[..., jaw], _JAW_FOR_TONGUE * beta[..., index["tongueOut"]])
         return beta
 
     def look(self, right: float, up: float) -> NDArray[np.float64]:
@@ -163,23 +157,21 @@ class ExpressionSpace:
             beta[k] = weight * self._high[k]
             for pair in self._pairs:
                 if k in pair and rng.random() < _BOTH_SIDES:
-                    beta[list(pair)] = beta[k]
+                    beta[pair] = beta[k]
             if k == self._index.get("mouthClose"):
                 beta[self._index["jawOpen"]] = rng.uniform(weight, 1.0)
         return self.bounded(beta)
 
     def one_of(self, expressions: Mapping[str, Weights], rng: np.random.Generator) -> NDArray[np.float64]:
         """(E,) of one of some expressions, one-sided ones on either side."""
-        names: Sequence[str] = list(expressions)
-        weights = dict(expressions[names[int(rng.integers(len(names)))]])
+        weights = list(expressions.values())[int(rng.integers(len(expressions)))]
         if rng.random() < 0.5:
-            swap = {"Left": "Right", "Right": "Left"}
-            weights = {_swapped(name, swap): weight for name, weight in weights.items()}
+            weights = {_mirrored(name): weight for name, weight in weights.items()}
         return self.beta(weights)
 
 
-def _swapped(name: str, sides: Mapping[str, str]) -> str:
-    for side, other in sides.items():
-        if name.endswith(side) and name != "mouth" + side:
+def _mirrored(name: str) -> str:
+    for side, other in (_SIDES, _SIDES[::-1]):
+        if name.endswith(side) and name != f"mouth{side}":
             return name.removesuffix(side) + other
     return name

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.lab.synthesis.expressions import EMOTIONS, VISEMES, ExpressionSpace
@@ -15,7 +16,7 @@ from face3dmm_ros.lab.synthesis.random_scene import (
     place_face,
     random_identity,
     random_person,
-    turn_between,
+    turned,
 )
 from face3dmm_ros.lab.synthesis.scene import Scene
 from face3dmm_ros.morphable_model import MorphableModel
@@ -24,9 +25,10 @@ MOTIONS = ("still", "nod", "turn", "talk", "free")
 """``still``: nothing moves, only the sensor's noise is fresh in each frame. ``nod``: pitch as a sine of 1 Hz. ``turn``:
 the head turns slowly from side to side. ``talk``: speech, blinks, small movements. ``free``: everything."""
 
+# As all speeds and sizes of this module chosen by hand, while looking at rendered sequences.
 NOD_HZ = 1.0
 _NOD_DEGREES = 12.0
-_TURN_SECONDS = 6.0
+_TURN_SECONDS = 6.0  # from side to side and back
 _BLINK_SECONDS = 0.24
 
 
@@ -114,14 +116,9 @@ def sequence(
         rotation = rotation_from_pose_angles(*path.angles[k])
         scale = frontal.scale * float(path.zoom[k])
         translation = anchor + height * path.drift[k] - scale * rotation[:2] @ joint
-        outfit = person.outfit
-        if outfit is not None:
-            outfit = replace(outfit, turn=turn_between(rotation, shoulders))
         yield replace(
-            person,
-            camera=replace(frontal, scale=scale, rotation=rotation, translation=translation),
+            turned(person, WeakPerspective(scale, rotation, translation), shoulders),
             beta=path.beta[k],
-            outfit=outfit,
             sensor=replace(sensor, seed=seed + k),
         )
 

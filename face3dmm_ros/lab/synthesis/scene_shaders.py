@@ -13,13 +13,6 @@ from face3dmm_ros.rendering.lighting import DECODED_FUNCTION
 
 _VERSION = "#version 330 core\n"
 
-ATTRIBUTES = ("position", "normal", "place", "srgb", "traits", "masks")
-"""The vertex shader's inputs, by location.
-
-position and normal: model space, mm. place: of the face's vertices the position on the mean, mm; of other things
-texture coordinates (u, v) and a layer. traits and masks: four numbers in [0, 1] each, see the fragment shaders.
-"""
-
 _VERTEX = (
     _VERSION
     + DECODED_FUNCTION
@@ -202,8 +195,7 @@ void main() {
 
 _EYE = """
 // traits: ambient occlusion.
-uniform vec3 eye_center;      // of the left eyeball on the mean, mm; the right one's is its mirror image
-uniform vec3 eye_axis;        // the left eye's optical axis on the mean
+uniform vec3 eye_center;      // of the left eyeball on the mean, mm, which looks along z; the right: mirrored
 uniform vec3 iris_color;      // linear
 uniform float iris_radius;    // cosine-free angle, radians
 uniform float pupil_radius;   // radians
@@ -215,8 +207,8 @@ void main() {
     float side = place_at.x < 0.0 ? -1.0 : 1.0;
     vec3 mirror = vec3(side, 1.0, 1.0);
     vec3 d = normalize(place_at * mirror - eye_center);
-    float angle = acos(clamp(dot(d, eye_axis), -1.0, 1.0));
-    vec2 around = normalize(d.xy - eye_axis.xy + 1e-5);
+    float angle = acos(clamp(d.z, -1.0, 1.0));
+    vec2 around = normalize(d.xy + 1e-5);
     float turn = atan(around.y, around.x) / 6.2831853;
     float r = angle / iris_radius;
 
@@ -238,7 +230,7 @@ void main() {
     float key = lit_by_key();
     vec3 light = ambient(N) + lambert(N, key);
     // The cornea bulges: its highlights are small, sharp, and lie over the iris.
-    vec3 tilt = normal_to_world * (vec3(d.xy - eye_axis.xy, 0.0) * mirror);
+    vec3 tilt = normal_to_world * (vec3(d.xy, 0.0) * mirror);
     vec3 cornea = normalize(N + 0.35 * (1.0 - smoothstep(0.0, 1.1, r)) * tilt);
     vec3 R = reflect(-TO_VIEWER, cornea);
     vec3 mirrored = key_color * pow(max(dot(R, to_key), 1e-4), 130.0) * 2.2 * mix(0.35, 1.0, key)
@@ -251,13 +243,12 @@ void main() {
 _HAIR = """
 // place: u around the head (strands), v from root (0) to tip (1), layer. traits: ambient occlusion, curl, gloss, fray.
 uniform vec2 offset;
-uniform float strand_scale;
 
 void main() {
     float layer = place_at.z;
     float fray = 0.35 * traits_at.w;  // how far strands end unevenly, a share of the length
     float curl = traits_at.y;
-    vec2 at = vec2(place_at.x * strand_scale, place_at.y * mix(0.35, 3.0, curl)) + offset;
+    vec2 at = vec2(place_at.x * 0.16, place_at.y * mix(0.35, 3.0, curl)) + offset;
     float strands = texture(strand_noise, at).r;
     float clumps = texture(tone_noise, vec2(at.x * 0.7, at.y * mix(0.25, 1.5, curl))).a;
     float coarse = texture(strand_noise, vec2(at.x * 0.23, at.y * 0.5)).r;

@@ -266,7 +266,14 @@ def read_config(path: Path, overrides: tuple[str, ...] = ()) -> TrainingConfig:
         Face3DMMError: no such file, or something in it is wrong; the message names the file and the key.
     """
     if not path.exists() and path.name == str(path) and not path.suffix:
-        path = package_file(f"config/train/{path}.yaml")
+        folder = package_file("config/train/light.yaml").parent
+        shipped = sorted(recipe.stem for recipe in folder.glob("*.yaml"))
+        if str(path) not in shipped:
+            raise Face3DMMError(
+                f"there is neither a file {str(path)!r} nor a shipped recipe of that name; the recipes are "
+                f"{', '.join(shipped)}"
+            )
+        path = folder / f"{path}.yaml"
     document = read_yaml(path)
     for assignment in overrides:
         document = with_override(document, assignment)
