@@ -27,7 +27,7 @@ def training_data() -> Iterator[dict[str, Callable[[], object]]]:
     scenes = replace(SCENES, pictures=find_pictures(None))
     fresh = RenderedFaces(model, FACES, scenes=scenes, chunk_size=1)
     with tempfile.TemporaryDirectory() as folder:
-        kept = FaceChunks(render_chunks(Path(folder), model, 1, scenes=scenes, chunk_size=FACES), model)
+        kept = FaceChunks(render_chunks(Path(folder), RenderedFaces(model, 1, scenes=scenes, chunk_size=FACES)), model)
         faces = CroppedFaces(kept, model, SampleForm(40, 10, 0))
         sample = faces.sample(0, np.random.default_rng(0), augment=False)
         turn = count()

@@ -522,7 +522,7 @@ def test_surroundings_are_a_small_picture_with_the_same_truth(default_model: Mor
 def rendered(default_model: MorphableModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two chunks of two faces."""
     folder = tmp_path_factory.mktemp("rendered")
-    render_chunks(folder, default_model, 2, 7, SMALL, chunk_size=2)
+    render_chunks(folder, RenderedFaces(default_model, 2, 7, SMALL, chunk_size=2))
     return folder
 
 
@@ -568,7 +568,7 @@ def test_a_stopped_rendering_goes_on_in_other_processes_and_makes_the_same(
     for path in (first, first.with_suffix(".jpegs"), second.with_suffix(".jpegs")):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     untouched = (tmp_path / first.name).stat().st_mtime_ns
-    render_chunks(tmp_path, default_model, 2, 7, SMALL, processes=2, chunk_size=2)
+    render_chunks(tmp_path, RenderedFaces(default_model, 2, 7, SMALL, chunk_size=2), processes=2)
     assert (tmp_path / first.name).stat().st_mtime_ns == untouched
     again, before = (FaceChunks([folder / second.name], default_model) for folder in (tmp_path, rendered))
     for index in range(2):
@@ -586,7 +586,7 @@ def test_other_options_are_other_chunks(rendered: Path, default_model: Morphable
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(synthetic_faces, "make_missing", note)
-            render_chunks(rendered, default_model, 2, seed, scenes, chunk_size=2)
+            render_chunks(rendered, RenderedFaces(default_model, 2, seed, scenes, chunk_size=2))
         return set(asked)
 
     there = {path.stem for path in rendered.glob("*.npz")}

@@ -28,7 +28,7 @@ from face3dmm_ros.lab.synthesis.scene import (
 )
 from face3dmm_ros.morphable_model import MorphableModel
 
-# All numbers of this module, the options' defaults too, are chosen by hand, while looking at rendered faces, unless they
+# All numbers of this module, and the options' defaults, are chosen by hand while looking at rendered faces, unless they
 # say otherwise. A change of any makes other faces of the same seed.
 _FACE_HEIGHT = 150.0  # mm, from the brows' upper edge to the chin and a little more
 _FACE_CENTER = np.array([0.0, -40.0, -15.0])  # mm

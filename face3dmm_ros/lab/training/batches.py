@@ -4,9 +4,10 @@ So a training that was stopped goes on with the batches that it would have had, 
 learn from the same samples.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -46,22 +47,19 @@ class FaceStream(Dataset["FaceSample | Face3DMMError"]):
     def __init__(self, config: TrainingConfig) -> None:
         """Of a configuration; nothing is opened yet."""
         self._config = config
-        self._datasets: list[FaceDataset] | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """What travels to another process."""
-        return {"_config": self._config, "_datasets": None}
+        return {"_config": self._config}
 
-    @property
+    @cached_property
     def datasets(self) -> list[FaceDataset]:
         """The data sets, opened when first asked for.
 
         Raises:
             Face3DMMError: one cannot be opened.
         """
-        if self._datasets is None:
-            self._datasets = [_opened(dataset, self._config) for dataset in self._config.datasets]
-        return self._datasets
+        return [_opened(dataset, self._config) for dataset in self._config.datasets]
 
     def __getitem__(self, key: SampleKey) -> FaceSample | Face3DMMError:
         """A sample, or what is wrong with it: raised in a worker, an error would arrive wrapped in its stack."""
@@ -112,12 +110,12 @@ def training_batches(
         )
 
     def key(step: int, place: int) -> SampleKey:
-        rng = np.random.default_rng([config.seed, _TRAINING, step, place])
+        seed = (config.seed, _TRAINING, step, place)
         dataset = int(places[place])
-        seed = (config.seed, _TRAINING, step, place, 1)
-        return SampleKey(dataset, int(rng.integers(counts[dataset])), seed, augment=True)
+        face = int(np.random.default_rng(seed).integers(counts[dataset]))
+        return SampleKey(dataset, face, (*seed, 1), augment=True)
 
-    keys = _Keys(lambda: ([key(step, place) for place in mine] for step in range(first_step, config.steps)))
+    keys = ([key(step, place) for place in mine] for step in range(first_step, config.steps))
     yield from _loaded(stream, keys, config.workers)
 
 
@@ -152,21 +150,12 @@ def sample_batches(
             seed = (config.seed, _VALIDATION, int(held_back), d, k)
             keys.append(SampleKey(d, index, seed, augment=not held_back))
     mine = keys[share.first :: share.count]
-    parts = [mine[k : k + config.batch] for k in range(0, len(mine), config.batch)]
-    yield from _loaded(stream, _Keys(lambda: iter(parts)), config.workers)
+    parts = (mine[k : k + config.batch] for k in range(0, len(mine), config.batch))
+    yield from _loaded(stream, parts, config.workers)
 
 
-class _Keys:
-    """Lists of keys, batch by batch, as often as asked; what DataLoader calls a batch sampler."""
-
-    def __init__(self, start: Callable[[], Iterator[list[SampleKey]]]) -> None:
-        self._start = start
-
-    def __iter__(self) -> Iterator[list[SampleKey]]:
-        return self._start()
-
-
-def _loaded(stream: FaceStream, keys: _Keys, workers: int) -> Iterator[SampleBatch]:
+def _loaded(stream: FaceStream, keys: Iterable[Sequence[SampleKey]], workers: int) -> Iterator[SampleBatch]:
+    """Batches of the samples of each list of keys."""
     loader: DataLoader[FaceSample | Face3DMMError] = DataLoader(
         stream,
         batch_sampler=keys,
@@ -185,10 +174,8 @@ def _loaded(stream: FaceStream, keys: _Keys, workers: int) -> Iterator[SampleBat
 
 def _collated(samples: list[FaceSample | Face3DMMError]) -> SampleBatch | Face3DMMError:
     """A batch, or what is wrong with a sample of it."""
-    for sample in samples:
-        if isinstance(sample, Face3DMMError):
-            return sample
-    return collate([sample for sample in samples if not isinstance(sample, Face3DMMError)])
+    errors = [sample for sample in samples if isinstance(sample, Face3DMMError)]
+    return errors[0] if errors else collate([sample for sample in samples if isinstance(sample, FaceSample)])
 
 
 @contextmanager

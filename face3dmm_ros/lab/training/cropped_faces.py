@@ -75,19 +75,10 @@ class CroppedFaces:
         crop = view.pixels(record.picture)
         if disturb:
             crop = disturbed(rng, crop, landmarks, IBUG68_EYES)
-        alpha, beta, gamma = self._coefficients(record, mirrored)
         camera = view.camera(record.camera) if record.labelled else _UNKNOWN
-        return FaceSample(
-            crop=crop,
-            scale=camera.scale,
-            rotation=camera.rotation.astype(np.float32),
-            translation=camera.translation.astype(np.float32),
-            alpha=alpha,
-            beta=beta,
-            gamma=gamma,
-            landmarks=landmarks,
-            labelled=record.labelled,
-        )
+        pose = camera.scale, camera.rotation.astype(np.float32), camera.translation.astype(np.float32)
+        alpha, beta, gamma = self._coefficients(record, mirrored)
+        return FaceSample(crop, *pose, alpha, beta, gamma, landmarks, record.labelled)
 
     def _region(self, record: FaceRecord) -> Region:
         """The exact crop's."""

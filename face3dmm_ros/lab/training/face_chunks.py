@@ -24,6 +24,7 @@ from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.regressor.crops import IBUG68_MIRROR, CropView, face_region
 
 VERSION = 3
+# Chosen by hand: what a network learns from against the size of the files.
 _JPEG_QUALITY = 93
 _SURROUNDINGS = 1.7  # side of what is kept around a face, in sides of its crop
 _SMALLEST, _LARGEST = 32, 224  # px
@@ -228,18 +229,16 @@ def _read_truths(path: Path, model: MorphableModel) -> NDArray[np.void]:
     try:
         with np.load(path, allow_pickle=False) as file:
             version, digest = int(file["version"]), str(file["model_digest"])
-            if version != VERSION:
-                raise Face3DMMError(f"{path} is a chunk of version {version}, expected {VERSION}: {remedy}")
-            if digest != model.digest:
-                raise Face3DMMError(
-                    f"{path} was made with another model ({digest[:12]}…, expected {model.digest[:12]}…): choose "
-                    "another folder for this model"
-                )
             truths: NDArray[np.void] = file["truths"]
-    except Face3DMMError:
-        raise
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise Face3DMMError(f"{path} is missing or no chunk of faces ({error}): {remedy}") from error
+    if version != VERSION:
+        raise Face3DMMError(f"{path} is a chunk of version {version}, expected {VERSION}: {remedy}")
+    if digest != model.digest:
+        raise Face3DMMError(
+            f"{path} was made with another model ({digest[:12]}…, expected {model.digest[:12]}…): choose another "
+            "folder for this model"
+        )
     if truths.dtype != _truth_of(model) or truths.ndim != 1:
         raise Face3DMMError(f"{path}: its truths are of another kind than this version's: {remedy}")
     for name in truths.dtype.names or ():

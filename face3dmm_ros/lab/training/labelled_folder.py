@@ -97,18 +97,13 @@ def _own_label(path: Path, model: MorphableModel) -> _Label:
             f"{path} holds coefficients of the model with digest {digest[:12] or '(none)'}…, expected {model.name} "
             f"({model.digest[:12]}…): name the model that the labels were made with"
         )
-    K, E, L = model.shape_count, model.expression_count, len(model.albedo_sigma)
     expected = {
-        "alpha": (1, K),
-        "beta": (1, E),
-        "scale": (1, 1),
-        "rotation": (3, 3),
-        "translation": (1, 2),
-        "pt3d_68": (3, 68),
-    }
+        "alpha": (1, model.shape_count), "beta": (1, model.expression_count), "scale": (1, 1), "rotation": (3, 3),
+        "translation": (1, 2), "pt3d_68": (3, 68),
+    }  # fmt: skip
     # What was labelled by landmarks alone has an empty one.
     if 0 not in matlab_shapes(path).get("gamma", (0,)):
-        expected["gamma"] = (1, L)
+        expected["gamma"] = (1, len(model.albedo_sigma))
     found = read_matrices(path, expected)
     R = found["rotation"]
     if not (found["scale"] > 0 and np.allclose(R @ R.T, np.eye(3), atol=1e-4) and np.linalg.det(R) > 0):
@@ -127,12 +122,11 @@ def _label_of_300w_lp(picture: Path, path: Path, model: MorphableModel) -> _Labe
     truth = read_300w_lp(picture)
     assert truth.pose is not None
     landmarks, rotation = truth.points, rotation_from_pose_angles(*truth.pose)
-    found = read_matrices(path, {"Shape_Para": (None, 1), "Exp_Para": (None, 1)})
-    alpha = _coefficients(path, "Shape_Para", found["Shape_Para"], model.shape_count)
-    beta = _coefficients(path, "Exp_Para", found["Exp_Para"], model.expression_count)
+    alpha = _coefficients(path, "Shape_Para", model.shape_count)
+    beta = _coefficients(path, "Exp_Para", model.expression_count)
     gamma, L = np.zeros(0), len(model.albedo_sigma)
     if 0 < matlab_shapes(path).get("Tex_Para", (0,))[0] <= L:
-        gamma = _coefficients(path, "Tex_Para", read_matrices(path, {"Tex_Para": (None, 1)})["Tex_Para"], L)
+        gamma = _coefficients(path, "Tex_Para", L)
     turned = model.scheme("ibug68").interpolate(model.vertices(alpha, beta)).astype(np.float64) @ rotation[:2].T
     around, seen = turned - turned.mean(axis=0), landmarks - landmarks.mean(axis=0)
     scale = float((around * seen).sum() / (around**2).sum())
@@ -146,8 +140,9 @@ def _label_of_300w_lp(picture: Path, path: Path, model: MorphableModel) -> _Labe
     return camera, alpha, beta, gamma, landmarks
 
 
-def _coefficients(path: Path, name: str, column: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def _coefficients(path: Path, name: str, count: int) -> NDArray[np.float64]:
     """All coefficients of the model; a file may have fewer, the rest is zero."""
+    column = read_matrices(path, {name: (None, 1)})[name]
     if len(column) > count:
         raise Face3DMMError(f"{path}: {name} has {len(column)} coefficients, but the model only {count}")
     return np.concatenate([column[:, 0], np.zeros(count - len(column))])

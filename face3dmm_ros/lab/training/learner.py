@@ -37,16 +37,13 @@ class Learner:
         self._average = deepcopy(network).requires_grad_(False) if config.average else None
         self._shared = here.shared(network)
         self._optimizer = _optimizer(config.optimizer, network)
-        self._plateau: ReduceLROnPlateau | None = None
-        if config.optimizer.plateau is not None:
-            plateau = config.optimizer.plateau
-            self._plateau = ReduceLROnPlateau(
-                self._optimizer, factor=plateau.factor, patience=plateau.patience, eps=0.0
-            )
+        plateau, critic = config.optimizer.plateau, config.losses.self_critic
+        self._plateau = ReduceLROnPlateau(self._optimizer, eps=0.0, **plateau.model_dump()) if plateau else None
         self._weights = config.losses.weights()
-        if objective.critic is not None and config.losses.self_critic is not None:
+        self._critic_optimizer: torch.optim.Optimizer | None = None
+        if objective.critic is not None and critic is not None:
             self._shared_critic = here.shared(objective.critic)
-            self._critic_optimizer = torch.optim.Adam(objective.critic.parameters(), lr=config.losses.self_critic.rate)
+            self._critic_optimizer = torch.optim.Adam(objective.critic.parameters(), lr=critic.rate)
 
     @property
     def rate(self) -> float:
@@ -68,7 +65,7 @@ class Learner:
         objective, values, critic = self.objective, {}, None
         objective.network.train()
         answer = objective.ask(self._asking(self._shared), _moved(batch, self._here.device), learning=True)
-        if objective.critic is not None:
+        if objective.critic is not None and self._critic_optimizer is not None:
             values["critic"] = objective.critic_loss(self._asking(self._shared_critic), answer)
             self._critic_optimizer.zero_grad(set_to_none=True)
             values["critic"].backward()
@@ -132,7 +129,7 @@ class Learner:
             "optimizer": self._optimizer,
             "average": self._average,
             "plateau": self._plateau,
-            "critic_optimizer": self._critic_optimizer if self.objective.critic is not None else None,
+            "critic_optimizer": self._critic_optimizer,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -186,12 +183,7 @@ def _optimizer(config: OptimizerConfig, network: nn.Module) -> torch.optim.Optim
         parts = ", ".join(name for name, _ in network.named_children())
         raise Face3DMMError(f"optimizer.rate_shares: found {min(unknown)!r}, and the network consists of {parts}")
     described: list[dict[str, Any]] = [
-        {
-            "params": values,
-            "lr": config.rate * share,
-            "share": share,
-            "weight_decay": config.decay if multiplies else 0.0,
-        }
+        {"params": values, "lr": config.rate * share, "share": share, "weight_decay": config.decay * multiplies}
         for (share, multiplies), values in groups.items()
     ]
     if config.kind == "sgd":

@@ -32,7 +32,7 @@ from face3dmm_ros.regressor.weights_file import (
 
 WEIGHTS = "weights.safetensors"
 _VERTEX_COUNT = 512
-"""Vertices that stand for the whole face in VDC."""
+"""Vertices that stand for the whole face in the vertex distance cost; chosen by hand: more make each step slower."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +75,10 @@ class ParameterObjective(nn.Module):
         super().__init__()
         self._config = config
         self._model = load_model(config.model)
-        network, whitening = _beginning(config, self._model)
-        layout = layout_of(config)
-        unmeasured = Whitening(torch.zeros(layout.size), torch.ones(layout.size))
-        self.regressor = FaceRegressor(network, layout, whitening or unmeasured)
+        self.regressor = _beginning(config, self._model)
+        numbers = self.regressor.layout.parameter_slice.stop
         torch.manual_seed(config.seed)
-        self.critic = SelfCritic(channels(config), layout.parameter_slice.stop) if config.losses.self_critic else None
+        self.critic = SelfCritic(channels(config), numbers) if config.losses.self_critic else None
         self.to(device)
         self.landmarks = losses.face_bases(self._model, self._model.scheme("ibug68")).to(device)
         surface = SurfacePoints.at_vertices(_spread_vertices(self._model))
@@ -108,11 +106,11 @@ class ParameterObjective(nn.Module):
     def measure(self, batches: Iterable[SampleBatch]) -> None:
         """Take the units of faces to learn from, unless the weights to start with have brought theirs."""
         if self._config.start is None:
-            layout = self.regressor.layout
-            raw = torch.cat([layout.encode(batch.parameters) for batch in batches])
-            whitening = Whitening.measured(layout, raw)
-            self.regressor.whitening_mean.copy_(whitening.mean)
-            self.regressor.whitening_deviation.copy_(whitening.deviation)
+            regressor = self.regressor
+            raw = torch.cat([regressor.layout.encode(batch.parameters) for batch in batches])
+            whitening = Whitening.measured(regressor.layout, raw)
+            regressor.whitening_mean.copy_(whitening.mean)
+            regressor.whitening_deviation.copy_(whitening.deviation)
 
     def ask(self, network: Network, batch: SampleBatch, learning: bool = False) -> Answer:
         """Put a batch to a network.
@@ -147,15 +145,15 @@ class ParameterObjective(nn.Module):
             "vertex_distance": lambda loss: losses.vertex_distance(found, true, self._surface, loss.power),
             "shape_distance": lambda _: losses.shape_distance(found, true, self._surface),
             "rotation_distance": lambda _: losses.rotation_distance(found.rotation, true.rotation),
-            "landmark_2d": lambda _: losses.landmark_2d(projected, truth.landmarks),
+            "landmark_2d": lambda _: losses.landmark_distance(projected, truth.landmarks),
             "landmark_likelihood": lambda _: losses.landmark_likelihood(
                 faces.landmarks, whitening.unwhiten(answer.white)[:, layout.log_deviation_slice], truth.landmarks
             ),
-            "landmark_3d": lambda _: losses.landmark_3d(
+            "landmark_3d": lambda _: losses.landmark_distance(
                 self.landmarks.vertices(faces.alpha, faces.beta),
                 self.landmarks.vertices(again().alpha, again().beta),
             ),
-            "cycle": lambda _: losses.landmark_2d(self.landmarks.projected(again()), truth.landmarks),
+            "cycle": lambda _: losses.landmark_distance(self.landmarks.projected(again()), truth.landmarks),
         }
         if critic is not None:
             computed["self_critic"] = lambda _: regressor_objective(self._judged(critic, answer))
@@ -164,13 +162,11 @@ class ParameterObjective(nn.Module):
 
     def critic_loss(self, critic: Network, answer: Answer) -> Tensor:
         """What the critic minimises: it learns to tell labels from regressed parameters."""
-        labelled = answer.batch.labelled
-        unlabelled = _unlabelled(labelled)
+        labelled, unlabelled = answer.batch.labelled, _unlabelled(answer.batch.labelled)
+        numbers = torch.cat([answer.target[labelled], answer.white[unlabelled].detach()])
         logits = critic(
             torch.cat([answer.inputs[labelled], answer.inputs[unlabelled]]),
-            torch.cat([answer.target[labelled], answer.white[unlabelled].detach()])[
-                :, self.regressor.layout.parameter_slice
-            ],
+            numbers[:, self.regressor.layout.parameter_slice],
         )
         known = int(labelled.sum())
         return critic_objective(logits[:known], logits[known:])
@@ -243,28 +239,22 @@ def channels(config: TrainingConfig) -> int:
     return 4 if config.landmark_map else 3
 
 
-def new_network(config: TrainingConfig) -> nn.Module:
-    """The network of a training, with weights that depend on the configuration's seed alone.
+def _beginning(config: TrainingConfig, model: MorphableModel) -> FaceRegressor:
+    """The regressor before the first step: a new one depends on the configuration's seed alone.
 
     Raises:
-        Face3DMMError: there is none of that name.
+        Face3DMMError: there is no network of that name, or the weights to start with cannot be read, or are another
+            network's.
     """
-    torch.manual_seed(config.seed)
-    network = build_network(config.network, channels(config), layout_of(config).size)
-    return network.to(memory_format=torch.channels_last)
-
-
-def _beginning(config: TrainingConfig, model: MorphableModel) -> tuple[nn.Module, Whitening | None]:
-    """The network before the first step, and the units that it knows already.
-
-    Raises:
-        Face3DMMError: the weights to start with cannot be read, or are another network's.
-    """
+    layout = layout_of(config)
     if config.start is None:
-        return new_network(config), None
+        torch.manual_seed(config.seed)
+        network = build_network(config.network, channels(config), layout.size)
+        unmeasured = Whitening(torch.zeros(layout.size), torch.ones(layout.size))
+        return FaceRegressor(network.to(memory_format=torch.channels_last), layout, unmeasured)
     path = regressor_path(config.start)
     described = read_description(path)
-    wanted = (config.network, channels(config), layout_of(config))
+    wanted = (config.network, channels(config), layout)
     found = (described.network, described.inputs, described.layout)
     if found != wanted:
         raise Face3DMMError(
@@ -272,7 +262,7 @@ def _beginning(config: TrainingConfig, model: MorphableModel) -> tuple[nn.Module
             f"{wanted[1]} with {wanted[2]}"
         )
     regressor = load_regressor(path, model.digest)
-    return regressor.network.to(memory_format=torch.channels_last), regressor.whitening
+    return FaceRegressor(regressor.network.to(memory_format=torch.channels_last), layout, regressor.whitening)
 
 
 def _unlabelled(labelled: Tensor) -> Tensor:

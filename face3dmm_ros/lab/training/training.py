@@ -38,7 +38,7 @@ from face3dmm_ros.lab.training.processes import Processes, processes
 
 CHECKPOINT = "checkpoint.pt"
 _MEASURED = 1024
-"""Faces of each labelled data set that a new network's units are measured on."""
+"""Faces of each labelled data set that a new network's units are measured on; chosen by hand: seconds at the start."""
 
 
 def open_objective(config: TrainingConfig, device: torch.device | str = "cpu") -> Objective:
@@ -76,7 +76,7 @@ def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: b
         if state is None:
             _measure(objective, config, stream, here)
         learner = Learner(config, objective, here)
-        first_step, window = 0, _Window()
+        first_step, window = 0, _Window({}, 0)
         if state is not None:
             learner.restore(state["learner"], folder / CHECKPOINT)
             first_step, window = int(state["step"]), _Window(state["window"], int(state["in_window"]))
@@ -99,7 +99,7 @@ def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: b
                     last = step == config.steps
                     if step % config.log_every == 0 or last:
                         record.losses(step, window)
-                        window = _Window()
+                        window = _Window({}, 0)
                     if step % config.validation_every == 0 or last:
                         learner.judged(record.validate(step, held_back))
                     if step % config.checkpoint_every == 0 or last:
@@ -114,12 +114,10 @@ def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: b
 class _Window:
     """The losses of the steps since they were last written down."""
 
-    def __init__(self, totals: Mapping[str, float] | None = None, count: int = 0) -> None:
-        self.totals: dict[str, Tensor] = {
-            name: torch.tensor(total, dtype=torch.float64) for name, total in (totals or {}).items()
-        }
-        self.count = count
-        self.waited, self._began, self._at_first = 0.0, time.monotonic(), count
+    def __init__(self, totals: Mapping[str, float], count: int) -> None:
+        self.totals = {name: torch.tensor(total, dtype=torch.float64) for name, total in totals.items()}
+        self.count = self._at_first = count
+        self.waited, self._began = 0.0, time.monotonic()
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
         for name, loss in losses.items():

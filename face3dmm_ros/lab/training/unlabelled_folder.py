@@ -4,6 +4,7 @@ Tu et al., 3D Face Reconstruction from a Single Image Assisted by 2D Face Images
 Multimedia 2021.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
-_MAX_FACES = 20
+_MAX_FACES = 20  # in a picture; chosen by hand, as is the next
 _SMALLEST_FACE = 24.0  # px, of the landmarks' box: less than that shows no expression
 
 
@@ -48,18 +49,17 @@ def open_unlabelled_folder(
     """
     folder, loaded = Path(path), load_model(model)
     pictures = find_pictures(folder)
-    finder: list[LandmarkFinder] = []
+    # Loaded only where faces are not kept yet.
+    finder = functools.cache(lambda: LandmarkFinder(loaded, backend))
+    nowhere = WeakPerspective(1.0, np.eye(3), np.zeros(2))
+    nobody = np.zeros(loaded.shape_count), np.zeros(loaded.expression_count), np.zeros(len(loaded.albedo_sigma))
 
     def faces(picture: Path) -> Sequence[FaceRecord]:
-        if not finder:
-            finder.append(LandmarkFinder(loaded, backend))
         try:
             image = read_picture(picture, upright=True)
         except Face3DMMError:
             return ()
-        nowhere = WeakPerspective(1.0, np.eye(3), np.zeros(2))
-        nobody = np.zeros(loaded.shape_count), np.zeros(loaded.expression_count), np.zeros(len(loaded.albedo_sigma))
-        return [FaceRecord(image, nowhere, *nobody, landmarks, labelled=False) for landmarks in finder[0].find(image)]
+        return [FaceRecord(image, nowhere, *nobody, landmarks, labelled=False) for landmarks in finder().find(image)]
 
     kept = kept_faces(pictures, Path(cache or folder / CACHE), f"unlabelled {backend}", loaded, faces)
     return CroppedFaces(kept, loaded, form)
