@@ -141,16 +141,14 @@ def _write(
     record_images: str,
 ) -> None:
     """An image's results with its own header, as the nodes give them."""
-    stamp_ns = recorded.stamp_ns
-    frame_id, time_ns = recorded.frame_id, recorded.time_ns
     image_size = image.shape[1], image.shape[0]
+    header: dict[str, Any] = {"frame_id": recorded.frame_id, "time_ns": recorded.time_ns}
     if record_images != "none":
-        compressed = record_images == "jpeg"
-        writer.write_image(image, stamp_ns, compressed=compressed, frame_id=frame_id, time_ns=time_ns)
-    writer.write_landmarks(faces, stamp_ns, image_size=image_size, frame_id=frame_id, time_ns=time_ns)
+        writer.write_image(image, recorded.stamp_ns, compressed=record_images == "jpeg", **header)
+    writer.write_landmarks(faces, recorded.stamp_ns, image_size=image_size, **header)
     model = fitter.model.name, fitter.model.digest
     writer.write_parameters(
-        faces, stamp_ns, image_size=image_size, model=model, method=fitter.method, frame_id=frame_id, time_ns=time_ns
+        faces, recorded.stamp_ns, image_size=image_size, model=model, method=fitter.method, **header
     )
 
 
