@@ -24,14 +24,11 @@ COMPRESSED = "/compressed"
 
 STORAGES = ("mcap", "sqlite3")
 
-_OWN_MESSAGES = ("Blendshapes", "Face3DMMParams", "FaceLandmarks", "FaceMesh", "FaceTopology")
-
 
 @cache
 def message_types() -> Typestore:
     """ROS's messages and this package's own."""
     typestore = get_typestore(Stores.ROS2_JAZZY)
-    for name in _OWN_MESSAGES:
-        definition = package_file(f"msg/{name}.msg").read_text(encoding="utf-8")
-        typestore.register(get_types_from_msg(definition, f"{PACKAGE}/msg/{name}"))
+    for path in sorted(package_file("msg/FaceMesh.msg").parent.glob("*.msg")):
+        typestore.register(get_types_from_msg(path.read_text(encoding="utf-8"), f"{PACKAGE}/msg/{path.stem}"))
     return typestore

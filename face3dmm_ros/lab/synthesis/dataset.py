@@ -49,7 +49,7 @@ def write_dataset(
         suffix: ``jpg`` or ``png``.
 
     Raises:
-        Face3DMMError: the folder was made with other options or cannot be written to.
+        Face3DMMError: the folder was made with other options, or cannot be written to.
     """
     model = renderer.model
     _keep_record(folder, model, seed, suffix, scenes)

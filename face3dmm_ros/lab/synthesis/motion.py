@@ -55,7 +55,7 @@ def random_motion(
     """A motion of one of `MOTIONS` over some frames at a rate per second.
 
     Raises:
-        Face3DMMError: an unknown kind, or a count or rate that is not positive.
+        Face3DMMError: the kind is unknown, there is less than one frame, or the rate is not within 0.1 to 1000.
     """
     if kind not in MOTIONS:
         raise Face3DMMError(f"unknown motion {kind!r}: choose one of {', '.join(MOTIONS)}")

@@ -11,7 +11,10 @@ def _as_bytes(noise: NDArray, spread: float) -> NDArray[np.uint8]:
 
 
 def scene_noise() -> dict[str, NDArray[np.uint8]]:
-    """The noise textures that `scene_shaders` reads, (H, W, C) uint8 about 128 (strands: a share of the light)."""
+    """The noise textures that `scene_shaders` reads, (H, W, C) uint8 about 128 (strands: a share of the light).
+
+    Their frequencies, in periods per image, and amplitudes are chosen by hand, while looking at renders.
+    """
     rng = np.random.default_rng(20240601)
     square = (256, 256)
     tone = np.stack(

@@ -12,7 +12,7 @@ from face3dmm_ros.rendering.fractal_noise import fractal
 from face3dmm_ros.rendering.grids import grid_normals
 
 # How the outline of the neck becomes that of the chest, row by row below the cut edge: distance down, mm, share of the
-# way to the shoulders' width and to their depth.
+# way to the shoulders' width and to their depth. As all numbers of this module chosen by hand, looking at renders.
 _DOWN = np.array([0, 8, 18, 30, 42, 54, 66, 80, 98, 120, 160, 230, 330, 420], float)
 _WIDEN = np.array([0, 0, 0.02, 0.06, 0.14, 0.27, 0.44, 0.62, 0.8, 0.93, 1.0, 1.0, 0.97, 0.95])
 _DEEPEN = np.array([0, 0.02, 0.06, 0.12, 0.22, 0.34, 0.46, 0.58, 0.7, 0.8, 0.92, 1.0, 1.05, 1.05])
@@ -24,10 +24,10 @@ class OutfitShaper:
     """Shoulders for heads of one model."""
 
     def __init__(self, model: MorphableModel) -> None:
-        """Find the model's cut edge.
+        """Find the closed edge at which the model's neck is cut off.
 
         Raises:
-            Face3DMMError: its neck is not one closed edge.
+            Face3DMMError: the model's neck does not end in one closed edge.
         """
         self._edge = _neck_edge(model)
 

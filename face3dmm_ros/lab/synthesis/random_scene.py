@@ -82,7 +82,7 @@ class SceneOptions:
         """Check the ranges.
 
         Raises:
-            Face3DMMError: a value that cannot be.
+            Face3DMMError: a value lies outside of its range.
         """
         width, height = self.image_size
         if not (16 <= width <= 8192 and 16 <= height <= 8192):

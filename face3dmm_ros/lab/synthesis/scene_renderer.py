@@ -91,7 +91,7 @@ class RenderedScene:
         return self._depth < 1.0
 
     def before(self, other: "RenderedScene") -> NDArray[np.bool_]:
-        """Which pixels show something nearer than another picture of the same size does, (H, W) bool."""
+        """Which pixels show a nearer surface than another picture of the same size does, (H, W) bool."""
         return self._depth < other._depth
 
     def _on_image(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,10 +117,10 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         Args:
             model: of whose coefficients the scenes are made.
             platform: as in `face3dmm_ros.rendering.offscreen.open_context`.
-            samples: per pixel; 4 smooths edges, 1 draws in half the time.
+            samples: per pixel, for antialiasing; 1 has none and draws in half the time.
 
         Raises:
-            Face3DMMError: no OpenGL 3.3 here.
+            Face3DMMError: OpenGL 3.3 is not available.
         """
         self.model = model
         regions = model.regions
@@ -143,7 +143,8 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         """The picture of a scene.
 
         Raises:
-            Face3DMMError: coefficients that the model does not have, an impossible size, or an unreadable background.
+            Face3DMMError: the scene has more coefficients than the model, the image is smaller than 8×8 px, a light's
+                direction is zero or not finite, or the background's picture cannot be read.
         """
         self._require_open()
         width, height = scene.image_size

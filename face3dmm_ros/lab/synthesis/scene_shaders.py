@@ -6,16 +6,30 @@ vertex. Skin scatters light past the terminator, red farthest: wrapped diffuse l
 chapter 16, 2004). Hair has the highlight of a strand along its tangent (Kajiya & Kay, SIGGRAPH 1989).
 
 Detail finer than the mesh (brows, freckles, pores, stubble, iris) is a function of the place on the mean face, so that
-it sticks to the skin of every identity and expression.
+it sticks to the skin of every identity and expression. Colours, sizes and strengths are chosen by hand, while looking at
+renders of the default model.
 """
 
 from face3dmm_ros.rendering.lighting import DECODED_FUNCTION
 
 _VERSION = "#version 330 core\n"
 
+_PASSED_ON = """
+out vec3 place_at;
+out vec3 model_at;
+out vec3 albedo_at;
+out vec3 normal_at;
+out vec3 shadow_at;
+out vec4 traits_at;
+out vec4 masks_at;
+out vec2 unrolled_at;  // the place on the face unrolled as from a cylinder, mm
+"""
+"""What the vertex shader puts out; with `in` for `out` what the fragment shaders take."""
+
 _VERTEX = (
     _VERSION
     + DECODED_FUNCTION
+    + _PASSED_ON
     + """
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
@@ -27,15 +41,6 @@ layout(location = 5) in vec4 masks;
 uniform mat4 model_to_clip;
 uniform mat4 model_to_shadow;
 uniform mat3 normal_to_world;
-
-out vec3 place_at;
-out vec3 model_at;
-out vec3 albedo_at;
-out vec3 normal_at;
-out vec3 shadow_at;
-out vec4 traits_at;
-out vec4 masks_at;
-out vec2 unrolled_at;  // the place on the face unrolled as from a cylinder, mm
 
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);
@@ -54,16 +59,8 @@ void main() {
 
 _LIGHT = (
     _VERSION
+    + _PASSED_ON.replace("out ", "in ")
     + """
-in vec3 place_at;
-in vec3 model_at;
-in vec3 albedo_at;
-in vec3 normal_at;
-in vec3 shadow_at;
-in vec4 traits_at;
-in vec4 masks_at;
-in vec2 unrolled_at;
-
 out vec4 color;
 
 uniform sampler2DShadow shadow_map;
@@ -316,8 +313,8 @@ MATERIALS = {
     "plain": (_VERTEX, _LIGHT + _PLAIN),
     "glass": (_VERTEX, _LIGHT + _PLAIN),
 }
-"""Vertex and fragment shader of each material. Fur is hair seen from outside alone; glass
-is drawn last and lets through what is behind it."""
+"""Vertex and fragment shader of each material. Fur is hair seen from outside alone; glass is drawn last, blended with
+what is behind it."""
 
 SHADOW = (
     _VERSION

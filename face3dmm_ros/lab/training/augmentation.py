@@ -1,6 +1,8 @@
-"""What detectors' crops and photographs do to a face and rendered faces lack, at random and anew every time.
+"""Augmentation: the crops of detectors and the disturbances of photographs, which rendered faces lack, at random.
 
 Crops of any side and points of any scheme: sizes grow with the crop, and what must be known of a scheme is an argument.
+All probabilities and ranges are chosen by hand, while looking at disturbed crops: more hides the face, less lets a
+network lean on what only renders have.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +24,7 @@ _UNIT = 96
 
 
 def jittered(rng: np.random.Generator, region: Region, far_share: float = 0.3) -> Region:
-    """The region as a detector might give it: usually close, at times far off."""
+    """The region as a detector might give it: usually close, `far_share` of the times far off."""
     return _moved(rng, region, *((0.09, 0.16, 32) if rng.random() < far_share else (0.045, 0.08, 10)))
 
 
@@ -32,7 +34,7 @@ def as_tracked(rng: np.random.Generator, region: Region) -> Region:
 
 
 def _moved(rng: np.random.Generator, region: Region, shift: float, size: float, turn: float) -> Region:
-    """By standard deviations: shares of its side, of the logarithm of its side, degrees."""
+    """Moved at random, by standard deviations: of place in sides, of the side's logarithm, and of angle in degrees."""
     x, y = rng.normal(0, shift, 2) * region.size
     side, angle = region.size * np.exp(rng.normal(0, size)), region.angle + np.radians(rng.normal(0, turn))
     return Region(region.x + float(x), region.y + float(y), float(side), float(angle))
@@ -46,7 +48,7 @@ def disturbed(
     Args:
         rng: all that is random comes from it.
         crop: left as it is.
-        points: of the face, px of the crop.
+        points: (P, ≥ 2) of the face, px of the crop.
         eyes: corners of the eyes among the points.
     """
     changes: tuple[tuple[float, Callable[[np.random.Generator, Pixels], Pixels]], ...] = (

@@ -35,21 +35,21 @@ class SampleKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Share:
-    """What of every batch a process learns from: each `count`-th sample, from `first` on."""
+    """The part of every batch that a process learns from: each `count`-th sample, from `first` on."""
 
     first: int = 0
     count: int = 1
 
 
 class FaceStream(Dataset["FaceSample | Face3DMMError"]):
-    """The data sets of a training, which each process opens for itself: renderers do not travel."""
+    """The data sets of a training, which each process opens for itself: renderers cannot be pickled."""
 
     def __init__(self, config: TrainingConfig) -> None:
         """Of a configuration; nothing is opened yet."""
         self._config = config
 
     def __getstate__(self) -> dict[str, object]:
-        """What travels to another process."""
+        """What is pickled for another process."""
         return {"_config": self._config}
 
     @cached_property
@@ -73,7 +73,7 @@ def training_counts(config: TrainingConfig, datasets: Sequence[FaceDataset]) -> 
     """How many samples of each data set are learnt from; those that follow are held back, of unlabelled sets none.
 
     Raises:
-        Face3DMMError: a data set has no more than are to be held back.
+        Face3DMMError: a data set has no more faces than are held back for validation.
     """
     counts = []
     for described, dataset in zip(config.datasets, datasets, strict=True):
@@ -164,7 +164,7 @@ def _loaded(stream: FaceStream, keys: Iterable[Sequence[SampleKey]], workers: in
         # A forked process would inherit the locks of OpenGL's and torch's threads, and wait for them for ever.
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=begin_worker,
-        prefetch_factor=3 if workers else None,
+        prefetch_factor=3 if workers else None,  # batches a worker has ready; chosen by hand, against memory
     )
     for batch in loader:
         if isinstance(batch, Face3DMMError):

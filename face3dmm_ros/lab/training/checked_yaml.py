@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.validation import complaint, shown
 
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 1 << 20  # chosen by hand: hundreds of times our own, and no danger to memory
 Configuration = TypeVar("Configuration", bound=BaseModel)
 
 
@@ -36,7 +36,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A file's keys and values.
 
     Raises:
-        Face3DMMError: not a readable YAML file of keys and values, or one with a key twice.
+        Face3DMMError: the file is missing, is no YAML of keys and values, or has a key twice.
     """
     try:
         with path.open("rb") as file:
@@ -56,7 +56,7 @@ def with_override(document: Mapping[str, Any], assignment: str) -> dict[str, Any
     """The document with one value replaced, as ``steps=100`` or ``datasets.0.path=photographs`` say it.
 
     Raises:
-        Face3DMMError: not an assignment, its value is not YAML, or it leads through something without parts.
+        Face3DMMError: it is no assignment, its value is no YAML, or a name on its path stands for a plain value.
     """
     name, equals, text = assignment.partition("=")
     if not equals or not name:

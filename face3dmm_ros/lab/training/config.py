@@ -1,4 +1,8 @@
-"""What a training is made of, as its YAML file says it."""
+"""The configuration of a training, as its YAML file gives it.
+
+The factors of the losses are those of the papers that `losses` names, and rate, momenta and schedules of the optimizer
+are torch's defaults or customary; everything else, and the bounds, which only catch slips, is chosen by hand.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -82,7 +86,7 @@ class AsymmetricConfig(LossConfig):
 
 
 class VertexDistanceConfig(LossConfig):
-    """VDC, with the power of each vertex's distance: 2 as in the paper, 1 to be robust."""
+    """The vertex distance cost, with the power of each distance: 2 as in the paper, 1 to be robust to outliers."""
 
     power: float = Field(2.0, ge=1.0, le=2.0)
 
@@ -129,7 +133,7 @@ class CosineConfig(Part):
 
 
 class OptimizerConfig(Part):
-    """How the weights follow the gradient.
+    """The optimizer and its learning rate.
 
     Attributes:
         kind: stochastic gradient descent, or AdamW (Loshchilov & Hutter, ICLR 2019).
@@ -137,9 +141,9 @@ class OptimizerConfig(Part):
         momentum: of SGD; of AdamW its β₁.
         second_momentum: of AdamW its β₂.
         decay: weight decay.
-        rate_shares: parts of the network, by how their weights' names begin, that learn at a share of the rate: what
-            they know already shall not be forgotten.
-        largest_gradient: longer gradients (in norm, of all weights together) are shortened to it.
+        rate_shares: parts of the network, by the prefix of their weights' names, that learn at a share of the rate, so
+            that pretrained weights change less.
+        largest_gradient: gradients are clipped to this norm, of all weights together; None leaves them.
         plateau, cosine: how the rate changes; constant without either.
     """
 
@@ -263,7 +267,8 @@ def read_config(path: Path, overrides: tuple[str, ...] = ()) -> TrainingConfig:
         overrides: values to replace, such as ``optimizer.rate=0.01``.
 
     Raises:
-        Face3DMMError: no such file, or something in it is wrong; the message names the file and the key.
+        Face3DMMError: there is neither such a file nor such a recipe, or a key or value is wrong; the message names
+            the file and the key.
     """
     if not path.exists() and path.name == str(path) and not path.suffix:
         folder = package_file("config/train/light.yaml").parent

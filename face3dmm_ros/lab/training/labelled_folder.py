@@ -25,7 +25,8 @@ from face3dmm_ros.lab.training.samples import SampleForm
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 _MISFIT = 0.04
-"""Beyond such an RMS distance, in sides of the landmarks' box, a label's face is not the one in the picture."""
+"""Greatest RMS distance of a label's landmarks from the model's, in sides of their box; chosen by hand: less
+refuses coarse labels, more takes those of another model."""
 _OURS = {"alpha", "beta", "scale", "rotation", "translation"}
 
 
@@ -116,8 +117,8 @@ def _own_label(path: Path, model: MorphableModel) -> _Label:
 def _label_of_300w_lp(picture: Path, path: Path, model: MorphableModel) -> _Label:
     """R, α, β and γ as the file has them; s and t are those under which this face meets its landmarks best.
 
-    So it does not matter where a model has its origin, which unit it is in, and from which pixel a data set counts. A
-    ``Tex_Para`` of more coefficients than the model has is of another albedo, and tells nothing.
+    So the model's origin and unit and the data set's pixel convention do not matter. A ``Tex_Para`` of more
+    coefficients than the model has belongs to another albedo basis and is ignored.
     """
     truth = read_300w_lp(picture)
     assert truth.pose is not None

@@ -58,7 +58,7 @@ class Learner:
 
     def learn(self, step: int, batch: SampleBatch) -> dict[str, Tensor]:
         """Take a step; returns the losses, unweighted, with their weighted sum as ``loss``, still on the device."""
-        # What is random on the way, such as dropout, depends on the step's number too, not on how it was reached.
+        # Dropout and the like depend on the step's number too, so that a resumed training repeats them.
         seed = np.random.SeedSequence([self._config.seed, step, self._here.rank]).generate_state(1, np.uint64)
         torch.manual_seed(int(seed[0] >> np.uint64(1)))
         self._set_rate(step)
@@ -158,7 +158,10 @@ class Learner:
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:
-        """Move the average of the weights; at first it keeps less, so that it forgets the random start."""
+        """Move the average of the weights; at first it keeps less, so that it forgets the random start.
+
+        That ramp is the one of TensorFlow's `ExponentialMovingAverage`.
+        """
         if self._average is None:
             return
         keep = min(self._config.average, (1 + step) / (10 + step))
@@ -192,8 +195,6 @@ def _optimizer(config: OptimizerConfig, network: nn.Module) -> torch.optim.Optim
 
 
 def _moved(batch: SampleBatch, device: torch.device) -> SampleBatch:
-    if device.type == "cpu":
-        return batch
     return SampleBatch(
         batch.crops.to(device, non_blocking=True), batch.parameters.to(device), batch.labelled.to(device)
     )

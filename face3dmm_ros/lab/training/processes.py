@@ -72,7 +72,7 @@ def processes() -> Iterator[Processes]:
     """This process among those that `torchrun` started, or alone.
 
     Raises:
-        Face3DMMError: torchrun's variables are there, but not the others or not enough GPUs.
+        Face3DMMError: there are fewer GPUs than processes, or torchrun's processes do not find each other.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))

@@ -57,7 +57,7 @@ class SampleBatch:
 
 @dataclass(frozen=True)
 class SampleForm:
-    """What of a face a sample tells.
+    """Which coefficients a sample holds, and how it is cropped.
 
     Attributes:
         shape_count: leading α, None for all that the model has.
