@@ -1,4 +1,4 @@
-"""What lies in a bag: topics and types."""
+"""Topics and message types of this package's bags."""
 
 from functools import cache
 
@@ -20,7 +20,7 @@ PARAMETERS = "/face/params"
 TRUTH = "/truth/params"
 
 COMPRESSED = "/compressed"
-"""What image_transport adds to the name of a topic for its compressed images."""
+"""The suffix that image_transport gives the topic of compressed images."""
 
 STORAGES = ("mcap", "sqlite3")
 

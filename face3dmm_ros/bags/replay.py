@@ -30,7 +30,7 @@ Progress = Callable[[Iterable[RecordedImage]], Iterable[RecordedImage]]
 
 @dataclass(frozen=True, eq=False)
 class ReplayedImage:
-    """What the pipeline made of an image.
+    """The results of the pipeline for an image.
 
     Attributes:
         stamp_ns: the image's stamp, ns.
@@ -47,7 +47,7 @@ class ReplayedImage:
 
 @dataclass(eq=False)
 class Replay:
-    """What became of a bag's images.
+    """The results for a bag's images.
 
     Attributes:
         images: those that could be read, in order.
@@ -98,7 +98,7 @@ def replay(
 ) -> Replay:
     """Run the pipeline over the images of a topic, and write its results into a bag.
 
-    An image that cannot be read is counted and skipped. `progress` sees every image pass.
+    An image that cannot be decoded is counted and skipped. `progress` wraps the images, such as in a progress bar.
 
     Raises:
         Face3DMMError: no image can be read, or the bag is damaged.

@@ -36,7 +36,7 @@ def check_room_for_bag(path: Path) -> None:
     """Check that there is nothing at this path, or a bag that may give way.
 
     Raises:
-        Face3DMMError: there is something else.
+        Face3DMMError: there is something else than a bag.
     """
     storages = [path / f"{path.name}{suffix}" for suffix in (".mcap", ".db3")]
     if path.exists() and not any(file.is_file() for file in (path / "metadata.yaml", *storages)):
@@ -47,7 +47,7 @@ def remove_bag(path: Path) -> None:
     """Make room for a bag: take an earlier one at this path away.
 
     Raises:
-        Face3DMMError: there is something else, or the bag cannot be removed.
+        Face3DMMError: there is something else than a bag, or the bag cannot be removed.
     """
     if not path.exists():
         return

@@ -51,7 +51,7 @@ def draw_background(background: Background, image_size: tuple[int, int]) -> NDAr
     """The background alone, (H, W, 3) uint8 BGR.
 
     Raises:
-        Face3DMMError: its picture cannot be read.
+        Face3DMMError: the background's picture cannot be read.
     """
     rng = np.random.default_rng(background.seed)
     width, height = image_size

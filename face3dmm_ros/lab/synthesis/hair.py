@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.lab.synthesis.parts import Part, grid_part
+from face3dmm_ros.lab.synthesis.parts import Head, Part, grid_part
 from face3dmm_ros.lab.synthesis.scene import Hair
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.scalp import SKULL_MIDDLE, Scalp
@@ -30,16 +30,16 @@ class HairShaper:
         self._beard = beard[self._beard_vertices]
         self._beard_across = model.mean[self._beard_vertices, 0] / 60
 
-    def parts(self, hair: Hair, vertices: NDArray[np.float32], normals: NDArray[np.float32]) -> list[Part]:
-        """The hair of a head of these vertices and normals, (N, 3) model space, mm."""
+    def parts(self, hair: Hair, head: Head) -> list[Part]:
+        """The hair of a head."""
         rng = np.random.default_rng(hair.seed)
-        parts = self._cap(hair, vertices, rng) if hair.thickness > 0 else []
+        parts = self._cap(hair, head.vertices, rng) if hair.thickness > 0 else []
         if hair.bun > 0 and hair.cap is None:
             back = SKULL_MIDDLE + np.array([0, 25 + 40 * rng.random(), -105.0])
             points = ellipsoid(back, hair.bun * np.array([1.0, 0.9, 0.85]), 13, 25)
             parts.append(_strand_part("fur", points, hair, np.linspace(0.0, 0.5, 13)[:, None], spread=8.0))
         if hair.beard > 0:
-            parts += self._full_beard(hair, vertices, normals)
+            parts += self._full_beard(hair, head)
         return parts
 
     def _cap(self, hair: Hair, vertices: NDArray[np.float32], rng: np.random.Generator) -> list[Part]:
@@ -124,17 +124,18 @@ class HairShaper:
             straight[..., 0] = np.sign(straight[..., 0]) * np.maximum(np.abs(straight[..., 0]), bulge)
         return np.asarray(np.where(front[:, None], over_forehead, straight))
 
-    def _full_beard(self, hair: Hair, vertices: NDArray[np.float32], normals: NDArray[np.float32]) -> list[Part]:
-        chosen, cover = self._beard_vertices, self._beard
-        away = normals[chosen] + np.array([0.0, -0.5, 0.1])
+    def _full_beard(self, hair: Hair, head: Head) -> list[Part]:
+        cover = self._beard
+        vertices, normals = head.vertices[self._beard_vertices], head.normals[self._beard_vertices]
+        away = normals + np.array([0.0, -0.5, 0.1])
         parts = []
         for layer in range(4):
             height = hair.beard * (layer + 0.4) / 4
-            points = vertices[chosen] + (height * cover)[:, None] * away
-            place = np.column_stack([self._beard_across, 1.0 - cover, np.full(len(chosen), 0.22 * layer)])
+            points = vertices + (height * cover)[:, None] * away
+            place = np.column_stack([self._beard_across, 1.0 - cover, np.full(len(cover), 0.22 * layer)])
             column = grid_part(
                 "fur", points[:, None], hair.color, place=place[:, None], traits=(0.8, hair.curl, 0.3, 1),
-                normals=normals[chosen][:, None],
+                normals=normals[:, None],
             )  # fmt: skip
             parts.append(column._replace(triangles=self._beard_triangles))
         return parts

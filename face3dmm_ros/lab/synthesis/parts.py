@@ -28,6 +28,21 @@ class VertexArrays(NamedTuple):
     masks: NDArray[np.uint8]
 
 
+class Head(NamedTuple):
+    """N vertices of a model's face; model space, mm.
+
+    Attributes:
+        vertices, normals: (N, 3) float32.
+        rgb: (N, 3) uint8 sRGB.
+        openness: (N,) share of the light from everywhere that reaches them.
+    """
+
+    vertices: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    rgb: NDArray[np.uint8]
+    openness: NDArray[np.floating]
+
+
 class Part(NamedTuple):
     """A mesh of one material; model space, mm.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
-from face3dmm_ros.lab.synthesis.parts import VertexArrays
+from face3dmm_ros.lab.synthesis.parts import Head, VertexArrays
 from face3dmm_ros.lab.synthesis.scene_shaders import MATERIALS, SAMPLERS, SHADOW
 from face3dmm_ros.rendering.framebuffer import Framebuffer, read_pixels
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
@@ -85,9 +85,9 @@ class SceneCanvas:
         self._size = (0, 0)
         prepare(GL.GL_CULL_FACE, GL.GL_DEPTH_TEST)
 
-    def load_head(self, vertices: NDArray[np.float32], normals: NDArray[np.float32], rgb: NDArray[np.uint8]) -> None:
-        """Replace the head's shape and colours, (N, 3) each."""
-        self._head.load(position=vertices, normal=normals, srgb=rgb)
+    def load_head(self, head: Head) -> None:
+        """Replace the head's shape and colours."""
+        self._head.load(position=head.vertices, normal=head.normals, srgb=head.rgb)
 
     def load_things(self, arrays: VertexArrays, triangles: Mapping[str, NDArray[np.integer]]) -> None:
         """Replace what stands around the head; glass must come last."""

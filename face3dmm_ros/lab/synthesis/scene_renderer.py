@@ -17,7 +17,7 @@ from face3dmm_ros.lab.synthesis.hair import HairShaper
 from face3dmm_ros.lab.synthesis.noise import scene_noise
 from face3dmm_ros.lab.synthesis.occluders import occluder_parts
 from face3dmm_ros.lab.synthesis.outfit import OutfitShaper
-from face3dmm_ros.lab.synthesis.parts import Part, VertexArrays, as_bytes, join
+from face3dmm_ros.lab.synthesis.parts import Head, Part, VertexArrays, as_bytes, join
 from face3dmm_ros.lab.synthesis.scene import Light, Scene
 from face3dmm_ros.lab.synthesis.sensor import expose
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
@@ -151,14 +151,13 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         if width < 8 or height < 8:
             raise Face3DMMError(f"a synthetic picture is at least 8×8 px, not {width}×{height}")
         vertices = self.model.vertices(scene.alpha, scene.beta)
-        normals = self.model.normals(vertices)
-        rgb = self.model.rgb(scene.gamma)
+        head = Head(vertices, self.model.normals(vertices), self.model.rgb(scene.gamma), self._openness)
         landmarks = None if self._ibug is None else self._ibug.interpolate(vertices)
         model_to_clip, rotation = _model_to_clip(scene)
-        arrays, triangles = join(self._things(scene, vertices, normals, rgb, landmarks))
+        things = join(self._things(scene, head, landmarks))
         with self._drawing() as canvas:
-            canvas.load_head(vertices, normals, rgb)
-            canvas.load_things(arrays, triangles)
+            canvas.load_head(head)
+            canvas.load_things(*things)
             canvas.draw(
                 scene.image_size,
                 model_to_clip,
@@ -168,21 +167,14 @@ class SceneRenderer(Drawer["SceneCanvas"]):
             )
             pixels, depth = canvas.read(), canvas.read_depth()
         image = expose(_over(pixels, draw_background(scene.background, scene.image_size)), scene.sensor)
-        return RenderedScene(scene, image, vertices, normals, self.model, model_to_clip, depth)
+        return RenderedScene(scene, image, vertices, head.normals, self.model, model_to_clip, depth)
 
-    def _things(
-        self,
-        scene: Scene,
-        vertices: NDArray[np.float32],
-        normals: NDArray[np.float32],
-        rgb: NDArray[np.uint8],
-        landmarks: NDArray[np.floating] | None,
-    ) -> list[Part]:
+    def _things(self, scene: Scene, head: Head, landmarks: NDArray[np.floating] | None) -> list[Part]:
         parts: list[Part] = []
         if self._outfit is not None and scene.outfit is not None:
-            parts += self._outfit.parts(scene.outfit, vertices, normals, rgb, self._openness)
+            parts += self._outfit.parts(scene.outfit, head)
         if self._hair is not None and scene.hair is not None:
-            parts += self._hair.parts(scene.hair, vertices, normals)
+            parts += self._hair.parts(scene.hair, head)
         if landmarks is not None and scene.glasses is not None:
             parts += glasses_parts(scene.glasses, landmarks)
         if scene.occluder is not None:

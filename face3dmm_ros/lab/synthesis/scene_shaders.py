@@ -6,7 +6,7 @@ vertex. Skin scatters light past the terminator, red farthest: wrapped diffuse l
 chapter 16, 2004). Hair has the highlight of a strand along its tangent (Kajiya & Kay, SIGGRAPH 1989).
 
 Detail finer than the mesh (brows, freckles, pores, stubble, iris) is a function of the place on the mean face, so that
-it sticks to the skin of every identity and expression. Colours, sizes and strengths are chosen by hand, while looking at
+it sticks to the skin of every identity and expression. Colours, sizes and strengths are chosen by hand, looking at
 renders of the default model.
 """
 

@@ -57,7 +57,7 @@ class FaceStream(Dataset["FaceSample | Face3DMMError"]):
         """The data sets, opened when first asked for.
 
         Raises:
-            Face3DMMError: one cannot be opened.
+            Face3DMMError: a data set cannot be opened.
         """
         return [_opened(dataset, self._config) for dataset in self._config.datasets]
 
@@ -139,7 +139,7 @@ def sample_batches(
         held_back: faces held back, as they are; else those learnt from, spread over the set and augmented.
 
     Raises:
-        Face3DMMError: as `training_batches`.
+        Face3DMMError: a data set cannot be opened, has too few faces, or a sample of it cannot be read.
     """
     keys = []
     for d, learnt in enumerate(training_counts(config, stream.datasets)):
@@ -197,10 +197,10 @@ def worker_deaths_explained() -> Iterator[None]:
 
 
 def check(config: TrainingConfig, stream: FaceStream) -> list[str]:
-    """Look at a face of each data set; returns a line on each.
+    """Open each data set and read a face of it; returns a line about each.
 
     Raises:
-        Face3DMMError: one cannot be opened, has too few faces, or its first face cannot be read.
+        Face3DMMError: a data set cannot be opened, has too few faces, or its first face cannot be read.
     """
     lines = []
     for d, count in enumerate(training_counts(config, stream.datasets)):

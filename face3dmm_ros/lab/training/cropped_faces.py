@@ -1,4 +1,4 @@
-"""Faces with their truth, as a network is shown them: cropped, mirrored and disturbed."""
+"""Faces with their ground truth, cropped, mirrored and augmented for a network."""
 
 from collections.abc import Sequence
 
@@ -40,8 +40,8 @@ class CroppedFaces:
             undisturbed: share of the augmented samples whose crop is close and its pixels as they are.
 
         Raises:
-            Face3DMMError: more coefficients than the model has, no share, or a model without the points that a dense
-                network's crop goes by.
+            Face3DMMError: the form asks for more coefficients than the model has, `undisturbed` is no share, or the
+                model lacks the points that place a dense network's crop.
         """
         if isinstance(undisturbed, bool) or not isinstance(undisturbed, int | float) or not 0 <= undisturbed <= 1:
             raise Face3DMMError(f"undisturbed must be a share from 0 to 1, not {undisturbed!r}")

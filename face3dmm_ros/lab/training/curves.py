@@ -37,7 +37,7 @@ class Curves:
         """A row.
 
         Raises:
-            Face3DMMError: it cannot be written.
+            Face3DMMError: the file cannot be written.
         """
         path = self._folder / f"{kind}.csv"
         try:
@@ -66,7 +66,7 @@ def read_curve(path: Path) -> list[dict[str, float]]:
     """A file's rows.
 
     Raises:
-        Face3DMMError: not such a file. A last row that is cut short counts as not there.
+        Face3DMMError: the file cannot be read or is no such CSV. A last row that is cut short is ignored.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -41,7 +41,7 @@ class FaceRecord:
         beta: (E,) expression coefficients of the model.
         gamma: (L,) albedo coefficients of the model; empty where they are not known.
         landmarks: (68, 2) iBUG's points, px.
-        labelled: False where the landmarks alone are known; camera, α, β and γ then mean nothing.
+        labelled: False if only the landmarks are known; camera, α, β and γ are then to be ignored.
     """
 
     picture: NDArray[np.uint8]
@@ -74,11 +74,9 @@ class FaceSource(Protocol):
 
     def __len__(self) -> int:
         """How many there are."""
-        ...
 
     def record(self, index: int) -> FaceRecord:
         """One of them."""
-        ...
 
 
 class FaceChunks:
@@ -121,7 +119,7 @@ class FaceChunks:
         """A face.
 
         Raises:
-            Face3DMMError: its picture has become unreadable.
+            Face3DMMError: the face's picture can no longer be read.
         """
         path, truth = self._blobs[self._blob[index]], self._truths[index]
         with path.open("rb") as file:
@@ -153,7 +151,7 @@ def write_chunk(path: Path, records: Iterable[FaceRecord], model: MorphableModel
         model: of all their coefficients.
 
     Raises:
-        Face3DMMError: it cannot be written.
+        Face3DMMError: the chunk cannot be written.
     """
     truths = []
     unknown = np.zeros(len(model.albedo_sigma))
@@ -223,7 +221,7 @@ def _read_truths(path: Path, model: MorphableModel) -> NDArray[np.void]:
     """The truths of a chunk, a row of `_truth_of` each.
 
     Raises:
-        Face3DMMError: as `FaceChunks`.
+        Face3DMMError: the chunk is missing, damaged, of another version or of another model.
     """
     remedy = "remove it, and it is made anew"
     try:

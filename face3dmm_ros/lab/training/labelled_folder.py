@@ -45,8 +45,8 @@ def open_labelled_folder(
         cache: folder to keep the faces in; `CACHE` below the path if None.
 
     Raises:
-        Face3DMMError: no labelled picture, a file that is damaged, labels of another model or without the albedo that
-            is asked for, or as `kept_faces`.
+        Face3DMMError: there is no labelled picture, a file is damaged, labels are of another model or lack the albedo
+            that is asked for, or the cache cannot be written to.
     """
     folder, loaded = Path(path), load_model(model)
     pictures = [picture for picture in find_pictures(folder) if picture.with_suffix(".mat").is_file()]
@@ -70,7 +70,7 @@ def read_labelled(picture: Path, model: MorphableModel) -> FaceRecord:
     """A picture and the parameters in the .mat beside it.
 
     Raises:
-        Face3DMMError: a file that is missing or damaged, or a label of another model.
+        Face3DMMError: a file is missing or damaged, or the label belongs to another model.
     """
     label = picture.with_suffix(".mat")
     shapes = matlab_shapes(label)

@@ -1,4 +1,4 @@
-"""What learns: a network, its critic, their optimizers and the average of the weights, and all their state."""
+"""One training step and one validation, and their state: network, critic, optimizers and the average of the weights."""
 
 import math
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ class Learner:
 
     @torch.no_grad()
     def validate(self, batches: Sequence[SampleBatch]) -> dict[str, float]:
-        """What `best` makes of faces held back, as means over all processes' faces.
+        """Loss and errors of `best` on faces held back, as means over all processes' faces.
 
         Returns:
             ``loss``, the weighted sum without the critic's, and the objective's errors.
@@ -100,7 +100,7 @@ class Learner:
         return dict(zip(names, self._here.mean(sums, count).tolist(), strict=True))
 
     def judged(self, validation_loss: float) -> None:
-        """Lower the rate where the loss has stopped falling and the configuration wants that."""
+        """Lower the learning rate if the validation loss has stopped falling and there is a plateau schedule."""
         if self._plateau is not None:
             self._plateau.step(validation_loss)
 
@@ -112,7 +112,7 @@ class Learner:
         """Go on from a `state`, of a file.
 
         Raises:
-            Face3DMMError: it is of another kind of training, or damaged.
+            Face3DMMError: the state is damaged, or of a training with other parts.
         """
         try:
             for name, part in self._parts().items():

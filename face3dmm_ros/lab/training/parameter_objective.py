@@ -37,12 +37,12 @@ _VERTEX_COUNT = 512
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a network says of a batch, and what is true.
+    """A network's output for a batch, with its input and the ground truth.
 
     Attributes:
-        inputs: (B, 3 or 4, 120, 120), what it was asked.
-        white: (B, size), its answer.
-        faces: the same, decoded.
+        inputs: (B, 3 or 4, 120, 120), normalised.
+        white: (B, size), the whitened output.
+        faces: the output decoded to parameters.
         target: (B, size) whitened truth; meaningless where `batch.labelled` is False.
         batch: the samples.
     """
@@ -69,8 +69,8 @@ class ParameterObjective(nn.Module):
         """With a new network, or the weights that the configuration names.
 
         Raises:
-            Face3DMMError: no such network or model, a model without iBUG landmarks, or weights to start with that
-                cannot be read or are another network's.
+            Face3DMMError: there is no such network or model, the model has no iBUG landmarks, or the weights to start
+                with cannot be read or are another network's.
         """
         super().__init__()
         self._config = config
@@ -104,7 +104,7 @@ class ParameterObjective(nn.Module):
         return [name for name, count in there.items() if count]
 
     def measure(self, batches: Iterable[SampleBatch]) -> None:
-        """Take the units of faces to learn from, unless the weights to start with have brought theirs."""
+        """Measure the whitening on faces to learn from, unless the start weights have brought theirs."""
         if self._config.start is None:
             regressor = self.regressor
             raw = torch.cat([regressor.layout.encode(batch.parameters) for batch in batches])
@@ -113,9 +113,9 @@ class ParameterObjective(nn.Module):
             regressor.whitening_deviation.copy_(whitening.deviation)
 
     def ask(self, network: Network, batch: SampleBatch, learning: bool = False) -> Answer:
-        """Put a batch to a network.
+        """Run a network on a batch.
 
-        Crops that need a landmark map get that of their landmarks, off as the configuration says while it learns.
+        Crops that need a landmark map get that of their landmarks; while learning, these are given `landmark_noise`.
         """
         landmarks = batch.parameters.landmarks
         if landmarks is not None and self._config.landmark_map and learning and self._config.landmark_noise:
@@ -197,7 +197,7 @@ class ParameterObjective(nn.Module):
         """Write a regressor of this network: its newest weights, or their average.
 
         Raises:
-            Face3DMMError: it cannot be written.
+            Face3DMMError: the file cannot be written.
         """
         config, model, regressor = self._config, self._model, self.regressor
         description = RegressorDescription(config.network, channels(config), regressor.layout, model.name, model.digest)

@@ -35,7 +35,7 @@ are float16."""
 
 @dataclass(frozen=True, eq=False)
 class PointAnswer:
-    """What a network says of B crops, (B, 468, 4), and what is true, (B, 468, 3).
+    """A network's output for B crops, (B, 468, 4), and the ground truth, (B, 468, 3).
 
     x, y from the crop's middle and depth toward the viewer, in sides of the crop; then log σ.
     """
@@ -66,14 +66,14 @@ class PointObjective(nn.Module):
 
     @torch.no_grad()
     def measure(self, batches: Iterable[SampleBatch]) -> None:
-        """Let the network begin at the mean of faces to learn from, whatever it sees, and unsure."""
+        """Initialise the head so that it puts out the mean of faces to learn from, with a large σ."""
         bias = self.network.head.bias.view(-1, 4)
         bias[:, :3] = torch.cat([self._true(batch) for batch in batches]).mean(dim=0)
         bias[:, 3] = _UNSURE
         self.network.head.weight *= 0.2
 
     def ask(self, network: Network, batch: SampleBatch, learning: bool = False) -> PointAnswer:
-        """Put a batch to a network."""
+        """Run a network on a batch."""
         return PointAnswer(network(_inputs(batch.crops)), self._true(batch))
 
     def losses(self, network: Network, answer: PointAnswer, critic: Network | None = None) -> dict[str, Tensor]:
@@ -96,7 +96,7 @@ class PointObjective(nn.Module):
         """Write the .tflite file that the detector runs, and check that LiteRT gives what torch gives.
 
         Raises:
-            Face3DMMError: it does not, or the file cannot be written.
+            Face3DMMError: the outputs differ, or the file cannot be written.
         """
         assert isinstance(network, DenseNet)
         example = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)

@@ -52,14 +52,14 @@ class RenderedFaces:
         return self.chunks * self.chunk_size
 
     def __getstate__(self) -> dict[str, object]:
-        """What travels to another process, which renders with an OpenGL of its own."""
+        """What is pickled for another process, which renders with an OpenGL context of its own."""
         return {**vars(self), "_renderer": None}
 
     def record(self, index: int) -> FaceRecord:
         """A face: that of number k in chunk c, which depends on the seed, c and k alone.
 
         Raises:
-            Face3DMMError: no OpenGL 3.3 here.
+            Face3DMMError: OpenGL 3.3 is not available.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"face {index} of {len(self)}")
@@ -77,7 +77,7 @@ class RenderedFaces:
         write_chunk(path, map(self.record, range(chunk * size, (chunk + 1) * size)), self.model)
 
     def close(self) -> None:
-        """Give OpenGL back."""
+        """Close the OpenGL context."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
@@ -98,7 +98,7 @@ def render_chunks(folder: Path, faces: RenderedFaces, processes: int = 1) -> lis
         The chunks' paths.
 
     Raises:
-        Face3DMMError: no OpenGL 3.3, a folder that cannot be written to, or a rendering process that was killed.
+        Face3DMMError: OpenGL 3.3 is not available, the folder cannot be written to, or a rendering process was killed.
     """
     recipe = json.dumps([faces.chunk_size, faces.model.digest, faces.scenes.recipe()])
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:8]
@@ -146,7 +146,7 @@ def open_synthetic_faces(
         undisturbed: share of the samples to learn from that are spared blur, noise, occluders and a crop far off.
 
     Raises:
-        Face3DMMError: options that cannot be, a model that cannot be read, or as `render_chunks`.
+        Face3DMMError: an option is out of its range, the model cannot be read, or as `render_chunks`.
     """
     numbers = (("chunks", chunks, 1), ("seed", seed, 0), ("processes", processes, 1), ("chunk_size", chunk_size, 1))
     for name, value, low in numbers:

@@ -1,4 +1,4 @@
-"""Training: steps, looks at faces held back, checkpoints and curves, until the configuration's last step.
+"""The training loop: steps, validation, checkpoints and curves, until the configuration's last step.
 
 A run that was killed at any moment goes on from its last checkpoint along the same curve: all that is random depends on
 the seed and the number of the step (`batches`, `learner`), and the rest is in the checkpoint.
@@ -45,7 +45,7 @@ def open_objective(config: TrainingConfig, device: torch.device | str = "cpu") -
     """What a configuration's network learns.
 
     Raises:
-        Face3DMMError: as `ParameterObjective` and `PointObjective`.
+        Face3DMMError: network, model or start weights cannot be used, see `ParameterObjective` and `PointObjective`.
     """
     return PointObjective(config, device) if config.learns_points else ParameterObjective(config, device)
 
@@ -132,7 +132,7 @@ class _Window:
 
 
 class _Record:
-    """What a training leaves behind: only the first process writes."""
+    """Writes curves, networks and checkpoints, in the first process only."""
 
     def __init__(self, config: TrainingConfig, folder: Path, learner: Learner, here: Processes, last_step: int) -> None:
         self._config, self._folder, self._learner, self._here = config, folder, learner, here
@@ -150,7 +150,7 @@ class _Record:
             self._curves.show("speed", step, window.speed())
 
     def validate(self, step: int, held_back: list) -> float:
-        """Look at the faces held back; returns their loss."""
+        """Validate on the faces held back; returns their loss."""
         values = self._learner.validate(held_back)
         _require_finite(step, values["loss"])
         shown = {"R": ("rotation_degrees", "°"), "NME": ("nme_percent", "%")}
@@ -182,7 +182,7 @@ def _alone(folder: Path, here: Processes) -> Iterator[None]:
     """Keep other trainings out of the folder, which they would overwrite.
 
     Raises:
-        Face3DMMError: one is at work there, or the folder cannot be written to.
+        Face3DMMError: another training runs there, or the folder cannot be written to.
     """
     if not here.first:
         yield
@@ -204,7 +204,7 @@ def _alone(folder: Path, here: Processes) -> Iterator[None]:
 def _last_state(
     config: TrainingConfig, folder: Path, resume: bool, written: str, here: Processes
 ) -> dict[str, Any] | None:
-    """Where to go on from; without it, what an earlier training left in the folder is removed."""
+    """The last checkpoint's state; None without one, after an earlier training's files are removed from the folder."""
     path = folder / CHECKPOINT
     # One process looks for all: it may soon write the file.
     if bool(here.of_first(torch.tensor(float(resume and path.is_file())))):
@@ -221,7 +221,7 @@ def _last_state(
 
 
 def _measure(objective: Objective, config: TrainingConfig, stream: FaceStream, here: Processes) -> None:
-    """Let a new network begin in the units of the faces to be learnt from, the same in all processes."""
+    """Initialise a new network's units from faces to be learnt from, the same in all processes."""
     if here.first:
         objective.measure(sample_batches(config, stream, _MEASURED, Share(), held_back=False))
     for values in objective.state_dict().values():

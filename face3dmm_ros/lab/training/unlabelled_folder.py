@@ -45,7 +45,8 @@ def open_unlabelled_folder(
         cache: folder to keep the faces in; `CACHE` below the path if None.
 
     Raises:
-        Face3DMMError: no picture, no face in any, or as `create_backend` and `kept_faces`.
+        Face3DMMError: there is no picture, none shows a face, the detector is unknown or not installed, or the cache
+            cannot be written to.
     """
     folder, loaded = Path(path), load_model(model)
     pictures = find_pictures(folder)
@@ -72,7 +73,7 @@ class LandmarkFinder:
         """Load a detector.
 
         Raises:
-            Face3DMMError: as `create_backend`.
+            Face3DMMError: the detector is unknown or not installed.
         """
         self._model = model
         self._tracker = LandmarkTracker(create_backend(backend), max_faces=_MAX_FACES)
