@@ -255,7 +255,7 @@ def test_sunglasses_lie_on_the_eyes(default_model: MorphableModel) -> None:
     face = records(default_model, 1)[0]
     points = CropView(face_region(face.landmarks)).points(face.landmarks, IBUG68_MIRROR)
     bright = np.full((SIDE, SIDE, 3), 255.0, np.float32)
-    dark = augmentation._dark_lenses(np.random.default_rng(0), bright, points, augmentation.IBUG68_EYES)
+    dark = augmentation._dark_lenses(np.random.default_rng(0), bright, points)
     for eye in (points[36:42], points[42:48]):
         column, row = eye.mean(axis=0).round().astype(int)
         assert dark[row, column].max() < 200

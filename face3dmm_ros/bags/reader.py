@@ -87,23 +87,16 @@ class BagReader(Closing):
         Raises:
             Face3DMMError: no topic has images, the wanted one has none, or none was wanted and several have some.
         """
-        pictures = {
-            topic: kind for topic, kind in self.topics.items() if kind in (known.IMAGE_TYPE, known.COMPRESSED_TYPE)
-        }
+        kinds = (known.IMAGE_TYPE, known.COMPRESSED_TYPE)
+        pictures = sorted(topic for topic, kind in self.topics.items() if kind in kinds)
+        filled = [topic for topic in pictures if self.count(topic)]
+        for name in (wanted or known.IMAGES, f"{wanted or known.IMAGES}{known.COMPRESSED}"):
+            if name in filled:
+                return name
         if wanted is not None:
-            for topic in (wanted, f"{wanted}{known.COMPRESSED}"):
-                if topic in pictures and self.count(topic):
-                    return topic
-            found = ", ".join(sorted(pictures)) or "none"
+            found = ", ".join(pictures) or "none"
             raise Face3DMMError(f"{self.path} has no images on {wanted}; topics with images: {found}")
-        candidates = [
-            topic
-            for topic in sorted(pictures)
-            if self.count(topic) and not topic.removesuffix(known.COMPRESSED).endswith(_OVERLAYS)
-        ]
-        for topic in (known.IMAGES, f"{known.IMAGES}{known.COMPRESSED}"):
-            if topic in candidates:
-                return topic
+        candidates = [topic for topic in filled if not topic.removesuffix(known.COMPRESSED).endswith(_OVERLAYS)]
         if len(candidates) == 1:
             return candidates[0]
         if candidates:

@@ -1,7 +1,7 @@
 """Random scenes: people, light, clothes, pose, camera and what is behind."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,7 @@ class SceneOptions:
     max_roll: float = 25.0
     face_share: tuple[float, float] = (0.34, 0.46)
     off_center: float = 0.05
-    pictures: tuple[Path, ...] = field(default=())
+    pictures: tuple[Path, ...] = ()
     glasses: float = 0.16
     occluder: float = 0.1
     few_blendshapes: float = 0.0

@@ -111,12 +111,11 @@ class SceneRenderer(Drawer["SceneCanvas"]):
     cut off, as it is. Any thread may call it, one at a time.
     """
 
-    def __init__(self, model: MorphableModel, platform: str = "auto", *, samples: int = 4) -> None:
+    def __init__(self, model: MorphableModel, samples: int = 4) -> None:
         """Open an offscreen OpenGL context and prepare the model.
 
         Args:
             model: of whose coefficients the scenes are made.
-            platform: as in `face3dmm_ros.rendering.offscreen.open_context`.
             samples: per pixel, for antialiasing; 1 has none and draws in half the time.
 
         Raises:
@@ -137,7 +136,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
 
             return SceneCanvas(head, _head_triangles(model), scene_noise(), samples)
 
-        super().__init__(platform, make_canvas)
+        super().__init__("auto", make_canvas)
 
     def render(self, scene: Scene) -> RenderedScene:
         """The picture of a scene.

@@ -7,11 +7,12 @@ are torch's defaults or customary; everything else, and the bounds, which only c
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
-from face3dmm_ros.lab.training.checked_yaml import Part, checked, read_yaml, with_override
+from face3dmm_ros.core.validation import complaint
+from face3dmm_ros.lab.training.checked_yaml import Part, read_yaml, with_override
 
 _NEED_OTHERS = ("self_critic", "landmark_3d")
 """Losses that say only whether an answer looks right or agrees with itself."""
@@ -23,10 +24,7 @@ _SET_ELSEWHERE = {
     "kind": "beside them",
     "path": "beside them",
     "model": "once for all, as 'model'",
-    "form": "in 'layout'",
-    "shape_count": "in 'layout'",
-    "expression_count": "in 'layout'",
-    "texture_count": "in 'layout'",
+    **dict.fromkeys(("form", "shape_count", "expression_count", "texture_count"), "in 'layout'"),
 }
 """Arguments of data sets that their options may not give, and where they are given."""
 
@@ -282,4 +280,7 @@ def read_config(path: Path, overrides: tuple[str, ...] = ()) -> TrainingConfig:
     document = read_yaml(path)
     for assignment in overrides:
         document = with_override(document, assignment)
-    return checked(document, TrainingConfig, str(path))
+    try:
+        return TrainingConfig.model_validate(document)
+    except ValidationError as error:
+        raise Face3DMMError(f"{path}: {complaint(error)}") from error

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.lab.training.augmentation import IBUG68_EYES, disturbed, jittered
+from face3dmm_ros.lab.training.augmentation import disturbed, jittered
 from face3dmm_ros.lab.training.face_chunks import FaceRecord, FaceSource
 from face3dmm_ros.lab.training.face_mirror import FaceMirror
 from face3dmm_ros.lab.training.losses import face_bases
@@ -74,7 +74,7 @@ class CroppedFaces:
         landmarks = view.points(record.landmarks, IBUG68_MIRROR)
         crop = view.pixels(record.picture)
         if disturb:
-            crop = disturbed(rng, crop, landmarks, IBUG68_EYES)
+            crop = disturbed(rng, crop, landmarks)
         camera = view.camera(record.camera) if record.labelled else _UNKNOWN
         pose = camera.scale, camera.rotation.astype(np.float32), camera.translation.astype(np.float32)
         alpha, beta, gamma = self._coefficients(record, mirrored)
