@@ -27,7 +27,7 @@ _OVERLAYS = ("/face/overlay", "/avatar/image")
 
 @dataclass(frozen=True, eq=False)
 class RecordedImage:
-    """An image as it lies in a bag.
+    """An image of a bag, decoded on demand.
 
     Attributes:
         stamp_ns: its header's stamp, ns.
@@ -90,9 +90,10 @@ class BagReader(Closing):
         kinds = (known.IMAGE_TYPE, known.COMPRESSED_TYPE)
         pictures = sorted(topic for topic, kind in self.topics.items() if kind in kinds)
         filled = [topic for topic in pictures if self.count(topic)]
-        for name in (wanted or known.IMAGES, f"{wanted or known.IMAGES}{known.COMPRESSED}"):
-            if name in filled:
-                return name
+        preferred = known.IMAGES if wanted is None else wanted
+        for topic in (preferred, f"{preferred}{known.COMPRESSED}"):
+            if topic in filled:
+                return topic
         if wanted is not None:
             found = ", ".join(pictures) or "none"
             raise Face3DMMError(f"{self.path} has no images on {wanted}; topics with images: {found}")
@@ -176,7 +177,7 @@ class BagReader(Closing):
             raise Face3DMMError(f"{self.path} is damaged: {type(error).__name__}: {error}") from error
 
     def _require_own_definition(self, connection: Connection) -> None:
-        """Check that the bag, where it says so, means by a type what `messages.message_types` does.
+        """Check that a type's definition, if the bag holds it, equals that of `messages.message_types`.
 
         rosbags makes code of definitions to read by them. Those of a file are only compared: no file shall have code
         made here, nor take all memory, as `string[4000000000] names` does.

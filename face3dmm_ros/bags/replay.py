@@ -63,7 +63,7 @@ class Replay:
 
 
 class ObservedTracker(LandmarkTracker):
-    """A tracker that keeps what it found in the last image.
+    """A tracker that keeps its results and its duration of the last image.
 
     Attributes:
         found: the landmarks of each face_id.
@@ -140,7 +140,7 @@ def _write(
     fitter: FaceFitter,
     record_images: str,
 ) -> None:
-    """An image's results with its own header, as the nodes give them."""
+    """Write an image's results with its own header, as the nodes publish them."""
     image_size = image.shape[1], image.shape[0]
     header: dict[str, Any] = {"frame_id": recorded.frame_id, "time_ns": recorded.time_ns}
     if record_images != "none":

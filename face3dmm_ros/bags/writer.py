@@ -33,7 +33,7 @@ _FOREVER = QosTime(9223372036, 854775807)  # rmw's RMW_DURATION_INFINITE: 2^63 â
 
 
 def check_room_for_bag(path: Path) -> None:
-    """Check that there is nothing at this path, or a bag that may give way.
+    """Check that there is nothing at this path, or a bag, which may be replaced.
 
     Raises:
         Face3DMMError: there is something else than a bag.
@@ -44,7 +44,7 @@ def check_room_for_bag(path: Path) -> None:
 
 
 def remove_bag(path: Path) -> None:
-    """Make room for a bag: take an earlier one at this path away.
+    """Delete an earlier bag at this path, if there is one.
 
     Raises:
         Face3DMMError: there is something else than a bag, or the bag cannot be removed.
@@ -96,7 +96,7 @@ class BagWriter(Closing):
             raise Face3DMMError(f"the bag {self._path} could not be finished: {error}") from error
 
     def add_topic(self, topic: str, kind: str, *, depth: int, reliable: bool, latched: bool = False) -> None:
-        """Name a topic, its type as package/msg/Name, and how it is offered, so that a player offers it likewise."""
+        """Add a topic with its type, package/msg/Name, and the QoS that players shall offer it with."""
         qos = Qos(
             history=QosHistory.KEEP_LAST,
             depth=depth,
@@ -113,7 +113,7 @@ class BagWriter(Closing):
         )
 
     def write_serialized(self, topic: str, time_ns: int, data: bytes | memoryview) -> None:
-        """A message of a topic that was added, serialized by ROS's rules (CDR).
+        """Write a message, serialized as CDR, of a topic that was added.
 
         Raises:
             Face3DMMError: the message cannot be written.

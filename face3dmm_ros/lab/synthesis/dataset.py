@@ -76,7 +76,7 @@ def write_picture(path: Path, image: NDArray[np.uint8], values: Mapping[str, obj
 
 
 def truth(model: MorphableModel, rendered: RenderedScene) -> dict[str, NDArray | str]:
-    """What a picture's .mat holds; see the module."""
+    """The content of a rendered picture's .mat; see the module."""
     scene = rendered.scene
     values = label(model, scene.camera, rendered.landmarks(), scene.alpha, scene.beta, scene.gamma)
     values["visibility"] = rendered.visibility(model.scheme("ibug68"))
@@ -94,7 +94,7 @@ def label(
     beta: NDArray[np.floating],
     gamma: NDArray[np.floating],
 ) -> dict[str, NDArray | str]:
-    """What a .mat says of a face with those landmarks, (68, 3) px, z toward the viewer; see the module."""
+    """The content of a .mat for a face with these landmarks, (68, 3) px, z toward the viewer; see the module."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     pose = [*pose_angles(camera.rotation), *camera.translation, 0.0, camera.scale]
     return {
@@ -113,7 +113,7 @@ def label(
 
 
 def _keep_record(folder: Path, model: MorphableModel, seed: int, suffix: str, scenes: SceneOptions) -> None:
-    """Write how the folder is made, or check that it was made in the same way."""
+    """Write how the folder is made, or raise if it was made in another way."""
     record = {
         "seed": seed,
         "suffix": suffix,

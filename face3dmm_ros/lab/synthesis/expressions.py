@@ -63,12 +63,17 @@ _AT_REST, _HOW_MANY, _BOTH_SIDES = 0.1, (0.6, 0.25, 0.15), 0.3
 
 
 class ExpressionSpace:
-    """From named weights to a model's β."""
+    """From named weights to a model's β.
+
+    Attributes:
+        count: E, how many expression coefficients the model has.
+        named: whether the model has ARKit's blendshapes.
+    """
 
     def __init__(self, model: MorphableModel) -> None:
-        """Of this model."""
+        """Look up the model's blendshapes by name."""
         self._index = {name: k for k, name in enumerate(model.expression_names)}
-        self._count = model.expression_count
+        self.count = model.expression_count
         self._sigma = model.expression_sigma.astype(np.float64)
         self._low, self._high = model.expression_bounds.astype(np.float64)
         self.named = "jawOpen" in self._index
@@ -77,7 +82,7 @@ class ExpressionSpace:
 
     def beta(self, weights: Weights) -> NDArray[np.float64]:
         """(E,) of named weights; a name without its side means both."""
-        beta = np.zeros(self._count)
+        beta = np.zeros(self.count)
         for name, weight in weights.items():
             for known in (name, *(name + side for side in _SIDES)):
                 if known in self._index:
@@ -113,8 +118,8 @@ class ExpressionSpace:
     def random(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """(E,) of a face in some photograph."""
         if not self.named:
-            return self.bounded(0.7 * self._sigma * rng.standard_normal(self._count))
-        beta = 0.05 * rng.random(self._count) * (rng.random(self._count) < 0.15)
+            return self.bounded(0.7 * self._sigma * rng.standard_normal(self.count))
+        beta = 0.05 * rng.random(self.count) * (rng.random(self.count) < 0.15)
         choice = rng.random()
         if choice < 0.25:
             beta += self.beta({"mouthSmile": rng.uniform(0, 0.5), "jawOpen": max(rng.normal(0, 0.05), 0)})
@@ -126,9 +131,9 @@ class ExpressionSpace:
         else:
             beta += self.beta({"jawOpen": rng.uniform(0.3, 1.0)})
         # Faces are not quite symmetric.
-        beta *= 1.0 + 0.15 * rng.standard_normal(self._count)
+        beta *= 1.0 + 0.15 * rng.standard_normal(self.count)
         if rng.random() < _RARE:
-            k = rng.integers(self._count, size=3)
+            k = rng.integers(self.count, size=3)
             beta[k] += rng.uniform(0.2, 0.8, 3)
         beta += self.look(float(np.clip(rng.normal(0, 0.3), -1, 1)), float(np.clip(rng.normal(-0.05, 0.25), -1, 1)))
         closed = rng.random()
@@ -145,11 +150,11 @@ class ExpressionSpace:
 
         Photographs hardly show these; who has not seen them takes each for the emotion that it is a part of.
         """
-        beta = np.zeros(self._count)
+        beta = np.zeros(self.count)
         if rng.random() < _AT_REST:
             return beta
         how_many = 1 + int(rng.choice(len(_HOW_MANY), p=_HOW_MANY))
-        for k in rng.choice(self._count, size=min(how_many, self._count), replace=False):
+        for k in rng.choice(self.count, size=min(how_many, self.count), replace=False):
             weight = rng.uniform(0.25, 1.0)
             if not self.named:
                 beta[k] = weight * rng.choice([-2.0, 2.0]) * self._sigma[k]

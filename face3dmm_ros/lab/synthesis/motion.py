@@ -133,18 +133,16 @@ def smooth_noise(rng: np.random.Generator, frames: int, channels: int, sigma: fl
 
 def _speech(rng: np.random.Generator, space: ExpressionSpace, frames: int, rate: float) -> NDArray[np.float64]:
     """(F, E): phrases of visemes with pauses between them."""
-    targets = np.zeros((frames, len(space.beta({}))))
-    at, talking = int(rng.uniform(0, 0.5) * rate), True
+    targets = np.zeros((frames, space.count))
+    at = int(rng.uniform(0, 0.5) * rate)
     while at < frames:
-        if talking:
-            end = at + int(rng.uniform(1.0, 3.5) * rate)
-            while at < min(end, frames):
-                length = max(int(rng.uniform(0.09, 0.22) * rate), 1)
-                targets[at : at + length] = rng.uniform(0.5, 1.2) * space.one_of(VISEMES, rng)
-                at += length
-        else:
+        end = at + int(rng.uniform(1.0, 3.5) * rate)
+        while at < min(end, frames):
+            length = max(int(rng.uniform(0.09, 0.22) * rate), 1)
+            targets[at : at + length] = rng.uniform(0.5, 1.2) * space.one_of(VISEMES, rng)
+            at += length
+        if at < frames:
             at += int(rng.uniform(0.4, 1.5) * rate)
-        talking = not talking
     # Lips move on to the next sound before the last one ends.
     return np.asarray(gaussian_filter1d(targets, 0.045 * rate, axis=0, mode="nearest"))
 
@@ -153,7 +151,7 @@ def _feelings(
     rng: np.random.Generator, space: ExpressionSpace, frames: int, rate: float, strength: float
 ) -> NDArray[np.float64]:
     """(F, E): emotions that come and go."""
-    beta = np.zeros((frames, len(space.beta({}))))
+    beta = np.zeros((frames, space.count))
     at = rng.uniform(0.0, 2.0) * rate
     while at < frames:
         middle, width = at + rng.uniform(0.7, 2.0) * rate, rng.uniform(0.5, 1.1) * rate

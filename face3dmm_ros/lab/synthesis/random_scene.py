@@ -256,7 +256,7 @@ def random_outfit(rng: np.random.Generator) -> Outfit:
 
 
 def random_glasses(rng: np.random.Generator) -> Glasses:
-    """Mostly clear ones."""
+    """Glasses of any frame, mostly with clear lenses."""
     color = (0.07, 0.06, 0.06) if rng.random() < 0.5 else _clothes_color(rng)
     dark = rng.random() < 0.15
     return Glasses(

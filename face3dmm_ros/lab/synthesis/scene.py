@@ -168,7 +168,7 @@ class Occluder:
 
 @dataclass(frozen=True)
 class Background:
-    """What is behind: a picture or a procedural texture.
+    """What is behind the face: a picture or a procedural texture.
 
     Attributes:
         seed: of all that is random in it.

@@ -61,7 +61,7 @@ class SceneCanvas:
         noise: Mapping[str, NDArray[np.uint8]],
         samples: int,
     ) -> None:
-        """Make the objects.
+        """Compile the shaders and allocate buffers and textures.
 
         Args:
             head: of which place, traits and masks stay; position, normal and srgb are replaced with every scene.

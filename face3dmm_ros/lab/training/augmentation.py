@@ -39,7 +39,7 @@ def _moved(rng: np.random.Generator, region: Region, shift: float, size: float, 
 
 
 def disturbed(rng: np.random.Generator, crop: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """A crop, (side, side, 3) uint8 BGR, with what happens to photographs.
+    """A crop, (side, side, 3) uint8 BGR, with random disturbances as in photographs.
 
     Args:
         rng: all that is random comes from it.

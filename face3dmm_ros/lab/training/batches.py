@@ -25,7 +25,7 @@ _TRAINING, _VALIDATION = 0, 1
 
 
 class SampleKey(NamedTuple):
-    """A sample: which of which data set, what its generator begins with, and whether it is augmented."""
+    """A sample: index of its data set and of its face there, seed of its generator, and whether it is augmented."""
 
     dataset: int
     face: int
@@ -45,7 +45,7 @@ class FaceStream(Dataset["FaceSample | Face3DMMError"]):
     """The data sets of a training, which each process opens for itself: renderers cannot be pickled."""
 
     def __init__(self, config: TrainingConfig) -> None:
-        """Of a configuration; nothing is opened yet."""
+        """Keep the configuration; nothing is opened yet."""
         self._config = config
 
     def __getstate__(self) -> dict[str, object]:
@@ -62,7 +62,7 @@ class FaceStream(Dataset["FaceSample | Face3DMMError"]):
         return [_opened(dataset, self._config) for dataset in self._config.datasets]
 
     def __getitem__(self, key: SampleKey) -> FaceSample | Face3DMMError:
-        """A sample, or what is wrong with it: raised in a worker, an error would arrive wrapped in its stack."""
+        """A sample, or its error: raised in a worker, an error would arrive wrapped in the worker's traceback."""
         try:
             return self.datasets[key.dataset].sample(key.face, np.random.default_rng(key.seed), key.augment)
         except Face3DMMError as error:
@@ -70,7 +70,7 @@ class FaceStream(Dataset["FaceSample | Face3DMMError"]):
 
 
 def training_counts(config: TrainingConfig, datasets: Sequence[FaceDataset]) -> list[int]:
-    """How many samples of each data set are learnt from; those that follow are held back, of unlabelled sets none.
+    """Number of training samples of each data set; the ones after these are held back (none of unlabelled sets).
 
     Raises:
         Face3DMMError: a data set has no more faces than are held back for validation.
@@ -173,14 +173,14 @@ def _loaded(stream: FaceStream, keys: Iterable[Sequence[SampleKey]], workers: in
 
 
 def _collated(samples: list[FaceSample | Face3DMMError]) -> SampleBatch | Face3DMMError:
-    """A batch, or what is wrong with a sample of it."""
+    """A batch, or the error of one of its samples."""
     errors = [sample for sample in samples if isinstance(sample, Face3DMMError)]
     return errors[0] if errors else collate([sample for sample in samples if isinstance(sample, FaceSample)])
 
 
 @contextmanager
 def worker_deaths_explained() -> Iterator[None]:
-    """In this block, what torch raises, at any moment, about a worker that died becomes a clear error.
+    """Turn torch's errors about a worker process that died, raised anywhere in the block, into a clear one.
 
     Raises:
         Face3DMMError: a worker died.

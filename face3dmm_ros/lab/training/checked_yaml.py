@@ -1,4 +1,4 @@
-"""YAML files of plain values, and the base of the pydantic models that accept their known keys only. No tag runs code."""
+"""YAML files of plain values (no tag runs code), and the base of the pydantic models that know their keys."""
 
 import difflib
 import re

@@ -14,7 +14,7 @@ from face3dmm_ros.lab.training.config import TrainingConfig
 
 FORMAT_VERSION = 1
 _MAY_DIFFER = ("steps", "workers", "checkpoint_every")
-"""Keys of the configuration that a training may go on with other values of."""
+"""Keys of the configuration that may change when a training is resumed."""
 
 
 def save_checkpoint(path: Path, config: TrainingConfig, state: Mapping[str, Any]) -> None:

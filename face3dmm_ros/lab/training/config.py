@@ -15,11 +15,11 @@ from face3dmm_ros.core.validation import complaint
 from face3dmm_ros.lab.training.checked_yaml import Part, read_yaml, with_override
 
 _NEED_OTHERS = ("self_critic", "landmark_3d")
-"""Losses that say only whether an answer looks right or agrees with itself."""
+"""Losses without ground truth, which cannot stand alone: of plausibility and of self-consistency."""
 _NEED_NO_POSE = ("asymmetric_euclidean", "shape_distance", "self_critic")
-"""Losses that look at a face's numbers only, not at where its points lie."""
+"""Losses on a face's coefficients alone, which need no projected points."""
 _POINT_LOSSES = ("point_distance", "point_depth", "point_likelihood")
-"""Those of the dense network, which has no others."""
+"""Losses of the dense network, which has no others."""
 _SET_ELSEWHERE = {
     "kind": "beside them",
     "path": "beside them",
@@ -30,7 +30,7 @@ _SET_ELSEWHERE = {
 
 
 class LayoutConfig(Part):
-    """What the network puts out: `parameter_layout.ParameterLayout`."""
+    """The network's outputs: `parameter_layout.ParameterLayout`."""
 
     rotation: Literal["6d", "matrix", "none"] = "6d"
     shape_count: int = Field(40, ge=0, le=1000)

@@ -81,7 +81,7 @@ class CroppedFaces:
         return FaceSample(crop, *pose, alpha, beta, gamma, landmarks, record.labelled)
 
     def _region(self, record: FaceRecord) -> Region:
-        """The exact crop's."""
+        """The region of the exact crop."""
         if self._skin is None:
             return face_region(record.landmarks)
         alpha, beta = (torch.from_numpy(values)[None].float() for values in (record.alpha, record.beta))

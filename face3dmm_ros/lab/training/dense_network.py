@@ -46,7 +46,7 @@ class DenseNet(nn.Module):
         self.head = nn.Linear(_EMBEDDED, SKIN_COUNT * 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """The outputs as the class describes them."""
         x = self.seen(x)
         for tuned, added in zip(self.tuned, self.added, strict=True):
             x = added(tuned(x))

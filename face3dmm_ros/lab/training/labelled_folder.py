@@ -91,7 +91,7 @@ _Label = tuple[WeakPerspective, NDArray[np.float64], NDArray[np.float64], NDArra
 
 
 def _own_label(path: Path, model: MorphableModel) -> _Label:
-    """What this package wrote."""
+    """A label in this package's own layout."""
     digest = read_text(path, "model_digest")
     if digest != model.digest:
         raise Face3DMMError(

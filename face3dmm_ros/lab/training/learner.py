@@ -19,14 +19,14 @@ from face3dmm_ros.lab.training.samples import SampleBatch
 
 
 class Learner:
-    """A network and all that changes while it learns.
+    """A network with all state that changes in training.
 
     Attributes:
         objective: with the network's newest weights.
     """
 
     def __init__(self, config: TrainingConfig, objective: Objective, here: Processes) -> None:
-        """Of an objective on this process's device.
+        """Prepare an objective, which is on this process's device, for training.
 
         Raises:
             Face3DMMError: the network lacks a part that has a share of the rate.
@@ -47,7 +47,7 @@ class Learner:
 
     @property
     def rate(self) -> float:
-        """The learning rate, of what learns at the full one."""
+        """The learning rate of the weights whose share is 1."""
         groups = (group for group in self._optimizer.param_groups if group["share"])
         return max((float(group["lr"] / group["share"]) for group in groups), default=0.0)
 
@@ -105,11 +105,11 @@ class Learner:
             self._plateau.step(validation_loss)
 
     def state(self) -> dict[str, Any]:
-        """All that the next steps depend on, for a checkpoint."""
+        """The state that the next steps depend on, for a checkpoint."""
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
-        """Go on from a `state`, of a file.
+        """Restore a `state` that was read from a file.
 
         Raises:
             Face3DMMError: the state is damaged, or of a training with other parts.

@@ -1,4 +1,4 @@
-"""What a regressor is trained to make small: each loss a pure function of tensors, the mean over the faces of a batch.
+"""The losses of regressors: pure functions of tensors, each the mean over the faces of a batch.
 
 Two kinds of arguments. Vectors, (B, D), are in a network's units (whitened). Points are (B, L, 3) in mm of the model or
 (B, L, 2 or 3) in px of the crop; `FaceBases` makes them from parameters. Compute losses in float32, outside autocast:

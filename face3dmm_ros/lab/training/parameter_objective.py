@@ -86,12 +86,12 @@ class ParameterObjective(nn.Module):
 
     @property
     def network(self) -> nn.Module:
-        """What learns."""
+        """The network that is trained."""
         return self.regressor.network
 
     @property
     def error_names(self) -> list[str]:
-        """What `errors` tells: of what the layout has."""
+        """The names of the `errors`, for the parts that the layout has."""
         layout = self.regressor.layout
         there = {
             "rotation_degrees": layout.has_pose,
@@ -161,7 +161,7 @@ class ParameterObjective(nn.Module):
         return {name: computed[name](loss) for name, loss in named.items() if loss is not None}
 
     def critic_loss(self, critic: Network, answer: Answer) -> Tensor:
-        """What the critic minimises: it learns to tell labels from regressed parameters."""
+        """The critic's loss: it learns to tell labels from regressed parameters."""
         labelled, unlabelled = answer.batch.labelled, _unlabelled(answer.batch.labelled)
         numbers = torch.cat([answer.target[labelled], answer.white[unlabelled].detach()])
         logits = critic(
@@ -172,7 +172,7 @@ class ParameterObjective(nn.Module):
         return critic_objective(logits[:known], logits[known:])
 
     def errors(self, answer: Answer) -> dict[str, Tensor]:
-        """Per face, (B,), of what there is.
+        """The errors per face, (B,), of the parts that the layout has.
 
         ``rotation_degrees``; ``nme_percent``, the distance of the projected landmarks over √(w·h) of the true ones'
         box; ``landmark_nme_percent``, the same of the network's own landmarks; ``shape``, ``expression`` and
@@ -217,7 +217,7 @@ class ParameterObjective(nn.Module):
         )
 
     def _judged(self, critic: Network, answer: Answer) -> Tensor:
-        """The critic's logits of what was regressed, through which only the regressor learns."""
+        """The critic's logits of regressed parameters; their gradients reach the regressor alone."""
         assert self.critic is not None
         unlabelled = _unlabelled(answer.batch.labelled)
         self.critic.requires_grad_(False)
@@ -227,7 +227,7 @@ class ParameterObjective(nn.Module):
 
 
 def layout_of(config: TrainingConfig) -> ParameterLayout:
-    """What the network of a training puts out."""
+    """The layout of a training's network."""
     layout = config.layout
     return ParameterLayout(
         layout.rotation, layout.shape_count, layout.expression_count, layout.landmark_count, layout.texture_count
@@ -235,7 +235,7 @@ def layout_of(config: TrainingConfig) -> ParameterLayout:
 
 
 def channels(config: TrainingConfig) -> int:
-    """Of the network's input."""
+    """Number of channels of the network's input."""
     return 4 if config.landmark_map else 3
 
 

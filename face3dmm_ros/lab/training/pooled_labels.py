@@ -35,7 +35,7 @@ _MAX_FACES = 20  # chosen by hand: the person is the largest of the faces, so th
 
 @dataclass(frozen=True, eq=False)
 class PooledCoefficients:
-    """What n fits of one person have in common.
+    """The coefficients pooled over n fits of one person.
 
     Attributes:
         alpha: (K,) identity.
@@ -50,7 +50,7 @@ class PooledCoefficients:
 
 @dataclass(frozen=True, eq=False)
 class LabelledPerson:
-    """One person.
+    """A person's labels.
 
     Attributes:
         pooled: the identity, and what each picture counts for.
@@ -87,7 +87,7 @@ def pool(fits: Sequence[FaceParameters], confidence: ArrayLike) -> PooledCoeffic
 
 
 def confidence_of(face: TrackedFace) -> float:
-    """How much a picture's fit is to count.
+    """The weight of a picture's fit.
 
     That a face is there is hardly ever in doubt, where its landmarks are is: of a detector that tells their deviations,
     the confidence is divided by the square of their median in mm.
@@ -210,7 +210,7 @@ def write_person(folder: Path, person: LabelledPerson, model: MorphableModel, re
 
 
 def is_written(folder: Path, recipe: dict[str, object]) -> bool:
-    """Whether a person's labels are there, made in this way."""
+    """Whether a person's labels are there, made by this recipe."""
     try:
         found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):

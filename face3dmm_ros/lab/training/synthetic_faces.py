@@ -24,7 +24,7 @@ from face3dmm_ros.morphable_model import MorphableModel, load_model
 CHUNK = 250
 """Faces in a chunk, unless another number is asked for; chosen by hand: what a kill costs at most, and few files."""
 DRAWN = "drawn"
-"""In place of a folder of backgrounds: no photographs."""
+"""In place of a folder of backgrounds: procedural textures only."""
 SCENES = SceneOptions(
     image_size=(192, 192),
     max_yaw=100.0,
@@ -43,7 +43,7 @@ class RenderedFaces:
     def __init__(
         self, model: MorphableModel, chunks: int, seed: int = 0, scenes: SceneOptions = SCENES, chunk_size: int = CHUNK
     ) -> None:
-        """Of a model's faces, `chunks` · `chunk_size` of them; OpenGL is looked for with the first."""
+        """Describe `chunks` · `chunk_size` faces of a model; the OpenGL context is opened for the first of them."""
         self.model, self.chunks, self.seed, self.scenes, self.chunk_size = model, chunks, seed, scenes, chunk_size
         self._renderer: SceneRenderer | None = None
 
@@ -84,7 +84,7 @@ class RenderedFaces:
 
 
 def render_chunks(folder: Path, faces: RenderedFaces, processes: int = 1) -> list[Path]:
-    """Render the chunks of faces into a folder, those already there apart.
+    """Render the chunks of faces that are not in a folder yet.
 
     Face k of chunk c depends on the seed, c, k, the model and the options alone, so that a run that was stopped goes on
     where it was, and more chunks can be added later.

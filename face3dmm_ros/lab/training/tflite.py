@@ -31,7 +31,7 @@ class TfliteWriter:
         self._tensor(input_shape)
 
     def convolution(self, x: int, layer: nn.Conv2d) -> int:
-        """Full or depthwise, padded to keep the side (over the stride)."""
+        """A convolution, full or depthwise, with padding SAME; returns the output's index, as all operations do."""
         assert layer.bias is not None
         _, height, width, _ = self._shape(x)
         stride = int(layer.stride[0])
@@ -59,7 +59,7 @@ class TfliteWriter:
         return self._operation("FULLY_CONNECTED", inputs, (1, layer.out_features), schema.FullyConnectedOptionsT())
 
     def prelu(self, x: int, layer: nn.PReLU) -> int:
-        """One slope a channel."""
+        """A PReLU with one slope per channel."""
         shape = self._shape(x)
         slopes = self._weight(layer.weight.view(*[1] * (len(shape) - 2), -1))
         return self._operation("PRELU", [x, slopes], shape)
