@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
-from face3dmm_ros.lab.training.augmentation import IBUG68_EYES, disturbed
+from face3dmm_ros.lab.training.augmentation import disturbed
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
 from face3dmm_ros.lab.training.face_chunks import FaceChunks
 from face3dmm_ros.lab.training.samples import SampleForm, collate
@@ -28,7 +28,7 @@ def training_data() -> Iterator[dict[str, Callable[[], object]]]:
     scenes = replace(SCENES, pictures=find_pictures(None))
     fresh = RenderedFaces(model, FACES, scenes=scenes, chunk_size=1)
     with tempfile.TemporaryDirectory() as folder:
-        kept = FaceChunks(render_chunks(Path(folder), model, 1, scenes=scenes, chunk_size=FACES), model)
+        kept = FaceChunks(render_chunks(Path(folder), RenderedFaces(model, 1, scenes=scenes, chunk_size=FACES)), model)
         faces = CroppedFaces(kept, model, SampleForm(40, 10, 0))
         sample = faces.sample(0, np.random.default_rng(0), augment=False)
         turn = count()
@@ -43,7 +43,7 @@ def training_data() -> Iterator[dict[str, Callable[[], object]]]:
             "sample, as it is": lambda: drawn(False),
             "sample, augmented": lambda: drawn(True),
             "its disturbances alone": lambda: disturbed(
-                np.random.default_rng(next(turn)), sample.crop, sample.landmarks, IBUG68_EYES
+                np.random.default_rng(next(turn)), sample.crop, sample.landmarks
             ),
             "collate 144 samples": lambda: collate([sample] * 144),
         }

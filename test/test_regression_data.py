@@ -19,7 +19,7 @@ from face3dmm_ros.morphable_model import MorphableModel
 torch = pytest.importorskip("torch", reason="needs torch (make torch)")
 
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures  # noqa: E402
-from face3dmm_ros.lab.synthesis.dataset import DatasetOptions, write_dataset  # noqa: E402
+from face3dmm_ros.lab.synthesis.dataset import write_dataset  # noqa: E402
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene  # noqa: E402
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer  # noqa: E402
 from face3dmm_ros.lab.training import augmentation, synthetic_faces, unlabelled_folder  # noqa: E402
@@ -246,7 +246,7 @@ def test_sunglasses_lie_on_the_eyes(default_model: MorphableModel) -> None:
     face = records(default_model, 1)[0]
     points = CropView(face_region(face.landmarks)).points(face.landmarks, IBUG68_MIRROR)
     bright = np.full((SIDE, SIDE, 3), 255.0, np.float32)
-    dark = augmentation._dark_lenses(np.random.default_rng(0), bright, points, augmentation.IBUG68_EYES)
+    dark = augmentation._dark_lenses(np.random.default_rng(0), bright, points)
     for eye in (points[36:42], points[42:48]):
         column, row = eye.mean(axis=0).round().astype(int)
         assert dark[row, column].max() < 200
@@ -513,7 +513,7 @@ def test_surroundings_are_a_small_picture_with_the_same_truth(default_model: Mor
 def rendered(default_model: MorphableModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two chunks of two faces."""
     folder = tmp_path_factory.mktemp("rendered")
-    render_chunks(folder, default_model, 2, 7, SMALL, chunk_size=2)
+    render_chunks(folder, RenderedFaces(default_model, 2, 7, SMALL, chunk_size=2))
     return folder
 
 
@@ -559,7 +559,7 @@ def test_a_stopped_rendering_goes_on_in_other_processes_and_makes_the_same(
     for path in (first, first.with_suffix(".jpegs"), second.with_suffix(".jpegs")):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     untouched = (tmp_path / first.name).stat().st_mtime_ns
-    render_chunks(tmp_path, default_model, 2, 7, SMALL, processes=2, chunk_size=2)
+    render_chunks(tmp_path, RenderedFaces(default_model, 2, 7, SMALL, chunk_size=2), processes=2)
     assert (tmp_path / first.name).stat().st_mtime_ns == untouched
     again, before = (FaceChunks([folder / second.name], default_model) for folder in (tmp_path, rendered))
     for index in range(2):
@@ -577,7 +577,7 @@ def test_other_options_are_other_chunks(rendered: Path, default_model: Morphable
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(synthetic_faces, "make_missing", note)
-            render_chunks(rendered, default_model, 2, seed, scenes, chunk_size=2)
+            render_chunks(rendered, RenderedFaces(default_model, 2, seed, scenes, chunk_size=2))
         return set(asked)
 
     there = {path.stem for path in rendered.glob("*.npz")}
@@ -604,7 +604,7 @@ def test_synthetic_faces_open_with_and_without_a_folder(rendered: Path) -> None:
 
 def test_what_synth_writes_is_learnt_from(tmp_path: Path, default_model: MorphableModel) -> None:
     with SceneRenderer(default_model) as renderer:
-        write_dataset(tmp_path, renderer, DatasetOptions(2, 3, "png"), replace(SMALL, image_size=(120, 120)))
+        write_dataset(tmp_path, renderer, replace(SMALL, image_size=(120, 120)), 2, 3, "png")
     (tmp_path / "unlabelled.png").write_bytes((tmp_path / "face000000.png").read_bytes())
     faces = open_labelled_folder(tmp_path)
     assert len(faces) == 2

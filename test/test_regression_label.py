@@ -89,9 +89,9 @@ def test_all_pictures_of_a_person_share_the_identity_and_keep_their_own_pose(
 ) -> None:
     labelled = PersonLabeller(default_model).label(sorted((people[0] / "one").glob("*.png")))
     assert len(labelled.pictures) == PICTURES
-    for picture in labelled.pictures:
-        np.testing.assert_allclose(picture.parameters.alpha, labelled.pooled.alpha, atol=1e-9)
-    rotations = [picture.parameters.camera.rotation for picture in labelled.pictures]
+    for _, fitted in labelled.pictures:
+        np.testing.assert_allclose(fitted.alpha, labelled.pooled.alpha, atol=1e-9)
+    rotations = [fitted.camera.rotation for _, fitted in labelled.pictures]
     assert np.abs(rotations[0] - rotations[1]).max() > 0.05
     assert labelled.spread_mm > 0.1
 
@@ -101,10 +101,9 @@ def test_a_pooled_label_fits_its_pictures(
 ) -> None:
     labelled = PersonLabeller(default_model).label(sorted((people[0] / "one").glob("*.png")))
     tracker = LandmarkTracker(create_backend())
-    for picture in labelled.pictures:
+    for path, fitted in labelled.pictures:
         tracker.reset()
-        seen = tracker.track(cv2.imread(str(picture.path)))[0].landmarks
-        fitted = picture.parameters
+        seen = tracker.track(cv2.imread(str(path)))[0].landmarks
         vertices = default_model.vertices(fitted.alpha, fitted.beta)
         points = fitted.camera.project(default_model.scheme(seen.scheme).interpolate(vertices))
         distance = np.linalg.norm(points - seen.points, axis=1)
@@ -174,7 +173,8 @@ def by_pixels(people: tuple[Path, NDArray[np.float64]], default_model: Morphable
 def test_labels_by_pixels_have_an_albedo(by_pixels: LabelledPerson, default_model: MorphableModel) -> None:
     assert by_pixels.pooled.gamma.shape == default_model.albedo_sigma.shape
     assert by_pixels.pooled.gamma.any()
-    assert by_pixels.pictures[0].parameters.method == "photometric"
+    _, fitted = by_pixels.pictures[0]
+    assert fitted.method == "photometric"
 
 
 def test_albedo_of_written_labels_is_learnt_from(

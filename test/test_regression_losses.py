@@ -233,18 +233,20 @@ def test_the_gradient_of_rotation_distance_is_finite_where_nothing_is_wrong_and_
         assert torch.isfinite(prediction.grad).all()
 
 
-def test_landmark_2d_is_the_sum_of_distances() -> None:
+def test_the_distance_of_landmarks_in_2d_is_the_sum_over_them() -> None:
     points, target = torch.tensor([[[3.0, 4.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 2.0]]]), torch.zeros(2, 2, 2)
-    assert float(losses.landmark_2d(points, target)) == pytest.approx((5 + math.sqrt(2) + 2) / 2)
+    assert float(losses.landmark_distance(points, target)) == pytest.approx((5 + math.sqrt(2) + 2) / 2)
 
 
-def test_landmark_3d_is_the_sum_of_distances() -> None:
-    assert float(losses.landmark_3d(torch.tensor([[[1.0, 2.0, 2.0], [0.0, 0.0, 4.0]]]), torch.zeros(1, 2, 3))) == 7.0
+def test_the_distance_of_landmarks_in_3d_is_the_sum_over_them() -> None:
+    assert (
+        float(losses.landmark_distance(torch.tensor([[[1.0, 2.0, 2.0], [0.0, 0.0, 4.0]]]), torch.zeros(1, 2, 3))) == 7.0
+    )
 
 
 def test_distances_of_perfect_predictions_have_no_gradient_that_is_not_a_number() -> None:
     points = torch.ones(1, 3, 2, requires_grad=True)
-    losses.landmark_2d(points, torch.ones(1, 3, 2)).backward()
+    losses.landmark_distance(points, torch.ones(1, 3, 2)).backward()
     assert points.grad is not None
     assert not points.grad.any()
 
@@ -267,7 +269,7 @@ def test_landmark_likelihood_is_best_where_the_deviation_is_the_error() -> None:
 
 
 def test_an_empty_batch_loses_nothing() -> None:
-    assert float(losses.landmark_2d(torch.zeros(0, 68, 2), torch.zeros(0, 68, 2))) == 0.0
+    assert float(losses.landmark_distance(torch.zeros(0, 68, 2), torch.zeros(0, 68, 2))) == 0.0
     assert float(losses.asymmetric_euclidean(torch.zeros(0, 9), torch.zeros(0, 9))) == 0.0
 
 
@@ -300,8 +302,8 @@ SUPERVISED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "rotation_distance": lambda white: losses.rotation_distance(
         LAYOUT.decode(WHITENING.unwhiten(white)).rotation, TRUTH.rotation
     ),
-    "landmark_2d": lambda white: losses.landmark_2d(_points(white), _points(TARGET)),
-    "landmark_3d": lambda white: losses.landmark_3d(_mm(white), _mm(TARGET)),
+    "landmark_2d": lambda white: losses.landmark_distance(_points(white), _points(TARGET)),
+    "landmark_3d": lambda white: losses.landmark_distance(_mm(white), _mm(TARGET)),
     "landmark_likelihood": _likelihood,
 }
 

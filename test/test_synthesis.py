@@ -14,7 +14,7 @@ from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import pose_angles, rotation_from_pose_angles
 from face3dmm_ros.lab.synthesis.backgrounds import draw_background, find_pictures
-from face3dmm_ros.lab.synthesis.dataset import DatasetOptions, write_dataset
+from face3dmm_ros.lab.synthesis.dataset import write_dataset
 from face3dmm_ros.lab.synthesis.expressions import EMOTIONS, VISEMES, ExpressionSpace
 from face3dmm_ros.lab.synthesis.motion import MOTIONS, random_motion, sequence
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_hair, random_scene
@@ -459,7 +459,7 @@ class TestDatasets:
     def test_a_picture_comes_with_its_truth(
         self, renderer: SceneRenderer, default_model: MorphableModel, tmp_path: Path
     ) -> None:
-        assert write_dataset(tmp_path, renderer, DatasetOptions(2, seed=4), SMALL) == 2
+        assert write_dataset(tmp_path, renderer, SMALL, 2, seed=4) == 2
         image, truth = cv2.imread(str(tmp_path / "face000001.jpg")), scipy.io.loadmat(tmp_path / "face000001.mat")
         assert image.shape == (160, 160, 3)
         camera = WeakPerspective(float(truth["scale"][0, 0]), truth["rotation"], truth["translation"].ravel())
@@ -474,16 +474,16 @@ class TestDatasets:
 
     def test_a_stopped_run_goes_on_where_it_was(self, renderer: SceneRenderer, tmp_path: Path) -> None:
         whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-        write_dataset(whole, renderer, DatasetOptions(3), SMALL)
-        write_dataset(stopped, renderer, DatasetOptions(1), SMALL)
-        assert write_dataset(stopped, renderer, DatasetOptions(3), SMALL) == 2
-        assert write_dataset(stopped, renderer, DatasetOptions(3), SMALL) == 0
+        write_dataset(whole, renderer, SMALL, 3)
+        write_dataset(stopped, renderer, SMALL, 1)
+        assert write_dataset(stopped, renderer, SMALL, 3) == 2
+        assert write_dataset(stopped, renderer, SMALL, 3) == 0
         for path in whole.glob("*.jpg"):
             assert path.read_bytes() == (stopped / path.name).read_bytes()
 
     def test_other_options_do_not_mix_into_a_folder(self, renderer: SceneRenderer, tmp_path: Path) -> None:
-        write_dataset(tmp_path, renderer, DatasetOptions(1, seed=1), SMALL)
+        write_dataset(tmp_path, renderer, SMALL, 1, seed=1)
         with pytest.raises(Face3DMMError, match="other options"):
-            write_dataset(tmp_path, renderer, DatasetOptions(1, seed=2), SMALL)
+            write_dataset(tmp_path, renderer, SMALL, 1, seed=2)
         with pytest.raises(Face3DMMError, match="other options"):
-            write_dataset(tmp_path, renderer, DatasetOptions(1, seed=1), replace(SMALL, max_yaw=10.0))
+            write_dataset(tmp_path, renderer, replace(SMALL, max_yaw=10.0), 1, seed=1)

@@ -59,7 +59,10 @@ def test_check_reads_configuration_and_data_only(
     ("arguments", "complaint"),
     [
         (["train", "nowhere.yaml"], "nowhere.yaml"),
-        (["train", "nothing-of-that-name"], "config/train/nothing-of-that-name.yaml"),
+        (
+            ["train", "nothing"],
+            "neither a file 'nothing' nor a shipped recipe of that name; the recipes are 2dasl, dense, ",
+        ),
         (["train", "light", "--set", "stepz=3"], "did you mean 'steps'?"),
         (["train", "light", "--set", "steps"], "expected KEY=VALUE"),
         (["export", "nowhere.safetensors"], "nowhere.safetensors"),

@@ -1,4 +1,4 @@
-"""What lies in a bag: topics and types."""
+"""Topics and message types of this package's bags."""
 
 from functools import cache
 
@@ -20,18 +20,15 @@ PARAMETERS = "/face/params"
 TRUTH = "/truth/params"
 
 COMPRESSED = "/compressed"
-"""What image_transport adds to the name of a topic for its compressed images."""
+"""The suffix that image_transport gives the topic of compressed images."""
 
 STORAGES = ("mcap", "sqlite3")
-
-_OWN_MESSAGES = ("Blendshapes", "Face3DMMParams", "FaceLandmarks", "FaceMesh", "FaceTopology")
 
 
 @cache
 def message_types() -> Typestore:
     """ROS's messages and this package's own."""
     typestore = get_typestore(Stores.ROS2_JAZZY)
-    for name in _OWN_MESSAGES:
-        definition = package_file(f"msg/{name}.msg").read_text(encoding="utf-8")
-        typestore.register(get_types_from_msg(definition, f"{PACKAGE}/msg/{name}"))
+    for path in sorted(package_file("msg/FaceMesh.msg").parent.glob("*.msg")):
+        typestore.register(get_types_from_msg(path.read_text(encoding="utf-8"), f"{PACKAGE}/msg/{path.stem}"))
     return typestore

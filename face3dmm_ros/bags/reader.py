@@ -22,17 +22,18 @@ from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.files.image_layout import image_from_compressed, image_from_message
 
 _OVERLAYS = ("/face/overlay", "/avatar/image")
+"""Topics with images that this package's nodes draw: no camera's."""
 
 
 @dataclass(frozen=True, eq=False)
 class RecordedImage:
-    """An image as it lies in a bag.
+    """An image of a bag, decoded on demand.
 
     Attributes:
         stamp_ns: its header's stamp, ns.
         frame_id: its header's frame.
-        time_ns: when it came, ns.
-        pixels: decodes it: (H, W, 3) BGR uint8. Raises Face3DMMError for one that cannot be read.
+        time_ns: when the recorder received it, ns.
+        pixels: decodes the image: (H, W, 3) BGR uint8. Raises Face3DMMError if it cannot be decoded.
     """
 
     stamp_ns: int
@@ -48,7 +49,7 @@ class BagReader(Closing):
         """Open a bag.
 
         Raises:
-            Face3DMMError: it is no bag, or is damaged.
+            Face3DMMError: there is nothing at the path, or no readable bag.
         """
         self.path = path
         self._typestore = known.message_types()
@@ -84,21 +85,19 @@ class BagReader(Closing):
         """The topic of the camera's images: the one wanted, this package's own, or the only one that there is.
 
         Raises:
-            Face3DMMError: there is none, it is empty, or there are several.
+            Face3DMMError: no topic has images, the wanted one has none, or none was wanted and several have some.
         """
-        pictures = {
-            topic: kind for topic, kind in self.topics.items() if kind in (known.IMAGE_TYPE, known.COMPRESSED_TYPE)
-        }
-        if wanted is not None:
-            for topic in (wanted, f"{wanted}{known.COMPRESSED}"):
-                if topic in pictures and self.count(topic):
-                    return topic
-            found = ", ".join(sorted(pictures)) or "none"
-            raise Face3DMMError(f"{self.path} has no images on {wanted}; topics with images: {found}")
-        candidates = [topic for topic in sorted(pictures) if self.count(topic) and not _is_overlay(topic)]
-        for topic in (known.IMAGES, f"{known.IMAGES}{known.COMPRESSED}"):
-            if topic in candidates:
+        kinds = (known.IMAGE_TYPE, known.COMPRESSED_TYPE)
+        pictures = sorted(topic for topic, kind in self.topics.items() if kind in kinds)
+        filled = [topic for topic in pictures if self.count(topic)]
+        preferred = known.IMAGES if wanted is None else wanted
+        for topic in (preferred, f"{preferred}{known.COMPRESSED}"):
+            if topic in filled:
                 return topic
+        if wanted is not None:
+            found = ", ".join(pictures) or "none"
+            raise Face3DMMError(f"{self.path} has no images on {wanted}; topics with images: {found}")
+        candidates = [topic for topic in filled if not topic.removesuffix(known.COMPRESSED).endswith(_OVERLAYS)]
         if len(candidates) == 1:
             return candidates[0]
         if candidates:
@@ -148,7 +147,7 @@ class BagReader(Closing):
         return found
 
     def messages(self, topic: str) -> Iterator[tuple[int, bytes]]:
-        """When each message of a topic came, ns, and its serialized bytes.
+        """The messages of a topic in the order of reception: time, ns, and serialized bytes (CDR).
 
         Raises:
             Face3DMMError: the bag is damaged.
@@ -178,13 +177,13 @@ class BagReader(Closing):
             raise Face3DMMError(f"{self.path} is damaged: {type(error).__name__}: {error}") from error
 
     def _require_own_definition(self, connection: Connection) -> None:
-        """Check that the bag, where it says so, means by a type what `messages.message_types` does.
+        """Check that a type's definition, if the bag holds it, equals that of `messages.message_types`.
 
         rosbags makes code of definitions to read by them. Those of a file are only compared: no file shall have code
         made here, nor take all memory, as `string[4000000000] names` does.
 
         Raises:
-            Face3DMMError: it means something else; names the fields that differ.
+            Face3DMMError: the definitions differ; names the fields.
         """
         if connection.msgdef.format != MessageDefinitionFormat.MSG:
             return
@@ -215,10 +214,6 @@ class BagReader(Closing):
                 f"a message on {connection.topic} of {self.path} is no {kind} ({len(data)} bytes): {error}"
             ) from error
         return message
-
-
-def _is_overlay(topic: str) -> bool:
-    return topic.removesuffix(known.COMPRESSED).endswith(_OVERLAYS)
 
 
 def _raise(error: Face3DMMError) -> NDArray[np.uint8]:

@@ -30,7 +30,7 @@ Progress = Callable[[Iterable[RecordedImage]], Iterable[RecordedImage]]
 
 @dataclass(frozen=True, eq=False)
 class ReplayedImage:
-    """What the pipeline made of an image.
+    """The results of the pipeline for an image.
 
     Attributes:
         stamp_ns: the image's stamp, ns.
@@ -47,7 +47,7 @@ class ReplayedImage:
 
 @dataclass(eq=False)
 class Replay:
-    """What became of a bag's images.
+    """The results for a bag's images.
 
     Attributes:
         images: those that could be read, in order.
@@ -63,7 +63,7 @@ class Replay:
 
 
 class ObservedTracker(LandmarkTracker):
-    """A tracker that keeps what it found in the last image.
+    """A tracker that keeps its results and its duration of the last image.
 
     Attributes:
         found: the landmarks of each face_id.
@@ -98,7 +98,7 @@ def replay(
 ) -> Replay:
     """Run the pipeline over the images of a topic, and write its results into a bag.
 
-    An image that cannot be read is counted and skipped. `progress` sees every image pass.
+    An image that cannot be decoded is counted and skipped. `progress` wraps the images, such as in a progress bar.
 
     Raises:
         Face3DMMError: no image can be read, or the bag is damaged.
@@ -140,17 +140,15 @@ def _write(
     fitter: FaceFitter,
     record_images: str,
 ) -> None:
-    """An image's results with its own header, as the nodes give them."""
-    stamp_ns = recorded.stamp_ns
-    frame_id, time_ns = recorded.frame_id, recorded.time_ns
+    """Write an image's results with its own header, as the nodes publish them."""
     image_size = image.shape[1], image.shape[0]
+    header: dict[str, Any] = {"frame_id": recorded.frame_id, "time_ns": recorded.time_ns}
     if record_images != "none":
-        compressed = record_images == "jpeg"
-        writer.write_image(image, stamp_ns, compressed=compressed, frame_id=frame_id, time_ns=time_ns)
-    writer.write_landmarks(faces, stamp_ns, image_size=image_size, frame_id=frame_id, time_ns=time_ns)
+        writer.write_image(image, recorded.stamp_ns, compressed=record_images == "jpeg", **header)
+    writer.write_landmarks(faces, recorded.stamp_ns, image_size=image_size, **header)
     model = fitter.model.name, fitter.model.digest
     writer.write_parameters(
-        faces, stamp_ns, image_size=image_size, model=model, method=fitter.method, frame_id=frame_id, time_ns=time_ns
+        faces, recorded.stamp_ns, image_size=image_size, model=model, method=fitter.method, **header
     )
 
 

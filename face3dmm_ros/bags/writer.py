@@ -27,15 +27,16 @@ from face3dmm_ros.files.image_layout import JPEG_FORMAT, jpeg
 _METADATA_VERSION: Literal[8] = 8
 """Humble's rosbag2 refuses later ones."""
 _FRAME = "camera_optical_frame"
-_SECOND = 1_000_000_000
-_FOREVER = QosTime(9223372036, 854775807)
+_JPEG_QUALITY = 90  # chosen by hand: the size of a recording against artefacts
+_SECOND = 1_000_000_000  # ns
+_FOREVER = QosTime(9223372036, 854775807)  # rmw's RMW_DURATION_INFINITE: 2^63 − 1 ns
 
 
 def check_room_for_bag(path: Path) -> None:
-    """Check that there is nothing at this path, or a bag that may give way.
+    """Check that there is nothing at this path, or a bag, which may be replaced.
 
     Raises:
-        Face3DMMError: what is there is no bag.
+        Face3DMMError: there is something else than a bag.
     """
     storages = [path / f"{path.name}{suffix}" for suffix in (".mcap", ".db3")]
     if path.exists() and not any(file.is_file() for file in (path / "metadata.yaml", *storages)):
@@ -43,10 +44,10 @@ def check_room_for_bag(path: Path) -> None:
 
 
 def remove_bag(path: Path) -> None:
-    """Make room for a bag: take an earlier one at this path away.
+    """Delete an earlier bag at this path, if there is one.
 
     Raises:
-        Face3DMMError: what is there is no bag, or cannot be removed.
+        Face3DMMError: there is something else than a bag, or the bag cannot be removed.
     """
     if not path.exists():
         return
@@ -60,16 +61,16 @@ def remove_bag(path: Path) -> None:
 class BagWriter(Closing):
     """Writes a bag; use it as a context manager. Stamps are those of the images, ns.
 
-    Every method that makes a message takes the frame of its header, and the time at which the bag says that it came,
-    ns; without one that is the stamp. So nothing of the machine or the hour gets into a bag, and the same calls write
-    the same messages.
+    Every method that makes a message takes the frame_id of its header, and time_ns, the time of reception that the bag
+    notes, ns (the stamp if None). Nothing of the machine or the hour gets into a bag: the same calls write the same
+    messages.
     """
 
     def __init__(self, path: Path, storage: str = "mcap") -> None:
         """Begin a bag, a folder that does not exist yet, with storage `mcap` or `sqlite3`.
 
         Raises:
-            Face3DMMError: it exists, or cannot be written.
+            Face3DMMError: the storage is unknown, or the folder exists or cannot be written.
         """
         if storage not in known.STORAGES:
             raise Face3DMMError(f"a bag's storage is one of {', '.join(known.STORAGES)}, not {storage!r}")
@@ -87,7 +88,7 @@ class BagWriter(Closing):
         """Finish the bag.
 
         Raises:
-            Face3DMMError: it could not be finished.
+            Face3DMMError: the bag could not be finished.
         """
         try:
             self._bag.close()
@@ -95,7 +96,7 @@ class BagWriter(Closing):
             raise Face3DMMError(f"the bag {self._path} could not be finished: {error}") from error
 
     def add_topic(self, topic: str, kind: str, *, depth: int, reliable: bool, latched: bool = False) -> None:
-        """Name a topic, its type as package/msg/Name, and how it is offered, so that a player offers it likewise."""
+        """Add a topic with its type, package/msg/Name, and the QoS that players shall offer it with."""
         qos = Qos(
             history=QosHistory.KEEP_LAST,
             depth=depth,
@@ -112,10 +113,10 @@ class BagWriter(Closing):
         )
 
     def write_serialized(self, topic: str, time_ns: int, data: bytes | memoryview) -> None:
-        """A message of a topic that was added, serialized by ROS's rules (CDR).
+        """Write a message, serialized as CDR, of a topic that was added.
 
         Raises:
-            Face3DMMError: it cannot be written.
+            Face3DMMError: the message cannot be written.
         """
         try:
             self._bag.write(self._connections[topic], time_ns, data)
@@ -129,28 +130,19 @@ class BagWriter(Closing):
         topic: str = known.IMAGES,
         *,
         compressed: bool = False,
-        quality: int = 90,
         frame_id: str = _FRAME,
         time_ns: int | None = None,
     ) -> None:
-        """A picture, (H, W, 3) BGR uint8; `compressed`: as a JPEG of some quality under the topic's `/compressed`."""
-        header = self._header(stamp_ns, frame_id)
+        """An image, (H, W, 3) BGR uint8; with `compressed` as a JPEG under the topic's `/compressed`."""
+        height, width = image.shape[:2]
         if compressed:
             topic, kind = f"{topic}{known.COMPRESSED}", known.COMPRESSED_TYPE
-            message = self._message(kind, header=header, format=JPEG_FORMAT, data=jpeg(image, quality))
+            fields: dict[str, Any] = {"format": JPEG_FORMAT, "data": jpeg(image, _JPEG_QUALITY)}
         else:
-            kind, (height, width) = known.IMAGE_TYPE, image.shape[:2]
-            message = self._message(
-                kind,
-                header=header,
-                height=height,
-                width=width,
-                encoding="bgr8",
-                is_bigendian=0,
-                step=3 * width,
-                data=np.ascontiguousarray(image).reshape(-1),
-            )
-        self._write(topic, kind, message, stamp_ns, time_ns)
+            kind = known.IMAGE_TYPE
+            layout = {"height": height, "width": width, "encoding": "bgr8", "is_bigendian": 0, "step": 3 * width}
+            fields = {**layout, "data": np.ascontiguousarray(image).reshape(-1)}
+        self._write(topic, kind, fields, stamp_ns, frame_id, time_ns)
 
     def write_camera_info(
         self,
@@ -168,22 +160,19 @@ class BagWriter(Closing):
             f, x, y = intrinsics.focal, intrinsics.center_x, intrinsics.center_y
             K, R = np.array([[f, 0.0, x], [0.0, f, y], [0.0, 0.0, 1.0]]), np.eye(3)
             P[:, :3] = K
-        roi = self._message("sensor_msgs/msg/RegionOfInterest", **no_landmarks_fields(image_size)["roi"])
-        message = self._message(
-            known.CAMERA_INFO_TYPE,
-            header=self._header(stamp_ns, frame_id),
-            height=image_size[1],
-            width=image_size[0],
-            distortion_model="" if intrinsics is None else "plumb_bob",
-            d=np.zeros(0 if intrinsics is None else 5),
-            k=K.ravel(),
-            r=R.ravel(),
-            p=P.ravel(),
-            binning_x=0,
-            binning_y=0,
-            roi=roi,
-        )
-        self._write(topic, known.CAMERA_INFO_TYPE, message, stamp_ns, time_ns)
+        fields = {
+            "height": image_size[1],
+            "width": image_size[0],
+            "distortion_model": "" if intrinsics is None else "plumb_bob",
+            "d": np.zeros(0 if intrinsics is None else 5),
+            "k": K.ravel(),
+            "r": R.ravel(),
+            "p": P.ravel(),
+            "binning_x": 0,
+            "binning_y": 0,
+            "roi": no_landmarks_fields(image_size)["roi"],
+        }
+        self._write(topic, known.CAMERA_INFO_TYPE, fields, stamp_ns, frame_id, time_ns)
 
     def write_landmarks(
         self,
@@ -196,12 +185,9 @@ class BagWriter(Closing):
         time_ns: int | None = None,
     ) -> None:
         """The landmarks of all faces of an image of (width, height) px; without a face the one message that says so."""
-        region = self._typestore.types["sensor_msgs/msg/RegionOfInterest"]
         bodies = [(face.face_id, landmarks_fields(face.landmarks)) for face in faces]
-        empty = no_landmarks_fields(image_size)
-        for fields in (empty, *(fields for _, fields in bodies)):
-            fields["roi"] = region(**fields["roi"])
-        self._write_faces(known.LANDMARKS_TYPE, topic, bodies, empty, stamp_ns, frame_id, time_ns)
+        for fields in _in_slots(bodies, no_landmarks_fields(image_size)):
+            self._write(topic, known.LANDMARKS_TYPE, fields, stamp_ns, frame_id, time_ns)
 
     def write_parameters(
         self,
@@ -226,38 +212,29 @@ class BagWriter(Closing):
             else (index, parameters_fields(face))
             for index, face in enumerate(faces)
         ]
-        empty = no_parameters_fields(image_size, *model, method)
-        self._write_faces(known.PARAMETERS_TYPE, topic, bodies, empty, stamp_ns, frame_id, time_ns)
+        for fields in _in_slots(bodies, no_parameters_fields(image_size, *model, method)):
+            self._write(topic, known.PARAMETERS_TYPE, fields, stamp_ns, frame_id, time_ns)
 
-    def _write_faces(
-        self,
-        kind: str,
-        topic: str,
-        bodies: Sequence[tuple[int, dict[str, Any]]],
-        empty: dict[str, Any],
-        stamp_ns: int,
-        frame_id: str,
-        time_ns: int | None,
+    def _write(
+        self, topic: str, kind: str, fields: dict[str, Any], stamp_ns: int, frame_id: str, time_ns: int | None
     ) -> None:
-        """One message per face, given as its id and fields, or the one that says that there is none."""
-        header = self._header(stamp_ns, frame_id)
-        for index, (face_id, fields) in enumerate(bodies or [(0, empty)]):
-            message = self._message(
-                kind, header=header, face_id=face_id, face_index=index, face_count=len(bodies), **fields
-            )
-            self._write(topic, kind, message, stamp_ns, time_ns)
-
-    def _header(self, stamp_ns: int, frame_id: str) -> Any:
-        seconds, nanoseconds = divmod(int(stamp_ns), _SECOND)
-        stamp = self._message("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
-        return self._message("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)
-
-    def _message(self, kind: str, **fields: Any) -> Any:
-        return self._typestore.types[kind](**fields)
-
-    def _write(self, topic: str, kind: str, message: Any, stamp_ns: int, time_ns: int | None) -> None:
+        """A message with these fields after its header, on a topic that is added with its first one."""
+        types = self._typestore.types
         if topic not in self._connections:
             is_result = kind in (known.LANDMARKS_TYPE, known.PARAMETERS_TYPE)
             self.add_topic(topic, kind, depth=10 if is_result else 5, reliable=is_result)
-        data = self._typestore.serialize_cdr(message, kind)
+        seconds, nanoseconds = divmod(int(stamp_ns), _SECOND)
+        stamp = types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=nanoseconds)
+        header = types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
+        if "roi" in fields:
+            fields = fields | {"roi": types["sensor_msgs/msg/RegionOfInterest"](**fields["roi"])}
+        data = self._typestore.serialize_cdr(types[kind](header=header, **fields), kind)
         self.write_serialized(topic, int(stamp_ns if time_ns is None else time_ns), data)
+
+
+def _in_slots(bodies: Sequence[tuple[int, dict[str, Any]]], empty: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fields of one message per face, given by its id and fields, or of the one that says that there is none."""
+    return [
+        {"face_id": face_id, "face_index": index, "face_count": len(bodies), **fields}
+        for index, (face_id, fields) in enumerate(bodies or [(0, empty)])
+    ]

@@ -11,7 +11,7 @@ from face3dmm_ros.bags.writer import BagWriter, remove_bag
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
-from face3dmm_ros.lab.synthesis.dataset import DatasetOptions, write_dataset
+from face3dmm_ros.lab.synthesis.dataset import write_dataset
 from face3dmm_ros.lab.synthesis.motion import MOTIONS, sequence
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
@@ -137,8 +137,7 @@ def _write_bag(
 
 
 def _write_dataset(arguments: argparse.Namespace, renderer: SceneRenderer, options: SceneOptions) -> None:
-    wanted = DatasetOptions(arguments.count, arguments.seed, arguments.suffix)
-    written = write_dataset(arguments.out, renderer, wanted, options)
+    written = write_dataset(arguments.out, renderer, options, arguments.count, arguments.seed, arguments.suffix)
     there = arguments.count - written
     print(f"written: {written} pictures to {arguments.out}/" + (f"; {there} were there already" if there else ""))
 

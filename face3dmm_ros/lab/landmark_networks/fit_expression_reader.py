@@ -27,7 +27,7 @@ from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.training.augmentation import as_tracked
 from face3dmm_ros.lab.training.face_chunks import FaceChunks
 from face3dmm_ros.lab.training.face_mirror import FaceMirror
-from face3dmm_ros.lab.training.synthetic_faces import CHUNK, SCENES, render_chunks
+from face3dmm_ros.lab.training.synthetic_faces import CHUNK, SCENES, RenderedFaces, render_chunks
 from face3dmm_ros.landmarks.dense_network import SIDE, DenseNetwork, upright_region
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
@@ -117,7 +117,8 @@ def measure_reading(
 def gather(folder: Path, model: MorphableModel, chunks: int, processes: int) -> list[Pairs]:
     """Render `chunks` chunks of pairs and run the network on them."""
     scenes = SCENE, replace(SCENE, at_rest=True)
-    paths = zip(*(render_chunks(folder, model, chunks, _SEED, scene, processes) for scene in scenes), strict=True)
+    faces = [RenderedFaces(model, chunks, _SEED, scene) for scene in scenes]
+    paths = zip(*(render_chunks(folder, part, processes) for part in faces), strict=True)
     with get_context("spawn").Pool(processes, begin_worker) as pool:
         return list(tqdm(pool.imap(read_pairs, list(paths)), total=chunks, unit="chunks", desc="seeing"))
 

@@ -18,7 +18,7 @@ from face3dmm_ros.lab.default_model.face_landmarker import look_at, portraits
 from face3dmm_ros.lab.default_model.people_mean import common_offsets
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.training.face_chunks import FaceChunks
-from face3dmm_ros.lab.training.synthetic_faces import SCENES, render_chunks
+from face3dmm_ros.lab.training.synthetic_faces import SCENES, RenderedFaces, render_chunks
 from face3dmm_ros.landmarks.dense_network import upright_region
 from face3dmm_ros.landmarks.face_mesh_response import right_and_down, yaw_degrees
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend
@@ -82,7 +82,7 @@ def main() -> None:
     model = load_model("default")
     scenes = replace(SCENES, image_size=(256, 256), occluder=0.1, pictures=find_pictures(None))
     count = max(1, arguments.faces // _CHUNK)
-    chunks = render_chunks(arguments.folder, model, count, arguments.seed, scenes, chunk_size=_CHUNK)
+    chunks = render_chunks(arguments.folder, RenderedFaces(model, count, arguments.seed, scenes, _CHUNK))
     surface = model.scheme(MEDIAPIPE478)
     points = surface.interpolate(model.mean)
     canonical = points[:SKIN_COUNT]

@@ -15,7 +15,8 @@ _FREE_PHOTOGRAPHS = (
     "coffee.png", "chelsea.png", "rocket.jpg", "brick.png", "grass.png", "gravel.png", "motorcycle_left.png",
     "motorcycle_right.png", "hubble_deep_field.jpg", "coins.png",
 )  # fmt: skip
-_LONGEST_SIDE = 640  # px; pictures are kept at this size
+# As all probabilities and sizes of this module chosen by hand, while looking at backgrounds.
+_LONGEST_SIDE = 640  # px; pictures are kept at this size, so that 256 of them fit into memory
 
 
 def find_pictures(folder: Path | None) -> tuple[Path, ...]:
@@ -43,7 +44,7 @@ def draw_background(background: Background, image_size: tuple[int, int]) -> NDAr
     """The background alone, (H, W, 3) uint8 BGR.
 
     Raises:
-        Face3DMMError: its picture cannot be read.
+        Face3DMMError: the background's picture cannot be read.
     """
     rng = np.random.default_rng(background.seed)
     width, height = image_size
@@ -142,10 +143,9 @@ def _lights(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8
     image = (_gradient(rng, size) // 3).astype(np.uint8)
     radius = rng.uniform(0.015, 0.07) * size[0]
     for _ in range(int(rng.integers(10, 50))):
-        layer = (int(rng.integers(size[0])), int(rng.integers(size[1])))
-        cv2.circle(
-            image, layer, max(int(radius * rng.uniform(0.5, 1.3)), 1), _color(rng, 150).tolist(), -1, cv2.LINE_AA
-        )
+        middle = (int(rng.integers(size[0])), int(rng.integers(size[1])))
+        around = max(int(radius * rng.uniform(0.5, 1.3)), 1)
+        cv2.circle(image, middle, around, _color(rng, 150).tolist(), -1, cv2.LINE_AA)
     return image
 
 

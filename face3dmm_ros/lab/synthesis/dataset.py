@@ -8,7 +8,7 @@ top, right, bottom of the landmarks. Beyond that layout: ``scale``, ``rotation``
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -29,23 +29,11 @@ from face3dmm_ros.morphable_model import MorphableModel
 RECORD = "synthesis.json"
 """The file that says how a folder was made; a run with other options does not continue it."""
 
-_JPEG_QUALITY = 95
-
-
-@dataclass(frozen=True)
-class DatasetOptions:
-    """What to write: so many pictures, from a seed, as ``jpg`` or ``png``."""
-
-    count: int
-    seed: int = 0
-    suffix: str = "jpg"
+_JPEG_QUALITY = 95  # chosen by hand: its artefacts are weaker than those that `Sensor.jpeg` adds on purpose
 
 
 def write_dataset(
-    folder: Path,
-    renderer: SceneRenderer,
-    options: DatasetOptions,
-    scenes: SceneOptions,
+    folder: Path, renderer: SceneRenderer, scenes: SceneOptions, count: int, seed: int = 0, suffix: str = "jpg"
 ) -> int:
     """Write the pictures that are not there yet, and return how many these were.
 
@@ -55,43 +43,40 @@ def write_dataset(
     Args:
         folder: made if missing.
         renderer: of the model whose faces are wanted.
-        options: what to write.
         scenes: what the pictures are drawn from.
+        count: how many pictures the folder is to hold.
+        seed: of all that is random.
+        suffix: ``jpg`` or ``png``.
 
     Raises:
-        Face3DMMError: the folder was made with other options or cannot be written to.
+        Face3DMMError: the folder was made with other options, or cannot be written to.
     """
-    if options.count < 1:
-        raise Face3DMMError(f"a data set holds at least one picture, not {options.count}")
-    if options.suffix not in ("jpg", "png"):
-        raise Face3DMMError(f"pictures are written as jpg or png, not {options.suffix}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _keep_record(folder, renderer.model, options, scenes)
-        written = 0
-        for index in tqdm(range(options.count), unit="picture", disable=None):
-            path = folder / f"face{index:06d}.{options.suffix}"
-            if not path.with_suffix(".mat").exists():
-                rng = np.random.default_rng([options.seed, index])
-                write_picture(path, renderer.model, renderer.render(random_scene(rng, renderer.model, scenes)))
-                written += 1
-    except OSError as error:
-        raise Face3DMMError(f"{folder} cannot be written to: {error}") from error
+    model = renderer.model
+    _keep_record(folder, model, seed, suffix, scenes)
+    written = 0
+    for index in tqdm(range(count), unit="picture", disable=None):
+        path = folder / f"face{index:06d}.{suffix}"
+        if not path.with_suffix(".mat").exists():
+            rendered = renderer.render(random_scene(np.random.default_rng([seed, index]), model, scenes))
+            write_picture(path, rendered.image, truth(model, rendered))
+            written += 1
     return written
 
 
-def write_picture(path: Path, model: MorphableModel, rendered: RenderedScene) -> None:
-    """Write a picture, .jpg or .png, and its truth beside it."""
-    settings = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix == ".jpg" else []
-    _, encoded = cv2.imencode(path.suffix, rendered.image, settings)
-    _write(path, encoded.tobytes())
+def write_picture(path: Path, image: NDArray[np.uint8], values: Mapping[str, object]) -> None:
+    """Write an image, (H, W, 3) BGR uint8, as .jpg or .png, and then what its .mat holds beside it.
+
+    Raises:
+        Face3DMMError: the folder cannot be written to.
+    """
+    _write(path, cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes())
     content = BytesIO()
-    scipy.io.savemat(content, truth(model, rendered), do_compression=True)
+    scipy.io.savemat(content, dict(values), do_compression=True)
     _write(path.with_suffix(".mat"), content.getvalue())
 
 
 def truth(model: MorphableModel, rendered: RenderedScene) -> dict[str, NDArray | str]:
-    """What a picture's .mat holds; see the module."""
+    """The content of a rendered picture's .mat; see the module."""
     scene = rendered.scene
     values = label(model, scene.camera, rendered.landmarks(), scene.alpha, scene.beta, scene.gamma)
     values["visibility"] = rendered.visibility(model.scheme("ibug68"))
@@ -109,7 +94,7 @@ def label(
     beta: NDArray[np.floating],
     gamma: NDArray[np.floating],
 ) -> dict[str, NDArray | str]:
-    """What a .mat says of a face with those landmarks, (68, 3) px, z toward the viewer; see the module."""
+    """The content of a .mat for a face with these landmarks, (68, 3) px, z toward the viewer; see the module."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     pose = [*pose_angles(camera.rotation), *camera.translation, 0.0, camera.scale]
     return {
@@ -127,25 +112,25 @@ def label(
     }
 
 
-def _keep_record(folder: Path, model: MorphableModel, options: DatasetOptions, scenes: SceneOptions) -> None:
-    """Write how the folder is made, or check that it was made in the same way."""
+def _keep_record(folder: Path, model: MorphableModel, seed: int, suffix: str, scenes: SceneOptions) -> None:
+    """Write how the folder is made, or raise if it was made in another way."""
     record = {
-        "seed": options.seed,
-        "suffix": options.suffix,
+        "seed": seed,
+        "suffix": suffix,
         "model": model.name,
         "model_digest": model.digest,
         "scenes": scenes.recipe(),
     }
     path = folder / RECORD
-    if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise Face3DMMError(f"{path} is not readable: remove the folder, or choose another") from error
-        if found != json.loads(json.dumps(record)):
-            raise Face3DMMError(f"{folder} was made with other options (see {RECORD}): choose another folder")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        _write(path, (json.dumps(record, indent=1) + "\n").encode())
         return
-    _write(path, (json.dumps(record, indent=1) + "\n").encode())
+    except (OSError, ValueError) as error:
+        raise Face3DMMError(f"{path} is not readable: remove the folder, or choose another") from error
+    if found != json.loads(json.dumps(record)):
+        raise Face3DMMError(f"{folder} was made with other options (see {RECORD}): choose another folder")
 
 
 def _write(path: Path, content: bytes) -> None:

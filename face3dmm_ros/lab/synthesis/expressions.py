@@ -4,7 +4,7 @@ Blendshapes are addressed by ARKit's names; names that a model lacks are left ou
 coefficients from its own prior instead.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from face3dmm_ros.morphable_model import MorphableModel
 
 Weights = Mapping[str, float]
+"""Of blendshapes by their names; a name without a side stands for both."""
 
-# A name without a side stands for both.
+# All numbers of this module are chosen by hand, while looking at renders of the default model.
 EMOTIONS: dict[str, Weights] = {
     "smile": {"mouthSmile": 0.7, "cheekSquint": 0.45, "eyeSquint": 0.25, "mouthDimple": 0.2},
     "laugh": {
@@ -62,25 +63,26 @@ _AT_REST, _HOW_MANY, _BOTH_SIDES = 0.1, (0.6, 0.25, 0.15), 0.3
 
 
 class ExpressionSpace:
-    """From named weights to a model's β."""
+    """From named weights to a model's β.
+
+    Attributes:
+        count: E, how many expression coefficients the model has.
+        named: whether the model has ARKit's blendshapes.
+    """
 
     def __init__(self, model: MorphableModel) -> None:
-        """Of this model."""
+        """Look up the model's blendshapes by name."""
         self._index = {name: k for k, name in enumerate(model.expression_names)}
-        self._count = model.expression_count
+        self.count = model.expression_count
         self._sigma = model.expression_sigma.astype(np.float64)
         self._low, self._high = model.expression_bounds.astype(np.float64)
         self.named = "jawOpen" in self._index
-        stems = [name.removesuffix("Left") for name in self._index if name.endswith("Left")]
-        self._pairs = [
-            (self._index[stem + "Left"], self._index[stem + "Right"])
-            for stem in stems
-            if stem not in _DIRECTIONS and stem + "Right" in self._index
-        ]
+        stems = {name.removesuffix("Left") for name in self._index if name.endswith("Left")} - {*_DIRECTIONS}
+        self._pairs = [[self._index[stem + side] for side in _SIDES] for stem in stems if stem + "Right" in self._index]
 
     def beta(self, weights: Weights) -> NDArray[np.float64]:
         """(E,) of named weights; a name without its side means both."""
-        beta = np.zeros(self._count)
+        beta = np.zeros(self.count)
         for name, weight in weights.items():
             for known in (name, *(name + side for side in _SIDES)):
                 if known in self._index:
@@ -90,21 +92,18 @@ class ExpressionSpace:
     def bounded(self, beta: NDArray[np.float64]) -> NDArray[np.float64]:
         """β (…, E) within bounds, lips closed no more than the jaw is open, eyes no more than shut."""
         beta = np.clip(beta, self._low, self._high)
-        if self.named:
-            for side in _SIDES:
-                blink, squint = self._index.get(f"eyeBlink{side}"), self._index.get(f"eyeSquint{side}")
-                wide = self._index.get(f"eyeWide{side}")
-                if blink is not None and squint is not None and wide is not None:
-                    open_share = 1.0 - beta[..., blink]
-                    beta[..., squint] *= open_share
-                    beta[..., wide] *= open_share
-            close = self._index.get("mouthClose")
-            if close is not None:
-                beta[..., close] = np.minimum(beta[..., close], beta[..., self._index["jawOpen"]])
-            tongue = self._index.get("tongueOut")
-            if tongue is not None:
-                jaw = self._index["jawOpen"]
-                beta[..., jaw] = np.maximum(beta[..., jaw], _JAW_FOR_TONGUE * beta[..., tongue])
+        index = self._index
+        if not self.named:
+            return beta
+        for side in _SIDES:
+            for name in (f"eyeSquint{side}", f"eyeWide{side}"):
+                if {name, f"eyeBlink{side}"} <= index.keys():
+                    beta[..., index[name]] *= 1.0 - beta[..., index[f"eyeBlink{side}"]]
+        jaw = index["jawOpen"]
+        if "mouthClose" in index:
+            beta[..., index["mouthClose"]] = np.minimum(beta[..., index["mouthClose"]], beta[..., jaw])
+        if "tongueOut" in index:
+            beta[..., jaw] = np.maximum(beta[..., jaw], _JAW_FOR_TONGUE * beta[..., index["tongueOut"]])
         return beta
 
     def look(self, right: float, up: float) -> NDArray[np.float64]:
@@ -119,8 +118,8 @@ class ExpressionSpace:
     def random(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """(E,) of a face in some photograph."""
         if not self.named:
-            return self.bounded(0.7 * self._sigma * rng.standard_normal(self._count))
-        beta = 0.05 * rng.random(self._count) * (rng.random(self._count) < 0.15)
+            return self.bounded(0.7 * self._sigma * rng.standard_normal(self.count))
+        beta = 0.05 * rng.random(self.count) * (rng.random(self.count) < 0.15)
         choice = rng.random()
         if choice < 0.25:
             beta += self.beta({"mouthSmile": rng.uniform(0, 0.5), "jawOpen": max(rng.normal(0, 0.05), 0)})
@@ -132,9 +131,9 @@ class ExpressionSpace:
         else:
             beta += self.beta({"jawOpen": rng.uniform(0.3, 1.0)})
         # Faces are not quite symmetric.
-        beta *= 1.0 + 0.15 * rng.standard_normal(self._count)
+        beta *= 1.0 + 0.15 * rng.standard_normal(self.count)
         if rng.random() < _RARE:
-            k = rng.integers(self._count, size=3)
+            k = rng.integers(self.count, size=3)
             beta[k] += rng.uniform(0.2, 0.8, 3)
         beta += self.look(float(np.clip(rng.normal(0, 0.3), -1, 1)), float(np.clip(rng.normal(-0.05, 0.25), -1, 1)))
         closed = rng.random()
@@ -151,11 +150,11 @@ class ExpressionSpace:
 
         Photographs hardly show these; who has not seen them takes each for the emotion that it is a part of.
         """
-        beta = np.zeros(self._count)
+        beta = np.zeros(self.count)
         if rng.random() < _AT_REST:
             return beta
         how_many = 1 + int(rng.choice(len(_HOW_MANY), p=_HOW_MANY))
-        for k in rng.choice(self._count, size=min(how_many, self._count), replace=False):
+        for k in rng.choice(self.count, size=min(how_many, self.count), replace=False):
             weight = rng.uniform(0.25, 1.0)
             if not self.named:
                 beta[k] = weight * rng.choice([-2.0, 2.0]) * self._sigma[k]
@@ -163,23 +162,21 @@ class ExpressionSpace:
             beta[k] = weight * self._high[k]
             for pair in self._pairs:
                 if k in pair and rng.random() < _BOTH_SIDES:
-                    beta[list(pair)] = beta[k]
+                    beta[pair] = beta[k]
             if k == self._index.get("mouthClose"):
                 beta[self._index["jawOpen"]] = rng.uniform(weight, 1.0)
         return self.bounded(beta)
 
     def one_of(self, expressions: Mapping[str, Weights], rng: np.random.Generator) -> NDArray[np.float64]:
         """(E,) of one of some expressions, one-sided ones on either side."""
-        names: Sequence[str] = list(expressions)
-        weights = dict(expressions[names[int(rng.integers(len(names)))]])
+        weights = list(expressions.values())[int(rng.integers(len(expressions)))]
         if rng.random() < 0.5:
-            swap = {"Left": "Right", "Right": "Left"}
-            weights = {_swapped(name, swap): weight for name, weight in weights.items()}
+            weights = {_mirrored(name): weight for name, weight in weights.items()}
         return self.beta(weights)
 
 
-def _swapped(name: str, sides: Mapping[str, str]) -> str:
-    for side, other in sides.items():
-        if name.endswith(side) and name != "mouth" + side:
+def _mirrored(name: str) -> str:
+    for side, other in (_SIDES, _SIDES[::-1]):
+        if name.endswith(side) and name != f"mouth{side}":
             return name.removesuffix(side) + other
     return name

@@ -7,7 +7,12 @@ from face3dmm_ros.lab.synthesis.parts import Part, grid_part
 from face3dmm_ros.lab.synthesis.scene import Glasses
 from face3dmm_ros.rendering.grids import tube
 
-_GLOSS = (1.0, 0.5, 0.6, 0.0)
+_GLOSS = (
+    1.0,
+    0.5,
+    0.6,
+    0.0,
+)  # traits of the frame; as all sizes of this module chosen by hand, while looking at renders
 
 
 def glasses_parts(glasses: Glasses, landmarks: NDArray[np.floating]) -> list[Part]:

@@ -3,13 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.lab.synthesis.parts import Part, grid_part
-from face3dmm_ros.lab.synthesis.scene import Color, Hair
+from face3dmm_ros.lab.synthesis.parts import Head, Part, grid_part
+from face3dmm_ros.lab.synthesis.scene import Hair
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.scalp import SKULL_MIDDLE, Scalp
 from face3dmm_ros.rendering.fractal_noise import fractal
 from face3dmm_ros.rendering.grids import ellipsoid
 
+# As all numbers of this module chosen by hand, while looking at renders of the default model.
 _CAP_ROWS, _HANGING_ROWS = 10, 9
 
 
@@ -19,25 +20,26 @@ class HairShaper:
     def __init__(self, model: MorphableModel) -> None:
         """Tie the cap to the model's mean, which must have a region ``scalp``."""
         self._scalp = Scalp(model)
-        ears = model.regions.get("ears", np.zeros(model.vertex_count))
-        self._ears = np.flatnonzero(ears > 0.5) if (ears > 0.5).any() else np.arange(model.vertex_count)
-        beard = model.regions.get("beard", np.zeros(model.vertex_count)) * (1 - model.regions["lips"])
-        self._beard = beard
-        self._beard_triangles = model.triangles[(beard[model.triangles] > 0.03).any(axis=1)]
-        self._beard_vertices, corners = np.unique(self._beard_triangles, return_inverse=True)
+        nothing = np.zeros(model.vertex_count)
+        ears = model.regions.get("ears", nothing) > 0.5
+        self._ears = ears if ears.any() else np.ones_like(ears)
+        beard = model.regions.get("beard", nothing) * (1 - model.regions["lips"])
+        bearded = model.triangles[(beard[model.triangles] > 0.03).any(axis=1)]
+        self._beard_vertices, corners = np.unique(bearded, return_inverse=True)
         self._beard_triangles = corners.reshape(-1, 3).astype(np.int32)
-        self._mean = model.mean
+        self._beard = beard[self._beard_vertices]
+        self._beard_across = model.mean[self._beard_vertices, 0] / 60
 
-    def parts(self, hair: Hair, vertices: NDArray[np.float32], normals: NDArray[np.float32]) -> list[Part]:
-        """The hair of a head of these vertices and normals, (N, 3) model space, mm."""
+    def parts(self, hair: Hair, head: Head) -> list[Part]:
+        """The hair of a head."""
         rng = np.random.default_rng(hair.seed)
-        parts = self._cap(hair, vertices, rng) if hair.thickness > 0 else []
+        parts = self._cap(hair, head.vertices, rng) if hair.thickness > 0 else []
         if hair.bun > 0 and hair.cap is None:
             back = SKULL_MIDDLE + np.array([0, 25 + 40 * rng.random(), -105.0])
             points = ellipsoid(back, hair.bun * np.array([1.0, 0.9, 0.85]), 13, 25)
-            parts.append(_strand_part(points, hair, 0.0, "fur", spread=8.0, ends=0.5))
+            parts.append(_strand_part("fur", points, hair, np.linspace(0.0, 0.5, 13)[:, None], spread=8.0))
         if hair.beard > 0:
-            parts += self._full_beard(hair, vertices, normals)
+            parts += self._full_beard(hair, head)
         return parts
 
     def _cap(self, hair: Hair, vertices: NDArray[np.float32], rng: np.random.Generator) -> list[Part]:
@@ -75,17 +77,19 @@ class HairShaper:
         # Where nothing hangs, the strands end at the hairline, or begin there.
         reach = reach + (1 - np.clip(hangs / 12.0, 0, 1)) * np.minimum(reach / 0.55, 1.0) * (0.9 - 0.55)
         if hair.cap is not None:
-            return [_cloth_part(points, hair.cap)]
+            place, masks = points * [1.0, 1.0, 0.0], (0, 0, 1, 0.7)
+            return [grid_part("plain", points, hair.cap, place=place, traits=(0.95, 0.02, 0.1, 0.9), masks=masks)]
         frayed = np.maximum(0.3 - 0.3 * hair.swept, kept) * np.interp(hair.length, [0.0, 120.0], [1.0, 0.3])
         material = "hair" if hair.length > 0 else "fur"
-        layers = [_strand_part(points, hair, 0.0, material, reach=reach, frayed=frayed)]
         # Loose hairs around the rest.
         loose = np.ones(points.shape[:2])
         loose[:_CAP_ROWS] = taper
         distance = loose * (0.5 + 0.15 * hair.thickness * (0.4 + hair.curl))
         shell = points + distance[..., None] * _unit(points - points.mean(axis=(0, 1)))
-        layers.append(_strand_part(shell, hair, 0.46, "fur", reach=reach, frayed=frayed))
-        return layers
+        return [
+            _strand_part(material, points, hair, reach, frayed),
+            _strand_part("fur", shell, hair, reach, frayed, layer=0.46),
+        ]
 
     def _hanging(
         self,
@@ -120,65 +124,41 @@ class HairShaper:
             straight[..., 0] = np.sign(straight[..., 0]) * np.maximum(np.abs(straight[..., 0]), bulge)
         return np.asarray(np.where(front[:, None], over_forehead, straight))
 
-    def _full_beard(self, hair: Hair, vertices: NDArray[np.float32], normals: NDArray[np.float32]) -> list[Part]:
-        chosen = self._beard_vertices
-        cover = self._beard[chosen]
+    def _full_beard(self, hair: Hair, head: Head) -> list[Part]:
+        cover = self._beard
+        vertices, normals = head.vertices[self._beard_vertices], head.normals[self._beard_vertices]
+        away = normals + np.array([0.0, -0.5, 0.1])
         parts = []
         for layer in range(4):
             height = hair.beard * (layer + 0.4) / 4
-            down = np.array([0.0, -0.5, 0.1])
-            points = vertices[chosen] + (height * cover)[:, None] * (normals[chosen] + down)
-            place = np.column_stack([self._mean[chosen, 0] / 60, 1.0 - cover, np.full(len(chosen), 0.22 * layer)])
-            parts.append(_free_part(points, normals[chosen], place, hair, self._beard_triangles))
+            points = vertices + (height * cover)[:, None] * away
+            place = np.column_stack([self._beard_across, 1.0 - cover, np.full(len(cover), 0.22 * layer)])
+            column = grid_part(
+                "fur", points[:, None], hair.color, place=place[:, None], traits=(0.8, hair.curl, 0.3, 1),
+                normals=normals[:, None],
+            )  # fmt: skip
+            parts.append(column._replace(triangles=self._beard_triangles))
         return parts
 
 
-def _free_part(
-    points: NDArray[np.floating],
-    normals: NDArray[np.floating],
-    place: NDArray[np.floating],
-    hair: Hair,
-    triangles: NDArray[np.int32],
-) -> Part:
-    """A part of hair with topology of its own."""
-    column = grid_part(
-        "fur",
-        points[:, None],
-        hair.color,
-        place=place[:, None],
-        traits=(0.8, hair.curl, 0.3, 1),
-        normals=normals[:, None],
-    )
-    return Part("fur", column.arrays, triangles)
-
-
 def _strand_part(
+    material: str,
     points: NDArray[np.floating],
     hair: Hair,
-    layer: float,
-    material: str,
-    *,
-    reach: NDArray[np.floating] | None = None,
-    spread: float = 22.0,
-    ends: float = 1.0,
+    reach: NDArray[np.floating],
     frayed: NDArray[np.floating] | float = 1.0,
+    *,
+    layer: float = 0.0,
+    spread: float = 22.0,
 ) -> Part:
+    """Strands along the rows of points (R, C, 3), `reach` (R, 1 or C) of their length from the root."""
     rows, columns = points.shape[:2]
-    across = np.broadcast_to(np.linspace(0.0, spread, columns), (rows, columns))
-    if reach is None:
-        reach = np.broadcast_to(np.linspace(0.0, ends, rows)[:, None], (rows, columns))
-    place = np.stack([across, np.broadcast_to(reach, (rows, columns)), np.full((rows, columns), layer)], axis=-1)
-    occlusion = np.clip(0.75 + 0.25 * np.linspace(1.0, 0.0, rows), 0, 1)[:, None, None]
-    traits = np.empty((rows, columns, 4))
-    traits[..., :1] = occlusion
+    place, traits = np.empty((rows, columns, 3)), np.empty((rows, columns, 4))
+    place[..., 0], place[..., 1], place[..., 2] = np.linspace(0.0, spread, columns), reach, layer
+    traits[..., 0] = 0.75 + 0.25 * np.linspace(1.0, 0.0, rows)[:, None]  # darker toward the tips
     traits[..., 1:3] = hair.curl, 0.8 * (1 - 0.6 * hair.curl)
     traits[..., 3] = frayed
     return grid_part(material, points, hair.color, place=place, traits=traits)
-
-
-def _cloth_part(points: NDArray[np.floating], color: Color) -> Part:
-    place = points * [1.0, 1.0, 0.0]
-    return grid_part("plain", points, color, place=place, traits=(0.95, 0.02, 0.1, 0.9), masks=(0, 0, 1, 0.7))
 
 
 def _fringe_profile(azimuth: NDArray[np.floating], parting: float) -> NDArray[np.floating]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.lab.synthesis.expressions import EMOTIONS, VISEMES, ExpressionSpace
@@ -15,7 +16,7 @@ from face3dmm_ros.lab.synthesis.random_scene import (
     place_face,
     random_identity,
     random_person,
-    turn_between,
+    turned,
 )
 from face3dmm_ros.lab.synthesis.scene import Scene
 from face3dmm_ros.morphable_model import MorphableModel
@@ -24,9 +25,10 @@ MOTIONS = ("still", "nod", "turn", "talk", "free")
 """``still``: nothing moves, only the sensor's noise is fresh in each frame. ``nod``: pitch as a sine of 1 Hz. ``turn``:
 the head turns slowly from side to side. ``talk``: speech, blinks, small movements. ``free``: everything."""
 
+# As all speeds and sizes of this module chosen by hand, while looking at rendered sequences.
 NOD_HZ = 1.0
 _NOD_DEGREES = 12.0
-_TURN_SECONDS = 6.0
+_TURN_SECONDS = 6.0  # from side to side and back
 _BLINK_SECONDS = 0.24
 
 
@@ -53,7 +55,7 @@ def random_motion(
     """A motion of one of `MOTIONS` over some frames at a rate per second.
 
     Raises:
-        Face3DMMError: an unknown kind, or a count or rate that is not positive.
+        Face3DMMError: the kind is unknown, there is less than one frame, or the rate is not within 0.1 to 1000.
     """
     if kind not in MOTIONS:
         raise Face3DMMError(f"unknown motion {kind!r}: choose one of {', '.join(MOTIONS)}")
@@ -114,14 +116,9 @@ def sequence(
         rotation = rotation_from_pose_angles(*path.angles[k])
         scale = frontal.scale * float(path.zoom[k])
         translation = anchor + height * path.drift[k] - scale * rotation[:2] @ joint
-        outfit = person.outfit
-        if outfit is not None:
-            outfit = replace(outfit, turn=turn_between(rotation, shoulders))
         yield replace(
-            person,
-            camera=replace(frontal, scale=scale, rotation=rotation, translation=translation),
+            turned(person, WeakPerspective(scale, rotation, translation), shoulders),
             beta=path.beta[k],
-            outfit=outfit,
             sensor=replace(sensor, seed=seed + k),
         )
 
@@ -136,18 +133,16 @@ def smooth_noise(rng: np.random.Generator, frames: int, channels: int, sigma: fl
 
 def _speech(rng: np.random.Generator, space: ExpressionSpace, frames: int, rate: float) -> NDArray[np.float64]:
     """(F, E): phrases of visemes with pauses between them."""
-    targets = np.zeros((frames, len(space.beta({}))))
-    at, talking = int(rng.uniform(0, 0.5) * rate), True
+    targets = np.zeros((frames, space.count))
+    at = int(rng.uniform(0, 0.5) * rate)
     while at < frames:
-        if talking:
-            end = at + int(rng.uniform(1.0, 3.5) * rate)
-            while at < min(end, frames):
-                length = max(int(rng.uniform(0.09, 0.22) * rate), 1)
-                targets[at : at + length] = rng.uniform(0.5, 1.2) * space.one_of(VISEMES, rng)
-                at += length
-        else:
+        end = at + int(rng.uniform(1.0, 3.5) * rate)
+        while at < min(end, frames):
+            length = max(int(rng.uniform(0.09, 0.22) * rate), 1)
+            targets[at : at + length] = rng.uniform(0.5, 1.2) * space.one_of(VISEMES, rng)
+            at += length
+        if at < frames:
             at += int(rng.uniform(0.4, 1.5) * rate)
-        talking = not talking
     # Lips move on to the next sound before the last one ends.
     return np.asarray(gaussian_filter1d(targets, 0.045 * rate, axis=0, mode="nearest"))
 
@@ -156,7 +151,7 @@ def _feelings(
     rng: np.random.Generator, space: ExpressionSpace, frames: int, rate: float, strength: float
 ) -> NDArray[np.float64]:
     """(F, E): emotions that come and go."""
-    beta = np.zeros((frames, len(space.beta({}))))
+    beta = np.zeros((frames, space.count))
     at = rng.uniform(0.0, 2.0) * rate
     while at < frames:
         middle, width = at + rng.uniform(0.7, 2.0) * rate, rng.uniform(0.5, 1.1) * rate

@@ -11,18 +11,14 @@ def _as_bytes(noise: NDArray, spread: float) -> NDArray[np.uint8]:
 
 
 def scene_noise() -> dict[str, NDArray[np.uint8]]:
-    """The noise textures that `scene_shaders` reads, (H, W, C) uint8 about 128 (strands: a share of the light)."""
+    """The noise textures that `scene_shaders` reads, (H, W, C) uint8 about 128 (strands: a share of the light).
+
+    Their frequencies, in periods per image, and amplitudes are chosen by hand, while looking at renders.
+    """
     rng = np.random.default_rng(20240601)
     square = (256, 256)
-    tone = np.stack(
-        [
-            _as_bytes(fractal(rng, square, 1, 12, 1.2), 0.17),
-            _as_bytes(fractal(rng, square, 14, 40, 0.0), 0.17),
-            _as_bytes(fractal(rng, square, 30, 128, 0.0), 0.17),
-            _as_bytes(fractal(rng, square, 4, 40, 0.8), 0.17),
-        ],
-        axis=-1,
-    )
+    bands = ((1, 12, 1.2), (14, 40, 0.0), (30, 128, 0.0), (4, 40, 0.8))  # lowest and highest frequency, fall
+    tone = np.stack([_as_bytes(fractal(rng, square, *band), 0.17) for band in bands], axis=-1)
     height = fractal(rng, square, 12, 110, 0.9)
     slope = np.stack([np.roll(height, -1, 1) - np.roll(height, 1, 1), np.roll(height, -1, 0) - np.roll(height, 1, 0)])
     relief = np.stack([_as_bytes(part / part.std(), 0.14) for part in slope], axis=-1)

@@ -9,10 +9,11 @@ from face3dmm_ros.lab.synthesis.scene import Occluder
 from face3dmm_ros.rendering.grids import ellipsoid, tube
 
 KINDS = ("hand", "phone", "cup", "microphone")
+"""All their sizes, mm, are chosen by hand, of such things as they are."""
 
 
 def occluder_parts(occluder: Occluder, rotation: NDArray[np.float64]) -> list[Part]:
-    """The thing, in model space, of a head whose model → camera rotation is given."""
+    """An occluder's meshes in model space, mm, for a head with this rotation model → camera, (3, 3)."""
     to_model = (FRONTAL @ rotation).T @ rotation_from_vector(occluder.turn)
     middle = (FRONTAL @ rotation).T @ occluder.position
 
@@ -64,9 +65,9 @@ def _finger(path: NDArray[np.floating], radius: float) -> NDArray[np.floating]:
     points = tube(path, 1.0, sides=9)
     thickness = radius * np.array([0.9, 1.0, 0.95, 1.0, 0.92, 0.85, 0.45])[:, None, None]
     points = path[:, None] + thickness * (points - path[:, None])
-    tip = np.broadcast_to(path[-1] + 0.5 * radius * (path[-1] - path[-2]) / np.linalg.norm(path[-1] - path[-2]),
-                          points[:1].shape)  # fmt: skip
-    return np.concatenate([points, tip])
+    ahead = path[-1] - path[-2]
+    tip = path[-1] + 0.5 * radius * ahead / np.linalg.norm(ahead)
+    return np.concatenate([points, np.broadcast_to(tip, points[:1].shape)])
 
 
 def _turned_profile(radius: NDArray[np.floating], height: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -86,5 +87,4 @@ def _box(half: tuple[float, float, float]) -> NDArray[np.floating]:
     norm = (np.abs(s) ** 10 + np.abs(c) ** 10) ** -0.1
     outline = np.stack([x * norm * s, 0 * s, z * norm * c], axis=-1)
     up = np.array([0.0, y, 0.0])
-    levels = [0.01 * outline + up, outline + up, outline, outline - up, 0.01 * outline - up]
-    return np.stack(levels)
+    return np.stack([0.01 * outline + up, outline + up, outline, outline - up, 0.01 * outline - up])

@@ -5,14 +5,14 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import rotation_from_vector
-from face3dmm_ros.lab.synthesis.parts import Part, grid_part
+from face3dmm_ros.lab.synthesis.parts import Head, Part, grid_part
 from face3dmm_ros.lab.synthesis.scene import Outfit
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.fractal_noise import fractal
 from face3dmm_ros.rendering.grids import grid_normals
 
 # How the outline of the neck becomes that of the chest, row by row below the cut edge: distance down, mm, share of the
-# way to the shoulders' width and to their depth.
+# way to the shoulders' width and to their depth. As all numbers of this module chosen by hand, looking at renders.
 _DOWN = np.array([0, 8, 18, 30, 42, 54, 66, 80, 98, 120, 160, 230, 330, 420], float)
 _WIDEN = np.array([0, 0, 0.02, 0.06, 0.14, 0.27, 0.44, 0.62, 0.8, 0.93, 1.0, 1.0, 0.97, 0.95])
 _DEEPEN = np.array([0, 0.02, 0.06, 0.12, 0.22, 0.34, 0.46, 0.58, 0.7, 0.8, 0.92, 1.0, 1.05, 1.05])
@@ -24,31 +24,17 @@ class OutfitShaper:
     """Shoulders for heads of one model."""
 
     def __init__(self, model: MorphableModel) -> None:
-        """Find the model's cut edge.
+        """Find the closed edge at which the model's neck is cut off.
 
         Raises:
-            Face3DMMError: its neck is not one closed edge.
+            Face3DMMError: the model's neck does not end in one closed edge.
         """
         self._edge = _neck_edge(model)
 
-    def parts(
-        self,
-        outfit: Outfit,
-        vertices: NDArray[np.float32],
-        normals: NDArray[np.float32],
-        rgb: NDArray[np.uint8],
-        openness: NDArray[np.floating],
-    ) -> list[Part]:
-        """Neck and clothes of a head.
-
-        Args:
-            outfit: what it wears.
-            vertices, normals: (N, 3), model space, mm.
-            rgb: (N, 3) sRGB of the head.
-            openness: (N,) share of the light from everywhere that reaches its vertices.
-        """
-        edge = self._edge
-        rim = vertices[edge].astype(np.float64)
+    def parts(self, outfit: Outfit, head: Head) -> list[Part]:
+        """Neck and clothes below a head."""
+        rim, normals, rgb, openness = (values[self._edge] for values in head)
+        rim = rim.astype(np.float64)
         middle = rim.mean(axis=0)
         angle = np.arctan2(rim[:, 0], rim[:, 2] - middle[2])
         # A superellipse: shoulders are broad and flat.
@@ -64,10 +50,10 @@ class OutfitShaper:
         points = _turned(np.stack([x, y, z], axis=-1), outfit.turn, middle)
         # The seam must not show: shading, too, goes on from the model's.
         blend = np.clip(_DOWN / 20.0, 0.0, 1.0)[:, None, None]
-        surface = (1 - blend) * normals[edge] + blend * grid_normals(points)
-        color = (1 - blend) * (rgb[edge] / 255.0) + blend * rgb[edge].mean(axis=0) / 255.0
+        surface = (1 - blend) * normals + blend * grid_normals(points)
+        color = (1 - blend) * (rgb / 255.0) + blend * rgb.mean(axis=0) / 255.0
         under_chin = np.interp(_DOWN, [0, 40, 70, 120], [0.0, 0.62, 0.85, 1.0])[:, None]
-        occlusion = (1 - np.clip(down / 40.0, 0.0, 1.0)) * openness[edge] + under_chin
+        occlusion = (1 - np.clip(down / 40.0, 0.0, 1.0)) * openness + under_chin
         traits = np.zeros((*points.shape[:2], 4))
         traits[..., 0] = occlusion
         first = min(max(int(np.searchsorted(_DOWN, outfit.neckline)), 2), len(_DOWN) - 3)

@@ -1,17 +1,49 @@
 """Meshes of the things around a face, built from grids of points."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from face3dmm_ros.lab.synthesis.vertex_arrays import VertexArrays
 from face3dmm_ros.rendering.grids import grid_normals, grid_triangles
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
+class VertexArrays(NamedTuple):
+    """What each of n vertices carries to the shaders, whose inputs these are by location.
+
+    Attributes:
+        position, normal: (n, 3) float32, model space, mm.
+        place: (n, 3) float32; of the face's vertices their positions on the mean, mm; of other things texture
+            coordinates (u, v) and a layer.
+        srgb: (n, 3) uint8.
+        traits, masks: (n, 4) uint8, read as [0, 1]; their meaning depends on the material, see its fragment shader.
+    """
+
+    position: NDArray[np.float32]
+    normal: NDArray[np.float32]
+    place: NDArray[np.float32]
+    srgb: NDArray[np.uint8]
+    traits: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+
+
+class Head(NamedTuple):
+    """N vertices of a model's face; model space, mm.
+
+    Attributes:
+        vertices, normals: (N, 3) float32.
+        rgb: (N, 3) uint8 sRGB.
+        openness: (N,) share of the light from everywhere that reaches them.
+    """
+
+    vertices: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    rgb: NDArray[np.uint8]
+    openness: NDArray[np.floating]
+
+
+class Part(NamedTuple):
     """A mesh of one material; model space, mm.
 
     Attributes:
@@ -56,16 +88,17 @@ def grid_part(
         np.asarray(points, np.float32).reshape(n, 3),
         np.asarray(normals, np.float32).reshape(n, 3),
         np.asarray(place, np.float32).reshape(n, 3),
-        _bytes(color, (rows, columns, 3)),
-        _bytes(traits, (rows, columns, 4)),
-        _bytes(masks, (rows, columns, 4)),
+        *(
+            np.broadcast_to(as_bytes(values), (rows, columns, count)).reshape(n, count)
+            for values, count in ((color, 3), (traits, 4), (masks, 4))
+        ),
     )
     return Part(material, arrays, grid_triangles(rows, columns))
 
 
-def _bytes(values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    clipped = np.clip(np.asarray(values, np.float32), 0.0, 1.0)
-    return np.broadcast_to(np.round(255 * clipped).astype(np.uint8), shape).reshape(-1, shape[-1])
+def as_bytes(values: ArrayLike) -> NDArray[np.uint8]:
+    """Values from 0 to 1 as uint8 from 0 to 255, rounded; others are clipped."""
+    return np.round(255 * np.clip(np.asarray(values, np.float32), 0.0, 1.0)).astype(np.uint8)
 
 
 def join(parts: Sequence[Part]) -> tuple[VertexArrays, dict[str, NDArray[np.int32]]]:
@@ -76,8 +109,7 @@ def join(parts: Sequence[Part]) -> tuple[VertexArrays, dict[str, NDArray[np.int3
     for part in parts:
         blocks.setdefault(part.material, []).append(part.triangles + start)
         start += len(part.arrays.position)
-    if not parts:
-        empty = np.zeros((0, 3), np.float32)
-        return VertexArrays(empty, empty, empty, *(np.zeros((0, k), np.uint8) for k in (3, 4, 4))), {}
-    arrays = VertexArrays(*(np.concatenate(column) for column in zip(*(p.arrays.arrays() for p in parts), strict=True)))
+    empty = np.zeros((0, 3), np.float32)
+    nothing = VertexArrays(empty, empty, empty, *(np.zeros((0, count), np.uint8) for count in (3, 4, 4)))
+    arrays = VertexArrays(*map(np.concatenate, zip(nothing, *(part.arrays for part in parts), strict=True)))
     return arrays, {material: np.concatenate(triangles) for material, triangles in blocks.items()}

@@ -1,7 +1,7 @@
 """Random scenes: people, light, clothes, pose, camera and what is behind."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,8 @@ from face3dmm_ros.lab.synthesis.scene import (
 )
 from face3dmm_ros.morphable_model import MorphableModel
 
+# All numbers of this module, and the options' defaults, are chosen by hand while looking at rendered faces, unless they
+# say otherwise. A change of any makes other faces of the same seed.
 _FACE_HEIGHT = 150.0  # mm, from the brows' upper edge to the chin and a little more
 _FACE_CENTER = np.array([0.0, -40.0, -15.0])  # mm
 
@@ -68,7 +70,7 @@ class SceneOptions:
     max_roll: float = 25.0
     face_share: tuple[float, float] = (0.34, 0.46)
     off_center: float = 0.05
-    pictures: tuple[Path, ...] = field(default=())
+    pictures: tuple[Path, ...] = ()
     glasses: float = 0.16
     occluder: float = 0.1
     few_blendshapes: float = 0.0
@@ -80,7 +82,7 @@ class SceneOptions:
         """Check the ranges.
 
         Raises:
-            Face3DMMError: a value that cannot be.
+            Face3DMMError: a value lies outside of its range.
         """
         width, height = self.image_size
         if not (16 <= width <= 8192 and 16 <= height <= 8192):
@@ -104,34 +106,30 @@ def random_scene(rng: np.random.Generator, model: MorphableModel, options: Scene
     """A scene with everything at random; the same generator state gives the same scene."""
     options = options or SceneOptions()
     yaw = rng.uniform(-options.max_yaw, options.max_yaw)
-    pitch = float(np.clip(rng.normal(0.0, options.max_pitch / 2), -options.max_pitch, options.max_pitch))
-    roll = float(np.clip(rng.normal(0.0, options.max_roll / 2), -options.max_roll, options.max_roll))
-    rotation = rotation_from_pose_angles(*np.radians([pitch, yaw, roll]))
-    camera = place_face(rng, rotation, options)
+    pitch, roll = (
+        float(np.clip(rng.normal(0, most / 2), -most, most)) for most in (options.max_pitch, options.max_roll)
+    )
+    angles = np.radians([pitch, yaw, roll])
+    camera = place_face(rng, rotation_from_pose_angles(*angles), options)
     alpha, gamma = random_identity(rng, model)
     person = random_person(rng, model, alpha, gamma, options)
     # The shoulders follow the head a part of the way.
-    shoulders = rotation_from_pose_angles(
-        *np.radians([pitch, yaw, roll]) * rng.uniform([0.0, 0.2, 0.0], [0.5, 0.9, 0.5])
-    )
-    occluder = None
-    if rng.random() < options.occluder:
-        occluder = random_occluder(rng, model, gamma)
+    shoulders = rotation_from_pose_angles(*angles * rng.uniform([0.0, 0.2, 0.0], [0.5, 0.9, 0.5]))
+    occluder = random_occluder(rng, model, gamma) if rng.random() < options.occluder else None
     expressions = ExpressionSpace(model)
     few = options.few_blendshapes > 0.0 and rng.random() < options.few_blendshapes
     beta = expressions.few(rng) if few else expressions.random(rng)
     return replace(
-        person,
-        camera=camera,
-        beta=np.zeros_like(beta) if options.at_rest else beta,
-        outfit=None if person.outfit is None else replace(person.outfit, turn=turn_between(rotation, shoulders)),
-        occluder=occluder,
+        turned(person, camera, shoulders), beta=np.zeros_like(beta) if options.at_rest else beta, occluder=occluder
     )
 
 
-def turn_between(head: NDArray[np.float64], shoulders: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3,) rotation vector, in model space, from how the head stands in the camera to how the shoulders do."""
-    return np.asarray(Rotation.from_matrix(head.T @ shoulders).as_rotvec())
+def turned(person: Scene, camera: WeakPerspective, shoulders: NDArray[np.float64]) -> Scene:
+    """A person seen by another camera, over shoulders of a rotation model → camera, (3, 3), of their own."""
+    if person.outfit is None:
+        return replace(person, camera=camera)
+    turn = Rotation.from_matrix(camera.rotation.T @ shoulders).as_rotvec()
+    return replace(person, camera=camera, outfit=replace(person.outfit, turn=np.asarray(turn)))
 
 
 def place_face(rng: np.random.Generator, rotation: NDArray[np.float64], options: SceneOptions) -> WeakPerspective:
@@ -164,26 +162,25 @@ def random_person(
     options: SceneOptions,
 ) -> Scene:
     """Somebody in some place, frontal and at rest: a scene whose pose, expression and occluder may be replaced."""
-    width, height = options.image_size
     dark = float(np.interp(gamma[0] if len(gamma) else 0.0, _DARK_TO_LIGHT, [1.0, 0.0]))
     hair_color = _hair_color(rng, dark)
     bearded = rng.random() < 0.45
     hair = random_hair(rng, hair_color, bearded)
-    brow_color = tuple(float(v) for v in np.array(hair_color) * rng.uniform(0.45, 0.85))
+    brow_color = _triple(np.array(hair_color) * rng.uniform(0.45, 0.85))
     skin = Skin(
-        offset=(float(rng.random()), float(rng.random())),
-        brow_color=(brow_color[0], brow_color[1], brow_color[2]),
-        brow_lift=float(rng.normal(0, 0.8)),
-        brow_width=float(rng.uniform(2.0, 4.4)),
-        brow_arch=float(rng.normal(0.3, 0.7)),
-        brow_density=float(rng.uniform(0.35, 1.0)),
-        blotches=float(rng.uniform(0.1, 0.65)),
-        freckles=float(max(rng.uniform(-1.2, 0.8), 0.0)) * (1 - dark),
-        pores=float(rng.uniform(0.15, 0.9)),
-        stubble=1.6 if hair.beard > 0 else float(rng.uniform(0.1, 1.0)) if bearded else 0.0,
-        scalp_cover=float(rng.uniform(0.6, 1.0)),
-        gloss=float(rng.uniform(0.03, 0.22)),
-        makeup=0.0 if bearded else float(max(rng.uniform(-1.0, 0.8), 0.0)),
+        offset=(rng.random(), rng.random()),
+        brow_color=brow_color,
+        brow_lift=rng.normal(0, 0.8),
+        brow_width=rng.uniform(2.0, 4.4),
+        brow_arch=rng.normal(0.3, 0.7),
+        brow_density=rng.uniform(0.35, 1.0),
+        blotches=rng.uniform(0.1, 0.65),
+        freckles=max(rng.uniform(-1.2, 0.8), 0.0) * (1 - dark),
+        pores=rng.uniform(0.15, 0.9),
+        stubble=1.6 if hair.beard > 0 else rng.uniform(0.1, 1.0) if bearded else 0.0,
+        scalp_cover=rng.uniform(0.6, 1.0),
+        gloss=rng.uniform(0.03, 0.22),
+        makeup=0.0 if bearded else max(rng.uniform(-1.0, 0.8), 0.0),
     )
     irises = np.arange(len(_IRIS_COLORS))
     iris = _IRIS_COLORS[int(rng.choice(irises, p=_shares(np.where(irises < 3, 2.0, 1.2 * (1 - dark) + 0.02))))]
@@ -191,24 +188,23 @@ def random_person(
     picture: Path | None = None
     if options.pictures and rng.random() < 0.6:
         picture = options.pictures[int(rng.integers(len(options.pictures)))]
-    scene = Scene(
-        image_size=(width, height),
+    size, view = options.image_size, options.field_of_view
+    return Scene(
+        image_size=size,
         camera=place_face(rng, rotation_from_pose_angles(0.0, 0.0, 0.0), options),
         alpha=alpha,
         beta=np.zeros(model.expression_count),
         gamma=gamma,
         light=light,
         skin=skin,
-        eyes=Eyes(_jittered(rng, iris, 0.12), float(rng.uniform(0.28, 0.52)), float(rng.uniform(0.0, 0.5))),
+        eyes=Eyes(_jittered(rng, iris, 0.12), rng.uniform(0.28, 0.52), rng.uniform(0.0, 0.5)),
         hair=hair,
         outfit=random_outfit(rng),
         glasses=random_glasses(rng) if rng.random() < options.glasses else None,
         background=Background(_seed(rng), picture, float(rng.choice([0.0, 0.006, 0.015, 0.03]))),
-        sensor=Sensor(seed=_seed(rng)) if options.clean else random_sensor(rng, width, dark),
+        sensor=Sensor(seed=_seed(rng)) if options.clean else random_sensor(rng, size[0], dark),
+        intrinsics=None if view is None else Intrinsics.from_field_of_view(size, view),
     )
-    if options.field_of_view is not None:
-        scene = replace(scene, intrinsics=Intrinsics.from_field_of_view((width, height), options.field_of_view))
-    return scene
 
 
 def random_hair(rng: np.random.Generator, color: Color, bearded: bool) -> Hair:
@@ -216,30 +212,30 @@ def random_hair(rng: np.random.Generator, color: Color, bearded: bool) -> Hair:
     seed = _seed(rng)
     curl = float(np.clip(rng.choice([0.05, 0.25, 1.0], p=[0.6, 0.25, 0.15]) + rng.normal(0, 0.05), 0, 1))
     parting = float(rng.choice([0.0, 1.0, -1.0], p=[0.3, 0.35, 0.35]) * rng.uniform(0.2, 0.9))
-    beard = float(rng.uniform(3, 14)) if bearded and rng.random() < 0.25 else 0.0
-    base = Hair(color=color, curl=curl, parting=parting, beard=beard, swept=float(rng.uniform(0, 1)), seed=seed)
+    beard = rng.uniform(3, 14) if bearded and rng.random() < 0.25 else 0.0
+    base = Hair(color=color, curl=curl, parting=parting, beard=beard, swept=rng.uniform(0, 1), seed=seed)
     style = rng.random()
     if style < 0.07:
-        recession = float(rng.uniform(0, 25))
+        recession = rng.uniform(0, 25)
         return replace(base, thickness=0.0, recession=recession)
     if style < 0.14:
         cloth = _clothes_color(rng)
-        return replace(base, thickness=float(rng.uniform(3, 8)), volume=4.0, cap=cloth)
-    recession = float(max(rng.normal(6, 8), -3)) if bearded else float(rng.uniform(-3, 9))
+        return replace(base, thickness=rng.uniform(3, 8), volume=4.0, cap=cloth)
+    recession = float(max(rng.normal(6, 8), -3)) if bearded else rng.uniform(-3, 9)
     if style < (0.75 if bearded else 0.35):
-        thickness = float(rng.uniform(3, 22) if curl < 0.6 else rng.uniform(6, 30))
+        thickness = rng.uniform(3, 22) if curl < 0.6 else rng.uniform(6, 30)
         fringe = float(rng.choice([0.0, rng.uniform(5, 32)], p=[0.65, 0.35]))
-        return replace(base, thickness=thickness, fringe=fringe, recession=recession, fade=float(rng.uniform(0, 0.95)),
-                       volume=float(rng.uniform(0, 14)))  # fmt: skip
+        return replace(base, thickness=thickness, fringe=fringe, recession=recession, fade=rng.uniform(0, 0.95),
+                       volume=rng.uniform(0, 14))  # fmt: skip
     if not bearded and style < 0.48:
-        return replace(base, thickness=float(rng.uniform(2, 6)), volume=2.0, fade=0.0, bun=float(rng.uniform(20, 42)),
+        return replace(base, thickness=rng.uniform(2, 6), volume=2.0, fade=0.0, bun=rng.uniform(20, 42),
                        recession=recession)  # fmt: skip
     return replace(
         base,
-        thickness=float(rng.uniform(6, 20)),
-        length=float(rng.uniform(40, 260)),
+        thickness=rng.uniform(6, 20),
+        length=rng.uniform(40, 260),
         fringe=float(rng.choice([0.0, rng.uniform(8, 36)], p=[0.6, 0.4])),
-        volume=float(rng.uniform(0, 10)),
+        volume=rng.uniform(0, 10),
         fade=0.0,
         tucked=bool(rng.random() < 0.35),
         recession=recession,
@@ -250,26 +246,26 @@ def random_outfit(rng: np.random.Generator) -> Outfit:
     """Clothes of some colour and neckline."""
     return Outfit(
         color=_clothes_color(rng),
-        neckline=float(rng.uniform(12, 85)),
-        collar=float(rng.uniform(0, 7)),
-        stripes=float(rng.uniform(0.3, 1) * (rng.random() < 0.15)),
-        checks=float(rng.uniform(0.3, 1) * (rng.random() < 0.12)),
-        width=float(rng.uniform(175, 235)),
+        neckline=rng.uniform(12, 85),
+        collar=rng.uniform(0, 7),
+        stripes=rng.uniform(0.3, 1) * (rng.random() < 0.15),
+        checks=rng.uniform(0.3, 1) * (rng.random() < 0.12),
+        width=rng.uniform(175, 235),
         seed=_seed(rng),
     )
 
 
 def random_glasses(rng: np.random.Generator) -> Glasses:
-    """Mostly clear ones."""
+    """Glasses of any frame, mostly with clear lenses."""
     color = (0.07, 0.06, 0.06) if rng.random() < 0.5 else _clothes_color(rng)
     dark = rng.random() < 0.15
     return Glasses(
         color=color,
         tube=float(rng.choice([0.6, 1.1, 1.9])),
-        width=float(rng.uniform(21, 26)),
-        height=float(rng.uniform(14, 22)),
-        roundness=float(rng.uniform(2.0, 6.0)),
-        tint=float(rng.uniform(0.6, 0.96) if dark else rng.uniform(0.0, 0.12)),
+        width=rng.uniform(21, 26),
+        height=rng.uniform(14, 22),
+        roundness=rng.uniform(2.0, 6.0),
+        tint=rng.uniform(0.6, 0.96) if dark else rng.uniform(0.0, 0.12),
     )
 
 
@@ -284,8 +280,7 @@ def random_occluder(rng: np.random.Generator, model: MorphableModel, gamma: NDAr
         )
         skin = model.regions.get("face")
         rgb = model.rgb(gamma) if skin is None else model.rgb(gamma)[skin > 0.9]
-        tone = rgb.mean(axis=0) / 255.0
-        return Occluder(kind, position, turn, (float(tone[0]), float(tone[1]), float(tone[2])))
+        return Occluder(kind, position, turn, _triple(rgb.mean(axis=0) / 255.0))
     position = np.array([side * rng.uniform(5, 75), rng.uniform(-150, -70), rng.uniform(75, 95)])
     turn = np.array([rng.normal(0, 0.25), rng.normal(0, 0.4), rng.normal(0, 0.4)])
     return Occluder(kind, position, turn, _clothes_color(rng))
@@ -295,11 +290,8 @@ def random_light(rng: np.random.Generator) -> Light:
     """A room, a window, a studio or the sun: key light from somewhere before the face, the rest around it."""
     azimuth = np.radians(np.clip(rng.normal(0, 50), -125, 125))
     elevation = np.radians(rng.uniform(-5, 65))
-    to_key = (
-        float(np.cos(elevation) * np.sin(azimuth)),
-        float(np.sin(elevation)),
-        float(np.cos(elevation) * np.cos(azimuth)),
-    )
+    level = np.cos(elevation)
+    to_key = level * np.sin(azimuth), np.sin(elevation), level * np.cos(azimuth)
     total = rng.uniform(0.75, 1.15)
     key_share = rng.uniform(0.2, 0.85)
     warm = np.array([1.0, 1.0 - 0.12 * rng.uniform(-0.6, 1.0), 1.0 - 0.3 * rng.uniform(-0.5, 1.0)])
@@ -310,13 +302,13 @@ def random_light(rng: np.random.Generator) -> Light:
     fill_azimuth = azimuth + np.pi * rng.uniform(0.5, 1.5)
     fill = total * rng.uniform(0.0, 0.3) * (np.ones(3) + rng.normal(0, 0.15, 3))
     return Light(
-        to_key=to_key,
+        to_key=_triple(to_key),
         key=_triple(key),
-        to_fill=(float(np.sin(fill_azimuth)), float(rng.uniform(-0.1, 0.5)), float(np.cos(fill_azimuth))),
+        to_fill=_triple((np.sin(fill_azimuth), rng.uniform(-0.1, 0.5), np.cos(fill_azimuth))),
         fill=_triple(np.maximum(fill, 0.0)),
         ambient=_triple(ambient),
         ambient_slope=(_triple(slope[0]), _triple(slope[1]), _triple(slope[2])),
-        softness=float(rng.uniform(0.8, 7.0)),
+        softness=rng.uniform(0.8, 7.0),
     )
 
 
@@ -325,16 +317,14 @@ def random_sensor(rng: np.random.Generator, width: int, dark: float = 0.5) -> Se
     poor = rng.random() ** 2
     return Sensor(
         exposure=float(np.clip(rng.normal(0.55 * dark - 0.2, 0.3), -0.9, 1.0)),
-        contrast=float(rng.uniform(0.88, 1.25)),
-        saturation=0.0 if rng.random() < 0.04 else float(rng.uniform(0.75, 1.35)),
+        contrast=rng.uniform(0.88, 1.25),
+        saturation=0.0 if rng.random() < 0.04 else rng.uniform(0.75, 1.35),
         white_balance=_triple(1.0 + rng.normal(0, 0.05, 3)),
-        blur=float(rng.uniform(0.0, 1.2) * poor * width / 320),
-        motion=(float(rng.uniform(2, 9) * width / 320), float(rng.uniform(0, np.pi)))
-        if rng.random() < 0.06
-        else (0.0, 0.0),
-        resolution=float(rng.uniform(0.3, 0.8)) if rng.random() < 0.12 else 1.0,
-        noise=float(rng.uniform(0.3, 1.0 + 7.0 * poor)),
-        shot_noise=float(rng.uniform(0.0, 8.0 * poor)),
+        blur=rng.uniform(0.0, 1.2) * poor * width / 320,
+        motion=(rng.uniform(2, 9) * width / 320, rng.uniform(0, np.pi)) if rng.random() < 0.06 else (0.0, 0.0),
+        resolution=rng.uniform(0.3, 0.8) if rng.random() < 0.12 else 1.0,
+        noise=rng.uniform(0.3, 1.0 + 7.0 * poor),
+        shot_noise=rng.uniform(0.0, 8.0 * poor),
         jpeg=int(rng.integers(35, 96)) if rng.random() < 0.6 else 0,
         seed=_seed(rng),
     )

@@ -1,4 +1,7 @@
-"""Everything that a synthetic picture is made of, as plain values: the same scene gives the same picture."""
+"""Everything that a synthetic picture is made of, as plain values: the same scene gives the same picture.
+
+The defaults make one plain portrait, and are chosen by hand; `random_scene` draws values of its own.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,7 +168,7 @@ class Occluder:
 
 @dataclass(frozen=True)
 class Background:
-    """What is behind: a picture or a procedural texture.
+    """What is behind the face: a picture or a procedural texture.
 
     Attributes:
         seed: of all that is random in it.
@@ -218,7 +221,7 @@ class Scene:
         camera: weak perspective: s (px/mm), R (model → camera), t (px).
         alpha, beta, gamma: the model's coefficients. Brows, iris, hair, freckles and the like lie over T(γ).
         intrinsics: None renders in weak perspective, exactly as `camera` says; with them the picture is perspective,
-            from the metric pose that `camera` means (`face3dmm_ros.camera.metric_pose`).
+            from the metric pose that `camera` means (`face3dmm_ros.core.camera.metric_pose`).
     """
 
     image_size: tuple[int, int]

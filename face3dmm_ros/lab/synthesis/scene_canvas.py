@@ -9,33 +9,33 @@ import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
+from face3dmm_ros.lab.synthesis.parts import Head, VertexArrays
 from face3dmm_ros.lab.synthesis.scene_shaders import MATERIALS, SAMPLERS, SHADOW
-from face3dmm_ros.lab.synthesis.vertex_arrays import VertexArrays
 from face3dmm_ros.rendering.framebuffer import Framebuffer, read_pixels
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
 Uniforms = Mapping[str, object]
 
-_SHADOW_SIDE = 384
+_SHADOW_SIDE = 384  # px of the shadow map; chosen by hand: more is slower, less shows steps in the shadows
 _TWO_SIDED = frozenset({"hair", "plain", "glass"})
 # Strands fade by the share of a pixel's samples that they cover; glass is mixed with what is behind it.
 _FADING = (GL.GL_SAMPLE_ALPHA_TO_COVERAGE, GL.GL_SAMPLE_ALPHA_TO_ONE)
-_STATES = {
-    "hair": _FADING,
-    "fur": _FADING,
-    "glass": (GL.GL_BLEND,),
-}
-_ATTRIBUTES = [(3, np.float32), (3, np.float32), (3, np.float32), (3, np.uint8), (4, np.uint8), (4, np.uint8)]
-"""Of `VertexArrays`."""
+_STATES = {"hair": _FADING, "fur": _FADING, "glass": (GL.GL_BLEND,)}
+_FORMATS = [(3, np.float32), (3, np.float32), (3, np.float32), (3, np.uint8), (4, np.uint8), (4, np.uint8)]
+"""Numbers per vertex and their type in each of `VertexArrays`."""
 
 
 class _MaterialMesh:
     """Vertices and triangles by material, glass last."""
 
     def __init__(self) -> None:
-        self._vertices = VertexArray(_ATTRIBUTES)
+        self._vertices = VertexArray(_FORMATS)
         self._ranges: dict[str, tuple[int, int]] = {}
-        self.load = self._vertices.load
+
+    def load(self, **arrays: NDArray) -> None:
+        """Replace some of the `VertexArrays`, named as there."""
+        for name, array in arrays.items():
+            self._vertices.load(VertexArrays._fields.index(name), array)
 
     def load_triangles(self, triangles: Mapping[str, NDArray[np.integer]]) -> None:
         """Replace the triangles: (m, 3) per material."""
@@ -61,13 +61,13 @@ class SceneCanvas:
         noise: Mapping[str, NDArray[np.uint8]],
         samples: int,
     ) -> None:
-        """Make the objects.
+        """Compile the shaders and allocate buffers and textures.
 
         Args:
             head: of which place, traits and masks stay; position, normal and srgb are replaced with every scene.
             head_triangles: by material.
             noise: per sampler but the shadow map's an (H, W, C) image that repeats.
-            samples: per pixel; 0 or 1 leaves edges as stairs.
+            samples: per pixel; 0 or 1 for no antialiasing.
         """
         self._programs = {material: ShaderProgram(*shaders) for material, shaders in MATERIALS.items()}
         for program in self._programs.values():
@@ -76,8 +76,7 @@ class SceneCanvas:
         self._shadow_program = ShaderProgram(*SHADOW)
         self._head, self._things = _MaterialMesh(), _MaterialMesh()
         self._head.load_triangles(head_triangles)
-        for location, array in enumerate(head.arrays()):
-            self._head.load(location, array)
+        self._head.load(**head._asdict())
         self._make_shadow_map()
         for unit, name in enumerate(SAMPLERS[1:], start=1):
             GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
@@ -86,17 +85,14 @@ class SceneCanvas:
         self._size = (0, 0)
         prepare(GL.GL_CULL_FACE, GL.GL_DEPTH_TEST)
 
-    def load_head(self, vertices: NDArray[np.float32], normals: NDArray[np.float32], rgb: NDArray[np.uint8]) -> None:
-        """Replace the head's shape and colours, (N, 3) each."""
-        for location, array in enumerate((vertices, normals, None, rgb)):
-            if array is not None:
-                self._head.load(location, array)
+    def load_head(self, head: Head) -> None:
+        """Replace the head's shape and colours."""
+        self._head.load(position=head.vertices, normal=head.normals, srgb=head.rgb)
 
     def load_things(self, arrays: VertexArrays, triangles: Mapping[str, NDArray[np.integer]]) -> None:
         """Replace what stands around the head; glass must come last."""
         self._things.load_triangles(triangles)
-        for location, array in enumerate(arrays.arrays()):
-            self._things.load(location, array)
+        self._things.load(**arrays._asdict())
 
     def draw(
         self,
@@ -167,7 +163,7 @@ class SceneCanvas:
         self._shadow_program.use()
         self._shadow_program.set("model_to_shadow", model_to_shadow)
         GL.glEnable(GL.GL_POLYGON_OFFSET_FILL)
-        GL.glPolygonOffset(2.0, 2.0)
+        GL.glPolygonOffset(2.0, 2.0)  # chosen by hand: less lets surfaces shadow themselves, more detaches shadows
         self._head.draw_all()
         self._things.draw_all()
         GL.glDisable(GL.GL_POLYGON_OFFSET_FILL)

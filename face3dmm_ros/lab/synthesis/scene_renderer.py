@@ -17,10 +17,9 @@ from face3dmm_ros.lab.synthesis.hair import HairShaper
 from face3dmm_ros.lab.synthesis.noise import scene_noise
 from face3dmm_ros.lab.synthesis.occluders import occluder_parts
 from face3dmm_ros.lab.synthesis.outfit import OutfitShaper
-from face3dmm_ros.lab.synthesis.parts import Part, join
+from face3dmm_ros.lab.synthesis.parts import Head, Part, VertexArrays, as_bytes, join
 from face3dmm_ros.lab.synthesis.scene import Light, Scene
 from face3dmm_ros.lab.synthesis.sensor import expose
-from face3dmm_ros.lab.synthesis.vertex_arrays import VertexArrays
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.rendering.drawer import Drawer
 from face3dmm_ros.rendering.vertex_colors import visible_vertices
@@ -28,9 +27,13 @@ from face3dmm_ros.rendering.vertex_colors import visible_vertices
 if TYPE_CHECKING:
     from face3dmm_ros.lab.synthesis.scene_canvas import SceneCanvas
 
-_SHADOW_CENTER = np.array([0.0, -35.0, -60.0])  # mm
+# All chosen by hand while looking at renders of the default model, unless it says otherwise.
+_SHADOW_CENTER = np.array([0.0, -35.0, -60.0])  # mm; the ball that the shadow map covers: head and shoulders
 _SHADOW_RADIUS = 230.0  # mm
-_HIDDEN_BY = 3.0  # mm by which a visible point may lie behind what was drawn
+_HIDDEN_BY = 3.0  # mm by which a visible point may lie behind what was drawn: less than a frame or a strand is away
+_IRIS_RADIUS = np.radians(24.5)  # seen from the middle of the eyeball
+_HAIR_ON_BALD = (0.2, 0.16, 0.13)  # sRGB of the stubble on a head without hair
+_DIRECTIONS = 28  # of light, for ambient occlusion: more take longer to open, fewer leave it blotchy
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +91,7 @@ class RenderedScene:
         return self._depth < 1.0
 
     def before(self, other: "RenderedScene") -> NDArray[np.bool_]:
-        """Which pixels show something nearer than another picture of the same size does, (H, W) bool."""
+        """Which pixels show a nearer surface than another picture of the same size does, (H, W) bool."""
         return self._depth < other._depth
 
     def _on_image(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -108,23 +111,22 @@ class SceneRenderer(Drawer["SceneCanvas"]):
     cut off, as it is. Any thread may call it, one at a time.
     """
 
-    def __init__(self, model: MorphableModel, platform: str = "auto", *, samples: int = 4) -> None:
+    def __init__(self, model: MorphableModel, samples: int = 4) -> None:
         """Open an offscreen OpenGL context and prepare the model.
 
         Args:
             model: of whose coefficients the scenes are made.
-            platform: as in `face3dmm_ros.rendering.offscreen.open_context`.
-            samples: per pixel; 4 smooths edges, 1 draws in half the time.
+            samples: per pixel, for antialiasing; 1 has none and draws in half the time.
 
         Raises:
-            Face3DMMError: no OpenGL 3.3 here.
+            Face3DMMError: OpenGL 3.3 is not available.
         """
         self.model = model
         regions = model.regions
         self._hair = HairShaper(model) if {"scalp", "skin", "lips"} <= set(regions) else None
         self._outfit = OutfitShaper(model) if {"neck", "skin"} <= set(regions) else None
         self._ibug = model.landmarks.get("ibug68")
-        self._eye_center, self._eye_axis = _left_eye(model)
+        self._eye_center = _left_eye(model)
         self._brow, self._nostril = _brow_curve(model), _left_nostril(model)
         head = _head_arrays(model)
         self._openness = head.traits[:, 0] / 255.0
@@ -134,27 +136,27 @@ class SceneRenderer(Drawer["SceneCanvas"]):
 
             return SceneCanvas(head, _head_triangles(model), scene_noise(), samples)
 
-        super().__init__(platform, make_canvas)
+        super().__init__("auto", make_canvas)
 
     def render(self, scene: Scene) -> RenderedScene:
         """The picture of a scene.
 
         Raises:
-            Face3DMMError: coefficients that the model does not have, an impossible size, or an unreadable background.
+            Face3DMMError: the scene has more coefficients than the model, the image is smaller than 8×8 px, a light's
+                direction is zero or not finite, or the background's picture cannot be read.
         """
         self._require_open()
         width, height = scene.image_size
         if width < 8 or height < 8:
             raise Face3DMMError(f"a synthetic picture is at least 8×8 px, not {width}×{height}")
         vertices = self.model.vertices(scene.alpha, scene.beta)
-        normals = self.model.normals(vertices)
-        rgb = self.model.rgb(scene.gamma)
+        head = Head(vertices, self.model.normals(vertices), self.model.rgb(scene.gamma), self._openness)
         landmarks = None if self._ibug is None else self._ibug.interpolate(vertices)
         model_to_clip, rotation = _model_to_clip(scene)
-        arrays, triangles = join(self._things(scene, vertices, normals, rgb, landmarks))
+        things = join(self._things(scene, head, landmarks))
         with self._drawing() as canvas:
-            canvas.load_head(vertices, normals, rgb)
-            canvas.load_things(arrays, triangles)
+            canvas.load_head(head)
+            canvas.load_things(*things)
             canvas.draw(
                 scene.image_size,
                 model_to_clip,
@@ -164,21 +166,14 @@ class SceneRenderer(Drawer["SceneCanvas"]):
             )
             pixels, depth = canvas.read(), canvas.read_depth()
         image = expose(_over(pixels, draw_background(scene.background, scene.image_size)), scene.sensor)
-        return RenderedScene(scene, image, vertices, normals, self.model, model_to_clip, depth)
+        return RenderedScene(scene, image, vertices, head.normals, self.model, model_to_clip, depth)
 
-    def _things(
-        self,
-        scene: Scene,
-        vertices: NDArray[np.float32],
-        normals: NDArray[np.float32],
-        rgb: NDArray[np.uint8],
-        landmarks: NDArray[np.floating] | None,
-    ) -> list[Part]:
+    def _things(self, scene: Scene, head: Head, landmarks: NDArray[np.floating] | None) -> list[Part]:
         parts: list[Part] = []
         if self._outfit is not None and scene.outfit is not None:
-            parts += self._outfit.parts(scene.outfit, vertices, normals, rgb, self._openness)
+            parts += self._outfit.parts(scene.outfit, head)
         if self._hair is not None and scene.hair is not None:
-            parts += self._hair.parts(scene.hair, vertices, normals)
+            parts += self._hair.parts(scene.hair, head)
         if landmarks is not None and scene.glasses is not None:
             parts += glasses_parts(scene.glasses, landmarks)
         if scene.occluder is not None:
@@ -187,49 +182,42 @@ class SceneRenderer(Drawer["SceneCanvas"]):
 
     def _material_uniforms(self, scene: Scene, landmarks: NDArray[np.floating] | None) -> dict[str, dict[str, object]]:
         skin, eyes, hair = scene.skin, scene.eyes, scene.hair
-        curve, span = self._brow
-        base, slope, bend = curve
-        lids = np.array([[1e3, 1e3], [0.0, 0.0], [0.0, 0.0]])
+        (base, slope, bend), span = self._brow
+        lids = np.zeros((3, 3))
+        lids[0, :2] = 1e3  # far above, so that no lid shades the eye
         if landmarks is not None:
-            lids = np.column_stack([_lid(landmarks[42:48]), _lid(landmarks[36:42])])
-        skin_uniforms: dict[str, object] = {
-            "offset": skin.offset,
-            "hair_color": linear((0.2, 0.16, 0.13) if hair is None else hair.color),
-            "brow_color": linear(skin.brow_color),
-            "brow_curve": (
-                base + skin.brow_lift,
-                slope + 4 * skin.brow_arch,
-                bend - 4 * skin.brow_arch,
-                skin.brow_width,
-            ),
-            "brow_span": span,
-            "nostril": self._nostril,
-            "scalp_cover": 0.0 if hair is None else skin.scalp_cover,
-        }
-        for name in ("brow_density", "blotches", "freckles", "pores", "stubble", "gloss", "makeup"):
-            skin_uniforms[name] = getattr(skin, name)
-        eye_uniforms: dict[str, object] = {
-            "eye_center": self._eye_center,
-            "eye_axis": self._eye_axis,
-            "iris_color": linear(eyes.iris),
-            "iris_radius": np.radians(24.5),
-            "pupil_radius": np.radians(24.5) * eyes.pupil,
-            "redness": eyes.redness,
-            "offset": skin.offset,
-            "upper_lid": np.column_stack([lids, np.zeros(3)]),
-        }
-        hair_uniforms: dict[str, object] = {
-            "offset": skin.offset,
-            "strand_scale": 0.16,
-        }
-        plain: dict[str, object] = {"offset": skin.offset}
+            lids[:, :2] = np.column_stack([_lid(landmarks[42:48]), _lid(landmarks[36:42])])
+        amounts = ("brow_density", "blotches", "freckles", "pores", "stubble", "gloss", "makeup")
+        offset = {"offset": skin.offset}
         return {
-            "skin": skin_uniforms,
-            "eye": eye_uniforms,
-            "hair": hair_uniforms,
-            "fur": hair_uniforms,
-            "plain": plain,
-            "glass": plain,
+            "skin": {
+                **offset,
+                **{name: getattr(skin, name) for name in amounts},
+                "hair_color": linear(_HAIR_ON_BALD if hair is None else hair.color),
+                "brow_color": linear(skin.brow_color),
+                "brow_curve": (
+                    base + skin.brow_lift,
+                    slope + 4 * skin.brow_arch,
+                    bend - 4 * skin.brow_arch,
+                    skin.brow_width,
+                ),
+                "brow_span": span,
+                "nostril": self._nostril,
+                "scalp_cover": 0.0 if hair is None else skin.scalp_cover,
+            },
+            "eye": {
+                **offset,
+                "eye_center": self._eye_center,
+                "iris_color": linear(eyes.iris),
+                "iris_radius": _IRIS_RADIUS,
+                "pupil_radius": _IRIS_RADIUS * eyes.pupil,
+                "redness": eyes.redness,
+                "upper_lid": lids,
+            },
+            "hair": offset,
+            "fur": offset,
+            "plain": offset,
+            "glass": offset,
         }
 
 
@@ -305,15 +293,11 @@ def _lid(eye: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.array([top[1] - bend * inset, bend, middle])
 
 
-def _left_eye(model: MorphableModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centre, mm, and optical axis of the left eyeball on the mean."""
-    eyes = model.regions.get("eyes")
-    if eyes is None or not (eyes > 0.5).any():
-        return np.zeros(3), np.array([0.0, 0.0, 1.0])
-    ball = model.mean[(eyes > 0.5) & (model.mean[:, 0] > 0)].astype(np.float64)
+def _left_eye(model: MorphableModel) -> NDArray[np.float64]:
+    """Centre of the left eyeball on the mean, mm."""
+    ball = model.mean[(_region(model, "eyes") > 0.5) & (model.mean[:, 0] > 0)].astype(np.float64)
     # A sphere through the vertices: |p|² = 2 p·c + k is linear in its centre c.
-    solution = np.linalg.lstsq(np.column_stack([2 * ball, np.ones(len(ball))]), (ball**2).sum(axis=1), rcond=None)[0]
-    return solution[:3], np.array([0.0, 0.0, 1.0])
+    return np.linalg.lstsq(np.column_stack([2 * ball, np.ones(len(ball))]), (ball**2).sum(axis=1), rcond=None)[0][:3]
 
 
 def _brow_curve(model: MorphableModel) -> tuple[NDArray[np.float64], tuple[float, float]]:
@@ -337,57 +321,41 @@ def _left_nostril(model: MorphableModel) -> NDArray[np.float64]:
     return np.array([0.5 * (foot[0] + wing[0]) - 1.2, foot[1], foot[2]]) + forward
 
 
+def _region(model: MorphableModel, name: str, default: float = 0.0) -> NDArray[np.float32]:
+    """(N,) a region's weights, or the default in a model without it."""
+    return model.regions.get(name, np.full(model.vertex_count, default, np.float32))
+
+
 def _head_triangles(model: MorphableModel) -> dict[str, NDArray[np.int32]]:
     """The model's triangles by material."""
-    materials = {"eye": model.regions.get("eyes"), "tooth": model.regions.get("teeth")}
-    rest = np.ones(len(model.triangles), bool)
-    triangles = {}
-    for material, mask in materials.items():
-        if mask is not None:
-            chosen = (mask[model.triangles] > 0.5).all(axis=1)
-            triangles[material] = model.triangles[chosen]
-            rest &= ~chosen
-    return {"skin": model.triangles[rest], **triangles}
+    eye, tooth = ((_region(model, name)[model.triangles] > 0.5).all(axis=1) for name in ("eyes", "teeth"))
+    parts = {"skin": ~(eye | tooth), "eye": eye, "tooth": tooth}
+    return {material: model.triangles[chosen] for material, chosen in parts.items()}
 
 
 def _head_arrays(model: MorphableModel) -> VertexArrays:
     """What stays of the head's vertices: their places on the mean, ambient occlusion and masks."""
-    N = model.vertex_count
-    nothing = np.zeros(N, np.float32)
-
-    def region(name: str) -> NDArray[np.float32]:
-        return model.regions.get(name, nothing)
-
-    teeth, interior = region("teeth"), region("mouth_interior")
-    skin = model.regions.get("skin", np.ones(N, np.float32))
-    face = model.regions.get("face", np.ones(N, np.float32) if not model.regions else nothing)
+    zeros = np.zeros((model.vertex_count, 3), np.float32)
     occlusion = _ambient_occlusion(model)
-    is_tooth = teeth > 0.5
-    traits = np.stack([occlusion, region("lips"), region("beard"), region("scalp")], axis=1)
+    traits = np.stack([occlusion, *(_region(model, name) for name in ("lips", "beard", "scalp"))], axis=1)
+    is_tooth = _region(model, "teeth") > 0.5
     traits[is_tooth, 0] = np.clip(1.6 * occlusion[is_tooth], 0.35, 1.0)
-    masks = np.stack([interior, face, skin, nothing], axis=1)
-    zeros = np.zeros((N, 3), np.float32)
-    return VertexArrays(zeros, zeros, model.mean, np.zeros((N, 3), np.uint8), _to_bytes(traits), _to_bytes(masks))
+    face, skin = _region(model, "face", 0.0 if model.regions else 1.0), _region(model, "skin", 1.0)
+    masks = np.stack([_region(model, "mouth_interior"), face, skin, zeros[:, 0]], axis=1)
+    return VertexArrays(zeros, zeros, model.mean, zeros.astype(np.uint8), as_bytes(traits), as_bytes(masks))
 
 
-def _to_bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    return np.round(255 * np.clip(values, 0.0, 1.0)).astype(np.uint8)
-
-
-def _ambient_occlusion(model: MorphableModel, directions: int = 28) -> NDArray[np.float32]:
+def _ambient_occlusion(model: MorphableModel) -> NDArray[np.float32]:
     """Share of the light from everywhere that reaches each vertex of the mean, (N,) float32.
 
     The inside of the mouth is judged with the jaw open, since closed it cannot be seen.
     """
-    result = _openness(model, model.mean, directions)
-    inside = np.maximum(
-        model.regions.get("mouth_interior", np.zeros(model.vertex_count)),
-        model.regions.get("teeth", np.zeros(model.vertex_count)),
-    )
+    result = _openness(model, model.mean, _DIRECTIONS)
+    inside = np.maximum(_region(model, "mouth_interior"), _region(model, "teeth"))
     if "jawOpen" in model.expression_names and inside.any():
         beta = np.zeros(model.expression_count)
         beta[model.expression_names.index("jawOpen")] = 0.8
-        opened = _openness(model, model.vertices([], beta), directions // 2)
+        opened = _openness(model, model.vertices([], beta), _DIRECTIONS // 2)
         result = np.where(inside > 0.3, opened, result)
     return result.astype(np.float32)
 

@@ -6,20 +6,27 @@ vertex. Skin scatters light past the terminator, red farthest: wrapped diffuse l
 chapter 16, 2004). Hair has the highlight of a strand along its tangent (Kajiya & Kay, SIGGRAPH 1989).
 
 Detail finer than the mesh (brows, freckles, pores, stubble, iris) is a function of the place on the mean face, so that
-it sticks to the skin of every identity and expression.
+it sticks to the skin of every identity and expression. Colours, sizes and strengths are chosen by hand, looking at
+renders of the default model.
 """
 
 from face3dmm_ros.rendering.lighting import DECODED_FUNCTION
 
-ATTRIBUTES = ("position", "normal", "place", "srgb", "traits", "masks")
-"""The vertex shader's inputs, by location.
-
-position and normal: model space, mm. place: of the face's vertices the position on the mean, mm; of other things
-texture coordinates (u, v) and a layer. traits and masks: four numbers in [0, 1] each, see the fragment shaders.
+_PASSED_ON = """
+out vec3 place_at;
+out vec3 model_at;
+out vec3 albedo_at;
+out vec3 normal_at;
+out vec3 shadow_at;
+out vec4 traits_at;
+out vec4 masks_at;
+out vec2 unrolled_at;  // the place on the face unrolled as from a cylinder, mm
 """
+"""What the vertex shader puts out; with `in` for `out` what the fragment shaders take."""
 
 _VERTEX = (
     DECODED_FUNCTION
+    + _PASSED_ON
     + """
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
@@ -31,15 +38,6 @@ layout(location = 5) in vec4 masks;
 uniform mat4 model_to_clip;
 uniform mat4 model_to_shadow;
 uniform mat3 normal_to_world;
-
-out vec3 place_at;
-out vec3 model_at;
-out vec3 albedo_at;
-out vec3 normal_at;
-out vec3 shadow_at;
-out vec4 traits_at;
-out vec4 masks_at;
-out vec2 unrolled_at;  // the place on the face unrolled as from a cylinder, mm
 
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);
@@ -56,16 +54,9 @@ void main() {
 """
 )
 
-_LIGHT = """
-in vec3 place_at;
-in vec3 model_at;
-in vec3 albedo_at;
-in vec3 normal_at;
-in vec3 shadow_at;
-in vec4 traits_at;
-in vec4 masks_at;
-in vec2 unrolled_at;
-
+_LIGHT = (
+    _PASSED_ON.replace("out ", "in ")
+    + """
 out vec4 color;
 
 uniform sampler2DShadow shadow_map;
@@ -119,6 +110,7 @@ vec3 highlight(vec3 N, float key, float shininess) {
     return fresnel * (0.02 * shininess + 0.3) * (key * a * key_color + b * max(dot(N, to_fill), 0.0) * fill_color);
 }
 """
+)
 
 _SKIN = """
 // traits: ambient occlusion, lips, beard, scalp. masks: mouth interior, face, skin detail, unused.
@@ -196,8 +188,7 @@ void main() {
 
 _EYE = """
 // traits: ambient occlusion.
-uniform vec3 eye_center;      // of the left eyeball on the mean, mm; the right one's is its mirror image
-uniform vec3 eye_axis;        // the left eye's optical axis on the mean
+uniform vec3 eye_center;      // of the left eyeball on the mean, mm, which looks along z; the right: mirrored
 uniform vec3 iris_color;      // linear
 uniform float iris_radius;    // cosine-free angle, radians
 uniform float pupil_radius;   // radians
@@ -209,8 +200,8 @@ void main() {
     float side = place_at.x < 0.0 ? -1.0 : 1.0;
     vec3 mirror = vec3(side, 1.0, 1.0);
     vec3 d = normalize(place_at * mirror - eye_center);
-    float angle = acos(clamp(dot(d, eye_axis), -1.0, 1.0));
-    vec2 around = normalize(d.xy - eye_axis.xy + 1e-5);
+    float angle = acos(clamp(d.z, -1.0, 1.0));
+    vec2 around = normalize(d.xy + 1e-5);
     float turn = atan(around.y, around.x) / 6.2831853;
     float r = angle / iris_radius;
 
@@ -232,7 +223,7 @@ void main() {
     float key = lit_by_key();
     vec3 light = ambient(N) + lambert(N, key);
     // The cornea bulges: its highlights are small, sharp, and lie over the iris.
-    vec3 tilt = normal_to_world * (vec3(d.xy - eye_axis.xy, 0.0) * mirror);
+    vec3 tilt = normal_to_world * (vec3(d.xy, 0.0) * mirror);
     vec3 cornea = normalize(N + 0.35 * (1.0 - smoothstep(0.0, 1.1, r)) * tilt);
     vec3 R = reflect(-TO_VIEWER, cornea);
     vec3 mirrored = key_color * pow(max(dot(R, to_key), 1e-4), 130.0) * 2.2 * mix(0.35, 1.0, key)
@@ -245,13 +236,12 @@ void main() {
 _HAIR = """
 // place: u around the head (strands), v from root (0) to tip (1), layer. traits: ambient occlusion, curl, gloss, fray.
 uniform vec2 offset;
-uniform float strand_scale;
 
 void main() {
     float layer = place_at.z;
     float fray = 0.35 * traits_at.w;  // how far strands end unevenly, a share of the length
     float curl = traits_at.y;
-    vec2 at = vec2(place_at.x * strand_scale, place_at.y * mix(0.35, 3.0, curl)) + offset;
+    vec2 at = vec2(place_at.x * 0.16, place_at.y * mix(0.35, 3.0, curl)) + offset;
     float strands = texture(strand_noise, at).r;
     float clumps = texture(tone_noise, vec2(at.x * 0.7, at.y * mix(0.25, 1.5, curl))).a;
     float coarse = texture(strand_noise, vec2(at.x * 0.23, at.y * 0.5)).r;
@@ -319,8 +309,8 @@ MATERIALS = {
     "plain": (_VERTEX, _LIGHT + _PLAIN),
     "glass": (_VERTEX, _LIGHT + _PLAIN),
 }
-"""Vertex and fragment shader of each material. Fur is hair seen from outside alone; glass
-is drawn last and lets through what is behind it."""
+"""Vertex and fragment shader of each material. Fur is hair seen from outside alone; glass is drawn last, blended with
+what is behind it."""
 
 SHADOW = (
     """

@@ -8,7 +8,7 @@ from face3dmm_ros.lab.synthesis.scene import Sensor
 
 
 def expose(image: NDArray[np.uint8], sensor: Sensor) -> NDArray[np.uint8]:
-    """The picture that a camera takes of an ideal one, (H, W, 3) uint8 BGR."""
+    """The image that a camera with this sensor would take of an ideal image; both are (H, W, 3) uint8 BGR."""
     image = _toned(image, sensor)
     image = _softened(image, sensor)
     if sensor.noise > 0 or sensor.shot_noise > 0:
@@ -30,6 +30,7 @@ def _toned(image: NDArray[np.uint8], sensor: Sensor) -> NDArray[np.uint8]:
     # Gains act on linear light, for which a gamma of 2.2 is near enough here.
     level = np.linspace(0.0, 1.0, 256)[:, None]
     curve = level * (2.0**sensor.exposure * balance) ** (1 / 2.2)
+    # Highlights roll off from 80 % on and contrast turns about 45 %; chosen by hand, as tone curves of cameras look.
     curve = np.where(curve > 0.8, 1.0 - 0.2 * np.exp((0.8 - curve) / 0.2), curve)
     curve = 0.45 + sensor.contrast * (curve - 0.45)
     table = np.round(255 * np.clip(curve, 0, 1)).astype(np.uint8)

@@ -1,9 +1,11 @@
-"""What detectors' crops and photographs do to a face and rendered faces lack, at random and anew every time.
+"""Augmentation: the crops of detectors and the disturbances of photographs, which rendered faces lack, at random.
 
-Crops of any side and points of any scheme: sizes grow with the crop, and what must be known of a scheme is an argument.
+Crops may have any side: sizes grow with it.
+All probabilities and ranges are chosen by hand, while looking at disturbed crops: more hides the face, less lets a
+network lean on what only renders have.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 
 import cv2
@@ -13,16 +15,14 @@ from numpy.typing import NDArray
 from face3dmm_ros.landmarks.region import Region
 
 Pixels = NDArray[np.floating]
-Eyes = Sequence[tuple[int, int]]
-"""The corners of the right and of the left eye, each from right to left, as indices of the points."""
-
-IBUG68_EYES: Eyes = ((36, 39), (42, 45))
+_EYES = ((36, 39), (42, 45))
+"""The corners of the right and of the left eye, each from right to left, among iBUG's 68 points."""
 _UNIT = 96
 """Side of the crop, px, that the sizes below were chosen at."""
 
 
 def jittered(rng: np.random.Generator, region: Region, far_share: float = 0.3) -> Region:
-    """The region as a detector might give it: usually close, at times far off."""
+    """The region as a detector might give it: usually close, `far_share` of the times far off."""
     return _moved(rng, region, *((0.09, 0.16, 32) if rng.random() < far_share else (0.045, 0.08, 10)))
 
 
@@ -32,27 +32,24 @@ def as_tracked(rng: np.random.Generator, region: Region) -> Region:
 
 
 def _moved(rng: np.random.Generator, region: Region, shift: float, size: float, turn: float) -> Region:
-    """By standard deviations: shares of its side, of the logarithm of its side, degrees."""
+    """Moved at random, by standard deviations: of place in sides, of the side's logarithm, and of angle in degrees."""
     x, y = rng.normal(0, shift, 2) * region.size
     side, angle = region.size * np.exp(rng.normal(0, size)), region.angle + np.radians(rng.normal(0, turn))
     return Region(region.x + float(x), region.y + float(y), float(side), float(angle))
 
 
-def disturbed(
-    rng: np.random.Generator, crop: NDArray[np.uint8], points: NDArray[np.floating], eyes: Eyes
-) -> NDArray[np.uint8]:
-    """A crop, (side, side, 3) uint8 BGR, with what happens to photographs.
+def disturbed(rng: np.random.Generator, crop: NDArray[np.uint8], landmarks: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """A crop, (side, side, 3) uint8 BGR, with random disturbances as in photographs.
 
     Args:
         rng: all that is random comes from it.
         crop: left as it is.
-        points: of the face, px of the crop.
-        eyes: corners of the eyes among the points.
+        landmarks: (68, 2) iBUG's points, px of the crop.
     """
     changes: tuple[tuple[float, Callable[[np.random.Generator, Pixels], Pixels]], ...] = (
         (0.5, _hard_light),
         (0.25, _strands),
-        (0.12, lambda rng, x: _dark_lenses(rng, x, points, eyes)),
+        (0.12, lambda rng, x: _dark_lenses(rng, x, landmarks)),
         (0.3, _patch),
         (0.8, _colours),
         (0.3, _gamma),
@@ -102,15 +99,15 @@ def _strands(rng: np.random.Generator, x: Pixels) -> Pixels:
     return canvas.astype(np.float32)
 
 
-def _dark_lenses(rng: np.random.Generator, x: Pixels, points: NDArray[np.floating], eyes: Eyes) -> Pixels:
+def _dark_lenses(rng: np.random.Generator, x: Pixels, landmarks: NDArray[np.floating]) -> Pixels:
     """Sunglasses."""
     plain = x.astype(np.uint8)
     lenses = plain.copy()
     tone = [float(value) for value in rng.uniform(0, 110, 3)]
-    (right_outer, _), (_, left_outer) = eyes
-    width = max(3, int(0.27 * np.linalg.norm(points[left_outer, :2] - points[right_outer, :2])))
-    for corners in eyes:
-        middle = points[list(corners), :2].mean(axis=0)
+    (right_outer, _), (_, left_outer) = _EYES
+    width = max(3, int(0.27 * np.linalg.norm(landmarks[left_outer] - landmarks[right_outer])))
+    for corners in _EYES:
+        middle = landmarks[list(corners)].mean(axis=0)
         axes = (width, int(width * rng.uniform(0.6, 0.95)))
         cv2.ellipse(lenses, _pixel(middle), axes, 0, 0, 360, tone, -1, cv2.LINE_AA)
     opacity = rng.uniform(0.5, 1.0)

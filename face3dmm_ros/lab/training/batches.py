@@ -4,9 +4,10 @@ So a training that was stopped goes on with the batches that it would have had, 
 learn from the same samples.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ _TRAINING, _VALIDATION = 0, 1
 
 
 class SampleKey(NamedTuple):
-    """A sample: which of which data set, what its generator begins with, and whether it is augmented."""
+    """A sample: index of its data set and of its face there, seed of its generator, and whether it is augmented."""
 
     dataset: int
     face: int
@@ -34,37 +35,34 @@ class SampleKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Share:
-    """What of every batch a process learns from: each `count`-th sample, from `first` on."""
+    """The part of every batch that a process learns from: each `count`-th sample, from `first` on."""
 
     first: int = 0
     count: int = 1
 
 
 class FaceStream(Dataset["FaceSample | Face3DMMError"]):
-    """The data sets of a training, which each process opens for itself: renderers do not travel."""
+    """The data sets of a training, which each process opens for itself: renderers cannot be pickled."""
 
     def __init__(self, config: TrainingConfig) -> None:
-        """Of a configuration; nothing is opened yet."""
+        """Keep the configuration; nothing is opened yet."""
         self._config = config
-        self._datasets: list[FaceDataset] | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        """What travels to another process."""
-        return {"_config": self._config, "_datasets": None}
+        """What is pickled for another process."""
+        return {"_config": self._config}
 
-    @property
+    @cached_property
     def datasets(self) -> list[FaceDataset]:
         """The data sets, opened when first asked for.
 
         Raises:
-            Face3DMMError: one cannot be opened.
+            Face3DMMError: a data set cannot be opened.
         """
-        if self._datasets is None:
-            self._datasets = [_opened(dataset, self._config) for dataset in self._config.datasets]
-        return self._datasets
+        return [_opened(dataset, self._config) for dataset in self._config.datasets]
 
     def __getitem__(self, key: SampleKey) -> FaceSample | Face3DMMError:
-        """A sample, or what is wrong with it: raised in a worker, an error would arrive wrapped in its stack."""
+        """A sample, or its error: raised in a worker, an error would arrive wrapped in the worker's traceback."""
         try:
             return self.datasets[key.dataset].sample(key.face, np.random.default_rng(key.seed), key.augment)
         except Face3DMMError as error:
@@ -72,10 +70,10 @@ class FaceStream(Dataset["FaceSample | Face3DMMError"]):
 
 
 def training_counts(config: TrainingConfig, datasets: Sequence[FaceDataset]) -> list[int]:
-    """How many samples of each data set are learnt from; those that follow are held back, of unlabelled sets none.
+    """Number of training samples of each data set; the ones after these are held back (none of unlabelled sets).
 
     Raises:
-        Face3DMMError: a data set has no more than are to be held back.
+        Face3DMMError: a data set has no more faces than are held back for validation.
     """
     counts = []
     for described, dataset in zip(config.datasets, datasets, strict=True):
@@ -112,12 +110,12 @@ def training_batches(
         )
 
     def key(step: int, place: int) -> SampleKey:
-        rng = np.random.default_rng([config.seed, _TRAINING, step, place])
+        seed = (config.seed, _TRAINING, step, place)
         dataset = int(places[place])
-        seed = (config.seed, _TRAINING, step, place, 1)
-        return SampleKey(dataset, int(rng.integers(counts[dataset])), seed, augment=True)
+        face = int(np.random.default_rng(seed).integers(counts[dataset]))
+        return SampleKey(dataset, face, (*seed, 1), augment=True)
 
-    keys = _Keys(lambda: ([key(step, place) for place in mine] for step in range(first_step, config.steps)))
+    keys = ([key(step, place) for place in mine] for step in range(first_step, config.steps))
     yield from _loaded(stream, keys, config.workers)
 
 
@@ -141,7 +139,7 @@ def sample_batches(
         held_back: faces held back, as they are; else those learnt from, spread over the set and augmented.
 
     Raises:
-        Face3DMMError: as `training_batches`.
+        Face3DMMError: a data set cannot be opened, has too few faces, or a sample of it cannot be read.
     """
     keys = []
     for d, learnt in enumerate(training_counts(config, stream.datasets)):
@@ -152,21 +150,12 @@ def sample_batches(
             seed = (config.seed, _VALIDATION, int(held_back), d, k)
             keys.append(SampleKey(d, index, seed, augment=not held_back))
     mine = keys[share.first :: share.count]
-    parts = [mine[k : k + config.batch] for k in range(0, len(mine), config.batch)]
-    yield from _loaded(stream, _Keys(lambda: iter(parts)), config.workers)
+    parts = (mine[k : k + config.batch] for k in range(0, len(mine), config.batch))
+    yield from _loaded(stream, parts, config.workers)
 
 
-class _Keys:
-    """Lists of keys, batch by batch, as often as asked; what DataLoader calls a batch sampler."""
-
-    def __init__(self, start: Callable[[], Iterator[list[SampleKey]]]) -> None:
-        self._start = start
-
-    def __iter__(self) -> Iterator[list[SampleKey]]:
-        return self._start()
-
-
-def _loaded(stream: FaceStream, keys: _Keys, workers: int) -> Iterator[SampleBatch]:
+def _loaded(stream: FaceStream, keys: Iterable[Sequence[SampleKey]], workers: int) -> Iterator[SampleBatch]:
+    """Batches of the samples of each list of keys."""
     loader: DataLoader[FaceSample | Face3DMMError] = DataLoader(
         stream,
         batch_sampler=keys,
@@ -175,7 +164,7 @@ def _loaded(stream: FaceStream, keys: _Keys, workers: int) -> Iterator[SampleBat
         # A forked process would inherit the locks of OpenGL's and torch's threads, and wait for them for ever.
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=begin_worker,
-        prefetch_factor=3 if workers else None,
+        prefetch_factor=3 if workers else None,  # batches a worker has ready; chosen by hand, against memory
     )
     for batch in loader:
         if isinstance(batch, Face3DMMError):
@@ -184,16 +173,14 @@ def _loaded(stream: FaceStream, keys: _Keys, workers: int) -> Iterator[SampleBat
 
 
 def _collated(samples: list[FaceSample | Face3DMMError]) -> SampleBatch | Face3DMMError:
-    """A batch, or what is wrong with a sample of it."""
-    for sample in samples:
-        if isinstance(sample, Face3DMMError):
-            return sample
-    return collate([sample for sample in samples if not isinstance(sample, Face3DMMError)])
+    """A batch, or the error of one of its samples."""
+    errors = [sample for sample in samples if isinstance(sample, Face3DMMError)]
+    return errors[0] if errors else collate([sample for sample in samples if isinstance(sample, FaceSample)])
 
 
 @contextmanager
 def worker_deaths_explained() -> Iterator[None]:
-    """In this block, what torch raises, at any moment, about a worker that died becomes a clear error.
+    """Turn torch's errors about a worker process that died, raised anywhere in the block, into a clear one.
 
     Raises:
         Face3DMMError: a worker died.
@@ -210,10 +197,10 @@ def worker_deaths_explained() -> Iterator[None]:
 
 
 def check(config: TrainingConfig, stream: FaceStream) -> list[str]:
-    """Look at a face of each data set; returns a line on each.
+    """Open each data set and read a face of it; returns a line about each.
 
     Raises:
-        Face3DMMError: one cannot be opened, has too few faces, or its first face cannot be read.
+        Face3DMMError: a data set cannot be opened, has too few faces, or its first face cannot be read.
     """
     lines = []
     for d, count in enumerate(training_counts(config, stream.datasets)):

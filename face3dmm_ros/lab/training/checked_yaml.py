@@ -1,19 +1,18 @@
-"""A YAML file as a pydantic model: every key known, every value of its field's type and range, nothing run."""
+"""YAML files of plain values (no tag runs code), and the base of the pydantic models that know their keys."""
 
 import difflib
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.validation import complaint, shown
+from face3dmm_ros.core.validation import shown
 
-_MOST_BYTES = 1 << 20
-Configuration = TypeVar("Configuration", bound=BaseModel)
+_MOST_BYTES = 1 << 20  # chosen by hand: hundreds of times our own, and no danger to memory
 
 
 class Part(BaseModel):
@@ -36,7 +35,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A file's keys and values.
 
     Raises:
-        Face3DMMError: not a readable YAML file of keys and values, or one with a key twice.
+        Face3DMMError: the file is missing, is no YAML of keys and values, or has a key twice.
     """
     try:
         with path.open("rb") as file:
@@ -56,7 +55,7 @@ def with_override(document: Mapping[str, Any], assignment: str) -> dict[str, Any
     """The document with one value replaced, as ``steps=100`` or ``datasets.0.path=photographs`` say it.
 
     Raises:
-        Face3DMMError: not an assignment, its value is not YAML, or it leads through something without parts.
+        Face3DMMError: it is no assignment, its value is no YAML, or a name on its path stands for a plain value.
     """
     name, equals, text = assignment.partition("=")
     if not equals or not name:
@@ -66,24 +65,6 @@ def with_override(document: Mapping[str, Any], assignment: str) -> dict[str, Any
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise Face3DMMError(f"{assignment!r}: {text!r} is not a YAML value") from error
     return _replaced(document, name.split("."), value, assignment)
-
-
-def checked(document: Any, kind: type[Configuration], source: str) -> Configuration:
-    """The document, as `read_yaml` gives it, as a model.
-
-    Args:
-        document: keys and values.
-        kind: the model.
-        source: what errors name as the origin, such as the file.
-
-    Raises:
-        Face3DMMError: an unknown or missing key, a wrong type, or a value out of its range; the message names the
-            source and the key, and what was found and expected.
-    """
-    try:
-        return kind.model_validate(document)
-    except ValidationError as error:
-        raise Face3DMMError(f"{source}: {complaint(error)}") from error
 
 
 class _Loader(yaml.SafeLoader):

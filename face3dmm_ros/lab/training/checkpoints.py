@@ -1,4 +1,4 @@
-"""Where a training stands, in a file from which it goes on."""
+"""Checkpoints: the state of a training in a file, from which it is resumed."""
 
 import pickle
 import zipfile
@@ -14,14 +14,14 @@ from face3dmm_ros.lab.training.config import TrainingConfig
 
 FORMAT_VERSION = 1
 _MAY_DIFFER = ("steps", "workers", "checkpoint_every")
-"""Keys of the configuration that a training may go on with other values of."""
+"""Keys of the configuration that may change when a training is resumed."""
 
 
 def save_checkpoint(path: Path, config: TrainingConfig, state: Mapping[str, Any]) -> None:
     """Write the state (tensors, numbers, texts, and dicts and lists of these) in place of the last one.
 
     Raises:
-        Face3DMMError: it cannot be written.
+        Face3DMMError: the file cannot be written.
     """
     with whole_file(path) as unfinished:
         written = config.model_dump(mode="json")
@@ -32,7 +32,7 @@ def load_checkpoint(path: Path, config: TrainingConfig) -> dict[str, Any]:
     """The state that `save_checkpoint` wrote for this configuration. Nothing in the file is run.
 
     Raises:
-        Face3DMMError: not such a file, of another version, or of a training with another configuration.
+        Face3DMMError: the file is no checkpoint, of another version, or of a training with another configuration.
     """
     advice = "train into another folder, or start afresh (--fresh)"
     try:

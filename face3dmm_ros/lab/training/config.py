@@ -1,34 +1,36 @@
-"""What a training is made of, as its YAML file says it."""
+"""The configuration of a training, as its YAML file gives it.
+
+The factors of the losses are those of the papers that `losses` names, and rate, momenta and schedules of the optimizer
+are torch's defaults or customary; everything else, and the bounds, which only catch slips, is chosen by hand.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
-from face3dmm_ros.lab.training.checked_yaml import Part, checked, read_yaml, with_override
+from face3dmm_ros.core.validation import complaint
+from face3dmm_ros.lab.training.checked_yaml import Part, read_yaml, with_override
 
 _NEED_OTHERS = ("self_critic", "landmark_3d")
-"""Losses that say only whether an answer looks right or agrees with itself."""
+"""Losses without ground truth, which cannot stand alone: of plausibility and of self-consistency."""
 _NEED_NO_POSE = ("asymmetric_euclidean", "shape_distance", "self_critic")
-"""Losses that look at a face's numbers only, not at where its points lie."""
+"""Losses on a face's coefficients alone, which need no projected points."""
 _POINT_LOSSES = ("point_distance", "point_depth", "point_likelihood")
-"""Those of the dense network, which has no others."""
+"""Losses of the dense network, which has no others."""
 _SET_ELSEWHERE = {
     "kind": "beside them",
     "path": "beside them",
     "model": "once for all, as 'model'",
-    "form": "in 'layout'",
-    "shape_count": "in 'layout'",
-    "expression_count": "in 'layout'",
-    "texture_count": "in 'layout'",
+    **dict.fromkeys(("form", "shape_count", "expression_count", "texture_count"), "in 'layout'"),
 }
 """Arguments of data sets that their options may not give, and where they are given."""
 
 
 class LayoutConfig(Part):
-    """What the network puts out: `parameter_layout.ParameterLayout`."""
+    """The network's outputs: `parameter_layout.ParameterLayout`."""
 
     rotation: Literal["6d", "matrix", "none"] = "6d"
     shape_count: int = Field(40, ge=0, le=1000)
@@ -82,7 +84,7 @@ class AsymmetricConfig(LossConfig):
 
 
 class VertexDistanceConfig(LossConfig):
-    """VDC, with the power of each vertex's distance: 2 as in the paper, 1 to be robust."""
+    """The vertex distance cost, with the power of each distance: 2 as in the paper, 1 to be robust to outliers."""
 
     power: float = Field(2.0, ge=1.0, le=2.0)
 
@@ -129,7 +131,7 @@ class CosineConfig(Part):
 
 
 class OptimizerConfig(Part):
-    """How the weights follow the gradient.
+    """The optimizer and its learning rate.
 
     Attributes:
         kind: stochastic gradient descent, or AdamW (Loshchilov & Hutter, ICLR 2019).
@@ -137,9 +139,9 @@ class OptimizerConfig(Part):
         momentum: of SGD; of AdamW its β₁.
         second_momentum: of AdamW its β₂.
         decay: weight decay.
-        rate_shares: parts of the network, by how their weights' names begin, that learn at a share of the rate: what
-            they know already shall not be forgotten.
-        largest_gradient: longer gradients (in norm, of all weights together) are shortened to it.
+        rate_shares: parts of the network, by the prefix of their weights' names, that learn at a share of the rate, so
+            that pretrained weights change less.
+        largest_gradient: gradients are clipped to this norm, of all weights together; None leaves them.
         plateau, cosine: how the rate changes; constant without either.
     """
 
@@ -263,11 +265,22 @@ def read_config(path: Path, overrides: tuple[str, ...] = ()) -> TrainingConfig:
         overrides: values to replace, such as ``optimizer.rate=0.01``.
 
     Raises:
-        Face3DMMError: no such file, or something in it is wrong; the message names the file and the key.
+        Face3DMMError: there is neither such a file nor such a recipe, or a key or value is wrong; the message names
+            the file and the key.
     """
     if not path.exists() and path.name == str(path) and not path.suffix:
-        path = package_file(f"config/train/{path}.yaml")
+        folder = package_file("config/train/light.yaml").parent
+        shipped = sorted(recipe.stem for recipe in folder.glob("*.yaml"))
+        if str(path) not in shipped:
+            raise Face3DMMError(
+                f"there is neither a file {str(path)!r} nor a shipped recipe of that name; the recipes are "
+                f"{', '.join(shipped)}"
+            )
+        path = folder / f"{path}.yaml"
     document = read_yaml(path)
     for assignment in overrides:
         document = with_override(document, assignment)
-    return checked(document, TrainingConfig, str(path))
+    try:
+        return TrainingConfig.model_validate(document)
+    except ValidationError as error:
+        raise Face3DMMError(f"{path}: {complaint(error)}") from error

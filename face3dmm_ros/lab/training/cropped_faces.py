@@ -1,4 +1,4 @@
-"""Faces with their truth, as a network is shown them: cropped, mirrored and disturbed."""
+"""Faces with their ground truth, cropped, mirrored and augmented for a network."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.lab.training.augmentation import IBUG68_EYES, disturbed, jittered
+from face3dmm_ros.lab.training.augmentation import disturbed, jittered
 from face3dmm_ros.lab.training.face_chunks import FaceRecord, FaceSource
 from face3dmm_ros.lab.training.face_mirror import FaceMirror
 from face3dmm_ros.lab.training.losses import face_bases
@@ -40,8 +40,8 @@ class CroppedFaces:
             undisturbed: share of the augmented samples whose crop is close and its pixels as they are.
 
         Raises:
-            Face3DMMError: more coefficients than the model has, no share, or a model without the points that a dense
-                network's crop goes by.
+            Face3DMMError: the form asks for more coefficients than the model has, `undisturbed` is no share, or the
+                model lacks the points that place a dense network's crop.
         """
         if isinstance(undisturbed, bool) or not isinstance(undisturbed, int | float) or not 0 <= undisturbed <= 1:
             raise Face3DMMError(f"undisturbed must be a share from 0 to 1, not {undisturbed!r}")
@@ -74,23 +74,14 @@ class CroppedFaces:
         landmarks = view.points(record.landmarks, IBUG68_MIRROR)
         crop = view.pixels(record.picture)
         if disturb:
-            crop = disturbed(rng, crop, landmarks, IBUG68_EYES)
-        alpha, beta, gamma = self._coefficients(record, mirrored)
+            crop = disturbed(rng, crop, landmarks)
         camera = view.camera(record.camera) if record.labelled else _UNKNOWN
-        return FaceSample(
-            crop=crop,
-            scale=camera.scale,
-            rotation=camera.rotation.astype(np.float32),
-            translation=camera.translation.astype(np.float32),
-            alpha=alpha,
-            beta=beta,
-            gamma=gamma,
-            landmarks=landmarks,
-            labelled=record.labelled,
-        )
+        pose = camera.scale, camera.rotation.astype(np.float32), camera.translation.astype(np.float32)
+        alpha, beta, gamma = self._coefficients(record, mirrored)
+        return FaceSample(crop, *pose, alpha, beta, gamma, landmarks, record.labelled)
 
     def _region(self, record: FaceRecord) -> Region:
-        """The exact crop's."""
+        """The region of the exact crop."""
         if self._skin is None:
             return face_region(record.landmarks)
         alpha, beta = (torch.from_numpy(values)[None].float() for values in (record.alpha, record.beta))

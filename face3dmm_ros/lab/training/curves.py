@@ -18,7 +18,7 @@ class Curves:
     """Curves in a folder, one CSV file for each kind (``losses.csv``, ``validation.csv``), a row for each step."""
 
     def __init__(self, folder: Path, last_step: int) -> None:
-        """Go on after a step: what a stopped training wrote of later ones is dropped, and comes again.
+        """Resume after a step: rows of later steps, which come again, are dropped.
 
         Raises:
             Face3DMMError: the folder cannot be written to, or holds other files of these names.
@@ -34,10 +34,10 @@ class Curves:
         self.board = SummaryWriter(str(folder / TENSORBOARD), purge_step=last_step + 1)
 
     def add(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """A row.
+        """Append a row.
 
         Raises:
-            Face3DMMError: it cannot be written.
+            Face3DMMError: the file cannot be written.
         """
         path = self._folder / f"{kind}.csv"
         try:
@@ -66,7 +66,7 @@ def read_curve(path: Path) -> list[dict[str, float]]:
     """A file's rows.
 
     Raises:
-        Face3DMMError: not such a file. A last row that is cut short counts as not there.
+        Face3DMMError: the file cannot be read or is no such CSV. A last row that is cut short is ignored.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -24,6 +24,7 @@ from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.regressor.crops import IBUG68_MIRROR, CropView, face_region
 
 VERSION = 3
+# Chosen by hand: what a network learns from against the size of the files.
 _JPEG_QUALITY = 93
 _SURROUNDINGS = 1.7  # side of what is kept around a face, in sides of its crop
 _SMALLEST, _LARGEST = 32, 224  # px
@@ -40,7 +41,7 @@ class FaceRecord:
         beta: (E,) expression coefficients of the model.
         gamma: (L,) albedo coefficients of the model; empty where they are not known.
         landmarks: (68, 2) iBUG's points, px.
-        labelled: False where the landmarks alone are known; camera, α, β and γ then mean nothing.
+        labelled: False if only the landmarks are known; camera, α, β and γ are then to be ignored.
     """
 
     picture: NDArray[np.uint8]
@@ -73,11 +74,9 @@ class FaceSource(Protocol):
 
     def __len__(self) -> int:
         """How many there are."""
-        ...
 
     def record(self, index: int) -> FaceRecord:
         """One of them."""
-        ...
 
 
 class FaceChunks:
@@ -120,7 +119,7 @@ class FaceChunks:
         """A face.
 
         Raises:
-            Face3DMMError: its picture has become unreadable.
+            Face3DMMError: the face's picture can no longer be read.
         """
         path, truth = self._blobs[self._blob[index]], self._truths[index]
         with path.open("rb") as file:
@@ -152,7 +151,7 @@ def write_chunk(path: Path, records: Iterable[FaceRecord], model: MorphableModel
         model: of all their coefficients.
 
     Raises:
-        Face3DMMError: it cannot be written.
+        Face3DMMError: the chunk cannot be written.
     """
     truths = []
     unknown = np.zeros(len(model.albedo_sigma))
@@ -222,24 +221,22 @@ def _read_truths(path: Path, model: MorphableModel) -> NDArray[np.void]:
     """The truths of a chunk, a row of `_truth_of` each.
 
     Raises:
-        Face3DMMError: as `FaceChunks`.
+        Face3DMMError: the chunk is missing, damaged, of another version or of another model.
     """
     remedy = "remove it, and it is made anew"
     try:
         with np.load(path, allow_pickle=False) as file:
             version, digest = int(file["version"]), str(file["model_digest"])
-            if version != VERSION:
-                raise Face3DMMError(f"{path} is a chunk of version {version}, expected {VERSION}: {remedy}")
-            if digest != model.digest:
-                raise Face3DMMError(
-                    f"{path} was made with another model ({digest[:12]}…, expected {model.digest[:12]}…): choose "
-                    "another folder for this model"
-                )
             truths: NDArray[np.void] = file["truths"]
-    except Face3DMMError:
-        raise
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise Face3DMMError(f"{path} is missing or no chunk of faces ({error}): {remedy}") from error
+    if version != VERSION:
+        raise Face3DMMError(f"{path} is a chunk of version {version}, expected {VERSION}: {remedy}")
+    if digest != model.digest:
+        raise Face3DMMError(
+            f"{path} was made with another model ({digest[:12]}…, expected {model.digest[:12]}…): choose another "
+            "folder for this model"
+        )
     if truths.dtype != _truth_of(model) or truths.ndim != 1:
         raise Face3DMMError(f"{path}: its truths are of another kind than this version's: {remedy}")
     for name in truths.dtype.names or ():

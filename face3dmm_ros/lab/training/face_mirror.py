@@ -10,7 +10,8 @@ from face3dmm_ros.morphable_model import MorphableModel
 
 _FLIP = np.array([-1.0, 1.0, 1.0], np.float32)
 _SYMMETRIC = 0.05
-"""At most such a part of a basis may lie outside of its own span once mirrored, as a share of its variance."""
+"""Greatest share of a basis's variance that may lie outside of its span once mirrored; chosen by hand: less refuses
+symmetric models whose mesh is not quite symmetric, more takes asymmetric ones for symmetric."""
 
 
 @dataclass(frozen=True, eq=False)

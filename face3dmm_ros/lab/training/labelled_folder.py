@@ -25,7 +25,8 @@ from face3dmm_ros.lab.training.samples import SampleForm
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 _MISFIT = 0.04
-"""Beyond such an RMS distance, in sides of the landmarks' box, a label's face is not the one in the picture."""
+"""Greatest RMS distance of a label's landmarks from the model's, in sides of their box; chosen by hand: less
+refuses coarse labels, more takes those of another model."""
 _OURS = {"alpha", "beta", "scale", "rotation", "translation"}
 
 
@@ -44,8 +45,8 @@ def open_labelled_folder(
         cache: folder to keep the faces in; `CACHE` below the path if None.
 
     Raises:
-        Face3DMMError: no labelled picture, a file that is damaged, labels of another model or without the albedo that
-            is asked for, or as `kept_faces`.
+        Face3DMMError: there is no labelled picture, a file is damaged, labels are of another model or lack the albedo
+            that is asked for, or the cache cannot be written to.
     """
     folder, loaded = Path(path), load_model(model)
     pictures = [picture for picture in find_pictures(folder) if picture.with_suffix(".mat").is_file()]
@@ -69,7 +70,7 @@ def read_labelled(picture: Path, model: MorphableModel) -> FaceRecord:
     """A picture and the parameters in the .mat beside it.
 
     Raises:
-        Face3DMMError: a file that is missing or damaged, or a label of another model.
+        Face3DMMError: a file is missing or damaged, or the label belongs to another model.
     """
     label = picture.with_suffix(".mat")
     shapes = matlab_shapes(label)
@@ -90,25 +91,20 @@ _Label = tuple[WeakPerspective, NDArray[np.float64], NDArray[np.float64], NDArra
 
 
 def _own_label(path: Path, model: MorphableModel) -> _Label:
-    """What this package wrote."""
+    """A label in this package's own layout."""
     digest = read_text(path, "model_digest")
     if digest != model.digest:
         raise Face3DMMError(
             f"{path} holds coefficients of the model with digest {digest[:12] or '(none)'}…, expected {model.name} "
             f"({model.digest[:12]}…): name the model that the labels were made with"
         )
-    K, E, L = model.shape_count, model.expression_count, len(model.albedo_sigma)
     expected = {
-        "alpha": (1, K),
-        "beta": (1, E),
-        "scale": (1, 1),
-        "rotation": (3, 3),
-        "translation": (1, 2),
-        "pt3d_68": (3, 68),
-    }
+        "alpha": (1, model.shape_count), "beta": (1, model.expression_count), "scale": (1, 1), "rotation": (3, 3),
+        "translation": (1, 2), "pt3d_68": (3, 68),
+    }  # fmt: skip
     # What was labelled by landmarks alone has an empty one.
     if 0 not in matlab_shapes(path).get("gamma", (0,)):
-        expected["gamma"] = (1, L)
+        expected["gamma"] = (1, len(model.albedo_sigma))
     found = read_matrices(path, expected)
     R = found["rotation"]
     if not (found["scale"] > 0 and np.allclose(R @ R.T, np.eye(3), atol=1e-4) and np.linalg.det(R) > 0):
@@ -121,18 +117,17 @@ def _own_label(path: Path, model: MorphableModel) -> _Label:
 def _label_of_300w_lp(picture: Path, path: Path, model: MorphableModel) -> _Label:
     """R, α, β and γ as the file has them; s and t are those under which this face meets its landmarks best.
 
-    So it does not matter where a model has its origin, which unit it is in, and from which pixel a data set counts. A
-    ``Tex_Para`` of more coefficients than the model has is of another albedo, and tells nothing.
+    So the model's origin and unit and the data set's pixel convention do not matter. A ``Tex_Para`` of more
+    coefficients than the model has belongs to another albedo basis and is ignored.
     """
     truth = read_300w_lp(picture)
     assert truth.pose is not None
     landmarks, rotation = truth.points, rotation_from_pose_angles(*truth.pose)
-    found = read_matrices(path, {"Shape_Para": (None, 1), "Exp_Para": (None, 1)})
-    alpha = _coefficients(path, "Shape_Para", found["Shape_Para"], model.shape_count)
-    beta = _coefficients(path, "Exp_Para", found["Exp_Para"], model.expression_count)
+    alpha = _coefficients(path, "Shape_Para", model.shape_count)
+    beta = _coefficients(path, "Exp_Para", model.expression_count)
     gamma, L = np.zeros(0), len(model.albedo_sigma)
     if 0 < matlab_shapes(path).get("Tex_Para", (0,))[0] <= L:
-        gamma = _coefficients(path, "Tex_Para", read_matrices(path, {"Tex_Para": (None, 1)})["Tex_Para"], L)
+        gamma = _coefficients(path, "Tex_Para", L)
     turned = model.scheme("ibug68").interpolate(model.vertices(alpha, beta)).astype(np.float64) @ rotation[:2].T
     around, seen = turned - turned.mean(axis=0), landmarks - landmarks.mean(axis=0)
     scale = float((around * seen).sum() / (around**2).sum())
@@ -146,8 +141,9 @@ def _label_of_300w_lp(picture: Path, path: Path, model: MorphableModel) -> _Labe
     return camera, alpha, beta, gamma, landmarks
 
 
-def _coefficients(path: Path, name: str, column: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def _coefficients(path: Path, name: str, count: int) -> NDArray[np.float64]:
     """All coefficients of the model; a file may have fewer, the rest is zero."""
+    column = read_matrices(path, {name: (None, 1)})[name]
     if len(column) > count:
         raise Face3DMMError(f"{path}: {name} has {len(column)} coefficients, but the model only {count}")
     return np.concatenate([column[:, 0], np.zeros(count - len(column))])

@@ -1,4 +1,4 @@
-"""What learns: a network, its critic, their optimizers and the average of the weights, and all their state."""
+"""One training step and one validation, and their state: network, critic, optimizers and the average of the weights."""
 
 import math
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from face3dmm_ros.lab.training.samples import SampleBatch
 
 
 class Learner:
-    """A network and all that changes while it learns.
+    """A network with all state that changes in training.
 
     Attributes:
         objective: with the network's newest weights.
     """
 
     def __init__(self, config: TrainingConfig, objective: Objective, here: Processes) -> None:
-        """Of an objective on this process's device.
+        """Prepare an objective, which is on this process's device, for training.
 
         Raises:
             Face3DMMError: the network lacks a part that has a share of the rate.
@@ -37,20 +37,17 @@ class Learner:
         self._average = deepcopy(network).requires_grad_(False) if config.average else None
         self._shared = here.shared(network)
         self._optimizer = _optimizer(config.optimizer, network)
-        self._plateau: ReduceLROnPlateau | None = None
-        if config.optimizer.plateau is not None:
-            plateau = config.optimizer.plateau
-            self._plateau = ReduceLROnPlateau(
-                self._optimizer, factor=plateau.factor, patience=plateau.patience, eps=0.0
-            )
+        plateau, critic = config.optimizer.plateau, config.losses.self_critic
+        self._plateau = ReduceLROnPlateau(self._optimizer, eps=0.0, **plateau.model_dump()) if plateau else None
         self._weights = config.losses.weights()
-        if objective.critic is not None and config.losses.self_critic is not None:
+        self._critic_optimizer: torch.optim.Optimizer | None = None
+        if objective.critic is not None and critic is not None:
             self._shared_critic = here.shared(objective.critic)
-            self._critic_optimizer = torch.optim.Adam(objective.critic.parameters(), lr=config.losses.self_critic.rate)
+            self._critic_optimizer = torch.optim.Adam(objective.critic.parameters(), lr=critic.rate)
 
     @property
     def rate(self) -> float:
-        """The learning rate, of what learns at the full one."""
+        """The learning rate of the weights whose share is 1."""
         groups = (group for group in self._optimizer.param_groups if group["share"])
         return max((float(group["lr"] / group["share"]) for group in groups), default=0.0)
 
@@ -61,14 +58,14 @@ class Learner:
 
     def learn(self, step: int, batch: SampleBatch) -> dict[str, Tensor]:
         """Take a step; returns the losses, unweighted, with their weighted sum as ``loss``, still on the device."""
-        # What is random on the way, such as dropout, depends on the step's number too, not on how it was reached.
+        # Dropout and the like depend on the step's number too, so that a resumed training repeats them.
         seed = np.random.SeedSequence([self._config.seed, step, self._here.rank]).generate_state(1, np.uint64)
         torch.manual_seed(int(seed[0] >> np.uint64(1)))
         self._set_rate(step)
         objective, values, critic = self.objective, {}, None
         objective.network.train()
         answer = objective.ask(self._asking(self._shared), _moved(batch, self._here.device), learning=True)
-        if objective.critic is not None:
+        if objective.critic is not None and self._critic_optimizer is not None:
             values["critic"] = objective.critic_loss(self._asking(self._shared_critic), answer)
             self._critic_optimizer.zero_grad(set_to_none=True)
             values["critic"].backward()
@@ -86,7 +83,7 @@ class Learner:
 
     @torch.no_grad()
     def validate(self, batches: Sequence[SampleBatch]) -> dict[str, float]:
-        """What `best` makes of faces held back, as means over all processes' faces.
+        """Loss and errors of `best` on faces held back, as means over all processes' faces.
 
         Returns:
             ``loss``, the weighted sum without the critic's, and the objective's errors.
@@ -103,19 +100,19 @@ class Learner:
         return dict(zip(names, self._here.mean(sums, count).tolist(), strict=True))
 
     def judged(self, validation_loss: float) -> None:
-        """Lower the rate where the loss has stopped falling and the configuration wants that."""
+        """Lower the learning rate if the validation loss has stopped falling and there is a plateau schedule."""
         if self._plateau is not None:
             self._plateau.step(validation_loss)
 
     def state(self) -> dict[str, Any]:
-        """All that the next steps depend on, for a checkpoint."""
+        """The state that the next steps depend on, for a checkpoint."""
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
-        """Go on from a `state`, of a file.
+        """Restore a `state` that was read from a file.
 
         Raises:
-            Face3DMMError: it is of another kind of training, or damaged.
+            Face3DMMError: the state is damaged, or of a training with other parts.
         """
         try:
             for name, part in self._parts().items():
@@ -132,7 +129,7 @@ class Learner:
             "optimizer": self._optimizer,
             "average": self._average,
             "plateau": self._plateau,
-            "critic_optimizer": self._critic_optimizer if self.objective.critic is not None else None,
+            "critic_optimizer": self._critic_optimizer,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -161,7 +158,10 @@ class Learner:
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:
-        """Move the average of the weights; at first it keeps less, so that it forgets the random start."""
+        """Move the average of the weights; at first it keeps less, so that it forgets the random start.
+
+        That ramp is the one of TensorFlow's `ExponentialMovingAverage`.
+        """
         if self._average is None:
             return
         keep = min(self._config.average, (1 + step) / (10 + step))
@@ -186,12 +186,7 @@ def _optimizer(config: OptimizerConfig, network: nn.Module) -> torch.optim.Optim
         parts = ", ".join(name for name, _ in network.named_children())
         raise Face3DMMError(f"optimizer.rate_shares: found {min(unknown)!r}, and the network consists of {parts}")
     described: list[dict[str, Any]] = [
-        {
-            "params": values,
-            "lr": config.rate * share,
-            "share": share,
-            "weight_decay": config.decay if multiplies else 0.0,
-        }
+        {"params": values, "lr": config.rate * share, "share": share, "weight_decay": config.decay * multiplies}
         for (share, multiplies), values in groups.items()
     ]
     if config.kind == "sgd":
@@ -200,8 +195,6 @@ def _optimizer(config: OptimizerConfig, network: nn.Module) -> torch.optim.Optim
 
 
 def _moved(batch: SampleBatch, device: torch.device) -> SampleBatch:
-    if device.type == "cpu":
-        return batch
     return SampleBatch(
         batch.crops.to(device, non_blocking=True), batch.parameters.to(device), batch.labelled.to(device)
     )

@@ -1,4 +1,4 @@
-"""What a regressor is trained to make small: each loss a pure function of tensors, the mean over the faces of a batch.
+"""The losses of regressors: pure functions of tensors, each the mean over the faces of a batch.
 
 Two kinds of arguments. Vectors, (B, D), are in a network's units (whitened). Points are (B, L, 3) in mm of the model or
 (B, L, 2 or 3) in px of the crop; `FaceBases` makes them from parameters. Compute losses in float32, outside autocast:
@@ -156,26 +156,18 @@ def rotation_distance(prediction: Tensor, target: Tensor) -> Tensor:
     return _over_faces(torch.rad2deg(2.0 * torch.asin(chord.clamp(max=1.0 - 1e-6))))
 
 
-def landmark_2d(points: Tensor, target: Tensor) -> Tensor:
-    """Σᵢ ‖xᵢ − x̂ᵢ‖, px: 2DASL's 2D landmark consistency (Tu et al., 2019).
+def landmark_distance(points: Tensor, target: Tensor) -> Tensor:
+    """Σᵢ ‖xᵢ − x̂ᵢ‖: 2DASL's consistencies (Tu et al., 2019), in the unit of the points.
 
-    Of a face regressed once more, with the map of the first one's projections, it is 2DASL's cycle consistency.
+    In 2D, px, the points are projections of the regressed face, and the target is what the network was given, detected
+    or true; of a face regressed once more, with the map of the first one's projections, this is the cycle consistency.
+    In 3D, mm, they are landmarks of the regressed face in the model's space, and of that regressed once more.
 
     Args:
-        points: x̂, (B, L, 2) projections of the regressed face.
-        target: x, (B, L, 2), what the network was given, detected or true.
+        points: x̂, (B, L, 2 or 3).
+        target: x, of the same shape.
     """
     return _over_faces(torch.linalg.vector_norm(points - target, dim=2).sum(1))
-
-
-def landmark_3d(points: Tensor, again: Tensor) -> Tensor:
-    """Σᵢ ‖xᵢ − x̂ᵢ‖, mm: 2DASL's 3D landmark consistency (Tu et al., 2019).
-
-    Args:
-        points: x, (B, L, 3) landmarks of the regressed face, in the model's space.
-        again: x̂, (B, L, 3) of the face regressed once more, with the map of the first one's projections.
-    """
-    return _over_faces(torch.linalg.vector_norm(points - again, dim=2).sum(1))
 
 
 def landmark_likelihood(points: Tensor, log_deviation: Tensor, target: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a network is to learn, as the one training loop knows it."""
+"""The interface between the training loop and what a network learns."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,9 +13,9 @@ Network = Callable[..., Tensor]
 
 
 class Objective(Protocol):
-    """A network, what it is asked, by which losses it learns, how it is judged, and what is written of it.
+    """A network with its inputs, losses, validation errors and file format.
 
-    It is a module of torch, whose state is all that the network's use depends on.
+    It is a torch module whose state is all that using the network depends on.
 
     Attributes:
         file: name of what `save` writes.
@@ -25,24 +25,24 @@ class Objective(Protocol):
 
     @property
     def network(self) -> nn.Module:
-        """What learns."""
+        """The network that is trained."""
 
     @property
     def critic(self) -> nn.Module | None:
-        """What learns against it, if anything does."""
+        """The adversarial critic, if there is one."""
 
     @property
     def error_names(self) -> Sequence[str]:
-        """What `errors` tells."""
+        """The names of the `errors`."""
 
     def measure(self, batches: Iterable[SampleBatch]) -> None:
-        """Set what a new network begins with, from faces to learn from."""
+        """Initialise a new network from faces to learn from."""
 
     def ask(self, network: Network, batch: SampleBatch, learning: bool = False) -> Any:
-        """What a network says of a batch, and what is true."""
+        """A network's output for a batch, together with the ground truth."""
 
     def losses(self, network: Network, answer: Any, critic: Network | None = None) -> dict[str, Tensor]:
-        """The losses of an answer by their names, unweighted; with the critic what it makes of it, too."""
+        """The losses of an answer by their names, unweighted; with a critic its loss too."""
 
     def critic_loss(self, critic: Network, answer: Any) -> Tensor:
         """What the critic minimises."""
@@ -54,7 +54,7 @@ class Objective(Protocol):
         """Write a network, the newest or the average, for use."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything, by its name."""
+        """All parameters and buffers by their names."""
 
     def load_state_dict(self, state: dict[str, Tensor]) -> object:
-        """Take up such a state."""
+        """Restore such a state."""

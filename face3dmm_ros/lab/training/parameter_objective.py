@@ -32,17 +32,17 @@ from face3dmm_ros.regressor.weights_file import (
 
 WEIGHTS = "weights.safetensors"
 _VERTEX_COUNT = 512
-"""Vertices that stand for the whole face in VDC."""
+"""Vertices that stand for the whole face in the vertex distance cost; chosen by hand: more make each step slower."""
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a network says of a batch, and what is true.
+    """A network's output for a batch, with its input and the ground truth.
 
     Attributes:
-        inputs: (B, 3 or 4, 120, 120), what it was asked.
-        white: (B, size), its answer.
-        faces: the same, decoded.
+        inputs: (B, 3 or 4, 120, 120), normalised.
+        white: (B, size), the whitened output.
+        faces: the output decoded to parameters.
         target: (B, size) whitened truth; meaningless where `batch.labelled` is False.
         batch: the samples.
     """
@@ -69,18 +69,16 @@ class ParameterObjective(nn.Module):
         """With a new network, or the weights that the configuration names.
 
         Raises:
-            Face3DMMError: no such network or model, a model without iBUG landmarks, or weights to start with that
-                cannot be read or are another network's.
+            Face3DMMError: there is no such network or model, the model has no iBUG landmarks, or the weights to start
+                with cannot be read or are another network's.
         """
         super().__init__()
         self._config = config
         self._model = load_model(config.model)
-        network, whitening = _beginning(config, self._model)
-        layout = layout_of(config)
-        unmeasured = Whitening(torch.zeros(layout.size), torch.ones(layout.size))
-        self.regressor = FaceRegressor(network, layout, whitening or unmeasured)
+        self.regressor = _beginning(config, self._model)
+        numbers = self.regressor.layout.parameter_slice.stop
         torch.manual_seed(config.seed)
-        self.critic = SelfCritic(channels(config), layout.parameter_slice.stop) if config.losses.self_critic else None
+        self.critic = SelfCritic(channels(config), numbers) if config.losses.self_critic else None
         self.to(device)
         self.landmarks = losses.face_bases(self._model, self._model.scheme("ibug68")).to(device)
         surface = SurfacePoints.at_vertices(_spread_vertices(self._model))
@@ -88,12 +86,12 @@ class ParameterObjective(nn.Module):
 
     @property
     def network(self) -> nn.Module:
-        """What learns."""
+        """The network that is trained."""
         return self.regressor.network
 
     @property
     def error_names(self) -> list[str]:
-        """What `errors` tells: of what the layout has."""
+        """The names of the `errors`, for the parts that the layout has."""
         layout = self.regressor.layout
         there = {
             "rotation_degrees": layout.has_pose,
@@ -106,18 +104,18 @@ class ParameterObjective(nn.Module):
         return [name for name, count in there.items() if count]
 
     def measure(self, batches: Iterable[SampleBatch]) -> None:
-        """Take the units of faces to learn from, unless the weights to start with have brought theirs."""
+        """Measure the whitening on faces to learn from, unless the start weights have brought theirs."""
         if self._config.start is None:
-            layout = self.regressor.layout
-            raw = torch.cat([layout.encode(batch.parameters) for batch in batches])
-            whitening = Whitening.measured(layout, raw)
-            self.regressor.whitening_mean.copy_(whitening.mean)
-            self.regressor.whitening_deviation.copy_(whitening.deviation)
+            regressor = self.regressor
+            raw = torch.cat([regressor.layout.encode(batch.parameters) for batch in batches])
+            whitening = Whitening.measured(regressor.layout, raw)
+            regressor.whitening_mean.copy_(whitening.mean)
+            regressor.whitening_deviation.copy_(whitening.deviation)
 
     def ask(self, network: Network, batch: SampleBatch, learning: bool = False) -> Answer:
-        """Put a batch to a network.
+        """Run a network on a batch.
 
-        Crops that need a landmark map get that of their landmarks, off as the configuration says while it learns.
+        Crops that need a landmark map get that of their landmarks; while learning, these are given `landmark_noise`.
         """
         landmarks = batch.parameters.landmarks
         if landmarks is not None and self._config.landmark_map and learning and self._config.landmark_noise:
@@ -147,15 +145,15 @@ class ParameterObjective(nn.Module):
             "vertex_distance": lambda loss: losses.vertex_distance(found, true, self._surface, loss.power),
             "shape_distance": lambda _: losses.shape_distance(found, true, self._surface),
             "rotation_distance": lambda _: losses.rotation_distance(found.rotation, true.rotation),
-            "landmark_2d": lambda _: losses.landmark_2d(projected, truth.landmarks),
+            "landmark_2d": lambda _: losses.landmark_distance(projected, truth.landmarks),
             "landmark_likelihood": lambda _: losses.landmark_likelihood(
                 faces.landmarks, whitening.unwhiten(answer.white)[:, layout.log_deviation_slice], truth.landmarks
             ),
-            "landmark_3d": lambda _: losses.landmark_3d(
+            "landmark_3d": lambda _: losses.landmark_distance(
                 self.landmarks.vertices(faces.alpha, faces.beta),
                 self.landmarks.vertices(again().alpha, again().beta),
             ),
-            "cycle": lambda _: losses.landmark_2d(self.landmarks.projected(again()), truth.landmarks),
+            "cycle": lambda _: losses.landmark_distance(self.landmarks.projected(again()), truth.landmarks),
         }
         if critic is not None:
             computed["self_critic"] = lambda _: regressor_objective(self._judged(critic, answer))
@@ -163,20 +161,18 @@ class ParameterObjective(nn.Module):
         return {name: computed[name](loss) for name, loss in named.items() if loss is not None}
 
     def critic_loss(self, critic: Network, answer: Answer) -> Tensor:
-        """What the critic minimises: it learns to tell labels from regressed parameters."""
-        labelled = answer.batch.labelled
-        unlabelled = _unlabelled(labelled)
+        """The critic's loss: it learns to tell labels from regressed parameters."""
+        labelled, unlabelled = answer.batch.labelled, _unlabelled(answer.batch.labelled)
+        numbers = torch.cat([answer.target[labelled], answer.white[unlabelled].detach()])
         logits = critic(
             torch.cat([answer.inputs[labelled], answer.inputs[unlabelled]]),
-            torch.cat([answer.target[labelled], answer.white[unlabelled].detach()])[
-                :, self.regressor.layout.parameter_slice
-            ],
+            numbers[:, self.regressor.layout.parameter_slice],
         )
         known = int(labelled.sum())
         return critic_objective(logits[:known], logits[known:])
 
     def errors(self, answer: Answer) -> dict[str, Tensor]:
-        """Per face, (B,), of what there is.
+        """The errors per face, (B,), of the parts that the layout has.
 
         ``rotation_degrees``; ``nme_percent``, the distance of the projected landmarks over √(w·h) of the true ones'
         box; ``landmark_nme_percent``, the same of the network's own landmarks; ``shape``, ``expression`` and
@@ -201,7 +197,7 @@ class ParameterObjective(nn.Module):
         """Write a regressor of this network: its newest weights, or their average.
 
         Raises:
-            Face3DMMError: it cannot be written.
+            Face3DMMError: the file cannot be written.
         """
         config, model, regressor = self._config, self._model, self.regressor
         description = RegressorDescription(config.network, channels(config), regressor.layout, model.name, model.digest)
@@ -221,7 +217,7 @@ class ParameterObjective(nn.Module):
         )
 
     def _judged(self, critic: Network, answer: Answer) -> Tensor:
-        """The critic's logits of what was regressed, through which only the regressor learns."""
+        """The critic's logits of regressed parameters; their gradients reach the regressor alone."""
         assert self.critic is not None
         unlabelled = _unlabelled(answer.batch.labelled)
         self.critic.requires_grad_(False)
@@ -231,7 +227,7 @@ class ParameterObjective(nn.Module):
 
 
 def layout_of(config: TrainingConfig) -> ParameterLayout:
-    """What the network of a training puts out."""
+    """The layout of a training's network."""
     layout = config.layout
     return ParameterLayout(
         layout.rotation, layout.shape_count, layout.expression_count, layout.landmark_count, layout.texture_count
@@ -239,32 +235,26 @@ def layout_of(config: TrainingConfig) -> ParameterLayout:
 
 
 def channels(config: TrainingConfig) -> int:
-    """Of the network's input."""
+    """Number of channels of the network's input."""
     return 4 if config.landmark_map else 3
 
 
-def new_network(config: TrainingConfig) -> nn.Module:
-    """The network of a training, with weights that depend on the configuration's seed alone.
+def _beginning(config: TrainingConfig, model: MorphableModel) -> FaceRegressor:
+    """The regressor before the first step: a new one depends on the configuration's seed alone.
 
     Raises:
-        Face3DMMError: there is none of that name.
+        Face3DMMError: there is no network of that name, or the weights to start with cannot be read, or are another
+            network's.
     """
-    torch.manual_seed(config.seed)
-    network = build_network(config.network, channels(config), layout_of(config).size)
-    return network.to(memory_format=torch.channels_last)
-
-
-def _beginning(config: TrainingConfig, model: MorphableModel) -> tuple[nn.Module, Whitening | None]:
-    """The network before the first step, and the units that it knows already.
-
-    Raises:
-        Face3DMMError: the weights to start with cannot be read, or are another network's.
-    """
+    layout = layout_of(config)
     if config.start is None:
-        return new_network(config), None
+        torch.manual_seed(config.seed)
+        network = build_network(config.network, channels(config), layout.size)
+        unmeasured = Whitening(torch.zeros(layout.size), torch.ones(layout.size))
+        return FaceRegressor(network.to(memory_format=torch.channels_last), layout, unmeasured)
     path = regressor_path(config.start)
     described = read_description(path)
-    wanted = (config.network, channels(config), layout_of(config))
+    wanted = (config.network, channels(config), layout)
     found = (described.network, described.inputs, described.layout)
     if found != wanted:
         raise Face3DMMError(
@@ -272,7 +262,7 @@ def _beginning(config: TrainingConfig, model: MorphableModel) -> tuple[nn.Module
             f"{wanted[1]} with {wanted[2]}"
         )
     regressor = load_regressor(path, model.digest)
-    return regressor.network.to(memory_format=torch.channels_last), regressor.whitening
+    return FaceRegressor(regressor.network.to(memory_format=torch.channels_last), layout, regressor.whitening)
 
 
 def _unlabelled(labelled: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from face3dmm_ros.morphable_model import MorphableModel
 CACHE = ".face3dmm_faces"
 """The folder, in that of the pictures, where their faces are kept unless another is named."""
 CHUNK = 250
-"""Pictures in a chunk."""
+"""Pictures in a chunk; chosen by hand: what a kill costs at most, and few files."""
 
 
 def kept_faces(
@@ -34,36 +34,26 @@ def kept_faces(
         Face3DMMError: the folder cannot be written to, none of the pictures has a face, or as `faces`.
     """
     parts = [pictures[k : k + CHUNK] for k in range(0, len(pictures), CHUNK)]
-    names = [_name(part, f"{recipe} {model.digest}") for part in parts]
+    named = {_name(part, f"{recipe} {model.digest}"): part for part in parts}
 
     def make(missing: Sequence[Path]) -> None:
         from tqdm import tqdm
 
-        wanted = dict(zip(names, parts, strict=True))
-        count = sum(len(wanted[path.stem]) for path in missing)
-        with tqdm(total=count, unit="pictures", desc="looking up faces") as progress:
+        def records(part: Sequence[Path]) -> Iterator[FaceRecord]:
+            for picture in part:
+                for face in faces(picture):
+                    try:
+                        yield face.surroundings()
+                    except Face3DMMError as error:  # it lies outside of the picture
+                        raise Face3DMMError(f"{picture}: {error}") from error
+                progress.update()
+
+        total = sum(len(named[path.stem]) for path in missing)
+        with tqdm(total=total, unit="pictures", desc="looking up faces") as progress:
             for path in missing:
+                write_chunk(path, records(named[path.stem]), model)
 
-                def records(part: Sequence[Path] = wanted[path.stem]) -> Iterator[FaceRecord]:
-                    for picture in part:
-                        yield from (_surroundings(picture, face) for face in faces(picture))
-                        progress.update()
-
-                write_chunk(path, records(), model)
-
-    return FaceChunks(make_missing(cache, names, make), model)
-
-
-def _surroundings(picture: Path, face: FaceRecord) -> FaceRecord:
-    """What is kept of a picture.
-
-    Raises:
-        Face3DMMError: the face lies outside of it.
-    """
-    try:
-        return face.surroundings()
-    except Face3DMMError as error:
-        raise Face3DMMError(f"{picture}: {error}") from error
+    return FaceChunks(make_missing(cache, list(named), make), model)
 
 
 def _name(pictures: Sequence[Path], recipe: str) -> str:

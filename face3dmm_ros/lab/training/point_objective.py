@@ -1,7 +1,7 @@
-"""Learning points from pixels: the dense landmark network, which tells 468 places, depths and deviations.
+"""Learning points from pixels: the dense landmark network, which puts out 468 places, depths and standard deviations.
 
-By the Gaussian negative log-likelihood of Wood et al., 3D Face Reconstruction with Dense Landmarks, ECCV 2022, it
-learns how sure it is; distance and depth, not squared, hold it to the points from the first step on.
+The Gaussian negative log-likelihood of Wood et al., 3D Face Reconstruction with Dense Landmarks, ECCV 2022, teaches it
+its uncertainty; distance and depth, not squared, hold it to the points from the first step on.
 """
 
 from collections.abc import Iterable
@@ -25,15 +25,17 @@ from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SKIN_COUNT
 from face3dmm_ros.morphable_model import load_model
 
 _UNSURE = -2.5
-"""log σ, in sides of the crop, that the network begins with."""
+"""log σ, in sides of the crop, that the network begins with; chosen by hand: σ is 8 % of a side."""
 _LOG_DEVIATION = (-6.0, 1.0)
+"""Bounds of log σ in the loss, σ from 0.4 px up; chosen by hand: without them few points would dominate it."""
 _TOLERANCE = 5e-3
-"""Of log σ and of places in sides of the crop: the file's weights are float16."""
+"""Greatest difference of the file's outputs (sides of the crop, log σ) from torch's; chosen by hand: the file's weights
+are float16."""
 
 
 @dataclass(frozen=True, eq=False)
 class PointAnswer:
-    """What a network says of B crops, (B, 468, 4), and what is true, (B, 468, 3).
+    """A network's output for B crops, (B, 468, 4), and the ground truth, (B, 468, 3).
 
     x, y from the crop's middle and depth toward the viewer, in sides of the crop; then log σ.
     """
@@ -64,14 +66,14 @@ class PointObjective(nn.Module):
 
     @torch.no_grad()
     def measure(self, batches: Iterable[SampleBatch]) -> None:
-        """Let the network begin at the mean of faces to learn from, whatever it sees, and unsure."""
+        """Initialise the head so that it puts out the mean of faces to learn from, with a large σ."""
         bias = self.network.head.bias.view(-1, 4)
         bias[:, :3] = torch.cat([self._true(batch) for batch in batches]).mean(dim=0)
         bias[:, 3] = _UNSURE
         self.network.head.weight *= 0.2
 
     def ask(self, network: Network, batch: SampleBatch, learning: bool = False) -> PointAnswer:
-        """Put a batch to a network."""
+        """Run a network on a batch."""
         return PointAnswer(network(_inputs(batch.crops)), self._true(batch))
 
     def losses(self, network: Network, answer: PointAnswer, critic: Network | None = None) -> dict[str, Tensor]:
@@ -94,7 +96,7 @@ class PointObjective(nn.Module):
         """Write the .tflite file that the detector runs, and check that LiteRT gives what torch gives.
 
         Raises:
-            Face3DMMError: it does not, or the file cannot be written.
+            Face3DMMError: the outputs differ, or the file cannot be written.
         """
         assert isinstance(network, DenseNet)
         example = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)

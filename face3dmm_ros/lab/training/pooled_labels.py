@@ -8,12 +8,9 @@ weighed by the landmark detector's confidence in each, and teach a network to se
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 
-import cv2
 import numpy as np
-import scipy.io
 from numpy.typing import ArrayLike, NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
@@ -23,7 +20,7 @@ from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.identity_pool import IdentityPool
 from face3dmm_ros.fitting.observation import Observation, in_a_known_scheme
-from face3dmm_ros.lab.synthesis.dataset import label
+from face3dmm_ros.lab.synthesis.dataset import label, write_picture
 from face3dmm_ros.lab.training.face_chunks import FaceRecord
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import IBUG68
@@ -34,13 +31,12 @@ LABEL_METHODS = ("joint", "photometric")
 RECORD = "person.json"
 """The file that says how a person's labels were made, written last."""
 
-_MAX_FACES = 20
-_JPEG_QUALITY = 95
+_MAX_FACES = 20  # chosen by hand: the person is the largest of the faces, so that all must be found
 
 
 @dataclass(frozen=True, eq=False)
 class PooledCoefficients:
-    """What n fits of one person have in common.
+    """The coefficients pooled over n fits of one person.
 
     Attributes:
         alpha: (K,) identity.
@@ -54,30 +50,17 @@ class PooledCoefficients:
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledPicture:
-    """A picture of a person whose identity is pooled; pose and expression are fitted under it.
-
-    Attributes:
-        path: of the picture.
-        parameters: s, R, t, the pooled α and γ, the picture's own β.
-    """
-
-    path: Path
-    parameters: FaceParameters
-
-
-@dataclass(frozen=True, eq=False)
 class LabelledPerson:
-    """One person.
+    """A person's labels.
 
     Attributes:
         pooled: the identity, and what each picture counts for.
-        pictures: those that show a face.
+        pictures: those that show a face: the picture's path, and s, R, t and β fitted to it under the pooled α and γ.
         spread_mm: RMS distance of the single fits' neutral faces from the pooled one, mm over all vertices.
     """
 
     pooled: PooledCoefficients
-    pictures: tuple[LabelledPicture, ...]
+    pictures: tuple[tuple[Path, FaceParameters], ...]
     spread_mm: float
 
 
@@ -105,7 +88,7 @@ def pool(fits: Sequence[FaceParameters], confidence: ArrayLike) -> PooledCoeffic
 
 
 def confidence_of(face: TrackedFace) -> float:
-    """How much a picture's fit is to count.
+    """The weight of a picture's fit.
 
     That a face is there is hardly ever in doubt, where its landmarks are is: of a detector that tells their deviations,
     the confidence is divided by the square of their median in mm.
@@ -145,7 +128,7 @@ class PersonLabeller(TrackFitter):
             raise Face3DMMError(f"none of its {len(paths)} pictures shows a face")
         fits = [face.parameters for _, face in seen]
         pooled = pool(fits, [confidence_of(face) for _, face in seen])
-        pictures = tuple(LabelledPicture(path, self._under(pooled, face)) for path, face in seen)
+        pictures = tuple((path, self._under(pooled, face)) for path, face in seen)
         neutral = self.model.identity(pooled.alpha)
         squared = [((self.model.identity(fit.alpha) - neutral) ** 2).sum(axis=1).mean() for fit in fits]
         return LabelledPerson(pooled, pictures, float(np.sqrt(pooled.weights @ squared)))
@@ -206,15 +189,16 @@ def write_person(folder: Path, person: LabelledPerson, model: MorphableModel, re
         Face3DMMError: the folder cannot be written to, or a picture has become unreadable.
     """
     names: list[str] = []
-    for picture in person.pictures:
-        names.append(_unused(picture.path.stem, names))
-        record, truth = _labelled(picture, model)
-        encoded = cv2.imencode(".jpg", record.picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
-        content = BytesIO()
-        scipy.io.savemat(content, truth, do_compression=True)
-        for suffix, data in ((".jpg", encoded.tobytes()), (".mat", content.getvalue())):
-            with whole_file(folder / f"{names[-1]}{suffix}") as unfinished:
-                unfinished.write_bytes(data)
+    for path, fitted in person.pictures:
+        names.append(_unused(path.stem, names))
+        # The landmarks are the model's, which a network's are compared with.
+        points = model.scheme(IBUG68).interpolate(model.vertices(fitted.alpha, fitted.beta))
+        coefficients = fitted.alpha, fitted.beta, fitted.gamma
+        image = read_picture(path, upright=True)
+        record = FaceRecord(image, fitted.camera, *coefficients, fitted.camera.project(points)).surroundings()
+        on_picture = np.column_stack([record.landmarks, -record.camera.depth(points)])
+        truth = {**label(model, record.camera, on_picture, *coefficients), "confidence": np.array(fitted.confidence)}
+        write_picture(folder / f"{names[-1]}.jpg", record.picture, truth)
     summary = {
         **recipe,
         "weights": dict(zip(names, person.pooled.weights.tolist(), strict=True)),
@@ -227,24 +211,12 @@ def write_person(folder: Path, person: LabelledPerson, model: MorphableModel, re
 
 
 def is_written(folder: Path, recipe: dict[str, object]) -> bool:
-    """Whether a person's labels are there, made in this way."""
+    """Whether a person's labels are there, made by this recipe."""
     try:
         found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(found, dict) and all(found.get(key) == value for key, value in recipe.items())
-
-
-def _labelled(picture: LabelledPicture, model: MorphableModel) -> tuple[FaceRecord, dict[str, object]]:
-    """The face cut out, and what its .mat holds: the landmarks are the model's, which a network's are compared with."""
-    fitted = picture.parameters
-    coefficients = fitted.alpha, fitted.beta, fitted.gamma
-    points = model.scheme(IBUG68).interpolate(model.vertices(fitted.alpha, fitted.beta))
-    image = read_picture(picture.path, upright=True)
-    record = FaceRecord(image, fitted.camera, *coefficients, fitted.camera.project(points)).surroundings()
-    on_picture = np.column_stack([record.landmarks, -record.camera.depth(points)])
-    values = label(model, record.camera, on_picture, *coefficients)
-    return record, {**values, "confidence": np.array(fitted.confidence)}
 
 
 def _unused(name: str, names: Sequence[str]) -> str:

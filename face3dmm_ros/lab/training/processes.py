@@ -19,7 +19,7 @@ class Processes:
     """This process among those of a training.
 
     Attributes:
-        rank: its number; 0 writes files and talks.
+        rank: its number; process 0 writes files and prints.
         count: how many there are.
         device: what it computes on.
     """
@@ -30,7 +30,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes and talks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def shared(self, module: nn.Module) -> nn.Module:
@@ -54,7 +54,7 @@ class Processes:
         return (sums[:-1] / sums[-1].clamp(min=1e-12)).cpu()
 
     def of_first(self, values: Tensor) -> Tensor:
-        """The first process's values, for all."""
+        """Broadcast the first process's values to all."""
         if self.count == 1:
             return values
         there = values.to(self.device)
@@ -62,7 +62,7 @@ class Processes:
         return there.to(values.device)
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all processes have called this."""
         if self.count > 1:
             torch.distributed.barrier()
 
@@ -72,7 +72,7 @@ def processes() -> Iterator[Processes]:
     """This process among those that `torchrun` started, or alone.
 
     Raises:
-        Face3DMMError: torchrun's variables are there, but not the others or not enough GPUs.
+        Face3DMMError: there are fewer GPUs than processes, or torchrun's processes do not find each other.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))

@@ -1,4 +1,4 @@
-"""What a network learns from: crops of faces with their parameters, from rendered faces, data sets or photographs."""
+"""Training samples: crops of faces with their parameters, from rendered faces, data sets or photographs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from face3dmm_ros.regressor.parameter_layout import ParameterBatch
 
 @dataclass(frozen=True, eq=False)
 class FaceSample:
-    """A face in a crop, and what is true of it: x = s·P·R·(S̄ + Σ αᵢSᵢ + Σ βᵢEᵢ) + t in pixels of the crop.
+    """A face in a crop with its ground truth: x = s·P·R·(S̄ + Σ αᵢSᵢ + Σ βᵢEᵢ) + t in pixels of the crop.
 
     Attributes:
         crop: (side, side, 3) uint8 BGR.
@@ -57,7 +57,7 @@ class SampleBatch:
 
 @dataclass(frozen=True)
 class SampleForm:
-    """What of a face a sample tells.
+    """Which coefficients a sample holds, and how it is cropped.
 
     Attributes:
         shape_count: leading α, None for all that the model has.
@@ -77,18 +77,16 @@ class FaceDataset(Protocol):
 
     def __len__(self) -> int:
         """How many faces there are."""
-        ...
 
     def sample(self, index: int, rng: np.random.Generator, augment: bool) -> FaceSample:
         """A face, cropped; with `augment` as a detector might crop it, and disturbed as photographs are."""
-        ...
 
 
 def collate(samples: Sequence[FaceSample]) -> SampleBatch:
     """Samples stacked to tensors.
 
     Raises:
-        Face3DMMError: no sample, or samples of different coefficient counts.
+        Face3DMMError: there is no sample, or samples differ in their numbers of coefficients.
     """
     if not samples:
         raise Face3DMMError("a batch holds at least one sample, found none")

@@ -22,9 +22,9 @@ from face3dmm_ros.lab.training.samples import SampleForm
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 CHUNK = 250
-"""Faces in a chunk, unless another number is asked for."""
+"""Faces in a chunk, unless another number is asked for; chosen by hand: what a kill costs at most, and few files."""
 DRAWN = "drawn"
-"""In place of a folder of backgrounds: no photographs."""
+"""In place of a folder of backgrounds: procedural textures only."""
 SCENES = SceneOptions(
     image_size=(192, 192),
     max_yaw=100.0,
@@ -34,7 +34,7 @@ SCENES = SceneOptions(
     off_center=0.03,
     occluder=0.15,
 )
-"""Faces that a crop of 120 px needs no enlarging of, turned as far as one side of them is seen."""
+"""Faces that a crop of 120 px needs no enlarging of, turned as far as one side of them is seen; chosen by hand."""
 
 
 class RenderedFaces:
@@ -43,90 +43,74 @@ class RenderedFaces:
     def __init__(
         self, model: MorphableModel, chunks: int, seed: int = 0, scenes: SceneOptions = SCENES, chunk_size: int = CHUNK
     ) -> None:
-        """Of a model's faces, `chunks` · `chunk_size` of them; OpenGL is looked for with the first."""
-        self.model, self.chunk_size, self._count = model, chunk_size, chunks * chunk_size
-        self._seed, self._scenes = seed, scenes
+        """Describe `chunks` · `chunk_size` faces of a model; the OpenGL context is opened for the first of them."""
+        self.model, self.chunks, self.seed, self.scenes, self.chunk_size = model, chunks, seed, scenes, chunk_size
         self._renderer: SceneRenderer | None = None
 
     def __len__(self) -> int:
         """How many faces there are."""
-        return self._count
+        return self.chunks * self.chunk_size
 
     def __getstate__(self) -> dict[str, object]:
-        """What travels to another process, which renders with an OpenGL of its own."""
+        """What is pickled for another process, which renders with an OpenGL context of its own."""
         return {**vars(self), "_renderer": None}
 
     def record(self, index: int) -> FaceRecord:
         """A face: that of number k in chunk c, which depends on the seed, c and k alone.
 
         Raises:
-            Face3DMMError: no OpenGL 3.3 here.
+            Face3DMMError: OpenGL 3.3 is not available.
         """
-        if not 0 <= index < self._count:
-            raise IndexError(f"face {index} of {self._count}")
+        if not 0 <= index < len(self):
+            raise IndexError(f"face {index} of {len(self)}")
         if self._renderer is None:
             self._renderer = SceneRenderer(self.model)
-        rng = np.random.default_rng([self._seed, *divmod(index, self.chunk_size)])
-        rendered = self._renderer.render(random_scene(rng, self.model, self._scenes))
+        rng = np.random.default_rng([self.seed, *divmod(index, self.chunk_size)])
+        rendered = self._renderer.render(random_scene(rng, self.model, self.scenes))
         scene = rendered.scene
         coefficients = scene.alpha, scene.beta, scene.gamma
         return FaceRecord(rendered.image, scene.camera, *coefficients, rendered.landmarks()[:, :2])
 
-    def write(self, path: Path, chunk: int) -> int:
-        """Render one chunk into a file; returns how many faces it has."""
+    def write(self, path: Path, chunk: int) -> None:
+        """Render one chunk into a file."""
         size = self.chunk_size
-        records = (self.record(index) for index in range(chunk * size, (chunk + 1) * size))
-        write_chunk(path, records, self.model)
-        return size
+        write_chunk(path, map(self.record, range(chunk * size, (chunk + 1) * size)), self.model)
 
     def close(self) -> None:
-        """Give OpenGL back."""
+        """Close the OpenGL context."""
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
 
 
-def render_chunks(
-    folder: Path,
-    model: MorphableModel,
-    count: int,
-    seed: int = 0,
-    scenes: SceneOptions = SCENES,
-    processes: int = 1,
-    chunk_size: int = CHUNK,
-) -> list[Path]:
-    """Render `count` chunks of faces into a folder, those already there apart.
+def render_chunks(folder: Path, faces: RenderedFaces, processes: int = 1) -> list[Path]:
+    """Render the chunks of faces that are not in a folder yet.
 
     Face k of chunk c depends on the seed, c, k, the model and the options alone, so that a run that was stopped goes on
     where it was, and more chunks can be added later.
 
     Args:
         folder: made if missing.
-        model: of the faces.
-        count: of chunks.
-        seed: of all that is random.
-        scenes: what the faces are drawn from.
+        faces: which ones.
         processes: that render, each a chunk at a time.
-        chunk_size: faces in a chunk.
 
     Returns:
         The chunks' paths.
 
     Raises:
-        Face3DMMError: no OpenGL 3.3, a folder that cannot be written to, or a rendering process that was killed.
+        Face3DMMError: OpenGL 3.3 is not available, the folder cannot be written to, or a rendering process was killed.
     """
-    recipe = json.dumps([chunk_size, model.digest, scenes.recipe()])
+    recipe = json.dumps([faces.chunk_size, faces.model.digest, faces.scenes.recipe()])
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:8]
-    names = [f"synthetic_{digest}_{seed}_{chunk:05d}" for chunk in range(count)]
+    names = [f"synthetic_{digest}_{faces.seed}_{chunk:05d}" for chunk in range(faces.chunks)]
 
     def make(missing: Sequence[Path]) -> None:
         from tqdm import tqdm
 
-        faces = RenderedFaces(model, count, seed, scenes, chunk_size)
         jobs = [(path, int(path.stem.rpartition("_")[2])) for path in missing]
-        with tqdm(total=chunk_size * len(jobs), unit="faces", desc="rendering") as progress:
-            for done in _rendered(faces, jobs, processes):
-                progress.update(done)
+        with tqdm(total=faces.chunk_size * len(jobs), unit="faces", desc="rendering") as progress:
+            for _ in _rendered(faces, jobs, processes):
+                progress.update(faces.chunk_size)
 
     return make_missing(folder, names, make)
 
@@ -162,7 +146,7 @@ def open_synthetic_faces(
         undisturbed: share of the samples to learn from that are spared blur, noise, occluders and a crop far off.
 
     Raises:
-        Face3DMMError: options that cannot be, a model that cannot be read, or as `render_chunks`.
+        Face3DMMError: an option is out of its range, the model cannot be read, or as `render_chunks`.
     """
     numbers = (("chunks", chunks, 1), ("seed", seed, 0), ("processes", processes, 1), ("chunk_size", chunk_size, 1))
     for name, value, low in numbers:
@@ -171,12 +155,8 @@ def open_synthetic_faces(
     pictures = () if backgrounds == DRAWN else find_pictures(Path(backgrounds) if backgrounds else None)
     options = replace(_scene_options(scenes or {}), pictures=pictures)
     loaded = load_model(model)
-    source: FaceChunks | RenderedFaces
-    if path is None:
-        source = RenderedFaces(loaded, chunks, seed, options, chunk_size)
-    else:
-        paths = render_chunks(Path(path), loaded, chunks, seed, options, processes, chunk_size)
-        source = FaceChunks(paths, loaded)
+    faces = RenderedFaces(loaded, chunks, seed, options, chunk_size)
+    source = faces if path is None else FaceChunks(render_chunks(Path(path), faces, processes), loaded)
     return CroppedFaces(source, loaded, form, undisturbed)
 
 
@@ -199,11 +179,12 @@ def _scene_options(changes: Mapping[str, object]) -> SceneOptions:
         raise Face3DMMError(f"scenes cannot be drawn from {dict(changes)}: {error}") from error
 
 
-def _rendered(faces: RenderedFaces, jobs: Sequence[tuple[Path, int]], processes: int) -> Iterator[int]:
-    """Render chunks; yields how many faces are newly done."""
+def _rendered(faces: RenderedFaces, jobs: Sequence[tuple[Path, int]], processes: int) -> Iterator[None]:
+    """Render chunks; yields after each."""
     if processes == 1:
         for job in jobs:
-            yield faces.write(*job)
+            faces.write(*job)
+            yield
         faces.close()
         return
     # A forked process would inherit the locks of this one's threads.
@@ -228,5 +209,5 @@ def _begin(faces: RenderedFaces) -> None:
     _kept.append(faces)
 
 
-def _write(path: Path, chunk: int) -> int:
-    return _kept[0].write(path, chunk)
+def _write(path: Path, chunk: int) -> None:
+    _kept[0].write(path, chunk)

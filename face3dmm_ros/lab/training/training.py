@@ -1,4 +1,4 @@
-"""Training: steps, looks at faces held back, checkpoints and curves, until the configuration's last step.
+"""The training loop: steps, validation, checkpoints and curves, until the configuration's last step.
 
 A run that was killed at any moment goes on from its last checkpoint along the same curve: all that is random depends on
 the seed and the number of the step (`batches`, `learner`), and the rest is in the checkpoint.
@@ -38,14 +38,14 @@ from face3dmm_ros.lab.training.processes import Processes, processes
 
 CHECKPOINT = "checkpoint.pt"
 _MEASURED = 1024
-"""Faces of each labelled data set that a new network's units are measured on."""
+"""Faces of each labelled data set that a new network's units are measured on; chosen by hand: seconds at the start."""
 
 
 def open_objective(config: TrainingConfig, device: torch.device | str = "cpu") -> Objective:
     """What a configuration's network learns.
 
     Raises:
-        Face3DMMError: as `ParameterObjective` and `PointObjective`.
+        Face3DMMError: network, model or start weights cannot be used, see `ParameterObjective` and `PointObjective`.
     """
     return PointObjective(config, device) if config.learns_points else ParameterObjective(config, device)
 
@@ -76,7 +76,7 @@ def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: b
         if state is None:
             _measure(objective, config, stream, here)
         learner = Learner(config, objective, here)
-        first_step, window = 0, _Window()
+        first_step, window = 0, _Window({}, 0)
         if state is not None:
             learner.restore(state["learner"], folder / CHECKPOINT)
             first_step, window = int(state["step"]), _Window(state["window"], int(state["in_window"]))
@@ -99,7 +99,7 @@ def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: b
                     last = step == config.steps
                     if step % config.log_every == 0 or last:
                         record.losses(step, window)
-                        window = _Window()
+                        window = _Window({}, 0)
                     if step % config.validation_every == 0 or last:
                         learner.judged(record.validate(step, held_back))
                     if step % config.checkpoint_every == 0 or last:
@@ -114,12 +114,10 @@ def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: b
 class _Window:
     """The losses of the steps since they were last written down."""
 
-    def __init__(self, totals: Mapping[str, float] | None = None, count: int = 0) -> None:
-        self.totals: dict[str, Tensor] = {
-            name: torch.tensor(total, dtype=torch.float64) for name, total in (totals or {}).items()
-        }
-        self.count = count
-        self.waited, self._began, self._at_first = 0.0, time.monotonic(), count
+    def __init__(self, totals: Mapping[str, float], count: int) -> None:
+        self.totals = {name: torch.tensor(total, dtype=torch.float64) for name, total in totals.items()}
+        self.count = self._at_first = count
+        self.waited, self._began = 0.0, time.monotonic()
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
         for name, loss in losses.items():
@@ -134,7 +132,7 @@ class _Window:
 
 
 class _Record:
-    """What a training leaves behind: only the first process writes."""
+    """Writes curves, networks and checkpoints, in the first process only."""
 
     def __init__(self, config: TrainingConfig, folder: Path, learner: Learner, here: Processes, last_step: int) -> None:
         self._config, self._folder, self._learner, self._here = config, folder, learner, here
@@ -152,7 +150,7 @@ class _Record:
             self._curves.show("speed", step, window.speed())
 
     def validate(self, step: int, held_back: list) -> float:
-        """Look at the faces held back; returns their loss."""
+        """Validate on the faces held back; returns their loss."""
         values = self._learner.validate(held_back)
         _require_finite(step, values["loss"])
         shown = {"R": ("rotation_degrees", "°"), "NME": ("nme_percent", "%")}
@@ -184,7 +182,7 @@ def _alone(folder: Path, here: Processes) -> Iterator[None]:
     """Keep other trainings out of the folder, which they would overwrite.
 
     Raises:
-        Face3DMMError: one is at work there, or the folder cannot be written to.
+        Face3DMMError: another training runs there, or the folder cannot be written to.
     """
     if not here.first:
         yield
@@ -206,7 +204,7 @@ def _alone(folder: Path, here: Processes) -> Iterator[None]:
 def _last_state(
     config: TrainingConfig, folder: Path, resume: bool, written: str, here: Processes
 ) -> dict[str, Any] | None:
-    """Where to go on from; without it, what an earlier training left in the folder is removed."""
+    """The last checkpoint's state; None without one, after an earlier training's files are removed from the folder."""
     path = folder / CHECKPOINT
     # One process looks for all: it may soon write the file.
     if bool(here.of_first(torch.tensor(float(resume and path.is_file())))):
@@ -223,7 +221,7 @@ def _last_state(
 
 
 def _measure(objective: Objective, config: TrainingConfig, stream: FaceStream, here: Processes) -> None:
-    """Let a new network begin in the units of the faces to be learnt from, the same in all processes."""
+    """Initialise a new network's units from faces to be learnt from, the same in all processes."""
     if here.first:
         objective.measure(sample_batches(config, stream, _MEASURED, Share(), held_back=False))
     for values in objective.state_dict().values():

@@ -4,6 +4,7 @@ Tu et al., 3D Face Reconstruction from a Single Image Assisted by 2D Face Images
 Multimedia 2021.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
-_MAX_FACES = 20
+_MAX_FACES = 20  # in a picture; chosen by hand, as is the next
 _SMALLEST_FACE = 24.0  # px, of the landmarks' box: less than that shows no expression
 
 
@@ -44,22 +45,22 @@ def open_unlabelled_folder(
         cache: folder to keep the faces in; `CACHE` below the path if None.
 
     Raises:
-        Face3DMMError: no picture, no face in any, or as `create_backend` and `kept_faces`.
+        Face3DMMError: there is no picture, none shows a face, the detector is unknown or not installed, or the cache
+            cannot be written to.
     """
     folder, loaded = Path(path), load_model(model)
     pictures = find_pictures(folder)
-    finder: list[LandmarkFinder] = []
+    # Loaded only where faces are not kept yet.
+    finder = functools.cache(lambda: LandmarkFinder(loaded, backend))
+    nowhere = WeakPerspective(1.0, np.eye(3), np.zeros(2))
+    nobody = np.zeros(loaded.shape_count), np.zeros(loaded.expression_count), np.zeros(len(loaded.albedo_sigma))
 
     def faces(picture: Path) -> Sequence[FaceRecord]:
-        if not finder:
-            finder.append(LandmarkFinder(loaded, backend))
         try:
             image = read_picture(picture, upright=True)
         except Face3DMMError:
             return ()
-        nowhere = WeakPerspective(1.0, np.eye(3), np.zeros(2))
-        nobody = np.zeros(loaded.shape_count), np.zeros(loaded.expression_count), np.zeros(len(loaded.albedo_sigma))
-        return [FaceRecord(image, nowhere, *nobody, landmarks, labelled=False) for landmarks in finder[0].find(image)]
+        return [FaceRecord(image, nowhere, *nobody, landmarks, labelled=False) for landmarks in finder().find(image)]
 
     kept = kept_faces(pictures, Path(cache or folder / CACHE), f"unlabelled {backend}", loaded, faces)
     return CroppedFaces(kept, loaded, form)
@@ -72,7 +73,7 @@ class LandmarkFinder:
         """Load a detector.
 
         Raises:
-            Face3DMMError: as `create_backend`.
+            Face3DMMError: the detector is unknown or not installed.
         """
         self._model = model
         self._tracker = LandmarkTracker(create_backend(backend), max_faces=_MAX_FACES)
