@@ -10,6 +10,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.picture_turns import TURNS
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.files.frame_source import CAMERA, SOURCES
@@ -47,8 +48,8 @@ ARGUMENTS = (
         "take the camera's images as they are, or from its /compressed topic",
         ("raw", "compressed"),
     ),
-    argument("image_topic", "camera/image_raw", "the camera's image topic"),
-    argument("camera_info_topic", "camera/camera_info", "its camera_info topic"),
+    argument("image_topic", topics.IMAGE, "the camera's image topic"),
+    argument("camera_info_topic", topics.CAMERA_INFO, "its camera_info topic"),
     argument("autostart", "true", "false: the nodes wait to be configured and activated"),
 )
 
@@ -107,9 +108,9 @@ def _node(name: str, parameters: dict[str, ParameterValue], condition: IfConditi
         namespace=LaunchConfiguration("namespace"),
         parameters=[LaunchConfiguration("params_file"), {**parameters, "autostart": parameter("autostart", bool)}],
         remappings=[
-            ("camera/image_raw", image),
-            ("camera/image_raw/compressed", [image, "/compressed"]),
-            ("camera/camera_info", info),
+            (topics.IMAGE, image),
+            (topics.IMAGE + topics.COMPRESSED, [image, topics.COMPRESSED]),
+            (topics.CAMERA_INFO, info),
         ],
         output="screen",
         condition=condition,

@@ -8,6 +8,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, SetParameter
 
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.live.launch_arguments import TRACKING_ARGUMENTS, argument, parameter
 from face3dmm_ros.live.recording import IMAGE_RECORDINGS
@@ -31,7 +32,7 @@ def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch face3dmm_ros replay.launch.py bag:=PATH` starts."""
     live = PythonLaunchDescriptionSource(str(package_file("launch/live.launch.py")))
     passed_on = {argument.name: LaunchConfiguration(argument.name) for argument in LIVE_ARGUMENTS}
-    nodes_own = {"image_topic": "camera/image_raw", "camera_info_topic": "camera/camera_info"}
+    nodes_own = {"image_topic": topics.IMAGE, "camera_info_topic": topics.CAMERA_INFO}
     parameters = {name: parameter(name) for name in ("bag", "out", "record_images")} | {
         "bag_image_topic": parameter("image_topic"),
         "rate": parameter("rate", float),

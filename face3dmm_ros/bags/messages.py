@@ -5,6 +5,7 @@ from functools import cache
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.resource_files import PACKAGE, package_file
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
@@ -13,14 +14,10 @@ CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 LANDMARKS_TYPE = f"{PACKAGE}/msg/FaceLandmarks"
 PARAMETERS_TYPE = f"{PACKAGE}/msg/Face3DMMParams"
 
-IMAGES = "/camera/image_raw"
-CAMERA_INFO = "/camera/camera_info"
-LANDMARKS = "/face/landmarks"
-PARAMETERS = "/face/params"
-TRUTH = "/truth/params"
-
-COMPRESSED = "/compressed"
-"""The suffix that image_transport gives the topic of compressed images."""
+IMAGES, CAMERA_INFO, LANDMARKS, PARAMETERS, TRUTH = (
+    f"/{name}" for name in (topics.IMAGE, topics.CAMERA_INFO, topics.LANDMARKS, topics.PARAMETERS, topics.TRUTH)
+)
+"""Topics without a namespace, in which nodes publish unless they are told otherwise."""
 
 STORAGES = ("mcap", "sqlite3")
 

@@ -14,6 +14,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_msg
 
 from face3dmm_ros.bags import messages as known
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_clock import stamp_ns
@@ -21,7 +22,7 @@ from face3dmm_ros.core.message_fields import parameters_from_message
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.files.image_layout import image_from_compressed, image_from_message
 
-_OVERLAYS = ("/face/overlay", "/avatar/image")
+_OVERLAYS = ("/" + topics.OVERLAY, "/" + topics.AVATAR_IMAGE)
 """Topics with images that this package's nodes draw: no camera's."""
 
 
@@ -91,19 +92,19 @@ class BagReader(Closing):
         pictures = sorted(topic for topic, kind in self.topics.items() if kind in kinds)
         filled = [topic for topic in pictures if self.count(topic)]
         preferred = known.IMAGES if wanted is None else wanted
-        for topic in (preferred, f"{preferred}{known.COMPRESSED}"):
+        for topic in (preferred, f"{preferred}{topics.COMPRESSED}"):
             if topic in filled:
                 return topic
         if wanted is not None:
             found = ", ".join(pictures) or "none"
             raise Face3DMMError(f"{self.path} has no images on {wanted}; topics with images: {found}")
-        candidates = [topic for topic in filled if not topic.removesuffix(known.COMPRESSED).endswith(_OVERLAYS)]
+        candidates = [topic for topic in filled if not topic.removesuffix(topics.COMPRESSED).endswith(_OVERLAYS)]
         if len(candidates) == 1:
             return candidates[0]
         if candidates:
             raise Face3DMMError(f"{self.path} has several topics with images, name one: {', '.join(candidates)}")
-        topics = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(self.topics.items())) or "nothing at all"
-        raise Face3DMMError(f"{self.path} has no camera images (sensor_msgs/Image or CompressedImage); it has {topics}")
+        held = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(self.topics.items())) or "nothing at all"
+        raise Face3DMMError(f"{self.path} has no camera images (sensor_msgs/Image or CompressedImage); it has {held}")
 
     def images(self, topic: str) -> Iterator[RecordedImage]:
         """The images of a topic in the order in which they came.
@@ -123,7 +124,7 @@ class BagReader(Closing):
 
     def camera_infos(self, image_topic: str) -> dict[int, bytes]:
         """The serialized camera_info of an image topic's camera, by its stamp, ns; empty where there is none."""
-        folder = image_topic.removesuffix(known.COMPRESSED).rpartition("/")[0]
+        folder = image_topic.removesuffix(topics.COMPRESSED).rpartition("/")[0]
         topic = f"{folder}/camera_info"
         if self.topics.get(topic) != known.CAMERA_INFO_TYPE:
             return {}

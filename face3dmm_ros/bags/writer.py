@@ -12,6 +12,7 @@ from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLi
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from face3dmm_ros.bags import messages as known
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.camera import Intrinsics
 from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
@@ -136,7 +137,7 @@ class BagWriter(Closing):
         """An image, (H, W, 3) BGR uint8; with `compressed` as a JPEG under the topic's `/compressed`."""
         height, width = image.shape[:2]
         if compressed:
-            topic, kind = f"{topic}{known.COMPRESSED}", known.COMPRESSED_TYPE
+            topic, kind = f"{topic}{topics.COMPRESSED}", known.COMPRESSED_TYPE
             fields: dict[str, Any] = {"format": JPEG_FORMAT, "data": jpeg(image, _JPEG_QUALITY)}
         else:
             kind = known.IMAGE_TYPE

@@ -17,8 +17,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 
-from face3dmm_ros.bags.messages import COMPRESSED, COMPRESSED_TYPE, IMAGE_TYPE
+from face3dmm_ros.bags.messages import COMPRESSED_TYPE, IMAGE_TYPE
 from face3dmm_ros.bags.writer import BagWriter, check_room_for_bag, remove_bag
+from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.frame_source import resized
 from face3dmm_ros.nodes.images import cv2_to_compressed_imgmsg, image_conversion
@@ -141,7 +142,7 @@ class Recording:
         if kind == IMAGE_TYPE and self._images == "none":
             return ""
         if kind == IMAGE_TYPE and self._images == "jpeg":
-            name, kind = f"{name}{COMPRESSED}", COMPRESSED_TYPE
+            name, kind = f"{name}{topics.COMPRESSED}", COMPRESSED_TYPE
         self._bag.add_topic(
             name,
             kind,
@@ -166,7 +167,7 @@ class Recording:
 
     def _write_one(self, topic: str, time_ns: int, message: bytes) -> None:
         recorded = self._recorded[topic]
-        compress = recorded == f"{topic}{COMPRESSED}"
+        compress = recorded == f"{topic}{topics.COMPRESSED}"
         video = self._video_names.get(topic)
         if video is not None or compress:
             image_message: Any = deserialize_message(message, Image)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from face3dmm_ros.bags.messages import COMPRESSED, COMPRESSED_TYPE, IMAGE_TYPE, LANDMARKS_TYPE, PARAMETERS_TYPE
+from face3dmm_ros.bags.messages import COMPRESSED_TYPE, IMAGE_TYPE, LANDMARKS_TYPE, PARAMETERS_TYPE
 from face3dmm_ros.bags.reader import BagReader
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.camera import Intrinsics, metric_pose
@@ -102,7 +102,7 @@ class BagView:
 def _pictures(reader: BagReader) -> dict[str, str]:
     """The topics of image and overlay and which of the two each is; a bag need not have them."""
     found = {}
-    for topic in (_OVERLAY, f"{_OVERLAY}{COMPRESSED}"):
+    for topic in (_OVERLAY, f"{_OVERLAY}{topics.COMPRESSED}"):
         if reader.topics.get(topic) in (IMAGE_TYPE, COMPRESSED_TYPE) and reader.count(topic):
             found = {topic: OVERLAY}
     # Without an image topic, or with several of which none is the tracker's, the rest is still worth showing.
