@@ -3,9 +3,10 @@
 import multiprocessing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -23,9 +24,9 @@ Look = Callable[[Any], Record]
 
 RESULTS_NAME = "results.jsonl"
 _SKIPPED = "skipped"
-_BATCH = 8
-"""Tasks per worker process that are submitted at once, after which the workers wait for each other: chosen so that a
-killed run loses a few pictures only."""
+_AHEAD = 2
+"""Tasks per worker process that are submitted and not yet done, so that no worker waits and a large set costs no
+memory; chosen by hand."""
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,14 @@ def evaluate(tasks: Sequence[Task], dataset: DataSet, results: ResultsFile, *, j
     pool = ProcessPoolExecutor(
         min(jobs, len(open_tasks)), multiprocessing.get_context("spawn"), _start_worker, (dataset,)
     )
-    size = _BATCH * jobs
+    waiting = iter(open_tasks)
     try:
-        for start in range(0, len(open_tasks), size):
-            for record in pool.map(_do, open_tasks[start : start + size]):
-                results.append(record)
+        submitted = {pool.submit(_do, task) for task in islice(waiting, _AHEAD * jobs)}
+        while submitted:
+            done, submitted = wait(submitted, return_when=FIRST_COMPLETED)
+            submitted |= {pool.submit(_do, task) for task in islice(waiting, len(done))}
+            for future in done:
+                results.append(future.result())
                 yield None
     except BrokenProcessPool as error:
         raise Face3DMMError(
