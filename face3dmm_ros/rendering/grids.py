@@ -18,6 +18,11 @@ def grid_normals(points: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.asarray(normals / np.maximum(np.sqrt((normals**2).sum(-1, keepdims=True)), 1e-9))
 
 
+def unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Vectors (…, 3) brought to unit length; those without one stay short."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9))
+
+
 def cross(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
     """a × b over the last axis, (…, 3) each: np.cross takes several times as long on small arrays."""
     product = np.empty_like(a)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.rendering.grids import grid_triangles
+from face3dmm_ros.rendering.grids import grid_triangles, unit
 
 _SIDES = 8  # of a cross section; chosen by hand
 
@@ -22,8 +22,8 @@ def stroke(
         widths: (n,) semi-axes across path and normals, mm.
         depths: (n,) semi-axes along the normals, mm.
     """
-    along = _unit(np.gradient(path, axis=0))
-    across = _unit(np.cross(normals, along))
+    along = unit(np.gradient(path, axis=0))
+    across = unit(np.cross(normals, along))
     outward = np.cross(along, across)
     angle = np.linspace(0.0, 2 * np.pi, _SIDES, endpoint=False)[None, :, None]
     section = np.cos(angle) * (widths[:, None] * across)[:, None] + np.sin(angle) * (depths[:, None] * outward)[:, None]
@@ -34,7 +34,3 @@ def stroke_triangles(rows: int) -> NDArray[np.int32]:
     """(16 (n − 1), 3) triangles of a stroke of n rows, counter-clockwise seen from outside."""
     row, column = np.divmod(grid_triangles(rows, _SIDES + 1), _SIDES + 1)
     return np.asarray(row * _SIDES + column % _SIDES, np.int32)
-
-
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9))

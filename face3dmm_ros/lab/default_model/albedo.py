@@ -7,6 +7,7 @@ from face3dmm_ros.lab.default_model.anatomy import Anatomy
 from face3dmm_ros.lab.default_model.head import EYES, Head
 from face3dmm_ros.lab.default_model.makehuman import MakeHuman
 from face3dmm_ros.lab.default_model.surface import interpolated
+from face3dmm_ros.rendering.smoothstep import smoothstep
 
 COMPONENTS = (
     "skin_tone", "redness", "lips", "brows", "facial_hair", "scalp_hair", "hair_colour", "eye_colour",
@@ -39,12 +40,6 @@ CARUNCLE = np.array([0.68, 0.40, 0.36])
 _BROW_FROM, _BROW_LENGTH = 10.0, 40.0
 
 
-def _step(value: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    """Smooth step from 0 at `low` to 1 at `high`."""
-    t = np.clip((value - low) / (high - low), 0.0, 1.0)
-    return t * t * (3 - 2 * t)
-
-
 def _bump(position: NDArray[np.float64], center: tuple[float, float, float], radius: float) -> NDArray[np.float64]:
     """Gaussian about a point and its mirror image."""
     mirrored = np.column_stack([np.abs(position[:, 0]), position[:, 1:]])
@@ -58,7 +53,7 @@ def _brows(position: NDArray[np.float64], skin: NDArray[np.float64]) -> NDArray[
     middle = np.interp(along, [0.0, 0.25, 0.65, 1.0], [17.0, 20.0, 23.2, 19.0])
     half_width = np.interp(along, [0.0, 0.2, 0.65, 1.0], [4.0, 3.8, 3.0, 1.8])
     across = np.exp(-(((height - middle) / half_width) ** 2))
-    return skin * across * _step(side, 8.5, 13.0) * (1 - _step(side, 45.0, 52.0)) * (depth > 0)
+    return skin * across * smoothstep(8.5, 13.0, side) * (1 - smoothstep(45.0, 52.0, side)) * (depth > 0)
 
 
 def _scalp(position: NDArray[np.float64], skin: NDArray[np.float64], ears: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -69,7 +64,7 @@ def _scalp(position: NDArray[np.float64], skin: NDArray[np.float64], ears: NDArr
         [-175, -150, -115, -100, -92, -76, -70, -62, -56, -48, -38, -18, 4, 30],
         [-75, -70, -55, -30, 2, 8, -8, -8, 14, 28, 40, 54, 68, 72],
     )
-    return skin * (1 - ears) * _step(height - hairline, -4.0, 7.0)
+    return skin * (1 - ears) * smoothstep(-4.0, 7.0, height - hairline)
 
 
 def _beard(position: NDArray[np.float64], skin: NDArray[np.float64], lips: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -77,7 +72,11 @@ def _beard(position: NDArray[np.float64], skin: NDArray[np.float64], lips: NDArr
     side, height, depth = np.abs(position[:, 0]), position[:, 1], position[:, 2]
     upper_edge = np.interp(side, [0, 12, 26, 34, 50, 66, 78], [-47, -47, -56, -66, -62, -40, -12])
     lower_edge = np.interp(depth, [-75, -45, 0, 30], [-75, -108, -124, -124])
-    area = _step(upper_edge - height, 0.0, 9.0) * _step(height - lower_edge, -4.0, 8.0) * _step(depth, -70.0, -58.0)
+    area = (
+        smoothstep(0.0, 9.0, upper_edge - height)
+        * smoothstep(-4.0, 8.0, height - lower_edge)
+        * smoothstep(-70.0, -58.0, depth)
+    )
     return skin * area * (1 - lips)
 
 
@@ -108,7 +107,7 @@ def build_albedo(
     scalp = _scalp(position, skin, ears)
     beard = _beard(position, skin, lips)
     neck_line = np.interp(position[:, 2], [-170, -110, -70, -40, 0, 20], [-70, -62, -68, -98, -122, -124])
-    neck = skin * (1 - _step(position[:, 1] - neck_line, -6.0, 6.0))
+    neck = skin * (1 - smoothstep(-6.0, 6.0, position[:, 1] - neck_line))
     face = np.maximum(texture("face"), lips) * (1 - neck)
 
     flush = _bump(position, (44, -38, 5), 15) + _bump(position, (0, -35, 42), 9) + 0.8 * ears
@@ -157,9 +156,9 @@ def build_albedo(
 def _teeth(position: NDArray[np.float64], up: bool) -> NDArray[np.float64]:
     """Off-white toward the biting edge, gum above the upper row and below the lower, shadow toward the cheeks."""
     height = position[:, 1] if up else -position[:, 1]
-    gum = _step(height, float(np.quantile(height, 0.45)), float(np.quantile(height, 0.9)))
+    gum = smoothstep(float(np.quantile(height, 0.45)), float(np.quantile(height, 0.9)), height)
     color = TOOTH + gum[:, None] * (GUM - TOOTH)
-    shadow = _step(np.abs(position[:, 0]), 9.0, 18.0)
+    shadow = smoothstep(9.0, 18.0, np.abs(position[:, 0]))
     return color + 0.9 * shadow[:, None] * (MOUTH - color)
 
 

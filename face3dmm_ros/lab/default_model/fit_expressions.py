@@ -41,6 +41,7 @@ from face3dmm_ros.lab.default_model.smiles import Smiles
 from face3dmm_ros.lab.default_model.smooth_fields import spread_anchors, vertex_areas
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import SurfacePoints, load_model
+from face3dmm_ros.rendering.smoothstep import smoothstep
 
 # All of these are chosen by hand.
 #
@@ -208,9 +209,8 @@ class ExpressionFit:
         bumps = _ridge_solution(
             seen, _PEOPLE_RIDGE * np.eye(seen.shape[1]), np.column_stack([lacking, np.zeros(len(lacking))])
         )
-        step = np.clip((self.mean[self.recipe.anchors, 0] + _MIDDLE) / (2 * _MIDDLE), 0.0, 1.0)
         mixture = self.recipe.mixtures[name]
-        left = (step * step * (3 - 2 * step))[:, None]
+        left = smoothstep(-_MIDDLE, _MIDDLE, self.mean[self.recipe.anchors, 0])[:, None]
         self.recipe.mixtures[name] = Mixture(mixture.targets, mixture.bumps + left * bumps)
 
     def shape(self, name: str) -> NDArray[np.float64]:

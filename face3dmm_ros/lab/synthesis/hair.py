@@ -8,7 +8,7 @@ from face3dmm_ros.lab.synthesis.scene import Hair
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.scalp import SKULL_MIDDLE, Scalp
 from face3dmm_ros.rendering.fractal_noise import fractal
-from face3dmm_ros.rendering.grids import ellipsoid
+from face3dmm_ros.rendering.grids import ellipsoid, unit
 
 # As all numbers of this module chosen by hand, while looking at renders of the default model.
 _CAP_ROWS, _HANGING_ROWS = 10, 9
@@ -85,7 +85,7 @@ class HairShaper:
         loose = np.ones(points.shape[:2])
         loose[:_CAP_ROWS] = taper
         distance = loose * (0.5 + 0.15 * hair.thickness * (0.4 + hair.curl))
-        shell = points + distance[..., None] * _unit(points - points.mean(axis=(0, 1)))
+        shell = points + distance[..., None] * unit(points - points.mean(axis=(0, 1)))
         return [
             _strand_part(material, points, hair, reach, frayed),
             _strand_part("fur", shell, hair, reach, frayed, layer=0.46),
@@ -114,7 +114,7 @@ class HairShaper:
         flare = 0.06 + 0.008 * hair.volume
         sideways = 2.0 + flare * np.minimum(down, 110) - 0.12 * np.maximum(down - 110, 0)
         sideways = sideways + 1.5 * wobble[_CAP_ROWS:] * share
-        straight = edge + sideways[..., None] * _unit(level)
+        straight = edge + sideways[..., None] * unit(level)
         straight[..., 1] -= down
         if not hair.tucked:
             # Over the ears.
@@ -166,7 +166,3 @@ def _fringe_profile(azimuth: NDArray[np.floating], parting: float) -> NDArray[np
     over = np.clip((np.radians(66) - np.abs(azimuth)) / np.radians(16), 0.0, 1.0)
     gap = np.exp(-(((azimuth - parting * np.radians(35)) / np.radians(14)) ** 2))
     return np.asarray(over * (1.0 - gap * min(1.0, 1.6 * abs(parting))))
-
-
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9))

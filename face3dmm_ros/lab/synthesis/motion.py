@@ -20,6 +20,7 @@ from face3dmm_ros.lab.synthesis.random_scene import (
 )
 from face3dmm_ros.lab.synthesis.scene import Scene
 from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.rendering.smoothstep import smoothstep
 
 MOTIONS = ("still", "nod", "turn", "talk", "free")
 """``still``: nothing moves, only the sensor's noise is fresh in each frame. ``nod``: pitch as a sine of 1 Hz. ``turn``:
@@ -181,11 +182,6 @@ def _blinks(rng: np.random.Generator, space: ExpressionSpace, frames: int, rate:
     at = rng.uniform(0.5, 4.0)
     while at < seconds[-1]:
         phase = (seconds - at) / _BLINK_SECONDS
-        closing, opening = np.clip(phase / 0.35, 0, 1), np.clip((phase - 0.45) / 0.55, 0, 1)
-        course = np.maximum(course, _eased(closing) - _eased(opening))
+        course = np.maximum(course, smoothstep(0.0, 0.35, phase) - smoothstep(0.45, 1.0, phase))
         at += rng.uniform(1.5, 6.0)
     return course[:, None] * space.beta({"eyeBlink": 1.0})
-
-
-def _eased(t: NDArray[np.float64]) -> NDArray[np.float64]:
-    return t * t * (3 - 2 * t)

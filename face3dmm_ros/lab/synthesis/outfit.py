@@ -10,6 +10,7 @@ from face3dmm_ros.lab.synthesis.scene import Outfit
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.fractal_noise import fractal
 from face3dmm_ros.rendering.grids import grid_normals
+from face3dmm_ros.rendering.smoothstep import smoothstep
 
 # How the outline of the neck becomes that of the chest, row by row below the cut edge: distance down, mm, share of the
 # way to the shoulders' width and to their depth. As all numbers of this module chosen by hand, looking at renders.
@@ -94,9 +95,7 @@ def _cloth(
 def _turned(points: NDArray[np.floating], turn: NDArray[np.float64], middle: NDArray[np.floating]) -> NDArray:
     """Rows turned about the neck: the upper ones with the head, the lower ones as the shoulders stand."""
     pivot = middle + np.array([0.0, -15.0, 0.0])
-    share = np.clip(_DOWN / 75.0, 0.0, 1.0)
-    share = share * share * (3 - 2 * share)
-    turns = np.stack([rotation_from_vector(s * turn) for s in share])
+    turns = np.stack([rotation_from_vector(share * turn) for share in smoothstep(0.0, 75.0, _DOWN)])
     return np.einsum("rcj,rij->rci", points - pivot, turns) + pivot
 
 
