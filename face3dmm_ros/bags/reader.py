@@ -143,8 +143,7 @@ class BagReader(Closing):
         found: dict[int, dict[int, FaceParameters]] = {}
         for _, _, message in self.read([topic]):
             faces = found.setdefault(stamp_ns(message.header), {})
-            if message.face_count:
-                faces[message.face_id] = parameters_from_message(message)
+            faces |= {face.face_id: parameters_from_message(message, face) for face in message.faces}
         return found
 
     def messages(self, topic: str) -> Iterator[tuple[int, bytes]]:
