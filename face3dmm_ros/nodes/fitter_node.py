@@ -31,6 +31,7 @@ from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
 from face3dmm_ros.nodes.qos import latched_qos
 from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
+from face3dmm_ros.nodes.transforms import TransformOutput
 from face3dmm_ros.smoothing import SMOOTHING_METHODS, FaceSmoother
 
 _MARKER_TRIANGLES = 1000
@@ -75,6 +76,8 @@ class FitterNode(FaceNode):
             low=1.0,
             high=179.0,
         ),
+        NodeParameter("publish_tf", True, "Publish the frames face_<id> and gaze_<id> on /tf."),
+        NodeParameter("frame_prefix", "", "Put before the names of these frames, as in `robot1/`."),
         NodeParameter("always_publish_mesh", False, "Publish /face/mesh even while nobody listens."),
     )
 
@@ -105,6 +108,7 @@ class FitterNode(FaceNode):
         self._cloud_output = self.create_output(PointCloud2, topics.MESH_CLOUD, qos)
         self._arrow_output = self.create_output(MarkerArray, topics.POSE_MARKER, qos)
         self._marker_output = self.create_output(MarkerArray, topics.MESH_MARKER, qos)
+        self._transforms = TransformOutput(self)
         self._topology_output = self.create_output(FaceTopology, topics.TOPOLOGY, latched_qos())
         self._looks_at_images = method in fit_methods.REGRESSOR_METHODS
         # Images first: they are taken in this order, and an image comes before its landmarks.
@@ -196,6 +200,8 @@ class FitterNode(FaceNode):
             conversions.parameters_to_message(header, image_size, self._model, self._fitter.method, faces)
         )
         self._poses_output.publish(conversions.poses_to_message(header, faces))
+        if self.value("publish_tf"):
+            self._transforms.publish(header, faces, self.value("frame_prefix"))
         if self._arrow_output.subscribers:
             self._arrow_output.publish(conversions.arrows_message(header, faces))
         with self.activity.stage("mesh"):
