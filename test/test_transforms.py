@@ -71,10 +71,10 @@ def test_each_image_has_the_frames_of_its_faces_as_its_parameters_have_them(spun
     assert len(spun.received["/tf"]) == len(TURNS)
     for message, parameters in zip(spun.received["/tf"], spun.received["/face/params"], strict=True):
         found = {transform.child_frame_id: transform for transform in message.transforms}
-        assert list(found) == [f"robot/{name}_{face_id}" for face_id in IDS for name in ("face", "gaze")]
+        assert list(found) == [f"robot/{name}_f{face_id}" for face_id in IDS for name in ("face", "gaze")]
         assert all(transform.header == parameters.header for transform in message.transforms)
         for face in parameters.faces:
-            frame, gaze = (found[f"robot/{name}_{face.face_id}"].transform for name in ("face", "gaze"))
+            frame, gaze = (found[f"robot/{name}_f{face.face_id}"].transform for name in ("face", "gaze"))
             for transform in (frame, gaze):
                 for axis in "xyz":
                     assert getattr(transform.translation, axis) == pytest.approx(

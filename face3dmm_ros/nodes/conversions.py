@@ -18,6 +18,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.calibration import Calibration
 from face3dmm_ros.core.camera import MetricPose
+from face3dmm_ros.core.face_ids import face_name
 from face3dmm_ros.core.message_fields import (
     landmarks_array_fields,
     landmarks_fields,
@@ -131,10 +132,12 @@ def poses_to_message(header: Header, faces: Sequence[LocatedFace]) -> PoseArray:
 def transforms(header: Header, faces: Sequence[LocatedFace], prefix: str = "") -> list[TransformStamped]:
     """The frames `face_<id>` and `gaze_<id>` of REP-155 of an image's faces, in the image's own frame.
 
-    `prefix` is put before the names of these frames, not before that of the image's.
+    <id> is a face's `face_name`; `prefix` is put before the names of these frames, not before that of the image's.
     """
     return [
-        TransformStamped(header=header, child_frame_id=f"{prefix}{name}_{face.face_id}", transform=_transform(frame))
+        TransformStamped(
+            header=header, child_frame_id=f"{prefix}{name}_{face_name(face.face_id)}", transform=_transform(frame)
+        )
         for face in faces
         for name, frame in (("face", face.frame), ("gaze", face.gaze_frame))
     ]

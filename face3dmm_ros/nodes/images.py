@@ -83,8 +83,8 @@ def cv2_to_compressed_imgmsg(image: NDArray[np.uint8], header: Header, quality: 
     return CompressedImage(header=header, format=JPEG_FORMAT, data=to_array(jpeg(image, quality), np.uint8))
 
 
-def create_image_input(node: FaceNode, callback: ImageCallback) -> None:
-    """Subscribe to the camera's images, as the node's parameter `image_transport` says.
+def create_image_input(node: FaceNode, callback: ImageCallback) -> Any:
+    """Subscribe to the camera's images, as the node's parameter `image_transport` says. Returns the subscription.
 
     The callback gets an image's header and the image, (H, W, 3) BGR uint8.
     """
@@ -97,6 +97,5 @@ def create_image_input(node: FaceNode, callback: ImageCallback) -> None:
         callback(message.header, image_from_compressed(message))
 
     if node.value("image_transport") == "compressed":
-        node.create_input(CompressedImage, topics.IMAGE + topics.COMPRESSED, take_compressed, node.image_qos())
-    else:
-        node.create_input(Image, topics.IMAGE, take_raw, node.image_qos())
+        return node.create_input(CompressedImage, topics.IMAGE + topics.COMPRESSED, take_compressed, node.image_qos())
+    return node.create_input(Image, topics.IMAGE, take_raw, node.image_qos())

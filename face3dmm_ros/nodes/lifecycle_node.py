@@ -53,6 +53,10 @@ class Output:
             self._publisher.publish(message)
             self._activity.published[self.topic] += 1
 
+    def enable(self) -> None:
+        """Publish from now on, in a node that is active already."""
+        self._publisher.on_activate(None)
+
     def destroy(self, node: "FaceNode") -> None:
         """Withdraw the topic."""
         node.destroy_lifecycle_publisher(self._publisher)
@@ -137,8 +141,10 @@ class FaceNode(LifecycleNode):
         return {name: self.value(name) for name in self._specifications}
 
     def create_output(self, message_type: type, topic: str, qos: QoSProfile) -> Output:
-        """Advertise a topic, which exists while the node is configured."""
+        """Advertise a topic, which exists while the node is configured, or until `remove_output`."""
         output = Output(self, message_type, topic, qos)
+        if self._active:
+            output.enable()
         self._outputs.append(output)
         return output
 
@@ -172,6 +178,12 @@ class FaceNode(LifecycleNode):
         subscription = self.create_subscription(message_type, topic, take, qos, raw=raw, event_callbacks=events)
         self._inputs.append(subscription)
         return subscription
+
+    def remove_output(self, output: Output) -> None:
+        """Withdraw an output's topic, and forget what was counted of it."""
+        self._outputs.remove(output)
+        self.activity.published.pop(output.topic, None)
+        output.destroy(self)
 
     def remove_input(self, subscription: Any) -> None:
         """Unsubscribe from an input's topic."""
