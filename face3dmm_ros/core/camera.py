@@ -174,6 +174,14 @@ def metric_position(camera: WeakPerspective, intrinsics: Intrinsics) -> NDArray[
     return np.array([x, y, Z])
 
 
+def weak_perspective_of(pose: MetricPose, intrinsics: Intrinsics) -> WeakPerspective:
+    """The weak perspective in which a camera sees a head that is before it, Z > 0: the inverse of `metric_pose`."""
+    x, y, Z = pose.position
+    t = np.array([intrinsics.center_x, intrinsics.center_y]) + np.array([x, y]) * (intrinsics.focal / Z)
+    rotation = _turn_axis_onto(pose.position).T @ pose.rotation
+    return WeakPerspective(float(intrinsics.focal / (1000.0 * Z)), rotation, t)
+
+
 # The report's chain, model → world → view → clip → screen, with its orthographic camera at the origin. The world is
 # OpenGL's (y up, z toward the viewer), in px, its origin at the centre of the image's top-left pixel.
 

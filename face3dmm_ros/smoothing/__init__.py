@@ -1,6 +1,7 @@
 """Tracked faces made steady over time."""
 
+from face3dmm_ros.smoothing.camera_motion import CameraPlace
 from face3dmm_ros.smoothing.face_smoother import FaceSmoother
 from face3dmm_ros.smoothing.filters import SMOOTHING_METHODS, SmoothingOptions
 
-__all__ = ["SMOOTHING_METHODS", "FaceSmoother", "SmoothingOptions"]
+__all__ = ["SMOOTHING_METHODS", "CameraPlace", "FaceSmoother", "SmoothingOptions"]

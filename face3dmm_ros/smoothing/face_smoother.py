@@ -19,6 +19,7 @@ The identity α passes unchanged: the fit already averages it over the track.
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from face3dmm_ros.core.face_memory import FaceMemory
 from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.fitting.observation import in_a_known_scheme, weights_read
 from face3dmm_ros.morphable_model.model import MorphableModel
+from face3dmm_ros.smoothing.camera_motion import CameraPlace, carried
 from face3dmm_ros.smoothing.filters import (
     FILTERS,
     SMOOTHING_METHODS,
@@ -44,12 +46,14 @@ _SHORTEST_STEP = 0.01
 
 @dataclass(eq=False)
 class _Track:
-    """A face's filters, with the time of its last image, s, and of how many weights and landmarks it consists."""
+    """A face's filters, with the time of its last image, s, of how many weights and landmarks it consists, and from
+    where the camera saw it."""
 
     motion: Filter
     landmarks: LandmarkFilter
     time: float
     sizes: tuple[int, int]
+    place: CameraPlace | None
 
 
 class FaceSmoother(FaceMemory[_Track]):
@@ -75,7 +79,7 @@ class FaceSmoother(FaceMemory[_Track]):
         self._model_landmarks: dict[str, ModelLandmarks] = {}
         super().__init__()
 
-    def smooth(self, face: TrackedFace, time: float) -> TrackedFace:
+    def smooth(self, face: TrackedFace, time: float, place: CameraPlace | None = None) -> TrackedFace:
         """The face with pose, expression and landmarks smoothed, and the gaze that they make.
 
         Args:
@@ -83,6 +87,8 @@ class FaceSmoother(FaceMemory[_Track]):
                 knows.
             time: when that image was taken, s; the steps between images may differ. A track begins anew where time
                 goes back, leaps or is not finite.
+            place: where the camera was then, in a frame in which faces are to be smoothed, because the camera moves;
+                None: they are smoothed in the image's own.
 
         Raises:
             Face3DMMError: the model knows no scheme of these landmarks.
@@ -101,10 +107,12 @@ class FaceSmoother(FaceMemory[_Track]):
         track = self._faces.get(face.face_id)
         if track is None or not 0.0 <= time - track.time <= self.options.longest_gap_s or track.sizes != sizes:
             filters = FILTERS[self.method](seen, self.options), LandmarkFilter(model, fitted, landmarks.points)
-            self._faces[face.face_id] = _Track(*filters, time, sizes)
+            self._faces[face.face_id] = _Track(*filters, time, sizes, place)
             return face
         dt = max(time - track.time, _SHORTEST_STEP)
-        track.time = time
+        if place is not None and track.place is not None:
+            track.motion.carry(partial(carried, before=track.place, now=place))
+        track.time, track.place = time, place
         motion = track.motion.update(seen, dt)
         camera, beta = model.camera(motion), motion.beta
         smoothed = replace(fitted, camera=camera, beta=beta, gaze=self._model.gaze(camera.rotation, beta))

@@ -85,6 +85,10 @@ class Motion:
         """The change to another: a pose step and Δβ, (6 + E,)."""
         return np.concatenate([step_between(self.camera, other.camera), other.beta - self.beta])
 
+    def carried(self, carried: Callable[[WeakPerspective], WeakPerspective]) -> "Motion":
+        """This, as another camera sees it."""
+        return replace(self, camera=carried(self.camera))
+
     def moved(self, step: NDArray[np.float64]) -> "Motion":
         """This, a step further."""
         return Motion(moved(self.camera, step[:POSE_SIZE]), self.beta + step[POSE_SIZE:])
@@ -163,6 +167,13 @@ class ModelLandmarks:
 class Filter(Protocol):
     """One face's filter; it holds its memory."""
 
+    def carry(self, carried: Callable[[WeakPerspective], WeakPerspective]) -> None:
+        """Take for remembered what the camera would have seen from where it is now.
+
+        Speeds keep their numbers: they are the head's own, and the camera's axes turn little from image to image.
+        """
+        ...
+
     def update(self, seen: Seen, dt: float) -> Motion:
         """The smoothed motion after what was seen dt seconds later."""
         ...
@@ -184,6 +195,9 @@ class _ConstantVelocity:
         self._covariance = np.tile([[start.noise_mm**2], [0.0], [1e4]], POSE_SIZE)
         self._last_mm = np.zeros(POSE_SIZE)
         self._shared = np.zeros(POSE_SIZE)
+
+    def carry(self, carried: Callable[[WeakPerspective], WeakPerspective]) -> None:
+        self._smoothed = self._smoothed.carried(carried)
 
     def update(self, seen: Seen, dt: float) -> Motion:
         options, noise = self._options, seen.noise_mm**2
@@ -218,6 +232,9 @@ class _OneEuro:
         self._options = options
         self._smoothed = self._last = start.motion
         self._velocity = np.zeros(len(start.noise))
+
+    def carry(self, carried: Callable[[WeakPerspective], WeakPerspective]) -> None:
+        self._smoothed, self._last = self._smoothed.carried(carried), self._last.carried(carried)
 
     def update(self, seen: Seen, dt: float) -> Motion:
         options = self._options
