@@ -20,6 +20,7 @@ from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.msg import BlendshapesArray, Face3DMMParamsArray
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
+from face3dmm_ros.nodes.hri_node import HriNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.qos import image_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
@@ -29,7 +30,7 @@ from tools.write_reference import launch_arguments
 
 LAUNCH_FILE = Path(__file__).parent.parent / "launch" / "live.launch.py"
 SHOWN_NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode, AvatarNode)
-NODES = (*SHOWN_NODES, ViewerNode)
+NODES = (*SHOWN_NODES, HriNode, ViewerNode)
 AVATAR_LAUNCH_FILE = LAUNCH_FILE.with_name("avatar.launch.py")
 RVIZ_TYPES = {
     "rviz_default_plugins/Image": "sensor_msgs/msg/Image",

@@ -23,6 +23,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live.replay_node import ReplayNode
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
+from face3dmm_ros.nodes.hri_node import HriNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.lifecycle_node import FaceNode
 from face3dmm_ros.nodes.parameters import NodeParameter
@@ -100,7 +101,7 @@ def test_with_autostart_off_a_node_waits_to_be_told(spun):
 
 
 @pytest.mark.parametrize(
-    "node_class", [AvatarNode, FitterNode, LandmarkNode, RendererNode, ReplayNode, VideoSourceNode, ViewerNode]
+    "node_class", [AvatarNode, FitterNode, HriNode, LandmarkNode, RendererNode, ReplayNode, VideoSourceNode, ViewerNode]
 )
 def test_a_transition_that_the_state_does_not_allow_is_refused_and_the_node_goes_on(spun, node_class, capfd):
     node = spun.start(node_class, autostart=False)

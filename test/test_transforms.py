@@ -1,4 +1,4 @@
-"""Faces' frames on /tf are those of the published parameters, at the images' stamps."""
+"""Faces' frames on /tf are those of the published parameters, at the images' stamps; and smoothing in such a frame."""
 
 import numpy as np
 import pytest
@@ -7,15 +7,18 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
 pytest.importorskip("tf2_msgs.msg", reason="needs tf2_msgs: tools/set_up.sh build, or ROS 2's own")
 
+from geometry_msgs.msg import Quaternion, TransformStamped
+from ros_harness import harness
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
-from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
+from face3dmm_ros.core.camera import Intrinsics, MetricPose, WeakPerspective, metric_pose, weak_perspective_of
 from face3dmm_ros.core.face_frames import face_frame
 from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
 from face3dmm_ros.core.values import Box, Landmarks, TrackedLandmarks
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray
+from face3dmm_ros.nodes import fixed_frame
 from face3dmm_ros.nodes.conversions import landmarks_to_message
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.qos import result_qos
@@ -46,14 +49,17 @@ class Faces:
         spun.spin_for(0.2)
 
     def show(self, second: int, turn: tuple[float, float], *, frame_id: str = "camera") -> None:
+        header = Header(frame_id=frame_id)
+        header.stamp.sec = second
+        self.show_from(header, cameras(turn))
+
+    def show_from(self, header: Header, cameras: list[WeakPerspective]) -> None:
         points = self.model.landmarks["ibug68"].interpolate(self.model.mean)
         faces = []
-        for face_id, camera in zip(IDS, cameras(turn), strict=True):
+        for face_id, camera in zip(IDS, cameras, strict=False):
             seen = camera.project(points).astype(np.float32)
             landmarks = Landmarks("ibug68", seen, Box(0, 0, 640, 480), 1.0, SIZE)
             faces.append(TrackedLandmarks(face_id, landmarks))
-        header = Header(frame_id=frame_id)
-        header.stamp.sec = second
         count = len(self.spun.received["/face/params"])
         self.publisher.publish(landmarks_to_message(header, SIZE, faces))
         self.spun.spin_until(lambda: len(self.spun.received["/face/params"]) > count)
@@ -116,3 +122,59 @@ def test_frames_can_be_switched_off(spun, default_model):
     faces = Faces(spun, default_model, publish_tf=False)
     faces.show(100, TURNS[0])
     assert not spun.received["/tf"]
+
+
+def test_without_tf2_ros_faces_are_smoothed_in_their_images_frame_and_it_is_said_once(
+    spun, default_model, monkeypatch, capfd
+):
+    monkeypatch.setattr(fixed_frame, "tf2_ros", None)
+    faces = Faces(spun, default_model, filtering_frame="odom")
+    for second, turn in enumerate(TURNS[:3], 100):
+        faces.show(second, turn)
+    assert [len(message.faces) for message in spun.received["/face/params"]] == [2, 2, 2]
+    assert capfd.readouterr().err.count("where 'odom' is not known: tf2_ros is missing") == 1
+    assert faces.node.activity.details["smoothed_in_image_frame"] == "3"
+
+
+def test_where_a_transform_is_missing_faces_are_smoothed_in_their_images_frame(spun, default_model, capfd):
+    pytest.importorskip("tf2_ros", reason="needs tf2_ros, which no PyPI wheel carries")
+    faces = Faces(spun, default_model, filtering_frame="odom")
+    for second, turn in enumerate(TURNS[:3], 100):
+        faces.show(second, turn)
+    assert [len(message.faces) for message in spun.received["/face/params"]] == [2, 2, 2]
+    assert capfd.readouterr().err.count("faces are smoothed in their image's frame where 'odom' is not known") == 1
+    assert faces.node.activity.details["smoothed_in_image_frame"] == "3"
+
+
+def places_mm(spun, model, **parameters) -> np.ndarray:
+    """Where a still head is in odom, (T, 3) mm, before a camera that stands, turns at 60 degrees a second and stops."""
+    faces = Faces(spun, model, **parameters)
+    broadcaster = spun.node.create_publisher(TFMessage, "/tf", result_qos(10))
+    spun.spin_for(0.3)
+    head = MetricPose(FRONTAL, np.array([0.0, 0.0, 0.8]))
+    intrinsics, found = Intrinsics.from_field_of_view(SIZE, 60.0), []
+    for index, angle in enumerate(np.radians([*np.zeros(20), *np.arange(0, 20, 2), *np.full(10, 20)])):
+        header = Header(frame_id="camera")
+        header.stamp.sec, header.stamp.nanosec = divmod(100 * 10**9 + index * 10**9 // 30, 10**9)
+        odom = TransformStamped(header=Header(stamp=header.stamp, frame_id="odom"), child_frame_id="camera")
+        turn = Rotation.from_rotvec([0.0, angle, 0.0])
+        odom.transform.rotation = Quaternion(**dict(zip("xyzw", turn.as_quat().tolist(), strict=True)))
+        broadcaster.publish(TFMessage(transforms=[odom]))
+        spun.spin_for(0.03)
+        back = turn.inv().as_matrix()
+        faces.show_from(header, [weak_perspective_of(MetricPose(back @ FRONTAL, back @ head.position), intrinsics)])
+        position = spun.received["/face/params"][-1].faces[0].pose.position
+        found.append(1e3 * turn.as_matrix() @ [position.x, position.y, position.z])
+    return np.array(found)
+
+
+@pytest.mark.slow
+def test_in_a_frame_that_stands_still_a_camera_that_turns_does_not_move_faces(default_model, ros_domain):
+    pytest.importorskip("tf2_ros", reason="needs tf2_ros, which no PyPI wheel carries")
+    off = []
+    for frame in ("", "odom"):
+        with harness() as spun:
+            places = places_mm(spun, default_model, filtering_frame=frame, publish_tf=False)
+        off.append(np.linalg.norm(places[20:] - places[19], axis=1).max())
+    print(f"largest error {off[0]:.1f} mm, in odom {off[1]:.1f} mm")
+    assert off[1] < 0.5 * off[0]

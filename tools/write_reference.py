@@ -15,6 +15,7 @@ from face3dmm_ros.cli.main import VERBS, parser
 from face3dmm_ros.live.replay_node import ReplayNode
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
+from face3dmm_ros.nodes.hri_node import HriNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.parameters import COMMON_PARAMETERS, NodeParameter
 from face3dmm_ros.nodes.renderer_node import RendererNode
@@ -24,7 +25,7 @@ from face3dmm_ros.nodes.viewer_node import ViewerNode
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
 COMMAND = "tools/in_environment.sh python -m tools.write_reference"
-NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode, AvatarNode, ViewerNode, ReplayNode)
+NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode, AvatarNode, HriNode, ViewerNode, ReplayNode)
 TYPES = {bool: "bool", int: "integer", float: "double", str: "string", list: "double array"}
 
 

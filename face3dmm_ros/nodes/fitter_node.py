@@ -26,13 +26,14 @@ from face3dmm_ros.morphable_model.decimation import Indices, decimate
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarks, FaceLandmarksArray, FaceMeshArray, FaceTopology
 from face3dmm_ros.nodes import conversions
+from face3dmm_ros.nodes.fixed_frame import FixedFrame
 from face3dmm_ros.nodes.images import create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
 from face3dmm_ros.nodes.qos import latched_qos
 from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
 from face3dmm_ros.nodes.transforms import TransformOutput
-from face3dmm_ros.smoothing import SMOOTHING_METHODS, FaceSmoother
+from face3dmm_ros.smoothing import SMOOTHING_METHODS, CameraPlace, FaceSmoother
 
 _MARKER_TRIANGLES = 1000
 """Of a face in rviz's marker, whose corners travel one by one; chosen by hand: fewer look coarse, more cost time."""
@@ -69,6 +70,11 @@ class FitterNode(FaceNode):
         ),
         NodeParameter("estimate_colors", True, "Tell the person's colours, gamma, from those at the landmarks."),
         NodeParameter("smoothing", SMOOTHING_METHODS[0], "Smoothing over time.", choices=SMOOTHING_METHODS),
+        read_only(
+            "filtering_frame",
+            "",
+            "Smooth in this frame of /tf, such as odom, for a camera that moves; empty: in the image's own.",
+        ),
         NodeParameter(
             "field_of_view",
             60.0,
@@ -91,6 +97,7 @@ class FitterNode(FaceNode):
         regressor = fit_methods.RegressorFile(self.value("regressor"), self.value("regressor_sha256"))
         self._fitter = fit_methods.create_fitter(self._model, method, regressor)
         self._smoother = FaceSmoother(self._model, self.value("smoothing"))
+        self._fixed_frame = FixedFrame(self, self.value("filtering_frame"))
         self._colors = PersonColors(self._model) if self.value("estimate_colors") else None
         self._locator = FaceLocator(self._model, fit_methods.create_perspective_fitter(self._model, method))
         self._shaper = FaceShaper(self._model)
@@ -194,7 +201,8 @@ class FitterNode(FaceNode):
         for keeper in (self._fitter, self._colors, self._smoother, self._locator, self._shaper):
             if keeper is not None:
                 keeper.retain({face.face_id for face in message.faces})
-        fitted = [self._fit(message, face, time, image) for face in message.faces]
+        place = self._place(header, image_size) if message.faces else None
+        fitted = [self._fit(message, face, time, image, place) for face in message.faces]
         faces = [self._locate(face) for face in fitted if face is not None]
         self._parameters_output.publish(
             conversions.parameters_to_message(header, image_size, self._model, self._fitter.method, faces)
@@ -208,8 +216,19 @@ class FitterNode(FaceNode):
             self._publish_meshes(header, faces)
         self.answered(header, len(faces))
 
+    def _place(self, header: Header, image_size: tuple[int, int]) -> CameraPlace | None:
+        """Where the camera was in the frame in which faces are smoothed; None: they are smoothed in the image's."""
+        known = self._calibration
+        intrinsics = self._guess(image_size) if known is None else known.intrinsics
+        return self._fixed_frame.place(header, intrinsics)
+
     def _fit(
-        self, message: FaceLandmarksArray, face: FaceLandmarks, time: float, image: Picture | None
+        self,
+        message: FaceLandmarksArray,
+        face: FaceLandmarks,
+        time: float,
+        image: Picture | None,
+        place: CameraPlace | None,
     ) -> TrackedFace | None:
         """A face fitted and smoothed; None, and reported, if its landmarks cannot be fitted."""
         try:
@@ -223,7 +242,7 @@ class FitterNode(FaceNode):
             self.report_skipped(f"face {face.face_id} of face/landmarks: {error}")
             return None
         with self.activity.stage("smoothing"):
-            return self._smoother.smooth(fitted, time)
+            return self._smoother.smooth(fitted, time, place)
 
     def _locate(self, face: TrackedFace) -> LocatedFace:
         """A face in the camera's space: under full perspective if the camera is calibrated, else by field of view."""
@@ -235,8 +254,11 @@ class FitterNode(FaceNode):
                 return located
             except Face3DMMError as error:
                 self._report_camera(f"camera/camera_info is not used: {error}")
-        image_size, field_of_view = face.parameters.image_size, self.value("field_of_view")
-        return self._locator.locate(face, Intrinsics.from_field_of_view(image_size, field_of_view))
+        return self._locator.locate(face, self._guess(face.parameters.image_size))
+
+    def _guess(self, image_size: tuple[int, int]) -> Intrinsics:
+        """An uncalibrated camera's intrinsics."""
+        return Intrinsics.from_field_of_view(image_size, self.value("field_of_view"))
 
     def _publish_meshes(self, header: Header, faces: list[LocatedFace]) -> None:
         """Publish what needs vertices: mesh, cloud and marker, where they are wanted."""
