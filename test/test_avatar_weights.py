@@ -1,5 +1,7 @@
 """From a model's β to the weights that an avatar shows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
@@ -64,6 +66,14 @@ def test_blendshapes_are_taken_by_name_and_bounded(default_model):
     beta[default_model.expression_names.index("cheekPuff")] = 1.3
     weights = BlendshapeWeights(default_model).of(face(default_model, beta))
     np.testing.assert_array_equal(weights, shown(jawOpen=0.7, cheekPuff=1.0))
+
+
+def test_deviations_are_taken_by_name_where_the_method_tells_them(default_model):
+    weights, beta = BlendshapeWeights(default_model), np.zeros(default_model.expression_count)
+    beta[default_model.expression_names.index("jawOpen")] = 0.7
+    told = replace(face(default_model, np.zeros_like(beta)), beta_deviation=beta)
+    np.testing.assert_array_equal(weights.deviations(told), shown(jawOpen=0.7))
+    assert not weights.deviations(face(default_model, beta)).any()
 
 
 def test_components_that_are_no_blendshapes_are_retargeted_through_the_landmarks(default_model):

@@ -1,5 +1,7 @@
 """What ROS4HRI's tools get to know of faces, by its real messages."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages
 
 from located_faces import located
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, Header
 
@@ -252,3 +255,15 @@ def test_without_hri_msgs_the_program_ends_with_an_error(ros_domain, monkeypatch
     monkeypatch.setattr(hri_node, "hri", None)
     assert hri_node.main([]) == 1
     assert "hri_node: ROS4HRI's messages were not found" in capfd.readouterr().err
+
+
+def test_the_page_has_the_topics_of_the_node(faces, repository):
+    faces.show(A)
+    table = (repository / "docs" / "hri.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `(/.*?)` \| `(.*?)` \| reliable \|", table, re.MULTILINE))
+    published = set()
+    for output in faces.node._outputs:
+        kind, qos = output._publisher.msg_type, output._publisher.qos_profile
+        assert qos.reliability == ReliabilityPolicy.RELIABLE
+        published.add((output.topic.replace(f"/f{A}/", "/<id>/"), f"{kind.__module__.split('.')[0]}/{kind.__name__}"))
+    assert told == published

@@ -163,10 +163,38 @@ def test_blendshapes_make_action_units(given, expected):
     assert {int(code): float(intensities[code]) for code in np.flatnonzero(intensities)} == expected
 
 
+WORDS = {np.mean: "mean of {}", np.max: "larger of {}", np.min: "lesser of {}"}
+
+
+def described(unit):
+    """How the page tells what makes a unit."""
+    first, *others = unit.blendshapes
+    if not others:
+        return first
+    left = first.removesuffix("Left")
+    sides = unit.blendshapes == (f"{left}Left", f"{left}Right") and left != "jaw"
+    return WORDS[unit.combine].format(f"{left}, left and right" if sides else ", ".join(unit.blendshapes))
+
+
+def test_the_page_has_the_units_of_the_code(repository):
+    page = (repository / "docs" / "hri.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (\d+) \| (.*?) \| (.*?) \|", page, re.MULTILINE)
+    expected = [
+        (str(code), unit.name.lower().replace("_", " ").replace("cross eye", "cross-eye"), described(unit))
+        for code, unit in ACTION_UNITS.items()
+    ]
+    assert told == expected
+
+
 def test_only_units_that_blendshapes_tell_of_have_a_confidence():
-    found = confidences(0.5)
+    found = confidences(0.5, weights())
     assert set(np.flatnonzero(found)) == set(ACTION_UNITS)
-    assert set(found) == {np.float32(0.0), np.float32(0.5)}
+    assert set(found.tolist()) == {0.0, 0.5}
+
+
+def test_a_unit_whose_blendshapes_may_be_off_has_less_confidence():
+    found = confidences(0.5, weights(mouthSmileLeft=0.5, mouthSmileRight=0.25, jawOpen=3.0))
+    assert (found[12], found[26], found[1]) == (0.25, 0.0, 0.5)
 
 
 def looking(*, head=0.0, eyes=None):

@@ -82,7 +82,7 @@ class FitterNode(FaceNode):
             low=1.0,
             high=179.0,
         ),
-        NodeParameter("publish_tf", True, "Publish the frames face_<id> and gaze_<id> on /tf."),
+        NodeParameter("publish_tf", True, "Publish the frames face_f<face_id> and gaze_f<face_id> on /tf."),
         NodeParameter("frame_prefix", "", "Put before the names of these frames, as in `robot1/`."),
         NodeParameter("always_publish_mesh", False, "Publish /face/mesh even while nobody listens."),
     )

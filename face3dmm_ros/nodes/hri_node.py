@@ -199,7 +199,8 @@ class HriNode(FaceNode):
         if looks_here:
             self._gazing_output.publish(hri.Gaze(header=header, sender=face.name, receiver=""))
         if face.wanted(_FACS):
-            intensity, confidence = action_units(self._weights.of(parameters)), confidences(parameters.confidence)
+            intensity = action_units(self._weights.of(parameters))
+            confidence = confidences(parameters.confidence, self._weights.deviations(parameters))
             face.publish(_FACS, hri.FacialActionUnits(header=header, intensity=intensity, confidence=confidence))
 
 

@@ -86,8 +86,14 @@ def action_units(weights: NDArray[np.floating]) -> NDArray[np.float32]:
     return intensities
 
 
-def confidences(confidence: float) -> NDArray[np.float32]:
-    """By code, (99,) float32: a face's own confidence for the units that blendshapes tell of, 0 for all others."""
+def confidences(confidence: float, deviations: NDArray[np.floating]) -> NDArray[np.float32]:
+    """By code, (99,) float32: the face's confidence for units that blendshapes tell of, less where these may be off.
+
+    Args:
+        confidence: of the face's fit, in [0, 1].
+        deviations: (52,) standard deviation of each weight; at 1, of all its range, a unit's confidence is 0.
+    """
     found = np.zeros(UNIT_COUNT, np.float32)
-    found[list(ACTION_UNITS)] = confidence
+    for code, places in _PLACES.items():
+        found[code] = confidence * max(0.0, 1.0 - float(deviations[places].max()))
     return found

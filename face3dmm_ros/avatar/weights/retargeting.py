@@ -63,6 +63,14 @@ class BlendshapeWeights:
             weights[self._places] = minimize_in_box(self._quadratic, self._linear @ beta, np.zeros(n), np.ones(n))
         return weights
 
+    def deviations(self, parameters: FaceParameters) -> NDArray[np.float32]:
+        """Standard deviations of `of(parameters)`, (52,) float32; 0 where the method tells none or expressions are
+        compared."""
+        deviations = np.zeros(len(ARKIT_NAMES), np.float32)
+        if self._quadratic is None and len(parameters.beta_deviation) == self._count:
+            deviations[self._places] = parameters.beta_deviation[self._columns]
+        return deviations
+
     def _compare(self, model: MorphableModel, blendshapes: MorphableModel) -> None:
         """Prepare the least squares between a model and one with blendshapes."""
         theirs, ours = (which.at_points(which.scheme(_SCHEME)) for which in (model, blendshapes))
