@@ -90,7 +90,7 @@ def test_launched_without_source_and_renderer_in_a_namespace_two_nodes_wait_for_
         spun.spin_until(lambda: spun.node.count_subscribers("/usb/image") == 1)
     finally:
         said = stop(process)
-    assert names() == {"robot/landmark_node", "robot/fitter_node"}, said
+    assert names() == {"robot/landmark_node: images", "robot/fitter_node: images"}, said
 
 
 def test_rviz_shows_topics_that_the_nodes_publish_with_their_types_and_qos(spun, tmp_path):

@@ -207,8 +207,9 @@ def test_several_faces_are_answered_together_in_one_order(spun, portrait):
 
 def test_an_image_whose_fields_disagree_is_skipped_and_the_next_one_answered(spun, portrait):
     chain = Chain(spun)
-    chain.send(portrait, height=301)
-    chain.send(portrait, encoding="nonsense")
+    for count, changes in enumerate(({"height": 301}, {"encoding": "nonsense"}), 1):
+        chain.send(portrait, **changes)
+        spun.spin_until(lambda count=count: chain.landmark_node.activity.skipped == count)
     _, _, results = chain.answer(portrait)
     assert len(results["/face/landmarks"]) == 1
     assert chain.landmark_node.activity.skipped == 2

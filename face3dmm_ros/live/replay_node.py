@@ -25,7 +25,7 @@ from face3dmm_ros.nodes.diagnostics import Statuses
 from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import run_nodes
 from face3dmm_ros.nodes.parameters import NodeParameter, read_only
-from face3dmm_ros.nodes.qos import latched_qos, result_qos
+from face3dmm_ros.nodes.qos import image_output_qos, latched_qos, result_qos
 from face3dmm_ros.nodes.synchronization import Stamp, serialized_stamp
 from face3dmm_ros.nodes.threaded_node import ThreadedNode
 
@@ -87,8 +87,8 @@ class ReplayNode(ThreadedNode):
         self._faces = 0
         self._statuses = Statuses()
         self._trouble = ""
-        self._images_output = self.create_output(Image, topics.IMAGE, self.image_qos())
-        self._camera_info_output = self.create_output(CameraInfo, topics.CAMERA_INFO, self.image_qos())
+        self._images_output = self.create_output(Image, topics.IMAGE, image_output_qos())
+        self._camera_info_output = self.create_output(CameraInfo, topics.CAMERA_INFO, image_output_qos())
         self.create_input(DiagnosticArray, "/diagnostics", self._statuses.take, result_qos(_DEPTH))
         inputs = [
             self._listen(FaceLandmarksArray, topics.LANDMARKS),
@@ -99,7 +99,7 @@ class ReplayNode(ThreadedNode):
         if self.value("overlay"):
             inputs.append(self._listen(Image, topics.OVERLAY))
         if self.value("out"):
-            images = Topic(self.resolve_topic_name(topics.IMAGE), "sensor_msgs/msg/Image", self.image_qos())
+            images = Topic(self.resolve_topic_name(topics.IMAGE), "sensor_msgs/msg/Image", image_output_qos())
             self._recording = self._record([images, *inputs])
         self._end_timer.reset()
 
@@ -230,7 +230,7 @@ class ReplayNode(ThreadedNode):
         Raises:
             Face3DMMError: another node publishes images too.
         """
-        if self.count_publishers(topics.IMAGE) > 1:
+        if self.count_publishers(self.resolve_topic_name(topics.IMAGE)) > 1:
             raise Face3DMMError(f"somebody else publishes on {self.resolve_topic_name(topics.IMAGE)}: stop it first")
         drawn = int(self.value("overlay"))
         links = [
@@ -242,10 +242,10 @@ class ReplayNode(ThreadedNode):
         namespace = self.get_namespace().strip("/")
         for node, topic, least in links:
             seen = self._statuses.subscribers(f"{namespace}/{node}".strip("/"), topic)
-            if seen < max(least, self.count_subscribers(topic)):
+            if seen < max(least, self.count_subscribers(self.resolve_topic_name(topic))):
                 return False
         # The fitter listens to images too where its method looks at them.
-        listeners = max(1 + drawn, self.count_subscribers(topics.IMAGE))
+        listeners = max(1 + drawn, self.count_subscribers(self.resolve_topic_name(topics.IMAGE)))
         return self._images_output.subscribers >= listeners and (
             not self._camera_infos or self._camera_info_output.subscribers >= 1
         )

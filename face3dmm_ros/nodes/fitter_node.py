@@ -114,7 +114,7 @@ class FitterNode(FaceNode):
         # Images first: they are taken in this order, and an image comes before its landmarks.
         if self._looks_at_images:
             create_image_input(self, self._on_image)
-        self.create_input(FaceLandmarksArray, topics.LANDMARKS, self._on_landmarks, qos)
+        self.create_input(FaceLandmarksArray, topics.LANDMARKS, self._on_landmarks, qos, stream=True)
         self.create_input(CameraInfo, topics.CAMERA_INFO, self._on_camera_info, self.image_qos())
 
     def _warm_up(self) -> None:

@@ -97,6 +97,7 @@ def create_image_input(node: FaceNode, callback: ImageCallback) -> None:
         callback(message.header, image_from_compressed(message))
 
     if node.value("image_transport") == "compressed":
-        node.create_input(CompressedImage, topics.IMAGE + topics.COMPRESSED, take_compressed, node.image_qos())
+        topic = topics.IMAGE + topics.COMPRESSED
+        node.create_input(CompressedImage, topic, take_compressed, node.image_qos(), stream=True)
     else:
-        node.create_input(Image, topics.IMAGE, take_raw, node.image_qos())
+        node.create_input(Image, topics.IMAGE, take_raw, node.image_qos(), stream=True)

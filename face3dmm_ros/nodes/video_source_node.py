@@ -20,7 +20,7 @@ from face3dmm_ros.nodes.conversions import calibration_to_message
 from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import run_nodes
 from face3dmm_ros.nodes.parameters import NodeParameter, read_only
-from face3dmm_ros.nodes.qos import image_qos, result_qos
+from face3dmm_ros.nodes.qos import image_output_qos, image_qos, result_qos
 from face3dmm_ros.nodes.threaded_node import ThreadedNode
 
 OWN_RATE = -1.0
@@ -29,7 +29,7 @@ _RESULT_TIMEOUT = 1.0
 """s after which the next image is published though the last one's result is missing, as when it was lost. Chosen by
 hand: longer than any fit method takes for an image."""
 _RESULTS = {
-    "overlay": (Image, topics.OVERLAY, image_qos(1)),
+    "overlay": (Image, topics.OVERLAY, image_qos()),
     "params": (Face3DMMParams, topics.PARAMETERS, result_qos(1)),
 }
 _REOPEN_PERIOD = 1.0
@@ -76,12 +76,15 @@ class VideoSourceNode(ThreadedNode):
     def __init__(self, **options: Any) -> None:
         """A node that has yet to open its source."""
         self._source: FrameSource | None = None
+        self._asked = self._wanted = ""
         self._result_is_out = threading.Event()
         super().__init__(**options)
-        self._wanted: str = self.value("source")
 
     def configure(self) -> None:
         """Open the source."""
+        # What `auto` was once decided to be stays, unless the parameter has changed since.
+        if self.value("source") != self._asked:
+            self._asked = self._wanted = self.value("source")
         self._conversion = image_conversion()
         file = self.value("calibration_file")
         self._calibration = read_calibration(Path(file).expanduser()).turned(self.value("rotate")) if file else None
@@ -93,8 +96,8 @@ class VideoSourceNode(ThreadedNode):
             self.activity.waiting = str(error)
             self.activity.details["source"] = "no camera yet"
             self.get_logger().warning(f"waiting for a camera: {error}")
-        self._images_output = self.create_output(Image, topics.IMAGE, self.image_qos())
-        self._camera_info_output = self.create_output(CameraInfo, topics.CAMERA_INFO, self.image_qos())
+        self._images_output = self.create_output(Image, topics.IMAGE, image_output_qos())
+        self._camera_info_output = self.create_output(CameraInfo, topics.CAMERA_INFO, image_output_qos())
         self._result_input: Any = None
         self._listen(self.value("fps") == 0.0)
 
@@ -127,7 +130,7 @@ class VideoSourceNode(ThreadedNode):
             self._wanted = CAMERA if source.live else SAMPLE
             if not source.live:
                 self.get_logger().warning("no camera gives images: the sample clip is taken (source camera would wait)")
-        self.activity.details["source"] = source.description
+        self.activity.details["source"] = self.activity.hardware = source.description
         self.get_logger().info(f"images from {source.description}")
         return source
 
