@@ -67,7 +67,7 @@ class FaceLocator:
             placed = self._perspective.fit(face, camera)
         else:
             camera.require_size(parameters.image_size)
-            placed = PerspectiveFace(parameters, metric_pose(parameters.camera, camera.intrinsics))
+            placed = PerspectiveFace(parameters, camera.pose(parameters.camera))
         # The origin between the eyeballs stands for the sellion of a model of which that is not known.
         sellion = np.zeros(3) if self._sellion is None else self._sellion.neutral(placed.parameters.alpha)[0]
         return LocatedFace(face.face_id, parameters, placed, face_frame(placed.pose, sellion))
