@@ -55,10 +55,20 @@ ARGUMENTS = (
     argument(
         "rectified", "auto", "whether the images are rectified; auto: by their topic's name", ("auto", "true", "false")
     ),
+    argument("depth_topic", "", "depth images registered to the camera's, by which heads are measured; empty: none"),
     argument("autostart", "true", "false: the nodes wait to be configured and activated"),
 )
 
-FITTER_ARGUMENTS = ("model", "fit_method", "regressor", "regressor_sha256", "smoothing", "image_transport", "rectified")
+FITTER_ARGUMENTS = (
+    "model",
+    "fit_method",
+    "regressor",
+    "regressor_sha256",
+    "smoothing",
+    "image_transport",
+    "rectified",
+    "depth_topic",
+)
 """Those that are the fitter's parameters."""
 
 

@@ -262,6 +262,16 @@ class Calibration:
                 f"{image_size[0]}×{image_size[1]}"
             )
 
+    def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Where (N, 3) points in the rectified camera's axes, in front of it, are in the image, (N, 2) px."""
+        in_lens = np.asarray(points, np.float64) @ self._to_rectified
+        K, nowhere = np.asarray(self.matrix, np.float64), np.zeros(3)
+        if not self.distortion.any():
+            return in_lens[:, :2] / in_lens[:, 2:] * [K[0, 0], K[1, 1]] + K[:2, 2]
+        project = cv2.fisheye.projectPoints if self.distortion_model in _RADIAL else cv2.projectPoints
+        pixels, _ = project(in_lens[:, None], nowhere, nowhere, K, self.distortion)
+        return np.asarray(pixels, np.float64).reshape(-1, 2)
+
     def rays(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Viewing rays of (N, 2) image points, px, as (x/z, y/z), (N, 2): distortion and K undone, turned by R."""
         rays = self._rays_of_the_lens(points)

@@ -31,8 +31,8 @@ class PerspectiveFace:
     """A face in the camera's space.
 
     Attributes:
-        parameters: α, β, and the scaled orthographic camera of the moved landmarks, from which `pose` follows; not for
-            an overlay, since the image shows the landmarks elsewhere.
+        parameters: α, β, and the scaled orthographic camera of the moved landmarks, from which `pose` follows, at the
+            model's size; not for an overlay, since the image shows the landmarks elsewhere.
         pose: model to camera.
     """
 

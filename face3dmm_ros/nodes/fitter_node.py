@@ -26,6 +26,7 @@ from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarks, FaceLandmarksArray, FaceMeshArray, FaceTopology
 from face3dmm_ros.nodes import conversions
 from face3dmm_ros.nodes.camera_input import FIELD_OF_VIEW, RECTIFIED, CameraInput
+from face3dmm_ros.nodes.depth_input import DEPTH_TOPIC, DepthInput
 from face3dmm_ros.nodes.images import create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
@@ -77,6 +78,7 @@ class FitterNode(FaceNode):
             low=1.0,
             high=179.0,
         ),
+        DEPTH_TOPIC,
         NodeParameter("publish_tf", True, "Publish the frames face_<id> and gaze_<id> on /tf."),
         NodeParameter("frame_prefix", "", "Put before the names of these frames, as in `robot1/`."),
         NodeParameter("always_publish_mesh", False, "Publish /face/mesh even while nobody listens."),
@@ -114,6 +116,7 @@ class FitterNode(FaceNode):
             create_image_input(self, self._on_image)
         self.create_input(FaceLandmarksArray, topics.LANDMARKS, self._on_landmarks, qos)
         self._camera = CameraInput(self, self._locator.reset)
+        self._depth = DepthInput(self, self._locator)
 
     def _warm_up(self) -> None:
         """Fit the mean face: the first times are the slowest, and no image should have to wait for them."""
@@ -183,6 +186,7 @@ class FitterNode(FaceNode):
             self._arrow_output.publish(conversions.arrows_message(header, faces))
         with self.activity.stage("mesh"):
             self._publish_meshes(header, faces)
+        self._depth.add_faces(header, faces)
         self.answered(header, len(faces))
 
     def _fit(
