@@ -6,11 +6,17 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
 
+from depth_images import CAMERA, SIZE, Head, landmarks_of
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
+from std_msgs.msg import Header
 
+from face3dmm_ros.core.values import TrackedLandmarks
 from face3dmm_ros.live.ros_arguments import parameter_arguments
+from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray
 from face3dmm_ros.nodes import camera_input
 from face3dmm_ros.nodes.camera_input import RECTIFIED, CameraInput, is_rectified_topic
+from face3dmm_ros.nodes.conversions import landmarks_to_message
+from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.lifecycle_node import FaceNode
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, NodeParameter
 from face3dmm_ros.nodes.qos import result_qos
@@ -178,3 +184,62 @@ def test_that_no_camera_info_comes_is_said_once(looker, monkeypatch, capfd):
     for _ in range(3):
         node.camera.of((640, 480))
     assert capfd.readouterr().err.count("no camera_info comes on /cam/camera_info: the parameter field_of_view") == 1
+
+
+F, CX, CY = CAMERA.matrix[0, 0], CAMERA.matrix[0, 2], CAMERA.matrix[1, 2]
+SAME_IMAGES = {
+    "plain": ({"k": [F, 0.0, CX, 0.0, F, CY, 0.0, 0.0, 1.0]}, "false"),
+    "rectified": (
+        {
+            "k": [2 * F, 0.0, 300.0, 0.0, 2 * F, 200.0, 0.0, 0.0, 1.0],
+            "p": [F, 0.0, CX, 0.0, 0.0, F, CY, *[0.0] * 3, 1.0, 0.0],
+        },
+        "true",
+    ),
+    "region": (
+        {
+            "width": 1280,
+            "height": 960,
+            "k": [F, 0.0, CX + 320.0, 0.0, F, CY + 240.0, 0.0, 0.0, 1.0],
+            "roi": RegionOfInterest(x_offset=320, y_offset=240, width=640, height=480),
+        },
+        "false",
+    ),
+    "binned": (
+        {
+            "width": 1280,
+            "height": 960,
+            "k": [2 * F, 0.0, 2 * CX + 0.5, 0.0, 2 * F, 2 * CY + 0.5, 0.0, 0.0, 1.0],
+            "binning_x": 2,
+            "binning_y": 2,
+        },
+        "false",
+    ),
+    "resized": (
+        {"width": 320, "height": 240, "k": [F / 2, 0.0, CX / 2 - 0.25, 0.0, F / 2, CY / 2 - 0.25, 0.0, 0.0, 1.0]},
+        "false",
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "rectified"), SAME_IMAGES.values(), ids=SAME_IMAGES)
+def test_the_fitter_places_a_face_by_the_camera_of_its_images(spun, default_model, fields, rectified):
+    _, vertices = Head(default_model, 3, 1.0, 0.7).at(0.0)
+    node = spun.start(FitterNode, rectified=rectified)
+    landmarks = spun.node.create_publisher(FaceLandmarksArray, "/face/landmarks", result_qos(10))
+    infos = spun.node.create_publisher(CameraInfo, "/camera/camera_info", result_qos(10))
+    spun.listen(Face3DMMParamsArray, "/face/params")
+    spun.spin_until(lambda: landmarks.get_subscription_count() and infos.get_subscription_count())
+    spun.spin_until(lambda: node._parameters_output.subscribers)
+    infos.publish(CameraInfo(**{"width": SIZE[0], "height": SIZE[1]} | fields))
+    spun.spin_until(lambda: node._camera.received)
+    landmarks.publish(
+        landmarks_to_message(Header(), SIZE, [TrackedLandmarks(0, landmarks_of(default_model, vertices))])
+    )
+    spun.spin_until(lambda: spun.received["/face/params"])
+    position = spun.received["/face/params"][0].faces[0].pose.position
+    sellion = default_model.landmarks["ibug68"].interpolate(vertices)[27]
+    ray = np.array([position.x, position.y]) / position.z
+    np.testing.assert_allclose(ray, sellion[:2] / sellion[2], atol=0.003)
+    # The head's size is not known, but its distance is of that order.
+    assert position.z == pytest.approx(sellion[2], rel=0.15)

@@ -148,7 +148,7 @@ def test_a_good_part_of_a_face_is_enough(follower: Follower, located: tuple[Loca
 def test_one_wrong_image_does_not_change_the_size(follower: Follower, located: tuple[LocatedFace, np.ndarray]) -> None:
     face, depth = located
     for image in range(7):
-        follower.locator.measure(face, 1.2 * depth if image == 3 else depth)
+        follower.locator.measure(face, 1.2 * depth if image == 6 else depth)
     found = follower.locate(Head(follower.model, 3, 0.9, 0.6).at(0.0)[1])
     assert found.scale.factor == pytest.approx(0.9, abs=0.05)
 
