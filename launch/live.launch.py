@@ -49,11 +49,26 @@ ARGUMENTS = (
         ("raw", "compressed"),
     ),
     argument("image_topic", topics.IMAGE, "the camera's image topic"),
-    argument("camera_info_topic", topics.CAMERA_INFO, "its camera_info topic"),
+    argument(
+        "camera_info_topic", topics.CAMERA_INFO, "its camera_info topic; so given, it is the one beside image_topic"
+    ),
+    argument(
+        "rectified", "auto", "whether the images are rectified; auto: by their topic's name", ("auto", "true", "false")
+    ),
+    argument("depth_topic", "", "depth images registered to the camera's, by which heads are measured; empty: none"),
     argument("autostart", "true", "false: the nodes wait to be configured and activated"),
 )
 
-FITTER_ARGUMENTS = ("model", "fit_method", "regressor", "regressor_sha256", "smoothing", "image_transport")
+FITTER_ARGUMENTS = (
+    "model",
+    "fit_method",
+    "regressor",
+    "regressor_sha256",
+    "smoothing",
+    "image_transport",
+    "rectified",
+    "depth_topic",
+)
 """Those that are the fitter's parameters."""
 
 

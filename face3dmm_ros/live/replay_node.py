@@ -21,6 +21,7 @@ from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live.recording import IMAGE_RECORDINGS, Recording, Topic
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceTopology
+from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of, is_rectified_topic
 from face3dmm_ros.nodes.diagnostics import Statuses
 from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import run_nodes
@@ -79,6 +80,8 @@ class ReplayNode(ThreadedNode):
         self._reader = BagReader(Path(self.value("bag")).expanduser())
         self._bag_topic = self._reader.image_topic(self.value("bag_image_topic") or None)
         self._camera_infos = self._reader.camera_infos(self._bag_topic)
+        if self._camera_infos and is_rectified_topic(self._bag_topic.removesuffix(topics.COMPRESSED)):
+            self.get_logger().warning(f"{self._bag_topic} is rectified, by its name: fitter_node needs rectified:=true")
         self._present: Stamp | None = None
         self._time_ns = 0
         self._arrived: Counter[str] = Counter()
@@ -88,7 +91,8 @@ class ReplayNode(ThreadedNode):
         self._statuses = Statuses()
         self._trouble = ""
         self._images_output = self.create_output(Image, topics.IMAGE, image_output_qos())
-        self._camera_info_output = self.create_output(CameraInfo, topics.CAMERA_INFO, image_output_qos())
+        camera_info = camera_info_topic_of(self, image_topic_of(self))
+        self._camera_info_output = self.create_output(CameraInfo, camera_info, image_output_qos())
         self.create_input(DiagnosticArray, "/diagnostics", self._statuses.take, result_qos(_DEPTH))
         inputs = [
             self._listen(FaceLandmarksArray, topics.LANDMARKS),

@@ -16,6 +16,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.picture_turns import turned
 from face3dmm_ros.files.frame_source import AUTO, CAMERA, SAMPLE, SOURCES, FrameSource, open_source, resized
 from face3dmm_ros.msg import Face3DMMParams
+from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of
 from face3dmm_ros.nodes.conversions import calibration_to_message
 from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import run_nodes
@@ -97,7 +98,8 @@ class VideoSourceNode(ThreadedNode):
             self.activity.details["source"] = "no camera yet"
             self.get_logger().warning(f"waiting for a camera: {error}")
         self._images_output = self.create_output(Image, topics.IMAGE, image_output_qos())
-        self._camera_info_output = self.create_output(CameraInfo, topics.CAMERA_INFO, image_output_qos())
+        camera_info = camera_info_topic_of(self, image_topic_of(self))
+        self._camera_info_output = self.create_output(CameraInfo, camera_info, image_output_qos())
         self._result_input: Any = None
         self._listen(self.value("fps") == 0.0)
 
@@ -228,16 +230,12 @@ class VideoSourceNode(ThreadedNode):
         self.answered(header, 0)
 
     def _describe(self, header: Header, width: int, height: int) -> CameraInfo:
-        """The camera_info; its K is zero, for uncalibrated, also where the calibration is for another image size."""
-        calibration = self._calibration
-        if calibration is not None and calibration.image_size == (width, height):
-            return calibration_to_message(header, calibration)
-        if calibration is not None:
-            calibrated_width, calibrated_height = calibration.image_size
-            self.activity.problem = (
-                f"the calibration is for {calibrated_width}×{calibrated_height} images, these are {width}×{height}: "
-                "not used"
-            )
+        """The camera_info; its K is zero, for uncalibrated, also where the calibration is for another shape."""
+        if self._calibration is not None:
+            try:
+                return calibration_to_message(header, self._calibration.of((width, height)))
+            except Face3DMMError as error:
+                self.activity.problem = f"calibration_file is not used: {error}"
         return CameraInfo(header=header, width=width, height=height)
 
 
