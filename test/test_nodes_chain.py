@@ -533,7 +533,7 @@ def test_a_file_that_is_no_calibration_is_refused(spun, tmp_path, text):
 class UnpluggedCamera:
     """A camera that gives some images, at its rate, and then none."""
 
-    live, rate = True, 100.0
+    live, rate, interval, notice = True, 100.0, 0.01, ""
 
     def __init__(self, index=5, images=3):
         self.description = f"camera {index}"
