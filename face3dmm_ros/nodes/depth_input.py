@@ -24,9 +24,9 @@ _WAITING = 8
 """Of each kind that wait for the other; chosen by hand: a quarter of a second at 30 images/s."""
 _LONGEST_PERIOD_NS = 200_000_000
 """Between two images; chosen by hand: in more than half of it a head moves too far."""
-_PATIENCE = 30
-"""Images in a row whose faces cannot be measured before that is said; chosen by hand: a second at 30 images/s, so not
-for a hand that passes."""
+_PATIENCE = 90
+"""Images in a row whose faces cannot be measured before that is said; chosen by hand: three seconds at 30
+images/s, so not for a hand that passes, or a driver that starts."""
 
 Item = TypeVar("Item")
 Depth = TypeVar("Depth")
