@@ -169,7 +169,8 @@ def test_parameters_come_back(parameters, parameters_message, default_model):
     assert (message.header, message.image_width, message.image_height) == (HEADER, 640, 480)
     assert tuple(message.expression_names) == default_model.expression_names
     (face,) = message.faces
-    assert (face.face_id, face.scale_source, face.scale_deviation) == (7, "average", np.float32(0.05))
+    assert (face.face_id, face.scale_source, face.scale_factor) == (7, "average", 1.0)
+    assert face.scale_deviation == np.float32(0.05)
     back = message_fields.parameters_from_message(message, face)
     np.testing.assert_array_equal(back.camera.rotation, parameters.camera.rotation)
     np.testing.assert_array_equal(back.camera.translation, parameters.camera.translation)
