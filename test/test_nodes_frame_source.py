@@ -1,5 +1,7 @@
 """Where images come from."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -266,6 +268,33 @@ def test_a_url_is_a_live_stream_whose_password_nobody_is_told(devices):
     assert stream.grab()
     assert (stream.retrieve() == 40).all()
     assert devices.opened == [(URL, cv2.CAP_FFMPEG)] * 2, "once for each call: many cameras have one connection alone"
+
+
+class MjpegCamera(BaseHTTPRequestHandler):
+    """Sends ten JPEG files the way that network cameras do, then ends."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        for k in range(10):
+            picture = cv2.imencode(".jpg", np.full((24, 32, 3), 20 * k, np.uint8))[1].tobytes()
+            head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+            self.wfile.write(head.encode() + picture + b"\r\n")
+
+    def log_message(self, *_):
+        """Says nothing."""
+
+
+def test_a_network_camera_is_read_and_is_live():
+    with HTTPServer(("127.0.0.1", 0), MjpegCamera) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        camera = open_source(f"http://127.0.0.1:{server.server_port}/video")
+        values = [int(image[0, 0, 0]) for image in images_of(camera)]
+        camera.close()
+        server.shutdown()
+    assert camera.live
+    assert values == [20 * k for k in range(1, 10)], "the first was looked at when it was opened"
 
 
 def test_a_recording_behind_a_url_is_played_at_its_own_pace(tmp_path):

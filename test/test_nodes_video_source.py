@@ -174,6 +174,14 @@ def test_a_camera_whose_images_cannot_be_read_is_lost(spun, devices):
     assert node.activity.skipped >= 30
 
 
+def test_a_camera_that_gives_more_images_than_it_says_loses_none(spun, devices):
+    devices.plug_in("video0", 10, images=60)
+    devices.gives = {cv2.CAP_PROP_FPS: 25.0}  # what FFmpeg says of every MJPEG stream; these come at 200
+    node = start(spun, "0")
+    spun.spin_until(lambda: status(node)[0] == DiagnosticStatus.ERROR)
+    spun.spin_until(lambda: len(values(spun)) == 59)  # one was looked at when it was opened
+
+
 def test_a_camera_is_asked_for_the_format_that_is_wanted(spun, devices, capfd):
     devices.plug_in("video0", 10)
     devices.gives = {cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"YUYV")}
