@@ -224,6 +224,14 @@ def test_a_camera_is_asked_for_its_format_before_size_and_rate(devices):
     assert devices.settings == [(cv2.CAP_PROP_BUFFERSIZE, 1)]
 
 
+def test_a_camera_that_sends_grey_of_16_bits_is_as_bright_as_it_is(devices):
+    devices.plug_in("video0", 1023)
+    camera = open_source("0", CameraRequest(pixel_format="Y16 "))
+    assert camera.grab()
+    assert camera.retrieve().shape == (24, 32, 3)
+    assert (camera.retrieve() == 255).all()
+
+
 def test_what_a_camera_does_not_give_is_noticed(devices):
     devices.plug_in("video0", 40)
     devices.gives = {cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"YUYV"), cv2.CAP_PROP_FPS: 10.0}
@@ -365,12 +373,15 @@ def test_a_grey_video_of_16_bits_is_scaled_by_its_values_without_flicker(tmp_pat
     if not writer.isOpened():
         pytest.skip("this OpenCV writes no video of 16 bits")
     brightest = (1 << bits) - 1
-    for value in (brightest, brightest // 5, brightest):
+    for value in (brightest // 5, brightest, brightest // 5):
         writer.write(np.full((24, 32), value, np.uint16))
     writer.release()
-    images = images_of(open_source(path))
+    film = open_source(path)
+    images = images_of(film)
     assert [image.shape for image in images] == [(24, 32, 3)] * 3
-    assert [int(image[0, 0, 0]) for image in images] == [255, 51, 255]
+    assert [int(image[0, 0, 0]) for image in images] == [204, 255, 51]
+    assert film.rewind()
+    assert [int(image[0, 0, 0]) for image in images_of(film)] == [51, 255, 51]
 
 
 def test_pictures_of_16_bits_in_a_folder_do_not_flicker(tmp_path):

@@ -179,7 +179,7 @@ def test_a_camera_that_gives_more_images_than_it_says_loses_none(spun, devices):
     devices.gives = {cv2.CAP_PROP_FPS: 25.0}  # what FFmpeg says of every MJPEG stream; these come at 200
     node = start(spun, "0")
     spun.spin_until(lambda: status(node)[0] == DiagnosticStatus.ERROR)
-    spun.spin_until(lambda: len(values(spun)) == 59)  # one was looked at when it was opened
+    assert node.activity.answered == 59, "one was looked at when it was opened"
 
 
 def test_a_camera_is_asked_for_the_format_that_is_wanted(spun, devices, capfd):
