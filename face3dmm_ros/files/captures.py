@@ -21,11 +21,12 @@ USUAL_RATE = 30.0
 """Images per second where OpenCV gives no plausible rate: that of most webcams."""
 _LONGEST_PAUSE = 60.0
 """s between two images of a video, beyond which its times are taken to be wrong. By hand."""
-_NETWORK_TIMEOUT = 5.0
+_TIMEOUT = 5
 """s that a stream may take to open, or to give an image; OpenCV's own are 30. By hand: a node that is to stop waits so
 long."""
-_GREY_16 = int.from_bytes(b"Y1\x00\x10", "little")
-"""FFmpeg's name of the pixel format gray16le, as `cv2.CAP_PROP_CODEC_PIXEL_FORMAT` gives it."""
+_LIMITS = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 1000 * _TIMEOUT, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 1000 * _TIMEOUT]
+_GREY16, _Y16 = int.from_bytes(b"Y1\x00\x10", "little"), int.from_bytes(b"Y16 ", "little")
+"""Grey of 16 bits: FFmpeg's gray16le, as `cv2.CAP_PROP_CODEC_PIXEL_FORMAT` has it, and V4L2's Y16."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Capture:
     interval: float
     _capture: cv2.VideoCapture
 
+    def __init__(self, description: str) -> None:
+        """Before anything is opened."""
+        self.description = description
+        self._depth = SampleDepth()
+
     def grab(self) -> bool:
         """Wait for the next image, or decode it."""
         with suppress(cv2.error):
@@ -73,19 +79,23 @@ class Capture:
         return False
 
     def retrieve(self) -> NDArray[np.uint8]:
-        """The image last grabbed."""
-        return np.asarray(self._retrieved(), np.uint8)
+        """The image last grabbed; grey ones of 16 bits are scaled by their `SampleDepth`."""
+        with suppress(cv2.error):
+            readable, image = self._capture.retrieve()
+            if readable and image.dtype == np.uint16:
+                return self._depth.scaled(np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint16))
+            if readable:
+                return np.asarray(image, np.uint8)
+        raise Face3DMMError(f"an image of {self.description} cannot be read")
 
     def close(self) -> None:
         """Give back camera or file."""
         self._capture.release()
 
-    def _retrieved(self) -> NDArray:
-        with suppress(cv2.error):
-            readable, image = self._capture.retrieve()
-            if readable:
-                return np.asarray(image)
-        raise Face3DMMError(f"an image of {self.description} cannot be read")
+    def _keep_16_bits(self, of: int, grey: int) -> None:
+        """Keep all bits of this grey format: OpenCV would take the upper 8, of which a camera of 10 bits uses two."""
+        if self._capture.get(of) == grey:
+            self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
 
     def _rate(self) -> float:
         """The rate that OpenCV reports; `USUAL_RATE` where that is 0, NaN or absurd (beyond 0.1 to 1,000 images/s)."""
@@ -104,7 +114,7 @@ class Camera(Capture):
         Raises:
             Face3DMMError: no such camera, or it gives no image.
         """
-        self.description = f"camera {device}" if isinstance(device, int) else str(device)
+        super().__init__(f"camera {device}" if isinstance(device, int) else str(device))
         path = DEVICES / f"video{device}" if isinstance(device, int) else device
         # OpenCV would look for it too, and write a warning each time.
         if sys.platform == "linux" and not path.exists():
@@ -137,6 +147,7 @@ class Camera(Capture):
                 self._capture.set(setting, value)
         # With a longer queue, a slow reader would get old images.
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self._keep_16_bits(cv2.CAP_PROP_FOURCC, _Y16)
 
     def _missing(self, request: CameraRequest) -> str:
         """What was asked for and is not given, but for the size, to which images are scaled; empty if nothing."""
@@ -151,21 +162,34 @@ class Camera(Capture):
 
 
 class Video(Capture):
-    """A video file, whose images keep the times that the file gives them."""
+    """A video file, whose images keep the times that it gives them; or what a URL leads to, mostly a live camera."""
 
-    live = False
     _time_s: float
     _stated_s: float
 
     def __init__(self, location: str) -> None:
-        """Open a video.
+        """Open a video by its path or URL; a password in a URL is left out of the description.
 
         Raises:
-            Face3DMMError: no such file, not a readable video, or one that is too large.
+            Face3DMMError: it is not there, gives no image, or one that is too large.
         """
-        self.description = self._location = location
-        self._check(f"{location} is not a readable video")
-        self.rewind()
+        super().__init__(without_password(location))
+        self._location = location
+        self._begin()
+        width, height = (int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        check_size(width, height, self.description)
+        if not (self._capture.isOpened() and super().grab()):
+            self.close()
+            raise Face3DMMError(
+                f"{self.description} cannot be opened or gives no image within {_TIMEOUT} s: are address, "
+                "user and password right, and does the camera answer?"
+                if is_url(location)
+                else f"{location} is not a readable video"
+            )
+        # How many images there are is known of recordings alone.
+        self.live = is_url(location) and not self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+        if not self.live:
+            self.rewind()
 
     def grab(self) -> bool:
         """Decode the next image, and find how long after the one before it is to be shown."""
@@ -182,70 +206,22 @@ class Video(Capture):
         self._stated_s = time_s
         return True
 
-    def retrieve(self) -> NDArray[np.uint8]:
-        """The image last grabbed; grey ones of 16 bits are scaled by their `SampleDepth`."""
-        image = self._retrieved()
-        if image.dtype != np.uint16:
-            return np.asarray(image, np.uint8)
-        return self._depth.scaled(np.repeat(image[..., None], 3, axis=2))
-
     def rewind(self) -> bool:
         """Go back to the first image. The file is reopened, since not every format can seek."""
         self._capture.release()
         self._begin()
         return self._capture.isOpened()
 
-    def _check(self, otherwise: str) -> None:
-        """Look at the first image; afterwards, that is gone.
-
-        Raises:
-            Face3DMMError: it is too large, or, with the reason that is given, there is none.
-        """
-        self._depth = SampleDepth()
-        self._begin()
-        width, height = (int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        check_size(width, height, self.description)
-        if not (self._capture.isOpened() and self._capture.grab()):
-            self.close()
-            raise Face3DMMError(otherwise)
-
     def _begin(self) -> None:
-        self._capture = self._opened()
-        if self._capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT) == _GREY_16:
-            # OpenCV would keep the upper 8 bits, of which a camera of 10 uses two.
-            self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+        self._capture = (
+            cv2.VideoCapture(self._location, cv2.CAP_FFMPEG, _LIMITS)
+            if is_url(self._location)
+            else cv2.VideoCapture(self._location)
+        )
+        self._keep_16_bits(cv2.CAP_PROP_CODEC_PIXEL_FORMAT, _GREY16)
         self.rate = self._rate()
         self.interval = 1.0 / self.rate
         self._time_s = self._stated_s = nan
-
-    def _opened(self) -> cv2.VideoCapture:
-        return cv2.VideoCapture(self._location)
-
-
-class Stream(Video):
-    """What a URL leads to: a camera on the network, whose images come at their own time, or a recorded video."""
-
-    def __init__(self, url: str) -> None:
-        """Open a stream; its description leaves out the password that the URL may have.
-
-        Raises:
-            Face3DMMError: nothing answers in time, or it gives no image, or one that is too large.
-        """
-        self._location = url
-        self.description = without_password(url)
-        self._check(
-            f"{self.description} cannot be opened or gives no image within {_NETWORK_TIMEOUT:g} s: are address, user "
-            "and password right, and does the camera answer?"
-        )
-        # The number of images is known of recordings alone.
-        self.live = not self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
-        if not self.live:
-            self.rewind()
-
-    def _opened(self) -> cv2.VideoCapture:
-        timeout = int(1e3 * _NETWORK_TIMEOUT)
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout]
-        return cv2.VideoCapture(self._location, cv2.CAP_FFMPEG, limits)
 
 
 def camera_indices() -> list[int]:

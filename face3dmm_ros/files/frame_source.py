@@ -16,7 +16,6 @@ from face3dmm_ros.files.captures import (
     USUAL_RATE,
     Camera,
     CameraRequest,
-    Stream,
     Video,
     camera_indices,
     is_device,
@@ -137,7 +136,7 @@ def open_source(source: str, request: CameraRequest = AS_IT_IS) -> FrameSource:
     if source.isdigit():
         return Camera(int(source), request)
     if is_url(source):
-        return Stream(source)
+        return Video(source)
     path = Path(source).expanduser()
     if is_device(source):
         return Camera(path, request)

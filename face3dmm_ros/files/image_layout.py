@@ -102,7 +102,7 @@ def check_layout(message: ImageMessage) -> None:
     size = step * _rows(encoding, height)
     if len(message.data) != size:
         raise Face3DMMError(
-            f"an {encoding} image of {height} rows with a step of {step} has {size} bytes, but {len(message.data)} came"
+            f"an image of {height} {encoding} rows with a step of {step} has {size} bytes, but {len(message.data)} came"
         )
     if encoding in _PAIRS and width % 2:
         raise Face3DMMError(f"{encoding} pixels come in pairs, but the image is {width} wide")

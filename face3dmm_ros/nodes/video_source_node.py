@@ -199,7 +199,9 @@ class VideoSourceNode(ThreadedNode):
             images_in_this_round += 1
             grabbed = self.get_clock().now()
             fps, now = self.value("fps"), time.monotonic()
-            interval = source.interval if fps == OWN_RATE else 1.0 / fps if fps > 0.0 else 0.0
+            interval = 1.0 / fps if fps > 0.0 else 0.0
+            if fps == OWN_RATE and not source.live:
+                interval = source.interval
             # A late image does not make the next ones early, unless it is late by less than an interval.
             next_due = now if due is None else max(due + interval, now - interval)
             if source.live and now < next_due - 0.5 / source.rate:
