@@ -16,7 +16,7 @@ def generate_launch_description() -> LaunchDescription:
     """What it starts."""
     return LaunchDescription(
         [
-            argument("avatar", WATERMELON, f"the avatar: {STYLES}"),
+            argument("avatar", "true", f"the avatar: true (that of params_file, else {WATERMELON}), {STYLES}"),
             argument("render", "false", "also start the renderer, which gives /face/overlay"),
             IncludeLaunchDescription(PythonLaunchDescriptionSource(str(package_file("launch/live.launch.py")))),
         ]

@@ -80,6 +80,19 @@ def test_compressed_images_come_back_nearly_the_same(tmp_path: Path) -> None:
         assert np.abs(image.astype(int) - picture(index)).mean() < 12.0
 
 
+def test_images_of_a_12_bit_camera_come_back_as_bright_as_they_are_without_flicker(tmp_path: Path) -> None:
+    kinds = message_types().types
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.add_topic(IMAGES, IMAGE_TYPE, depth=5, reliable=False)
+        for stamp, brightest in enumerate((4095, 819, 4095)):
+            data = np.array([0, brightest], "<u2").view(np.uint8)
+            layout = {"height": 1, "width": 2, "encoding": "mono16", "is_bigendian": 0, "step": 4, "data": data}
+            header = kinds["std_msgs/msg/Header"](kinds["builtin_interfaces/msg/Time"](0, stamp), "camera")
+            message = kinds[IMAGE_TYPE](header=header, **layout)
+            bag.write_serialized(IMAGES, stamp, message_types().serialize_cdr(message, IMAGE_TYPE))
+    assert [image[0, 1].tolist() for image in images_of(tmp_path / "bag")] == [[255] * 3, [51] * 3, [255] * 3]
+
+
 def test_parameters_come_back_by_stamp_and_face_and_tell_no_face(bag: Path) -> None:
     with BagReader(bag) as reader:
         found = reader.parameters(PARAMETERS)

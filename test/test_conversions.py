@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from face3dmm_ros.core import message_fields
-from face3dmm_ros.core.calibration import Calibration
+from face3dmm_ros.core.calibration import Calibration, SensorWindow
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
@@ -169,7 +169,8 @@ def test_parameters_come_back(parameters, parameters_message, default_model):
     assert (message.header, message.image_width, message.image_height) == (HEADER, 640, 480)
     assert tuple(message.expression_names) == default_model.expression_names
     (face,) = message.faces
-    assert (face.face_id, face.scale_source, face.scale_deviation) == (7, "average", np.float32(0.05))
+    assert (face.face_id, face.scale_source, face.scale_factor) == (7, "average", 1.0)
+    assert face.scale_deviation == np.float32(0.05)
     back = message_fields.parameters_from_message(message, face)
     np.testing.assert_array_equal(back.camera.rotation, parameters.camera.rotation)
     np.testing.assert_array_equal(back.camera.translation, parameters.camera.translation)
@@ -334,13 +335,24 @@ K = [500.0, 0.0, 319.0, 0.0, 510.0, 241.0, 0.0, 0.0, 1.0]
 
 def test_a_calibration_comes_back():
     calibration = Calibration(
-        (640, 480), np.reshape(K, (3, 3)), "plumb_bob", np.array([-0.2, 0.1, 0.0, 0.0, 0.0]), projection=np.eye(3, 4)
+        (640, 480),
+        np.reshape(K, (3, 3)),
+        "plumb_bob",
+        np.array([-0.2, 0.1, 0.0, 0.0, 0.0]),
+        projection=np.eye(3, 4),
+        window=SensorWindow(10, 20, 320, 240, 2, 1, do_rectify=True),
     )
     back = conversions.calibration_from_message(sent(conversions.calibration_to_message(HEADER, calibration)))
     assert back.image_size == calibration.image_size
     assert back.distortion_model == calibration.distortion_model
+    assert back.window == calibration.window
     for attribute in ("matrix", "distortion", "rectification", "projection"):
         np.testing.assert_array_equal(getattr(back, attribute), getattr(calibration, attribute))
+
+
+def test_a_camera_that_says_nothing_of_binning_and_region_shows_its_whole_sensor():
+    message = CameraInfo(width=640, height=480, k=K)
+    assert conversions.calibration_from_message(message).window == SensorWindow()
 
 
 def test_a_camera_with_k_of_zero_is_uncalibrated():

@@ -42,6 +42,7 @@ FIELDS = {
         "float32 residual_px",
         "float32 confidence",
         "string scale_source",
+        "float32 scale_factor",
         "float32 scale_deviation",
     ],
     "FaceMeshArray": ["std_msgs/Header header", "string model_digest", "FaceMesh[] faces"],

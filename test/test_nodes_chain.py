@@ -207,8 +207,9 @@ def test_several_faces_are_answered_together_in_one_order(spun, portrait):
 
 def test_an_image_whose_fields_disagree_is_skipped_and_the_next_one_answered(spun, portrait):
     chain = Chain(spun)
-    chain.send(portrait, height=301)
-    chain.send(portrait, encoding="nonsense")
+    for count, changes in enumerate(({"height": 301}, {"encoding": "nonsense"}), 1):
+        chain.send(portrait, **changes)
+        spun.spin_until(lambda count=count: chain.landmark_node.activity.skipped == count)
     _, _, results = chain.answer(portrait)
     assert len(results["/face/landmarks"]) == 1
     assert chain.landmark_node.activity.skipped == 2
@@ -238,10 +239,10 @@ def test_images_without_a_stamp_are_followed_and_drawn_and_it_is_told_once(spun,
 def test_a_calibrated_camera_sets_the_distance(spun, portrait):
     chain = Chain(spun)
     distances = []
-    for focal in (300.0, 600.0):
+    for number, focal in enumerate((300.0, 600.0), 1):
         info = CameraInfo(width=300, height=300, k=[focal, 0.0, 149.5, 0.0, focal, 149.5, 0.0, 0.0, 1.0])
         chain.camera_info.publish(info)
-        spun.spin_until(lambda focal=focal: getattr(chain.fitter_node._camera_info, "k", [0.0])[0] == focal)
+        spun.spin_until(lambda number=number: chain.fitter_node._camera.received == number)
         _, _, results = chain.answer(portrait)
         distances.append(results["/face/poses"][-1].poses[0].position.z)
     assert distances[1] == pytest.approx(2 * distances[0], rel=0.05)
@@ -251,15 +252,13 @@ def test_a_camera_info_that_cannot_be_is_told_of_and_the_field_of_view_taken_unt
     chain = Chain(spun)
     good = [300.0, 0.0, 149.5, 0.0, 300.0, 149.5, 0.0, 0.0, 1.0]
     problems, distances = [], []
-    for k, size in (([float("nan"), *good[1:]], 300), (good, 640), (good, 300)):
-        info = CameraInfo(width=size, height=size, k=k)
-        chain.camera_info.publish(info)
-        spun.spin_until(lambda info=info: chain.fitter_node._camera_info == info or info.k[0] != info.k[0])
-        spun.spin_for(0.2)
+    for number, (k, width) in enumerate((([float("nan"), *good[1:]], 300), (good, 640), (good, 300)), 1):
+        chain.camera_info.publish(CameraInfo(width=width, height=300, k=k))
+        spun.spin_until(lambda number=number: chain.fitter_node._camera.received == number)
         distances.append(chain.answer(portrait)[2]["/face/poses"][-1].poses[0].position.z)
         problems.append(chain.fitter_node.activity.problem)
     assert "positive focal" in problems[0]
-    assert "640×640" in problems[1]
+    assert "640×300" in problems[1]
     assert not problems[2]
     assert distances[0] == pytest.approx(distances[1], rel=0.02)
     assert distances[2] > 1.05 * distances[0]
@@ -483,6 +482,18 @@ def test_the_source_gives_the_calibration_that_it_was_given(spun, tmp_path):
     assert list(info.k) == [40.0, 0.0, 14.0, 0.0, 41.0, 11.5, 0.0, 0.0, 1.0]
 
 
+def test_the_calibration_is_scaled_with_the_sources_images(spun, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((24, 32, 3), 50, np.uint8))
+    calibration = tmp_path / "calibration.yaml"
+    calibration.write_text(CALIBRATION)
+    spun.listen(CameraInfo, "/camera/camera_info", image_qos(5))
+    spun.start(VideoSourceNode, source=str(tmp_path), fps=50.0, calibration_file=str(calibration), width=16)
+    spun.spin_until(lambda: spun.received["/camera/camera_info"])
+    info = spun.received["/camera/camera_info"][0]
+    assert (info.width, info.height) == (16, 12)
+    assert list(info.k) == [20.0, 0.0, 6.75, 0.0, 20.5, 5.5, 0.0, 0.0, 1.0]
+
+
 def test_the_source_turns_its_images_and_with_them_the_calibration(spun, tmp_path):
     image = np.zeros((24, 32, 3), np.uint8)
     image[:, :8] = 255
@@ -522,7 +533,7 @@ def test_a_file_that_is_no_calibration_is_refused(spun, tmp_path, text):
 class UnpluggedCamera:
     """A camera that gives some images, at its rate, and then none."""
 
-    live, rate = True, 100.0
+    live, rate, interval, notice = True, 100.0, 0.01, ""
 
     def __init__(self, index=5, images=3):
         self.description = f"camera {index}"

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import MagicMock, patch
 
 from face3dmm_ros.cli.main import VERBS, parser
@@ -58,8 +59,16 @@ def parameters() -> str:
     return "".join(f"\n## {title}\n\n{table(head, map(parameter_row, found))}" for title, found in sections.items())
 
 
-def launch_arguments(path: Path) -> list[tuple[str, ...]]:
-    """A row for each argument that a launch file declares: name, default, allowed values, description.
+def declared_argument(
+    name: str, default_value: str = "", choices: Sequence[str] | None = None, description: str = ""
+) -> SimpleNamespace:
+    """A declaration of a launch argument; its row leaves out the choice of an argument that is not given."""
+    allowed = ", ".join(code(choice) for choice in choices or () if choice)
+    return SimpleNamespace(name=name, row=(code(name), code(default_value), allowed, description))
+
+
+def launch_file(path: Path) -> dict[str, Any]:
+    """The names that a launch file defines, beside `arguments`: what it declares, each with its name and its `row`.
 
     `launch` comes with ROS 2 and is in no wheel, so a stand-in of it takes the declarations down.
     """
@@ -67,15 +76,17 @@ def launch_arguments(path: Path) -> list[tuple[str, ...]]:
     modules += "launch.launch_description_sources launch_ros launch_ros.actions launch_ros.parameter_descriptions"
     stand_ins = {name: MagicMock() for name in modules.split()}
     stand_ins["launch"].LaunchDescription = list
-    stand_ins["launch.actions"].DeclareLaunchArgument = lambda name, default_value="", choices=None, description="": (
-        SimpleNamespace(
-            name=name, row=(code(name), code(default_value), ", ".join(map(code, choices or ())), description)
-        )
-    )
+    stand_ins["launch.actions"].DeclareLaunchArgument = declared_argument
     with patch.dict(sys.modules, stand_ins):
         sys.modules.pop("face3dmm_ros.live.launch_arguments", None)
-        entities = runpy.run_path(str(path))["generate_launch_description"]()
-    return [entity.row for entity in entities if isinstance(entity, SimpleNamespace)]
+        names = runpy.run_path(str(path))
+        entities = names["generate_launch_description"]()
+    return names | {"arguments": [entity for entity in entities if isinstance(entity, SimpleNamespace)]}
+
+
+def launch_arguments(path: Path) -> list[tuple[str, ...]]:
+    """A row for each argument that a launch file declares: name, default, allowed values, description."""
+    return [argument.row for argument in launch_file(path)["arguments"]]
 
 
 def launch_files() -> str:

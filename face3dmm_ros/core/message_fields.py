@@ -92,6 +92,7 @@ def parameters_fields(
         "residual_px": float(parameters.residual_px),
         "confidence": float(parameters.confidence),
         "scale_source": scale.source,
+        "scale_factor": scale.factor,
         "scale_deviation": scale.deviation,
     } | {name: np.asarray(getattr(parameters, name), np.float64).ravel() for name in _PARAMETER_ARRAYS}
 

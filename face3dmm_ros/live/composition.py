@@ -1,4 +1,4 @@
-"""All nodes of a live run in one process."""
+"""Nodes of a live run in one process: `ros2 run face3dmm_ros composed_node NODE … --ros-args …`."""
 
 import sys
 from collections.abc import Callable
@@ -27,13 +27,17 @@ EXTRA_NODES: dict[str, Callable[..., Node]] = {AVATAR: AvatarNode}
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the nodes, and the extra nodes that are named before `--ros-args`.
+    """Run the nodes that are named before `--ros-args`, or those of every live run if none is; returns the exit code.
 
-    `-p NODE:PARAMETER:=VALUE` gives a parameter to one of them.
+    Each keeps its name: `-p NODE:PARAMETER:=VALUE` gives a parameter to one of them, and a `__ns` holds for all.
     """
     given = sys.argv[1:] if args is None else args
-    wanted = [node_class for name, node_class in EXTRA_NODES.items() if name in given]
-    return run_nodes([*NODES.values(), *wanted], args)
+    known = NODES | EXTRA_NODES
+    names = given[: given.index("--ros-args")] if "--ros-args" in given else given
+    if unknown := [name for name in names if name not in known]:
+        print(f"there is no {', '.join(unknown)}: name some of {', '.join(known)}", file=sys.stderr)
+        return 2
+    return run_nodes([known[name] for name in names or NODES], given)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,12 @@ from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live.recording import IMAGE_RECORDINGS, Recording, Topic
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceTopology
+from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of, is_rectified_topic
 from face3dmm_ros.nodes.diagnostics import Statuses
 from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import run_nodes
 from face3dmm_ros.nodes.parameters import NodeParameter, read_only
-from face3dmm_ros.nodes.qos import latched_qos, result_qos
+from face3dmm_ros.nodes.qos import image_output_qos, latched_qos, result_qos
 from face3dmm_ros.nodes.synchronization import Stamp, serialized_stamp
 from face3dmm_ros.nodes.threaded_node import ThreadedNode
 
@@ -79,6 +80,8 @@ class ReplayNode(ThreadedNode):
         self._reader = BagReader(Path(self.value("bag")).expanduser())
         self._bag_topic = self._reader.image_topic(self.value("bag_image_topic") or None)
         self._camera_infos = self._reader.camera_infos(self._bag_topic)
+        if self._camera_infos and is_rectified_topic(self._bag_topic.removesuffix(topics.COMPRESSED)):
+            self.get_logger().warning(f"{self._bag_topic} is rectified, by its name: fitter_node needs rectified:=true")
         self._present: Stamp | None = None
         self._time_ns = 0
         self._arrived: Counter[str] = Counter()
@@ -87,8 +90,9 @@ class ReplayNode(ThreadedNode):
         self._faces = 0
         self._statuses = Statuses()
         self._trouble = ""
-        self._images_output = self.create_output(Image, topics.IMAGE, self.image_qos())
-        self._camera_info_output = self.create_output(CameraInfo, topics.CAMERA_INFO, self.image_qos())
+        self._images_output = self.create_output(Image, topics.IMAGE, image_output_qos())
+        camera_info = camera_info_topic_of(self, image_topic_of(self))
+        self._camera_info_output = self.create_output(CameraInfo, camera_info, image_output_qos())
         self.create_input(DiagnosticArray, "/diagnostics", self._statuses.take, result_qos(_DEPTH))
         inputs = [
             self._listen(FaceLandmarksArray, topics.LANDMARKS),
@@ -99,7 +103,7 @@ class ReplayNode(ThreadedNode):
         if self.value("overlay"):
             inputs.append(self._listen(Image, topics.OVERLAY))
         if self.value("out"):
-            images = Topic(self.resolve_topic_name(topics.IMAGE), "sensor_msgs/msg/Image", self.image_qos())
+            images = Topic(self.resolve_topic_name(topics.IMAGE), "sensor_msgs/msg/Image", image_output_qos())
             self._recording = self._record([images, *inputs])
         self._end_timer.reset()
 
@@ -230,7 +234,7 @@ class ReplayNode(ThreadedNode):
         Raises:
             Face3DMMError: another node publishes images too.
         """
-        if self.count_publishers(topics.IMAGE) > 1:
+        if self.count_publishers(self.resolve_topic_name(topics.IMAGE)) > 1:
             raise Face3DMMError(f"somebody else publishes on {self.resolve_topic_name(topics.IMAGE)}: stop it first")
         drawn = int(self.value("overlay"))
         links = [
@@ -242,10 +246,10 @@ class ReplayNode(ThreadedNode):
         namespace = self.get_namespace().strip("/")
         for node, topic, least in links:
             seen = self._statuses.subscribers(f"{namespace}/{node}".strip("/"), topic)
-            if seen < max(least, self.count_subscribers(topic)):
+            if seen < max(least, self.count_subscribers(self.resolve_topic_name(topic))):
                 return False
         # The fitter listens to images too where its method looks at them.
-        listeners = max(1 + drawn, self.count_subscribers(topics.IMAGE))
+        listeners = max(1 + drawn, self.count_subscribers(self.resolve_topic_name(topics.IMAGE)))
         return self._images_output.subscribers >= listeners and (
             not self._camera_infos or self._camera_info_output.subscribers >= 1
         )

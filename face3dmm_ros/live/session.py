@@ -139,7 +139,7 @@ class LiveSession(Closing):
                 self._executor.add_node(node)
         elif self._options.placement == "composed":
             self._processes["composition"] = _start_process(
-                "live.composition", [*self._options.extra_nodes, *_ros_arguments(parameters)]
+                "live.composition", [*self._nodes, *_ros_arguments(parameters)]
             )
         else:
             for name in self._nodes:

@@ -29,6 +29,7 @@ from face3dmm_ros.nodes.conversions import blendshapes_to_message
 from face3dmm_ros.nodes.images import create_image_input, image_conversion
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
 from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
+from face3dmm_ros.nodes.qos import image_output_qos
 from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
 from face3dmm_ros.rendering.offscreen import NoOpenGLError
 
@@ -95,14 +96,14 @@ class AvatarNode(FaceNode):
                 network, names = self.value("allow_network"), self.value("vmc_names")
                 self._senders.append(WeightSender(protocol, address, allow_network=network, names=names))
                 self.resources.callback(self._senders[-1].close)
-        self._image_output = self.create_output(Image, topics.AVATAR_IMAGE, self.image_qos())
+        self._image_output = self.create_output(Image, topics.AVATAR_IMAGE, image_output_qos())
         self._weights_output = self.create_output(BlendshapesArray, topics.BLENDSHAPES, self.result_qos())
         self._in_image = self._avatar is not None and self.value("placement") == IN_IMAGE
         self._looks_at_images = self._in_image or (self._avatar is not None and self._avatar.needs_image)
         # Images first: they are taken in this order, and an image comes before its results.
         if self._looks_at_images:
             create_image_input(self, self._on_image)
-        self.create_input(Face3DMMParamsArray, topics.PARAMETERS, self._on_parameters, self.result_qos())
+        self.create_input(Face3DMMParamsArray, topics.PARAMETERS, self._on_parameters, self.result_qos(), stream=True)
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
         """Change how weights are tuned from now on; the neutral faces that were measured are kept."""

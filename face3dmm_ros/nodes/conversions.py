@@ -16,7 +16,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from face3dmm_ros.core.arkit import ARKIT_NAMES
-from face3dmm_ros.core.calibration import Calibration
+from face3dmm_ros.core.calibration import Calibration, SensorWindow
 from face3dmm_ros.core.camera import MetricPose
 from face3dmm_ros.core.face_ids import face_name
 from face3dmm_ros.core.message_fields import (
@@ -231,10 +231,11 @@ def calibration_from_message(message: CameraInfo) -> Calibration | None:
     """The camera's calibration; None where K[0] = 0, with which ROS marks an uncalibrated camera.
 
     Raises:
-        Face3DMMError: a matrix, size or distortion is not valid, or the distortion model is not known.
+        Face3DMMError: a matrix, size, distortion or region is not valid, or the distortion model is not known.
     """
     if message.k[0] == 0.0:
         return None
+    roi = message.roi
     return Calibration(
         (message.width, message.height),
         np.array(message.k, np.float64).reshape(3, 3),
@@ -242,12 +243,21 @@ def calibration_from_message(message: CameraInfo) -> Calibration | None:
         np.array(message.d, np.float64),
         np.array(message.r, np.float64).reshape(3, 3),
         np.array(message.p, np.float64).reshape(3, 4),
+        SensorWindow(
+            roi.x_offset,
+            roi.y_offset,
+            roi.width,
+            roi.height,
+            message.binning_x or 1,  # 0 says 1, too
+            message.binning_y or 1,
+            roi.do_rectify,
+        ),
     )
 
 
 def calibration_to_message(header: Header, calibration: Calibration) -> CameraInfo:
     """The message of a camera's calibration."""
-    width, height = calibration.image_size
+    (width, height), window = calibration.image_size, calibration.window
     return CameraInfo(
         header=header,
         width=width,
@@ -257,4 +267,9 @@ def calibration_to_message(header: Header, calibration: Calibration) -> CameraIn
         k=calibration.matrix.ravel(),
         r=calibration.rectification.ravel(),
         p=calibration.projection.ravel(),
+        binning_x=window.binning_x,
+        binning_y=window.binning_y,
+        roi=RegionOfInterest(
+            x_offset=window.x, y_offset=window.y, width=window.width, height=window.height, do_rectify=window.do_rectify
+        ),
     )

@@ -7,13 +7,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from geometry_msgs.msg import PoseArray
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, PointCloud2
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from face3dmm_ros import fit_methods
 from face3dmm_ros.core import topics
-from face3dmm_ros.core.calibration import Calibration
 from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message
@@ -26,6 +25,8 @@ from face3dmm_ros.morphable_model.decimation import Indices, decimate
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarks, FaceLandmarksArray, FaceMeshArray, FaceTopology
 from face3dmm_ros.nodes import conversions
+from face3dmm_ros.nodes.camera_input import FIELD_OF_VIEW, RECTIFIED, CameraInput
+from face3dmm_ros.nodes.depth_input import DEPTH_TOPIC, DepthInput
 from face3dmm_ros.nodes.fixed_frame import FixedFrame
 from face3dmm_ros.nodes.images import create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
@@ -75,13 +76,15 @@ class FitterNode(FaceNode):
             "",
             "Smooth in this frame of /tf, such as odom, for a camera that moves; empty: in the image's own.",
         ),
+        RECTIFIED,
         NodeParameter(
-            "field_of_view",
+            FIELD_OF_VIEW,
             60.0,
             "Horizontal field of view, degrees, of a camera whose camera_info is missing or uncalibrated.",
             low=1.0,
             high=179.0,
         ),
+        DEPTH_TOPIC,
         NodeParameter("publish_tf", True, "Publish the frames face_f<face_id> and gaze_f<face_id> on /tf."),
         NodeParameter("frame_prefix", "", "Put before the names of these frames, as in `robot1/`."),
         NodeParameter("always_publish_mesh", False, "Publish /face/mesh even while nobody listens."),
@@ -89,9 +92,6 @@ class FitterNode(FaceNode):
 
     def configure(self) -> None:
         """Load the model."""
-        self._camera_info: CameraInfo | None = None
-        self._calibration: Calibration | None = None
-        self._camera_problem = ""
         self._model = load_model(self.value("model"))
         method = self.value("fit_method")
         regressor = fit_methods.RegressorFile(self.value("regressor"), self.value("regressor_sha256"))
@@ -121,8 +121,9 @@ class FitterNode(FaceNode):
         # Images first: they are taken in this order, and an image comes before its landmarks.
         if self._looks_at_images:
             create_image_input(self, self._on_image)
-        self.create_input(FaceLandmarksArray, topics.LANDMARKS, self._on_landmarks, qos)
-        self.create_input(CameraInfo, topics.CAMERA_INFO, self._on_camera_info, self.image_qos())
+        self.create_input(FaceLandmarksArray, topics.LANDMARKS, self._on_landmarks, qos, stream=True)
+        self._camera = CameraInput(self, self._locator.reset)
+        self._depth = DepthInput(self, self._locator)
 
     def _warm_up(self) -> None:
         """Fit the mean face: the first times are the slowest, and no image should have to wait for them."""
@@ -154,27 +155,6 @@ class FitterNode(FaceNode):
             self._smoother = FaceSmoother(self._model, values["smoothing"])
         if values["estimate_colors"] != (self._colors is not None):
             self._colors = PersonColors(self._model) if values["estimate_colors"] else None
-
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        if self._camera_info is not None and _describes_the_same_camera(message, self._camera_info):
-            return
-        self._camera_info = message
-        self._calibration = None
-        self._locator.reset()
-        problem = ""
-        try:
-            self._calibration = conversions.calibration_from_message(message)
-        except Face3DMMError as error:
-            problem = f"camera/camera_info is not used: {error}"
-        self._report_camera(problem)
-
-    def _report_camera(self, problem: str) -> None:
-        """Report a new problem with the camera_info, or, with an empty string, that there is none any more."""
-        if problem == self._camera_problem:
-            return
-        self.activity.problem = self._camera_problem = problem
-        if problem:
-            self.get_logger().error(f"{problem}; the parameter field_of_view is taken instead")
 
     def _on_landmarks(self, message: FaceLandmarksArray) -> None:
         time = self.time_of(message.header)
@@ -214,12 +194,13 @@ class FitterNode(FaceNode):
             self._arrow_output.publish(conversions.arrows_message(header, faces))
         with self.activity.stage("mesh"):
             self._publish_meshes(header, faces)
+        self._depth.add_faces(header, faces)
         self.answered(header, len(faces))
 
     def _place(self, header: Header, image_size: tuple[int, int]) -> CameraPlace | None:
         """Where the camera was in the frame in which faces are smoothed; None: they are smoothed in the image's."""
-        known = self._calibration
-        intrinsics = self._guess(image_size) if known is None else known.intrinsics
+        calibration = self._camera.of(image_size)
+        intrinsics = self._guess(image_size) if calibration is None else calibration.intrinsics
         return self._fixed_frame.place(header, intrinsics)
 
     def _fit(
@@ -246,19 +227,21 @@ class FitterNode(FaceNode):
 
     def _locate(self, face: TrackedFace) -> LocatedFace:
         """A face in the camera's space: under full perspective if the camera is calibrated, else by field of view."""
-        if self._calibration is not None:
+        image_size = face.parameters.image_size
+        calibration = self._camera.of(image_size)
+        if calibration is not None:
             try:
                 with self.activity.stage("perspective"):
-                    located = self._locator.locate(face, self._calibration)
-                self._report_camera("")
+                    located = self._locator.locate(face, calibration)
+                self._camera.report("")
                 return located
             except Face3DMMError as error:
-                self._report_camera(f"camera/camera_info is not used: {error}")
-        return self._locator.locate(face, self._guess(face.parameters.image_size))
+                self._camera.report(str(error))
+        return self._locator.locate(face, self._guess(image_size))
 
     def _guess(self, image_size: tuple[int, int]) -> Intrinsics:
         """An uncalibrated camera's intrinsics."""
-        return Intrinsics.from_field_of_view(image_size, self.value("field_of_view"))
+        return Intrinsics.from_field_of_view(image_size, self.value(FIELD_OF_VIEW))
 
     def _publish_meshes(self, header: Header, faces: list[LocatedFace]) -> None:
         """Publish what needs vertices: mesh, cloud and marker, where they are wanted."""
@@ -295,12 +278,6 @@ class FitterNode(FaceNode):
     def _rgb(self, gamma: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Vertex colours of albedo coefficients, (N, 3) uint8 sRGB."""
         return self._model.rgb(gamma) if gamma.size else self._mean_rgb
-
-
-def _describes_the_same_camera(a: CameraInfo, b: CameraInfo) -> bool:
-    """Whether two messages say the same of the camera, apart from their headers."""
-    first, second = ((info.width, info.height, info.distortion_model, list(info.d), list(info.k)) for info in (a, b))
-    return first == second
 
 
 def main(args: list[str] | None = None) -> int:

@@ -19,10 +19,11 @@ from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedLandmarks
 from face3dmm_ros.landmarks.ros4hri import aligned_face, cropped_face, face_region, facial_landmarks
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray
+from face3dmm_ros.nodes.endpoints import Input, Output
 from face3dmm_ros.nodes.images import create_image_input, image_conversion
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, Output, run_nodes
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
-from face3dmm_ros.nodes.qos import image_qos
+from face3dmm_ros.nodes.qos import image_output_qos
 from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
 
 try:
@@ -40,7 +41,7 @@ class _HumanFace:
     def __init__(self, node: "HriNode", face_id: int) -> None:
         self.name = face_name(face_id)
         self.seen = 0.0
-        images = image_qos(node.value("image_queue_depth"), reliable=True)
+        images = image_output_qos()
         kinds = {
             _ROI: hri.NormalizedRegionOfInterest2D,
             _LANDMARKS: hri.FacialLandmarks,
@@ -102,12 +103,12 @@ class HriNode(FaceNode):
         self._mutual_gaze = MutualGaze(self.value("mutual_gaze_angle"))
         self._conversion = image_conversion()
         self._faces: dict[int, _HumanFace] = {}
-        self._image_input: Any = None
+        self._image_input: Input | None = None
         qos = self.result_qos()
         self._tracked_output = self.create_output(hri.IdsList, f"{topics.HUMAN_FACES}/tracked", qos)
         self._gazing_output = self.create_output(hri.Gaze, topics.GAZING, qos)
-        self.create_input(FaceLandmarksArray, topics.LANDMARKS, self._on_landmarks, qos)
-        self.create_input(Face3DMMParamsArray, topics.PARAMETERS, self._on_parameters, qos)
+        self.create_input(FaceLandmarksArray, topics.LANDMARKS, self._on_landmarks, qos, stream=True)
+        self.create_input(Face3DMMParamsArray, topics.PARAMETERS, self._on_parameters, qos, stream=True)
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
         """Change from which angle on faces look at the camera."""

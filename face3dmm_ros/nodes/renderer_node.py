@@ -19,6 +19,7 @@ from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray
 from face3dmm_ros.nodes.images import create_image_input, image_conversion
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
 from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter
+from face3dmm_ros.nodes.qos import image_output_qos
 from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.landmark_view import LANDMARKS, OVERLAYS, draw_landmarks
@@ -67,7 +68,7 @@ class RendererNode(FaceNode):
         self._mean_rgb = self._model.rgb()
         self._conversion = image_conversion()
         self._results_input: Any = None
-        self._overlay_output = self.create_output(Image, topics.OVERLAY, self.image_qos())
+        self._overlay_output = self.create_output(Image, topics.OVERLAY, image_output_qos())
         self._open_renderer()
         # Before that of the results: they are taken in this order, and an image comes before its results.
         create_image_input(self, self._on_image)
@@ -119,7 +120,7 @@ class RendererNode(FaceNode):
                 return
             self.remove_input(self._results_input)
         self._matcher = StampMatcher[Picture, Results]()
-        self._results_input = self.create_input(message_type, topic, self._on_results, self.result_qos())
+        self._results_input = self.create_input(message_type, topic, self._on_results, self.result_qos(), stream=True)
 
     def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
         self.time_of(header)  # only for its warning: by their stamps images are matched with faces
@@ -129,12 +130,15 @@ class RendererNode(FaceNode):
         self._answer(self._matcher.add_results(stamp_of(message.header), message))
 
     def _answer(self, match: tuple[Picture, Results] | None) -> None:
-        """Publish the overlay of an image whose results are there."""
+        """Draw and publish the overlay of an image whose results are there, if it has subscribers."""
         self.activity.dropped += self._matcher.images.dropped
         self._matcher.images.dropped = 0
         if match is None:
             return
         (header, image), results = match
+        if not self._overlay_output.subscribers:
+            self.answered(header, len(results.faces))
+            return
         try:
             with self.activity.stage("rendering"):
                 overlay = self._draw(image, results)

@@ -102,7 +102,8 @@ class ViewerNode(FaceNode):
 
     def _look(self) -> None:
         """Find which topics have publishers, so that frames wait for those, and whether the viewer still runs."""
-        published = {part for part, topic in self._topics.items() if self.count_publishers(topic)}
+        names = {part: self.resolve_topic_name(topic) for part, topic in self._topics.items()}
+        published = {part for part, name in names.items() if self.count_publishers(name)}
         self._messages.assembler.expected = frozenset(published)
         if self._program is not None and not self._program.running:
             self.activity.problem = "the viewer has ended"

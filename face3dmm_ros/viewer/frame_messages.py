@@ -8,6 +8,7 @@ from face3dmm_ros.core.image_clock import stamp_ns
 from face3dmm_ros.core.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
 from face3dmm_ros.files.image_layout import compressed_name, image_from_message, jpeg
 from face3dmm_ros.files.picture_decoding import picture_size
+from face3dmm_ros.files.sample_depth import SampleDepth
 from face3dmm_ros.viewer.viewed_frame import (
     IMAGE,
     LANDMARKS,
@@ -39,6 +40,7 @@ class FrameMessages:
         self.times = FrameTimes()
         self._due = due
         self._quality = quality
+        self._depth = SampleDepth()
         self._topology: Any = None
 
     def take_topology(self, message: Any) -> None:
@@ -62,7 +64,7 @@ class FrameMessages:
         # A bag that was written, not recorded, does not tell when something came: it has the stamp there.
         latency_ms = 1e-6 * (arrival_ns - stamp) if stamp not in (0, arrival_ns) else None
         if part in (IMAGE, OVERLAY):
-            encoded = _encoded(message, self._quality) if self._due(time_ns) else None
+            encoded = self._encoded(message) if self._due(time_ns) else None
             return self.assembler.add(part, time_ns, encoded, latency_ms)
         shown = part != MESH or self._due(time_ns)
         faces = {face.face_id: self._value(part, message, face) for face in message.faces} if shown else {}
@@ -77,11 +79,10 @@ class FrameMessages:
             raise Face3DMMError("a mesh came and its triangles did not: /face/topology is missing")
         return mesh_from_message(message, face, self._topology)
 
-
-def _encoded(message: Any, quality: int) -> bytes:
-    """The bytes of a JPEG or PNG file."""
-    if hasattr(message, "encoding"):
-        return jpeg(image_from_message(message), quality).tobytes()
-    data = bytes(message.data)
-    picture_size(data, compressed_name(message), ("JPEG", "PNG"))
-    return data
+    def _encoded(self, message: Any) -> bytes:
+        """The bytes of a JPEG or PNG file."""
+        if hasattr(message, "encoding"):
+            return jpeg(image_from_message(message, self._depth), self._quality).tobytes()
+        data = bytes(message.data)
+        picture_size(data, compressed_name(message), ("JPEG", "PNG"))
+        return data
