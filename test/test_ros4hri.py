@@ -51,6 +51,15 @@ def test_478_points_have_pupils_too():
     assert (confidence == 0.75).all()
 
 
+def test_a_pupil_that_was_not_seen_has_no_confidence():
+    points = some_points(478)
+    points[[33, 133, 362, 263]] = (60, 40), (90, 40), (110, 40), (140, 40)
+    deviation = np.full(478, 2.0, np.float32)
+    deviation[473] = 16.0
+    seen = replace(landmarks(points, MEDIAPIPE478), deviation=deviation)
+    assert facial_landmarks(seen)[1][68:].tolist() == [0.75, 0.0]
+
+
 def test_a_landmark_outside_of_the_image_lies_at_its_edge_without_confidence():
     points = some_points(68)
     points[3], points[4] = (-30.0, 40.0), (50.0, 400.0)

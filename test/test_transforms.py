@@ -124,25 +124,21 @@ def test_frames_can_be_switched_off(spun, default_model):
     assert not spun.received["/tf"]
 
 
-def test_without_tf2_ros_faces_are_smoothed_in_their_images_frame_and_it_is_said_once(
-    spun, default_model, monkeypatch, capfd
+@pytest.mark.parametrize("missing", ["tf2_ros", "the transform"])
+def test_where_the_cameras_place_is_not_known_faces_are_smoothed_in_their_images_frame_and_it_is_said_once(
+    spun, default_model, monkeypatch, capfd, missing
 ):
-    monkeypatch.setattr(fixed_frame, "tf2_ros", None)
+    if missing == "tf2_ros":
+        monkeypatch.setattr(fixed_frame, "tf2_ros", None)
+    else:
+        pytest.importorskip("tf2_ros", reason="needs tf2_ros, which no PyPI wheel carries")
     faces = Faces(spun, default_model, filtering_frame="odom")
     for second, turn in enumerate(TURNS[:3], 100):
         faces.show(second, turn)
     assert [len(message.faces) for message in spun.received["/face/params"]] == [2, 2, 2]
-    assert capfd.readouterr().err.count("where 'odom' is not known: tf2_ros is missing") == 1
-    assert faces.node.activity.details["smoothed_in_image_frame"] == "3"
-
-
-def test_where_a_transform_is_missing_faces_are_smoothed_in_their_images_frame(spun, default_model, capfd):
-    pytest.importorskip("tf2_ros", reason="needs tf2_ros, which no PyPI wheel carries")
-    faces = Faces(spun, default_model, filtering_frame="odom")
-    for second, turn in enumerate(TURNS[:3], 100):
-        faces.show(second, turn)
-    assert [len(message.faces) for message in spun.received["/face/params"]] == [2, 2, 2]
-    assert capfd.readouterr().err.count("faces are smoothed in their image's frame where 'odom' is not known") == 1
+    said = capfd.readouterr().err
+    assert said.count("faces are smoothed in their image's frame where 'odom' is not known") == 1
+    assert ("tf2_ros is missing" in said) == (missing == "tf2_ros")
     assert faces.node.activity.details["smoothed_in_image_frame"] == "3"
 
 

@@ -29,13 +29,17 @@ def facial_landmarks(landmarks: Landmarks) -> tuple[NDArray[np.float32], NDArray
 
     Returns:
         (70, 2) x and y as shares of the image's width and height, (0, 0) its top-left corner, cut to [0, 1].
-        (70,) the face's confidence; 0 for those outside of the image and for pupils that were not looked for.
+        (70,) the face's confidence; 0 for those outside of the image, and for pupils that were not looked for or whose
+        standard deviation says that they are anywhere in the eye.
     """
     points = convert(landmarks, IBUG68).points
     if landmarks.scheme == MEDIAPIPE478:
         points = np.concatenate([points, landmarks.points[[RIGHT_IRIS, LEFT_IRIS]]])
     shares, confidence = np.zeros((LANDMARK_COUNT, 2), np.float32), np.zeros(LANDMARK_COUNT, np.float32)
     shares[: len(points)], confidence[: len(points)] = _shares(points, landmarks), landmarks.confidence
+    if landmarks.scheme == MEDIAPIPE478 and landmarks.deviation is not None:
+        widths = np.array([np.linalg.norm(points[outer] - points[inner]) for outer, inner in _EYES])
+        confidence[68:][landmarks.deviation[[RIGHT_IRIS, LEFT_IRIS]] > widths / 2.0] = 0.0
     inside = np.clip(shares, 0.0, 1.0)
     confidence[(inside != shares).any(axis=1)] = 0.0
     return inside, confidence
