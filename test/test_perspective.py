@@ -14,6 +14,7 @@ from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmar
 from face3dmm_ros.fitting import FitOptions, TrackFitter
 from face3dmm_ros.fitting.perspective import PerspectiveFitter
 from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.smoothing import FaceSmoother
 
 SIZE = (640, 480)
 K = np.array([[600.0, 0.0, 319.5], [0.0, 600.0, 239.5], [0.0, 0.0, 1.0]])
@@ -153,3 +154,21 @@ def test_a_calibration_for_other_images_is_refused(default_model: MorphableModel
     weak = TrackFitter(default_model).fit(TrackedLandmarks(1, landmarks))
     with pytest.raises(Face3DMMError, match="1280×960"):
         PerspectiveFitter(TrackFitter(default_model)).fit(TrackedFace(1, landmarks, weak), Calibration((1280, 960), K))
+
+
+def trembling_deg(model: MorphableModel, smoothing: str) -> float:
+    """RMS step of a still face's rotation from image to image before a calibrated camera, degrees."""
+    rng, seen = np.random.default_rng(0), at_distance(model, 600.0, 0)[0]
+    fitter, smoother = TrackFitter(model, options=OPTIONS), FaceSmoother(model, smoothing)
+    perspective, rotations = PerspectiveFitter(TrackFitter(model, options=OPTIONS)), []
+    for index in range(60):
+        points = seen.points + rng.normal(0.0, 0.4, seen.points.shape).astype(np.float32)
+        landmarks = replace(seen, points=points, deviation=np.full(len(points), 2.0, np.float32))
+        fitted = TrackedFace(1, landmarks, fitter.fit(TrackedLandmarks(1, landmarks)))
+        rotations.append(perspective.fit(smoother.smooth(fitted, index / 30.0), CALIBRATION).pose.rotation)
+    steps = rotation_angle(np.array(rotations[31:]), np.array(rotations[30:-1]))
+    return float(np.degrees(np.sqrt((steps**2).mean())))
+
+
+def test_smoothing_steadies_a_face_before_a_calibrated_camera_too(default_model: MorphableModel) -> None:
+    assert trembling_deg(default_model, "constant_velocity") < 0.15 * trembling_deg(default_model, "none")
