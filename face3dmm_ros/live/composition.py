@@ -33,7 +33,9 @@ def main(args: list[str] | None = None) -> int:
     """
     given = sys.argv[1:] if args is None else args
     wanted = [node_class for name, node_class in EXTRA_NODES.items() if name in given]
-    return run_nodes([*NODES.values(), *wanted], args)
+    # Of what is ready, the nodes of the one thread take turns in this order: an image that is under way goes on before
+    # the next one begins.
+    return run_nodes([*wanted, *reversed(NODES.values())], args)
 
 
 if __name__ == "__main__":

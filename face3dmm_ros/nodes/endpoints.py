@@ -145,7 +145,7 @@ class Input:
         if not self._stream or silence < _SILENCE:
             return ""
         count = self._node.count_publishers(self.topic_name)
-        publishers = "1 publisher" if count == 1 else f"{count or 'no'} publishers"
+        publishers = f"{count or 'no'} publisher{'s' * (count > 1)}"
         return f"no {self.msg_type.__name__} on {self.topic_name} for {silence:.0f} s: it has {publishers}"
 
     def _take(self, message: Any, info: Mapping[str, Any]) -> None:

@@ -124,6 +124,7 @@ class VideoSourceNode(ThreadedNode):
 
     def _open(self) -> FrameSource:
         size = self.value("width"), self.value("height")
+        self._images_in_this_round = 0  # of a video or folder; a pause does not end a round
         source = open_source(self._wanted, size, max(self.value("fps"), 0.0))
         if self._wanted == AUTO:
             # Decided once: a clip must not take the place of a camera that was unplugged.
@@ -149,7 +150,6 @@ class VideoSourceNode(ThreadedNode):
     def work(self) -> None:
         """Publish image after image, until deactivated or to the end of the source."""
         due = time.monotonic()
-        images_in_this_round = 0
         while not self._stop.is_set():
             if self._source is None:
                 self._look_for_camera()
@@ -158,12 +158,12 @@ class VideoSourceNode(ThreadedNode):
             if not self._source.grab():
                 if self._source.live:
                     self._lose_camera(self._source)
-                elif not (images_in_this_round and self.value("loop") and self._source.rewind()):
+                elif not (self._images_in_this_round and self.value("loop") and self._source.rewind()):
                     self.get_logger().info(f"end of {self._source.description}")
                     return
-                images_in_this_round = 0
+                self._images_in_this_round = 0
                 continue
-            images_in_this_round += 1
+            self._images_in_this_round += 1
             grabbed = self.get_clock().now()
             rate = self.value("fps") if self.value("fps") != OWN_RATE else self._source.rate
             if self._source.live and rate > 0 and time.monotonic() < due - 0.5 / self._source.rate:
