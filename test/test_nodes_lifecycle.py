@@ -405,6 +405,18 @@ def test_answers_that_come_late_are_told(spun):
         assert ("it falls behind: answers are 2" in node.activity.status("echo_node", {}).message) == late
 
 
+def test_stamps_of_whole_seconds_make_no_answer_late(spun):
+    node = spun.start(EchoNode)
+    spun.spin_until(lambda: state(node) == "active")
+    now = spun.node.get_clock().now().to_msg()
+    node.answered(Header(stamp=now), 0)
+    time.sleep(0.3)
+    for _ in range(9):
+        node.answered(Header(stamp=now), 0)
+    assert len(node.activity.latency_ms) == 1
+    assert node.activity.status("echo_node", {}).level == DiagnosticStatus.OK
+
+
 def test_stamps_that_are_no_time_are_told_in_the_log_once_and_in_the_status(spun, capfd):
     node = spun.start(EchoNode)
     spun.spin_until(lambda: state(node) == "active")

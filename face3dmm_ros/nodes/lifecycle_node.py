@@ -68,6 +68,7 @@ class FaceNode(LifecycleNode):
         self._service_change_state.callback = self._on_change_state
         self.activity = Activity()
         self._image_clock = ImageClock()
+        self._answered_stamp = 0
         self.failure = ""
         self.resources = ExitStack()
         self._outputs: list[Output] = []
@@ -204,8 +205,10 @@ class FaceNode(LifecycleNode):
             self.get_logger().warning(self.activity.details[STAMPS], once=True)
 
     def answered(self, header: Header, faces: int) -> None:
-        """Count an image whose results have been published, and its latency since its stamp, if that is not zero."""
-        if stamp := stamp_ns(header):
+        """Count an image whose results have been published, and its latency since its stamp, if that is its own."""
+        stamp, before = stamp_ns(header), self._answered_stamp
+        self._answered_stamp = stamp
+        if stamp not in (0, before):
             self.activity.latency_ms.append(1e-6 * (self.get_clock().now().nanoseconds - stamp))
         self.activity.answered += 1
         self.activity.faces = faces
