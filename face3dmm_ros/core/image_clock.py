@@ -15,8 +15,9 @@ def stamp_ns(header: Any) -> int:
 class ImageClock:
     """Gives each image of a stream a time, strictly increasing.
 
-    The time is the image's stamp where that is later than the previous time. Where the stamp is zero, negative, repeated
-    or set back, it is the previous time plus the interval between the two arrivals; for the first image, its arrival.
+    The time is the image's stamp where that is later than the previous time. Where the stamp is zero, negative,
+    repeated or set back, it is the previous time plus the interval between the two arrivals; for the first image, its
+    arrival.
 
     Attributes:
         problem: what was wrong with the first invalid stamp; empty while all are valid.
