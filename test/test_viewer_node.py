@@ -104,8 +104,9 @@ def frames_of(rows, key):
 
 def test_the_faces_that_are_published_are_logged_with_their_image(spun, default_model, tmp_path):
     tracker = Tracker(spun, default_model, tmp_path / "live.rrd")
-    for stamp in (10_000_000_001, 10_100_000_001):
+    for count, stamp in enumerate((10_000_000_001, 10_100_000_001), 1):
         tracker.publish(stamp, [4, 6])
+        spun.spin_until(lambda count=count: tracker.viewer.activity.answered == count, f"frame {count}")
     tracker.seen(2)
     rows = logged(tmp_path / "live.rrd")
     for key in (
