@@ -386,6 +386,7 @@ def test_a_stream_from_which_nothing_comes_is_told_by_its_name_with_its_publishe
     camera.publish(Header())
     spun.spin_until(lambda: spun.received["/diagnostics"] and latest_status(spun).level == DiagnosticStatus.OK)
     node.trigger_deactivate()
+    node.activity.waiting = "a camera"
     spun.spin_for(1.2)
     status = latest_status(spun)
     assert (status.level, status.message) == (DiagnosticStatus.OK, "inactive")
@@ -402,7 +403,7 @@ def test_answers_that_come_late_are_told(spun):
         publisher.publish(sent)
         answered = node.activity.answered
         spun.spin_until(lambda answered=answered: node.activity.answered > answered)
-        assert ("it falls behind: answers are 2" in node.activity.status("echo_node", {}).message) == late
+        assert ("it falls behind: answers are" in node.activity.status("echo_node", {}).message) == late
 
 
 def test_stamps_of_whole_seconds_make_no_answer_late(spun):

@@ -30,8 +30,9 @@ class PictureNode(FaceNode):
 
     def configure(self):
         self.work_s, self.taken = 0.0, []
-        self.pictures = self.create_output(Image, "pictures", image_output_qos())
-        self.copies = self.create_output(Image, "copies", image_output_qos())
+        qos = image_output_qos()
+        self.pictures = self.create_output(Image, "pictures", qos)
+        self.copies = self.create_output(Image, "copies", qos)
         self.create_input(Image, "camera", self.on_image, self.image_qos(), stream=True)
         self.create_input(Header, "results", self.on_result, self.result_qos(), stream=True)
 
