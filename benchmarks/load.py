@@ -1,6 +1,6 @@
 """`python -m benchmarks.load`: how old answers are, and how many images have one, also while something takes a core.
 
-The live nodes run as `ros2 run` starts them, each in a process, on the sample clip at 640×480 and 30 images/s. The
+The live nodes run as `ros2 run` starts them, on the sample clip at 640×480 and 30 images/s. The
 conditions take turns; the last tells what libraries' threads cost where no environment variable limits them.
 """
 
@@ -32,8 +32,8 @@ from face3dmm_ros.nodes.qos import image_qos, result_qos
 SOURCE = "video_source_node"
 NODES = ("landmark_node", "fitter_node", "renderer_node")
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
-CLIP = ("-p", "source:=sample", "-p", "width:=640", "-p", "height:=480", "-p", "fps:=30.0")
-_SETTLING = 2.0
+CLIP = ("source:=sample", "width:=640", "height:=480", "fps:=30.0")
+_SETTLING = 4.0
 """s of images before it is measured; chosen by hand."""
 _START_TIMEOUT = 60.0
 """s; chosen by hand."""
@@ -105,27 +105,34 @@ def process(*command: str, environment: dict[str, str] | None = None) -> Iterato
         started.wait()
 
 
-def node(name: str, environment: dict[str, str], *arguments: str) -> AbstractContextManager[None]:
-    """A node that runs meanwhile."""
-    command = ("-m", "face3dmm_ros.nodes", name, "--ros-args", "--log-level", "warn", *arguments)
-    return process(*command, environment=environment)
+def nodes(*command: str, environment: dict[str, str], clip: bool) -> AbstractContextManager[None]:
+    """A module with nodes that runs meanwhile, on the clip if the source is among them."""
+    parameters = [argument for value in CLIP for argument in ("-p", f"{SOURCE}:{value}")] if clip else []
+    arguments = ("--ros-args", "--log-level", "warn", *parameters)
+    return process("-m", *command, *arguments, environment=environment)
 
 
-def run(condition: Condition, seconds: float, *, overlay: bool) -> Run:
-    """Run the nodes and look at them for some seconds."""
+def run(condition: Condition, seconds: float, *, composed: bool, overlay: bool) -> Run:
+    """Run the nodes and look at them for some seconds.
+
+    Raises:
+        SystemExit: no image was answered.
+    """
+    environment = condition.environment
     with ExitStack() as stack:
         listener = Listener(overlay=overlay)
         stack.callback(listener.destroy_node)
-        for name in NODES:
-            stack.enter_context(node(name, condition.environment))
+        if composed:
+            stack.enter_context(nodes("face3dmm_ros.live.composition", environment=environment, clip=True))
+        else:
+            for name in (*NODES, SOURCE):
+                stack.enter_context(nodes("face3dmm_ros.nodes", name, environment=environment, clip=name == SOURCE))
         end = time.monotonic() + _START_TIMEOUT
-        while not all("rate_hz" in listener.statuses.get(name, {}) for name in NODES) and time.monotonic() < end:
-            listener.spin_for(0.5)
-        listener.spin_for(_SETTLING)
-        stack.enter_context(node(SOURCE, condition.environment, *CLIP))
         for _ in range(condition.busy_cores):
             stack.enter_context(process("-c", "while True: pass"))
-        while not listener.age_ms and time.monotonic() < end:
+        while not listener.age_ms:
+            if time.monotonic() > end:
+                raise SystemExit(f"no image was answered within {_START_TIMEOUT:.0f} s")
             listener.spin_for(0.5)
         listener.spin_for(_SETTLING)
         start = time.time_ns()
@@ -149,20 +156,25 @@ def main() -> int:
     arguments.add_argument("--rounds", type=int, default=3, help="how often each condition takes its turn")
     arguments.add_argument("--seconds", type=float, default=15.0, help="how long it is looked at")
     arguments.add_argument("--overlay", action="store_true", help="subscribe to the overlay, so that it is drawn")
+    arguments.add_argument("--composed", action="store_true", help="all nodes in one process, not each in its own")
+    names = [condition.name for condition in CONDITIONS]
+    arguments.add_argument("--only", choices=names, nargs="+", default=names, help="some conditions alone")
     options = arguments.parse_args()
     rclpy.init()
-    runs: dict[str, list[Run]] = {condition.name: [] for condition in CONDITIONS}
+    conditions = [condition for condition in CONDITIONS if condition.name in options.only]
+    runs: dict[str, list[Run]] = {condition.name: [] for condition in conditions}
     for _ in range(options.rounds):
-        for condition in CONDITIONS:
-            runs[condition.name].append(run(condition, options.seconds, overlay=options.overlay))
+        for condition in conditions:
+            found = run(condition, options.seconds, composed=options.composed, overlay=options.overlay)
+            runs[condition.name].append(found)
     rclpy.shutdown()
-    stages = sorted({stage for found in runs.values() for one in found for stage in one.stage_ms})
+    stages = sorted({stage for turns in runs.values() for one in turns for stage in one.stage_ms})
     print("| condition | images answered | age p50 | age p90 | " + " | ".join(f"{s} ms" for s in stages) + " |")
     print("| --- " * (4 + len(stages)) + "|")
-    for name, found in runs.items():
-        ages = np.concatenate([one.age_ms for one in found])
-        medians = [np.median([one.stage_ms.get(stage, np.nan) for one in found]) for stage in stages]
-        answered = 100.0 * np.median([one.answered for one in found])
+    for name, turns in runs.items():
+        ages = np.concatenate([one.age_ms for one in turns])
+        medians = [np.median([one.stage_ms.get(stage, np.nan) for one in turns]) for stage in stages]
+        answered = 100.0 * np.median([one.answered for one in turns])
         p50, p90 = np.percentile(ages, [50, 90]) if ages.size else (np.nan, np.nan)
         row = [name, f"{answered:.0f} %", f"{p50:.0f} ms", f"{p90:.0f} ms", *(f"{ms:.2f}" for ms in medians)]
         print(f"| {' | '.join(row)} |")
