@@ -13,6 +13,7 @@ from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
@@ -136,6 +137,11 @@ def test_a_qos_that_cannot_be_keeps_a_node_from_starting_and_is_told(spun, polic
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert node.failure.startswith("the parameters qos_overrides of pictures cannot be used: ")
     assert "\n" not in node.failure
+
+
+def test_a_qos_of_the_status_that_cannot_be_keeps_a_node_from_starting_and_is_told(spun):
+    with pytest.raises(Face3DMMError, match="the parameters qos_overrides of /diagnostics cannot be used"):
+        spun.start(PictureNode, **{"qos_overrides./diagnostics.publisher.reliability": "perhaps"})
 
 
 def test_a_node_that_is_configured_anew_has_the_qos_of_its_parameters_as_they_are_then(spun):

@@ -38,7 +38,7 @@ class Output:
     ) -> None:
         """Advertise the topic; Face3DMMError if the user's QoS for it cannot be."""
         # rclpy's events cost each turn of an executor; the subscriber's own tells of QoS that do not match.
-        self._publisher = _with_users_qos(
+        self._publisher = with_users_qos(
             node.create_lifecycle_publisher,
             message_type,
             topic,
@@ -114,7 +114,7 @@ class Input:
         self.wait_anew()
         # Humble's rclpy tells no numbers.
         numbered = hasattr(Subscription, "CallbackType")
-        self._subscription = _with_users_qos(
+        self._subscription = with_users_qos(
             self._node.create_subscription,
             self.msg_type,
             self.topic,
@@ -182,7 +182,7 @@ class Input:
         self._last_number = number
 
 
-def _with_users_qos(create: Callable[..., Any], message_type: type, topic: str, qos: QoSProfile, **options: Any) -> Any:
+def with_users_qos(create: Callable[..., Any], message_type: type, topic: str, qos: QoSProfile, **options: Any) -> Any:
     """Create a publisher or subscription with a QoS that the user can override by parameters.
 
     Raises:
