@@ -22,6 +22,10 @@ def test_images_without_a_stamp_are_timed_by_their_arrival():
     assert times([0] * 5) == (ARRIVALS, "an image's stamp is zero")
 
 
+def test_images_from_before_all_time_are_timed_by_their_arrival():
+    assert times([-PERIOD] * 5) == (ARRIVALS, "an image's stamp is negative")
+
+
 @pytest.mark.parametrize(
     ("odd", "problem"),
     [

@@ -1,11 +1,15 @@
 """What all nodes share: they start by themselves or when told, check their parameters and say how they are."""
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
@@ -13,14 +17,17 @@ pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from ros_harness import harness
+from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
+from std_srvs.srv import SetBool
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live.replay_node import ReplayNode
+from face3dmm_ros.nodes import endpoints, lifecycle_node
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.hri_node import HriNode
@@ -50,6 +57,7 @@ class EchoNode(FaceNode):
             raise Face3DMMError("it is broken, mend it")
         self.output = self.create_output(Header, "echo", result_qos(10))
         self.create_input(Header, "call", self.on_call, result_qos(10))
+        self.create_input(Header, "camera", self.on_call, result_qos(10), stream=True)
 
     def apply_parameters(self, values):
         if values["even"] % 2:
@@ -64,6 +72,19 @@ class EchoNode(FaceNode):
 
 def state(node):
     return node._state_machine.current_state[1]
+
+
+def latest_status(spun, node="echo_node"):
+    """The next status that a node reports."""
+    spun.received["/diagnostics"].clear()
+    if not spun.node.count_subscribers("/diagnostics"):
+        spun.listen(DiagnosticArray, "/diagnostics")
+
+    def of_node():
+        return [m.status[0] for m in spun.received["/diagnostics"] if m.status[0].name == f"{node}: images"]
+
+    spun.spin_until(of_node, f"a status of {node}")
+    return of_node()[-1]
 
 
 def connect(spun):
@@ -138,6 +159,106 @@ def test_a_node_that_was_told_to_before_it_could_start_by_itself_goes_on_from_th
         getattr(node, f"trigger_{transition}")()
     spun.spin_for(0.3)
     assert state(node) == ("finalized" if done == "shutdown" else "active")
+
+
+def ask(spun, service_type, service, request):
+    """What a service answers to a client of its own."""
+    client = spun.node.create_client(service_type, service)
+    spun.spin_until(client.service_is_ready, service)
+    future = client.call_async(request)
+    spun.spin_until(future.done, f"{service} to answer")
+    return future.result()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Transition(id=Transition.TRANSITION_CONFIGURE),
+        Transition(id=Transition.TRANSITION_ACTIVATE),
+        Transition(id=Transition.TRANSITION_CLEANUP),
+        Transition(id=Transition.TRANSITION_UNCONFIGURED_SHUTDOWN),
+        Transition(id=77),
+        Transition(id=255),
+        Transition(label="configure"),
+        Transition(label="nonsense"),
+    ],
+    ids=lambda wanted: wanted.label or str(wanted.id),
+)
+def test_an_active_node_refuses_what_its_state_does_not_allow_and_goes_on_working(spun, wanted):
+    spun.start(EchoNode)
+    publisher = connect(spun)
+    assert not ask(spun, ChangeState, "/echo_node/change_state", ChangeState.Request(transition=wanted)).success
+    assert ask(spun, GetState, "/echo_node/get_state", GetState.Request()).current_state.label == "active"
+    publisher.publish(Header(frame_id="still there"))
+    spun.spin_until(lambda: spun.received["echo"])
+
+
+def test_of_two_requests_at_once_the_first_is_granted_and_the_second_refused(spun):
+    node = spun.start(EchoNode)
+    spun.spin_until(lambda: state(node) == "active")
+    client = spun.node.create_client(ChangeState, "/echo_node/change_state")
+    spun.spin_until(client.service_is_ready)
+    request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE))
+    both = [client.call_async(request) for _ in range(2)]
+    spun.spin_until(lambda: all(future.done() for future in both))
+    assert sorted(future.result().success for future in both) == [False, True]
+    assert state(node) == "inactive"
+
+
+def test_a_node_that_is_switched_off_stays_active_and_listens_to_nothing_until_it_is_switched_on(spun):
+    node = spun.start(EchoNode)
+    publisher = connect(spun)
+    for _ in range(2):
+        answer = ask(spun, SetBool, "/echo_node/enabled", SetBool.Request(data=False))
+        assert (answer.success, answer.message) == (True, "off")
+    assert state(node) == "active"
+    spun.spin_until(lambda: publisher.get_subscription_count() == 0, "the node to unsubscribe")
+    status = latest_status(spun)
+    assert (status.level, status.message) == (DiagnosticStatus.OK, "active, switched off")
+    for _ in range(2):
+        answer = ask(spun, SetBool, "/echo_node/enabled", SetBool.Request(data=True))
+        assert (answer.success, answer.message) == (True, "on")
+    spun.spin_until(lambda: publisher.get_subscription_count() == 1, "the node to subscribe")
+    publisher.publish(Header(frame_id="on again"))
+    spun.spin_until(lambda: spun.received["echo"])
+
+
+def test_a_node_that_was_switched_off_before_it_was_activated_works_once_it_is_switched_on(spun):
+    node = spun.start(EchoNode, autostart=False)
+    ask(spun, SetBool, "/echo_node/enabled", SetBool.Request(data=False))
+    node.trigger_configure()
+    node.trigger_activate()
+    assert state(node) == "active"
+    assert spun.node.count_subscribers("/call") == 0
+    assert ask(spun, SetBool, "/echo_node/enabled", SetBool.Request(data=True)).success
+    publisher = connect(spun)
+    publisher.publish(Header(frame_id="on"))
+    spun.spin_until(lambda: spun.received["echo"])
+
+
+def test_a_source_that_is_switched_off_sends_no_images(spun, tmp_path):
+    picture = str(tmp_path / "picture.png")
+    cv2.imwrite(picture, np.zeros((24, 32, 3), np.uint8))
+    node = spun.start(VideoSourceNode, source=picture, fps=50.0)
+    spun.spin_until(lambda: node.activity.answered > 2)
+    ask(spun, SetBool, "/video_source_node/enabled", SetBool.Request(data=False))
+    count = node.activity.answered
+    spun.spin_for(0.3)
+    assert node.activity.answered == count
+    ask(spun, SetBool, "/video_source_node/enabled", SetBool.Request(data=True))
+    spun.spin_until(lambda: node.activity.answered > count)
+
+
+def test_what_is_fixed_while_a_node_is_configured_can_change_while_it_is_not(spun):
+    node = spun.start(EchoNode, autostart=False)
+    for trigger, allowed in ((None, True), (node.trigger_configure, False), (node.trigger_cleanup, True)):
+        if trigger:
+            trigger()
+        value = node.value("size") % 9 + 1
+        result = node.set_parameters([Parameter("size", value=value)])[0]
+        assert result.successful == allowed
+        assert (node.value("size") == value) == allowed
+    assert not node.set_parameters([Parameter("autostart", value=True)])[0].successful
 
 
 def test_an_inactive_node_takes_and_gives_nothing(spun):
@@ -242,6 +363,115 @@ def test_the_status_counts_what_came_and_went(spun):
     assert values()["published/echo"] == "3"
     assert values()["subscribers/echo"] == "1"
     assert 0.0 <= float(values()["latency_ms"]) < 5000.0
+
+
+def test_a_node_says_at_its_start_what_it_listens_to_and_publishes(spun, capfd):
+    node = spun.add(EchoNode(context=spun.context, namespace="robot", cli_args=["--ros-args", "-r", "call:=/ask"]))
+    spun.spin_until(lambda: state(node) == "active")
+    assert "[robot.echo_node]: listens to /ask, /robot/camera; publishes /robot/echo\n" in capfd.readouterr().err
+
+
+def test_a_stream_from_which_nothing_comes_is_told_by_its_name_with_its_publishers(spun, monkeypatch):
+    monkeypatch.setattr(endpoints, "_SILENCE", 1.0)
+    node = spun.add(EchoNode(context=spun.context, cli_args=["--ros-args", "-r", "camera:=/usb/image"]))
+    spun.spin_until(lambda: state(node) == "active")
+    assert latest_status(spun).level == DiagnosticStatus.OK
+    spun.spin_for(1.0)
+    status = latest_status(spun)
+    assert status.level == DiagnosticStatus.WARN
+    assert re.fullmatch(r"no Header on /usb/image for \d s: it has no publisher", status.message), status.message
+    camera = spun.node.create_publisher(Header, "/usb/image", result_qos(10))
+    spun.spin_until(lambda: camera.get_subscription_count() == 1)
+    spun.spin_for(0.2)
+    assert latest_status(spun).message.endswith("it has 1 publisher")
+    camera.publish(Header())
+    spun.spin_until(lambda: spun.received["/diagnostics"] and latest_status(spun).level == DiagnosticStatus.OK)
+    node.trigger_deactivate()
+    node.activity.waiting = "a camera"
+    spun.spin_for(1.2)
+    status = latest_status(spun)
+    assert (status.level, status.message) == (DiagnosticStatus.OK, "inactive")
+
+
+def test_answers_that_come_late_are_told(spun):
+    node = spun.start(EchoNode)
+    publisher = connect(spun)
+    now = spun.node.get_clock().now().nanoseconds
+    for age_s, late in ((0.0, False), (2.0, True), (86_400.0, False)):  # the last one was recorded
+        sent = Header()
+        sent.stamp.sec, sent.stamp.nanosec = divmod(now - int(1e9 * age_s), 10**9)
+        node.report_status()
+        publisher.publish(sent)
+        answered = node.activity.answered
+        spun.spin_until(lambda answered=answered: node.activity.answered > answered)
+        assert ("it falls behind: answers are" in node.activity.status("echo_node", {}).message) == late
+
+
+def test_stamps_of_whole_seconds_make_no_answer_late(spun):
+    node = spun.start(EchoNode)
+    spun.spin_until(lambda: state(node) == "active")
+    now = spun.node.get_clock().now().to_msg()
+    node.answered(Header(stamp=now), 0)
+    time.sleep(0.3)
+    for _ in range(9):
+        node.answered(Header(stamp=now), 0)
+    assert len(node.activity.latency_ms) == 1
+    assert node.activity.status("echo_node", {}).level == DiagnosticStatus.OK
+
+
+def test_stamps_that_are_no_time_are_told_in_the_log_once_and_in_the_status(spun, capfd):
+    node = spun.start(EchoNode)
+    spun.spin_until(lambda: state(node) == "active")
+    for _ in range(3):
+        node.time_of(Header())
+    told = "an image's stamp is zero: when images come is taken for their time"
+    status = latest_status(spun)
+    assert (status.level, status.message) == (DiagnosticStatus.WARN, told)
+    assert {pair.key: pair.value for pair in status.values}["stamps"] == told
+    assert capfd.readouterr().err.count(told) == 1
+
+
+def test_a_status_names_the_hardware(spun, tmp_path):
+    picture = str(tmp_path / "picture.png")
+    cv2.imwrite(picture, np.zeros((24, 32, 3), np.uint8))
+    spun.start(EchoNode)
+    spun.start(VideoSourceNode, source=picture).trigger_configure()
+    assert latest_status(spun).hardware_id == socket.gethostname()
+    assert "picture.png" in latest_status(spun, "video_source_node").hardware_id
+
+
+def test_under_simulated_time_without_a_clock_a_node_starts_all_the_same_and_says_so(spun, monkeypatch):
+    monkeypatch.setattr(lifecycle_node, "_DISCOVERY", 0.0)
+    node = spun.start(EchoNode, use_sim_time=True)
+    spun.spin_until(lambda: state(node) == "active")
+    status = latest_status(spun)
+    assert (status.level, status.message) == (
+        DiagnosticStatus.WARN,
+        "use_sim_time is set, and nobody publishes on /clock",
+    )
+
+
+def test_a_simulated_clock_may_begin_at_zero_and_jump_back(spun):
+    node = spun.start(EchoNode, use_sim_time=True)
+    publisher = connect(spun)
+    clock = spun.node.create_publisher(Clock, "/clock", 10)
+    spun.spin_until(lambda: clock.get_subscription_count() == 1)
+    times = []
+    for count, second in enumerate((0, 1, 2, 0, 1), 1):
+        message = Header()
+        message.stamp.sec = second
+        clock.publish(Clock(clock=message.stamp))
+        spun.spin_for(0.1)
+        publisher.publish(message)
+        spun.spin_until(lambda count=count: len(spun.received["echo"]) == count)
+        assert spun.received["echo"][-1] == message
+        times.append(node.time_of(message))
+    assert times == sorted(set(times))
+    status = latest_status(spun)
+    assert (status.level, status.message) == (
+        DiagnosticStatus.WARN,
+        "an image's stamp is zero: when images come is taken for their time",
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -15,8 +15,9 @@ def stamp_ns(header: Any) -> int:
 class ImageClock:
     """Gives each image of a stream a time, strictly increasing.
 
-    The time is the image's stamp where that is later than the previous time. Where the stamp is zero, repeated or set
-    back, it is the previous time plus the interval between the two arrivals; for the first image, its arrival.
+    The time is the image's stamp where that is later than the previous time. Where the stamp is zero, negative,
+    repeated or set back, it is the previous time plus the interval between the two arrivals; for the first image, its
+    arrival.
 
     Attributes:
         problem: what was wrong with the first invalid stamp; empty while all are valid.
@@ -43,8 +44,8 @@ class ImageClock:
         return time_ns
 
     def _problem_of(self, stamp_ns: int) -> str:
-        if stamp_ns == 0:
-            return "an image's stamp is zero"
+        if stamp_ns <= 0:
+            return f"an image's stamp is {'negative' if stamp_ns else 'zero'}"
         if stamp_ns == self._stamp_ns:
             return f"two images have the stamp {1e-9 * stamp_ns:.9f}"
         return f"the images' stamps go back from {1e-9 * self._stamp_ns:.9f} to {1e-9 * stamp_ns:.9f}"

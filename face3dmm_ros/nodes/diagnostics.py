@@ -123,11 +123,12 @@ class Activity:
         if bad > self._bad_before:
             reason = self.skip_reason if self.skipped > self._skipped_before else "it falls behind"
             yield f"{bad - self._bad_before} messages lost, skipped or dropped: {reason}"
+        if STAMPS in self.details:
+            yield self.details[STAMPS]
+            return
         recent = list(self.latency_ms)[-answered:] if answered else []
         if recent and _LATE_MS < (age := float(np.median(recent))) < _OTHER_CLOCK_MS:
             yield f"it falls behind: answers are {age:.0f} ms old"
-        if STAMPS in self.details:
-            yield self.details[STAMPS]
 
 
 def node_of(status: DiagnosticStatus) -> str:

@@ -38,7 +38,7 @@ class Output:
     ) -> None:
         """Advertise the topic; Face3DMMError if the user's QoS for it cannot be."""
         # rclpy's events cost each turn of an executor; the subscriber's own tells of QoS that do not match.
-        self._publisher = _with_users_qos(
+        self._publisher = with_users_qos(
             node.create_lifecycle_publisher,
             message_type,
             topic,
@@ -118,7 +118,7 @@ class Input:
         self.wait_anew()
         # Humble's rclpy tells no numbers.
         numbered = hasattr(Subscription, "CallbackType")
-        self._subscription = _with_users_qos(
+        self._subscription = with_users_qos(
             self._node.create_subscription,
             self.msg_type,
             self.topic,
@@ -149,7 +149,7 @@ class Input:
         if not self._stream or silence < _SILENCE:
             return ""
         count = self._node.count_publishers(self.topic_name)
-        publishers = "1 publisher" if count == 1 else f"{count or 'no'} publishers"
+        publishers = f"{count or 'no'} publisher{'s' * (count > 1)}"
         return f"no {self.msg_type.__name__} on {self.topic_name} for {silence:.0f} s: it has {publishers}"
 
     def _take(self, message: Any, info: Mapping[str, Any]) -> None:
@@ -186,7 +186,7 @@ class Input:
         self._last_number = number
 
 
-def _with_users_qos(create: Callable[..., Any], message_type: type, topic: str, qos: QoSProfile, **options: Any) -> Any:
+def with_users_qos(create: Callable[..., Any], message_type: type, topic: str, qos: QoSProfile, **options: Any) -> Any:
     """Create a publisher or subscription with a QoS that the user can override by parameters.
 
     Raises:

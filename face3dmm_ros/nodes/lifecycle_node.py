@@ -27,9 +27,9 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_clock import ImageClock, stamp_ns
 from face3dmm_ros.core.library_threads import limit_threads_unless_chosen
 from face3dmm_ros.nodes.diagnostics import STAMPS, Activity
-from face3dmm_ros.nodes.endpoints import Input, Output
+from face3dmm_ros.nodes.endpoints import Input, Output, with_users_qos
 from face3dmm_ros.nodes.parameters import COMMON_PARAMETERS, NodeParameter, declare_parameters
-from face3dmm_ros.nodes.qos import OVERRIDABLE, PublisherEventCallbacks, image_qos, result_qos
+from face3dmm_ros.nodes.qos import PublisherEventCallbacks, image_qos, result_qos
 
 _STATUS_PERIOD = 0.5
 """s between two statuses on /diagnostics; chosen by hand: `face3dmm live` waits for one before it ends."""
@@ -60,7 +60,7 @@ class FaceNode(LifecycleNode):
         """Declare the parameters. `options` are those of `rclpy.node.Node`, such as `cli_args` and `namespace`.
 
         Raises:
-            Face3DMMError: the value given to a parameter is not allowed.
+            Face3DMMError: the value given to a parameter, or to the QoS of /diagnostics, is not allowed.
         """
         super().__init__(self.NAME, **options)
         # rclpy's own answer to a transition that the state does not allow is an exception that ends the process.
@@ -68,6 +68,7 @@ class FaceNode(LifecycleNode):
         self._service_change_state.callback = self._on_change_state
         self.activity = Activity()
         self._image_clock = ImageClock()
+        self._answered_stamp = 0
         self.failure = ""
         self.resources = ExitStack()
         self._outputs: list[Output] = []
@@ -77,8 +78,8 @@ class FaceNode(LifecycleNode):
         self._configured = False
         self._specifications = {p.name: p for p in (*COMMON_PARAMETERS, *self.PARAMETERS)}
         events = PublisherEventCallbacks(use_default_callbacks=False)
-        self._diagnostics = self.create_publisher(
-            DiagnosticArray, "/diagnostics", 10, event_callbacks=events, qos_overriding_options=OVERRIDABLE
+        self._diagnostics = with_users_qos(
+            self.create_publisher, DiagnosticArray, "/diagnostics", result_qos(), event_callbacks=events
         )
         self.add_on_set_parameters_callback(self._on_set_parameters)
         declare_parameters(self, self._specifications.values())
@@ -212,8 +213,10 @@ class FaceNode(LifecycleNode):
             self.get_logger().warning(self.activity.details[STAMPS], once=True)
 
     def answered(self, header: Header, faces: int) -> None:
-        """Count an image whose results have been published, and its latency since its stamp, if that is not zero."""
-        if stamp := stamp_ns(header):
+        """Count an image whose results have been published, and its latency since its stamp, if that is its own."""
+        stamp, before = stamp_ns(header), self._answered_stamp
+        self._answered_stamp = stamp
+        if stamp not in (0, before):
             self.activity.latency_ms.append(1e-6 * (self.get_clock().now().nanoseconds - stamp))
         self.activity.answered += 1
         self.activity.faces = faces
@@ -326,11 +329,12 @@ class FaceNode(LifecycleNode):
             action()
         except Face3DMMError as error:
             self.failure = str(error)
-            self.get_logger().error(f"cannot {what}: {error}")
+            # A signal ends ROS under whatever runs at that moment.
+            if self.context.ok():
+                self.get_logger().error(f"cannot {what}: {error}")
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
             self.failure = f"{type(error).__name__}: {error}"
-            # A signal ends ROS under whatever runs at that moment.
             if self.context.ok():
                 self.get_logger().error(f"cannot {what}: {traceback.format_exc()}")
             return TransitionCallbackReturn.ERROR

@@ -154,6 +154,7 @@ class VideoSourceNode(ThreadedNode):
         return CameraRequest(size, max(self.value("fps"), 0.0), self.value("camera_format"))
 
     def _open(self, request: CameraRequest) -> FrameSource:
+        self._images_in_this_round = 0  # of a video or folder; a pause does not end a round
         source = open_source(self._wanted, request)
         if self._wanted == AUTO:
             # Decided once: a clip must not take the place of a camera that was unplugged.
@@ -185,18 +186,18 @@ class VideoSourceNode(ThreadedNode):
     def work(self) -> None:
         """Publish image after image, until deactivated or to the end of the source."""
         due: float | None = None
-        images_in_this_round = unreadable = 0
+        unreadable = 0
         while not self._stop.is_set():
             if (source := self._source) is None:
                 self._look_for_source()
                 due, unreadable = None, 0
                 continue
             if not source.grab():
-                if not self._goes_on(source, images_in_this_round):
+                if not self._goes_on(source):
                     return
-                images_in_this_round = 0
+                self._images_in_this_round = 0
                 continue
-            images_in_this_round += 1
+            self._images_in_this_round += 1
             grabbed = self.get_clock().now()
             fps, now = self.value("fps"), time.monotonic()
             interval = 1.0 / fps if fps > 0.0 else 0.0
@@ -250,9 +251,9 @@ class VideoSourceNode(ThreadedNode):
             self._stop.wait(0.01)
             return None
 
-    def _goes_on(self, source: FrameSource, images: int) -> bool:
-        """Whether more is to come of a source that gave no image after so many: it begins anew, or is waited for."""
-        ended = images > 0 and not source.live
+    def _goes_on(self, source: FrameSource) -> bool:
+        """Whether more is to come of a source that gave no image: it begins anew, or is waited for."""
+        ended = self._images_in_this_round > 0 and not source.live
         if ended and self.value("loop") and source.rewind():
             return True
         if may_come_back(self._wanted) and not (ended and not self.value("loop")):
