@@ -31,6 +31,9 @@ def run_python(code: str, folder: Path, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def installed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a `pip install` of the source tree, without its dependencies."""
+    setuptools = pytest.importorskip("setuptools", reason="needs setuptools, which packs the wheel")
+    if tuple(map(int, setuptools.__version__.split(".")[:2])) < (70, 1) and not find_spec("wheel"):
+        pytest.skip(f"needs wheel beside setuptools {setuptools.__version__}, which cannot pack one by itself")
     source = tmp_path_factory.mktemp("source")
     for folder in ("face3dmm_ros", "msg", *DATA_FOLDERS):
         shutil.copytree(repository / folder, source / folder, ignore=LEFT_BEHIND)
