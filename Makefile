@@ -16,7 +16,7 @@ BUILT := install/.built-$(ROS)
 RUN := tools/in_environment.sh
 
 help:
-	@echo 'make live    track a face, live: SOURCE=auto|camera|sample|INDEX|FILE|FOLDER DURATION=SECONDS OUT=FOLDER AVATAR=watermelon ARGS="..."'
+	@echo 'make live    track a face, live: SOURCE=auto|camera|sample|INDEX|DEVICE|URL|FILE|FOLDER DURATION=SECONDS OUT=FOLDER AVATAR=watermelon ARGS="..."'
 	@echo 'make test    lint and test: ARGS="-k camera" chooses tests'
 	@echo 'make bench   measure each stage and the whole: ARGS="..." goes to benchmarks'
 	@echo 'make torch   add torch, for face3dmm train, and the fit methods photometric and regressor'

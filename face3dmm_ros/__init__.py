@@ -2,11 +2,11 @@
 
 from pkgutil import extend_path
 
-from face3dmm_ros.core.blas_threads import limit_algebra_unless_chosen
+from face3dmm_ros.core.library_threads import limit_threads_unless_chosen
 
 # Run from a checkout, this folder shadows the installed package that holds the generated `face3dmm_ros.msg`.
 __path__ = extend_path(__path__, __name__)
 
 __version__ = "0.1.0"
 
-limit_algebra_unless_chosen()
+limit_threads_unless_chosen()

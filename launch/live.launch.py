@@ -69,7 +69,13 @@ ARGUMENTS = (
         ("raw", "compressed"),
     ),
     argument("image_topic", topics.IMAGE, "the camera's image topic"),
-    argument("camera_info_topic", topics.CAMERA_INFO, "its camera_info topic"),
+    argument(
+        "camera_info_topic", topics.CAMERA_INFO, "its camera_info topic; so given, it is the one beside image_topic"
+    ),
+    parameter_argument(
+        "rectified", "auto", "whether the images are rectified; auto: by their topic's name", ("auto", "true", "false")
+    ),
+    parameter_argument("depth_topic", "none", "depth images registered to the camera's, by which heads are measured"),
     parameter_argument("autostart", "true", "false: the nodes wait to be configured and activated"),
     argument("respawn", "false", "start a node again that ended by itself"),
 )
@@ -85,6 +91,8 @@ NODE_ARGUMENTS: dict[str, dict[str, type]] = {
         "estimate_colors": bool,
         "smoothing": str,
         "image_transport": str,
+        "rectified": str,
+        "depth_topic": str,
     },
     "renderer_node": {"model": str, "image_transport": str},
     "avatar_node": {

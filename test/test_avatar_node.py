@@ -9,6 +9,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from located_faces import located
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
@@ -19,10 +20,10 @@ from face3dmm_ros.core.arkit import ARKIT_NAMES, weight_of
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import FaceParameters
-from face3dmm_ros.msg import Blendshapes, Face3DMMParams
+from face3dmm_ros.msg import BlendshapesArray, Face3DMMParamsArray
 from face3dmm_ros.nodes import avatar_node
 from face3dmm_ros.nodes.avatar_node import AvatarNode
-from face3dmm_ros.nodes.conversions import FaceSlot, no_parameters_message, parameters_to_message
+from face3dmm_ros.nodes.conversions import parameters_to_message
 from face3dmm_ros.nodes.images import PlainConversion
 from face3dmm_ros.nodes.qos import image_qos, result_qos
 from face3dmm_ros.rendering.offscreen import NoOpenGLError
@@ -37,8 +38,8 @@ class Driver:
     def __init__(self, spun, model, **parameters):
         self.spun, self.model = spun, model
         spun.listen(Image, "/avatar/image", image_qos(5))
-        spun.listen(Blendshapes, "/avatar/blendshapes")
-        self.parameters = spun.node.create_publisher(Face3DMMParams, "/face/params", result_qos(10))
+        spun.listen(BlendshapesArray, "/avatar/blendshapes")
+        self.parameters = spun.node.create_publisher(Face3DMMParamsArray, "/face/params", result_qos(10))
         self.images = spun.node.create_publisher(Image, "/camera/image_raw", result_qos(10))
         self.node = spun.start(AvatarNode, **{"calibration_seconds": 0.0, "dead_zone": 0.0, "gain": 1.0} | parameters)
         spun.spin_until(lambda: self.node._active, "the node to start", timeout=60.0)
@@ -64,24 +65,25 @@ class Driver:
         for name, weight in weights.items():
             beta[self.model.expression_names.index(name)] = weight
         camera = WeakPerspective(scale, FRONTAL, np.array([x, 110.0]))
-        return FaceParameters(camera, np.zeros(0), beta, self.model.name, self.model.digest, "joint", 1.0, 1.0, SIZE)
+        alpha = np.zeros(self.model.shape_count)
+        return FaceParameters(camera, alpha, beta, self.model.name, self.model.digest, "joint", 1.0, 1.0, SIZE)
+
+    def message(self, header, *faces):
+        found = [located(self.model, face, index) for index, face in enumerate(faces)]
+        return parameters_to_message(header, SIZE, self.model, "joint", found)
 
     def show(self, *faces, image=None):
         """What is published of an image with some faces: its weights, and its picture."""
         header = self.header()
         if image is not None:
             self.images.publish(PLAIN.cv2_to_imgmsg(image, header))
-        for index, face in enumerate(faces):
-            self.parameters.publish(parameters_to_message(FaceSlot(header, index, index, len(faces)), face))
-        if not faces:
-            self.parameters.publish(no_parameters_message(header, SIZE, self.model, "joint"))
+        self.parameters.publish(self.message(header, *faces))
         received = self.spun.received
         self.spun.spin_until(
             lambda: received["/avatar/image"] and received["/avatar/image"][-1].header == header, "the picture"
         )
-        count = max(len(faces), 1)
-        self.spun.spin_until(lambda: [m.header for m in received["/avatar/blendshapes"]].count(header) == count)
-        weights = [m for m in received["/avatar/blendshapes"] if m.header == header]
+        self.spun.spin_until(lambda: [m.header for m in received["/avatar/blendshapes"]].count(header) == 1)
+        (weights,) = (m for m in received["/avatar/blendshapes"] if m.header == header)
         return weights, PLAIN.imgmsg_to_cv2(received["/avatar/image"][-1])
 
 
@@ -107,22 +109,21 @@ def test_an_avatar_alone_needs_no_image(spun, default_model):
     assert (first != second).any()
 
 
-def test_weights_go_out_under_arkits_names_one_message_a_face(spun, default_model):
+def test_weights_go_out_under_arkits_names_one_message_an_image(spun, default_model):
     driver = Driver(spun, default_model, style="head", placement="alone")
     faces = driver.face(x=80.0, jawOpen=0.6), driver.face(x=240.0, eyeBlinkLeft=0.9)
     weights, _ = driver.show(*faces)
-    assert [(m.face_index, m.face_count, m.face_id) for m in weights] == [(0, 2, 0), (1, 2, 1)]
-    assert all(tuple(m.names) == ARKIT_NAMES for m in weights)
-    assert weight_of(np.array(weights[0].weights), "jawOpen") == pytest.approx(0.6)
-    assert weight_of(np.array(weights[1].weights), "eyeBlinkLeft") == pytest.approx(0.9)
-    assert weight_of(np.array(weights[1].weights), "jawOpen") == 0.0
+    assert [face.face_id for face in weights.faces] == [0, 1]
+    assert tuple(weights.names) == ARKIT_NAMES
+    assert weight_of(np.array(weights.faces[0].weights), "jawOpen") == pytest.approx(0.6)
+    assert weight_of(np.array(weights.faces[1].weights), "eyeBlinkLeft") == pytest.approx(0.9)
+    assert weight_of(np.array(weights.faces[1].weights), "jawOpen") == 0.0
 
 
-def test_an_image_without_a_face_is_shown_as_it_is_and_answered_with_face_count_0(spun, default_model):
+def test_an_image_without_a_face_is_shown_as_it_is_and_answered_with_no_faces(spun, default_model):
     driver = Driver(spun, default_model, style="watermelon")
     weights, picture = driver.show(image=GREY)
-    assert weights[0].face_count == 0
-    assert not weights[0].weights
+    assert not weights.faces
     np.testing.assert_array_equal(picture, GREY)
 
 
@@ -131,8 +132,8 @@ def test_gains_can_be_changed_while_it_runs_and_nonsense_is_refused(spun, defaul
     result = driver.node.set_parameters([Parameter("gains", value="jawOpen: 2.0, mouthPucker: 0")])[0]
     assert result.successful, result.reason
     weights, _ = driver.show(driver.face(jawOpen=0.3, mouthPucker=0.5))
-    assert weight_of(np.array(weights[0].weights), "jawOpen") == pytest.approx(0.6)
-    assert weight_of(np.array(weights[0].weights), "mouthPucker") == 0.0
+    assert weight_of(np.array(weights.faces[0].weights), "jawOpen") == pytest.approx(0.6)
+    assert weight_of(np.array(weights.faces[0].weights), "mouthPucker") == 0.0
     for name, value, reason in (
         ("gains", "jaw: 2.0", "no blendshape 'jaw'"),
         ("gains", "jawOpen=2", "is written `jawOpen: 1.2"),
@@ -148,7 +149,7 @@ def test_the_neutral_face_can_be_calibrated_by_a_service_call(spun, default_mode
     driver.show(driver.face())
     driver.second += 10
     weights, _ = driver.show(driver.face(jawOpen=0.5))
-    assert weight_of(np.array(weights[0].weights), "jawOpen") == pytest.approx(0.5)
+    assert weight_of(np.array(weights.faces[0].weights), "jawOpen") == pytest.approx(0.5)
     client = spun.node.create_client(Trigger, "/avatar_node/calibrate")
     spun.spin_until(client.service_is_ready, "the service")
     future = client.call_async(Trigger.Request())
@@ -158,7 +159,7 @@ def test_the_neutral_face_can_be_calibrated_by_a_service_call(spun, default_mode
     driver.show(driver.face(jawOpen=0.5))
     driver.second += 10
     weights, _ = driver.show(driver.face(jawOpen=0.5))
-    assert weight_of(np.array(weights[0].weights), "jawOpen") == 0.0
+    assert weight_of(np.array(weights.faces[0].weights), "jawOpen") == 0.0
 
 
 def test_without_stamps_the_neutral_face_is_calibrated_by_the_time_at_which_images_come(spun, default_model):
@@ -166,12 +167,12 @@ def test_without_stamps_the_neutral_face_is_calibrated_by_the_time_at_which_imag
     spun.received["/avatar/blendshapes"].clear()
 
     def weight(jaw):
-        message = parameters_to_message(FaceSlot(Header(), 0, 0, 1), driver.face(jawOpen=jaw))
+        message = driver.message(Header(), driver.face(jawOpen=jaw))
         received = spun.received["/avatar/blendshapes"]
         count = len(received)
         driver.parameters.publish(message)
         spun.spin_until(lambda: len(received) > count)
-        return weight_of(np.array(received[-1].weights), "jawOpen")
+        return weight_of(np.array(received[-1].faces[0].weights), "jawOpen")
 
     for _ in range(5):
         weight(0.2)
@@ -184,12 +185,12 @@ def test_without_stamps_the_neutral_face_is_calibrated_by_the_time_at_which_imag
 def test_parameters_of_another_model_are_skipped_with_a_complaint(spun, default_model):
     driver = Driver(spun, default_model, style="head", placement="alone")
     header = driver.header()
-    message = parameters_to_message(FaceSlot(header, 0, 0, 1), driver.face())
+    message = driver.message(header, driver.face())
     message.model_digest = "another"
     driver.parameters.publish(message)
     spun.spin_until(lambda: driver.node.activity.skipped)
     assert "use the same model everywhere" in driver.node.activity.skip_reason
-    assert driver.show(driver.face(jawOpen=1.0))[0][0].face_count == 1
+    assert driver.show(driver.face(jawOpen=1.0))[0].faces
 
 
 def test_without_opengl_it_says_so_and_gives_weights(spun, default_model, monkeypatch):
@@ -197,16 +198,16 @@ def test_without_opengl_it_says_so_and_gives_weights(spun, default_model, monkey
         raise NoOpenGLError("no OpenGL platform works here")
 
     monkeypatch.setattr(avatar_node, "create_avatar", refuse)
-    spun.listen(Blendshapes, "/avatar/blendshapes")
+    spun.listen(BlendshapesArray, "/avatar/blendshapes")
     node = spun.start(AvatarNode, calibration_seconds=0.0)
     spun.spin_until(lambda: node._active)
     status = node.activity.status("avatar_node", {})
     assert status.level == DiagnosticStatus.ERROR
     assert "weights but no picture" in status.message
-    publisher = spun.node.create_publisher(Face3DMMParams, "/face/params", result_qos(10))
+    publisher = spun.node.create_publisher(Face3DMMParamsArray, "/face/params", result_qos(10))
     spun.spin_until(lambda: publisher.get_subscription_count() and node._outputs[1].subscribers)
     spun.spin_for(0.1)
-    publisher.publish(no_parameters_message(Header(), SIZE, default_model, "joint"))
+    publisher.publish(parameters_to_message(Header(), SIZE, default_model, "joint", []))
     spun.spin_until(lambda: spun.received["/avatar/blendshapes"])
 
 

@@ -15,6 +15,7 @@ from face3dmm_ros.bags.messages import (
     LANDMARKS,
     LANDMARKS_TYPE,
     PARAMETERS,
+    PARAMETERS_TYPE,
     STORAGES,
     TRUTH,
     message_types,
@@ -79,6 +80,19 @@ def test_compressed_images_come_back_nearly_the_same(tmp_path: Path) -> None:
         assert np.abs(image.astype(int) - picture(index)).mean() < 12.0
 
 
+def test_images_of_a_12_bit_camera_come_back_as_bright_as_they_are_without_flicker(tmp_path: Path) -> None:
+    kinds = message_types().types
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.add_topic(IMAGES, IMAGE_TYPE, depth=5, reliable=False)
+        for stamp, brightest in enumerate((4095, 819, 4095)):
+            data = np.array([0, brightest], "<u2").view(np.uint8)
+            layout = {"height": 1, "width": 2, "encoding": "mono16", "is_bigendian": 0, "step": 4, "data": data}
+            header = kinds["std_msgs/msg/Header"](kinds["builtin_interfaces/msg/Time"](0, stamp), "camera")
+            message = kinds[IMAGE_TYPE](header=header, **layout)
+            bag.write_serialized(IMAGES, stamp, message_types().serialize_cdr(message, IMAGE_TYPE))
+    assert [image[0, 1].tolist() for image in images_of(tmp_path / "bag")] == [[255] * 3, [51] * 3, [255] * 3]
+
+
 def test_parameters_come_back_by_stamp_and_face_and_tell_no_face(bag: Path) -> None:
     with BagReader(bag) as reader:
         found = reader.parameters(PARAMETERS)
@@ -111,19 +125,20 @@ def test_ros_reads_the_same_from_a_bag_and_writes_what_is_read(bag: Path, tmp_pa
     from rclpy.serialization import deserialize_message, serialize_message
     from std_msgs.msg import Header
 
-    from face3dmm_ros.nodes.conversions import FaceSlot, landmarks_to_message, parameters_to_message
+    from face3dmm_ros.nodes.conversions import landmarks_to_message, to_array
 
     header = Header(frame_id="camera_optical_frame")
     header.stamp.sec, header.stamp.nanosec = divmod(STAMPS[1], 1_000_000_000)
-    landmarks = landmarks_to_message(FaceSlot(header, 9, 1, 2), face(9).landmarks)
-    parameters = parameters_to_message(FaceSlot(header, 9, 1, 2), face(9).parameters)
+    landmarks = landmarks_to_message(header, SIZE, [face(4), face(9)])
     with BagReader(bag) as reader:
         written = {topic: list(reader.messages(topic))[-1][1] for topic in (LANDMARKS, PARAMETERS)}
-    assert deserialize_message(written[LANDMARKS], msg.FaceLandmarks) == landmarks
-    assert deserialize_message(written[PARAMETERS], msg.Face3DMMParams) == parameters
+    assert deserialize_message(written[LANDMARKS], msg.FaceLandmarksArray) == landmarks
+    parameters = deserialize_message(written[PARAMETERS], msg.Face3DMMParamsArray)
+    assert (parameters.header, parameters.model_digest, parameters.method) == (header, "d1", "joint")
+    assert parameters.faces[1].beta == to_array(face(9).parameters.beta, np.float64)
 
     with Writer(tmp_path / "by_ros", version=8) as by_ros:
-        connection = by_ros.add_connection(PARAMETERS, "face3dmm_ros/msg/Face3DMMParams", typestore=message_types())
+        connection = by_ros.add_connection(PARAMETERS, PARAMETERS_TYPE, typestore=message_types())
         by_ros.write(connection, 1, serialize_message(parameters))
     with BagReader(tmp_path / "by_ros") as reader:
         np.testing.assert_array_equal(reader.parameters(PARAMETERS)[STAMPS[1]][9].beta, face(9).parameters.beta)
@@ -276,7 +291,7 @@ def test_colours_come_back_from_a_bag(tmp_path: Path) -> None:
         bag.write_landmarks([TrackedLandmarks(4, replace(face(4).landmarks, colors=colors))], 5, image_size=SIZE)
     with BagReader(tmp_path / "bag") as reader:
         ((_, _, message),) = reader.read([LANDMARKS])
-    np.testing.assert_array_equal(landmarks_from_message(message).landmarks.colors, colors)
+    np.testing.assert_array_equal(landmarks_from_message(message, message.faces[0]).landmarks.colors, colors)
 
 
 @pytest.mark.parametrize("left_behind", ["01000000d67f000070bc18f9d57f0000", "d57f0000407a7501", "00"])
@@ -292,7 +307,7 @@ def test_what_ros_left_behind_a_message_is_no_part_of_it(bag: Path, tmp_path: Pa
 
 
 def test_parameters_of_another_type_are_refused(bag: Path) -> None:
-    with BagReader(bag) as reader, pytest.raises(Face3DMMError, match="expected face3dmm_ros/msg/Face3DMMParams"):
+    with BagReader(bag) as reader, pytest.raises(Face3DMMError, match="expected face3dmm_ros/msg/Face3DMMParamsArray"):
         reader.parameters(LANDMARKS)
 
 

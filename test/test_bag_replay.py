@@ -113,8 +113,8 @@ def test_a_bag_without_stamps_is_timed_by_when_it_was_recorded(true_bag: Path, t
     found = {}
     for name in ("with", "without"):
         with BagReader(tmp_path / name / "bag") as bag:
-            messages = [message for _, _, message in bag.read([PARAMETERS])]
-        found[name] = np.array([[*message.rotation, *message.translation, *message.beta] for message in messages])
+            faces = [face for _, _, message in bag.read([PARAMETERS]) for face in message.faces]
+            found[name] = np.array([[*face.rotation, *face.translation, *face.beta] for face in faces])
     assert len(found["with"]) == FRAMES
     np.testing.assert_array_equal(found["without"], found["with"])
     report = report_of(tmp_path / "without")

@@ -1,5 +1,6 @@
 """Cameras as ROS describes them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from face3dmm_ros.core.calibration import Calibration, read_calibration
+from face3dmm_ros.core.calibration import Calibration, SensorWindow, read_calibration
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.picture_turns import TURNS, turned
 
@@ -106,6 +108,130 @@ def test_a_rectified_stereo_camera_is_turned_with_its_images(degrees: int) -> No
     u, v = seen(camera, point)
     expected = {0: (u, v), 90: (479.0 - v, u), 180: (639.0 - u, 479.0 - v), 270: (v, 639.0 - u)}[degrees]
     np.testing.assert_allclose(seen(there, turn @ point), expected, atol=1e-9)
+
+
+SENSOR = Calibration(
+    (1280, 960),
+    np.array([[1200.0, 0.0, 650.0], [0.0, 1210.0, 470.0], [0.0, 0.0, 1.0]]),
+    "plumb_bob",
+    np.array([-0.28, 0.08, 0.001, -0.0005, 0.0]),
+    Rotation.from_euler("xyz", [0.02, -0.03, 0.01]).as_matrix(),
+    np.array([[1100.0, 0.0, 630.0, -80.0], [0.0, 1100.0, 485.0, 0.0], [0.0, 0.0, 1.0, 0.0]]),
+)
+IN_FRONT = np.random.default_rng(0).uniform([-0.4, -0.3, 0.9], [0.4, 0.3, 1.1], (40, 3))
+IMAGES = {
+    "whole": (SensorWindow(), (1280, 960), lambda pixel: pixel),
+    "region": (SensorWindow(100, 51, 640, 480), (640, 480), lambda pixel: pixel - [100.0, 51.0]),
+    "whole as region": (SensorWindow(0, 0, 1280, 960), (1280, 960), lambda pixel: pixel),
+    # 2×2 pixels, the first two of them at 0 and 1, become one with its centre between theirs.
+    "binned": (SensorWindow(binning_x=2, binning_y=2), (640, 480), lambda pixel: (pixel - 0.5) / 2.0),
+    "binned with a remainder": (SensorWindow(binning_x=3, binning_y=3), (426, 320), lambda pixel: (pixel - 1.0) / 3.0),
+    "region, binned": (
+        SensorWindow(100, 50, 640, 480, 2, 2),
+        (320, 240),
+        lambda pixel: (pixel - [100.5, 50.5]) / 2.0,
+    ),
+    "binned unequally": (
+        SensorWindow(binning_x=2, binning_y=4),
+        (640, 240),
+        lambda pixel: (pixel - [0.5, 1.5]) / [2.0, 4.0],
+    ),
+    "halved": (SensorWindow(), (640, 480), lambda pixel: (pixel - 0.5) / 2.0),
+    "enlarged": (SensorWindow(), (1920, 1440), lambda pixel: 1.5 * pixel + 0.25),
+    "resized, sides rounded": (
+        SensorWindow(),
+        (427, 320),
+        lambda pixel: (pixel + 0.5) * [427.0 / 1280.0, 320.0 / 960.0] - 0.5,
+    ),
+    "region, binned, halved": (
+        SensorWindow(100, 50, 640, 480, 2, 2),
+        (160, 120),
+        lambda pixel: (pixel - [101.5, 51.5]) / 4.0,
+    ),
+    "binned, but camera_info counts the binned pixels": (
+        SensorWindow(binning_x=2, binning_y=2),
+        (1280, 960),
+        lambda pixel: pixel,
+    ),
+}
+
+
+@pytest.mark.parametrize(("window", "size", "moved"), IMAGES.values(), ids=IMAGES)
+def test_the_camera_of_part_of_a_sensor_sees_a_point_where_the_image_shows_it(window, size, moved) -> None:
+    camera = replace(SENSOR, window=window).of(size)
+    assert camera.image_size == size
+    np.testing.assert_allclose(pixels(camera, IN_FRONT), moved(pixels(SENSOR, IN_FRONT)), atol=1e-9)
+
+
+@pytest.mark.parametrize(("window", "size", "moved"), IMAGES.values(), ids=IMAGES)
+def test_the_camera_of_rectified_images_is_p(window, size, moved) -> None:
+    camera = replace(SENSOR, window=window).of(size, rectified=True)
+    u, v, w = SENSOR.projection[:, :3] @ IN_FRONT.T
+    np.testing.assert_allclose(pixels(camera, IN_FRONT), moved(np.transpose([u / w, v / w])), atol=1e-9)
+    np.testing.assert_allclose(camera.rays(pixels(camera, IN_FRONT)), IN_FRONT[:, :2] / IN_FRONT[:, 2:], atol=1e-9)
+
+
+def test_a_point_has_the_same_ray_in_the_image_and_in_the_rectified_one() -> None:
+    raw, rectified = SENSOR.of((1280, 960)), SENSOR.of((1280, 960), rectified=True)
+    in_lens = IN_FRONT @ SENSOR.rectification  # Rᵀ·X
+    np.testing.assert_allclose(raw.rays(pixels(raw, in_lens)), rectified.rays(pixels(rectified, IN_FRONT)), atol=1e-4)
+
+
+def test_a_head_is_placed_in_the_rectified_cameras_axes() -> None:
+    plain = replace(SENSOR, rectification=np.zeros((3, 3)))
+    camera, R = WeakPerspective(1.2, np.diag([1.0, -1.0, -1.0]), np.array([700.0, 300.0])), SENSOR.rectification
+    np.testing.assert_allclose(SENSOR.pose(camera).position, R @ plain.pose(camera).position)
+    np.testing.assert_allclose(SENSOR.pose(camera).rotation, R @ plain.pose(camera).rotation)
+
+
+def test_a_camera_without_r_is_its_own_rectified_one() -> None:
+    without, identity = (replace(SENSOR, rectification=R) for R in (np.zeros((3, 3)), np.eye(3)))
+    np.testing.assert_array_equal(without.rays(IN_FRONT[:, :2]), identity.rays(IN_FRONT[:, :2]))
+
+
+@pytest.mark.parametrize(
+    ("window", "size", "rectified", "complaint"),
+    [
+        (SensorWindow(), (1280, 720), False, "1280×960, these have 1280×720: another shape"),
+        (SensorWindow(), (640, 470), False, "another shape"),
+        (SensorWindow(100, 50, 640, 480), (1280, 960), False, r"whole sensor.*640×480 at \(100, 50\)"),
+        (SensorWindow(100, 50, 600, 480), (640, 480), False, "600×480, these have 640×480"),
+        (SensorWindow(100, 50, 640, 480, do_rectify=True), (620, 464), True, "do_rectify"),
+    ],
+)
+def test_images_that_the_calibration_does_not_describe_are_refused(window, size, rectified, complaint) -> None:
+    with pytest.raises(Face3DMMError, match=complaint):
+        replace(SENSOR, window=window).of(size, rectified=rectified)
+
+
+@pytest.mark.parametrize("P", [np.zeros((3, 4)), np.full((3, 4), np.nan), np.eye(3, 4) * [[-1.0], [1.0], [1.0]]])
+def test_rectified_images_need_p(P: np.ndarray) -> None:
+    camera = replace(SENSOR, projection=P)
+    assert camera.of((640, 480)).image_size == (640, 480)
+    with pytest.raises(Face3DMMError, match="a camera's P, of which rectified images are made, is a finite"):
+        camera.of((640, 480), rectified=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"rectification": np.full((3, 3), np.nan)}, "R is a rotation"),
+        ({"rectification": np.diag([1.0, 1.0, -1.0])}, "R is a rotation"),
+        ({"distortion": np.array([0.1, 0.2, 0.3])}, "'plumb_bob' with 3 coefficients"),
+        ({"window": SensorWindow(1000, 0, 640, 480)}, r"640×480 at \(1000, 0\) does not lie within the 1280×960"),
+        ({"window": SensorWindow(10, 0, 0, 0)}, "has a width and a height"),
+        ({"window": SensorWindow(0, 0, 640, 0)}, "has a width and a height"),
+        ({"window": SensorWindow(binning_x=0)}, "at least 1×1 pixels"),
+    ],
+)
+def test_a_camera_that_cannot_be_is_refused(changes, complaint) -> None:
+    with pytest.raises(Face3DMMError, match=complaint):
+        replace(SENSOR, **changes)
+
+
+def test_images_of_a_window_are_not_turned() -> None:
+    with pytest.raises(Face3DMMError, match="whole sensor"):
+        replace(SENSOR, window=SensorWindow(0, 0, 640, 480)).turned(90)
 
 
 def test_four_quarters_of_a_turn_give_the_camera_back() -> None:

@@ -136,9 +136,25 @@ def test_fit_under_a_calibrated_camera_says_where_the_face_is(portrait: Path, tm
     np.testing.assert_allclose(seen, face["translation_px"], atol=5.0)
 
 
+def test_fit_takes_a_calibration_for_resized_and_for_rectified_pictures(portrait: Path, tmp_path: Path) -> None:
+    camera, half = tmp_path / "camera.yaml", tmp_path / "half.png"
+    camera.write_text(CAMERA.replace("[443, 0, 255.5, 0, 0, 443,", "[886, 0, 255.5, 0, 0, 886,"))
+    cv2.imwrite(str(half), cv2.resize(cv2.imread(str(portrait)), (256, 256), interpolation=cv2.INTER_AREA))
+    positions = []
+    for picture, options in ((portrait, []), (half, []), (portrait, ["--rectified"])):
+        out = tmp_path / f"out{len(positions)}"
+        arguments = ["fit", str(picture), "--camera", str(camera), "--out", str(out), "--texture-size", "0", *options]
+        assert main(arguments) == 0
+        (face,) = json.loads((out / "params.json").read_text())["faces"]
+        positions.append(np.array(face["in_camera"]["position_m"]))
+    assert np.linalg.norm(positions[1] - positions[0]) < 0.02 * positions[0][2]
+    assert positions[2][2] == pytest.approx(2.0 * positions[0][2], rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
+        (["--rectified"], "--camera"),
         (["--same-person", "--face", "3"], "has no face 3"),
         (["--face", "0"], "--same-person"),
         (["--same-person", "--face", "0", "--face", "0"], "once for each of the 1 pictures"),

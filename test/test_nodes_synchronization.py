@@ -5,45 +5,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
 
-from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.msg import FaceLandmarks
-from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher
-
-
-def face(second: int, index: int = 0, count: int = 1) -> FaceLandmarks:
-    message = FaceLandmarks(face_index=index, face_count=count)
-    message.header.stamp.sec = second
-    return message
-
-
-def test_an_image_with_one_face_is_complete_at_once():
-    message = face(1)
-    assert FaceCollector().add(message) == [message]
-
-
-def test_an_image_without_a_face_is_complete_at_once():
-    assert FaceCollector().add(face(1, count=0)) == []
-
-
-def test_faces_of_one_image_come_together_in_their_order():
-    collector = FaceCollector()
-    first, second, third = (face(1, index, 3) for index in range(3))
-    assert collector.add(second) is None
-    assert collector.add(third) is None
-    assert collector.add(first) == [first, second, third]
-
-
-def test_an_image_whose_faces_do_not_all_come_is_given_up_and_counted():
-    collector = FaceCollector()
-    collector.add(face(1, 0, 2))
-    later = face(2)
-    assert collector.add(later) == [later]
-    assert collector.incomplete == 1
-
-
-def test_an_index_beyond_the_count_is_refused():
-    with pytest.raises(Face3DMMError, match="face_index 2"):
-        FaceCollector().add(face(1, 2, 2))
+from face3dmm_ros.nodes.synchronization import StampMatcher
 
 
 def test_an_image_meets_its_results_whichever_comes_first():
@@ -89,14 +51,6 @@ def test_no_more_results_wait_than_there_is_room_for():
     assert matcher.add_image((0, 0), 0) is None
     assert matcher.add_image((9, 0), 9) == (9, 9)
     assert matcher.results.dropped == 9
-
-
-def test_faces_of_images_with_one_stamp_are_told_apart_by_their_order():
-    collector = FaceCollector()
-    sent = [[face(0, index, 2) for index in range(2)] for _ in range(4)]
-    arrived = [*sent[0], sent[1][1], *sent[2], sent[3][0], *sent[3]]  # a face of the second image gets lost
-    complete = [faces for message in arrived if (faces := collector.add(message)) is not None]
-    assert [[id(m) for m in faces] for faces in complete] == [[id(m) for m in sent[k]] for k in (0, 2, 3)]
 
 
 def test_results_under_a_stamp_that_all_images_have_go_with_the_newest_image():

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
-from face3dmm_ros.core.calibration import Calibration
-from face3dmm_ros.core.camera import metric_pose
+from face3dmm_ros.core.calibration import Calibration, SensorWindow
+from face3dmm_ros.core.camera import MetricPose, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import rotation_angle, rotation_from_pose_angles, rotation_from_vector
 from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
@@ -96,6 +97,55 @@ def test_the_face_projects_onto_its_landmarks(default_model: MorphableModel) -> 
     seen = full.pose.transform(points) @ K.T
     distance = np.linalg.norm(seen[:, :2] / seen[:, 2:] - landmarks.points, axis=1)
     assert np.sqrt((distance**2).mean()) < weak.residual_px
+
+
+SENSOR = Calibration(
+    (1280, 960),
+    np.array([[1100.0, 0.0, 650.0], [0.0, 1105.0, 470.0], [0.0, 0.0, 1.0]]),
+    "plumb_bob",
+    np.array([-0.28, 0.08, 0.001, -0.0005, 0.0]),
+    rotation_from_vector([0.03, -0.04, 0.02]),
+    np.array([[1300.0, 0.0, 600.0, 0.0], [0.0, 1300.0, 500.0, 0.0], [0.0, 0.0, 1.0, 0.0]]),
+)
+WINDOW = SensorWindow(320, 160, 800, 640)
+IMAGES = {
+    "region": (WINDOW, (800, 640), False),
+    "binned": (SensorWindow(binning_x=2, binning_y=2), (640, 480), False),
+    "binned unequally": (SensorWindow(binning_x=2), (640, 960), False),
+    "region, binned": (replace(WINDOW, binning_x=2, binning_y=2), (400, 320), False),
+    "resized": (SensorWindow(), (640, 480), False),
+    "rectified": (SensorWindow(), (1280, 960), True),
+    "rectified, region, binned": (replace(WINDOW, binning_x=2, binning_y=2), (400, 320), True),
+}
+
+
+def located(model: MorphableModel, camera: Calibration, points: np.ndarray) -> MetricPose:
+    """The pose of a face whose landmarks are at (N, 2) px."""
+    landmarks = Landmarks("mediapipe478", points.astype(np.float32), Box(0, 0, 9, 9), 1.0, camera.image_size)
+    weak = TrackFitter(model, options=OPTIONS).fit(TrackedLandmarks(1, landmarks))
+    full = PerspectiveFitter(TrackFitter(model, options=OPTIONS))
+    return full.fit(TrackedFace(1, landmarks, weak), camera).pose
+
+
+@pytest.mark.parametrize(("window", "size", "rectified"), IMAGES.values(), ids=IMAGES)
+def test_a_face_is_in_one_place_whatever_part_of_the_sensor_the_images_show(
+    default_model: MorphableModel, window: SensorWindow, size: tuple[int, int], rectified: bool
+) -> None:
+    rng = np.random.default_rng(5)
+    R, T = rotation_from_pose_angles(0.1, -0.3, 0.1), np.array([30.0, -10.0, 550.0])
+    vertices = default_model.identity(rng.standard_normal(default_model.shape_count) * default_model.shape_sigma)
+    points = default_model.scheme("mediapipe478").interpolate(vertices) @ R.T + T
+    whole, lens = SENSOR.of(SENSOR.image_size), SENSOR.rectification.T
+    seen = cv2.projectPoints(points @ lens.T, np.zeros(3), np.zeros(3), whole.matrix, whole.distortion)[0][:, 0]
+    expected = located(default_model, whole, seen)
+    if rectified:
+        seen = points @ SENSOR.projection[:, :3].T
+        seen = seen[:, :2] / seen[:, 2:]
+    shown = np.array([window.width or 1280, window.height or 960])
+    moved = (seen - [window.x, window.y] + 0.5) * size / shown - 0.5
+    found = located(default_model, replace(SENSOR, window=window).of(size, rectified=rectified), moved)
+    assert np.degrees(rotation_angle(found.rotation, expected.rotation)) < 0.01
+    assert np.linalg.norm(found.position - expected.position) < 1e-4 * expected.position[2]
 
 
 def test_a_calibration_for_other_images_is_refused(default_model: MorphableModel) -> None:

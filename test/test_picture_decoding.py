@@ -139,3 +139,29 @@ def test_a_photograph_is_turned_as_its_camera_says_where_it_is_to_be_upright(tmp
     image.save(tmp_path / "turned.jpg", exif=exif)
     assert read_picture(tmp_path / "turned.jpg").shape == (24, 32, 3)
     assert read_picture(tmp_path / "turned.jpg", upright=True).shape == (32, 24, 3)
+
+
+@pytest.mark.parametrize("extension", [".png", ".tiff"])
+@pytest.mark.parametrize("bits", [10, 12, 13, 14, 16])
+def test_a_picture_file_of_16_bits_is_scaled_by_the_values_that_it_holds(tmp_path, extension, bits):
+    brightest = (1 << bits) - 1
+    for channels in (1, 3):
+        values = np.zeros((4, 6, channels), np.uint16)
+        values[1:], values[2:] = brightest // 5, brightest
+        path = tmp_path / f"{channels}{extension}"
+        cv2.imwrite(str(path), values)
+        picture = read_picture(path)
+        assert (picture.dtype, picture.shape) == (np.uint8, (4, 6, 3))
+        assert picture[:3, 0, 0].tolist() == [0, 51, 255], channels
+    assert decode_picture(path.read_bytes(), "it", cv2.IMREAD_UNCHANGED).dtype == np.uint16
+
+
+def test_a_picture_file_of_8_bits_stays_as_it_is(tmp_path):
+    pixels = np.random.default_rng(2).integers(0, 100, (24, 32, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "dark.png"), pixels)
+    np.testing.assert_array_equal(read_picture(tmp_path / "dark.png"), pixels)
+
+
+def test_a_picture_file_of_signed_values_is_read_as_opencv_does(tmp_path):
+    cv2.imwrite(str(tmp_path / "signed.tiff"), np.full((4, 6), 60, np.int8))
+    assert read_picture(tmp_path / "signed.tiff")[0, 0].tolist() == [60, 60, 60]

@@ -50,7 +50,7 @@ def test_the_table_of_topics_is_that_of_the_nodes(spun, tmp_path) -> None:
         for output in node._outputs:
             message, qos = output._publisher.msg_type, output._publisher.qos_profile
             kind = f"{message.__module__.split('.')[0]}/{message.__name__}"
-            published.add((f"/{output.topic}", kind, f"`{node.get_name()}`", quality(qos)))
+            published.add((node.resolve_topic_name(output.topic), kind, f"`{node.get_name()}`", quality(qos)))
     rows = re.findall(
         r"^\| `(/.*?)` \| `(.*?)` \| (.*?) \| (.*?) \|", ROS_PAGE.read_text(encoding="utf-8"), re.MULTILINE
     )

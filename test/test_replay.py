@@ -1,5 +1,7 @@
 """The nodes replay a bag: every image once and in order, with the results that the library gives without ROS."""
 
+import hashlib
+import shutil
 import time
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from face3dmm_ros.bags.replay import ObservedTracker, replay
 from face3dmm_ros.bags.writer import BagWriter
 from face3dmm_ros.core.camera import Intrinsics
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.fit_methods import FIT_METHODS, REGRESSOR_METHODS, create_fitter
+from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.fit_methods import FIT_METHODS, REGRESSOR_METHODS, RegressorFile, create_fitter
 from face3dmm_ros.landmarks import create_backend
 from face3dmm_ros.landmarks.tracker import LIVE_LOOKS
 from face3dmm_ros.live import replay_node
@@ -50,25 +53,35 @@ def portrait_bag(astronaut, tmp_path_factory) -> Path:
 
 
 def fields(bag: BagReader, topic: str) -> list[tuple[int, bytes]]:
-    """A topic's messages, without the bytes between fields, which ROS leaves as they happen to be."""
+    """A topic's messages, without the bytes between fields, which ROS leaves as they happen to be.
+
+    Also without the poses, which take a camera, and with face ids that count from the first one.
+    """
     types, kind = message_types(), bag.topics[topic]
-    return [
-        (time_ns, bytes(types.serialize_cdr(types.deserialize_cdr(data, kind), kind)))
-        for time_ns, data in bag.messages(topic)
-    ]
+    messages = [(time_ns, types.deserialize_cdr(data, kind)) for time_ns, data in bag.messages(topic)]
+    first = min(face.face_id for _, message in messages for face in message.faces)
+    for _, message in messages:
+        for face in message.faces:
+            face.face_id -= first
+            if topic == PARAMETERS:
+                vars(face.pose.position).update(x=0.0, y=0.0, z=0.0)
+                vars(face.pose.orientation).update(x=0.0, y=0.0, z=0.0, w=1.0)
+    return [(time_ns, bytes(types.serialize_cdr(message, kind))) for time_ns, message in messages]
 
 
-def without_ros(path: Path, out: Path, model, method: str) -> dict[str, list[tuple[int, bytes]]]:
+def without_ros(
+    path: Path, out: Path, model, method: str, regressor: RegressorFile | None = None
+) -> dict[str, list[tuple[int, bytes]]]:
     """What `face3dmm evaluate bag` gives for a bag."""
     tracker = ObservedTracker(create_backend(), looks_per_image=LIVE_LOOKS)
     with BagReader(path) as bag, BagWriter(out / "bag") as writer:
-        replay(bag, bag.image_topic(), tracker, create_fitter(model, method), FaceSmoother(model), writer)
+        replay(bag, bag.image_topic(), tracker, create_fitter(model, method, regressor), FaceSmoother(model), writer)
     with BagReader(out / "bag") as bag:
         return {topic: fields(bag, topic) for topic in (LANDMARKS, PARAMETERS)}
 
 
-def start_nodes(spun: Harness, *more, fit_method: str = "joint", **replay_parameters) -> ReplayNode:
-    spun.start(FitterNode, reliable_images=True, fit_method=fit_method)
+def start_nodes(spun: Harness, *more, fitter: dict | None = None, **replay_parameters) -> ReplayNode:
+    spun.start(FitterNode, reliable_images=True, **(fitter or {}))
     for node_class in (LandmarkNode, *more):
         spun.start(node_class, reliable_images=True)
     return spun.start(ReplayNode, reliable_images=True, **replay_parameters)
@@ -78,14 +91,35 @@ def start_nodes(spun: Harness, *more, fit_method: str = "joint", **replay_parame
 def test_the_nodes_give_what_the_library_gives(spun, portrait_bag, default_model, tmp_path, method) -> None:
     if method in REGRESSOR_METHODS:
         pytest.importorskip("torch", reason="needs torch")
-    node = start_nodes(spun, bag=str(portrait_bag), out=str(tmp_path / "ros"), fit_method=method)
+    node = start_nodes(spun, bag=str(portrait_bag), out=str(tmp_path / "ros"), fitter={"fit_method": method})
     spun.spin_until(lambda: node.ended and node._recording is None, timeout=60.0)
     expected = without_ros(portrait_bag, tmp_path / "library", default_model, method)
     with BagReader(tmp_path / "ros" / "bag") as bag:
         assert {topic: fields(bag, topic) for topic in expected} == expected
-        assert bag.count("/face/pose") == FRAMES - 1
+        assert bag.count("/face/poses") == FRAMES
         assert bag.count("/face/topology") == 1
         assert list(bag.parameters(PARAMETERS)) == [START_NS + k * PERIOD_NS for k in range(FRAMES)]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_a_regressor_of_the_users_gives_what_the_library_gives(
+    spun, portrait_bag, default_model, tmp_path, suffix
+) -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    from face3dmm_ros.regressor.export import save_torchscript
+
+    shipped, path = package_file("resource/regressor.safetensors"), tmp_path / f"mine{suffix}"
+    if suffix == ".pt":
+        save_torchscript(shipped, path)
+    else:
+        shutil.copy(shipped, path)
+    regressor = RegressorFile(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+    parameters = {"fit_method": "regressor", "regressor": regressor.path, "regressor_sha256": regressor.sha256}
+    node = start_nodes(spun, bag=str(portrait_bag), out=str(tmp_path / "ros"), fitter=parameters)
+    spun.spin_until(lambda: node.ended and node._recording is None, timeout=60.0)
+    expected = without_ros(portrait_bag, tmp_path / "library", default_model, "regressor", regressor)
+    with BagReader(tmp_path / "ros" / "bag") as bag:
+        assert fields(bag, PARAMETERS) == expected[PARAMETERS]
 
 
 def test_no_image_is_dropped_however_slow_the_nodes_are(spun, portrait_bag, monkeypatch) -> None:

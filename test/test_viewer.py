@@ -95,24 +95,16 @@ def test_a_frame_is_finished_once_all_expected_parts_are_there():
     assembler = FrameAssembler()
     assembler.expected = frozenset({IMAGE, LANDMARKS})
     assert assembler.add(IMAGE, 1, b"picture") == []
-    (frame,) = assembler.add(LANDMARKS, 1, {7: "landmarks"}, 12.5, face_count=1)
+    (frame,) = assembler.add(LANDMARKS, 1, {7: "landmarks"}, 12.5)
     assert (frame.stamp_ns, frame.image, frame.landmarks, frame.parameters) == (1, b"picture", {7: "landmarks"}, None)
     assert frame.latency_ms == {LANDMARKS: 12.5}
-
-
-def test_a_frame_waits_for_all_faces_of_its_image():
-    assembler = FrameAssembler()
-    assembler.expected = frozenset({LANDMARKS})
-    assert assembler.add(LANDMARKS, 1, {3: "a"}, face_count=2) == []
-    (frame,) = assembler.add(LANDMARKS, 1, {5: "b"}, face_count=2)
-    assert frame.landmarks == {3: "a", 5: "b"}
 
 
 def test_a_frame_that_misses_a_part_goes_before_the_next_one_that_is_finished():
     assembler = FrameAssembler()
     assembler.expected = frozenset({IMAGE, LANDMARKS})
-    assembler.add(LANDMARKS, 1, {}, face_count=0)
-    assembler.add(LANDMARKS, 2, {}, face_count=0)
+    assembler.add(LANDMARKS, 1, {})
+    assembler.add(LANDMARKS, 2, {})
     first, second = assembler.add(IMAGE, 2, b"picture")
     assert (first.stamp_ns, first.image, second.stamp_ns, second.image) == (1, None, 2, b"picture")
 
@@ -135,29 +127,28 @@ def test_frames_do_not_wait_for_ever_for_a_part_that_does_not_come():
 def test_parts_under_one_stamp_belong_to_one_frame():
     times = FrameTimes()
     for stamp in (*STAMPS, STAMPS[2]):
-        assert times.time_of(f"part of {stamp}", 0, stamp, 0) == stamp
-        assert times.time_of(PARAMETERS, stamp, stamp, 0) == stamp
-        assert times.time_of(PARAMETERS, stamp + 1, stamp, 0) == stamp
+        assert times.time_of(f"part of {stamp}", stamp, 0) == stamp
+        assert times.time_of(PARAMETERS, stamp, 0) == stamp
         times._known[stamp][1].clear()
 
 
 def test_a_frame_of_which_nothing_came_before_the_next_one_keeps_its_stamp():
     times = FrameTimes()
-    assert [times.time_of(IMAGE, 0, STAMPS[k], 0) for k in (0, 2, 1, 3)] == [STAMPS[k] for k in (0, 2, 1, 3)]
+    assert [times.time_of(IMAGE, STAMPS[k], 0) for k in (0, 2, 1, 3)] == [STAMPS[k] for k in (0, 2, 1, 3)]
     assert not times.clock.problem
 
 
 def test_frames_without_a_stamp_are_told_apart_by_what_comes_again():
     times = FrameTimes()
     for arrival in STAMPS:
-        pieces = (IMAGE, 0), (LANDMARKS, 0), (LANDMARKS, 1), (PARAMETERS, 0), (PARAMETERS, 1)
-        assert {times.time_of(*piece, 0, arrival + k) for k, piece in enumerate(pieces)} == {arrival}
+        parts = IMAGE, LANDMARKS, PARAMETERS
+        assert {times.time_of(part, 0, arrival + k) for k, part in enumerate(parts)} == {arrival}
     assert times.clock.problem == "an image's stamp is zero"
 
 
 def test_a_clip_that_begins_again_is_shown_again():
     times = FrameTimes()
-    found = [times.time_of(IMAGE, 0, stamp, k * PERIOD_NS) for k, stamp in enumerate([*STAMPS, *STAMPS])]
+    found = [times.time_of(IMAGE, stamp, k * PERIOD_NS) for k, stamp in enumerate([*STAMPS, *STAMPS])]
     assert found == [START_NS + k * PERIOD_NS for k in range(12)]
 
 

@@ -10,22 +10,19 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
 pytest.importorskip("rerun", reason="needs rerun-sdk: make viewer")
 
+from located_faces import located
 from rclpy.lifecycle import TransitionCallbackReturn
 from rerun_files import logged
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.rotations import FRONTAL
-from face3dmm_ros.core.values import Box, FaceParameters, Landmarks
-from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
+from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedLandmarks
+from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceMesh, FaceMeshArray, FaceTopology
 from face3dmm_ros.nodes.conversions import (
-    FaceSlot,
     landmarks_to_message,
-    mesh_to_message,
-    no_landmarks_message,
-    no_mesh_message,
-    no_parameters_message,
+    meshes_to_message,
     parameters_to_message,
     topology_message,
 )
@@ -36,9 +33,9 @@ from face3dmm_ros.nodes.viewer_node import ViewerNode
 SIZE = (64, 48)
 TOPICS = {
     "camera/image_raw": Image,
-    "face/landmarks": FaceLandmarks,
-    "face/params": Face3DMMParams,
-    "face/mesh": FaceMesh,
+    "face/landmarks": FaceLandmarksArray,
+    "face/params": Face3DMMParamsArray,
+    "face/mesh": FaceMeshArray,
     "face/overlay": Image,
 }
 
@@ -74,22 +71,18 @@ class Tracker:
             camera, np.zeros(model.shape_count), beta, model.name, model.digest, "joint", 1.5, 0.9, SIZE
         )
         landmarks = Landmarks("ibug68", np.ones((68, 2), np.float32), Box(1, 1, 9, 9), 0.9, SIZE)
-        pose = metric_pose(camera, Intrinsics.from_field_of_view(SIZE, 60.0))
-        mesh = model.mesh(model.mean, pose, model.rgb())
+        faces = [located(model, parameters, face_id) for face_id in face_ids]
+        meshes = {face.face_id: model.mesh(model.mean, face.placed.pose, model.rgb()) for face in faces}
         image = PlainConversion().cv2_to_imgmsg(np.zeros((48, 64, 3), np.uint8), header)
-        slots = [FaceSlot(header, face_id, index, len(face_ids)) for index, face_id in enumerate(face_ids)]
         messages = {
-            "camera/image_raw": [image],
-            "face/landmarks": [landmarks_to_message(slot, landmarks) for slot in slots]
-            or [no_landmarks_message(header, SIZE)],
-            "face/params": [parameters_to_message(slot, parameters) for slot in slots]
-            or [no_parameters_message(header, SIZE, model, "joint")],
-            "face/mesh": [mesh_to_message(slot, mesh) for slot in slots] or [no_mesh_message(header, model)],
-            "face/overlay": [image],
+            "camera/image_raw": image,
+            "face/landmarks": landmarks_to_message(header, SIZE, [TrackedLandmarks(i, landmarks) for i in face_ids]),
+            "face/params": parameters_to_message(header, SIZE, model, "joint", faces),
+            "face/mesh": meshes_to_message(header, model, meshes),
+            "face/overlay": image,
         }
         for topic in topics:
-            for message in messages[topic]:
-                self.publishers[topic].publish(message)
+            self.publishers[topic].publish(messages[topic])
 
     def seen(self, count):
         """Wait until the viewer has logged some frames, and end it."""
@@ -104,8 +97,9 @@ def frames_of(rows, key):
 
 def test_the_faces_that_are_published_are_logged_with_their_image(spun, default_model, tmp_path):
     tracker = Tracker(spun, default_model, tmp_path / "live.rrd")
-    for stamp in (10_000_000_001, 10_100_000_001):
+    for count, stamp in enumerate((10_000_000_001, 10_100_000_001), 1):
         tracker.publish(stamp, [4, 6])
+        spun.spin_until(lambda count=count: tracker.viewer.activity.answered == count, f"frame {count}")
     tracker.seen(2)
     rows = logged(tmp_path / "live.rrd")
     for key in (
@@ -123,6 +117,7 @@ def test_the_faces_that_are_published_are_logged_with_their_image(spun, default_
 def test_an_image_without_a_face_takes_the_last_one_away(spun, default_model, tmp_path):
     tracker = Tracker(spun, default_model, tmp_path / "live.rrd")
     tracker.publish(10_000_000_001, [4])
+    spun.spin_until(lambda: tracker.viewer.activity.answered == 1, "the first frame")
     tracker.publish(10_100_000_001, [])
     tracker.seen(2)
     rows = logged(tmp_path / "live.rrd")
@@ -156,7 +151,7 @@ def test_results_whose_image_got_lost_are_logged_all_the_same(spun, default_mode
 
 def test_a_message_that_cannot_be_is_skipped_and_reported(spun, default_model, tmp_path):
     tracker = Tracker(spun, default_model, tmp_path / "live.rrd")
-    tracker.publishers["face/mesh"].publish(FaceMesh(face_count=1, model_digest="other"))
+    tracker.publishers["face/mesh"].publish(FaceMeshArray(model_digest="other", faces=[FaceMesh()]))
     spun.spin_until(lambda: tracker.viewer.activity.skipped, "the complaint")
     tracker.publish(10_000_000_001, [4])
     tracker.seen(1)

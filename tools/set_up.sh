@@ -168,15 +168,17 @@ docs() {
 }
 
 build() {
+  local packages=(.)
   if [ -z "${ROS_DISTRO:-}" ]; then
     export PATH=$venv/bin:$PATH AMENT_PREFIX_PATH=$venv CMAKE_PREFIX_PATH=$venv
+    packages+=(tools/tf2_msgs)
   fi
   command -v colcon >/dev/null ||
     fail "colcon was not found; on Debian and Ubuntu: sudo apt-get install python3-colcon-common-extensions"
   # Links to files that are gone; colcon leaves them.
   [ ! -d install ] || find install -xtype l -delete
   quietly "building the package with colcon" \
-    colcon build --symlink-install --cmake-args -DPython3_EXECUTABLE="$venv/bin/python" -DCMAKE_BUILD_TYPE=Release
+    colcon build --paths "${packages[@]}" --symlink-install --cmake-args -DPython3_EXECUTABLE="$venv/bin/python" -DCMAKE_BUILD_TYPE=Release
 }
 
 case ${1:-} in

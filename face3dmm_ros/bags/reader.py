@@ -21,6 +21,7 @@ from face3dmm_ros.core.image_clock import stamp_ns
 from face3dmm_ros.core.message_fields import parameters_from_message
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.files.image_layout import image_from_compressed, image_from_message
+from face3dmm_ros.files.sample_depth import SampleDepth
 
 _OVERLAYS = ("/" + topics.OVERLAY, "/" + topics.AVATAR_IMAGE)
 """Topics with images that this package's nodes draw: no camera's."""
@@ -112,6 +113,7 @@ class BagReader(Closing):
         Raises:
             Face3DMMError: the bag is damaged.
         """
+        depth = SampleDepth()
         decode = image_from_compressed if self.topics[topic] == known.COMPRESSED_TYPE else image_from_message
         for connection, time_ns, data in self._serialized([topic]):
             try:
@@ -120,7 +122,7 @@ class BagReader(Closing):
                 yield RecordedImage(time_ns, "", time_ns, partial(_raise, error))
             else:
                 header = message.header
-                yield RecordedImage(stamp_ns(header), header.frame_id, time_ns, partial(decode, message))
+                yield RecordedImage(stamp_ns(header), header.frame_id, time_ns, partial(decode, message, depth))
 
     def camera_infos(self, image_topic: str) -> dict[int, bytes]:
         """The serialized camera_info of an image topic's camera, by its stamp, ns; empty where there is none."""
@@ -143,8 +145,7 @@ class BagReader(Closing):
         found: dict[int, dict[int, FaceParameters]] = {}
         for _, _, message in self.read([topic]):
             faces = found.setdefault(stamp_ns(message.header), {})
-            if message.face_count:
-                faces[message.face_id] = parameters_from_message(message)
+            faces |= {face.face_id: parameters_from_message(message, face) for face in message.faces}
         return found
 
     def messages(self, topic: str) -> Iterator[tuple[int, bytes]]:

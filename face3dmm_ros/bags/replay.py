@@ -148,7 +148,13 @@ def _write(
     writer.write_landmarks(faces, recorded.stamp_ns, image_size=image_size, **header)
     model = fitter.model.name, fitter.model.digest
     writer.write_parameters(
-        faces, recorded.stamp_ns, image_size=image_size, model=model, method=fitter.method, **header
+        faces,
+        recorded.stamp_ns,
+        image_size=image_size,
+        model=model,
+        method=fitter.method,
+        expression_names=fitter.model.expression_names,
+        **header,
     )
 
 

@@ -17,12 +17,14 @@ from face3dmm_ros.core.camera import Intrinsics
 from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import (
+    landmarks_array_fields,
     landmarks_fields,
-    no_landmarks_fields,
-    no_parameters_fields,
+    parameters_array_fields,
     parameters_fields,
+    region_of_interest,
 )
-from face3dmm_ros.core.values import FaceParameters, TrackedFace, TrackedLandmarks
+from face3dmm_ros.core.resource_files import PACKAGE
+from face3dmm_ros.core.values import Box, FaceParameters, TrackedFace, TrackedLandmarks
 from face3dmm_ros.files.image_layout import JPEG_FORMAT, jpeg
 
 _METADATA_VERSION: Literal[8] = 8
@@ -171,7 +173,7 @@ class BagWriter(Closing):
             "p": P.ravel(),
             "binning_x": 0,
             "binning_y": 0,
-            "roi": no_landmarks_fields(image_size)["roi"],
+            "roi": self._nested("sensor_msgs/msg/RegionOfInterest", region_of_interest(Box(0, 0, 0, 0), image_size)),
         }
         self._write(topic, known.CAMERA_INFO_TYPE, fields, stamp_ns, frame_id, time_ns)
 
@@ -185,10 +187,10 @@ class BagWriter(Closing):
         frame_id: str = _FRAME,
         time_ns: int | None = None,
     ) -> None:
-        """The landmarks of all faces of an image of (width, height) px; without a face the one message that says so."""
-        bodies = [(face.face_id, landmarks_fields(face.landmarks)) for face in faces]
-        for fields in _in_slots(bodies, no_landmarks_fields(image_size)):
-            self._write(topic, known.LANDMARKS_TYPE, fields, stamp_ns, frame_id, time_ns)
+        """The landmarks of all faces of an image of (width, height) px."""
+        scheme = faces[0].landmarks.scheme if faces else ""
+        fields = landmarks_array_fields(image_size, scheme) | {"faces": [self._landmarks(face) for face in faces]}
+        self._write(topic, known.LANDMARKS_TYPE, fields, stamp_ns, frame_id, time_ns)
 
     def write_parameters(
         self,
@@ -199,22 +201,43 @@ class BagWriter(Closing):
         image_size: tuple[int, int] = (0, 0),
         model: tuple[str, str] = ("", ""),
         method: str = "",
+        expression_names: Sequence[str] = (),
         frame_id: str = _FRAME,
         time_ns: int | None = None,
     ) -> None:
         """The parameters of all faces of an image; a `FaceParameters` gets its place in the sequence as face_id.
 
-        Image size (width, height) px, model (name and digest) and method are for the one message that says that there
-        is no face.
+        Image size (width, height) px, model (name and digest) and method are for an image without a face.
         """
-        bodies = [
-            (face.face_id, parameters_fields(face.parameters))
-            if isinstance(face, TrackedFace)
-            else (index, parameters_fields(face))
+        tracked = {
+            face.face_id if isinstance(face, TrackedFace) else index: (
+                face.parameters if isinstance(face, TrackedFace) else face
+            )
             for index, face in enumerate(faces)
-        ]
-        for fields in _in_slots(bodies, no_parameters_fields(image_size, *model, method)):
-            self._write(topic, known.PARAMETERS_TYPE, fields, stamp_ns, frame_id, time_ns)
+        }
+        for parameters in tracked.values():
+            image_size, method = parameters.image_size, parameters.method
+            model = parameters.model, parameters.model_digest
+        fields = parameters_array_fields(image_size, *model, method, expression_names)
+        fields["faces"] = [self._parameters(face_id, parameters) for face_id, parameters in tracked.items()]
+        self._write(topic, known.PARAMETERS_TYPE, fields, stamp_ns, frame_id, time_ns)
+
+    def _landmarks(self, face: TrackedFace | TrackedLandmarks) -> Any:
+        """A face's message."""
+        fields = landmarks_fields(face)
+        fields["roi"] = self._nested("sensor_msgs/msg/RegionOfInterest", fields["roi"])
+        return self._nested(f"{PACKAGE}/msg/FaceLandmarks", fields)
+
+    def _parameters(self, face_id: int, parameters: FaceParameters) -> Any:
+        """A face's message, whose pose is not known: that takes a camera."""
+        fields = parameters_fields(face_id, parameters)
+        position = self._nested("geometry_msgs/msg/Point", fields["pose"]["position"])
+        orientation = self._nested("geometry_msgs/msg/Quaternion", fields["pose"]["orientation"])
+        fields["pose"] = self._nested("geometry_msgs/msg/Pose", {"position": position, "orientation": orientation})
+        return self._nested(f"{PACKAGE}/msg/Face3DMMParams", fields)
+
+    def _nested(self, kind: str, fields: dict[str, Any]) -> Any:
+        return self._typestore.types[kind](**fields)
 
     def _write(
         self, topic: str, kind: str, fields: dict[str, Any], stamp_ns: int, frame_id: str, time_ns: int | None
@@ -227,15 +250,5 @@ class BagWriter(Closing):
         seconds, nanoseconds = divmod(int(stamp_ns), _SECOND)
         stamp = types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=nanoseconds)
         header = types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame_id)
-        if "roi" in fields:
-            fields = fields | {"roi": types["sensor_msgs/msg/RegionOfInterest"](**fields["roi"])}
         data = self._typestore.serialize_cdr(types[kind](header=header, **fields), kind)
         self.write_serialized(topic, int(stamp_ns if time_ns is None else time_ns), data)
-
-
-def _in_slots(bodies: Sequence[tuple[int, dict[str, Any]]], empty: dict[str, Any]) -> list[dict[str, Any]]:
-    """The fields of one message per face, given by its id and fields, or of the one that says that there is none."""
-    return [
-        {"face_id": face_id, "face_index": index, "face_count": len(bodies), **fields}
-        for index, (face_id, fields) in enumerate(bodies or [(0, empty)])
-    ]

@@ -31,7 +31,9 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--max-faces", type=int, default=20, metavar="N", help="fit at most N faces")
     add("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")
     add("--camera", type=Path, metavar="FILE", help="the camera's calibration (ROS camera_info YAML) instead of --fov: "
-        "meshes and their places in space are then fitted under full perspective")  # fmt: skip
+        "meshes and their places in space are then fitted under full perspective; pictures may be resized, but not "
+        "cropped")  # fmt: skip
+    add("--rectified", action="store_true", help="the pictures are rectified: the P of --camera holds, not its K and D")
     add("--texture-size", type=int, default=DEFAULT_TEXTURE_SIZE, metavar="PX", help="of mesh.glb; 0: vertex colours "
         "instead")  # fmt: skip
     add("--opacity", type=float, default=0.7, help="of the faces in overlay.png, 0 to 1")

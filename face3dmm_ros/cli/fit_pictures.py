@@ -97,6 +97,10 @@ def _check(arguments: argparse.Namespace) -> None:
             f"--face is given once, or once for each of the {len(arguments.images)} pictures, not "
             f"{len(arguments.face)} times"
         )
+    if arguments.rectified and not arguments.camera:
+        raise Face3DMMError(
+            "--rectified says how the file of --camera holds for the pictures: give that too, or neither"
+        )
     if arguments.same_person and arguments.camera:
         raise Face3DMMError("--camera cannot be used with --same-person: leave one of them out")
     if arguments.same_person and arguments.fit_method not in ("joint", PHOTOMETRIC):
@@ -118,11 +122,8 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
     for path in arguments.images:
         try:
             image = read_picture(path, upright=True)
-            if calibration is not None and calibration.image_size != (image.shape[1], image.shape[0]):
-                raise Face3DMMError(
-                    f"{arguments.camera} is for pictures of {calibration.image_size[0]}×{calibration.image_size[1]}, "
-                    f"{path} has {image.shape[1]}×{image.shape[0]}"
-                )
+            if calibration is not None:
+                _camera_of(image, calibration, arguments)
             pipeline.reset()
             faces = pipeline.process(image)
             if not faces:
@@ -142,6 +143,18 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
             for picture in pictures
         ]
     return pictures
+
+
+def _camera_of(image: NDArray[np.uint8], calibration: Calibration, arguments: argparse.Namespace) -> Calibration:
+    """The camera of a picture.
+
+    Raises:
+        Face3DMMError: the calibration is for pictures of another shape.
+    """
+    try:
+        return calibration.of((image.shape[1], image.shape[0]), rectified=arguments.rectified)
+    except Face3DMMError as error:
+        raise Face3DMMError(f"{arguments.camera}: {error}") from error
 
 
 def _to_pixels(images: Sequence[NDArray[np.uint8]], faces: Sequence[TrackedFace], model: MorphableModel) -> list[_Face]:
@@ -214,7 +227,7 @@ class _Writer:
         for index, face in enumerate(picture.faces):
             posed.append(self._posed(face))
             colors.append(self._colors(picture.image, face, posed[-1]))
-            located, pose = self._locate(face.tracked)
+            located, pose = self._locate(face.tracked, picture.image)
             mesh = self._model.mesh(self._model.vertices(located.alpha, located.beta), pose, colors[-1].rgb)
             self._write_mesh(folder / _mesh_name(index), mesh, picture.image, face, posed[-1])
             records.append(_record(face, index, self._model.expression_names, pose))
@@ -288,18 +301,18 @@ class _Writer:
             unwrapped = self._unwrapping.of(mesh)
             write_textured_mesh(path.with_suffix(suffix), unwrapped, self._unwrapping.uv, texture)
 
-    def _locate(self, face: TrackedFace) -> tuple[FaceParameters, MetricPose]:
+    def _locate(self, face: TrackedFace, image: NDArray[np.uint8]) -> tuple[FaceParameters, MetricPose]:
         """A face in the camera's space: the parameters whose α and β make its mesh there, and its pose."""
         parameters = face.parameters
         if self._calibration is None:
             intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self._arguments.fov)
-        else:
-            fitter = create_perspective_fitter(self._model, self._arguments.fit_method)
-            if fitter is not None:
-                fitted = fitter.fit(face, self._calibration)
-                return fitted.parameters, fitted.pose
-            intrinsics = self._calibration.intrinsics
-        return parameters, metric_pose(parameters.camera, intrinsics)
+            return parameters, metric_pose(parameters.camera, intrinsics)
+        camera = _camera_of(image, self._calibration, self._arguments)
+        fitter = create_perspective_fitter(self._model, self._arguments.fit_method)
+        if fitter is None:
+            return parameters, camera.pose(parameters.camera)
+        fitted = fitter.fit(face, camera)
+        return fitted.parameters, fitted.pose
 
     def _write_overlay(self, picture: _Picture, posed: Sequence[PosedFace], folder: Path) -> None:
         try:

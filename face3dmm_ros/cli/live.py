@@ -14,7 +14,8 @@ from face3dmm_ros.avatar.styles import HEAD, IN_IMAGE, PLACEMENTS, STYLES, WATER
 from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_tracking_options
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
-from face3dmm_ros.files.frame_source import AUTO, CAMERA, open_source
+from face3dmm_ros.files.captures import CameraRequest
+from face3dmm_ros.files.frame_source import AUTO, may_come_back, open_source
 from face3dmm_ros.landmarks.tracker import PREFERENCES
 from face3dmm_ros.live import middleware
 from face3dmm_ros.rendering.landmark_view import OVERLAYS
@@ -33,7 +34,9 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
     add = verb.add_argument
     add("--source", default="auto", help="auto (a camera if there is one at the start, else the sample clip), camera "
-        "(the first that opens; waits for one), sample, a camera's index, or a path")  # fmt: skip
+        "(the first that opens; waits for one), sample, a camera's index or device, a URL, or a path")  # fmt: skip
+    add("--camera-format", default="", metavar="FOURCC", help="how the camera is to send its pixels, such as MJPG; "
+        "empty: as it does")  # fmt: skip
     add("--duration", type=_positive, metavar="SECONDS", help="how long; without it until Ctrl-C")
     add("--out", type=Path, metavar="DIR", help="folder for overlay.mp4, avatar.mp4, bag/ and summary.json")
     add("--width", type=int, default=0, help="scale images to this width, px; 0: as they are")
@@ -66,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     # Only now: these import rclpy, which looks at the environment once.
     from face3dmm_ros.live.session import LiveSession
 
-    if arguments.source not in (AUTO, CAMERA) and not arguments.source.isdigit():
+    CameraRequest(pixel_format=arguments.camera_format)
+    if arguments.source != AUTO and not may_come_back(arguments.source):
         open_source(arguments.source).close()
     if arguments.viewer:
         require_rerun()
@@ -125,7 +129,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
     shown = {"style": avatar or WATERMELON, "placement": arguments.avatar_placement, "allow_network": arguments.network}
     return LiveOptions(
         parameters={
-            SOURCE: given("source", "width", "height", "rotate", "fps"),
+            SOURCE: given("source", "camera_format", "width", "height", "rotate", "fps"),
             LANDMARKS: given("backend", "max_faces", "prefer"),
             FITTER: given(*fitting),
             RENDERER: given("model", "view"),

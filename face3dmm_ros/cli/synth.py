@@ -132,7 +132,7 @@ def _write_bag(
                 scene.camera, scene.alpha, scene.beta, model.name, model.digest, "truth", 0.0, 1.0, scene.image_size,
                 scene.gamma, model.gaze(scene.camera.rotation, scene.beta),
             )  # fmt: skip
-            writer.write_parameters([face], stamp, TRUTH, image_size=scene.image_size)
+            writer.write_parameters([face], stamp, TRUTH, expression_names=model.expression_names)
     print(f"written: {bag} ({frames} images)")
 
 

@@ -64,19 +64,25 @@ class Intrinsics:
 
 @dataclass(frozen=True, eq=False)
 class MetricPose:
-    """X_camera = rotation · X / 1000 + position: model mm to metres in the camera's optical frame.
+    """X_camera = size · rotation · X / 1000 + position: model mm to metres in the camera's optical frame.
 
     Attributes:
         rotation: (3, 3) float64, model → camera.
         position: (3,) float64, the model's origin in the camera, m.
+        size: of the head, over the model's.
     """
 
     rotation: NDArray[np.float64]
     position: NDArray[np.float64]
+    size: float = 1.0
 
     def transform(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Carry (N, 3) model points, mm, into the camera's frame, m."""
-        return points @ (self.rotation.T / 1000.0).astype(points.dtype) + self.position.astype(points.dtype)
+        return points @ (self.size / 1000.0 * self.rotation.T).astype(points.dtype) + self.position.astype(points.dtype)
+
+    def resized(self, factor: float) -> "MetricPose":
+        """The pose of a head so much larger and farther away that it looks the same."""
+        return MetricPose(self.rotation, factor * self.position, factor * self.size)
 
 
 def _normalization(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

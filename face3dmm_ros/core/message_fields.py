@@ -2,31 +2,33 @@
 of `rosbags`, so that a node and a bag cannot differ."""
 
 from array import array
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from face3dmm_ros.core.arkit import WITHOUT_TONGUE
-from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.camera import MetricPose, WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, Mesh, TrackedLandmarks
+from face3dmm_ros.core.values import (
+    AVERAGE_HEAD,
+    Box,
+    FaceParameters,
+    HeadScale,
+    Landmarks,
+    Mesh,
+    TrackedFace,
+    TrackedLandmarks,
+)
 
 _OPTIONAL = ("depth", "deviation", "expression", "expression_deviation")
 """Arrays that landmarks may lack, beside colours."""
 _LANDMARK_ARRAYS = dict.fromkeys(("points", *_OPTIONAL), np.float32) | {"colors": np.uint8}
 _PARAMETER_ARRAYS = {"alpha": 1, "beta": 1, "gamma": 1, "gaze": 3, "beta_deviation": 1}
 """Arrays of any length in `Face3DMMParams`, all float64, with their columns."""
-
-
-def check_slot(message: Any) -> None:
-    """Check that the face_index of a message about a face fits its face_count.
-
-    Raises:
-        Face3DMMError: the index is not below the count.
-    """
-    if message.face_index >= max(message.face_count, 1):
-        raise Face3DMMError(f"face_index {message.face_index} of a message with face_count {message.face_count}")
+_UNKNOWN_POSE = MetricPose(np.eye(3), np.full(3, np.nan))
 
 
 def from_array(values: array | NDArray, dtype: type[np.generic], columns: int, what: str) -> NDArray:
@@ -43,80 +45,93 @@ def from_array(values: array | NDArray, dtype: type[np.generic], columns: int, w
     return flat if columns == 1 else flat.reshape(-1, columns)
 
 
-def landmarks_fields(landmarks: Landmarks) -> dict[str, Any]:
-    """The fields of `FaceLandmarks` after the slot's; `roi` holds those of the region of interest."""
-    return (
-        no_landmarks_fields(landmarks.image_size)
-        | {
-            "scheme": landmarks.scheme,
-            "roi": _region_of_interest(landmarks.box, landmarks.image_size),
-            "confidence": float(landmarks.confidence),
-        }
-        | {
-            name: np.asarray(values, dtype).ravel()
-            for name, dtype in _LANDMARK_ARRAYS.items()
-            if (values := getattr(landmarks, name)) is not None
-        }
-    )
+def landmarks_array_fields(image_size: tuple[int, int], scheme: str) -> dict[str, Any]:
+    """What `FaceLandmarksArray` has beside header and faces."""
+    return {"image_width": image_size[0], "image_height": image_size[1], "scheme": scheme}
 
 
-def no_landmarks_fields(image_size: tuple[int, int]) -> dict[str, Any]:
-    """The fields of `FaceLandmarks` after the slot's for an image without a face."""
+def landmarks_fields(face: TrackedFace | TrackedLandmarks) -> dict[str, Any]:
+    """The fields of a face's `FaceLandmarks`; `roi` holds those of the region of interest."""
+    landmarks = face.landmarks
+    arrays = {name: getattr(landmarks, name) for name in _LANDMARK_ARRAYS}
     return {
-        "image_width": image_size[0],
-        "image_height": image_size[1],
-        "scheme": "",
-        "roi": _region_of_interest(Box(0, 0, 0, 0), image_size),
-        "confidence": 0.0,
-    } | {name: np.empty(0, dtype) for name, dtype in _LANDMARK_ARRAYS.items()}
+        "face_id": face.face_id,
+        "roi": region_of_interest(landmarks.box, landmarks.image_size),
+        "confidence": float(landmarks.confidence),
+    } | {
+        name: np.empty(0, dtype) if arrays[name] is None else np.asarray(arrays[name], dtype).ravel()
+        for name, dtype in _LANDMARK_ARRAYS.items()
+    }
 
 
-def parameters_fields(parameters: FaceParameters) -> dict[str, Any]:
-    """The fields of `Face3DMMParams` after the slot's."""
-    camera = parameters.camera
-    model = parameters.model, parameters.model_digest
-    return (
-        no_parameters_fields(parameters.image_size, *model, parameters.method)
-        | {
-            "scale": float(camera.scale),
-            "rotation": np.asarray(camera.rotation, np.float64).ravel(),
-            "translation": np.asarray(camera.translation, np.float64),
-            "residual_px": float(parameters.residual_px),
-            "confidence": float(parameters.confidence),
-        }
-        | {name: np.asarray(getattr(parameters, name), np.float64).ravel() for name in _PARAMETER_ARRAYS}
-    )
-
-
-def no_parameters_fields(image_size: tuple[int, int], model: str, model_digest: str, method: str) -> dict[str, Any]:
-    """The fields of `Face3DMMParams` after the slot's for an image without a face."""
+def parameters_array_fields(
+    image_size: tuple[int, int], model: str, model_digest: str, method: str, expression_names: Sequence[str]
+) -> dict[str, Any]:
+    """What `Face3DMMParamsArray` has beside header and faces."""
     return {
         "image_width": image_size[0],
         "image_height": image_size[1],
         "model": model,
         "model_digest": model_digest,
         "method": method,
-        "scale": 0.0,
-        "rotation": np.zeros(9),
-        "translation": np.zeros(2),
-        "residual_px": 0.0,
-        "confidence": 0.0,
-    } | {name: np.empty(0) for name in _PARAMETER_ARRAYS}
+        "expression_names": list(expression_names),
+    }
 
 
-def landmarks_from_message(message: Any) -> TrackedLandmarks:
-    """The landmarks of a `FaceLandmarks` that has a face; the box is in whole pixels, within the image.
+def parameters_fields(
+    face_id: int, parameters: FaceParameters, pose: MetricPose = _UNKNOWN_POSE, scale: HeadScale = AVERAGE_HEAD
+) -> dict[str, Any]:
+    """The fields of a face's `Face3DMMParams`; `pose` holds those of the pose, given with REP-155's axes."""
+    camera = parameters.camera
+    return {
+        "face_id": face_id,
+        "scale": float(camera.scale),
+        "rotation": np.asarray(camera.rotation, np.float64).ravel(),
+        "translation": np.asarray(camera.translation, np.float64),
+        "pose": pose_fields(pose),
+        "residual_px": float(parameters.residual_px),
+        "confidence": float(parameters.confidence),
+        "scale_source": scale.source,
+        "scale_factor": scale.factor,
+        "scale_deviation": scale.deviation,
+    } | {name: np.asarray(getattr(parameters, name), np.float64).ravel() for name in _PARAMETER_ARRAYS}
+
+
+def pose_fields(pose: MetricPose) -> dict[str, dict[str, float]]:
+    """The fields of a `geometry_msgs/Pose`."""
+    return {
+        "position": dict(zip("xyz", map(float, pose.position), strict=True)),
+        "orientation": dict(zip("xyzw", Rotation.from_matrix(pose.rotation).as_quat().tolist(), strict=True)),
+    }
+
+
+def pose_from_message(message: Any) -> MetricPose:
+    """A `geometry_msgs/Pose`; the position is NaN where it is not known.
+
+    Raises:
+        Face3DMMError: the orientation is no rotation.
+    """
+    position, orientation = message.position, message.orientation
+    quaternion = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
+    if not abs(np.linalg.norm(quaternion) - 1.0) < 1e-3:
+        raise Face3DMMError(f"a pose's orientation is a unit quaternion, not {quaternion.tolist()}")
+    return MetricPose(
+        Rotation.from_quat(quaternion).as_matrix(), np.array([position.x, position.y, position.z], np.float64)
+    )
+
+
+def landmarks_from_message(message: Any, face: Any) -> TrackedLandmarks:
+    """The landmarks of one of the faces of a `FaceLandmarksArray`; the box is in whole pixels, within the image.
 
     Raises:
         Face3DMMError: arrays of the wrong length, values that are not finite, or an image without size.
     """
-    check_slot(message)
-    points = from_array(message.points, np.float32, 2, "FaceLandmarks.points")
-    optional = {name: from_array(getattr(message, name), np.float32, 1, f"FaceLandmarks.{name}") for name in _OPTIONAL}
+    points = from_array(face.points, np.float32, 2, "FaceLandmarks.points")
+    optional = {name: from_array(getattr(face, name), np.float32, 1, f"FaceLandmarks.{name}") for name in _OPTIONAL}
     depth, deviation, *expression = map(len, optional.values())
     if not {depth, deviation} <= {0, len(points)}:
         raise Face3DMMError(f"FaceLandmarks has {len(points)} points but {depth} depths and {deviation} deviations")
-    colors = from_array(message.colors, np.uint8, 3, "FaceLandmarks.colors")
+    colors = from_array(face.colors, np.uint8, 3, "FaceLandmarks.colors")
     if len(colors) not in (0, len(points)):
         raise Face3DMMError(
             f"FaceLandmarks has {len(points)} points but {len(colors)} colours, expected as many or none"
@@ -128,35 +143,34 @@ def landmarks_from_message(message: Any) -> TrackedLandmarks:
         )
     if not len(points):
         raise Face3DMMError("FaceLandmarks of a face has no points")
-    roi = message.roi
+    roi = face.roi
     landmarks = Landmarks(
         scheme=message.scheme,
         points=points,
         box=Box(roi.x_offset, roi.y_offset, roi.width, roi.height),
-        confidence=_confidence(message.confidence),
+        confidence=_confidence(face.confidence),
         image_size=_image_size(message.image_width, message.image_height),
         colors=colors if len(colors) else None,
         **{name: values if len(values) else None for name, values in optional.items()},
     )
-    return TrackedLandmarks(message.face_id, landmarks)
+    return TrackedLandmarks(face.face_id, landmarks)
 
 
-def parameters_from_message(message: Any) -> FaceParameters:
-    """The parameters of a `Face3DMMParams` that has a face.
+def parameters_from_message(message: Any, face: Any) -> FaceParameters:
+    """The parameters of one of the faces of a `Face3DMMParamsArray`.
 
     Raises:
         Face3DMMError: values that are not finite, a scale that is not positive, an R that is no rotation, a gaze that
             is not three unit vectors, deviations that are not β's, or an image without size.
     """
-    check_slot(message)
-    R = np.array(message.rotation, np.float64).reshape(3, 3)
-    t = np.array(message.translation, np.float64)
-    if not (np.isfinite(R).all() and np.isfinite(t).all() and np.isfinite(message.scale) and message.scale > 0):
+    R = np.array(face.rotation, np.float64).reshape(3, 3)
+    t = np.array(face.translation, np.float64)
+    if not (np.isfinite(R).all() and np.isfinite(t).all() and np.isfinite(face.scale) and face.scale > 0):
         raise Face3DMMError("Face3DMMParams needs a positive scale and a finite rotation and translation")
     if np.abs(R @ R.T - np.eye(3)).max() > 1e-6 or np.linalg.det(R) < 0:
         raise Face3DMMError(f"Face3DMMParams.rotation is no rotation: {R.ravel().tolist()}")
     arrays = {
-        name: from_array(getattr(message, name), np.float64, columns, f"Face3DMMParams.{name}")
+        name: from_array(getattr(face, name), np.float64, columns, f"Face3DMMParams.{name}")
         for name, columns in _PARAMETER_ARRAYS.items()
     }
     gaze, beta, deviation = arrays["gaze"], arrays["beta"], arrays["beta_deviation"]
@@ -168,33 +182,32 @@ def parameters_from_message(message: Any) -> FaceParameters:
             f"from {deviation.min(initial=np.inf)} up"
         )
     return FaceParameters(
-        camera=WeakPerspective(message.scale, R, t),
+        camera=WeakPerspective(face.scale, R, t),
         model=message.model,
         model_digest=message.model_digest,
         method=message.method,
-        residual_px=message.residual_px,
-        confidence=_confidence(message.confidence),
+        residual_px=face.residual_px,
+        confidence=_confidence(face.confidence),
         image_size=_image_size(message.image_width, message.image_height),
         **arrays,
     )
 
 
-def mesh_from_message(message: Any, topology: Any) -> Mesh:
-    """The mesh of a `FaceMesh` that has a face, with the triangles of its model's topology.
+def mesh_from_message(message: Any, face: Any, topology: Any) -> Mesh:
+    """The mesh of one of the faces of a `FaceMeshArray`, with the triangles of its model's topology.
 
     Raises:
         Face3DMMError: arrays of the wrong length, values that are not finite, triangles of another model or beyond the
             vertices.
     """
-    check_slot(message)
     if message.model_digest != topology.model_digest:
         raise Face3DMMError(
             f"a mesh of model {message.model_digest[:12]}… cannot take the triangles of model "
             f"{topology.model_digest[:12]}…: wait for its own FaceTopology"
         )
-    vertices = from_array(message.vertices, np.float32, 3, "FaceMesh.vertices")
-    normals = from_array(message.normals, np.float32, 3, "FaceMesh.normals")
-    rgb = from_array(message.rgb, np.uint8, 3, "FaceMesh.rgb")
+    vertices = from_array(face.vertices, np.float32, 3, "FaceMesh.vertices")
+    normals = from_array(face.normals, np.float32, 3, "FaceMesh.normals")
+    rgb = from_array(face.rgb, np.uint8, 3, "FaceMesh.rgb")
     if not len(vertices) == len(normals) == len(rgb):
         raise Face3DMMError(f"FaceMesh has {len(vertices)} vertices, {len(normals)} normals and {len(rgb)} colours")
     triangles = from_array(topology.triangles, np.uint32, 3, "FaceTopology.triangles")
@@ -203,7 +216,7 @@ def mesh_from_message(message: Any, topology: Any) -> Mesh:
     return Mesh(vertices, normals, triangles.astype(np.int32), rgb, message.model_digest)
 
 
-def _region_of_interest(box: Box, image_size: tuple[int, int]) -> dict[str, Any]:
+def region_of_interest(box: Box, image_size: tuple[int, int]) -> dict[str, Any]:
     """A box in whole pixels, within the image, as the fields of `RegionOfInterest`."""
     width, height = image_size
     left, right = (int(np.clip(round(x), 0, width)) for x in (box.x, box.x + box.width))

@@ -92,6 +92,26 @@ class FaceParameters:
     beta_deviation: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
+@dataclass(frozen=True)
+class HeadScale:
+    """The size of a head in metres.
+
+    Attributes:
+        source: how it is known: ``average``, taken for people's average, or ``depth``, measured.
+        factor: the head's size over that of the model with its α.
+        deviation: standard deviation of the size, as a share of it.
+    """
+
+    source: str
+    factor: float
+    deviation: float
+
+
+AVERAGE_HEAD = HeadScale("average", 1.0, 0.05)
+"""Of a person of whom nothing else is known. The deviation is chosen by hand: adults' interpupillary distances, 63 mm
+on average, have one of 3.6 mm (Dodgson, Variation and extrema of human interpupillary distance, 2004)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Mesh:
     """A posed face in camera space (REP-103 optical: x right, y down, z forward), metres.
@@ -113,7 +133,7 @@ class Mesh:
 
 @dataclass(frozen=True, eq=False)
 class TrackedLandmarks:
-    """Landmarks with the identity of their track: `face_id` is stable along a track and never reused in a run."""
+    """Landmarks with the identity of their track: `face_id` is stable along a track, and no other track's."""
 
     face_id: int
     landmarks: Landmarks

@@ -5,15 +5,12 @@ import os
 import signal
 import threading
 
-import cv2
-
-from face3dmm_ros.core.blas_threads import limit_algebra
+from face3dmm_ros.core.library_threads import limit_threads
 
 
 def begin_worker(*_: object) -> None:
     """Keep to one thread, leave Ctrl-C to the parent process, and end when the parent ends, however it does."""
-    cv2.setNumThreads(1)
-    limit_algebra()
+    limit_threads()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -7,6 +7,7 @@ and judged before anything is unpacked, and whatever goes wrong is a `Face3DMMEr
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.files.sample_depth import SampleDepth
 
 MOST_PIXELS = 50_000_000
 """Of a picture. By hand: what cameras give at most, 150 MB when decoded."""
@@ -91,6 +93,25 @@ def decode_picture(
     if decoded is None:
         raise Face3DMMError(f"{name} is not a picture that can be read: it is damaged")
     return np.asarray(decoded)
+
+
+def decode_bgr(data: bytes, name: str, *, upright: bool = True, depth: SampleDepth | None = None) -> NDArray[np.uint8]:
+    """The pixels of an encoded picture, (H, W, 3) BGR uint8; samples of 16 bits are scaled by their `SampleDepth`.
+
+    Args:
+        data: the file's bytes, or another buffer of them.
+        name: what the picture is called in errors.
+        upright: turn the picture as its EXIF tag says; otherwise keep the pixels as stored.
+        depth: of the stream that the picture belongs to; None: told from this picture alone.
+
+    Raises:
+        Face3DMMError: see `decode_picture`.
+    """
+    flags = cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+    picture: NDArray[Any] = decode_picture(data, name, flags | cv2.IMREAD_ANYDEPTH)
+    if picture.dtype == np.uint16:
+        return (depth or SampleDepth()).scaled(picture)
+    return picture if picture.dtype == np.uint8 else decode_picture(data, name, flags)
 
 
 def _claimed_size(data: bytes, formats: Sequence[str]) -> tuple[int, int] | None:

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.files.picture_decoding import decode_picture
+from face3dmm_ros.files.picture_decoding import decode_bgr
+from face3dmm_ros.files.sample_depth import SampleDepth
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Of the formats that cameras and photographers use, all of which `decode_picture` reads."""
+"""Of the formats that cameras and photographers use, all of which `decode_bgr` reads."""
 
 
 def is_picture(path: Path) -> bool:
@@ -39,12 +39,13 @@ def find_pictures(root: Path, nested: bool = True) -> list[Path]:
     return pictures
 
 
-def read_picture(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
+def read_picture(path: Path, *, upright: bool = False, depth: SampleDepth | None = None) -> NDArray[np.uint8]:
     """A picture as (H, W, 3) BGR uint8.
 
     Args:
         path: of the file.
         upright: turn the picture as its EXIF tag says; otherwise keep the pixels as stored, as data sets' labels do.
+        depth: of the pictures that it belongs to, if its samples have 16 bits; None: told from this picture alone.
 
     Raises:
         Face3DMMError: the file cannot be read or decoded; see `decode_picture`.
@@ -53,4 +54,4 @@ def read_picture(path: Path, *, upright: bool = False) -> NDArray[np.uint8]:
         data = path.read_bytes()
     except OSError as error:
         raise Face3DMMError(f"{path} cannot be read: {error.strerror}") from error
-    return decode_picture(data, str(path), cv2.IMREAD_COLOR | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION))
+    return decode_bgr(data, str(path), upright=upright, depth=depth)

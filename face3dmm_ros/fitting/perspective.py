@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.calibration import Calibration
-from face3dmm_ros.core.camera import MetricPose, metric_pose, metric_position
+from face3dmm_ros.core.camera import MetricPose, metric_position
 from face3dmm_ros.core.face_memory import FaceMemory
 from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.observation import in_a_known_scheme
@@ -31,8 +31,8 @@ class PerspectiveFace:
     """A face in the camera's space.
 
     Attributes:
-        parameters: α, β, and the scaled orthographic camera of the moved landmarks, from which `pose` follows; not for
-            an overlay, since the image shows the landmarks elsewhere.
+        parameters: α, β, and the scaled orthographic camera of the moved landmarks, from which `pose` follows, at the
+            model's size; not for an overlay, since the image shows the landmarks elsewhere.
         pose: model to camera.
     """
 
@@ -66,8 +66,7 @@ class PerspectiveFitter(FaceMemory[NDArray[np.float64]]):
         if depths is not None and len(depths) == len(rays):
             fitted = self._fit_at(face.face_id, landmarks, rays, depths, calibration)
         else:
-            pose = metric_pose(face.parameters.camera, calibration.intrinsics)
-            fitted = PerspectiveFace(face.parameters, pose)
+            fitted = PerspectiveFace(face.parameters, calibration.pose(face.parameters.camera))
             for _ in range(_FIRST_PASSES):
                 # Each of these fits begins anew, so that the image counts once for the identity.
                 self._fitter.retain(self._faces.keys() - {face.face_id})

@@ -18,10 +18,10 @@ from face3dmm_ros.bags.messages import IMAGE_TYPE
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live.recording import Recording, Topic
-from face3dmm_ros.msg import Face3DMMParams
-from face3dmm_ros.nodes.diagnostics import Statuses
+from face3dmm_ros.msg import Face3DMMParamsArray
+from face3dmm_ros.nodes.diagnostics import Statuses, node_of
 from face3dmm_ros.nodes.qos import SubscriptionEventCallbacks
-from face3dmm_ros.nodes.synchronization import FaceCollector, serialized_stamp
+from face3dmm_ros.nodes.synchronization import serialized_stamp
 
 OVERLAY = "/" + topics.OVERLAY
 _PARAMETERS = "/" + topics.PARAMETERS
@@ -67,7 +67,6 @@ class MonitorNode(Node):
         self.problems: dict[str, str] = {}
         self._watched = frozenset(watched)
         self._recording: Recording | None = None
-        self._collector = FaceCollector[Face3DMMParams]()
         self.create_subscription(DiagnosticArray, _DIAGNOSTICS, self._on_diagnostics, _DEPTH)
 
     def source_is_ready(self) -> bool:
@@ -136,19 +135,18 @@ class MonitorNode(Node):
             del values[:-_REMEMBERED_OVERLAYS]
 
     def _count_faces(self, serialized: bytes) -> None:
-        faces = self._collector.add(deserialize_message(serialized, Face3DMMParams))
-        if faces is not None:
-            self.faces = len(faces)
-            self.images_with_face += bool(faces)
+        self.faces = len(deserialize_message(serialized, Face3DMMParamsArray).faces)
+        self.images_with_face += bool(self.faces)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        message.status = [status for status in message.status if status.name in self._watched]
+        message.status = [status for status in message.status if node_of(status) in self._watched]
         self.statuses.take(message)
         for status in message.status:
-            self.status_count[status.name] += 1
-            self.problems.pop(status.name, None)
+            node = node_of(status)
+            self.status_count[node] += 1
+            self.problems.pop(node, None)
             if status.level == DiagnosticStatus.ERROR:
-                self.problems[status.name] = status.message
+                self.problems[node] = status.message
 
     def change_state(self, transition: int) -> None:
         """Make the source go through a lifecycle transition; to be called from another thread than the one that spins.

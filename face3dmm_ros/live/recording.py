@@ -21,6 +21,7 @@ from face3dmm_ros.bags.messages import COMPRESSED_TYPE, IMAGE_TYPE
 from face3dmm_ros.bags.writer import BagWriter, check_room_for_bag, remove_bag
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.image_clock import ImageClock, stamp_ns
 from face3dmm_ros.files.frame_source import resized
 from face3dmm_ros.nodes.images import cv2_to_compressed_imgmsg, image_conversion
 
@@ -30,6 +31,8 @@ IMAGE_RECORDINGS = ("jpeg", "raw", "none")
 _WAITING_MESSAGES = 2000
 """Messages that wait to be written at most; chosen by hand: several seconds of a live run. The more, the longer a
 slow disk loses none, but each 640×480 image takes a megabyte."""
+_LONGEST_PAUSE = 10.0
+"""s that a video shows one image while none comes, as when a camera is unplugged; more is left out. Chosen by hand."""
 _NICENESS = 10
 """Added to the thread's nice value, which goes from 0 to 19; chosen by hand."""
 
@@ -175,7 +178,7 @@ class Recording:
             if video is not None:
                 if topic not in self._videos:
                     self._videos[topic] = _Video(self._folder / video, self._rate, image)
-                self._videos[topic].write(image)
+                self._videos[topic].write(image, stamp_ns(image_message.header), time_ns)
             if compress:
                 message = serialize_message(cv2_to_compressed_imgmsg(image, image_message.header))
         if recorded:
@@ -183,14 +186,36 @@ class Recording:
 
 
 class _Video:
-    """A video of its first image's size, to which later images are scaled."""
+    """A video of its first image's size, to which later images are scaled, that takes as long as they did.
+
+    Its rate is constant: an image is repeated until the next one comes, and left out if others have taken its place.
+    """
 
     def __init__(self, path: Path, rate: float, first: NDArray[np.uint8]) -> None:
+        self._rate = rate
         self._size = first.shape[1], first.shape[0]
         self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, self._size)
+        self._clock = ImageClock()
+        self._begin_ns: int | None = None
+        self._written = 0
+        self._last = first
 
-    def write(self, image: NDArray[np.uint8]) -> None:
-        self._writer.write(resized(image, *self._size))
+    def write(self, image: NDArray[np.uint8], stamp_ns: int, arrival_ns: int) -> None:
+        """Show an image from its time on; see `ImageClock` for what that is."""
+        time_ns = self._clock.time_of(stamp_ns, arrival_ns)
+        if self._begin_ns is None:
+            self._begin_ns = time_ns
+        place = round(1e-9 * (time_ns - self._begin_ns) * self._rate)
+        if place < self._written - 1:
+            return
+        pause = place - self._written
+        cut = max(0, pause - int(_LONGEST_PAUSE * self._rate))
+        self._begin_ns += int(1e9 * cut / self._rate)
+        for _ in range(pause - cut):
+            self._writer.write(self._last)
+        self._last = resized(image, *self._size)
+        self._writer.write(self._last)
+        self._written += max(0, pause - cut) + 1
 
     def close(self) -> None:
         self._writer.release()

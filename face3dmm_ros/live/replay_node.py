@@ -11,7 +11,7 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseArray
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
@@ -21,12 +21,13 @@ from face3dmm_ros.bags.writer import remove_bag
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live.recording import IMAGE_RECORDINGS, Recording, Topic
-from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceTopology
+from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceTopology
+from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of, is_rectified_topic
 from face3dmm_ros.nodes.diagnostics import Statuses
 from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import run_nodes
 from face3dmm_ros.nodes.parameters import NodeParameter, read_only
-from face3dmm_ros.nodes.qos import latched_qos, result_qos
+from face3dmm_ros.nodes.qos import image_output_qos, latched_qos, result_qos
 from face3dmm_ros.nodes.synchronization import Stamp, serialized_stamp
 from face3dmm_ros.nodes.threaded_node import ThreadedNode
 
@@ -80,21 +81,30 @@ class ReplayNode(ThreadedNode):
         self._reader = BagReader(Path(self.value("bag")).expanduser())
         self._bag_topic = self._reader.image_topic(self.value("bag_image_topic") or None)
         self._camera_infos = self._reader.camera_infos(self._bag_topic)
+        if self._camera_infos and is_rectified_topic(self._bag_topic.removesuffix(topics.COMPRESSED)):
+            self.get_logger().warning(f"{self._bag_topic} is rectified, by its name: fitter_node needs rectified:=true")
         self._present: Stamp | None = None
         self._time_ns = 0
         self._arrived: Counter[str] = Counter()
-        self._expected: dict[str, int] = {}
+        self._expected = [topics.LANDMARKS, topics.PARAMETERS, topics.POSES]
+        self._expected += [topics.OVERLAY] * int(self.value("overlay"))
+        self._faces = 0
         self._statuses = Statuses()
         self._trouble = ""
-        self._images_output = self.create_output(Image, topics.IMAGE, self.image_qos())
-        self._camera_info_output = self.create_output(CameraInfo, topics.CAMERA_INFO, self.image_qos())
+        self._images_output = self.create_output(Image, topics.IMAGE, image_output_qos())
+        camera_info = camera_info_topic_of(self, image_topic_of(self))
+        self._camera_info_output = self.create_output(CameraInfo, camera_info, image_output_qos())
         self.create_input(DiagnosticArray, "/diagnostics", self._statuses.take, result_qos(_DEPTH))
-        inputs = [self._listen(FaceLandmarks, topics.LANDMARKS), self._listen(Face3DMMParams, topics.PARAMETERS)]
-        inputs += [self._listen(PoseStamped, topics.POSE), self._listen(FaceTopology, topics.TOPOLOGY)]
+        inputs = [
+            self._listen(FaceLandmarksArray, topics.LANDMARKS),
+            self._listen(Face3DMMParamsArray, topics.PARAMETERS),
+            self._listen(PoseArray, topics.POSES),
+            self._listen(FaceTopology, topics.TOPOLOGY),
+        ]
         if self.value("overlay"):
             inputs.append(self._listen(Image, topics.OVERLAY))
         if self.value("out"):
-            images = Topic(self.resolve_topic_name(topics.IMAGE), "sensor_msgs/msg/Image", self.image_qos())
+            images = Topic(self.resolve_topic_name(topics.IMAGE), "sensor_msgs/msg/Image", image_output_qos())
             self._recording = self._record([images, *inputs])
         self._end_timer.reset()
 
@@ -134,17 +144,13 @@ class ReplayNode(ThreadedNode):
         return Topic(name, f"{package}/msg/{message_type.__name__}", qos)
 
     def _count(self, topic: str, message: bytes) -> None:
-        """Count a result of the present image, and how many there are to be."""
+        """Count a result of the present image."""
         with self._news:
             if serialized_stamp(message) != self._present:
                 return
             self._arrived[topic] += 1
-            if topic in (topics.LANDMARKS, topics.PARAMETERS):
-                kind = FaceLandmarks if topic == topics.LANDMARKS else Face3DMMParams
-                faces: int = deserialize_message(message, kind).face_count
-                self._expected[topic] = max(faces, 1)
-                if topic == topics.PARAMETERS:
-                    self._expected[topics.POSE] = faces
+            if topic == topics.PARAMETERS:
+                self._faces = len(deserialize_message(message, Face3DMMParamsArray).faces)
             self._news.notify_all()
 
     def work(self) -> None:
@@ -191,8 +197,6 @@ class ReplayNode(ThreadedNode):
         with self._news:
             self._present, self._time_ns = (seconds, nanoseconds), recorded.time_ns
             self._arrived.clear()
-            self._expected = dict.fromkeys((topics.LANDMARKS, topics.PARAMETERS), 1)
-            self._expected[topics.OVERLAY] = int(self.value("overlay"))
         message = self._conversion.cv2_to_imgmsg(image, header)
         if self._recording is not None and self.value("record_images") != "none":
             self._recording.write(self.resolve_topic_name(topics.IMAGE), recorded.time_ns, serialize_message(message))
@@ -203,11 +207,11 @@ class ReplayNode(ThreadedNode):
         self.warn_about_stamps(self._image_clock.problem, remedy)
         self._images_output.publish(message)
         self._wait_until(self._is_answered, f"no answer to the image of {seconds}.{nanoseconds:09d}")
-        self.answered(header, self._expected.get(topics.POSE, 0))
+        self.answered(header, self._faces)
         return True
 
     def _is_answered(self) -> bool:
-        return all(self._arrived[topic] >= count for topic, count in self._expected.items())
+        return all(self._arrived[topic] for topic in self._expected)
 
     def _wait_until(self, condition: Callable[[], bool], otherwise: str) -> None:
         """Wait for a condition, or for the node to be deactivated.
@@ -231,22 +235,22 @@ class ReplayNode(ThreadedNode):
         Raises:
             Face3DMMError: another node publishes images too.
         """
-        if self.count_publishers(topics.IMAGE) > 1:
+        if self.count_publishers(self.resolve_topic_name(topics.IMAGE)) > 1:
             raise Face3DMMError(f"somebody else publishes on {self.resolve_topic_name(topics.IMAGE)}: stop it first")
         drawn = int(self.value("overlay"))
         links = [
             ("landmark_node", topics.LANDMARKS, 2),
             ("fitter_node", topics.PARAMETERS, 1 + drawn),
-            ("fitter_node", topics.POSE, 1),
+            ("fitter_node", topics.POSES, 1),
         ]
         links += [("renderer_node", topics.OVERLAY, 1)] * drawn
         namespace = self.get_namespace().strip("/")
         for node, topic, least in links:
             seen = self._statuses.subscribers(f"{namespace}/{node}".strip("/"), topic)
-            if seen < max(least, self.count_subscribers(topic)):
+            if seen < max(least, self.count_subscribers(self.resolve_topic_name(topic))):
                 return False
         # The fitter listens to images too where its method looks at them.
-        listeners = max(1 + drawn, self.count_subscribers(topics.IMAGE))
+        listeners = max(1 + drawn, self.count_subscribers(self.resolve_topic_name(topics.IMAGE)))
         return self._images_output.subscribers >= listeners and (
             not self._camera_infos or self._camera_info_output.subscribers >= 1
         )

@@ -133,7 +133,8 @@ class LiveSession(Closing):
         given = self._options.parameters
         parameters = {name: given.get(name, {}) | {"autostart": name != SOURCE} for name in self._nodes}
         if self._options.placement == "single":
-            for name, node_class in self._nodes.items():
+            # The last first, as in `live.composition`.
+            for name, node_class in reversed(self._nodes.items()):
                 node = node_class(cli_args=_ros_arguments({name: parameters[name]}), use_global_arguments=False)
                 self._nodes_here.append(node)
                 self._executor.add_node(node)

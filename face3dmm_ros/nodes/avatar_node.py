@@ -24,12 +24,13 @@ from face3dmm_ros.core.message_fields import parameters_from_message
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import load_model
-from face3dmm_ros.msg import Blendshapes, Face3DMMParams
-from face3dmm_ros.nodes.conversions import FaceSlot, blendshapes_to_message, no_blendshapes_message
+from face3dmm_ros.msg import BlendshapesArray, Face3DMMParams, Face3DMMParamsArray
+from face3dmm_ros.nodes.conversions import blendshapes_to_message
 from face3dmm_ros.nodes.images import create_image_input, image_conversion
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
 from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
-from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
+from face3dmm_ros.nodes.qos import image_output_qos
+from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
 from face3dmm_ros.rendering.offscreen import NoOpenGLError
 
 _WARM_UP_SCALES = (0.7, 1.4, 2.0)
@@ -87,7 +88,6 @@ class AvatarNode(FaceNode):
         self._tuner = WeightTuner(Tuning())
         self.apply_parameters(self.values())
         self._conversion = image_conversion()
-        self._faces = FaceCollector[Face3DMMParams]()
         self._matcher = StampMatcher[Picture, list[AvatarFace]]()
         self._open_avatar()
         self._senders: list[WeightSender] = []
@@ -96,14 +96,14 @@ class AvatarNode(FaceNode):
                 network, names = self.value("allow_network"), self.value("vmc_names")
                 self._senders.append(WeightSender(protocol, address, allow_network=network, names=names))
                 self.resources.callback(self._senders[-1].close)
-        self._image_output = self.create_output(Image, topics.AVATAR_IMAGE, self.image_qos())
-        self._weights_output = self.create_output(Blendshapes, topics.BLENDSHAPES, self.result_qos())
+        self._image_output = self.create_output(Image, topics.AVATAR_IMAGE, image_output_qos())
+        self._weights_output = self.create_output(BlendshapesArray, topics.BLENDSHAPES, self.result_qos())
         self._in_image = self._avatar is not None and self.value("placement") == IN_IMAGE
         self._looks_at_images = self._in_image or (self._avatar is not None and self._avatar.needs_image)
         # Images first: they are taken in this order, and an image comes before its results.
         if self._looks_at_images:
             create_image_input(self, self._on_image)
-        self.create_input(Face3DMMParams, topics.PARAMETERS, self._on_face, self.result_qos())
+        self.create_input(Face3DMMParamsArray, topics.PARAMETERS, self._on_parameters, self.result_qos(), stream=True)
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
         """Change how weights are tuned from now on; the neutral faces that were measured are kept."""
@@ -150,14 +150,13 @@ class AvatarNode(FaceNode):
     def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
         self._show_match(self._matcher.add_image(stamp_of(header), (header, image)))
 
-    def _on_face(self, message: Face3DMMParams) -> None:
-        messages = self._faces.add(message)
-        if messages is None:
-            return
+    def _on_parameters(self, message: Face3DMMParamsArray) -> None:
         time = self.time_of(message.header)
-        self._tuner.retain({m.face_id for m in messages})
-        faces = [face for m in messages if (face := self._driven(m, time)) is not None]
-        self._publish_weights(message.header, faces)
+        self._tuner.retain({face.face_id for face in message.faces})
+        driven = [self._driven(message, face, time) for face in message.faces]
+        faces = [face for face in driven if face is not None]
+        weights = {face.face_id: face.weights for face in faces}
+        self._weights_output.publish(blendshapes_to_message(message.header, weights))
         for sender in self._senders:
             sender.send(faces, time)
             self.activity.published[sender.protocol] = sender.sent
@@ -169,23 +168,16 @@ class AvatarNode(FaceNode):
         else:
             self.answered(message.header, len(faces))
 
-    def _driven(self, message: Face3DMMParams, time: float) -> AvatarFace | None:
+    def _driven(self, message: Face3DMMParamsArray, face: Face3DMMParams, time: float) -> AvatarFace | None:
         """A face with its tuned weights at a time, s; None, and reported, if its parameters cannot be used."""
         try:
-            parameters = parameters_from_message(message)
+            parameters = parameters_from_message(message, face)
             with self.activity.stage("weights"):
-                weights = self._tuner.tune(message.face_id, self._weights.of(parameters), time)
+                weights = self._tuner.tune(face.face_id, self._weights.of(parameters), time)
         except Face3DMMError as error:
-            self.report_skipped(f"face {message.face_id} of face/params: {error}")
+            self.report_skipped(f"face {face.face_id} of face/params: {error}")
             return None
-        return AvatarFace(message.face_id, parameters, weights)
-
-    def _publish_weights(self, header: Header, faces: Sequence[AvatarFace]) -> None:
-        if not faces:
-            self._weights_output.publish(no_blendshapes_message(header))
-        for index, face in enumerate(faces):
-            slot = FaceSlot(header, face.face_id, index, len(faces))
-            self._weights_output.publish(blendshapes_to_message(slot, face.weights))
+        return AvatarFace(face.face_id, parameters, weights)
 
     def _show_match(self, match: tuple[Picture, list[AvatarFace]] | None) -> None:
         """Show an image's faces once both are there."""

@@ -1,8 +1,9 @@
 """What a node did, counted and timed, as the status that it reports on /diagnostics; and such statuses read again."""
 
+import socket
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +13,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 _REMEMBERED_FRAMES = 10_000
 """Of whose durations the medians are taken: five and a half minutes at 30 images/s. Chosen by hand: with more,
 medians are steadier and show a change later."""
+TASK = "images"
+"""What a status is about; its name is that of the node and this."""
+STAMPS = "stamps"
+_LATE_MS = 250.0
+"""Median age of the answers, ms, from which a node is told to be late; chosen by hand: an avatar lags visibly."""
+_OTHER_CLOCK_MS = 60_000.0
+"""Age from which an image was not stamped by this clock, but recorded; chosen by hand."""
 
 
 def _recent() -> deque[float]:
@@ -25,7 +33,7 @@ class Activity:
     Attributes:
         received: messages received, by topic.
         published: messages published, by topic.
-        lost: messages that the middleware reports as lost, by topic.
+        lost: messages that were sent and did not get to be received, by topic.
         skipped: messages that could not be used.
         dropped: images given up without results.
         answered: images whose results have been published.
@@ -34,8 +42,9 @@ class Activity:
         latency_ms: from the images' stamps to the publication of their results, ms.
         problem: what keeps the node from doing its work fully; empty if nothing does.
         waiting: what the node waits for before it can work; empty if nothing.
-        details: further entries of the status, by key.
+        details: further entries of the status, by key; under `STAMPS`, what is wrong with the images' stamps.
         skip_reason: why the last message was skipped.
+        hardware: what the node works with: a camera, or else this machine.
     """
 
     received: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -51,11 +60,12 @@ class Activity:
     waiting: str = ""
     details: dict[str, str] = field(default_factory=dict)
     skip_reason: str = ""
+    hardware: str = field(default_factory=socket.gethostname)
 
     def __post_init__(self) -> None:
         self._reported_at = time.monotonic()
         self._answered_before = 0
-        self._bad_before = 0
+        self._bad_before = self._skipped_before = 0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -69,14 +79,18 @@ class Activity:
         self.skipped += 1
         self.skip_reason = reason
 
-    def status(self, name: str, subscribers: dict[str, int]) -> DiagnosticStatus:
+    def status(
+        self, node: str, subscribers: Mapping[str, int], *, resting: str = "", warnings: Sequence[str] = ()
+    ) -> DiagnosticStatus:
         """The status of a node whose topics have these numbers of subscribers; rates are since the last call.
 
-        ERROR while there is a problem; WARN while the node waits, or if since the last status a message was skipped or
-        lost, or an image dropped. Keys with a slash belong to one topic or stage.
+        ERROR while there is a problem. OK while the node is resting: inactive, say. Else WARN while it waits, if there
+        are warnings, of which the first is told, or if since the last status a message was skipped or lost, or an image
+        dropped, or the answers came late. Keys with a slash belong to one topic or stage.
         """
         now = time.monotonic()
-        rate = (self.answered - self._answered_before) / max(now - self._reported_at, 1e-3)
+        answered = self.answered - self._answered_before
+        rate = answered / max(now - self._reported_at, 1e-3)
         bad = self.skipped + self.dropped + sum(self.lost.values())
         values = {
             "rate_hz": f"{rate:.1f}",
@@ -93,17 +107,32 @@ class Activity:
         }
         if self.latency_ms:
             values["latency_ms"] = f"{np.median(self.latency_ms):.2f}"
-        status = DiagnosticStatus(name=name, level=DiagnosticStatus.OK, message=f"{rate:.1f} images/s")
+        status = DiagnosticStatus(name=f"{node}: {TASK}", hardware_id=self.hardware, level=DiagnosticStatus.OK)
+        status.message = resting or f"{rate:.1f} images/s"
         if self.problem:
             status.level, status.message = DiagnosticStatus.ERROR, self.problem
-        elif self.waiting:
-            status.level, status.message = DiagnosticStatus.WARN, self.waiting
-        elif bad > self._bad_before:
-            status.level = DiagnosticStatus.WARN
-            status.message = f"{bad - self._bad_before} messages lost, skipped or dropped: {self.skip_reason or 'late'}"
+        elif not resting and (trouble := [*filter(None, (self.waiting, *warnings)), *self._news(answered, bad)]):
+            status.level, status.message = DiagnosticStatus.WARN, trouble[0]
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        self._reported_at, self._answered_before, self._bad_before = now, self.answered, bad
+        self._reported_at, self._answered_before = now, self.answered
+        self._bad_before, self._skipped_before = bad, self.skipped
         return status
+
+    def _news(self, answered: int, bad: int) -> Iterator[str]:
+        """What is wrong with the messages since the last status; `answered` images since then, `bad` messages ever."""
+        if bad > self._bad_before:
+            reason = self.skip_reason if self.skipped > self._skipped_before else "it falls behind"
+            yield f"{bad - self._bad_before} messages lost, skipped or dropped: {reason}"
+        recent = list(self.latency_ms)[-answered:] if answered else []
+        if recent and _LATE_MS < (age := float(np.median(recent))) < _OTHER_CLOCK_MS:
+            yield f"it falls behind: answers are {age:.0f} ms old"
+        if STAMPS in self.details:
+            yield self.details[STAMPS]
+
+
+def node_of(status: DiagnosticStatus) -> str:
+    """The name of the node whose status it is."""
+    return status.name.partition(":")[0]
 
 
 class Statuses(dict[str, dict[str, str]]):
@@ -112,7 +141,7 @@ class Statuses(dict[str, dict[str, str]]):
     def take(self, message: DiagnosticArray) -> None:
         """Keep the statuses of a message."""
         for status in message.status:
-            self[status.name] = {pair.key: pair.value for pair in status.values}
+            self[node_of(status)] = {pair.key: pair.value for pair in status.values}
 
     def count(self, node: str, key: str) -> int:
         """An integer of a node's status; 0 where the node has not reported it."""

@@ -1,36 +1,38 @@
 """Landmarks in, and images where the method looks at them; parameters, pose and meshes out."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 from typing import Any, TypeAlias
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseArray
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, PointCloud2
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
-from visualization_msgs.msg import Marker
+from visualization_msgs.msg import MarkerArray
 
 from face3dmm_ros import fit_methods
 from face3dmm_ros.core import topics
-from face3dmm_ros.core.calibration import Calibration
 from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.albedo import PersonColors
-from face3dmm_ros.fitting.perspective import PerspectiveFace
+from face3dmm_ros.fitting.face_locator import FaceLocator, LocatedFace
 from face3dmm_ros.morphable_model import load_model
-from face3dmm_ros.morphable_model.decimation import decimate
+from face3dmm_ros.morphable_model.decimation import Indices, decimate
 from face3dmm_ros.morphable_model.shaper import FaceShaper
-from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
+from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarks, FaceLandmarksArray, FaceMeshArray, FaceTopology
 from face3dmm_ros.nodes import conversions
-from face3dmm_ros.nodes.conversions import FaceSlot
+from face3dmm_ros.nodes.camera_input import FIELD_OF_VIEW, RECTIFIED, CameraInput
+from face3dmm_ros.nodes.depth_input import DEPTH_TOPIC, DepthInput
 from face3dmm_ros.nodes.images import create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
 from face3dmm_ros.nodes.qos import latched_qos
-from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
+from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
+from face3dmm_ros.nodes.transforms import TransformOutput
 from face3dmm_ros.smoothing import SMOOTHING_METHODS, FaceSmoother
 
 _MARKER_TRIANGLES = 1000
@@ -45,9 +47,9 @@ Picture: TypeAlias = NDArray[np.uint8]
 class FitterNode(FaceNode):
     """Fits the model to the landmarks of every face.
 
-    Parameters are published first, for the overlay waits for them. Their camera is weak perspective; where the camera
-    is calibrated, pose and mesh come from a fit under full perspective. Mesh, cloud and marker are made only while they
-    have subscribers, or, for /face/mesh, where the parameter `always_publish_mesh` is set.
+    The parameters' camera is weak perspective; where the camera is calibrated, pose and mesh come from a fit under full
+    perspective. Mesh, cloud and marker are made only while they have subscribers, or, for /face/mesh, where the
+    parameter `always_publish_mesh` is set.
     """
 
     NAME = "fitter_node"
@@ -68,49 +70,53 @@ class FitterNode(FaceNode):
         ),
         NodeParameter("estimate_colors", True, "Tell the person's colours, gamma, from those at the landmarks."),
         NodeParameter("smoothing", SMOOTHING_METHODS[0], "Smoothing over time.", choices=SMOOTHING_METHODS),
+        RECTIFIED,
         NodeParameter(
-            "field_of_view",
+            FIELD_OF_VIEW,
             60.0,
             "Horizontal field of view, degrees, of a camera whose camera_info is missing or uncalibrated.",
             low=1.0,
             high=179.0,
         ),
+        DEPTH_TOPIC,
+        NodeParameter("publish_tf", True, "Publish the frames face_<id> and gaze_<id> on /tf."),
+        NodeParameter("frame_prefix", "", "Put before the names of these frames, as in `robot1/`."),
         NodeParameter("always_publish_mesh", False, "Publish /face/mesh even while nobody listens."),
     )
 
     def configure(self) -> None:
         """Load the model."""
-        self._camera_info: CameraInfo | None = None
-        self._calibration: Calibration | None = None
-        self._camera_problem = ""
         self._model = load_model(self.value("model"))
         method = self.value("fit_method")
         regressor = fit_methods.RegressorFile(self.value("regressor"), self.value("regressor_sha256"))
         self._fitter = fit_methods.create_fitter(self._model, method, regressor)
         self._smoother = FaceSmoother(self._model, self.value("smoothing"))
         self._colors = PersonColors(self._model) if self.value("estimate_colors") else None
-        self._perspective = fit_methods.create_perspective_fitter(self._model, method)
+        self._locator = FaceLocator(self._model, fit_methods.create_perspective_fitter(self._model, method))
         self._shaper = FaceShaper(self._model)
         self._mean_rgb = self._model.rgb()
-        self._marker_vertices, self._marker_triangles = decimate(self._model, _MARKER_TRIANGLES)
+        self._background = ThreadPoolExecutor(1)
+        self.resources.callback(self._background.shutdown, cancel_futures=True)
+        self._coarse_surface: Future[tuple[Indices, Indices]] | None = None
         self._warm_up()
         self._marker_due = 0.0
-        self._faces = FaceCollector[FaceLandmarks]()
-        self._matcher = StampMatcher[Picture, tuple[list[FaceLandmarks], float]]()
+        self._matcher = StampMatcher[Picture, tuple[FaceLandmarksArray, float]]()
         qos = self.result_qos()
-        self._parameters_output = self.create_output(Face3DMMParams, topics.PARAMETERS, qos)
-        self._pose_output = self.create_output(PoseStamped, topics.POSE, qos)
-        self._mesh_output = self.create_output(FaceMesh, topics.MESH, qos)
+        self._parameters_output = self.create_output(Face3DMMParamsArray, topics.PARAMETERS, qos)
+        self._poses_output = self.create_output(PoseArray, topics.POSES, qos)
+        self._mesh_output = self.create_output(FaceMeshArray, topics.MESH, qos)
         self._cloud_output = self.create_output(PointCloud2, topics.MESH_CLOUD, qos)
-        self._arrow_output = self.create_output(Marker, topics.POSE_MARKER, qos)
-        self._marker_output = self.create_output(Marker, topics.MESH_MARKER, qos)
+        self._arrow_output = self.create_output(MarkerArray, topics.POSE_MARKER, qos)
+        self._marker_output = self.create_output(MarkerArray, topics.MESH_MARKER, qos)
+        self._transforms = TransformOutput(self)
         self._topology_output = self.create_output(FaceTopology, topics.TOPOLOGY, latched_qos())
         self._looks_at_images = method in fit_methods.REGRESSOR_METHODS
         # Images first: they are taken in this order, and an image comes before its landmarks.
         if self._looks_at_images:
             create_image_input(self, self._on_image)
-        self.create_input(FaceLandmarks, topics.LANDMARKS, self._on_landmarks, qos)
-        self.create_input(CameraInfo, topics.CAMERA_INFO, self._on_camera_info, self.image_qos())
+        self.create_input(FaceLandmarksArray, topics.LANDMARKS, self._on_landmarks, qos, stream=True)
+        self._camera = CameraInput(self, self._locator.reset)
+        self._depth = DepthInput(self, self._locator)
 
     def _warm_up(self) -> None:
         """Fit the mean face: the first times are the slowest, and no image should have to wait for them."""
@@ -143,120 +149,78 @@ class FitterNode(FaceNode):
         if values["estimate_colors"] != (self._colors is not None):
             self._colors = PersonColors(self._model) if values["estimate_colors"] else None
 
-    def _on_camera_info(self, message: CameraInfo) -> None:
-        if self._camera_info is not None and _describes_the_same_camera(message, self._camera_info):
-            return
-        self._camera_info = message
-        self._calibration = None
-        if self._perspective is not None:
-            self._perspective.reset()
-        problem = ""
-        try:
-            self._calibration = conversions.calibration_from_message(message)
-        except Face3DMMError as error:
-            problem = f"camera/camera_info is not used: {error}"
-        self._report_camera(problem)
-
-    def _report_camera(self, problem: str) -> None:
-        """Report a new problem with the camera_info, or, with an empty string, that there is none any more."""
-        if problem == self._camera_problem:
-            return
-        self.activity.problem = self._camera_problem = problem
-        if problem:
-            self.get_logger().error(f"{problem}; the parameter field_of_view is taken instead")
-
-    def _on_landmarks(self, message: FaceLandmarks) -> None:
-        incomplete = self._faces.incomplete
-        messages = self._faces.add(message)
-        self.activity.dropped += self._faces.incomplete - incomplete
-        if messages is None:
-            return
+    def _on_landmarks(self, message: FaceLandmarksArray) -> None:
         time = self.time_of(message.header)
-        if not messages or not self._looks_at_images:
-            self._answer(message, messages, time)
+        if not message.faces or not self._looks_at_images:
+            self._answer(message, time)
         if self._looks_at_images:
-            self._answer_match(self._matcher.add_results(stamp_of(message.header), (messages, time)))
+            self._answer_match(self._matcher.add_results(stamp_of(message.header), (message, time)))
 
     def _on_image(self, header: Header, image: Picture) -> None:
         self._answer_match(self._matcher.add_image(stamp_of(header), image))
 
-    def _answer_match(self, match: tuple[Picture, tuple[list[FaceLandmarks], float]] | None) -> None:
+    def _answer_match(self, match: tuple[Picture, tuple[FaceLandmarksArray, float]] | None) -> None:
         """Answer an image with its landmarks, once both are there."""
         self.activity.dropped += self._matcher.results.dropped
         self._matcher.results.dropped = 0
         # An image without a face has been answered without its pixels.
-        if match is not None and match[1][0]:
-            image, (messages, time) = match
-            self._answer(messages[0], messages, time, image)
+        if match is not None and match[1][0].faces:
+            image, (message, time) = match
+            self._answer(message, time, image)
 
-    def _answer(
-        self, message: FaceLandmarks, messages: list[FaceLandmarks], time: float, image: Picture | None = None
-    ) -> None:
-        """Publish all results of an image's faces; `message` is any message about the image, `time` its time, s."""
+    def _answer(self, message: FaceLandmarksArray, time: float, image: Picture | None = None) -> None:
+        """Publish all results of an image's faces; `time` is the image's, s."""
         header, image_size = message.header, (message.image_width, message.image_height)
-        for keeper in (self._fitter, self._colors, self._smoother, self._perspective, self._shaper):
+        for keeper in (self._fitter, self._colors, self._smoother, self._locator, self._shaper):
             if keeper is not None:
-                keeper.retain({m.face_id for m in messages})
-        faces = [face for m in messages if (face := self._fit(m, time, image)) is not None]
-        slots = [FaceSlot(header, face.face_id, index, len(faces)) for index, face in enumerate(faces)]
-        if not faces:
-            self._parameters_output.publish(
-                conversions.no_parameters_message(header, image_size, self._model, self._fitter.method)
-            )
-        for slot, face in zip(slots, faces, strict=True):
-            self._parameters_output.publish(conversions.parameters_to_message(slot, face.parameters))
-        located = [self._locate(face) for face in faces]
-        for place in located:
-            self._pose_output.publish(conversions.pose_to_message(header, place.pose))
+                keeper.retain({face.face_id for face in message.faces})
+        fitted = [self._fit(message, face, time, image) for face in message.faces]
+        faces = [self._locate(face) for face in fitted if face is not None]
+        self._parameters_output.publish(
+            conversions.parameters_to_message(header, image_size, self._model, self._fitter.method, faces)
+        )
+        self._poses_output.publish(conversions.poses_to_message(header, faces))
+        if self.value("publish_tf"):
+            self._transforms.publish(header, faces, self.value("frame_prefix"))
         if self._arrow_output.subscribers:
-            self._arrow_output.publish(conversions.no_marker_message(header))
-            for slot, place in zip(slots, located, strict=True):
-                self._arrow_output.publish(conversions.arrow_message(header, slot.face_id, place.pose))
-                if len(place.parameters.gaze):
-                    self._arrow_output.publish(
-                        conversions.gaze_message(header, slot.face_id, place.pose, place.parameters)
-                    )
+            self._arrow_output.publish(conversions.arrows_message(header, faces))
         with self.activity.stage("mesh"):
-            self._publish_meshes(header, slots, located)
+            self._publish_meshes(header, faces)
+        self._depth.add_faces(header, faces)
         self.answered(header, len(faces))
 
-    def _fit(self, message: FaceLandmarks, time: float, image: Picture | None) -> TrackedFace | None:
+    def _fit(
+        self, message: FaceLandmarksArray, face: FaceLandmarks, time: float, image: Picture | None
+    ) -> TrackedFace | None:
         """A face fitted and smoothed; None, and reported, if its landmarks cannot be fitted."""
         try:
-            tracked = landmarks_from_message(message)
+            tracked = landmarks_from_message(message, face)
             with self.activity.stage("fitting"):
-                face = TrackedFace(tracked.face_id, tracked.landmarks, self._fitter.fit(tracked, image))
+                fitted = TrackedFace(tracked.face_id, tracked.landmarks, self._fitter.fit(tracked, image))
             if self._colors is not None:
                 with self.activity.stage("colors"):
-                    face = self._colors.color(face)
+                    fitted = self._colors.color(fitted)
         except Face3DMMError as error:
-            self.report_skipped(f"face {message.face_id} of face/landmarks: {error}")
+            self.report_skipped(f"face {face.face_id} of face/landmarks: {error}")
             return None
         with self.activity.stage("smoothing"):
-            return self._smoother.smooth(face, time)
+            return self._smoother.smooth(fitted, time)
 
-    def _locate(self, face: TrackedFace) -> PerspectiveFace:
+    def _locate(self, face: TrackedFace) -> LocatedFace:
         """A face in the camera's space: under full perspective if the camera is calibrated, else by field of view."""
-        parameters = face.parameters
-        if self._calibration is not None:
+        image_size = face.parameters.image_size
+        calibration = self._camera.of(image_size)
+        if calibration is not None:
             try:
-                located = self._locate_calibrated(face, self._calibration)
-                self._report_camera("")
+                with self.activity.stage("perspective"):
+                    located = self._locator.locate(face, calibration)
+                self._camera.report("")
                 return located
             except Face3DMMError as error:
-                self._report_camera(f"camera/camera_info is not used: {error}")
-        intrinsics = Intrinsics.from_field_of_view(parameters.image_size, self.value("field_of_view"))
-        return PerspectiveFace(parameters, metric_pose(parameters.camera, intrinsics))
+                self._camera.report(str(error))
+        return self._locator.locate(face, Intrinsics.from_field_of_view(image_size, self.value(FIELD_OF_VIEW)))
 
-    def _locate_calibrated(self, face: TrackedFace, calibration: Calibration) -> PerspectiveFace:
-        """A face in a calibrated camera's space; Face3DMMError if the calibration is for images of another size."""
-        if self._perspective is not None:
-            with self.activity.stage("perspective"):
-                return self._perspective.fit(face, calibration)
-        calibration.require_size(face.parameters.image_size)
-        return PerspectiveFace(face.parameters, metric_pose(face.parameters.camera, calibration.intrinsics))
-
-    def _publish_meshes(self, header: Header, slots: list[FaceSlot], faces: list[PerspectiveFace]) -> None:
+    def _publish_meshes(self, header: Header, faces: list[LocatedFace]) -> None:
         """Publish what needs vertices: mesh, cloud and marker, where they are wanted."""
         now = monotonic()
         mesh_wanted = self._mesh_output.subscribers > 0 or self.value("always_publish_mesh")
@@ -264,34 +228,33 @@ class FitterNode(FaceNode):
         marker_wanted = self._marker_output.subscribers > 0 and now >= self._marker_due
         if not (mesh_wanted or cloud_wanted or marker_wanted):
             return
-        shapes = [self._shaper.vertices(s.face_id, face.parameters) for s, face in zip(slots, faces, strict=True)]
+        shapes = {face.face_id: self._shaper.vertices(face.face_id, face.placed.parameters) for face in faces}
         if mesh_wanted:
-            if not faces:
-                self._mesh_output.publish(conversions.no_mesh_message(header, self._model))
-            for slot, face, vertices in zip(slots, faces, shapes, strict=True):
-                mesh = self._model.mesh(vertices, face.pose, self._rgb(face.parameters.gamma))
-                self._mesh_output.publish(conversions.mesh_to_message(slot, mesh))
-        posed = [face.pose.transform(vertices) for face, vertices in zip(faces, shapes, strict=True)]
+            meshes = {
+                face.face_id: self._model.mesh(shapes[face.face_id], face.placed.pose, self._rgb(face.parameters.gamma))
+                for face in faces
+            }
+            self._mesh_output.publish(conversions.meshes_to_message(header, self._model, meshes))
+        posed = {face.face_id: face.placed.pose.transform(shapes[face.face_id]) for face in faces}
         if cloud_wanted:
-            points = np.concatenate([np.empty((0, 3), np.float32), *posed])
+            points = np.concatenate([np.empty((0, 3), np.float32), *posed.values()])
             rgb = np.concatenate([np.empty((0, 3), np.uint8), *(self._rgb(face.parameters.gamma) for face in faces)])
             self._cloud_output.publish(conversions.cloud_message(header, points, rgb))
-        if marker_wanted:
+        if marker_wanted and (coarse := self._coarse()) is not None:
             self._marker_due = now + _MARKER_PERIOD
-            self._marker_output.publish(conversions.no_marker_message(header))
-            for slot, vertices in zip(slots, posed, strict=True):
-                corners = vertices[self._marker_vertices][self._marker_triangles.ravel()]
-                self._marker_output.publish(conversions.marker_message(header, slot.face_id, corners))
+            kept, triangles = coarse
+            corners = {face_id: vertices[kept][triangles.ravel()] for face_id, vertices in posed.items()}
+            self._marker_output.publish(conversions.surfaces_message(header, corners))
+
+    def _coarse(self) -> tuple[Indices, Indices] | None:
+        """The marker's surface; None until it is made, which begins when first wanted: with a BFM it takes seconds."""
+        if self._coarse_surface is None:
+            self._coarse_surface = self._background.submit(decimate, self._model, _MARKER_TRIANGLES)
+        return self._coarse_surface.result() if self._coarse_surface.done() else None
 
     def _rgb(self, gamma: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Vertex colours of albedo coefficients, (N, 3) uint8 sRGB."""
         return self._model.rgb(gamma) if gamma.size else self._mean_rgb
-
-
-def _describes_the_same_camera(a: CameraInfo, b: CameraInfo) -> bool:
-    """Whether two messages say the same of the camera, apart from their headers."""
-    first, second = ((info.width, info.height, info.distortion_model, list(info.d), list(info.k)) for info in (a, b))
-    return first == second
 
 
 def main(args: list[str] | None = None) -> int:

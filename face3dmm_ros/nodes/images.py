@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
@@ -12,20 +11,41 @@ from std_msgs.msg import Header
 
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.files.image_layout import JPEG_FORMAT, check_layout, image_from_compressed, image_from_message, jpeg
+from face3dmm_ros.files.image_layout import (
+    JPEG_FORMAT,
+    bytes_per_row,
+    check_layout,
+    image_from_compressed,
+    image_from_message,
+    jpeg,
+)
+from face3dmm_ros.files.sample_depth import SampleDepth
 from face3dmm_ros.nodes.conversions import to_array
 from face3dmm_ros.nodes.lifecycle_node import FaceNode
 
 try:
-    from cv_bridge import CvBridge, CvBridgeError
+    from cv_bridge import CvBridge
 except ImportError:
     CvBridge = None
+
+_BAYER = ("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
+_CV_BRIDGE_ENCODINGS = ("bgr8", "rgb8", "bgra8", "rgba8", "mono8", "yuv422", "yuv422_yuy2", *_BAYER)
+"""Those that cv_bridge makes the same pictures of as this package. It knows neither uyvy, yuyv, nv12, nv21 and nv24 nor
+the colours of 8UC1, 8UC3 and 8UC4, and takes values of 16 bits to use them all."""
 
 ImageCallback = Callable[[Header, NDArray[np.uint8]], None]
 
 
 class PlainConversion:
-    """cv_bridge's two functions without cv_bridge. A bgr8 message becomes a view of its bytes, without a copy."""
+    """cv_bridge's two functions without cv_bridge. A bgr8 message becomes a view of its bytes, without a copy.
+
+    Attributes:
+        depth: of the 16-bit images that came; so each stream needs a conversion of its own.
+    """
+
+    def __init__(self) -> None:
+        """Before the first image."""
+        self.depth = SampleDepth()
 
     def imgmsg_to_cv2(self, message: Image) -> NDArray[np.uint8]:
         """The picture of a message, (H, W, 3) BGR uint8; for bgr8 a view of the message's data.
@@ -33,7 +53,7 @@ class PlainConversion:
         Raises:
             Face3DMMError: the encoding is not supported, or the message's fields and the size of its data disagree.
         """
-        return image_from_message(message)
+        return image_from_message(message, self.depth)
 
     def cv2_to_imgmsg(self, image: NDArray[np.uint8], header: Header) -> Image:
         """A bgr8 message of a picture, (H, W, 3) BGR uint8; its bytes are copied once."""
@@ -50,10 +70,11 @@ class PlainConversion:
 
 
 class CvBridgeConversion(PlainConversion):
-    """The same through cv_bridge, whose failures become `Face3DMMError`."""
+    """The same, but images that cv_bridge reads rightly are read by it; its failures become `Face3DMMError`."""
 
     def __init__(self) -> None:
         """Use cv_bridge, which must be installed."""
+        super().__init__()
         self._bridge: Any = CvBridge()
 
     def imgmsg_to_cv2(self, message: Image) -> NDArray[np.uint8]:
@@ -63,14 +84,22 @@ class CvBridgeConversion(PlainConversion):
             Face3DMMError: the encoding is not supported, or the message's fields and the size of its data disagree.
         """
         check_layout(message)
+        if not _cv_bridge_reads(message):
+            return super().imgmsg_to_cv2(message)
         try:
             return np.asarray(self._bridge.imgmsg_to_cv2(message, desired_encoding="bgr8"), np.uint8)
-        except (CvBridgeError, cv2.error, ValueError, TypeError) as error:
+        except Exception as error:
+            # Of any kind: built for another numpy or OpenCV than the one that is there, it fails in many ways.
             raise Face3DMMError(f"cv_bridge cannot read a {message.encoding} image: {error}") from error
 
-    def cv2_to_imgmsg(self, image: NDArray[np.uint8], header: Header) -> Image:
-        """A bgr8 message of a picture, (H, W, 3) BGR uint8."""
-        return self._bridge.cv2_to_imgmsg(image, encoding="bgr8", header=header)
+
+def _cv_bridge_reads(message: Image) -> bool:
+    """Whether cv_bridge gives the right picture of a message.
+
+    It shears pictures whose step is no whole number of pixels, and with numpy 2 fails on those that say big-endian.
+    """
+    tight = message.step == bytes_per_row(message.encoding, message.width)
+    return message.encoding in _CV_BRIDGE_ENCODINGS and tight and not message.is_bigendian
 
 
 def image_conversion() -> PlainConversion:
@@ -94,9 +123,10 @@ def create_image_input(node: FaceNode, callback: ImageCallback) -> None:
         callback(message.header, conversion.imgmsg_to_cv2(message))
 
     def take_compressed(message: CompressedImage) -> None:
-        callback(message.header, image_from_compressed(message))
+        callback(message.header, image_from_compressed(message, conversion.depth))
 
     if node.value("image_transport") == "compressed":
-        node.create_input(CompressedImage, topics.IMAGE + topics.COMPRESSED, take_compressed, node.image_qos())
+        topic = topics.IMAGE + topics.COMPRESSED
+        node.create_input(CompressedImage, topic, take_compressed, node.image_qos(), stream=True)
     else:
-        node.create_input(Image, topics.IMAGE, take_raw, node.image_qos())
+        node.create_input(Image, topics.IMAGE, take_raw, node.image_qos(), stream=True)

@@ -1,5 +1,6 @@
 """Images in, landmarks out."""
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -8,12 +9,13 @@ from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from face3dmm_ros.core import topics
+from face3dmm_ros.core.values import TrackedLandmarks
 from face3dmm_ros.landmarks import BACKENDS, create_backend
 from face3dmm_ros.landmarks.backend import LandmarkBackend
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.tracker import LIVE_LOOKS, PREFERENCES, LandmarkTracker
-from face3dmm_ros.msg import FaceLandmarks
-from face3dmm_ros.nodes.conversions import FaceSlot, landmarks_to_message, no_landmarks_message
+from face3dmm_ros.msg import FaceLandmarksArray
+from face3dmm_ros.nodes.conversions import landmarks_to_message
 from face3dmm_ros.nodes.images import create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, NodeParameter, read_only
@@ -33,6 +35,8 @@ _TRACKER_PARAMETERS = (
     NodeParameter("min_confidence", 0.5, "Confidence below which a face counts as lost.", 0.0, 1.0),
 )
 """Named as the arguments of `LandmarkTracker`."""
+_FIRST_FACE_IDS = 1 << 31
+"""A run begins with one of so many ids, at random, so that no later run uses its ids again; as many are left."""
 
 
 class LandmarkNode(FaceNode):
@@ -48,7 +52,7 @@ class LandmarkNode(FaceNode):
     def __init__(self, create: Callable[[str], LandmarkBackend] = create_backend, **options: Any) -> None:
         """A node that gets its backend, given the parameter `backend`, from `create`."""
         self._create = create
-        self._next_face_id = 0
+        self._next_face_id = secrets.randbelow(_FIRST_FACE_IDS)
         super().__init__(**options)
 
     def configure(self) -> None:
@@ -56,7 +60,7 @@ class LandmarkNode(FaceNode):
         self._backend = self._create(self.value("backend"))
         self.apply_parameters(self.values())
         self._warm_up()
-        self._landmarks_output = self.create_output(FaceLandmarks, topics.LANDMARKS, self.result_qos())
+        self._landmarks_output = self.create_output(FaceLandmarksArray, topics.LANDMARKS, self.result_qos())
         create_image_input(self, self._on_image)
 
     def _warm_up(self) -> None:
@@ -72,15 +76,11 @@ class LandmarkNode(FaceNode):
 
     def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
         with self.activity.stage("landmarks"):
-            faces = self._tracker.track(image)
-        if not faces:
-            height, width = image.shape[:2]
-            self._landmarks_output.publish(no_landmarks_message(header, (width, height)))
-        for index, face in enumerate(faces):
-            face_id = self._first_face_id + face.face_id
-            self._next_face_id = max(self._next_face_id, face_id + 1)
-            slot = FaceSlot(header, face_id, index, len(faces))
-            self._landmarks_output.publish(landmarks_to_message(slot, face.landmarks))
+            tracked = self._tracker.track(image)
+        faces = [TrackedLandmarks(self._first_face_id + face.face_id, face.landmarks) for face in tracked]
+        self._next_face_id = max([self._next_face_id, *(face.face_id + 1 for face in faces)])
+        height, width = image.shape[:2]
+        self._landmarks_output.publish(landmarks_to_message(header, (width, height), faces))
         self.answered(header, len(faces))
 
 

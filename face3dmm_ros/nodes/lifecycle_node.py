@@ -6,57 +6,38 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from time import monotonic
 from typing import Any, ClassVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from rclpy.timer import Timer
 from std_msgs.msg import Header
+from std_srvs.srv import SetBool
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_clock import ImageClock, stamp_ns
-from face3dmm_ros.nodes.diagnostics import Activity
+from face3dmm_ros.core.library_threads import limit_threads_unless_chosen
+from face3dmm_ros.nodes.diagnostics import STAMPS, Activity
+from face3dmm_ros.nodes.endpoints import Input, Output
 from face3dmm_ros.nodes.node_help import asks_for_help, node_help
 from face3dmm_ros.nodes.parameters import COMMON_PARAMETERS, NodeParameter, declare_parameters
-from face3dmm_ros.nodes.qos import PublisherEventCallbacks, SubscriptionEventCallbacks, image_qos, result_qos
+from face3dmm_ros.nodes.qos import OVERRIDABLE, PublisherEventCallbacks, image_qos, result_qos
 
 _STATUS_PERIOD = 0.5
 """s between two statuses on /diagnostics; chosen by hand: `face3dmm live` waits for one before it ends."""
 _SKIP_LOG_PERIOD = 5.0
 """s between two log lines about skipped messages; chosen by hand, so that many bad messages do not flood the log."""
-
-
-class Output:
-    """A topic that a node publishes while it is active."""
-
-    def __init__(self, node: "FaceNode", message_type: type, topic: str, qos: QoSProfile) -> None:
-        """Advertise the topic."""
-        # rclpy's events cost each turn of an executor; the subscriber's own tells of QoS that do not match.
-        events = PublisherEventCallbacks(use_default_callbacks=False)
-        self._publisher = node.create_lifecycle_publisher(message_type, topic, qos, event_callbacks=events)
-        self._activity = node.activity
-        self.topic = topic
-
-    @property
-    def subscribers(self) -> int:
-        """How many listen."""
-        return self._publisher.get_subscription_count()
-
-    def publish(self, message: object) -> None:
-        """Publish and count a message; nothing happens while the node is inactive."""
-        if self._publisher.is_activated:
-            self._publisher.publish(message)
-            self._activity.published[self.topic] += 1
-
-    def destroy(self, node: "FaceNode") -> None:
-        """Withdraw the topic."""
-        node.destroy_lifecycle_publisher(self._publisher)
+_DISCOVERY = 3.0
+"""s in which other nodes are discovered, also on a busy machine: whose absence is told only after that."""
 
 
 class FaceNode(LifecycleNode):
@@ -64,7 +45,8 @@ class FaceNode(LifecycleNode):
 
     It configures and activates itself as soon as it spins, unless the parameter `autostart` is false. A `Face3DMMError`
     raised by `configure` or `activate` makes the transition fail. A request for a transition that the node's state does
-    not allow is refused, and the node goes on.
+    not allow is refused, and the node goes on. Beside the lifecycle, the service `~/enabled` switches it off and on:
+    while it is off, it is subscribed to nothing.
 
     Attributes:
         activity: what it counts and times, for its status.
@@ -90,14 +72,18 @@ class FaceNode(LifecycleNode):
         self.failure = ""
         self.resources = ExitStack()
         self._outputs: list[Output] = []
-        self._inputs: list[Any] = []
+        self._inputs: list[Input] = []
+        self._enabled = True
         self._active = False
         self._configured = False
         self._specifications = {p.name: p for p in (*COMMON_PARAMETERS, *self.PARAMETERS)}
         events = PublisherEventCallbacks(use_default_callbacks=False)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10, event_callbacks=events)
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, "/diagnostics", 10, event_callbacks=events, qos_overriding_options=OVERRIDABLE
+        )
         self.add_on_set_parameters_callback(self._on_set_parameters)
         declare_parameters(self, self._specifications.values())
+        self.create_service(SetBool, "~/enabled", self._on_enabled)
         self.create_timer(_STATUS_PERIOD, self.report_status)
         if self.value("autostart"):
             self._start_timer = self.create_timer(0.0, self._start)
@@ -137,47 +123,64 @@ class FaceNode(LifecycleNode):
         """The values of all parameters, by name."""
         return {name: self.value(name) for name in self._specifications}
 
+    def create_timer(self, period: float, callback: Callable[[], None], **options: Any) -> Timer:
+        """A timer by the machine's steady clock: simulated time may stand still, or not have come yet."""
+        return super().create_timer(period, callback, **{"clock": Clock(clock_type=ClockType.STEADY_TIME)} | options)
+
     def create_output(self, message_type: type, topic: str, qos: QoSProfile) -> Output:
         """Advertise a topic, which exists while the node is configured."""
-        output = Output(self, message_type, topic, qos)
+        output = Output(self, self.activity, message_type, topic, qos)
         self._outputs.append(output)
         return output
 
     def create_input(
-        self, message_type: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile, *, raw: bool = False
-    ) -> Any:
-        """Subscribe to a topic; messages are handled while the node is active. Returns the subscription.
+        self,
+        message_type: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos: QoSProfile,
+        *,
+        raw: bool = False,
+        stream: bool = False,
+    ) -> Input:
+        """Subscribe to a topic; messages are handled while the node is active and enabled.
 
         A message for which the callback raises `Face3DMMError` is counted, reported on /diagnostics and skipped.
-        With `raw` the callback gets messages serialized, as bytes.
+        With `raw` the callback gets messages serialized, as bytes. With `stream` there is a message for each image:
+        a node that falls behind skips to the newest, and warns where none come.
         """
 
-        def take(message: Any) -> None:
-            if not self._active:
-                return
-            self.activity.received[topic] += 1
+        def handle(message: Any) -> None:
             try:
                 callback(message)
             except Face3DMMError as error:
-                self.report_skipped(f"{topic}: {error}")
-
-        def count_lost(event: Any) -> None:
-            self.activity.lost[topic] = event.total_count
+                self.report_skipped(f"{self.resolve_topic_name(topic)}: {error}")
 
         def report_mismatch(_: Any) -> None:
-            self.report_problem(f"{topic} is offered with a QoS under which no message gets here (best effort?)")
+            name = self.resolve_topic_name(topic)
+            self.report_problem(f"{name} is offered with a QoS under which no message gets here (best effort?)")
 
-        events = SubscriptionEventCallbacks(
-            message_lost=count_lost, incompatible_qos=report_mismatch, use_default_callbacks=False
+        found = Input(
+            self,
+            self.activity,
+            message_type,
+            topic,
+            handle,
+            qos,
+            raw=raw,
+            stream=stream,
+            is_wanted=lambda: self._active,
+            on_mismatch=report_mismatch,
         )
-        subscription = self.create_subscription(message_type, topic, take, qos, raw=raw, event_callbacks=events)
-        self._inputs.append(subscription)
-        return subscription
+        self._inputs.append(found)
+        if not self._enabled:
+            found.close()
+        return found
 
-    def remove_input(self, subscription: Any) -> None:
+    def remove_input(self, found: Input) -> None:
         """Unsubscribe from an input's topic."""
-        self._inputs.remove(subscription)
-        self.destroy_subscription(subscription)
+        self._inputs.remove(found)
+        found.destroy()
 
     def report_problem(self, problem: str) -> None:
         """Log an error, and report it on /diagnostics until `activity.problem` is cleared."""
@@ -196,9 +199,10 @@ class FaceNode(LifecycleNode):
         return 1e-9 * time_ns
 
     def warn_about_stamps(self, problem: str, remedy: str = "when images come is taken for their time") -> None:
-        """Log, once, what is wrong with the images' stamps and what is done about it; nothing for an empty problem."""
+        """Log, once, and report what is wrong with the images' stamps and what is done about it, if anything is."""
         if problem:
-            self.get_logger().warning(f"{problem}: {remedy}", once=True)
+            self.activity.details[STAMPS] = f"{problem}: {remedy}"
+            self.get_logger().warning(self.activity.details[STAMPS], once=True)
 
     def answered(self, header: Header, faces: int) -> None:
         """Count an image whose results have been published, and its latency since its stamp, if that is not zero."""
@@ -208,20 +212,33 @@ class FaceNode(LifecycleNode):
         self.activity.faces = faces
 
     def image_qos(self) -> QoSProfile:
-        """The QoS of images, as the parameters `image_queue_depth` and `reliable_images` say."""
-        return image_qos(self.value("image_queue_depth"), reliable=self.value("reliable_images"))
+        """The QoS with which images are taken, as the parameter `reliable_images` says."""
+        return image_qos(reliable=self.value("reliable_images"))
 
     def result_qos(self) -> QoSProfile:
-        """The QoS of results, as the parameter `result_queue_depth` says."""
-        return result_qos(self.value("result_queue_depth"))
+        """The QoS of results."""
+        return result_qos()
 
     def report_status(self) -> None:
         """Publish the node's status on /diagnostics."""
         subscribers = {output.topic: output.subscribers for output in self._outputs}
-        status = self.activity.status(self.get_fully_qualified_name().removeprefix("/"), subscribers)
+        name, state = self.get_fully_qualified_name().removeprefix("/"), self._state_machine.current_state[1]
+        status = self.activity.status(
+            name,
+            subscribers,
+            resting="" if self._active else state if self._enabled else f"{state}, switched off",
+            warnings=[self._clock_complaint(), *(found.complaint() for found in self._inputs)] if self._active else (),
+        )
         self._diagnostics.publish(
             DiagnosticArray(header=Header(stamp=self.get_clock().now().to_msg()), status=[status])
         )
+
+    def _clock_complaint(self) -> str:
+        """That the simulated time that the node is to live by comes from nowhere; empty if that is not so."""
+        waits = self.get_parameter("use_sim_time").value and monotonic() > self._working_since + _DISCOVERY
+        if not waits or self.count_publishers("/clock"):
+            return ""
+        return "use_sim_time is set, and nobody publishes on /clock"
 
     # Transitions.
 
@@ -238,10 +255,8 @@ class FaceNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called by rclpy."""
         super().on_activate(state)
-        self._active = True
-        result = self._attempt("activate", self.activate)
+        result = self._attempt("activate", self._work_on) if self._enabled else TransitionCallbackReturn.SUCCESS
         if result != TransitionCallbackReturn.SUCCESS:
-            self._active = False
             super().on_deactivate(state)
         return result
 
@@ -314,20 +329,48 @@ class FaceNode(LifecycleNode):
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 
+    def _work_on(self) -> None:
+        """Begin to work, or go on."""
+        self._working_since = monotonic()
+        for found in self._inputs:
+            found.wait_anew()
+        self._active = True
+        try:
+            self.activate()
+        except BaseException:
+            self._active = False
+            raise
+        heard = ", ".join(found.topic_name for found in self._inputs) or "nothing"
+        told = ", ".join(self.resolve_topic_name(output.topic) for output in self._outputs) or "nothing"
+        self.get_logger().info(f"listens to {heard}; publishes {told}")
+
     def _pause(self) -> None:
         if self._active:
             self._active = False
             self.deactivate()
+
+    def _on_enabled(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """Switch the node on or off; its lifecycle state stays."""
+        response.success = True
+        if not request.data:
+            self._pause()
+        elif not self._enabled and self._state_machine.current_state[1] == "active":
+            response.success = self._attempt("switch on", self._work_on) == TransitionCallbackReturn.SUCCESS
+        self._enabled = request.data and response.success
+        for found in self._inputs:
+            found.open() if self._enabled else found.close()
+        response.message = self.failure if not response.success else "on" if self._enabled else "off"
+        return response
 
     def _release_all(self) -> None:
         self._pause()
         self.release()
         self.resources.close()
         self._configured = False
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
+        for found in self._inputs:
+            found.destroy()
         for output in self._outputs:
-            output.destroy(self)
+            output.destroy()
         self._inputs.clear()
         self._outputs.clear()
 
@@ -337,6 +380,8 @@ class FaceNode(LifecycleNode):
         try:
             for parameter in ours:
                 self._specifications[parameter.name].check(parameter.value)
+                if self._configured and self._specifications[parameter.name].read_only:
+                    raise Face3DMMError(f"{parameter.name} is fixed while the node is configured: clean it up first")
             if ours and self._configured:
                 self.apply_parameters(self.values() | {parameter.name: parameter.value for parameter in ours})
         except Face3DMMError as error:
@@ -357,6 +402,7 @@ def run_nodes(node_classes: Sequence[Callable[[], Node]], args: Sequence[str] | 
     # rclpy's own handler ends the spinning. Python's would throw KeyboardInterrupt into whatever runs at that moment,
     # once for the terminal's Ctrl-C and once more for the launcher's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    limit_threads_unless_chosen(openmp=True)
     try:
         rclpy.init(args=args)
         executor = SingleThreadedExecutor()

@@ -26,7 +26,8 @@ class NodeParameter:
         high: highest value of a number.
         step: an integer may be `low + k * step` for k = 0, 1, 2, …
         choices: the allowed values of a string; empty for any.
-        read_only: whether a change needs a restart.
+        read_only: whether it can change only while the node is not configured.
+        at_start: whether it is read once, when the node starts, and never changes.
     """
 
     name: str
@@ -37,15 +38,20 @@ class NodeParameter:
     step: int = 1
     choices: tuple[str, ...] = ()
     read_only: bool = False
+    at_start: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         """The parameter as ROS describes it."""
+        constraints = [f"one of: {', '.join(self.choices)}"] if self.choices else []
+        if self.read_only and not self.at_start:
+            constraints.append("changes only while the node is not configured")
         descriptor = ParameterDescriptor(
             name=self.name,
             type=Parameter.Type.from_parameter_value(self.default).value,
             description=self.description,
-            additional_constraints=f"one of: {', '.join(self.choices)}" if self.choices else "",
-            read_only=self.read_only,
+            additional_constraints="; ".join(constraints),
+            # ROS's own read-only would also hold while the node is not configured.
+            read_only=self.at_start,
         )
         if self.low is not None and self.high is not None:
             if isinstance(self.default, int):
@@ -73,7 +79,7 @@ def read_only(
     high: float | None = None,
     **more: Any,
 ) -> NodeParameter:
-    """A parameter whose change needs a restart; the arguments are those of `NodeParameter`."""
+    """A parameter that can change only while the node is not configured; the arguments are those of `NodeParameter`."""
     return NodeParameter(name, default, description, low, high, read_only=True, **more)
 
 
@@ -93,20 +99,10 @@ def declare_parameters(node: Node, parameters: Iterable[NodeParameter]) -> None:
 
 
 COMMON_PARAMETERS = (
-    read_only("autostart", True, "Configure and activate without being told to."),
-    read_only("image_queue_depth", 5, "Images that wait at most; older ones are dropped.", 1, 5),
-    read_only(
-        "reliable_images",
-        False,
-        "Send and take images reliably instead of dropping late ones, as a replay needs it; both ends must say so.",
-    ),
-    read_only("result_queue_depth", 10, "Results that wait at most, per topic.", 1, 1000),
+    read_only("autostart", True, "Configure and activate without being told to.", at_start=True),
+    read_only("reliable_images", False, "Take images reliably instead of missing some, as a replay needs it."),
 )
-"""Parameters of every node.
-
-The depths are chosen by hand: a few images bridge a stall. Under overload fewer keep answers younger: with two launches
-side by side, depths of 5 and 10 gave answers of a median age of 414 ms, depths of 1 of 39 ms.
-"""
+"""Parameters of every node."""
 
 MODEL = read_only("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.")
 IMAGE_TRANSPORT = read_only(

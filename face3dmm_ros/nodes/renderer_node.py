@@ -12,13 +12,15 @@ from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message, parameters_from_message
 from face3dmm_ros.core.rotations import FRONTAL
+from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.shaper import FaceShaper
-from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks
+from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray
 from face3dmm_ros.nodes.images import create_image_input, image_conversion
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
 from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter
-from face3dmm_ros.nodes.synchronization import FaceCollector, StampMatcher, stamp_of
+from face3dmm_ros.nodes.qos import image_output_qos
+from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.landmark_view import LANDMARKS, OVERLAYS, draw_landmarks
 from face3dmm_ros.rendering.lighting import LIGHTING_MODELS, Lighting
@@ -27,7 +29,7 @@ _WARM_UP_SCALES = (0.7, 1.0, 1.4, 2.0)
 """px/mm, of faces far and near; chosen by hand."""
 _LIGHT = Lighting()
 Picture = tuple[Header, NDArray[np.uint8]]
-FaceResult: TypeAlias = FaceLandmarks | Face3DMMParams
+Results: TypeAlias = FaceLandmarksArray | Face3DMMParamsArray
 
 
 def _rgb_parameter(name: str, default: tuple[float, ...], description: str) -> NodeParameter:
@@ -66,7 +68,7 @@ class RendererNode(FaceNode):
         self._mean_rgb = self._model.rgb()
         self._conversion = image_conversion()
         self._results_input: Any = None
-        self._overlay_output = self.create_output(Image, topics.OVERLAY, self.image_qos())
+        self._overlay_output = self.create_output(Image, topics.OVERLAY, image_output_qos())
         self._open_renderer()
         # Before that of the results: they are taken in this order, and an image comes before its results.
         create_image_input(self, self._on_image)
@@ -110,52 +112,51 @@ class RendererNode(FaceNode):
     def _show(self, view: str) -> None:
         """Subscribe to the results that a view needs."""
         message_type, topic = (
-            (FaceLandmarks, topics.LANDMARKS) if view == LANDMARKS else (Face3DMMParams, topics.PARAMETERS)
+            (FaceLandmarksArray, topics.LANDMARKS) if view == LANDMARKS else (Face3DMMParamsArray, topics.PARAMETERS)
         )
         self._view = view
         if self._results_input is not None:
             if self._results_input.msg_type is message_type:
                 return
             self.remove_input(self._results_input)
-        self._faces = FaceCollector[FaceResult]()
-        self._matcher = StampMatcher[Picture, list[FaceResult]]()
-        self._results_input = self.create_input(message_type, topic, self._on_face, self.result_qos())
+        self._matcher = StampMatcher[Picture, Results]()
+        self._results_input = self.create_input(message_type, topic, self._on_results, self.result_qos(), stream=True)
 
     def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
         self.time_of(header)  # only for its warning: by their stamps images are matched with faces
         self._answer(self._matcher.add_image(stamp_of(header), (header, image)))
 
-    def _on_face(self, message: FaceResult) -> None:
-        faces = self._faces.add(message)
-        if faces is not None:
-            self._answer(self._matcher.add_results(stamp_of(message.header), faces))
+    def _on_results(self, message: Results) -> None:
+        self._answer(self._matcher.add_results(stamp_of(message.header), message))
 
-    def _answer(self, match: tuple[Picture, list[FaceResult]] | None) -> None:
-        """Publish the overlay of an image whose results are there."""
+    def _answer(self, match: tuple[Picture, Results] | None) -> None:
+        """Draw and publish the overlay of an image whose results are there, if it has subscribers."""
         self.activity.dropped += self._matcher.images.dropped
         self._matcher.images.dropped = 0
         if match is None:
             return
-        (header, image), faces = match
+        (header, image), results = match
+        if not self._overlay_output.subscribers:
+            self.answered(header, len(results.faces))
+            return
         try:
             with self.activity.stage("rendering"):
-                overlay = self._draw(image, faces)
+                overlay = self._draw(image, results)
         except Face3DMMError as error:
             self.report_skipped(f"faces not drawn: {error}")
             overlay = image
         self._overlay_output.publish(self._conversion.cv2_to_imgmsg(overlay, header))
-        self.answered(header, len(faces))
+        self.answered(header, len(results.faces))
 
-    def _draw(self, image: NDArray[np.uint8], faces: list[FaceResult]) -> NDArray[np.uint8]:
+    def _draw(self, image: NDArray[np.uint8], results: Results) -> NDArray[np.uint8]:
         if self._view == LANDMARKS or self._renderer is None:
-            return draw_landmarks(image, [landmarks_from_message(face).landmarks for face in faces])
-        self._shaper.retain({face.face_id for face in faces})
-        posed = [self._posed(face) for face in faces]
+            return draw_landmarks(image, [landmarks_from_message(results, face).landmarks for face in results.faces])
+        self._shaper.retain({face.face_id for face in results.faces})
+        posed = [self._posed(face.face_id, parameters_from_message(results, face)) for face in results.faces]
         return self._renderer.overlay(image, posed, opacity=self._opacity, view=self._view)
 
-    def _posed(self, message: Face3DMMParams) -> PosedFace:
-        parameters = parameters_from_message(message)
-        vertices = self._shaper.vertices(message.face_id, parameters)
+    def _posed(self, face_id: int, parameters: FaceParameters) -> PosedFace:
+        vertices = self._shaper.vertices(face_id, parameters)
         rgb = self._model.rgb(parameters.gamma) if parameters.gamma.size else self._mean_rgb
         return PosedFace(vertices, self._model.normals(vertices), rgb, parameters.camera)
 

@@ -1,13 +1,9 @@
-"""Messages that belong together by their stamps: the faces of one image, and an image with its results."""
+"""Messages that belong together by their stamps: an image and its results."""
 
 import struct
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
-from face3dmm_ros.core.message_fields import check_slot
-from face3dmm_ros.nodes.conversions import FaceMessage
-
-Message = TypeVar("Message", bound=FaceMessage)
 Item = TypeVar("Item")
 Image = TypeVar("Image")
 Results = TypeVar("Results")
@@ -27,45 +23,6 @@ def serialized_stamp(message: bytes) -> Stamp:
     """The same of a serialized (CDR) message that begins with a header."""
     # After the four bytes of the encapsulation header, of which the second tells the byte order.
     return struct.unpack_from("<iI" if message[1] & 1 else ">iI", message, 4)
-
-
-class FaceCollector(Generic[Message]):
-    """Collects the messages about the faces of one image.
-
-    Where several images have the same stamp, the order of the messages tells where one ends and the next begins.
-
-    Attributes:
-        incomplete: images that were given up because a message of the next image came before their last.
-    """
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.incomplete = 0
-        self._stamp: Stamp | None = None
-        self._last_complete: Stamp | None = None
-        self._faces: dict[int, Message] = {}
-
-    def add(self, message: Message) -> list[Message] | None:
-        """Take a message; returns the image's messages by face_index once all are there ([] for no face), else None.
-
-        Raises:
-            Face3DMMError: the message's face_index is not below its face_count.
-        """
-        check_slot(message)
-        index, stamp = message.face_index, stamp_of(message.header)
-        # Of an image with a stamp of its own, messages may come in any order.
-        taken = range(max(self._faces, default=-1) + 1) if stamp == self._last_complete else self._faces
-        if stamp != self._stamp or index in taken:
-            self.incomplete += bool(self._faces)
-            self._stamp, self._faces = stamp, {}
-        if message.face_count:
-            self._faces[index] = message
-            if len(self._faces) < message.face_count:
-                return None
-        self._last_complete = stamp
-        faces = [self._faces[index] for index in sorted(self._faces)]
-        self._faces = {}
-        return faces
 
 
 class _Waiting(OrderedDict[Stamp, Item]):

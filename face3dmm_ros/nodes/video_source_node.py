@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -14,13 +15,25 @@ from face3dmm_ros.core import topics
 from face3dmm_ros.core.calibration import read_calibration
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.picture_turns import turned
-from face3dmm_ros.files.frame_source import AUTO, CAMERA, SAMPLE, SOURCES, FrameSource, open_source, resized
-from face3dmm_ros.msg import Face3DMMParams
+from face3dmm_ros.files.captures import CameraRequest, is_url
+from face3dmm_ros.files.frame_source import (
+    AUTO,
+    CAMERA,
+    SAMPLE,
+    SOURCES,
+    FrameSource,
+    may_come_back,
+    open_source,
+    resized,
+    source_name,
+)
+from face3dmm_ros.msg import Face3DMMParamsArray
+from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of
 from face3dmm_ros.nodes.conversions import calibration_to_message
 from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import run_nodes
 from face3dmm_ros.nodes.parameters import NodeParameter, read_only
-from face3dmm_ros.nodes.qos import image_qos, result_qos
+from face3dmm_ros.nodes.qos import image_output_qos, image_qos, result_qos
 from face3dmm_ros.nodes.threaded_node import ThreadedNode
 
 OWN_RATE = -1.0
@@ -29,21 +42,23 @@ _RESULT_TIMEOUT = 1.0
 """s after which the next image is published though the last one's result is missing, as when it was lost. Chosen by
 hand: longer than any fit method takes for an image."""
 _RESULTS = {
-    "overlay": (Image, topics.OVERLAY, image_qos(1)),
-    "params": (Face3DMMParams, topics.PARAMETERS, result_qos(1)),
+    "overlay": (Image, topics.OVERLAY, image_qos()),
+    "params": (Face3DMMParamsArray, topics.PARAMETERS, result_qos(1)),
 }
 _REOPEN_PERIOD = 1.0
-"""s between two attempts to open a camera; chosen by hand: each costs some work, but a camera should be noticed soon
-after it is plugged in."""
-_REMINDER_PERIOD = 10.0
-"""s between two log lines about a missing camera; chosen by hand."""
+"""s between two attempts to open a camera, and before the first to open a URL again; chosen by hand: each costs some
+work, but a camera should be noticed soon after it is plugged in."""
+_MOST_DOUBLINGS = 5
+"""How often that period doubles at most while a URL gives nothing: to half a minute. Chosen by hand."""
+_MOST_UNREADABLE = 30
+"""Images in a row that cannot be read, after which a camera counts as lost; chosen by hand: about a second."""
 
 
 class VideoSourceNode(ThreadedNode):
     """Publishes images and their camera_info, each image stamped when it was captured.
 
-    An image of a file is read ahead, and stamped and published when it is due. A camera that is not there yet, or stops
-    giving images, is waited for; nothing else takes its place.
+    An image of a file is read ahead, and stamped and published when it is due by the file's own times. A camera, or
+    what a URL leads to, is waited for where it is not there yet or stops giving images; nothing else takes its place.
     """
 
     NAME = "video_source_node"
@@ -52,9 +67,16 @@ class VideoSourceNode(ThreadedNode):
         NodeParameter(
             "fps",
             OWN_RATE,
-            "Images per second; 0: the next one as soon as the last one's result is out; -1: the source's own rate.",
+            "Images per second; 0: the next one as soon as the last one's result is out; -1: the source's own rate, in "
+            "a video the times that it gives its images.",
             low=-1.0,
             high=1000.0,
+        ),
+        read_only(
+            "camera_format",
+            "",
+            "How a camera is to send its pixels, such as MJPG, which many need for large images at full rate, or YUYV "
+            "(v4l2-ctl --list-formats-ext tells which there are); empty: as it does.",
         ),
         read_only("result", "overlay", "The result that is waited for with fps 0.", choices=tuple(_RESULTS)),
         NodeParameter("width", 0, "Width to scale images to, px; 0: as height and proportions say.", 0, 16384),
@@ -76,25 +98,33 @@ class VideoSourceNode(ThreadedNode):
     def __init__(self, **options: Any) -> None:
         """A node that has yet to open its source."""
         self._source: FrameSource | None = None
+        self._asked = self._wanted = ""
         self._result_is_out = threading.Event()
         super().__init__(**options)
-        self._wanted: str = self.value("source")
 
     def configure(self) -> None:
         """Open the source."""
+        # What `auto` was once decided to be stays, unless the parameter has changed since.
+        if self.value("source") != self._asked:
+            self._asked = self._wanted = self.value("source")
         self._conversion = image_conversion()
         file = self.value("calibration_file")
         self._calibration = read_calibration(Path(file).expanduser()).turned(self.value("rotate")) if file else None
+        self._attempts = 0
+        request = self._request()
         try:
-            self._source = self._open()
+            self._source = self._open(request)
+            self._announce(self._source)
         except Face3DMMError as error:
-            if self._wanted != CAMERA:
+            if not may_come_back(self._wanted):
                 raise
+            name = source_name(self._wanted)
             self.activity.waiting = str(error)
-            self.activity.details["source"] = "no camera yet"
-            self.get_logger().warning(f"waiting for a camera: {error}")
-        self._images_output = self.create_output(Image, topics.IMAGE, self.image_qos())
-        self._camera_info_output = self.create_output(CameraInfo, topics.CAMERA_INFO, self.image_qos())
+            self.activity.details["source"] = f"no {name} yet"
+            self.get_logger().warning(f"waiting for {name if name != CAMERA else 'a camera'}: {error}")
+        self._images_output = self.create_output(Image, topics.IMAGE, image_output_qos())
+        camera_info = camera_info_topic_of(self, image_topic_of(self))
+        self._camera_info_output = self.create_output(CameraInfo, camera_info, image_output_qos())
         self._result_input: Any = None
         self._listen(self.value("fps") == 0.0)
 
@@ -119,17 +149,26 @@ class VideoSourceNode(ThreadedNode):
             self._source.close()
             self._source = None
 
-    def _open(self) -> FrameSource:
+    def _request(self) -> CameraRequest:
         size = self.value("width"), self.value("height")
-        source = open_source(self._wanted, size, max(self.value("fps"), 0.0))
+        return CameraRequest(size, max(self.value("fps"), 0.0), self.value("camera_format"))
+
+    def _open(self, request: CameraRequest) -> FrameSource:
+        source = open_source(self._wanted, request)
         if self._wanted == AUTO:
             # Decided once: a clip must not take the place of a camera that was unplugged.
             self._wanted = CAMERA if source.live else SAMPLE
-            if not source.live:
-                self.get_logger().warning("no camera gives images: the sample clip is taken (source camera would wait)")
-        self.activity.details["source"] = source.description
-        self.get_logger().info(f"images from {source.description}")
         return source
+
+    def _announce(self, source: FrameSource) -> None:
+        """Say where the images come from, and what is wrong with it."""
+        self.activity.problem = self.activity.waiting = ""
+        self.activity.details["source"] = self.activity.hardware = source.description
+        self.get_logger().info(f"images from {source.description}")
+        if source.notice:
+            self.get_logger().warning(source.notice)
+        if self._wanted == SAMPLE and self.value("source") == AUTO:
+            self.activity.waiting = "no camera gave images at the start: the sample clip is shown in its place"
 
     def _listen(self, to_results: bool) -> None:
         """Subscribe to the results, serialized since only their arrival matters, or unsubscribe."""
@@ -145,46 +184,60 @@ class VideoSourceNode(ThreadedNode):
 
     def work(self) -> None:
         """Publish image after image, until deactivated or to the end of the source."""
-        due = time.monotonic()
-        images_in_this_round = 0
+        due: float | None = None
+        images_in_this_round = unreadable = 0
         while not self._stop.is_set():
-            if self._source is None:
-                self._look_for_camera()
-                due = time.monotonic()
+            if (source := self._source) is None:
+                self._look_for_source()
+                due, unreadable = None, 0
                 continue
-            if not self._source.grab():
-                if self._source.live:
-                    self._lose_camera(self._source)
-                elif not (images_in_this_round and self.value("loop") and self._source.rewind()):
-                    self.get_logger().info(f"end of {self._source.description}")
+            if not source.grab():
+                if not self._goes_on(source, images_in_this_round):
                     return
                 images_in_this_round = 0
                 continue
             images_in_this_round += 1
             grabbed = self.get_clock().now()
-            rate = self.value("fps") if self.value("fps") != OWN_RATE else self._source.rate
-            if self._source.live and rate > 0 and time.monotonic() < due - 0.5 / self._source.rate:
+            fps, now = self.value("fps"), time.monotonic()
+            interval = 1.0 / fps if fps > 0.0 else 0.0
+            if fps == OWN_RATE and not source.live:
+                interval = source.interval
+            # A late image does not make the next ones early, unless it is late by less than an interval.
+            next_due = now if due is None else max(due + interval, now - interval)
+            if source.live and now < next_due - 0.5 / source.rate:
                 continue
             with self.activity.stage("source"):
-                image = self._read(self._source)
+                image = self._read(source)
             if image is None:
+                unreadable += 1
+                if source.live and unreadable == _MOST_UNREADABLE:
+                    self._lose(source)
                 continue
-            if not self._source.live:
-                self._wait(rate, due)
+            unreadable = 0
+            if not source.live:
+                self._wait(interval, next_due)
                 if self._stop.is_set():
                     return
-                grabbed = self.get_clock().now()
+                grabbed = self._time_of(next_due) if interval > 0.0 else self.get_clock().now()
+            if self._attempts:
+                self._attempts = 0
+                self._announce(source)
             self._publish(Header(stamp=grabbed.to_msg(), frame_id=self.value("frame_id")), image)
-            # A late image does not make the next ones early, unless it is late by less than a period.
-            due = max(due + 1.0 / rate, time.monotonic() - 1.0 / rate) if rate > 0 else time.monotonic()
+            due = next_due
 
-    def _wait(self, rate: float, due: float) -> None:
-        """Wait until the next image is due by the clock or, at rate 0, by the last result."""
-        if rate > 0:
+    def _wait(self, interval: float, due: float) -> None:
+        """Wait until the next image is due by the clock or, without an interval, by the last result."""
+        if interval > 0.0:
             self._stop.wait(max(0.0, due - time.monotonic()))
         else:
             self._result_is_out.wait(_RESULT_TIMEOUT)
             self._result_is_out.clear()
+
+    def _time_of(self, moment: float) -> Time:
+        """The node's time at a moment of the monotonic clock, s, that has just passed."""
+        passed_ns = int(1e9 * (time.monotonic() - moment))
+        now = self.get_clock().now()
+        return Time(nanoseconds=max(0, now.nanoseconds - passed_ns), clock_type=now.clock_type)
 
     def _read(self, source: FrameSource) -> NDArray[np.uint8] | None:
         """The image last grabbed, scaled and turned; None, and reported, if it cannot be read."""
@@ -197,26 +250,40 @@ class VideoSourceNode(ThreadedNode):
             self._stop.wait(0.01)
             return None
 
-    def _lose_camera(self, camera: FrameSource) -> None:
-        """Report that a camera gives no images any more, and close it."""
-        self.report_problem(f"{camera.description} gives no images: waiting for a camera")
-        camera.close()
+    def _goes_on(self, source: FrameSource, images: int) -> bool:
+        """Whether more is to come of a source that gave no image after so many: it begins anew, or is waited for."""
+        ended = images > 0 and not source.live
+        if ended and self.value("loop") and source.rewind():
+            return True
+        if may_come_back(self._wanted) and not (ended and not self.value("loop")):
+            self._lose(source)
+            return True
+        self.get_logger().info(f"end of {source.description}")
+        return False
+
+    def _lose(self, source: FrameSource) -> None:
+        """Report that a camera or stream gives no images any more, and close it."""
+        problem = f"{source.description} gives no images: waiting for {source_name(self._wanted)}"
+        if not self._attempts:
+            self.get_logger().error(problem)
+        # One that opens again and gives nothing is no news.
+        self.activity.problem = problem
+        source.close()
         self._source = None
 
-    def _look_for_camera(self) -> None:
-        """Try once, after a while, to open a camera that is not there yet, or was lost."""
-        self._stop.wait(_REOPEN_PERIOD)
-        if self._stop.is_set():
+    def _look_for_source(self) -> None:
+        """Try once, after a while, to open a camera or stream that is not there yet, or was lost."""
+        doublings = min(self._attempts, _MOST_DOUBLINGS) if is_url(self._wanted) else 0
+        if self._stop.wait(_REOPEN_PERIOD * 2**doublings):
             return
+        self._attempts += 1
         try:
-            self._source = self._open()
-            self.activity.problem = self.activity.waiting = ""
+            self._source = self._open(self._request())
         except Face3DMMError as error:
             if self.activity.waiting:
                 self.activity.waiting = str(error)
             else:
                 self.activity.problem = str(error)
-            self.get_logger().warning(f"waiting for a camera: {error}", throttle_duration_sec=_REMINDER_PERIOD)
 
     def _publish(self, header: Header, image: NDArray[np.uint8]) -> None:
         height, width = image.shape[:2]
@@ -225,16 +292,12 @@ class VideoSourceNode(ThreadedNode):
         self.answered(header, 0)
 
     def _describe(self, header: Header, width: int, height: int) -> CameraInfo:
-        """The camera_info; its K is zero, for uncalibrated, also where the calibration is for another image size."""
-        calibration = self._calibration
-        if calibration is not None and calibration.image_size == (width, height):
-            return calibration_to_message(header, calibration)
-        if calibration is not None:
-            calibrated_width, calibrated_height = calibration.image_size
-            self.activity.problem = (
-                f"the calibration is for {calibrated_width}×{calibrated_height} images, these are {width}×{height}: "
-                "not used"
-            )
+        """The camera_info; its K is zero, for uncalibrated, also where the calibration is for another shape."""
+        if self._calibration is not None:
+            try:
+                return calibration_to_message(header, self._calibration.of((width, height)))
+            except Face3DMMError as error:
+                self.activity.problem = f"calibration_file is not used: {error}"
         return CameraInfo(header=header, width=width, height=height)
 
 

@@ -12,7 +12,7 @@ from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import load_model
-from face3dmm_ros.msg import Face3DMMParams, FaceLandmarks, FaceMesh, FaceTopology
+from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceMeshArray, FaceTopology
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, read_only
 from face3dmm_ros.nodes.qos import latched_qos
@@ -21,9 +21,9 @@ from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram,
 from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, ViewedFrame
 
 _FACES = {
-    LANDMARKS: (FaceLandmarks, topics.LANDMARKS),
-    PARAMETERS: (Face3DMMParams, topics.PARAMETERS),
-    MESH: (FaceMesh, topics.MESH),
+    LANDMARKS: (FaceLandmarksArray, topics.LANDMARKS),
+    PARAMETERS: (Face3DMMParamsArray, topics.PARAMETERS),
+    MESH: (FaceMeshArray, topics.MESH),
 }
 _LOOK_PERIOD = 0.5
 """s between two looks at which topics are published and whether the viewer still runs; chosen by hand."""
@@ -102,7 +102,8 @@ class ViewerNode(FaceNode):
 
     def _look(self) -> None:
         """Find which topics have publishers, so that frames wait for those, and whether the viewer still runs."""
-        published = {part for part, topic in self._topics.items() if self.count_publishers(topic)}
+        names = {part: self.resolve_topic_name(topic) for part, topic in self._topics.items()}
+        published = {part for part, name in names.items() if self.count_publishers(name)}
         self._messages.assembler.expected = frozenset(published)
         if self._program is not None and not self._program.running:
             self.activity.problem = "the viewer has ended"

@@ -18,7 +18,7 @@ from face3dmm_ros.viewer.frame_messages import FrameMessages
 from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, ViewedFrame
 
 _TOPICS = {LANDMARKS: "/" + topics.LANDMARKS, PARAMETERS: "/" + topics.PARAMETERS, MESH: "/" + topics.MESH}
-_TYPES = {LANDMARKS: LANDMARKS_TYPE, PARAMETERS: PARAMETERS_TYPE, MESH: f"{PACKAGE}/msg/FaceMesh"}
+_TYPES = {LANDMARKS: LANDMARKS_TYPE, PARAMETERS: PARAMETERS_TYPE, MESH: f"{PACKAGE}/msg/FaceMeshArray"}
 # Horizontal, of the camera before which meshes are made: `face3dmm fit --fov` and the nodes assume the same.
 _FIELD_OF_VIEW_DEG = 60.0
 _TOPOLOGY, _OVERLAY = "/" + topics.TOPOLOGY, "/" + topics.OVERLAY

@@ -49,7 +49,6 @@ class _Unfinished:
     """What has come about one image so far: by part a picture or, by face_id, values."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    complete: set[str] = field(default_factory=set)
     latency_ms: dict[str, float] = field(default_factory=dict)
 
     def finished(self, stamp_ns: int) -> ViewedFrame:
@@ -74,25 +73,24 @@ class FrameTimes:
         """Start without a known image."""
         self.clock = ImageClock()
         self._newest_ns = 0
-        self._known: OrderedDict[int, tuple[int, set[tuple[str, int]]]] = OrderedDict()
+        self._known: OrderedDict[int, tuple[int, set[str]]] = OrderedDict()
 
-    def time_of(self, part: str, face_index: int, stamp_ns: int, arrival_ns: int) -> int:
+    def time_of(self, part: str, stamp_ns: int, arrival_ns: int) -> int:
         """The time of the image of a part, ns.
 
         Args:
             part: one of `PARTS`.
-            face_index: which of the image's faces it is about; 0 for a picture.
             stamp_ns: its stamp, ns.
             arrival_ns: when it came, or was recorded, ns.
         """
-        time_ns, pieces = self._known.get(stamp_ns, (0, None))
-        if pieces is None and 0 < self._newest_ns - stamp_ns < _LATE_NS:
-            time_ns, pieces = stamp_ns, set()
-        elif pieces is None or (part, face_index) in pieces:
+        time_ns, parts = self._known.get(stamp_ns, (0, None))
+        if parts is None and 0 < self._newest_ns - stamp_ns < _LATE_NS:
+            time_ns, parts = stamp_ns, set()
+        elif parts is None or part in parts:
             self._newest_ns = time_ns = self.clock.time_of(stamp_ns, arrival_ns)
-            pieces = set()
-        pieces.add((part, face_index))
-        self._known[stamp_ns] = time_ns, pieces
+            parts = set()
+        parts.add(part)
+        self._known[stamp_ns] = time_ns, parts
         if len(self._known) > _KNOWN_FRAMES:
             self._known.popitem(last=False)
         return time_ns
@@ -115,30 +113,22 @@ class FrameAssembler:
         self._waiting: OrderedDict[int, _Unfinished] = OrderedDict()
         self._last_ns: int | None = None
 
-    def add(
-        self, part: str, stamp_ns: int, value: Any, latency_ms: float | None = None, *, face_count: int | None = None
-    ) -> list[ViewedFrame]:
+    def add(self, part: str, stamp_ns: int, value: Any, latency_ms: float | None = None) -> list[ViewedFrame]:
         """Take a part of the image of a stamp, ns; returns the frames that this finishes.
 
         Args:
             part: one of `PARTS`.
             stamp_ns: the image's.
-            value: an encoded picture, None if it is not shown; or, by face_id, values of some of the image's faces.
+            value: an encoded picture, None if it is not shown; or, by face_id, values of the image's faces.
             latency_ms: of the part, ms; None if it is unknown.
-            face_count: the number of the image's faces, all of which the part must have; None for a picture.
         """
         if self._last_ns is not None and stamp_ns <= self._last_ns:
             return []
         frame = self._waiting.setdefault(stamp_ns, _Unfinished())
-        if face_count is not None:
-            value = frame.values.get(part, {}) | value
         frame.values[part] = value
-        if face_count is not None and len(value) < face_count:
-            return []
-        frame.complete.add(part)
         if latency_ms is not None:
             frame.latency_ms[part] = latency_ms
-        if self.expected <= frame.complete:
+        if self.expected <= frame.values.keys():
             return self._take(sum(stamp <= stamp_ns for stamp in self._waiting))
         return self._take(len(self._waiting) - self._capacity)
 

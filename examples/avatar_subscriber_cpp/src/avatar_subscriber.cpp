@@ -6,12 +6,17 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
+#include <map>
 #include <memory>
 
-#include "face3dmm_ros/msg/blendshapes.hpp"
-#include "geometry_msgs/msg/pose_stamped.hpp"
+#include "face3dmm_ros/msg/blendshapes_array.hpp"
+#include "face3dmm_ros/msg/face3_dmm_params_array.hpp"
 #include "rclcpp/rclcpp.hpp"
+
+using face3dmm_ros::msg::BlendshapesArray;
+using face3dmm_ros::msg::Face3DMMParamsArray;
 
 class AvatarSubscriber : public rclcpp::Node
 {
@@ -19,32 +24,39 @@ public:
   AvatarSubscriber()
   : Node("avatar_subscriber")
   {
-    weights_ = create_subscription<face3dmm_ros::msg::Blendshapes>(
-      "avatar/blendshapes", 10,
-      [this](const face3dmm_ros::msg::Blendshapes & message) {on_weights(message);});
-    pose_ = create_subscription<geometry_msgs::msg::PoseStamped>(
-      "face/pose", 10,
-      [this](const geometry_msgs::msg::PoseStamped & message) {distance_ = message.pose.position.z;});
+    weights_ = create_subscription<BlendshapesArray>(
+      "avatar/blendshapes", 10, [this](const BlendshapesArray & message) {on_weights(message);});
+    parameters_ = create_subscription<Face3DMMParamsArray>(
+      "face/params", 10, [this](const Face3DMMParamsArray & message) {on_parameters(message);});
   }
 
 private:
-  // One message is one face of one image; an image without a face is answered by face_count 0.
-  void on_weights(const face3dmm_ros::msg::Blendshapes & message)
+  void on_parameters(const Face3DMMParamsArray & message)
   {
-    if (message.face_count == 0 || message.weights.empty()) {
-      std::printf("no face\n");
-      return;
+    distances_.clear();
+    for (const auto & face : message.faces) {
+      distances_[face.face_id] = face.pose.position.z;
     }
-    const auto strongest = std::max_element(message.weights.begin(), message.weights.end());
-    const auto index = static_cast<std::size_t>(strongest - message.weights.begin());
-    std::printf(
-      "face %u at %.2f m: %s %.2f\n", message.face_id, distance_, message.names[index].c_str(),
-      static_cast<double>(*strongest));
   }
 
-  rclcpp::Subscription<face3dmm_ros::msg::Blendshapes>::SharedPtr weights_;
-  rclcpp::Subscription<geometry_msgs::msg::PoseStamped>::SharedPtr pose_;
-  double distance_ = 0.0;  // metres
+  // Each message is one image's; an image without a face is answered with no faces.
+  void on_weights(const BlendshapesArray & message)
+  {
+    if (message.faces.empty()) {
+      std::printf("no face\n");
+    }
+    for (const auto & face : message.faces) {
+      const auto strongest = std::max_element(face.weights.begin(), face.weights.end());
+      const auto index = static_cast<std::size_t>(strongest - face.weights.begin());
+      std::printf(
+        "face %u at %.2f m: %s %.2f\n", face.face_id, distances_[face.face_id],
+        message.names[index].c_str(), static_cast<double>(*strongest));
+    }
+  }
+
+  rclcpp::Subscription<BlendshapesArray>::SharedPtr weights_;
+  rclcpp::Subscription<Face3DMMParamsArray>::SharedPtr parameters_;
+  std::map<std::uint32_t, double> distances_;  // metres, by face_id
 };
 
 int main(int argc, char ** argv)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from face3dmm_ros.core.blas_threads import limit_algebra
+from face3dmm_ros.core.library_threads import limit_threads
 from face3dmm_ros.lab.default_model.albedo import COMPONENTS, build_albedo
 from face3dmm_ros.lab.default_model.anatomy import find_anatomy
 from face3dmm_ros.lab.default_model.contours import outline_contours
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("resource/default_model.npz"))
     arguments = parser.parse_args()
     # Sums in several threads depend on their number: one thread gives every machine the same order of additions.
-    limit_algebra()
+    limit_threads()
     started = time.monotonic()
     model = build(MakeHuman.of(arguments))
     unfinished = arguments.out.with_name(f".{arguments.out.name}")
