@@ -21,13 +21,15 @@ from ros_harness import launch, stop
 from sensor_msgs.msg import Image
 
 from face3dmm_ros.core.resource_files import package_file
-from face3dmm_ros.live import composition
+from face3dmm_ros.live import composition, replay_node
 from face3dmm_ros.live.replay_node import ReplayNode
 from face3dmm_ros.msg import BlendshapesArray, Face3DMMParamsArray
+from face3dmm_ros.nodes import video_source_node
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.hri_node import HriNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
+from face3dmm_ros.nodes.node_help import asks_for_help
 from face3dmm_ros.nodes.parameters import COMMON_PARAMETERS
 from face3dmm_ros.nodes.qos import image_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
@@ -309,6 +311,19 @@ def test_arguments_that_are_parameters_exist_in_their_nodes_with_their_types(fil
 def test_what_is_no_node_is_not_composed(capsys):
     assert composition.main(["fitter_node", "fittr_node", "--ros-args", "--log-level", "warn"]) == 2
     assert "there is no fittr_node: name some of video_source_node, landmark_node" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("main", [video_source_node.main, replay_node.main, composition.main])
+def test_a_node_that_is_asked_for_help_tells_its_parameters_and_does_not_start(capsys, main):
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: ros2 run face3dmm_ros NODE --ros-args [-p NAME:=VALUE]")
+    assert "  autostart (true)\n      Configure and activate without being told to.\n" in said
+
+
+def test_help_of_a_remapped_node_is_not_asked_for_by_ros_own_arguments():
+    assert asks_for_help(["-h"])
+    assert not asks_for_help(["--ros-args", "-r", "-h"])
 
 
 def test_rviz_shows_topics_that_the_nodes_publish_with_their_types_and_qos(spun, tmp_path):

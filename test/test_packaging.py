@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 import face3dmm_ros
-from face3dmm_ros.core import resource_files
+from face3dmm_ros.core import requirements, resource_files
 from face3dmm_ros.core.errors import Face3DMMError
 
 DATA_FOLDERS = ("config", "launch", "resource")
@@ -31,6 +31,9 @@ def run_python(code: str, folder: Path, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def installed(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a `pip install` of the source tree, without its dependencies."""
+    setuptools = pytest.importorskip("setuptools", reason="needs setuptools, which packs the wheel")
+    if tuple(map(int, setuptools.__version__.split(".")[:2])) < (70, 1) and not find_spec("wheel"):
+        pytest.skip(f"needs wheel beside setuptools {setuptools.__version__}, which cannot pack one by itself")
     source = tmp_path_factory.mktemp("source")
     for folder in ("face3dmm_ros", "msg", *DATA_FOLDERS):
         shutil.copytree(repository / folder, source / folder, ignore=LEFT_BEHIND)
@@ -150,3 +153,30 @@ atexit.register(lambda: print("imported:", *(name for name in heavy if name in s
 {code}
 """
     assert run_python(program, repository).splitlines()[-1].strip() == "imported:"
+
+
+def test_the_check_of_requirements_knows_all_that_pip_would_install(repository: Path) -> None:
+    configuration = ConfigParser()
+    configuration.read(repository / "setup.cfg")
+    lines = configuration["options"]["install_requires"].split()
+    assert set(requirements.MODULES) == {line.partition(">")[0] for line in lines}
+
+
+def test_every_required_module_is_found_here() -> None:
+    requirements.require_modules()
+
+
+def test_a_command_under_a_python_without_the_requirements_names_them_and_what_to_do(repository: Path) -> None:
+    index = pytest.importorskip("ament_index_python", reason="needs ROS 2")
+    try:
+        script = Path(index.get_package_prefix("face3dmm_ros")) / "lib" / "face3dmm_ros" / "landmark_node"
+    except index.PackageNotFoundError:
+        pytest.skip("needs the package built for ROS 2")
+    command = [sys.executable, "-S", str(script)]  # without site-packages
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(repository)}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{sys.executable} has no ai_edge_litert, matplotlib, numpy, cv2" in done.stderr
+    assert f"{sys.executable} -m pip install ai-edge-litert matplotlib" in done.stderr

@@ -33,7 +33,8 @@ def main(args: list[str] | None = None) -> int:
     """
     given = sys.argv[1:] if args is None else args
     known = NODES | EXTRA_NODES
-    names = given[: given.index("--ros-args")] if "--ros-args" in given else given
+    own = given[: given.index("--ros-args")] if "--ros-args" in given else given
+    names = [name for name in own if not name.startswith("-")]
     if unknown := [name for name in names if name not in known]:
         print(f"there is no {', '.join(unknown)}: name some of {', '.join(known)}", file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +287,7 @@ class ReplayNode(ThreadedNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node, to the end of the bag."""
-    return run_nodes([lambda: ReplayNode(on_end=rclpy.try_shutdown)], args)
+    return run_nodes([partial(ReplayNode, on_end=rclpy.try_shutdown)], args)
 
 
 if __name__ == "__main__":

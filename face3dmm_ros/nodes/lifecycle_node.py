@@ -28,6 +28,7 @@ from face3dmm_ros.core.image_clock import ImageClock, stamp_ns
 from face3dmm_ros.core.library_threads import limit_threads_unless_chosen
 from face3dmm_ros.nodes.diagnostics import STAMPS, Activity
 from face3dmm_ros.nodes.endpoints import Input, Output, with_users_qos
+from face3dmm_ros.nodes.node_help import asks_for_help, node_help
 from face3dmm_ros.nodes.parameters import COMMON_PARAMETERS, NodeParameter, declare_parameters
 from face3dmm_ros.nodes.qos import PublisherEventCallbacks, image_qos, result_qos
 
@@ -401,10 +402,13 @@ class FaceNode(LifecycleNode):
 
 
 def run_nodes(node_classes: Sequence[Callable[[], Node]], args: Sequence[str] | None = None) -> int:
-    """Run nodes in one thread until Ctrl-C or SIGTERM; what the `main` of every node calls.
+    """Run nodes in one thread until Ctrl-C or SIGTERM, or tell what they do; what the `main` of every node calls.
 
     Returns the exit code: 1 if a node could not start.
     """
+    if asks_for_help(sys.argv[1:] if args is None else args):
+        print(node_help(node_classes))
+        return 0
     exit_code = 0
     nodes: list[Node] = []
     # rclpy's own handler ends the spinning. Python's would throw KeyboardInterrupt into whatever runs at that moment,

@@ -194,7 +194,7 @@ def _finish(axes: Any, *, legend: bool, last: bool = True) -> None:
     axes.grid(alpha=0.3)
     axes.margins(x=0.01)
     if legend:
-        axes.legend(loc="upper right", ncols=3, fontsize="small")
+        axes.legend(loc="upper right", ncol=3, fontsize="small")
     if last:
         axes.set_xlabel("seconds")
 

@@ -383,7 +383,7 @@ def _error_by_yaw(all_errors: Mapping[str, FaceErrors]) -> Figure:
     for boundary in (-60, -30, 30, 60):
         axes.axvline(boundary, color="0.8", linewidth=0.8, zorder=0)
     axes.set(xlabel="true yaw, °", ylabel="NME, %", ylim=(0, 1.05 * limit))
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=4, frameon=False)
     return figure
 
 
@@ -401,7 +401,7 @@ def _error_by_landmark(errors: FaceErrors) -> Figure:
         axes.text((indices.start + indices.stop - 1) / 2, 1.02 * highest, part, ha="center", color="0.4")
     axes.set(xlabel="landmark of iBUG 68, 0-based", ylabel="error, %", ylim=(0, 1.1 * highest))
     axes.set(xlim=(-1, 68))
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=3, frameon=False)
     return figure
 
 

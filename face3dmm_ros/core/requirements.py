@@ -1,0 +1,36 @@
+"""What the library runs on, and a check that the running Python has it, for commands that no pip has installed."""
+
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+MODULES = {
+    "ai-edge-litert": "ai_edge_litert",
+    "matplotlib": "matplotlib",
+    "numpy": "numpy",
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "PyOpenGL": "OpenGL",
+    "python-osc": "pythonosc",
+    "PyYAML": "yaml",
+    "rosbags": "rosbags",
+    "scipy": "scipy",
+    "threadpoolctl": "threadpoolctl",
+    "tqdm": "tqdm",
+}
+"""What pip calls it → its module: the `install_requires` of setup.cfg."""
+
+
+def require_modules(modules: Mapping[str, str] = MODULES) -> None:
+    """Check that all modules are there, without importing them.
+
+    Raises:
+        SystemExit: some are not; the message names them, and what to do.
+    """
+    missing = {package: module for package, module in modules.items() if find_spec(module) is None}
+    if missing:
+        sys.exit(
+            f"face3dmm_ros: {sys.executable} has no {', '.join(missing.values())}. Where a virtual environment has "
+            "them, activate it and build again (rm -r build/face3dmm_ros; colcon build); else: "
+            f"{sys.executable} -m pip install {' '.join(missing)}"
+        )
