@@ -25,7 +25,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.image_clock import stamp_ns
-from face3dmm_ros.msg import Face3DMMParams
+from face3dmm_ros.msg import Face3DMMParamsArray
 from face3dmm_ros.nodes.diagnostics import Statuses
 from face3dmm_ros.nodes.qos import image_qos, result_qos
 
@@ -74,7 +74,7 @@ class Listener(Node):
         self.age_ms: dict[int, float] = {}
         self.statuses = Statuses()
         self.create_subscription(CameraInfo, topics.CAMERA_INFO, self._on_image, image_qos(30))
-        self.create_subscription(Face3DMMParams, topics.PARAMETERS, self._on_answer, result_qos(100))
+        self.create_subscription(Face3DMMParamsArray, topics.PARAMETERS, self._on_answer, result_qos(100))
         self.create_subscription(DiagnosticArray, "/diagnostics", self.statuses.take, 100)
         if overlay:
             self.create_subscription(Image, topics.OVERLAY, lambda _: None, image_qos(), raw=True)
@@ -82,7 +82,7 @@ class Listener(Node):
     def _on_image(self, message: CameraInfo) -> None:
         self.images.add(stamp_ns(message.header))
 
-    def _on_answer(self, message: Face3DMMParams) -> None:
+    def _on_answer(self, message: Face3DMMParamsArray) -> None:
         stamp = stamp_ns(message.header)
         self.age_ms.setdefault(stamp, 1e-6 * (self.get_clock().now().nanoseconds - stamp))
 

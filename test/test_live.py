@@ -84,7 +84,7 @@ def read_bag(folder: Path) -> dict[str, list]:
 
 
 @pytest.mark.usefixtures("_ros")
-def test_a_run_in_separate_processes_records_every_topic_and_loses_no_frame(tmp_path, ros_domain):
+def test_a_run_in_separate_processes_records_every_topic_and_adds_up(tmp_path, ros_domain):
     process = start("--source", "sample", "--duration", "5", "--fps", "5", "--width", "320", "--out", str(tmp_path))
     finish(process)
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -93,21 +93,24 @@ def test_a_run_in_separate_processes_records_every_topic_and_loses_no_frame(tmp_
     assert summary["processes"] == 5
     frames = summary["frames_in"]
     assert 5 < frames <= 30  # a busy machine starts late, and sends no more than 5 a second
-    assert summary["frames_overlay"] == frames
-    assert set(summary["frames_at_each_hop"].values()) == {frames}
-    assert frames - 1 <= summary["frames_with_face"] <= frames
+    # A busy machine leaves images out, and says so.
+    hops, overlays = summary["frames_at_each_hop"], summary["frames_overlay"]
+    assert frames - sum(summary["frames_lost_before_each_hop"].values()) == overlays > frames / 2
+    assert hops["fitter_node"] - 1 <= summary["frames_with_face"] <= frames
     assert summary["stage_ms"].keys() >= {"source", "landmarks", "fitting", "mesh", "rendering"}
     assert summary["messages_not_recorded"] == 0
 
     video = cv2.VideoCapture(str(tmp_path / "overlay.mp4"))
-    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) >= frames  # a late image is waited for with the one before
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) >= overlays  # a late image is waited for with the one before
     assert video.read()[1].shape[1] == 320
 
     messages = read_bag(tmp_path / "bag")
     images = {"/camera/image_raw/compressed", "/face/overlay/compressed"}
     assert messages.keys() >= TOPICS | images
-    for topic in images | {"/face/landmarks", "/face/params", "/face/mesh"}:
-        assert len(messages[topic]) == frames, topic
+    counts = {"/camera/image_raw/compressed": frames, "/face/overlay/compressed": overlays}
+    counts |= {"/face/landmarks": hops["landmark_node"]}
+    counts |= dict.fromkeys(("/face/params", "/face/mesh"), hops["fitter_node"])
+    assert {topic: len(messages[topic]) for topic in counts} == counts
     assert len(messages["/face/topology"]) == 1
     jpeg = messages["/camera/image_raw/compressed"][0]
     assert jpeg.format == "bgr8; jpeg compressed bgr8"
@@ -126,8 +129,8 @@ def test_a_run_with_an_avatar_records_it_too(tmp_path, ros_domain):
     arguments = ["--source", "sample", "--duration", "4", "--fps", "5", "--width", "320", "--out", str(tmp_path)]
     finish(start(*arguments, "--composed", "--avatar", "head", "--avatar-placement", "alone"))
     summary = json.loads((tmp_path / "summary.json").read_text())
-    frames = summary["frames_in"]
-    assert summary["frames_avatar"] == frames
+    frames = summary["frames_avatar"]
+    assert summary["frames_in"] / 2 < frames <= summary["frames_in"]
     assert summary["stage_ms"].keys() >= {"weights", "avatar"}
     video = cv2.VideoCapture(str(tmp_path / "avatar.mp4"))
     assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) >= frames
