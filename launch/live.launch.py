@@ -42,6 +42,7 @@ ARGUMENTS = (
         "turn the source's images clockwise, degrees: for a camera that is mounted sideways or upside down",
         tuple(map(str, TURNS)),
     ),
+    parameter_argument("camera_format", "the camera's", "pixel format to ask the camera for, such as MJPG"),
     parameter_argument("frame_id", "camera_optical_frame", "frame of the source's images, from which rviz looks"),
     *TRACKING_ARGUMENTS,
     argument("render", "true", "start the renderer, which gives /face/overlay"),
@@ -58,6 +59,7 @@ ARGUMENTS = (
         "the avatar in the person's place in the camera's image, or alone before a backdrop",
         PLACEMENTS,
     ),
+    argument("hri", "false", "also start hri_node, which gives ROS4HRI's topics under /humans (needs hri_msgs)"),
     argument("viewer", "false", "also serve Rerun's viewer as a web page (pip install rerun-sdk)"),
     parameter_argument("vmc", "nowhere", "the avatar node also sends to this HOST:PORT as VMC protocol"),
     parameter_argument("live_link_face", "nowhere", "the avatar node also sends to this HOST:PORT as Live Link Face"),
@@ -76,12 +78,15 @@ ARGUMENTS = (
         "rectified", "auto", "whether the images are rectified; auto: by their topic's name", ("auto", "true", "false")
     ),
     parameter_argument("depth_topic", "none", "depth images registered to the camera's, by which heads are measured"),
+    parameter_argument(
+        "filtering_frame", "the image's", "frame of /tf in which to smooth, such as odom: for a camera that moves"
+    ),
     parameter_argument("autostart", "true", "false: the nodes wait to be configured and activated"),
     argument("respawn", "false", "start a node again that ended by itself"),
 )
 
 NODE_ARGUMENTS: dict[str, dict[str, type]] = {
-    "video_source_node": {"source": str, "rotate": int, "frame_id": str},
+    "video_source_node": {"source": str, "camera_format": str, "rotate": int, "frame_id": str},
     "landmark_node": {"backend": str, "max_faces": int, "prefer": str, "image_transport": str},
     "fitter_node": {
         "model": str,
@@ -93,6 +98,7 @@ NODE_ARGUMENTS: dict[str, dict[str, type]] = {
         "image_transport": str,
         "rectified": str,
         "depth_topic": str,
+        "filtering_frame": str,
     },
     "renderer_node": {"model": str, "image_transport": str},
     "avatar_node": {
@@ -104,6 +110,7 @@ NODE_ARGUMENTS: dict[str, dict[str, type]] = {
         "live_link_face": str,
         "allow_network": bool,
     },
+    "hri_node": {"model": str, "image_transport": str},
     "viewer_node": {"model": str, "image_transport": str},
 }
 """By node, the arguments that are its parameters, and their types."""
@@ -132,6 +139,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "fitter_node": True,
         "renderer_node": is_on(context, "render"),
         "avatar_node": text(context, "avatar") not in ("", "false"),
+        "hri_node": is_on(context, "hri"),
         "viewer_node": is_on(context, "viewer"),
     }
     nodes = [name for name in NODE_ARGUMENTS if wanted[name]]

@@ -47,7 +47,7 @@ class EchoNode(FaceNode):
     PARAMETERS = (
         NodeParameter("gain", 0.5, "A number.", low=0.0, high=1.0),
         NodeParameter("mode", "fast", "A word.", choices=("fast", "slow")),
-        NodeParameter("size", 3, "Fixed.", low=1, high=9, read_only=True),
+        NodeParameter("size", 3, "Fixed.", low=1, high=9, fixed=True),
         NodeParameter("even", 2, "Only even numbers will do."),
         NodeParameter("broken", False, "Fail to configure."),
     )

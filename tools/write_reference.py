@@ -48,7 +48,7 @@ def parameter_row(parameter: NodeParameter) -> tuple[str, ...]:
     if parameter.low is not None and parameter.high is not None:
         steps = f", in steps of {parameter.step}" if parameter.step > 1 else ""
         allowed = f"{parameter.low:g} to {parameter.high:g}{steps}"
-    kind, changes = TYPES[type(parameter.default)], "" if parameter.read_only else "yes"
+    kind, changes = TYPES[type(parameter.default)], "" if parameter.fixed else "yes"
     return code(parameter.name), kind, code(parameter.default), allowed, parameter.description, changes
 
 

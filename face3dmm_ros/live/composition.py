@@ -7,13 +7,14 @@ from rclpy.node import Node
 
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
+from face3dmm_ros.nodes.hri_node import HriNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.lifecycle_node import run_nodes
 from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 
 SOURCE, LANDMARKS, FITTER, RENDERER = "video_source_node", "landmark_node", "fitter_node", "renderer_node"
-AVATAR, VIEWER = "avatar_node", "viewer_node"
+AVATAR, HRI, VIEWER = "avatar_node", "hri_node", "viewer_node"
 
 NODES: dict[str, Callable[..., Node]] = {
     SOURCE: VideoSourceNode,
@@ -22,7 +23,7 @@ NODES: dict[str, Callable[..., Node]] = {
     RENDERER: RendererNode,
 }
 """The nodes of every live run, in the order in which an image passes them."""
-EXTRA_NODES: dict[str, Callable[..., Node]] = {AVATAR: AvatarNode}
+EXTRA_NODES: dict[str, Callable[..., Node]] = {AVATAR: AvatarNode, HRI: HriNode}
 """Nodes that only run if named."""
 
 

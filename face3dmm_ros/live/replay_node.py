@@ -26,7 +26,7 @@ from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of
 from face3dmm_ros.nodes.diagnostics import Statuses
 from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import run_nodes
-from face3dmm_ros.nodes.parameters import NodeParameter, read_only
+from face3dmm_ros.nodes.parameters import NodeParameter, fixed
 from face3dmm_ros.nodes.qos import image_output_qos, latched_qos, result_qos
 from face3dmm_ros.nodes.synchronization import Stamp, serialized_stamp
 from face3dmm_ros.nodes.threaded_node import ThreadedNode
@@ -51,14 +51,14 @@ class ReplayNode(ThreadedNode):
 
     NAME = "replay_node"
     PARAMETERS = (
-        read_only("bag", "", "The rosbag2 to replay: a folder, or a .mcap or .db3 file."),
-        read_only("bag_image_topic", "", "The images' topic in the bag; empty: the camera's, or the only one."),
-        read_only("out", "", "Folder to record the results into; empty: no recording."),
-        read_only("record_images", "none", "How images go into the recording.", choices=IMAGE_RECORDINGS),
+        fixed("bag", "", "The rosbag2 to replay: a folder, or a .mcap or .db3 file."),
+        fixed("bag_image_topic", "", "The images' topic in the bag; empty: the camera's, or the only one."),
+        fixed("out", "", "Folder to record the results into; empty: no recording."),
+        fixed("record_images", "none", "How images go into the recording.", choices=IMAGE_RECORDINGS),
         NodeParameter(
             "rate", 0.0, "Not faster than this many times the recorded speed; 0: as fast as results come.", 0.0, 1000.0
         ),
-        read_only("overlay", False, "Wait for the overlay too, and record it."),
+        fixed("overlay", False, "Wait for the overlay too, and record it."),
         NodeParameter("timeout", 60.0, "Seconds to wait for the nodes, or for an image's results.", 0.1, 86_400.0),
     )
 

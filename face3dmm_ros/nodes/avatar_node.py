@@ -28,7 +28,7 @@ from face3dmm_ros.msg import BlendshapesArray, Face3DMMParams, Face3DMMParamsArr
 from face3dmm_ros.nodes.conversions import blendshapes_to_message
 from face3dmm_ros.nodes.images import create_image_input, image_conversion
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
-from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
+from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter, fixed
 from face3dmm_ros.nodes.qos import image_output_qos
 from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
 from face3dmm_ros.rendering.offscreen import NoOpenGLError
@@ -48,8 +48,8 @@ class AvatarNode(FaceNode):
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
-        read_only("style", WATERMELON, f"The avatar: {STYLES}."),
-        read_only(
+        fixed("style", WATERMELON, f"The avatar: {STYLES}."),
+        fixed(
             "placement",
             IN_IMAGE,
             "Where it is shown: in the person's place in the camera's image, or alone before a backdrop.",
@@ -67,12 +67,10 @@ class AvatarNode(FaceNode):
         NodeParameter("gains", "", "Gains of single blendshapes instead: `name: value, …`."),
         NodeParameter("dead_zone", 0.05, "Weights up to this are shown as 0.", 0.0, 0.9),
         NodeParameter("dead_zones", "", "Dead zones of single blendshapes instead: `name: value, …`."),
-        read_only("vmc", "", "Also send as VMC protocol (OSC) to HOST:PORT; empty: do not."),
-        read_only(
-            "vmc_names", "pascal", "Names of the blendshapes there: JawOpen or jawOpen.", choices=tuple(BLEND_NAMES)
-        ),
-        read_only("live_link_face", "", "Also send as Live Link Face (UDP) to HOST:PORT; empty: do not."),
-        read_only("allow_network", False, "Whether these may lie outside this machine; what is sent is not encrypted."),
+        fixed("vmc", "", "Also send as VMC protocol (OSC) to HOST:PORT; empty: do not."),
+        fixed("vmc_names", "pascal", "Names of the blendshapes there: JawOpen or jawOpen.", choices=tuple(BLEND_NAMES)),
+        fixed("live_link_face", "", "Also send as Live Link Face (UDP) to HOST:PORT; empty: do not."),
+        fixed("allow_network", False, "Whether these may lie outside this machine; what is sent is not encrypted."),
     )
 
     def __init__(self, **options: Any) -> None:

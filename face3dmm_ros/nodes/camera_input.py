@@ -11,7 +11,7 @@ from face3dmm_ros.core.calibration import Calibration
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.nodes.conversions import calibration_from_message
 from face3dmm_ros.nodes.lifecycle_node import FaceNode
-from face3dmm_ros.nodes.parameters import read_only
+from face3dmm_ros.nodes.parameters import fixed
 
 _PATIENCE = 3.0
 """s of images without a camera_info before that is said; chosen by hand: longer than a driver's first images take."""
@@ -19,7 +19,7 @@ _RECTIFIED_TOPIC = re.compile(r"[/_]rect(ified)?(_[^/]*)?(/image(_color|_mono|_g
 """Names of topics with rectified images: image_rect, image_mono_rect, image_rect_color (image_proc), image_rect_raw
 (RealSense), color/rect/image (ZED)."""
 
-RECTIFIED = read_only(
+RECTIFIED = fixed(
     "rectified",
     "auto",
     "Whether the images are rectified, so that camera_info's P holds and not its K and D; `auto`: by their topic's "

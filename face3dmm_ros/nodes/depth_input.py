@@ -12,9 +12,9 @@ from face3dmm_ros.core.image_clock import stamp_ns
 from face3dmm_ros.files.depth_layout import depth_from_message
 from face3dmm_ros.fitting.face_locator import FaceLocator, LocatedFace
 from face3dmm_ros.nodes.lifecycle_node import FaceNode
-from face3dmm_ros.nodes.parameters import read_only
+from face3dmm_ros.nodes.parameters import fixed
 
-DEPTH_TOPIC = read_only(
+DEPTH_TOPIC = fixed(
     "depth_topic",
     "",
     "Topic of depth images, registered to the camera's images (16UC1 in mm, or 32FC1 in m), by which heads are "

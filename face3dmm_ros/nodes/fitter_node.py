@@ -30,7 +30,7 @@ from face3dmm_ros.nodes.depth_input import DEPTH_TOPIC, DepthInput
 from face3dmm_ros.nodes.fixed_frame import FixedFrame
 from face3dmm_ros.nodes.images import create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
-from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
+from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, fixed
 from face3dmm_ros.nodes.qos import latched_qos
 from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
 from face3dmm_ros.nodes.transforms import TransformOutput
@@ -57,21 +57,21 @@ class FitterNode(FaceNode):
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
-        read_only("fit_method", fit_methods.FIT_METHODS[0], "How to fit.", choices=fit_methods.FIT_METHODS),
-        read_only(
+        fixed("fit_method", fit_methods.FIT_METHODS[0], "How to fit.", choices=fit_methods.FIT_METHODS),
+        fixed(
             "regressor",
             fit_methods.SHIPPED,
             "Network of the regressor methods: `default`, the path of weights (.safetensors), or of a TorchScript "
             "archive.",
         ),
-        read_only(
+        fixed(
             "regressor_sha256",
             "",
             "SHA-256 of a TorchScript archive, which can run any code: it is opened only if its hash is this one.",
         ),
         NodeParameter("estimate_colors", True, "Tell the person's colours, gamma, from those at the landmarks."),
         NodeParameter("smoothing", SMOOTHING_METHODS[0], "Smoothing over time.", choices=SMOOTHING_METHODS),
-        read_only(
+        fixed(
             "filtering_frame",
             "",
             "Smooth in this frame of /tf, such as odom, for a camera that moves; empty: in the image's own.",

@@ -22,7 +22,7 @@ from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray
 from face3dmm_ros.nodes.endpoints import Input, Output
 from face3dmm_ros.nodes.images import create_image_input, image_conversion
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
-from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, read_only
+from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, fixed
 from face3dmm_ros.nodes.qos import image_output_qos
 from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
 
@@ -76,8 +76,8 @@ class HriNode(FaceNode):
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
-        read_only("face_width", 128, "Width of the pictures of faces, px.", 16, 1024),
-        read_only("face_height", 128, "Their height, px.", 16, 1024),
+        fixed("face_width", 128, "Width of the pictures of faces, px.", 16, 1024),
+        fixed("face_height", 128, "Their height, px.", 16, 1024),
         NodeParameter(
             "mutual_gaze_angle",
             10.0,

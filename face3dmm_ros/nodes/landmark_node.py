@@ -18,7 +18,7 @@ from face3dmm_ros.msg import FaceLandmarksArray
 from face3dmm_ros.nodes.conversions import landmarks_to_message
 from face3dmm_ros.nodes.images import create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
-from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, NodeParameter, read_only
+from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, NodeParameter, fixed
 
 _TRACKER_PARAMETERS = (
     NodeParameter("max_faces", 1, "Faces to track at most.", 1, 64),
@@ -45,7 +45,7 @@ class LandmarkNode(FaceNode):
     NAME = "landmark_node"
     PARAMETERS = (
         IMAGE_TRANSPORT,
-        read_only("backend", "dense", "The landmark detector.", choices=BACKENDS),
+        fixed("backend", "dense", "The landmark detector.", choices=BACKENDS),
         *_TRACKER_PARAMETERS,
     )
 

@@ -392,7 +392,7 @@ class FaceNode(LifecycleNode):
         try:
             for parameter in ours:
                 self._specifications[parameter.name].check(parameter.value)
-                if self._configured and self._specifications[parameter.name].read_only:
+                if self._configured and self._specifications[parameter.name].fixed:
                     raise Face3DMMError(f"{parameter.name} is fixed while the node is configured: clean it up first")
             if ours and self._configured:
                 self.apply_parameters(self.values() | {parameter.name: parameter.value for parameter in ours})

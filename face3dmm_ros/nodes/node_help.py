@@ -35,7 +35,7 @@ def node_help(node_classes: Iterable[Callable]) -> str:
 def _described(parameter: NodeParameter) -> str:
     """A parameter with its default, what it does, and what is allowed."""
     default = str(parameter.default).lower() if isinstance(parameter.default, bool) else repr(parameter.default)
-    head = f"  {parameter.name}{'' if parameter.read_only else '*'} ({default})"
+    head = f"  {parameter.name}{'' if parameter.fixed else '*'} ({default})"
     allowed = f" One of {', '.join(parameter.choices)}." if parameter.choices else ""
     if parameter.low is not None and parameter.high is not None:
         allowed = f" From {parameter.low:g} to {parameter.high:g}."

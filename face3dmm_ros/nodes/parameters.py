@@ -26,7 +26,7 @@ class NodeParameter:
         high: highest value of a number.
         step: an integer may be `low + k * step` for k = 0, 1, 2, …
         choices: the allowed values of a string; empty for any.
-        read_only: whether it can change only while the node is not configured.
+        fixed: whether it can change only while the node is not configured.
         at_start: whether it is read once, when the node starts, and never changes.
     """
 
@@ -37,13 +37,13 @@ class NodeParameter:
     high: float | None = None
     step: int = 1
     choices: tuple[str, ...] = ()
-    read_only: bool = False
+    fixed: bool = False
     at_start: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         """The parameter as ROS describes it."""
         constraints = [f"one of: {', '.join(self.choices)}"] if self.choices else []
-        if self.read_only and not self.at_start:
+        if self.fixed and not self.at_start:
             constraints.append("changes only while the node is not configured")
         descriptor = ParameterDescriptor(
             name=self.name,
@@ -71,7 +71,7 @@ class NodeParameter:
             raise Face3DMMError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
 
 
-def read_only(
+def fixed(
     name: str,
     default: ParameterValue,
     description: str,
@@ -80,7 +80,7 @@ def read_only(
     **more: Any,
 ) -> NodeParameter:
     """A parameter that can change only while the node is not configured; the arguments are those of `NodeParameter`."""
-    return NodeParameter(name, default, description, low, high, read_only=True, **more)
+    return NodeParameter(name, default, description, low, high, fixed=True, **more)
 
 
 def declare_parameters(node: Node, parameters: Iterable[NodeParameter]) -> None:
@@ -99,16 +99,16 @@ def declare_parameters(node: Node, parameters: Iterable[NodeParameter]) -> None:
 
 
 COMMON_PARAMETERS = (
-    read_only("autostart", True, "Configure and activate without being told to.", at_start=True),
-    read_only("reliable_images", False, "Take images reliably instead of missing some, as a replay needs it."),
+    fixed("autostart", True, "Configure and activate without being told to.", at_start=True),
+    fixed("reliable_images", False, "Take images reliably instead of missing some, as a replay needs it."),
 )
 """Parameters of every node."""
 
-MODEL = read_only("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.")
-IMAGE_TRANSPORT = read_only(
+MODEL = fixed("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.")
+IMAGE_TRANSPORT = fixed(
     "image_transport",
     "raw",
     "Take sensor_msgs/Image, or sensor_msgs/CompressedImage from the image topic's /compressed.",
     choices=("raw", "compressed"),
 )
-GL_PLATFORM = read_only("gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS))
+GL_PLATFORM = fixed("gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS))

@@ -32,7 +32,7 @@ from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of
 from face3dmm_ros.nodes.conversions import calibration_to_message
 from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.lifecycle_node import run_nodes
-from face3dmm_ros.nodes.parameters import NodeParameter, read_only
+from face3dmm_ros.nodes.parameters import NodeParameter, fixed
 from face3dmm_ros.nodes.qos import image_output_qos, image_qos, result_qos
 from face3dmm_ros.nodes.threaded_node import ThreadedNode
 
@@ -63,7 +63,7 @@ class VideoSourceNode(ThreadedNode):
 
     NAME = "video_source_node"
     PARAMETERS = (
-        read_only("source", CAMERA, f"Where images come from: {SOURCES}."),
+        fixed("source", CAMERA, f"Where images come from: {SOURCES}."),
         NodeParameter(
             "fps",
             OWN_RATE,
@@ -72,16 +72,16 @@ class VideoSourceNode(ThreadedNode):
             low=-1.0,
             high=1000.0,
         ),
-        read_only(
+        fixed(
             "camera_format",
             "",
             "How a camera is to send its pixels, such as MJPG, which many need for large images at full rate, or YUYV "
             "(v4l2-ctl --list-formats-ext tells which there are); empty: as it does.",
         ),
-        read_only("result", "overlay", "The result that is waited for with fps 0.", choices=tuple(_RESULTS)),
+        fixed("result", "overlay", "The result that is waited for with fps 0.", choices=tuple(_RESULTS)),
         NodeParameter("width", 0, "Width to scale images to, px; 0: as height and proportions say.", 0, 16384),
         NodeParameter("height", 0, "Height to scale images to, px; 0: as width and proportions say.", 0, 16384),
-        read_only(
+        fixed(
             "rotate",
             0,
             "Turn images clockwise by so many degrees, and camera_info with them, for a camera that is mounted "
@@ -91,8 +91,8 @@ class VideoSourceNode(ThreadedNode):
             step=90,
         ),
         NodeParameter("loop", True, "Begin a video or folder again at its end."),
-        read_only("frame_id", "camera_optical_frame", "Frame of the images."),
-        read_only("calibration_file", "", "The camera's calibration (ROS camera_info YAML); empty: unknown."),
+        fixed("frame_id", "camera_optical_frame", "Frame of the images."),
+        fixed("calibration_file", "", "The camera's calibration (ROS camera_info YAML); empty: unknown."),
     )
 
     def __init__(self, **options: Any) -> None:

@@ -14,7 +14,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceMeshArray, FaceTopology
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
-from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, read_only
+from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, fixed
 from face3dmm_ros.nodes.qos import latched_qos
 from face3dmm_ros.viewer.frame_messages import FrameMessages
 from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, recording_stream, require_rerun
@@ -42,14 +42,14 @@ class ViewerNode(FaceNode):
     PARAMETERS = (
         MODEL,
         IMAGE_TRANSPORT,
-        read_only("show", "page", "Serve a web page, or open a window.", choices=("page", "window")),
-        read_only("save", "", "File (.rrd) to write in place of showing; empty: show."),
-        read_only("web_port", WEB_PORT, "Port of the web page, on this machine only.", 1, 65535),
-        read_only("grpc_port", GRPC_PORT, "Port of the viewer's data, likewise.", 1, 65535),
-        read_only("open_browser", False, "Open the page in the browser."),
-        read_only("memory_limit", "1GB", "Of the data that are kept for the page; then the oldest go."),
-        read_only("image_rate", 15.0, "Images, landmarks and meshes a second at most; 0: all.", 0.0, 1000.0),
-        read_only("image_quality", 80, "JPEG quality of raw images.", 1, 100),
+        fixed("show", "page", "Serve a web page, or open a window.", choices=("page", "window")),
+        fixed("save", "", "File (.rrd) to write in place of showing; empty: show."),
+        fixed("web_port", WEB_PORT, "Port of the web page, on this machine only.", 1, 65535),
+        fixed("grpc_port", GRPC_PORT, "Port of the viewer's data, likewise.", 1, 65535),
+        fixed("open_browser", False, "Open the page in the browser."),
+        fixed("memory_limit", "1GB", "Of the data that are kept for the page; then the oldest go."),
+        fixed("image_rate", 15.0, "Images, landmarks and meshes a second at most; 0: all.", 0.0, 1000.0),
+        fixed("image_quality", 80, "JPEG quality of raw images.", 1, 100),
     )
 
     def configure(self) -> None:
