@@ -37,7 +37,7 @@ from face3dmm_ros.nodes.images import image_conversion
 from face3dmm_ros.nodes.qos import result_qos
 
 FACES = 16
-_IMAGE_SIZE = 1280, 960
+_IMAGE_SIZE = 640, 480
 """(width, height), px."""
 HOPS = {
     topics.LANDMARKS: FaceLandmarksArray,
@@ -91,21 +91,21 @@ def main() -> int:
 
 
 def faces_picture() -> NDArray[np.uint8]:
-    """A picture of sixteen faces, 1280×960: a public-domain portrait of scikit-image's, four by four."""
+    """A picture of sixteen faces, 640×480: a public-domain portrait of scikit-image's, four by four."""
     from skimage.data import astronaut
 
-    face = cv2.resize(np.ascontiguousarray(astronaut()[:300, 60:460, ::-1]), (320, 240), interpolation=cv2.INTER_AREA)
+    face = cv2.resize(np.ascontiguousarray(astronaut()[:300, 60:460, ::-1]), (160, 120), interpolation=cv2.INTER_AREA)
     return np.tile(face, (4, 4, 1))
 
 
 def faces_landmarks() -> list[TrackedLandmarks]:
-    """Exact landmarks of sixteen mean faces in an image of 1280×960."""
+    """Exact landmarks of sixteen mean faces in an image of 640×480."""
     model = load_model("default")
     points = model.landmarks["mediapipe478"].interpolate(model.mean)
     found = []
     for index in range(FACES):
-        center = np.array([160.0 + 320.0 * (index % 4), 120.0 + 240.0 * (index // 4)])
-        seen = WeakPerspective(0.8, FRONTAL, center).project(points).astype(np.float32)
+        center = np.array([80.0 + 160.0 * (index % 4), 60.0 + 120.0 * (index // 4)])
+        seen = WeakPerspective(0.4, FRONTAL, center).project(points).astype(np.float32)
         found.append(TrackedLandmarks(index, Landmarks("mediapipe478", seen, Box(0, 0, 9, 9), 1.0, _IMAGE_SIZE)))
     return found
 

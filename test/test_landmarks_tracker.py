@@ -34,6 +34,7 @@ class ScriptedBackend:
     confidence: float = 1.0
     detections: int = 0
     scheme: str = "ibug68"
+    parallel: bool = False
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         height, width = image.shape[:2]
@@ -552,3 +553,19 @@ def test_noise_holds_no_face(backend) -> None:
     tracker = LandmarkTracker(backend, max_faces=5)
     for _ in range(5):
         assert tracker.track(generator.integers(0, 256, (240, 320, 3), np.uint8)) == []
+
+
+def test_several_faces_are_followed_at_once_with_the_landmarks_that_one_after_the_other_gives(
+    dense, head: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = np.tile(scene(head, (200, 150)), (1, 3, 1))
+    found = {}
+    for cores in ({0}, {0, 1, 2}):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: cores)
+        tracker = LandmarkTracker(dense, max_faces=3)
+        for _ in range(4):
+            faces = tracker.track(picture)
+        assert (tracker._threads is None) == (len(cores) == 1)
+        found[len(cores)] = np.stack([face.landmarks.points for face in faces])
+    assert len(found[1]) == 3
+    np.testing.assert_array_equal(found[1], found[3])

@@ -171,7 +171,7 @@ def test_a_node_that_keeps_pace_answers_all_that_waits(spun):
 def test_a_node_that_falls_behind_skips_to_the_newest_and_counts_what_it_leaves_out(spun):
     node = started(spun)
     publisher = connected(spun, Header, "results")
-    node.work_s = 0.05  # longer than an image's period
+    node.work_s = 0.2  # as long as passes from one message to the next
     for count, name in enumerate("abcdefghij", 1):
         publisher.publish(Header(frame_id=name))
         spun.spin_until(lambda count=count: len(node.taken) == count)
@@ -180,6 +180,20 @@ def test_a_node_that_falls_behind_skips_to_the_newest_and_counts_what_it_leaves_
     assert node.taken == [*"abcdefghij", "o"]
     assert node.activity.dropped == 4
     assert node.activity.received["results"] == 15
+
+
+def test_a_node_that_keeps_pace_catches_up_after_a_stall(spun):
+    node = started(spun)
+    publisher = connected(spun, Header, "results")
+    node.work_s = 0.05
+    for count, name in enumerate("abcdefgh", 1):
+        publisher.publish(Header(frame_id=name))
+        spun.spin_until(lambda count=count: len(node.taken) == count)
+        spun.spin_for(0.1)
+    sent_unseen(spun, publisher, "ijk")
+    spun.spin_until(lambda: node.taken[-1] == "k")
+    assert node.taken == list("abcdefghijk")
+    assert node.activity.dropped == 0
 
 
 def test_of_images_the_newest_is_taken_and_those_before_it_are_counted_as_lost(spun):
@@ -212,7 +226,7 @@ def test_two_publishers_with_numbers_of_their_own_are_no_loss(spun):
 def test_the_overlay_is_drawn_while_somebody_listens(spun, monkeypatch):
     node = spun.start(RendererNode, view="landmarks")
     drawn = []
-    monkeypatch.setattr(node, "_draw", lambda image, faces: drawn.append(len(faces)) or image)
+    monkeypatch.setattr(node, "_draw", lambda image, results: drawn.append(len(results.faces)) or image)
     images = spun.node.create_publisher(Image, "/camera/image_raw", image_output_qos())
     landmarks = spun.start(LandmarkNode)
     spun.spin_until(lambda: images.get_subscription_count() == 2 and landmarks._active and node._active)

@@ -45,13 +45,15 @@ class LocatedFace:
 
 
 class LandmarkBackend(Protocol):
-    """Finds faces and their landmarks in single images; holds no state from image to image. One thread at a time.
+    """Finds faces and their landmarks in single images; holds no state from image to image.
 
     Attributes:
         scheme: of the landmarks that it gives; see `landmarks.schemes`.
+        parallel: whether several threads may use it at once.
     """
 
     scheme: str
+    parallel: bool
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """All faces in a (H, W, 3) BGR image, the surest first."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.arkit import WITHOUT_TONGUE
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.landmarks.network import interpreter
+from face3dmm_ros.landmarks.network import Interpreters
 
 # fmt: off
 _POINTS = (
@@ -27,7 +27,7 @@ _POINTS = (
 
 
 class BlendshapeNetwork:
-    """The network as it is. Not for use by several threads at once."""
+    """The network as it is."""
 
     def __init__(self, path: Path) -> None:
         """Load a .tflite file.
@@ -35,8 +35,9 @@ class BlendshapeNetwork:
         Raises:
             Face3DMMError: LiteRT is not installed, or the file is missing or not such a network.
         """
-        self._interpreter = interpreter(path)
-        taken, given = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        self._interpreters = Interpreters(path)
+        network = self._interpreters.own
+        taken, given = network.get_input_details(), network.get_output_details()
         shapes = [[each["shape"].tolist() for each in details] for details in (taken, given)]
         expected = [[[1, len(_POINTS), 2]], [[len(WITHOUT_TONGUE) + 1]]]
         if shapes != expected:
@@ -48,6 +49,7 @@ class BlendshapeNetwork:
 
     def weights(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """The (51,) weights of `core.arkit.WITHOUT_TONGUE` for (478, 2) points, px."""
-        self._interpreter.set_tensor(self._input, points[None, _POINTS].astype(np.float32, copy=False))
-        self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output)[1:]  # the first is "neutral"
+        network = self._interpreters.own
+        network.set_tensor(self._input, points[None, _POINTS].astype(np.float32, copy=False))
+        network.invoke()
+        return network.get_tensor(self._output)[1:]  # the first is "neutral"

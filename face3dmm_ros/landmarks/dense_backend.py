@@ -158,6 +158,7 @@ class DenseBackend:
         """
         check_scheme(scheme)
         self.scheme = scheme
+        self.parallel = True
         models = package_file("resource/landmark_models/dense.tflite").parent
         self._face_mesh = FaceMeshBackend(min_score=_MIN_SCORE)
         self._network = DenseNetwork(models / "dense.tflite")

@@ -36,6 +36,7 @@ class DlibBackend:
     """dlib's HOG detector and 68-point regression trees; the only scheme is ``ibug68``."""
 
     scheme = IBUG68
+    parallel = False
 
     def __init__(self, model: str | None = None) -> None:
         """Load the trees from `model`, or from where `find_dlib_model` finds them.

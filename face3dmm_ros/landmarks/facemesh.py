@@ -41,6 +41,7 @@ class FaceMeshBackend:
             return package_file(f"resource/landmark_models/{name}.tflite")
 
         self.scheme = scheme
+        self.parallel = True
         self._short_range = BlazeFace(network("face_detection_short_range"), SHORT_RANGE, min_score)
         self._full_range = BlazeFace(network("face_detection_full_range_sparse"), FULL_RANGE, min_score)
         self._face_mesh = Network(network("face_landmarks_detector"), (0.0, 1.0))

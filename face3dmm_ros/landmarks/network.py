@@ -1,6 +1,7 @@
 """A TensorFlow Lite image network on LiteRT."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 
+_LOADING = threading.Lock()
+"""Held while a network is loaded, when what LiteRT prints is held back."""
+
 
 class Network:
-    """A network that takes one square RGB picture. Not for use by several threads at once.
+    """A network that takes one square RGB picture.
 
     Attributes:
         side: the picture's side, px.
@@ -26,31 +30,49 @@ class Network:
         Raises:
             Face3DMMError: LiteRT is not installed, or the file is not such a network.
         """
-        self._interpreter = interpreter(path)
-        inputs = self._interpreter.get_input_details()
+        self._interpreters = Interpreters(path)
+        inputs = self._interpreters.own.get_input_details()
         match [each["shape"].tolist() for each in inputs]:
             case [[1, height, width, 3]] if height == width:
                 self.side = width
             case shapes:
                 raise Face3DMMError(f"{path} is not a network of pictures: it takes arrays of {shapes}")
         self._input_index = inputs[0]["index"]
-        self._output_indices = [output["index"] for output in self._interpreter.get_output_details()]
+        self._output_indices = [output["index"] for output in self._interpreters.own.get_output_details()]
         low, high = pixel_range
         self._scale, self._offset = np.float32((high - low) / 255.0), np.float32(low)
 
     def run(self, picture: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The outputs, each squeezed to its own shape, for a (side, side, 3) BGR picture."""
+        network = self._interpreters.own
         rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
         # The view of the input tensor must not outlive this block: LiteRT refuses to run while one exists.
-        tensor = self._interpreter.tensor(self._input_index)()[0]
+        tensor = network.tensor(self._input_index)()[0]
         # Converted first: half as long as a product of mixed types.
         tensor[...] = rgb
         tensor *= self._scale
         if self._offset:
             tensor += self._offset
         del tensor
-        self._interpreter.invoke()
-        return [np.squeeze(self._interpreter.get_tensor(index)) for index in self._output_indices]
+        network.invoke()
+        return [np.squeeze(network.get_tensor(index)) for index in self._output_indices]
+
+
+class Interpreters(threading.local):
+    """LiteRT's interpreters of a .tflite file: each thread that uses the network gets one.
+
+    Attributes:
+        own: the present thread's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Load the network, at once for this thread and when it is first used for others.
+
+        Raises:
+            Face3DMMError: LiteRT is not installed, or the file is missing or no network.
+        """
+        with _LOADING:
+            self.own = interpreter(path)
 
 
 def interpreter(path: Path) -> Any:

@@ -1,7 +1,9 @@
 """From landmarks in single images to tracks: several faces, each with a number that stays with it."""
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +24,9 @@ PREFERENCES = ("largest", "surest", "central")
 LIVE_LOOKS = 1
 """Closer looks per image of a stream, for time: with the look at the whole, one costs no more than two tracked
 faces."""
+
+_MOST_THREADS = 4
+"""That follow several faces; chosen by hand: the rest of a large machine is for others."""
 
 # The numbers of this module were chosen by hand; what they lead to is measured by `lab.experiments.measure_tracking`.
 #
@@ -155,6 +160,7 @@ class LandmarkTracker:
         self._patience = patience
         self._looks_per_image = looks_per_image
         self._next_id = 0
+        self._threads: ThreadPoolExecutor | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -176,13 +182,22 @@ class LandmarkTracker:
         scene = scene_shades(image)
         cut = self._scene is not None and likeness(scene, self._scene) < _SAME_SCENE
         self._scene = scene
-        followed = [self._follow(image, track, cut) for track in self._tracks]
+        followed = self._in_parallel(lambda track: self._follow(image, track, cut), self._tracks)
         tracks = _without_duplicates([track for track in followed if track is not None])
         tracks = self._search(image, tracks)
         tracks = [track for track in tracks if track.lost_for <= self._patience]
         self._tracks = sorted(tracks, key=lambda track: track.face_id)
         faces = [TrackedLandmarks(track.face_id, track.face.landmarks) for track in _visible(self._tracks)]
         return self._colors.sample(image, faces)
+
+    def _in_parallel(self, follow: Callable[[_Track], _Track | None], tracks: list[_Track]) -> list[_Track | None]:
+        """What becomes of each track: of several by a thread a core, where the backend allows that."""
+        cores = len(os.sched_getaffinity(0))
+        if len(tracks) < 2 or cores < 2 or not self._backend.parallel:
+            return [follow(track) for track in tracks]
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(min(cores, _MOST_THREADS), "landmarks")
+        return list(self._threads.map(follow, tracks))
 
     def _follow(self, image: NDArray[np.uint8], track: _Track, cut: bool) -> _Track | None:
         """The track one image later; None where there seems to be a cut and another face in its place."""

@@ -39,9 +39,7 @@ def main(args: list[str] | None = None) -> int:
     if unknown := [name for name in names if name not in known]:
         print(f"there is no {', '.join(unknown)}: name some of {', '.join(known)}", file=sys.stderr)
         return 2
-    # Of what is ready, the nodes of the one thread take turns in this order: an image that is under way goes on before
-    # the next one begins.
-    return run_nodes([known[name] for name in reversed(known) if name in (names or NODES)], given)
+    return run_nodes([known[name] for name in names or NODES], given)
 
 
 if __name__ == "__main__":

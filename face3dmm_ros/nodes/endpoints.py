@@ -18,10 +18,10 @@ from face3dmm_ros.nodes.diagnostics import Activity
 from face3dmm_ros.nodes.qos import OVERRIDABLE, PublisherEventCallbacks, SubscriptionEventCallbacks
 
 _OVERRIDES = "qos_overrides"
-_CATCHING_UP = 0.03
-"""s of work that may wait before older messages are given up: by hand, the time between two images at 30 a second."""
+_KEEPS_PACE = 0.8
+"""Work on a message, as a share of the time between two, with which a node still catches up; chosen by hand."""
 _TIMED = 9
-"""Messages over which the work on one is timed; chosen by hand, so that one stall does not count."""
+"""Messages over which the work on one, and the time between two, is told; by hand, so that one stall does not count."""
 _SILENCE = 5.0
 """s without a message after which a stream counts as silent; chosen by hand, longer than any node takes to start."""
 
@@ -72,8 +72,8 @@ class Output:
 class Input:
     """A topic that a node takes messages from while it works.
 
-    A stream has one message for each image. A node that does not keep pace with it skips to the newest: what waits is
-    worked through only as far as that takes no longer than an image's period. Messages that were overwritten before
+    A stream has one message for each image. A node that keeps pace with it works through what waits after a stall; one
+    that does not skips to the newest. Messages that were overwritten before
     they could be taken, or lost on the way, are counted where rclpy tells their numbers (from Jazzy on).
 
     Attributes:
@@ -108,6 +108,7 @@ class Input:
         self._is_wanted = is_wanted
         self._subscription: Any = None
         self._work_s: deque[float] = deque([0.0], maxlen=_TIMED)
+        self._taken: deque[tuple[float, int]] = deque(maxlen=_TIMED)  # times, s, and numbers of messages
         self.open()
 
     def open(self) -> None:
@@ -159,12 +160,19 @@ class Input:
             return
         taken = [(message, info), *(self._waiting() if self._stream else ())]
         self._count(len(taken), taken[-1][1].get("publication_sequence_number", 0))
-        room = max(1, int(_CATCHING_UP / max(median(self._work_s), 1e-6)))
-        self._activity.dropped += max(0, len(taken) - room)
-        for kept, _ in taken[-room:]:
+        self._taken.append((monotonic(), len(taken)))
+        kept_back = taken if self._keeps_pace() else taken[-1:]
+        self._activity.dropped += len(taken) - len(kept_back)
+        for kept, _ in kept_back:
             start = monotonic()
             self._handle(kept)
             self._work_s.append(monotonic() - start)
+
+    def _keeps_pace(self) -> bool:
+        """Whether the work on a message takes clearly less time than passes until the next comes."""
+        count = sum(count for _, count in self._taken)
+        period = (self._taken[-1][0] - self._taken[0][0]) / max(count - 1, 1)
+        return median(self._work_s) <= _KEEPS_PACE * period
 
     def _waiting(self) -> Iterator[tuple[Any, Mapping[str, Any]]]:
         """Take the messages that wait, the oldest first."""

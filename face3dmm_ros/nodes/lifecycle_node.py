@@ -3,6 +3,7 @@
 import gc
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -36,6 +37,8 @@ _STATUS_PERIOD = 0.5
 """s between two statuses on /diagnostics; chosen by hand: `face3dmm live` waits for one before it ends."""
 _SKIP_LOG_PERIOD = 5.0
 """s between two log lines about skipped messages; chosen by hand, so that many bad messages do not flood the log."""
+_SWITCH_INTERVAL = 2e-4
+"""s after which a thread lets another of Python's threads go on."""
 _DISCOVERY = 3.0
 """s in which other nodes are discovered, also on a busy machine: whose absence is told only after that."""
 
@@ -402,36 +405,48 @@ class FaceNode(LifecycleNode):
 
 
 def run_nodes(node_classes: Sequence[Callable[[], Node]], args: Sequence[str] | None = None) -> int:
-    """Run nodes in one thread until Ctrl-C or SIGTERM, or tell what they do; what the `main` of every node calls.
+    """Run nodes until Ctrl-C or SIGTERM, or tell what they do; what the `main` of every node calls.
+
+    Each node has a thread of its own, so that one works on an image while another does on the one before.
 
     Returns the exit code: 1 if a node could not start.
     """
     if asks_for_help(sys.argv[1:] if args is None else args):
         print(node_help(node_classes))
         return 0
-    exit_code = 0
-    nodes: list[Node] = []
+    failures: list[Exception] = []
     # rclpy's own handler ends the spinning. Python's would throw KeyboardInterrupt into whatever runs at that moment,
     # once for the terminal's Ctrl-C and once more for the launcher's.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    rclpy.init(args=args)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    threads = [threading.Thread(target=_run_node, args=(create, failures)) for create in node_classes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for error in failures:
+        if not isinstance(error, Face3DMMError):
+            raise error
+        print(error, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _run_node(create: Callable[[], Node], failures: list[Exception]) -> None:
+    """Run a node in this thread, in which all that it opens lives, and end ROS with it."""
     limit_threads_unless_chosen(openmp=True)
+    node = None
     try:
-        rclpy.init(args=args)
+        node = create()
         executor = SingleThreadedExecutor()
-        for node_class in node_classes:
-            nodes.append(node_class())
-            executor.add_node(nodes[-1])
+        executor.add_node(node)
         executor.spin()
     except ExternalShutdownException:
         pass
-    except Face3DMMError as error:
-        print(error, file=sys.stderr)
-        exit_code = 1
-    except Exception:
-        # A signal ends ROS under whatever runs at that moment.
+    except Exception as error:
+        # A signal, and the end of another node, end ROS under whatever runs at that moment.
         if rclpy.ok():
-            raise
-    for node in nodes:
-        node.destroy_node()
+            failures.append(error)
     rclpy.try_shutdown()
-    return exit_code
+    if node is not None:
+        node.destroy_node()

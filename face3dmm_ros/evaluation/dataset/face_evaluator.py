@@ -68,7 +68,7 @@ class _TrueBox:
     """A landmark backend whose detector finds one face, in the box of the truth."""
 
     def __init__(self, backend: LandmarkBackend, box: Box) -> None:
-        self.scheme = backend.scheme
+        self.scheme, self.parallel = backend.scheme, backend.parallel
         self._backend = backend
         size = REGION_SCALE * max(box.width, box.height)
         region = Region(box.x + box.width / 2.0, box.y + box.height / 2.0, size)
