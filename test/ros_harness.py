@@ -15,6 +15,7 @@ import pytest
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.logging import LoggingSeverity, set_logger_level
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
@@ -76,6 +77,8 @@ def harness() -> Iterator[Harness]:
     """A harness in a ROS context of its own, in the domain of the process."""
     context = Context()
     rclpy.init(context=context)
+    # Of the whole process: a run with --log-level would silence the tests after it.
+    set_logger_level("", LoggingSeverity.INFO)
     spun = Harness(context)
     try:
         yield spun

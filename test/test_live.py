@@ -303,12 +303,3 @@ def test_a_duration_that_is_none_is_refused(duration):
     with pytest.raises(SystemExit) as end:
         main(["live", "--duration", duration])
     assert end.value.code == 2
-
-
-@pytest.mark.usefixtures("_ros")
-def test_in_one_process_an_image_that_is_under_way_goes_on_before_the_next_one_begins(monkeypatch):
-    from face3dmm_ros.live import composition
-
-    monkeypatch.setattr(composition, "run_nodes", lambda classes, _: [node_class.NAME for node_class in classes])
-    turns = composition.main(["avatar_node"])
-    assert turns == ["avatar_node", "renderer_node", "fitter_node", "landmark_node", "video_source_node"]

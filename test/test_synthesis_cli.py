@@ -48,10 +48,11 @@ def test_a_bag_holds_images_cameras_and_truth_of_the_same_stamps(
     assert (images[0].width, images[0].height, images[0].encoding) == (96, 80, "bgr8")
     assert not cameras[0].k.any()
     assert truths[0].model_digest == default_model.digest
-    assert len(truths[0].alpha) == 100
-    R = np.array(truths[0].rotation).reshape(3, 3)
+    (face,) = truths[0].faces
+    assert len(face.alpha) == 100
+    R = np.array(face.rotation).reshape(3, 3)
     np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-9)
-    np.testing.assert_allclose(truths[0].gaze, default_model.gaze(R, truths[0].beta).ravel(), atol=1e-12)
+    np.testing.assert_allclose(face.gaze, default_model.gaze(R, face.beta).ravel(), atol=1e-12)
 
 
 @pytest.mark.slow
