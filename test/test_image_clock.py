@@ -55,3 +55,13 @@ def test_stamps_of_whole_seconds_stay_in_step():
 def test_time_goes_on_even_where_arrivals_do_not():
     found, _ = times([0] * 4, [7_000_000_000, 7_000_000_000, 3_000_000_000, 3_033_000_000])
     assert found == [7_000_000_000, 7_001_000_000, 7_002_000_000, 7_035_000_000]
+
+
+def test_a_clock_has_recovered_once_thirty_stamps_in_a_row_were_valid():
+    clock = ImageClock()
+    recovered = []
+    for count in range(1, 40):
+        clock.time_of(0 if count == 5 else 1_000_000_000 * count, 0)
+        recovered.append(clock.recovered)
+    assert recovered == [True] * 4 + [False] * 30 + [True] * 5
+    assert clock.problem == "an image's stamp is zero"

@@ -47,6 +47,7 @@ class EchoNode(FaceNode):
     PARAMETERS = (
         NodeParameter("gain", 0.5, "A number.", low=0.0, high=1.0),
         NodeParameter("mode", "fast", "A word.", choices=("fast", "slow")),
+        NodeParameter("text", "", "Any text."),
         NodeParameter("size", 3, "Fixed.", low=1, high=9, fixed=True),
         NodeParameter("even", 2, "Only even numbers will do."),
         NodeParameter("broken", False, "Fail to configure."),
@@ -497,3 +498,18 @@ def test_a_node_that_cannot_start_ends_with_the_reason_and_exit_code_1(ros_domai
     assert result.returncode == 1
     assert "there is no source '/no/such.mp4'" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("given", "text"), [(0, "0"), (True, "true"), ("007", "007"), (1.5, "1.5")])
+def test_a_text_is_one_also_where_yaml_makes_a_number_or_truth_value_of_it(spun, given, text):
+    node = spun.start(EchoNode, text=given)
+    assert node.value("text") == text
+    assert node.set_parameters([Parameter("text", value=given)])[0].successful
+    assert node.values()["text"] == text
+
+
+def test_a_list_is_no_text(spun):
+    node = spun.start(EchoNode)
+    result = node.set_parameters([Parameter("text", value=[1, 2])])[0]
+    assert not result.successful
+    assert "text is a text, not" in result.reason

@@ -160,6 +160,10 @@ class Calibration:
             Face3DMMError: their shape is another, or what they show cannot be told.
         """
         window, (width, height) = self.window, image_size
+        if min(shown) < 1:
+            raise Face3DMMError(
+                f"the camera_info's binning, {window.binning_x}×{window.binning_y}, leaves nothing of its images"
+            )
         what = f"the camera_info is for images of {shown[0]}×{shown[1]}, these have {width}×{height}"
         # A resized image's sides are rounded to whole pixels.
         if abs(width * shown[1] - height * shown[0]) > max(shown):

@@ -5,6 +5,8 @@ from typing import Any
 _SECOND = 1_000_000_000
 _SHORTEST_STEP = 1_000_000
 """ns between two images that arrived together. By hand: 1 ms, less than the time between two images of any camera."""
+_RECOVERY = 30
+"""Valid stamps in a row after which they count as valid again; chosen by hand: a second at 30 images/s."""
 
 
 def stamp_ns(header: Any) -> int:
@@ -28,6 +30,12 @@ class ImageClock:
         self.problem = ""
         self._time_ns: int | None = None
         self._stamp_ns = self._arrival_ns = 0
+        self._valid = _RECOVERY
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the last stamps were all valid."""
+        return self._valid >= _RECOVERY
 
     def time_of(self, stamp_ns: int, arrival_ns: int) -> int:
         """The time of the next image, ns, from its stamp and its arrival (in a bag: when it was recorded), both ns."""
@@ -38,6 +46,7 @@ class ImageClock:
             time_ns = arrival_ns
         else:
             time_ns = before + max(arrival_ns - self._arrival_ns, _SHORTEST_STEP)
+        self._valid = self._valid + 1 if time_ns == stamp_ns else 0
         if time_ns != stamp_ns and not self.problem:
             self.problem = self._problem_of(stamp_ns)
         self._time_ns, self._stamp_ns, self._arrival_ns = time_ns, stamp_ns, arrival_ns

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument
-from launch.conditions import IfCondition
+from launch.conditions import IfCondition, InvalidConditionExpressionError
 from launch.substitutions import LaunchConfiguration
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -46,7 +46,10 @@ def text(context: LaunchContext, name: str) -> str:
 
 def is_on(context: LaunchContext, name: str) -> bool:
     """Whether an argument is true."""
-    return IfCondition(LaunchConfiguration(name)).evaluate(context)
+    try:
+        return IfCondition(LaunchConfiguration(name)).evaluate(context)
+    except InvalidConditionExpressionError as error:
+        raise Face3DMMError(f"{name} is true or false, not {text(context, name)!r}") from error
 
 
 def given_parameters(
@@ -60,10 +63,17 @@ def given_parameters(
         renamed: argument → parameter, where their names differ.
     """
     return {
-        (renamed or {}).get(name, name): ParameterValue(LaunchConfiguration(name), value_type=kind).evaluate(context)
+        (renamed or {}).get(name, name): _typed(context, name, kind)
         for name, kind in arguments.items()
         if text(context, name) != NOT_GIVEN
     }
+
+
+def _typed(context: LaunchContext, name: str, kind: type) -> Any:
+    try:
+        return ParameterValue(LaunchConfiguration(name), value_type=kind).evaluate(context)
+    except ValueError as error:
+        raise Face3DMMError(f"{name} is of type {kind.__name__}, not {text(context, name)!r}") from error
 
 
 def parameter_files(context: LaunchContext, given: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -112,7 +122,11 @@ TRACKING_ARGUMENTS = (
         "the nodes' parameters; arguments that are given win over it",
     ),
     argument("namespace", "", "namespace of all nodes and topics"),
-    argument("composed", "false", "run the nodes in one process; the viewer keeps its own"),
+    argument(
+        "composed",
+        "false",
+        "run all nodes but the viewer in one process, which ends if one cannot start",
+    ),
     parameter_argument("use_sim_time", "false", "take the time from /clock"),
     argument("log_level", "info", "what the nodes log", ("debug", "info", "warn", "error", "fatal")),
 )

@@ -83,7 +83,7 @@ class DepthInput:
         self._problem = "none has the stamp of an image, or nearly"
         self._topic = node.value(DEPTH_TOPIC.name)
         if self._topic:
-            node.create_input(Image, self._topic, self._on_depth, node.image_qos())
+            node.create_input(Image, self._topic, self._on_depth, node.image_qos(), stream=True)
 
     def add_faces(self, header: Header, faces: Sequence[LocatedFace]) -> None:
         """Measure an image's faces, now or when its depth comes."""
@@ -93,10 +93,9 @@ class DepthInput:
         if (pair := self._matcher.add_item(stamp_ns(header), faces)) is not None:
             self._measure(*pair)
         if self._unused > _PATIENCE:
-            self._node.get_logger().warning(
-                f"{self._topic} does not tell how large heads are, which are taken for average: {self._problem}",
-                once=True,
-            )
+            said = f"{self._topic} does not tell how large heads are, which are taken for average: {self._problem}"
+            self._node.activity.waiting = said
+            self._node.get_logger().warning(said, once=True)
 
     def _on_depth(self, message: Image) -> None:
         if (pair := self._matcher.add_depth(stamp_ns(message.header), message)) is not None:
@@ -104,10 +103,16 @@ class DepthInput:
 
     def _measure(self, faces: Sequence[LocatedFace], message: Image) -> None:
         with self._node.activity.stage("depth"):
+            try:
+                depth = depth_from_message(message)
+            except Face3DMMError as error:
+                self._problem = str(error)
+                self._node.report_skipped(f"{self._topic}: {error}")
+                return
             for face in faces:
                 try:
-                    self._locator.measure(face, depth_from_message(message))
+                    self._locator.measure(face, depth)
                 except Face3DMMError as error:
                     self._problem = str(error)
                 else:
-                    self._unused = 0
+                    self._unused, self._node.activity.waiting = 0, ""

@@ -16,6 +16,7 @@ medians are steadier and show a change later."""
 TASK = "images"
 """What a status is about; its name is that of the node and this."""
 STAMPS = "stamps"
+_LOST = "it falls behind, or the middleware loses them (docs/live.md)"
 _LATE_MS = 250.0
 """Median age of the answers, ms, from which a node is told to be late; chosen by hand: an avatar lags visibly."""
 _OTHER_CLOCK_MS = 60_000.0
@@ -121,7 +122,7 @@ class Activity:
     def _news(self, answered: int, bad: int) -> Iterator[str]:
         """What is wrong with the messages since the last status; `answered` images since then, `bad` messages ever."""
         if bad > self._bad_before:
-            reason = self.skip_reason if self.skipped > self._skipped_before else "it falls behind"
+            reason = self.skip_reason if self.skipped > self._skipped_before else _LOST
             yield f"{bad - self._bad_before} messages lost, skipped or dropped: {reason}"
         if STAMPS in self.details:
             yield self.details[STAMPS]

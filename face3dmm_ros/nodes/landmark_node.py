@@ -75,6 +75,7 @@ class LandmarkNode(FaceNode):
         self._first_face_id = self._next_face_id
 
     def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
+        self.time_of(header)  # only for its warning: tracking needs no time
         with self.activity.stage("landmarks"):
             tracked = self._tracker.track(image)
         faces = [TrackedLandmarks(self._first_face_id + face.face_id, face.landmarks) for face in tracked]

@@ -121,7 +121,8 @@ class FaceNode(LifecycleNode):
 
     def value(self, name: str) -> Any:
         """A parameter's value."""
-        return self.get_parameter(name).value
+        found = self.get_parameter(name).value
+        return self._specifications[name].typed(found) if name in self._specifications else found
 
     def values(self) -> dict[str, Any]:
         """The values of all parameters, by name."""
@@ -207,7 +208,10 @@ class FaceNode(LifecycleNode):
     def time_of(self, header: Header) -> float:
         """The time of an image, s; call it once for each image. `ImageClock` says how invalid stamps are replaced."""
         time_ns = self._image_clock.time_of(stamp_ns(header), self.get_clock().now().nanoseconds)
-        self.warn_about_stamps(self._image_clock.problem)
+        if self._image_clock.recovered:
+            self.activity.details.pop(STAMPS, None)
+        else:
+            self.warn_about_stamps(self._image_clock.problem)
         return 1e-9 * time_ns
 
     def warn_about_stamps(self, problem: str, remedy: str = "when images come is taken for their time") -> None:
@@ -398,7 +402,8 @@ class FaceNode(LifecycleNode):
                 if self._configured and self._specifications[parameter.name].fixed:
                     raise Face3DMMError(f"{parameter.name} is fixed while the node is configured: clean it up first")
             if ours and self._configured:
-                self.apply_parameters(self.values() | {parameter.name: parameter.value for parameter in ours})
+                changed = {p.name: self._specifications[p.name].typed(p.value) for p in ours}
+                self.apply_parameters(self.values() | changed)
         except Face3DMMError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)

@@ -50,6 +50,8 @@ class NodeParameter:
             type=Parameter.Type.from_parameter_value(self.default).value,
             description=self.description,
             additional_constraints="; ".join(constraints),
+            # What looks like a number or a truth value comes as one, unless it is in quotes within quotes.
+            dynamic_typing=isinstance(self.default, str),
             # ROS's own read-only would also hold while the node is not configured.
             read_only=self.at_start,
         )
@@ -61,12 +63,21 @@ class NodeParameter:
                 descriptor.floating_point_range = [FloatingPointRange(from_value=self.low, to_value=self.high)]
         return descriptor
 
-    def check(self, value: ParameterValue) -> None:
-        """Check a value against the choices, which a descriptor cannot express.
+    def typed(self, value: Any) -> Any:
+        """A value as the node uses it: text also where YAML made a truth value or a number of it, as of `source:=0`."""
+        if not isinstance(self.default, str) or isinstance(value, str):
+            return value
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    def check(self, value: Any) -> None:
+        """Check what a descriptor cannot express.
 
         Raises:
-            Face3DMMError: the value is not one of the choices.
+            Face3DMMError: the value is no text where it should be, or not one of the choices.
         """
+        if isinstance(self.default, str) and not isinstance(value, str | bool | int | float):
+            raise Face3DMMError(f"{self.name} is a text, not {value!r}")
+        value = self.typed(value)
         if self.choices and value not in self.choices:
             raise Face3DMMError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
 

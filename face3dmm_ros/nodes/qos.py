@@ -1,6 +1,6 @@
 """Quality of service (QoS) of the topics: of images, of results, and of what late subscribers get too."""
 
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 try:
@@ -18,7 +18,9 @@ __all__ = [
     "result_qos",
 ]
 
-OVERRIDABLE = QoSOverridingOptions.with_default_policies()
+OVERRIDABLE = QoSOverridingOptions(
+    [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY]
+)
 """What users can set of every topic, by parameters such as `qos_overrides./face/overlay.publisher.depth`."""
 
 _OUTPUT_DEPTH = 5

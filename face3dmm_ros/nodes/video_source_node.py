@@ -238,6 +238,8 @@ class VideoSourceNode(ThreadedNode):
         """The node's time at a moment of the monotonic clock, s, that has just passed."""
         passed_ns = int(1e9 * (time.monotonic() - moment))
         now = self.get_clock().now()
+        if self.value("use_sim_time"):
+            return now  # which stands still between two ticks
         return Time(nanoseconds=max(0, now.nanoseconds - passed_ns), clock_type=now.clock_type)
 
     def _read(self, source: FrameSource) -> NDArray[np.uint8] | None:
