@@ -7,6 +7,7 @@ import pytest
 import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from face3dmm_ros.core.camera import (
     Intrinsics,
@@ -25,6 +26,7 @@ from face3dmm_ros.core.rotations import (
     FRONTAL,
     nearest_rotation,
     pose_angles,
+    quaternion,
     rotation_angle,
     rotation_from_pose_angles,
     rotation_from_vector,
@@ -262,3 +264,13 @@ def test_a_rotations_vector_is_the_one_that_it_was_made_from(angle: float) -> No
         np.testing.assert_allclose(rotation_from_vector(found), rotation_from_vector(vector), atol=1e-12)
         if angle < 3.0:
             np.testing.assert_allclose(found, vector, atol=1e-12)
+
+
+def test_a_quaternion_is_that_of_its_rotation() -> None:
+    random = np.random.default_rng(0).normal(size=(20, 3))
+    for vector in (*random, np.zeros(3), [np.pi, 0, 0], [0, np.pi - 1e-9, 0], [0, 0, 3.0]):
+        rotation = rotation_from_vector(vector)
+        found = np.array(quaternion(rotation))
+        assert np.linalg.norm(found) == pytest.approx(1.0)
+        assert found[3] >= 0.0
+        np.testing.assert_allclose(Rotation.from_quat(found).as_matrix(), rotation, atol=1e-12)

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from face3dmm_ros.core.arkit import WITHOUT_TONGUE
 from face3dmm_ros.core.camera import MetricPose, WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.rotations import quaternion
 from face3dmm_ros.core.values import (
     AVERAGE_HEAD,
     Box,
@@ -100,8 +101,8 @@ def parameters_fields(
 def pose_fields(pose: MetricPose) -> dict[str, dict[str, float]]:
     """The fields of a `geometry_msgs/Pose`."""
     return {
-        "position": dict(zip("xyz", map(float, pose.position), strict=True)),
-        "orientation": dict(zip("xyzw", Rotation.from_matrix(pose.rotation).as_quat().tolist(), strict=True)),
+        "position": dict(zip("xyz", pose.position.tolist(), strict=True)),
+        "orientation": dict(zip("xyzw", quaternion(pose.rotation), strict=True)),
     }
 
 

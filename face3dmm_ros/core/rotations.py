@@ -43,8 +43,24 @@ def rotation_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
     )
 
 
+def quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """The unit quaternion (x, y, z, w) of a proper rotation (3, 3), with w ≥ 0."""
+    v, w = _scaled_quaternion(rotation)
+    norm = math.hypot(*v, w)
+    return v[0] / norm, v[1] / norm, v[2] / norm, w / norm
+
+
 def rotation_vector(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
     """The inverse of `rotation_from_vector` on a proper rotation, (3, 3) → (3,) of length π at most."""
+    v, w = _scaled_quaternion(rotation)
+    sine = math.hypot(*v)
+    # atan2(|v|, w) is half the angle; |v| → 0 leaves 2 v / w.
+    factor = 2.0 * math.atan2(sine, w) / sine if sine > 1e-12 * w else 2.0 / w
+    return np.array([factor * part for part in v])
+
+
+def _scaled_quaternion(rotation: NDArray[np.float64]) -> tuple[list[float], float]:
+    """The quaternion's vector and real part (≥ 0) of a proper rotation, at whatever length."""
     # Through the quaternion's largest part (Shepperd, 1978), which is exact near half a turn too; in plain numbers, as
     # above.
     R = rotation.tolist()
@@ -60,10 +76,7 @@ def rotation_vector(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
         w = R[k][j] - R[j][k]
         if w < 0.0:
             w, v = -w, [-part for part in v]
-    sine = math.hypot(*v)
-    # atan2(|v|, w) is half the angle; |v| → 0 leaves 2 v / w.
-    factor = 2.0 * math.atan2(sine, w) / sine if sine > 1e-12 * w else 2.0 / w
-    return np.array([factor * part for part in v])
+    return v, w
 
 
 def rotation_angle(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -137,7 +137,7 @@ class CameraInput:
         if self._images_since is None:
             self._images_since = now
         if now - self._images_since >= _PATIENCE:
-            self._node.get_logger().warning(f"no camera_info comes on {self.topic}: {self._instead()}", once=True)
+            self._node.warn_once(f"no camera_info comes on {self.topic}: {self._instead()}", about=self.topic)
 
 
 def _contents(message: CameraInfo) -> tuple:

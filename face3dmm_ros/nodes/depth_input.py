@@ -95,7 +95,7 @@ class DepthInput:
         if self._unused > _PATIENCE:
             said = f"{self._topic} does not tell how large heads are, which are taken for average: {self._problem}"
             self._node.activity.waiting = said
-            self._node.get_logger().warning(said, once=True)
+            self._node.warn_once(said, about=self._topic)
 
     def _on_depth(self, message: Image) -> None:
         if (pair := self._matcher.add_depth(stamp_ns(message.header), message)) is not None:

@@ -51,6 +51,6 @@ class FixedFrame:
     def _fail(self, why: str) -> None:
         self._failed += 1
         self._node.activity.details["smoothed_in_image_frame"] = str(self._failed)
-        self._node.get_logger().warning(
-            f"faces are smoothed in their image's frame where {self._frame!r} is not known: {why}", once=True
+        self._node.warn_once(
+            f"faces are smoothed in their image's frame where {self._frame!r} is not known: {why}", about=self._frame
         )

@@ -73,6 +73,7 @@ class FaceNode(LifecycleNode):
         self.activity = Activity()
         self._image_clock = ImageClock()
         self._answered_stamp = 0
+        self._warned_about: set[str] = set()
         self.failure = ""
         self.resources = ExitStack()
         self._outputs: list[Output] = []
@@ -218,7 +219,14 @@ class FaceNode(LifecycleNode):
         """Log, once, and report what is wrong with the images' stamps and what is done about it, if anything is."""
         if problem:
             self.activity.details[STAMPS] = f"{problem}: {remedy}"
-            self.get_logger().warning(self.activity.details[STAMPS], once=True)
+            self.warn_once(self.activity.details[STAMPS], about=STAMPS)
+
+    def warn_once(self, message: str, about: str) -> None:
+        """Log a warning about something unless one about it has been logged since the node was configured."""
+        # rclpy's own `once` looks for its caller at each call, which takes as long as a good part of a fit.
+        if about not in self._warned_about:
+            self._warned_about.add(about)
+            self.get_logger().warning(message)
 
     def answered(self, header: Header, faces: int) -> None:
         """Count an image whose results have been published, and its latency since its stamp, if that is its own."""
@@ -264,6 +272,7 @@ class FaceNode(LifecycleNode):
         """Called by rclpy."""
         self.activity = Activity()
         self._image_clock = ImageClock()
+        self._warned_about.clear()
         result = self._attempt("configure", self.configure)
         self._configured = result == TransitionCallbackReturn.SUCCESS
         if not self._configured:

@@ -24,7 +24,7 @@ class TransformOutput:
 
     def __init__(self, node: FaceNode) -> None:
         """Advertise /tf while the node is configured."""
-        self._log = node.get_logger()
+        self._node = node
         self._output = (
             None if TFMessage is None else node.create_output(TFMessage, topics.TRANSFORMS, result_qos(_DEPTH))
         )
@@ -34,10 +34,11 @@ class TransformOutput:
         if not faces:
             return
         if self._output is None:
-            self._log.warning(
-                "no frames on /tf: tf2_msgs is missing (apt-get install ros-$ROS_DISTRO-tf2-msgs)", once=True
-            )
+            self._say_that_none_comes("tf2_msgs is missing (apt-get install ros-$ROS_DISTRO-tf2-msgs)")
         elif not header.frame_id:
-            self._log.warning("no frames on /tf: the images' header names no frame (frame_id)", once=True)
+            self._say_that_none_comes("the images' header names no frame (frame_id)")
         else:
             self._output.publish(TFMessage(transforms=transforms(header, faces, prefix)))
+
+    def _say_that_none_comes(self, why: str) -> None:
+        self._node.warn_once(f"no frames on /tf: {why}", about=topics.TRANSFORMS)
