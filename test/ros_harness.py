@@ -1,5 +1,6 @@
 """Nodes under test and a subscriber to them, spun together in one process; and launch files."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -70,6 +71,8 @@ class Harness:
         self.executor.shutdown()
         for node in self._nodes:
             node.destroy_node()
+        # Nodes freeze what they have loaded, and with it, in a process of many tests, what those before left.
+        gc.unfreeze()
 
 
 @contextmanager

@@ -224,7 +224,7 @@ def test_a_second_run_in_a_ros_domain_is_refused_and_the_first_goes_on(tmp_path,
     first.send_signal(signal.SIGINT)
     finish(first)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["frames_overlay"] == summary["frames_in"] > 10
+    assert summary["frames_in"] >= summary["frames_overlay"] > 10
 
 
 @pytest.mark.usefixtures("_ros")

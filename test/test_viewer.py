@@ -346,6 +346,8 @@ def test_ctrl_c_ends_the_page_of_a_bag_without_a_word(face, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Of a process in a shell's background Ctrl-C is ignored, and so it would be of this one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     line = process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)

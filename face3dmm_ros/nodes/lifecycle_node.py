@@ -431,7 +431,7 @@ def run_nodes(node_classes: Sequence[Callable[[], Node]], args: Sequence[str] | 
     failures: list[Exception] = []
     # rclpy's own handler ends the spinning. Python's would throw KeyboardInterrupt into whatever runs at that moment,
     # once for the terminal's Ctrl-C and once more for the launcher's.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     rclpy.init(args=args)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     threads = [threading.Thread(target=_run_node, args=(create, failures)) for create in node_classes]
@@ -439,6 +439,7 @@ def run_nodes(node_classes: Sequence[Callable[[], Node]], args: Sequence[str] | 
         thread.start()
     for thread in threads:
         thread.join()
+    signal.signal(signal.SIGINT, before)
     for error in failures:
         if not isinstance(error, Face3DMMError):
             raise error
