@@ -209,17 +209,16 @@ class BagWriter(Closing):
 
         Image size (width, height) px, model (name and digest) and method are for an image without a face.
         """
-        tracked = {
-            face.face_id if isinstance(face, TrackedFace) else index: (
-                face.parameters if isinstance(face, TrackedFace) else face
-            )
+        tracked = [
+            (face.face_id, face.parameters) if isinstance(face, TrackedFace) else (index, face)
             for index, face in enumerate(faces)
-        }
-        for parameters in tracked.values():
-            image_size, method = parameters.image_size, parameters.method
-            model = parameters.model, parameters.model_digest
+        ]
+        if tracked:
+            shared = tracked[-1][1]
+            image_size, method = shared.image_size, shared.method
+            model = shared.model, shared.model_digest
         fields = parameters_array_fields(image_size, *model, method, expression_names)
-        fields["faces"] = [self._parameters(face_id, parameters) for face_id, parameters in tracked.items()]
+        fields["faces"] = [self._parameters(face_id, parameters) for face_id, parameters in tracked]
         self._write(topic, known.PARAMETERS_TYPE, fields, stamp_ns, frame_id, time_ns)
 
     def _landmarks(self, face: TrackedFace | TrackedLandmarks) -> Any:

@@ -133,7 +133,7 @@ class LiveSession(Closing):
         given = self._options.parameters
         parameters = {name: given.get(name, {}) | {"autostart": name != SOURCE} for name in self._nodes}
         if self._options.placement == "single":
-            # The last first, as in `live.composition`.
+            # Nodes of one thread take turns in this order: an image under way goes on before the next one begins.
             for name, node_class in reversed(self._nodes.items()):
                 node = node_class(cli_args=_ros_arguments({name: parameters[name]}), use_global_arguments=False)
                 self._nodes_here.append(node)

@@ -73,8 +73,8 @@ class Input:
     """A topic that a node takes messages from while it works.
 
     A stream has one message for each image. A node that keeps pace with it works through what waits after a stall; one
-    that does not skips to the newest. Messages that were overwritten before
-    they could be taken, or lost on the way, are counted where rclpy tells their numbers (from Jazzy on).
+    that does not skips to the newest. Messages that were overwritten before they could be taken, or lost on the way,
+    are counted where rclpy tells their numbers (from Jazzy on).
 
     Attributes:
         topic: its name in the code.
