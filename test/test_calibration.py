@@ -284,3 +284,11 @@ def test_what_is_no_camera_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_missing_calibration_is_named(tmp_path: Path) -> None:
     with pytest.raises(Face3DMMError, match=r"nowhere\.yaml"):
         read_calibration(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(("model", "D"), [("plumb_bob", [-5.0, 0, 0, 0, 0]), ("equidistant", [-5.0, 0, 0, 0])])
+def test_a_distortion_that_cannot_be_undone_is_refused(model: str, D: list[float]) -> None:
+    calibration = Calibration((640, 480), K, model, np.array(D))
+    corner = np.random.default_rng(0).uniform([500, 350], [639, 479], (20, 2))
+    with pytest.raises(Face3DMMError, match="cannot be undone"):
+        calibration.rays(corner)

@@ -210,7 +210,7 @@ def test_the_images_of_a_film_are_stamped_and_shown_at_its_own_times(spun, tmp_p
     spun.spin_until(lambda: len(values(spun)) == len(arrivals) == len(times))
     stamps = np.array([stamp_ns(message.header) for message in spun.received[IMAGES]])
     late = np.array(arrivals) - stamps
-    np.testing.assert_allclose(1e-9 * (stamps - stamps[0]), times, atol=0.15)
+    assert (1e-9 * (stamps - stamps[0]) > times - 1e-3).all(), "no image is ahead of its time, also after a late one"
     # By far most are as exact as the clocks: the time to read or send an image is not in them.
     assert np.median(np.abs(1e-9 * np.diff(stamps) - np.diff(times))) < 1e-3
     assert (late >= 0).all(), "no image comes before its time"

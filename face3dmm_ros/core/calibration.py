@@ -21,6 +21,9 @@ DISTORTION_MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "e
 """The lens models known (sensor_msgs/CameraInfo and OpenCV name them so), each with its possible numbers of
 coefficients."""
 
+_UNDONE = 1.0
+"""By which undistorted points, distorted again, may miss, px; chosen by hand, a little less than landmarks do."""
+
 _RADIAL = ("equidistant", "fisheye")
 """Models with radial coefficients alone."""
 
@@ -268,7 +271,10 @@ class Calibration:
 
     def project(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Where (N, 3) points in the rectified camera's axes, in front of it, are in the image, (N, 2) px."""
-        in_lens = np.asarray(points, np.float64) @ self._to_rectified
+        return self._through_the_lens(np.asarray(points, np.float64) @ self._to_rectified)
+
+    def _through_the_lens(self, in_lens: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where (N, 3) points in the axes of the camera that K describes are in the image, (N, 2) px."""
         K, nowhere = np.asarray(self.matrix, np.float64), np.zeros(3)
         if not self.distortion.any():
             return in_lens[:, :2] / in_lens[:, 2:] * [K[0, 0], K[1, 1]] + K[:2, 2]
@@ -277,7 +283,11 @@ class Calibration:
         return np.asarray(pixels, np.float64).reshape(-1, 2)
 
     def rays(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Viewing rays of (N, 2) image points, px, as (x/z, y/z), (N, 2): distortion and K undone, turned by R."""
+        """Viewing rays of (N, 2) image points, px, as (x/z, y/z), (N, 2): distortion and K undone, turned by R.
+
+        Raises:
+            Face3DMMError: the distortion cannot be undone at most of the points.
+        """
         rays = self._rays_of_the_lens(points)
         R = self._to_rectified
         turned = rays @ R[:, :2].T + R[:, 2]
@@ -292,7 +302,15 @@ class Calibration:
             undistorted = cv2.fisheye.undistortPoints(distorted, K, self.distortion)
         else:
             undistorted = cv2.undistortPoints(distorted, K, self.distortion)
-        return np.asarray(undistorted, np.float64).reshape(-1, 2)
+        rays = np.asarray(undistorted, np.float64).reshape(-1, 2)
+        again = self._through_the_lens(np.column_stack([rays, np.ones(len(rays))]))
+        off = float(np.median(np.linalg.norm(again - np.asarray(points), axis=1)))
+        if not off <= _UNDONE:
+            raise Face3DMMError(
+                f"the lens's distortion, {self.distortion_model} {np.round(self.distortion, 4).tolist()}, cannot be "
+                f"undone at most of the points asked for: taken back and forth they are {off:.3g} px elsewhere"
+            )
+        return rays
 
 
 def _check_pinhole(name: str, matrix: NDArray[np.float64]) -> None:
