@@ -32,12 +32,14 @@ class BaseMesh:
         quads: (M, 4) int64 vertex indices, counter-clockwise seen from outside.
         group_of_quad: (M,) names such as ``body`` or ``helper-l-eye``.
         uv: (N, 2) float64 texture coordinates; of a vertex on a seam, one of them.
+        quad_uv: (M, 4, 2) float64 texture coordinates of the quads' corners.
     """
 
     vertices: NDArray[np.float64]
     quads: NDArray[np.int64]
     group_of_quad: NDArray[np.str_]
     uv: NDArray[np.float64]
+    quad_uv: NDArray[np.float64]
 
     def group(self, name: str) -> NDArray[np.int64]:
         """Sorted vertex indices of a group."""
@@ -89,9 +91,9 @@ class MakeHuman:
                 quads.append([int(corner[0]) - 1 for corner in corners])
                 quads_texture.append([int(corner[1]) - 1 for corner in corners])
                 groups.append(group)
-        uv = np.zeros((len(vertices), 2))
-        uv[np.array(quads).ravel()] = np.array(texture)[np.array(quads_texture).ravel()]
-        return BaseMesh(np.array(vertices), np.array(quads), np.array(groups), uv)
+        uv, quad_uv = np.zeros((len(vertices), 2)), np.array(texture)[np.array(quads_texture)]
+        uv[np.array(quads).ravel()] = quad_uv.reshape(-1, 2)
+        return BaseMesh(np.array(vertices), np.array(quads), np.array(groups), uv, quad_uv)
 
     def target(self, name: str) -> NDArray[np.float64]:
         """A morph target such as ``chin/chin-width-incr``: displacements, (N, 3), dm."""
