@@ -15,7 +15,8 @@ def test_all_but_the_eyeballs_lies_in_the_picture(default_model: MorphableModel)
     somewhere = np.isfinite(layout.uv).all(axis=(1, 2))
     eyes = layout.base_vertex[default_model.triangles].min(axis=1) < 0
     np.testing.assert_array_equal(somewhere, ~eyes)
-    assert 0.0 <= layout.uv[somewhere].min() and layout.uv[somewhere].max() <= 1.0
+    assert layout.uv[somewhere].min() >= 0.0
+    assert layout.uv[somewhere].max() <= 1.0
 
 
 def test_neighbours_on_the_face_are_neighbours_in_the_picture(default_model: MorphableModel) -> None:
@@ -25,7 +26,9 @@ def test_neighbours_on_the_face_are_neighbours_in_the_picture(default_model: Mor
     assert np.linalg.norm(corners - corners.mean(axis=1, keepdims=True), axis=2).max() < 0.02
     at = dict(zip(default_model.triangles[face].ravel(), corners.reshape(-1, 2), strict=True))
     nose, chin = (at[default_model.landmarks["ibug68"].vertices[k, 0]] for k in (30, 8))
-    assert nose[1] > chin[1] and abs(nose[0] - chin[0]) < 0.01, "v goes up, and the middle is straight"
+    # MakeHuman's skins show the face lying on its side.
+    assert nose[0] < chin[0]
+    assert abs(nose[1] - chin[1]) < 0.01
 
 
 def test_another_models_triangles_are_refused(default_model: MorphableModel) -> None:

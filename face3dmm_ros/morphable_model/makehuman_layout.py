@@ -23,7 +23,7 @@ class MakeHumanLayout:
         base_vertex: (N,) int32, the vertex of the base mesh that a vertex is, or comes nearest to; −1 on the eyeballs,
             which the model meshes anew.
         uv: (M, 3, 2) float32, texture coordinates of every triangle's corners: u right and v up, (0, 0) the picture's
-            lower left corner. NaN on the eyeballs.
+            lower left corner; the face lies on its side. NaN on the eyeballs.
         model: digest of the triangles that it is for.
     """
 
