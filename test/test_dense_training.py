@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 pytest.importorskip("torch", reason="needs torch: make torch")
 import torch
 
 from face3dmm_ros.cli.main import main
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.lab.training import losses, training
 from face3dmm_ros.lab.training.batches import FaceStream, Share, sample_batches
 from face3dmm_ros.lab.training.config import TrainingConfig, read_config
@@ -158,6 +160,30 @@ def test_the_mean_distance_is_told_in_percent_of_the_faces_size() -> None:
     assert float(losses.nme_percent(target + torch.tensor([0.0, 0.6]), target)) == pytest.approx(10.0)
 
 
+def test_a_turn_is_told_whatever_moves_and_grows_besides() -> None:
+    target = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 50, 3)) * [1.0, 1.3, 0.7])
+    turns = Rotation.from_rotvec(np.radians([[0.0, 2.0, 0.0], [1.0, 0.0, -1.0], [0.0, 0.0, 0.0]])).as_matrix()
+    turned = 1.05 * target @ torch.from_numpy(turns).mT + torch.tensor([0.1, -0.2, 0.3])
+    degrees = losses.points_rotation_degrees(turned, target)
+    np.testing.assert_allclose(degrees, [2.0, np.sqrt(2.0), 0.0], rtol=0.06, atol=0.01)
+
+
+def test_a_training_may_start_with_the_network_that_ships(config: TrainingConfig) -> None:
+    shipped = package_file("resource/landmark_models/dense.tflite")
+    network = PointObjective(config.model_copy(update={"start": "default"})).network.eval()
+    picture = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    with torch.no_grad():
+        found = network(torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255)
+    expected = Network(shipped, (0.0, 1.0)).run(picture)[0]
+    np.testing.assert_allclose(found.numpy().ravel(), expected, atol=1e-4)
+
+
+def test_weights_of_another_network_are_no_start(config: TrainingConfig) -> None:
+    other = package_file("resource/landmark_models/face_landmark.tflite")
+    with pytest.raises(Face3DMMError, match="is not a dense network"):
+        PointObjective(config.model_copy(update={"start": str(other)}))
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -168,7 +194,6 @@ def test_the_mean_distance_is_told_in_percent_of_the_faces_size() -> None:
         ("network=light", "losses.point_distance is not for the network 'light', which learns parameters"),
         ("layout.shape_count=10", "layout: found .*which the network 'dense' does not have"),
         ("landmark_map=true", "landmark_map: found True, which the network 'dense' does not have"),
-        ("start=default", "start: found 'default', which the network 'dense' does not have"),
         ("datasets.0.kind=unlabelled_folder", "datasets.0: found an unlabelled one"),
         ("datasets.0.options.scenes.field_of_view=60", "points are learnt in weak perspective"),
     ],

@@ -269,6 +269,8 @@ def test_a_set_of_nothing_usable_is_refused(tmp_path: Path, capsys: pytest.Captu
         (["--fit-method", "magic"], "magic"),
         (["--fit-method", "joint", "joint"], "different"),
         (["--backend", "magic"], "magic"),
+        (["--dense-network", "nowhere.tflite"], "nowhere.tflite"),
+        (["--backend", "facemesh", "--dense-network", "mine.tflite"], "for the backend dense"),
         (["--model", "nowhere.npz"], "nowhere.npz"),
         (["--limit", "0"], "limit"),
         (["--jobs", "0"], "jobs"),

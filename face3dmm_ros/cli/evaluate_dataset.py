@@ -15,6 +15,7 @@ from face3dmm_ros.evaluation.dataset.labelled_faces import LabelledFaces
 from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions
 from face3dmm_ros.evaluation.dataset.portraits import Portraits
 from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
+from face3dmm_ros.fit_methods import SHIPPED
 
 PORTRAITS = "portraits"
 """The format of `Portraits`; all others are those of `LabelledFaces`."""
@@ -40,6 +41,8 @@ def add_arguments(kind: argparse.ArgumentParser) -> None:
     add("--roi", choices=SOURCES, default=SOURCES[0], help="whose boxes say where to look for landmarks")
     add("--landmarks", choices=SOURCES, default=SOURCES[0], help="whose 2D points are fitted to")
     add_fit_options(kind, more_methods=("photometric",), several=True)
+    add("--dense-network", default=SHIPPED, metavar="FILE", help="network of the backend dense: 'default', or the "
+        ".tflite that `face3dmm train dense` wrote")  # fmt: skip
     add("--negatives", type=Path, metavar="FOLDER", help="more pictures without a face, to count false alarms on")
     add("--limit", type=int, metavar="N", help="only N pictures (portraits: people), spread evenly over the set")
     add("--jobs", type=int, metavar="N", help="worker processes of one thread each; one per core without it")
@@ -84,6 +87,7 @@ def _dataset(arguments: argparse.Namespace) -> DataSet:
         format=arguments.format,
         model=arguments.model,
         backend=arguments.backend,
+        dense_network=arguments.dense_network,
         fit_methods=tuple(arguments.fit_method),
         regressor=regressor_file(arguments),
     )

@@ -7,6 +7,7 @@ covers the face both guess, and σ grows. On a followed face the dense network r
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,8 +151,12 @@ class _Seen:
 class DenseBackend:
     """BlazeFace, Face Mesh and the dense network. `scheme` is ``mediapipe478`` or its subset ``ibug68``."""
 
-    def __init__(self, scheme: str = MEDIAPIPE478) -> None:
+    def __init__(self, scheme: str = MEDIAPIPE478, network: Path | None = None) -> None:
         """Load the networks that ship with the package.
+
+        Args:
+            scheme: of the points.
+            network: a dense network of one's own, which `face3dmm train dense` wrote, in place of the one that ships.
 
         Raises:
             Face3DMMError: LiteRT is not installed, a network is missing, or the scheme is unknown.
@@ -161,7 +166,7 @@ class DenseBackend:
         self.parallel = True
         models = package_file("resource/landmark_models/dense.tflite").parent
         self._face_mesh = FaceMeshBackend(min_score=_MIN_SCORE)
-        self._network = DenseNetwork(models / "dense.tflite")
+        self._network = DenseNetwork(network or models / "dense.tflite")
         self._response = FaceMeshResponse.load(models / "face_mesh_response.npz")
         self._mirror = self._response.mirror[:SKIN_COUNT]
         self._cover = CoverReader.load(models / "cover_reader.npz")

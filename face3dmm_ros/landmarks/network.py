@@ -98,7 +98,7 @@ def interpreter(path: Path) -> Any:
 
 
 def tflite_weights(path: Path) -> list[NDArray[np.float32]]:
-    """The float32 arrays that a .tflite file holds, in its order.
+    """The arrays of floating-point numbers, of 32 or 16 bits, that a .tflite file holds, in its order.
 
     Raises:
         Face3DMMError: the file cannot be read, or LiteRT is not installed.
@@ -109,13 +109,15 @@ def tflite_weights(path: Path) -> list[NDArray[np.float32]]:
         raise Face3DMMError(
             f"a .tflite file's weights are read with LiteRT: pip install ai-edge-litert ({error})"
         ) from error
+    stored_as = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16}
     arrays = []
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
         for tensor in model.subgraphs[0].tensors:
             data = model.buffers[tensor.buffer].data
-            if tensor.type == schema.TensorType.FLOAT32 and data is not None and len(data):
-                arrays.append(np.frombuffer(bytes(data), np.float32).reshape(tensor.shape))
+            if tensor.type in stored_as and data is not None and len(data):
+                values = np.frombuffer(bytes(data), stored_as[tensor.type]).astype(np.float32)
+                arrays.append(values.reshape(tensor.shape))
     except Exception as error:  # the schema's own code raises whatever a damaged file leads it to
         raise Face3DMMError(f"{path} is not a .tflite file that can be read: {error}") from error
     return arrays

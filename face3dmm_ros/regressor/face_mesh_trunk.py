@@ -55,12 +55,12 @@ class FaceMeshStem(nn.Module):
         """With the next weights."""
         super().__init__()
         rgb = nn.Conv2d(3, 16, 3, 2)
-        _take(given, rgb)
+        take_weights(given, rgb)
         self.convolution = nn.Conv2d(inputs, 16, 3, 2)
         self.convolution.weight.data = functional.pad(rgb.weight.data, (0, 0, 0, 0, 0, inputs - 3))
         self.convolution.bias = rgb.bias
         self.activation = nn.PReLU(16)
-        _take(given, self.activation)
+        take_weights(given, self.activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, 16, H / 2, W / 2)."""
@@ -84,7 +84,7 @@ class FaceMeshBlock(nn.Module):
         self.pointwise = nn.Conv2d(inputs, outputs, 1)
         self.activation = nn.PReLU(outputs)
         for layer in (self.depthwise, self.pointwise, self.activation):
-            _take(given, layer)
+            take_weights(given, layer)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
@@ -127,8 +127,12 @@ def _padded(x: Tensor) -> Tensor:
     return functional.pad(x, [0, 1, 0, 1])
 
 
-def _take(given: Weights, layer: nn.Module) -> None:
-    """Fill a layer with the next weights of a .tflite file."""
+def take_weights(given: Weights, layer: nn.Module) -> None:
+    """Fill a layer, a convolution or a PReLU, with the next weights of a .tflite file.
+
+    Raises:
+        StopIteration, ValueError, RuntimeError: there are no more, or they are of another shape.
+    """
     values = next(given)
     if isinstance(layer, nn.PReLU):
         layer.weight.data = torch.from_numpy(values.reshape(layer.weight.shape).copy())

@@ -21,7 +21,7 @@ from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fit_methods import RegressorFile, create_fitter
 from face3dmm_ros.fitting import FitOptions, TrackFitter
 from face3dmm_ros.fitting.linear_points import LandmarkModel
-from face3dmm_ros.landmarks import Detection, LandmarkBackend, LandmarkTracker, LocatedFace, Region, create_backend
+from face3dmm_ros.landmarks import Detection, LandmarkBackend, LandmarkTracker, LocatedFace, Region
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE
 from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model import MorphableModel, load_model
@@ -96,7 +96,7 @@ class FaceEvaluator:
         self.format = dataset_format(options.format)
         self.model = load_model(options.model)
         self.ibug = Ibug68Points(self.model)
-        self._backend = create_backend(options.backend) if options.landmarks == "detector" else None
+        self._backend = options.create_backend() if options.landmarks == "detector" else None
         # The truth's outline points may be fixed points of the skin: then they must not slide along the visible edge.
         # Nor does a detector stand between: true points are off by no more than schemes differ in their meaning.
         self._truth_fit_options = FitOptions(outline=self.format.visible_outline, landmark_noise_mm=_TRUTH_NOISE_MM)

@@ -23,7 +23,7 @@ from face3dmm_ros.evaluation.metrics import box_around
 from face3dmm_ros.files.pictures import find_pictures, read_picture
 from face3dmm_ros.files.truth_files import check_truth_file
 from face3dmm_ros.fit_methods import create_fitter
-from face3dmm_ros.landmarks import LandmarkTracker, create_backend
+from face3dmm_ros.landmarks import LandmarkTracker
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.smoothing import FaceSmoother
@@ -74,7 +74,7 @@ class PortraitWatcher:
             Face3DMMError: an option names something that does not exist.
         """
         model = load_model(options.model)
-        backend = create_backend(options.backend)
+        backend = options.create_backend()
         self._weights = BlendshapeWeights(model)
         self._pipelines = {
             method: FacePipeline(

@@ -18,7 +18,7 @@ _NEED_OTHERS = ("self_critic", "landmark_3d")
 """Losses without ground truth, which cannot stand alone: of plausibility and of self-consistency."""
 _NEED_NO_POSE = ("asymmetric_euclidean", "shape_distance", "self_critic")
 """Losses on a face's coefficients alone, which need no projected points."""
-_POINT_LOSSES = ("point_distance", "point_depth", "point_likelihood")
+_POINT_LOSSES = ("point_distance", "point_depth", "point_likelihood", "point_rotation")
 """Losses of the dense network, which has no others."""
 _SET_ELSEWHERE = {
     "kind": "beside them",
@@ -111,6 +111,7 @@ class LossesConfig(Part):
     point_distance: LossConfig | None = None
     point_depth: LossConfig | None = None
     point_likelihood: LossConfig | None = None
+    point_rotation: LossConfig | None = None
 
     def weights(self) -> dict[str, float]:
         """The losses in use, each with its weight."""
@@ -177,8 +178,8 @@ class TrainingConfig(Part):
         batch: samples in a batch, over all processes together.
         seed: of everything random.
         model: ``default``, a model's .npz, or a BFM's .mat.
-        start: weights to begin with, of the same network and layout: ``default`` for those that ship, or a file's path.
-            None for a new network.
+        start: weights to begin with, of the same network and layout: ``default`` for those that ship, or a file's path
+            (of a dense network its .tflite). None for a new network.
         validation_every: steps between looks at faces held back.
         validation_count: how many faces each labelled data set holds back, its last.
         checkpoint_every: steps between checkpoints: what a kill costs at most.
@@ -244,7 +245,7 @@ class TrainingConfig(Part):
         return self.network == "dense"
 
     def _check_points(self) -> None:
-        for name, nothing in (("layout", LayoutConfig()), ("landmark_map", False), ("start", None)):
+        for name, nothing in (("layout", LayoutConfig()), ("landmark_map", False)):
             if getattr(self, name) != nothing:
                 raise Face3DMMError(f"{name}: found {getattr(self, name)!r}, which the network 'dense' does not have")
         for k, dataset in enumerate(self.datasets):

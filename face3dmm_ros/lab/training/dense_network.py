@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.lab.training.tflite import TfliteWriter
 from face3dmm_ros.landmarks.dense_network import SIDE
+from face3dmm_ros.landmarks.network import tflite_weights
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.regressor.face_mesh_trunk import (
     CHANNELS,
@@ -14,7 +17,9 @@ from face3dmm_ros.regressor.face_mesh_trunk import (
     AddedResidual,
     FaceMeshBlock,
     FaceMeshStem,
+    Weights,
     face_mesh_trunk,
+    take_weights,
 )
 
 # Chosen by hand: accuracy against the time of an image on one core.
@@ -53,6 +58,26 @@ class DenseNet(nn.Module):
         outputs: Tensor = self.head(self.embed(self.squeeze(x).flatten(1)))
         return outputs.view(-1, SKIN_COUNT, 4)
 
+    @torch.no_grad()
+    def load(self, path: Path) -> None:
+        """Take the weights of a file that `save` wrote.
+
+        Raises:
+            Face3DMMError: the file cannot be read, or is another network's.
+        """
+        given = iter(tflite_weights(path))
+        try:
+            for group in (self.seen, self.tuned[0], self.added[0], self.tuned[1], self.added[1], self.squeeze):
+                # As `save` writes them: what a layer is made of stands in the order of its construction.
+                for layer in group.modules():
+                    if isinstance(layer, nn.Conv2d | nn.PReLU):
+                        take_weights(given, layer)
+            _take_linear(given, self.embed[0], _SQUEEZED)
+            take_weights(given, self.embed[1])
+            _take_linear(given, self.head, _EMBEDDED)
+        except (StopIteration, ValueError, RuntimeError) as error:
+            raise Face3DMMError(f"{path} is not a dense network of this package: its layers are others") from error
+
     def save(self, path: Path) -> None:
         """Write a .tflite file that takes (1, SIDE, SIDE, 3) and gives (1, 1872) and (1, *FEATURES)."""
         file = TfliteWriter((1, SIDE, SIDE, 3))
@@ -64,6 +89,13 @@ class DenseNet(nn.Module):
         x = file.prelu(file.convolution(x, self.squeeze[0]), self.squeeze[1])
         x = file.prelu(file.flattened_linear(x, self.embed[0]), self.embed[1])
         file.save([file.flattened_linear(x, self.head), features], path)
+
+
+def _take_linear(given: Weights, layer: nn.Linear, channels: int) -> None:
+    """Fill a fully connected layer, whose inputs a .tflite file has channels last and torch channels first."""
+    values = torch.from_numpy(next(given).copy())
+    layer.weight.copy_(values.view(len(values), -1, channels).transpose(1, 2).flatten(1))
+    layer.bias.copy_(torch.from_numpy(next(given).copy()))
 
 
 def _written(file: TfliteWriter, x: int, layer: nn.Module) -> int:

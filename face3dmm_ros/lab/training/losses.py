@@ -5,6 +5,7 @@ Two kinds of arguments. Vectors, (B, D), are in a network's units (whitened). Po
 pixels and millimetres do not fit into half precision. The loss of an empty batch is 0.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,9 @@ from torch.nn import functional
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
 from face3dmm_ros.regressor.parameter_layout import ParameterBatch, ParameterLayout, Whitening
+
+_LEAST_TURN = 1e-8
+"""radians², added before a root is taken, so that no turn at all has a finite gradient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +194,19 @@ def nme_percent(points: Tensor, target: Tensor) -> Tensor:
     width, height = (target.amax(1) - target.amin(1)).unbind(1)
     distance = torch.linalg.vector_norm(points - target, dim=2).mean(1)
     return 100 * distance / (width * height).sqrt().clamp(min=1e-6)
+
+
+def points_rotation_degrees(points: Tensor, target: Tensor) -> Tensor:
+    """By how far points (B, N, 3) are turned against the true ones about their mean, degrees, (B,).
+
+    For small turns: the ω of least squares of p + ω × p, of which moving and growing make nothing.
+    """
+    about = target - target.mean(dim=1, keepdim=True)
+    moment = torch.linalg.cross(about, points - target).sum(dim=1)
+    squared = about.square().sum(dim=(1, 2))
+    inertia = squared[:, None, None] * torch.eye(3, device=about.device) - about.mT @ about
+    turn = torch.linalg.solve(inertia, moment)
+    return (turn.square().sum(dim=1) + _LEAST_TURN).sqrt() * (180.0 / math.pi)
 
 
 def _over_faces(losses: Tensor) -> Tensor:

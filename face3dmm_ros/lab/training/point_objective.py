@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.lab.training import losses
 from face3dmm_ros.lab.training.config import TrainingConfig
@@ -24,6 +25,7 @@ from face3dmm_ros.landmarks.network import Network as TfliteNetwork
 from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SKIN_COUNT
 from face3dmm_ros.morphable_model import load_model
 
+_SHIPPED = "resource/landmark_models/dense.tflite"
 _UNSURE = -2.5
 """log σ, in sides of the crop, that the network begins with; chosen by hand: σ is 8 % of a side."""
 _LOG_DEVIATION = (-6.0, 1.0)
@@ -55,18 +57,25 @@ class PointObjective(nn.Module):
         """With a new network.
 
         Raises:
-            Face3DMMError: a model that cannot be read or lacks Face Mesh's points, or as `DenseNet`.
+            Face3DMMError: a model that cannot be read or lacks Face Mesh's points, weights to start with that are none
+                of this network, or as `DenseNet`.
         """
         super().__init__()
         self._names = config.losses.weights()
+        self._started = config.start is not None
         torch.manual_seed(config.seed)
-        self.network = DenseNet().to(device, memory_format=torch.channels_last)
+        network = DenseNet()
+        if config.start is not None:
+            network.load(package_file(_SHIPPED) if config.start == "default" else Path(config.start))
+        self.network = network.to(device, memory_format=torch.channels_last)
         model = load_model(config.model)
         self._points = losses.face_bases(model, model.scheme(MEDIAPIPE478).at(slice(SKIN_COUNT))).to(device)
 
     @torch.no_grad()
     def measure(self, batches: Iterable[SampleBatch]) -> None:
-        """Initialise the head so that it puts out the mean of faces to learn from, with a large σ."""
+        """Initialise the head of a new network: it puts out the mean of faces to learn from, with a large σ."""
+        if self._started:
+            return
         bias = self.network.head.bias.view(-1, 4)
         bias[:, :3] = torch.cat([self._true(batch) for batch in batches]).mean(dim=0)
         bias[:, 3] = _UNSURE
@@ -86,6 +95,8 @@ class PointObjective(nn.Module):
             "point_depth": (found[..., 2] - true[..., 2]).abs().mean(),
             "point_likelihood": losses.landmark_likelihood(found[..., :2], log_deviation, true[..., :2]) / SKIN_COUNT,
         }
+        if "point_rotation" in self._names:
+            values["point_rotation"] = losses.points_rotation_degrees(found[..., :3], true).mean()
         return {name: values[name] for name in self._names}
 
     def errors(self, answer: PointAnswer) -> dict[str, Tensor]:
