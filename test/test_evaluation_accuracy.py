@@ -6,9 +6,11 @@ import pytest
 from face3dmm_ros.core.rotations import rotation_from_pose_angles, rotation_from_vector
 from face3dmm_ros.evaluation.dataset.accuracy import (
     FaceErrors,
+    by_skin,
     confidence_reliability,
     expression_agreement,
     face_errors,
+    skin_terciles,
     summarize,
 )
 
@@ -25,6 +27,7 @@ def record(
     turned: float = 0.0,
     lips: tuple = (0.0, 0.0),
     confidence: float = 0.5,
+    lightness: float | None = 60.0,
 ) -> dict:
     """A face with true yaw in degrees; `turned` degrees of rotation error; nme None: nothing was fitted.
 
@@ -50,6 +53,7 @@ def record(
         "key": f"face/{name}",
         "yaw_deg": yaw,
         "pose": pose,
+        "skin_lightness": lightness,
         "expression": [0.0, 0.0, lips[1], 0.0, 0.0],
         "extra_faces": 0,
         "detected": None if nme is None else {"nme": 2.0 * nme},
@@ -177,3 +181,20 @@ def test_confidences_are_held_against_how_many_of_the_faces_found_are_right() ->
 def test_a_confidence_of_one_belongs_to_the_last_bin_and_no_face_has_no_error() -> None:
     assert confidence_reliability(errors(record("a", 0, 2.0, confidence=1.0))).count[-1] == 1
     assert np.isnan(confidence_reliability(errors(record("a", 0, None))).error)
+
+
+def test_thirds_of_skin_lightness_hold_every_yaw_alike() -> None:
+    tones = {"a": 20.0, "b": 40.0, "c": 60.0}
+    records = [
+        record(f"{yaw}{name}", yaw, nme=tone / 10.0 + yaw / 30.0, lightness=tone + yaw)
+        for yaw in (0, 45)
+        for name, tone in tones.items()
+    ]
+    errors = face_errors([*records, record("unseen", 0, 9.0, lightness=None)], ["joint"], visible_outline=False)[
+        "joint"
+    ]
+    members = {name: np.array(errors.names)[each].tolist() for name, each in skin_terciles(errors).items()}
+    assert members == {"dark": ["0a", "45a"], "medium": ["0b", "45b"], "light": ["0c", "45c"]}
+    terciles = by_skin(errors)
+    assert [terciles[name]["nme_fitted"] for name in members] == pytest.approx([2.75, 4.75, 6.75])
+    assert [terciles[name]["lightness"] for name in members] == pytest.approx([42.5, 62.5, 82.5])

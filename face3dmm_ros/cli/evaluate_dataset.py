@@ -10,7 +10,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.evaluation.dataset.datasets import FORMATS
 from face3dmm_ros.evaluation.dataset.evaluation import RESULTS_NAME, DataSet, evaluate, settings
-from face3dmm_ros.evaluation.dataset.face_evaluator import SOURCES, EvaluationOptions
+from face3dmm_ros.evaluation.dataset.face_evaluator import COVERS, SOURCES, EvaluationOptions
 from face3dmm_ros.evaluation.dataset.labelled_faces import LabelledFaces
 from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions
 from face3dmm_ros.evaluation.dataset.portraits import Portraits
@@ -40,6 +40,7 @@ def add_arguments(kind: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to, made if missing")
     add("--roi", choices=SOURCES, default=SOURCES[0], help="whose boxes say where to look for landmarks")
     add("--landmarks", choices=SOURCES, default=SOURCES[0], help="whose 2D points are fitted to")
+    add("--cover", choices=COVERS, default=COVERS[0], help="paint a mask over the lower face of every picture")
     add_fit_options(kind, more_methods=("photometric",), several=True)
     add("--dense-network", default=SHIPPED, metavar="FILE", help="network of the backend dense: 'default', or the "
         ".tflite that `face3dmm train dense` wrote")  # fmt: skip
@@ -92,10 +93,13 @@ def _dataset(arguments: argparse.Namespace) -> DataSet:
         regressor=regressor_file(arguments),
     )
     if arguments.format != PORTRAITS:
-        options = EvaluationOptions(**vars(judged), roi=arguments.roi, landmarks=arguments.landmarks)
+        options = EvaluationOptions(
+            **vars(judged), roi=arguments.roi, landmarks=arguments.landmarks, cover=arguments.cover
+        )
         return LabelledFaces(arguments.path, options, arguments.negatives)
     meaningless = {"--roi truth": "truth" in arguments.roi, "--landmarks truth": "truth" in arguments.landmarks}
     meaningless["--negatives"] = arguments.negatives is not None
+    meaningless[f"--cover {arguments.cover}"] = arguments.cover != COVERS[0]
     if any(meaningless.values()):
         given = ", ".join(option for option, is_given in meaningless.items() if is_given)
         raise Face3DMMError(f"--format {PORTRAITS} has no true landmarks and counts no false alarms: leave out {given}")

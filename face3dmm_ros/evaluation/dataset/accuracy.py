@@ -26,6 +26,8 @@ MEANS = (
 """What a summary's `MEAN` and `ALL` are."""
 EXPRESSION_BIN = "0-30"
 """Farther turned, a mouth or an eye is seen from the side, and its width depends on the pose. Chosen by hand."""
+TERCILES = ("dark", "medium", "light")
+"""Thirds of the faces by how light their skin is in the picture."""
 FOUND_IOU = 0.5
 """Intersection over union from which a detection counts, as in PASCAL VOC (Everingham et al., IJCV 2010)."""
 ERROR_LIMIT = 10.0
@@ -51,6 +53,7 @@ class FaceErrors:
     Attributes:
         names: of the pictures.
         yaw_deg: (N,) true yaw.
+        skin_lightness: (N,) L* of the skin as the picture shows it.
         found: (N,) whether the boxes around fitted and true points have an IoU of `FOUND_IOU` or more.
         nme: (N,) of the fitted 68 points, %, their outline as the truth means it.
         nme_detected: (N,) of the detector's own points, %.
@@ -69,6 +72,7 @@ class FaceErrors:
 
     names: list[str]
     yaw_deg: NDArray[np.float64]
+    skin_lightness: NDArray[np.float64]
     found: NDArray[np.bool_]
     nme: NDArray[np.float64]
     nme_detected: NDArray[np.float64]
@@ -107,10 +111,11 @@ def face_errors(
         method: {field: [] for field in _FIT_SHAPES} for method in methods
     }
     failures: dict[str, dict[str, str]] = {method: {} for method in methods}
-    names, yaws, poses, detected, expressions, extra = [], [], [], [], [], 0
+    names, yaws, poses, lightness, detected, expressions, extra = [], [], [], [], [], [], 0
     for record in records:
         names.append(name_of(record))
         yaws.append(record["yaw_deg"])
+        lightness.append(_known(record["skin_lightness"], ()))
         poses.append(_known(record["pose"], (3,)))
         detected.append(_known((record["detected"] or {}).get("nme"), ()))
         expressions.append(record["expression"])
@@ -131,6 +136,7 @@ def face_errors(
         errors[method] = FaceErrors(
             names=names,
             yaw_deg=np.array(yaws, dtype=np.float64),
+            skin_lightness=_stacked(lightness, ()),
             found=found,
             nme=outlines["nme_visible_outline" if visible_outline else "nme_fixed_outline"],
             nme_detected=_stacked(detected, ()),
@@ -157,9 +163,40 @@ def summarize(errors: FaceErrors) -> dict[str, Summary]:
     return {**bins, MEAN: {**mean, "faces": pooled["faces"]}, ALL: pooled}
 
 
-def expression_agreement(errors: FaceErrors) -> dict[str, Agreement]:
-    """How the fitted faces' `EXPRESSION_DISTANCES` follow the true ones, over the faces `with_expression`."""
-    ours, truth = errors.expression[errors.with_expression], errors.expression_truth[errors.with_expression]
+def skin_terciles(errors: FaceErrors) -> dict[str, NDArray[np.bool_]]:
+    """Which faces (N,) are in each of the `TERCILES` of skin lightness within their yaw bin, so that yaw is no cause.
+
+    Faces whose skin is not in the picture are in none.
+    """
+    terciles = {name: np.zeros(len(errors.names), bool) for name in TERCILES}
+    for name in YAW_BINS:
+        members = np.flatnonzero(errors.in_bin(name) & np.isfinite(errors.skin_lightness))
+        order = members[np.argsort(errors.skin_lightness[members], kind="stable")]
+        for tercile, part in zip(TERCILES, np.array_split(order, len(TERCILES)), strict=True):
+            terciles[tercile][part] = True
+    return terciles
+
+
+def by_skin(errors: FaceErrors) -> dict[str, Summary]:
+    """A summary of each of the `skin_terciles`, all yaw bins together, with the median lightness, L*."""
+    return {
+        name: {
+            **_summary(errors, members),
+            "lightness": float(np.median(errors.skin_lightness[members])) if members.any() else float("nan"),
+        }
+        for name, members in skin_terciles(errors).items()
+    }
+
+
+def expression_agreement(errors: FaceErrors, chosen: NDArray[np.bool_] | None = None) -> dict[str, Agreement]:
+    """How the fitted faces' `EXPRESSION_DISTANCES` follow the true ones, over the faces `with_expression`.
+
+    Args:
+        errors: of the faces.
+        chosen: (N,) which faces to look at alone; all if None.
+    """
+    which = errors.with_expression if chosen is None else errors.with_expression & chosen
+    ours, truth = errors.expression[which], errors.expression_truth[which]
     return {name: agreement(ours[:, k], truth[:, k]) for k, name in enumerate(EXPRESSION_DISTANCES)}
 
 

@@ -14,8 +14,10 @@ from face3dmm_ros.core.similarity import align
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.evaluation.dataset.datasets import FaceTruth, dataset_format
 from face3dmm_ros.evaluation.dataset.expression_metrics import expression_distances
+from face3dmm_ros.evaluation.dataset.face_mask import with_mask
 from face3dmm_ros.evaluation.dataset.faceless_pictures import FacelessPicture
 from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions
+from face3dmm_ros.evaluation.dataset.skin_lightness import skin_lightness
 from face3dmm_ros.evaluation.metrics import box_around, box_iou, face_size, nme, point_errors
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fit_methods import RegressorFile, create_fitter
@@ -32,6 +34,7 @@ FitFace = Callable[[NDArray[np.uint8], Landmarks], FaceParameters]
 FAILURES = (Face3DMMError, ArithmeticError, RuntimeError, np.linalg.LinAlgError)
 """What a detector or a fit may raise on a hard picture: then it missed the face, and the evaluation goes on."""
 SOURCES = ("detector", "truth")
+COVERS = ("none", "mask")
 """Where boxes and landmarks may come from, the default first."""
 # More than a labelled picture of one face shows, so that the labelled one is among them; chosen by hand.
 _MAX_FACES = 20
@@ -46,10 +49,12 @@ class EvaluationOptions(PipelineOptions):
     Attributes:
         roi: where to look for landmarks: in the ``detector``'s boxes or in the box of the ``truth``.
         landmarks: the points to fit to: the ``detector``'s or those of the ``truth``.
+        cover: ``none``, or ``mask``, painted over the lower face of every picture.
     """
 
     roi: str = "detector"
     landmarks: str = "detector"
+    cover: str = COVERS[0]
 
     def __post_init__(self) -> None:
         """Check the names.
@@ -62,6 +67,8 @@ class EvaluationOptions(PipelineOptions):
         for option, word in (("roi", self.roi), ("landmarks", self.landmarks)):
             if word not in SOURCES:
                 raise Face3DMMError(f"{option} must be {' or '.join(SOURCES)}, found {word!r}")
+        if self.cover not in COVERS:
+            raise Face3DMMError(f"cover must be {' or '.join(COVERS)}, found {self.cover!r}")
 
 
 class _TrueBox:
@@ -117,12 +124,15 @@ class FaceEvaluator:
         record: dict[str, Any] = {
             "yaw_deg": float(np.degrees(self._yaw(truth, (image.shape[1], image.shape[0])))),
             "pose": truth.pose,
+            "skin_lightness": skin_lightness(image, truth.points),
             "expression": expression_distances(truth.points, size).tolist(),
             "extra_faces": 0,
             "detected": None,
             "fits": dict.fromkeys(self._fits),
             "failures": {},
         }
+        if self.options.cover == "mask":
+            image = with_mask(image, truth.points, picture.name)
         try:
             landmarks, record["extra_faces"] = self._landmarks(image, truth)
         except FAILURES as error:

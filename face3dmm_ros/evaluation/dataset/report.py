@@ -21,8 +21,10 @@ from face3dmm_ros.evaluation.dataset.accuracy import (
     YAW_BINS,
     FaceErrors,
     Summary,
+    by_skin,
     confidence_reliability,
     expression_agreement,
+    skin_terciles,
     summarize,
 )
 from face3dmm_ros.evaluation.dataset.datasets import FaceTruth, dataset_format
@@ -59,6 +61,7 @@ _COLUMNS = {
     "vertex_mm": "vertices mm",
 }
 _DISTANCES = dict(zip(EXPRESSION_DISTANCES, ("eyes", "wink", "lips", "mouth's width", "brows"), strict=True))
+_SKIN_COLUMNS = ("faces", "found", "nme_fitted", "rotation_deg")
 _PERCENT = frozenset({"found", "failure10"})
 _EDGES = [k / BINS for k in range(BINS + 1)]
 _CONFIDENCE_BINS = _EDGES[:-1], _EDGES[1:]
@@ -91,9 +94,10 @@ class FaceReport(Evaluation[FaceErrors]):
         return self.methods[self.options.fit_methods[0]]
 
     def figures(self, found: FaceErrors) -> Record:
-        """Errors by yaw bin, expression, confidence and frames."""
+        """Errors by yaw bin and by skin, expression, confidence and frames."""
         return {
             "bins": summarize(found),
+            "skin": _skin_record(found),
             "expression": _expression_record(found),
             "confidence": _confidence_record(found),
             **_frames(found),
@@ -111,12 +115,12 @@ class FaceReport(Evaluation[FaceErrors]):
         }
 
     def console_table(self) -> str:
-        """Errors by yaw bin of each method, then expression and confidence of all."""
+        """Errors by yaw bin of each method, then skin, expression and confidence of all."""
         lines = []
         for method, errors in self.methods.items():
             headers, rows = _bin_table(errors)
             lines += [plain_table([f"{method}: |yaw|", *headers[1:]], rows), ""]
-        for table in (_expression_table, _confidence_table):
+        for table in (_skin_table, _expression_table, _confidence_table):
             lines += [plain_table(*table(self.methods)), ""]
         return "\n".join([*lines, self._remarks()])
 
@@ -142,6 +146,7 @@ class FaceReport(Evaluation[FaceErrors]):
         report.plot(_error_curve(self.methods), "Cumulative error: the share of all faces with an NME up to x.")
         report.plot(_error_by_yaw(self.methods), "NME of each face found by its true yaw, and medians of 10°.")
         report.plot(_error_by_landmark(self.first), f"Mean error of each landmark by bin, {name}.")
+        _skin_section(report, self.methods)
         _expression_section(report, self.methods)
         _confidence_section(report, self.methods)
         _frame_section(report, self.methods)
@@ -252,6 +257,46 @@ def _frame_section(report: Report, all_errors: Mapping[str, FaceErrors]) -> None
         "median error. The shift is the mean of fitted minus true points. NME are means of the bins."
     )
     report.table(headers, rows)
+
+
+def _skin_record(errors: FaceErrors) -> dict[str, Any]:
+    """The summary of each tercile, with how expressions are followed there, and the worst over the mean."""
+    terciles = {
+        name: {
+            **summary,
+            "expression": {key: asdict(each) for key, each in expression_agreement(errors, members).items()},
+        }
+        for (name, summary), members in zip(by_skin(errors).items(), skin_terciles(errors).values(), strict=True)
+    }
+    return {"terciles": terciles, "worst_nme_over_mean": _worst_over_mean(errors)}
+
+
+def _worst_over_mean(errors: FaceErrors) -> float:
+    """The largest NME of the terciles over their mean."""
+    nme = [summary["nme_fitted"] for summary in by_skin(errors).values()]
+    return float(np.max(nme) / np.mean(nme))
+
+
+def _skin_table(all_errors: Mapping[str, FaceErrors]) -> Table:
+    """Each method's errors by tercile of skin lightness, and the worst NME over the mean."""
+    rows: list[list[str | float]] = []
+    for method, errors in all_errors.items():
+        members = skin_terciles(errors)
+        for name, summary in by_skin(errors).items():
+            eyes = expression_agreement(errors, members[name])[EXPRESSION_DISTANCES[0]]
+            figures = [summary["lightness"], *(_shown(key, summary) for key in _SKIN_COLUMNS)]
+            rows.append([f"{method}: {name}", *figures, eyes.correlation])
+        rows.append([f"{method}: worst / mean", "", "", "", _worst_over_mean(errors), "", ""])
+    return ["skin", "median L*", *(_COLUMNS[key] for key in _SKIN_COLUMNS), "eyes, correlation"], rows
+
+
+def _skin_section(report: Report, all_errors: Mapping[str, FaceErrors]) -> None:
+    report.heading("Dark and light skins")
+    report.text(
+        "Thirds of the faces by how light their cheeks and nose are in the picture (L* of CIELAB), taken within each "
+        "bin of yaw. It is the skin in its light: one picture does not tell a dark skin from a dark room."
+    )
+    report.table(*_skin_table(all_errors))
 
 
 def _expression_record(errors: FaceErrors) -> dict[str, Any]:
