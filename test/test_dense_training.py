@@ -178,6 +178,21 @@ def test_a_training_may_start_with_the_network_that_ships(config: TrainingConfig
     np.testing.assert_allclose(found.numpy().ravel(), expected, atol=1e-4)
 
 
+def test_a_part_with_no_share_of_the_rate_stays_and_costs_no_gradient(config: TrainingConfig, tmp_path: Path) -> None:
+    shares = {"tuned.0": 0.0, "added.0": 0.0}
+    optimizer = config.optimizer.model_copy(update={"rate_shares": shares})
+    kept = config.model_copy(update={"start": "default", "optimizer": optimizer, "steps": 3})
+    train(kept, tmp_path, progress=False)
+    picture = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    shipped = Network(package_file("resource/landmark_models/dense.tflite"), (0.0, 1.0)).run(picture)
+    (points, features), (old_points, old_features) = (
+        Network(tmp_path / "dense.tflite", (0.0, 1.0)).run(picture),
+        shipped,
+    )
+    np.testing.assert_array_equal(features, old_features)
+    assert not np.allclose(points, old_points)
+
+
 def test_weights_of_another_network_are_no_start(config: TrainingConfig) -> None:
     other = package_file("resource/landmark_models/face_landmark.tflite")
     with pytest.raises(Face3DMMError, match="is not a dense network"):

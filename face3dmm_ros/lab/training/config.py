@@ -141,7 +141,7 @@ class OptimizerConfig(Part):
         second_momentum: of AdamW its β₂.
         decay: weight decay.
         rate_shares: parts of the network, by the prefix of their weights' names, that learn at a share of the rate, so
-            that pretrained weights change less.
+            that pretrained weights change less; of 0, not at all.
         largest_gradient: gradients are clipped to this norm, of all weights together; None leaves them.
         plateau, cosine: how the rate changes; constant without either.
     """

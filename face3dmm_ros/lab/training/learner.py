@@ -35,8 +35,8 @@ class Learner:
         self.objective = objective
         network = objective.network
         self._average = deepcopy(network).requires_grad_(False) if config.average else None
-        self._shared = here.shared(network)
         self._optimizer = _optimizer(config.optimizer, network)
+        self._shared = here.shared(network)
         plateau, critic = config.optimizer.plateau, config.losses.self_critic
         self._plateau = ReduceLROnPlateau(self._optimizer, eps=0.0, **plateau.model_dump()) if plateau else None
         self._weights = config.losses.weights()
@@ -174,12 +174,18 @@ class Learner:
 
 
 def _optimizer(config: OptimizerConfig, network: nn.Module) -> torch.optim.Optimizer:
-    """Raises Face3DMMError: a share of the rate is for a part that the network does not have."""
+    """The optimizer; parts whose share of the rate is 0 are frozen, so that no time is spent on their gradients.
+
+    Raises:
+        Face3DMMError: a share of the rate is for a part that the network does not have.
+    """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     unknown = set(config.rate_shares)
     for name, value in network.named_parameters():
         part = max((part for part in config.rate_shares if name.startswith(part)), key=len, default=None)
         unknown.discard(part or "")
+        if part is not None and not config.rate_shares[part]:
+            value.requires_grad_(False)
         # Decay is for what multiplies: biases and normalisations have one dimension, and are left alone.
         groups.setdefault((1.0 if part is None else config.rate_shares[part], value.ndim > 1), []).append(value)
     if unknown:
