@@ -74,16 +74,20 @@ class VertexArray:
         GL.glDrawElements(kind, count, GL.GL_UNSIGNED_INT, GL.GLvoidp(4 * first))
 
 
-def texture(pixels: NDArray[np.uint8], *, halvings: int | None = None, clamped: bool = False) -> int:
+def texture(
+    pixels: NDArray[np.uint8], *, halvings: int | None = None, clamped: bool = False, srgb: bool = False
+) -> int:
     """Make and bind a texture that repeats, with mipmaps; returns OpenGL's name of it.
 
     Args:
         pixels: (H, W, 1 to 4), in the order red, green, blue, alpha.
         halvings: how many mipmap levels below the picture itself; all if None.
         clamped: whether it does not repeat along its columns.
+        srgb: shaders read the linear light of its three colours; alpha stays as it is.
     """
     height, width, channels = pixels.shape
-    stored = (GL.GL_R8, GL.GL_RG8, GL.GL_RGB8, GL.GL_RGBA8)[channels - 1]
+    formats = (GL.GL_R8, GL.GL_RG8, *((GL.GL_SRGB8, GL.GL_SRGB8_ALPHA8) if srgb else (GL.GL_RGB8, GL.GL_RGBA8)))
+    stored = formats[channels - 1]
     order = (GL.GL_RED, GL.GL_RG, GL.GL_RGB, GL.GL_RGBA)[channels - 1]
     name = int(GL.glGenTextures(1))
     GL.glBindTexture(GL.GL_TEXTURE_2D, name)

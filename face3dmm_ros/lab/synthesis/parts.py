@@ -18,6 +18,7 @@ class VertexArrays(NamedTuple):
             coordinates (u, v) and a layer.
         srgb: (n, 3) uint8.
         traits, masks: (n, 4) uint8, read as [0, 1]; their meaning depends on the material, see its fragment shader.
+        uv: (n, 2) float32, where a picture lies on them: u right, v down.
     """
 
     position: NDArray[np.float32]
@@ -26,6 +27,7 @@ class VertexArrays(NamedTuple):
     srgb: NDArray[np.uint8]
     traits: NDArray[np.uint8]
     masks: NDArray[np.uint8]
+    uv: NDArray[np.float32]
 
 
 class Head(NamedTuple):
@@ -92,6 +94,7 @@ def grid_part(
             np.broadcast_to(as_bytes(values), (rows, columns, count)).reshape(n, count)
             for values, count in ((color, 3), (traits, 4), (masks, 4))
         ),
+        np.zeros((n, 2), np.float32),
     )
     return Part(material, arrays, grid_triangles(rows, columns))
 
@@ -110,6 +113,7 @@ def join(parts: Sequence[Part]) -> tuple[VertexArrays, dict[str, NDArray[np.int3
         blocks.setdefault(part.material, []).append(part.triangles + start)
         start += len(part.arrays.position)
     empty = np.zeros((0, 3), np.float32)
-    nothing = VertexArrays(empty, empty, empty, *(np.zeros((0, count), np.uint8) for count in (3, 4, 4)))
+    colors = (np.zeros((0, count), np.uint8) for count in (3, 4, 4))
+    nothing = VertexArrays(empty, empty, empty, *colors, np.zeros((0, 2), np.float32))
     arrays = VertexArrays(*map(np.concatenate, zip(nothing, *(part.arrays for part in parts), strict=True)))
     return arrays, {material: np.concatenate(triangles) for material, triangles in blocks.items()}

@@ -65,6 +65,20 @@ class Skin:
     makeup: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class SkinPicture:
+    """The albedo of a head's skin as a picture.
+
+    Attributes:
+        pixels: (H, W, 4) uint8 sRGB in the space of `face3dmm_ros.rendering.texture.unwrap`, in the order red, green,
+            blue, and an alpha that says where it holds; elsewhere the model's colours show. It must not change.
+        gain: of its linear red, green and blue, to recolour it.
+    """
+
+    pixels: NDArray[np.uint8]
+    gain: Color = (1.0, 1.0, 1.0)
+
+
 @dataclass(frozen=True)
 class Eyes:
     """Iris colour (sRGB), the pupil's share of the iris, and how red the white is, from 0 to 1."""
@@ -222,6 +236,7 @@ class Scene:
         alpha, beta, gamma: the model's coefficients. Brows, iris, hair, freckles and the like lie over T(γ).
         intrinsics: None renders in weak perspective, exactly as `camera` says; with them the picture is perspective,
             from the metric pose that `camera` means (`face3dmm_ros.core.camera.metric_pose`).
+        skin_picture: in place of T(γ); brows, freckles and the like still lie over it, as `skin` says.
     """
 
     image_size: tuple[int, int]
@@ -239,3 +254,4 @@ class Scene:
     background: Background = field(default_factory=Background)
     sensor: Sensor = field(default_factory=Sensor)
     intrinsics: Intrinsics | None = None
+    skin_picture: SkinPicture | None = None

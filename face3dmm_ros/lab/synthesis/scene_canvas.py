@@ -3,6 +3,7 @@
 As `gl_objects`, it may be imported only once a context is open.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,11 +18,14 @@ from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepar
 Uniforms = Mapping[str, object]
 
 _SHADOW_SIDE = 384  # px of the shadow map; chosen by hand: more is slower, less shows steps in the shadows
+_MOST_PICTURES = 48  # kept on the graphics card, 5 MB each and less; chosen by hand
 _TWO_SIDED = frozenset({"hair", "plain", "glass"})
 # Strands fade by the share of a pixel's samples that they cover; glass is mixed with what is behind it.
 _FADING = (GL.GL_SAMPLE_ALPHA_TO_COVERAGE, GL.GL_SAMPLE_ALPHA_TO_ONE)
 _STATES = {"hair": _FADING, "fur": _FADING, "glass": (GL.GL_BLEND,)}
-_FORMATS = [(3, np.float32), (3, np.float32), (3, np.float32), (3, np.uint8), (4, np.uint8), (4, np.uint8)]
+_FORMATS = [
+    (3, np.float32), (3, np.float32), (3, np.float32), (3, np.uint8), (4, np.uint8), (4, np.uint8), (2, np.float32),
+]  # fmt: skip
 """Numbers per vertex and their type in each of `VertexArrays`."""
 
 
@@ -51,6 +55,25 @@ class _MaterialMesh:
         self._vertices.draw(0, sum(count for material, (_, count) in self._ranges.items() if material != "glass"))
 
 
+class _Pictures:
+    """Pictures on the graphics card, of which those last used stay there."""
+
+    def __init__(self) -> None:
+        # By identity, so that none has to be read through; held, so that its identity is not another's.
+        self._loaded: OrderedDict[int, tuple[NDArray[np.uint8], int]] = OrderedDict()
+
+    def bind(self, pixels: NDArray[np.uint8]) -> None:
+        """Bind an sRGB picture (H, W, 4), in the order red, green, blue, alpha, to the active texture unit."""
+        key = id(pixels)
+        if key in self._loaded:
+            self._loaded.move_to_end(key)
+            GL.glBindTexture(GL.GL_TEXTURE_2D, self._loaded[key][1])
+            return
+        while len(self._loaded) >= _MOST_PICTURES:
+            GL.glDeleteTextures([self._loaded.popitem(last=False)[1][1]])
+        self._loaded[key] = (pixels, texture(pixels, clamped=True, srgb=True))
+
+
 class SceneCanvas:
     """Draws a head of one topology and the things around it."""
 
@@ -66,7 +89,7 @@ class SceneCanvas:
         Args:
             head: of which place, traits and masks stay; position, normal and srgb are replaced with every scene.
             head_triangles: by material.
-            noise: per sampler but the shadow map's an (H, W, C) image that repeats.
+            noise: per sampler of noise an (H, W, C) image that repeats.
             samples: per pixel; 0 or 1 for no antialiasing.
         """
         self._programs = {material: ShaderProgram(*shaders) for material, shaders in MATERIALS.items()}
@@ -78,9 +101,12 @@ class SceneCanvas:
         self._head.load_triangles(head_triangles)
         self._head.load(**head._asdict())
         self._make_shadow_map()
-        for unit, name in enumerate(SAMPLERS[1:], start=1):
+        for unit, name in enumerate(SAMPLERS):
             GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
-            texture(noise[name])
+            if name in noise:
+                texture(noise[name])
+        # The last unit stays active: it is that of the pictures.
+        self._pictures = _Pictures()
         self._drawn, self._resolved = Framebuffer(samples if samples > 1 else 0), Framebuffer(0)
         self._size = (0, 0)
         prepare(GL.GL_CULL_FACE, GL.GL_DEPTH_TEST)
@@ -101,6 +127,7 @@ class SceneCanvas:
         model_to_shadow: NDArray[np.float64],
         common: Uniforms,
         uniforms: Mapping[str, Uniforms],
+        skin: NDArray[np.uint8] | None = None,
     ) -> None:
         """Draw the loaded scene with y downward in clip space.
 
@@ -110,6 +137,7 @@ class SceneCanvas:
             model_to_shadow: (4, 4) to the key light's clip space.
             common: uniforms of all materials.
             uniforms: those of each material.
+            skin: the picture on the head's skin, as `SkinPicture.pixels`.
         """
         self._draw_shadow_map(model_to_shadow)
         width, height = size
@@ -133,6 +161,8 @@ class SceneCanvas:
                 GL.glDepthMask(False)
             if material in _TWO_SIDED:
                 GL.glDisable(GL.GL_CULL_FACE)
+            if material == "skin" and skin is not None:
+                self._pictures.bind(skin)
             self._head.draw(material)
             self._things.draw(material)
             for capability in state:

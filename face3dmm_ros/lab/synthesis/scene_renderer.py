@@ -22,6 +22,7 @@ from face3dmm_ros.lab.synthesis.scene import Light, Scene
 from face3dmm_ros.lab.synthesis.sensor import expose
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.rendering.drawer import Drawer
+from face3dmm_ros.rendering.texture import unwrap
 from face3dmm_ros.rendering.vertex_colors import visible_vertices
 
 if TYPE_CHECKING:
@@ -128,13 +129,16 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         self._ibug = model.landmarks.get("ibug68")
         self._eye_center = _left_eye(model)
         self._brow, self._nostril = _brow_curve(model), _left_nostril(model)
-        head = _head_arrays(model)
-        self._openness = head.traits[:, 0] / 255.0
+        arrays = _head_arrays(model)
+        self._openness = arrays.traits[:, 0] / 255.0
+        # Along its seams the picture of the skin needs vertices more than once.
+        self._unwrapping = unwrap(model)
+        head = VertexArrays(*(array[self._unwrapping.vertices] for array in arrays[:-1]), self._unwrapping.uv)
 
         def make_canvas() -> "SceneCanvas":
             from face3dmm_ros.lab.synthesis.scene_canvas import SceneCanvas
 
-            return SceneCanvas(head, _head_triangles(model), scene_noise(), samples)
+            return SceneCanvas(head, _head_triangles(model, self._unwrapping.triangles), scene_noise(), samples)
 
         super().__init__("auto", make_canvas)
 
@@ -155,7 +159,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         model_to_clip, rotation = _model_to_clip(scene)
         things = join(self._things(scene, head, landmarks))
         with self._drawing() as canvas:
-            canvas.load_head(head)
+            canvas.load_head(Head(*(array[self._unwrapping.vertices] for array in head)))
             canvas.load_things(*things)
             canvas.draw(
                 scene.image_size,
@@ -163,6 +167,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
                 _model_to_shadow(scene.light, rotation),
                 _light_uniforms(scene.light, rotation),
                 self._material_uniforms(scene, landmarks),
+                None if scene.skin_picture is None else scene.skin_picture.pixels,
             )
             pixels, depth = canvas.read(), canvas.read_depth()
         image = expose(_over(pixels, draw_background(scene.background, scene.image_size)), scene.sensor)
@@ -181,7 +186,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         return parts
 
     def _material_uniforms(self, scene: Scene, landmarks: NDArray[np.floating] | None) -> dict[str, dict[str, object]]:
-        skin, eyes, hair = scene.skin, scene.eyes, scene.hair
+        skin, eyes, hair, picture = scene.skin, scene.eyes, scene.hair, scene.skin_picture
         (base, slope, bend), span = self._brow
         lids = np.zeros((3, 3))
         lids[0, :2] = 1e3  # far above, so that no lid shades the eye
@@ -204,6 +209,8 @@ class SceneRenderer(Drawer["SceneCanvas"]):
                 "brow_span": span,
                 "nostril": self._nostril,
                 "scalp_cover": 0.0 if hair is None else skin.scalp_cover,
+                "pictured": 0.0 if picture is None else 1.0,
+                "picture_gain": (1.0, 1.0, 1.0) if picture is None else picture.gain,
             },
             "eye": {
                 **offset,
@@ -326,11 +333,11 @@ def _region(model: MorphableModel, name: str, default: float = 0.0) -> NDArray[n
     return model.regions.get(name, np.full(model.vertex_count, default, np.float32))
 
 
-def _head_triangles(model: MorphableModel) -> dict[str, NDArray[np.int32]]:
-    """The model's triangles by material."""
+def _head_triangles(model: MorphableModel, triangles: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:
+    """Triangles, (M, 3) in the order of the model's, by material."""
     eye, tooth = ((_region(model, name)[model.triangles] > 0.5).all(axis=1) for name in ("eyes", "teeth"))
     parts = {"skin": ~(eye | tooth), "eye": eye, "tooth": tooth}
-    return {material: model.triangles[chosen] for material, chosen in parts.items()}
+    return {material: triangles[chosen] for material, chosen in parts.items()}
 
 
 def _head_arrays(model: MorphableModel) -> VertexArrays:
@@ -342,7 +349,7 @@ def _head_arrays(model: MorphableModel) -> VertexArrays:
     traits[is_tooth, 0] = np.clip(1.6 * occlusion[is_tooth], 0.35, 1.0)
     face, skin = _region(model, "face", 0.0 if model.regions else 1.0), _region(model, "skin", 1.0)
     masks = np.stack([_region(model, "mouth_interior"), face, skin, zeros[:, 0]], axis=1)
-    return VertexArrays(zeros, zeros, model.mean, zeros.astype(np.uint8), as_bytes(traits), as_bytes(masks))
+    return VertexArrays(zeros, zeros, model.mean, zeros.astype(np.uint8), as_bytes(traits), as_bytes(masks), zeros[:, :2])
 
 
 def _ambient_occlusion(model: MorphableModel) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ out vec3 normal_at;
 out vec3 shadow_at;
 out vec4 traits_at;
 out vec4 masks_at;
+out vec2 uv_at;
 out vec2 unrolled_at;  // the place on the face unrolled as from a cylinder, mm
 """
 """What the vertex shader puts out; with `in` for `out` what the fragment shaders take."""
@@ -34,6 +35,7 @@ layout(location = 2) in vec3 place;
 layout(location = 3) in vec3 srgb;
 layout(location = 4) in vec4 traits;
 layout(location = 5) in vec4 masks;
+layout(location = 6) in vec2 uv;
 
 uniform mat4 model_to_clip;
 uniform mat4 model_to_shadow;
@@ -49,6 +51,7 @@ void main() {
     shadow_at = (model_to_shadow * vec4(position + 1.5 * normal, 1.0)).xyz * 0.5 + 0.5;
     traits_at = traits;
     masks_at = masks;
+    uv_at = uv;
     unrolled_at = vec2(75.0 * atan(place.x, place.z + 95.0), place.y);
 }
 """
@@ -128,6 +131,9 @@ uniform float stubble;
 uniform float scalp_cover;
 uniform float gloss;
 uniform float makeup;
+uniform sampler2D picture;    // of the skin, where its alpha is 1
+uniform float pictured;       // whether there is one
+uniform vec3 picture_gain;
 
 float brow(vec3 place) {
     float side = abs(place.x);
@@ -154,6 +160,10 @@ void main() {
     vec2 slope = texture(relief_noise, at / 46.0 + offset).rg - 0.5;
 
     vec3 albedo = albedo_at;
+    if (pictured > 0.0) {
+        vec4 painted = texture(picture, uv_at);
+        albedo = mix(albedo, picture_gain * painted.rgb, painted.a);
+    }
     albedo *= 1.0 + detail * blotches * (vec3(0.3, 0.8, 0.9) * coarse.r + 0.25 * coarse.a);
     albedo *= 1.0 + detail * pores * 0.5 * fine.b;
     float spots = smoothstep(0.12, 0.3, fine.g + 0.35 * coarse.r);
@@ -326,5 +336,5 @@ void main() {
 )
 """Depth alone, seen from the key light."""
 
-SAMPLERS = ("shadow_map", "tone_noise", "relief_noise", "strand_noise")
+SAMPLERS = ("shadow_map", "tone_noise", "relief_noise", "strand_noise", "picture")
 """The texture units that the materials read, in order."""
