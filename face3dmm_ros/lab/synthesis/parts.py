@@ -59,6 +59,25 @@ class Part(NamedTuple):
     triangles: NDArray[np.int32]
 
 
+class Card(NamedTuple):
+    """A mesh that shows a picture with holes; model space, mm.
+
+    Attributes:
+        fine: hairs one by one, which hide nothing of what is behind them; else it hides what is behind where its alpha
+            is more than half.
+        arrays: its vertices.
+        triangles: (m, 3) int32, seen from both sides.
+        picture: (H, W, 4) uint8 sRGB: red, green, blue, alpha; a quarter stands for the vertices' colour itself.
+        lift: mm by which it is nearer to the viewer than it looks, so that what it lies on does not swallow it.
+    """
+
+    fine: bool
+    arrays: VertexArrays
+    triangles: NDArray[np.int32]
+    picture: NDArray[np.uint8]
+    lift: float = 0.0
+
+
 def grid_part(
     material: str,
     points: NDArray[np.floating],

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import Intrinsics, WeakPerspective
+from face3dmm_ros.lab.synthesis.worn import Asset
 
 Color = tuple[float, float, float]
 """sRGB, each in [0, 1]."""
@@ -77,6 +78,15 @@ class SkinPicture:
 
     pixels: NDArray[np.uint8]
     gain: Color = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Worn:
+    """An asset that hangs on the face, such as hair: its colour (sRGB) and the strength of its highlights."""
+
+    asset: Asset
+    color: Color
+    gloss: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -237,6 +247,7 @@ class Scene:
         intrinsics: None renders in weak perspective, exactly as `camera` says; with them the picture is perspective,
             from the metric pose that `camera` means (`face3dmm_ros.core.camera.metric_pose`).
         skin_picture: in place of T(γ); brows, freckles and the like still lie over it, as `skin` says.
+        worn: what else hangs on the face; `hair` is None where hair is among it.
     """
 
     image_size: tuple[int, int]
@@ -255,3 +266,4 @@ class Scene:
     sensor: Sensor = field(default_factory=Sensor)
     intrinsics: Intrinsics | None = None
     skin_picture: SkinPicture | None = None
+    worn: tuple[Worn, ...] = ()

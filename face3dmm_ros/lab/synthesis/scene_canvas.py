@@ -4,14 +4,14 @@ As `gl_objects`, it may be imported only once a context is open.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
-from face3dmm_ros.lab.synthesis.parts import Head, VertexArrays
-from face3dmm_ros.lab.synthesis.scene_shaders import MATERIALS, SAMPLERS, SHADOW
+from face3dmm_ros.lab.synthesis.parts import Card, Head, VertexArrays
+from face3dmm_ros.lab.synthesis.scene_shaders import CARD, CARD_SHADOW, MATERIALS, SAMPLERS, SHADOW
 from face3dmm_ros.rendering.framebuffer import Framebuffer, read_pixels
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
@@ -97,7 +97,12 @@ class SceneCanvas:
             program.use()
             program.set_samplers(SAMPLERS)
         self._shadow_program = ShaderProgram(*SHADOW)
-        self._head, self._things = _MaterialMesh(), _MaterialMesh()
+        self._card_program, self._card_shadow_program = ShaderProgram(*CARD), ShaderProgram(*CARD_SHADOW)
+        for program in (self._card_program, self._card_shadow_program):
+            program.use()
+            program.set_samplers(SAMPLERS)
+        self._head, self._things, self._hung = _MaterialMesh(), _MaterialMesh(), _MaterialMesh()
+        self._cards: list[Card] = []
         self._head.load_triangles(head_triangles)
         self._head.load(**head._asdict())
         self._make_shadow_map()
@@ -119,6 +124,18 @@ class SceneCanvas:
         """Replace what stands around the head; glass must come last."""
         self._things.load_triangles(triangles)
         self._things.load(**arrays._asdict())
+
+    def load_cards(self, cards: Sequence[Card]) -> None:
+        """Replace what shows pictures with holes; what is fine is drawn first."""
+        self._cards = sorted(cards, key=lambda card: not card.fine)
+        if not cards:
+            return
+        starts = np.cumsum([0, *(len(card.arrays.position) for card in self._cards)])
+        self._hung.load_triangles(
+            {str(k): card.triangles + starts[k] for k, card in enumerate(self._cards)}
+        )
+        arrays = VertexArrays(*map(np.concatenate, zip(*(card.arrays for card in self._cards), strict=True)))
+        self._hung.load(**arrays._asdict())
 
     def draw(
         self,
@@ -148,17 +165,15 @@ class SceneCanvas:
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._drawn.name)
         GL.glViewport(0, 0, width, height)
         GL.glClear(GL.GL_COLOR_BUFFER_BIT | GL.GL_DEPTH_BUFFER_BIT)
+        common = {**common, "model_to_clip": model_to_clip, "model_to_shadow": model_to_shadow}
         for material, program in self._programs.items():
-            program.use()
-            program.set("model_to_clip", model_to_clip)
-            program.set("model_to_shadow", model_to_shadow)
-            for name, value in (*common.items(), *uniforms.get(material, {}).items()):
-                program.set(name, value)
+            if material == "glass":
+                self._draw_cards({**common, **uniforms.get("card", {})})
+                GL.glDepthMask(False)
+            program.use(**{**common, **uniforms.get(material, {})})
             state = _STATES.get(material, ())
             for capability in state:
                 GL.glEnable(capability)
-            if material == "glass":
-                GL.glDepthMask(False)
             if material in _TWO_SIDED:
                 GL.glDisable(GL.GL_CULL_FACE)
             if material == "skin" and skin is not None:
@@ -186,6 +201,26 @@ class SceneCanvas:
         GL.glReadPixels(0, 0, width, height, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT, array=depth)
         return depth
 
+    def _draw_cards(self, uniforms: Uniforms) -> None:
+        """Draw what shows pictures: first where they are opaque, then, blended, where they are not."""
+        self._card_program.use(**uniforms)
+        GL.glDisable(GL.GL_CULL_FACE)
+        for solid in (True, False):
+            if not solid:
+                GL.glEnable(GL.GL_BLEND)
+                GL.glDepthMask(False)
+            self._card_program.set("solid", float(solid))
+            for k, card in enumerate(self._cards):
+                if solid and card.fine:
+                    continue
+                self._pictures.bind(card.picture)
+                self._card_program.set("alphas", (0.5, 2.0) if solid else (0.02, 2.0 if card.fine else 0.5))
+                self._card_program.set("lift", card.lift)
+                self._hung.draw(str(k))
+        GL.glDepthMask(True)
+        GL.glDisable(GL.GL_BLEND)
+        GL.glEnable(GL.GL_CULL_FACE)
+
     def _draw_shadow_map(self, model_to_shadow: NDArray[np.float64]) -> None:
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_framebuffer)
         GL.glViewport(0, 0, _SHADOW_SIDE, _SHADOW_SIDE)
@@ -196,6 +231,13 @@ class SceneCanvas:
         GL.glPolygonOffset(2.0, 2.0)  # chosen by hand: less lets surfaces shadow themselves, more detaches shadows
         self._head.draw_all()
         self._things.draw_all()
+        self._card_shadow_program.use(model_to_shadow=model_to_shadow)
+        GL.glDisable(GL.GL_CULL_FACE)
+        for k, card in enumerate(self._cards):
+            if not card.fine:
+                self._pictures.bind(card.picture)
+                self._hung.draw(str(k))
+        GL.glEnable(GL.GL_CULL_FACE)
         GL.glDisable(GL.GL_POLYGON_OFFSET_FILL)
 
     def _make_shadow_map(self) -> None:

@@ -161,6 +161,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         with self._drawing() as canvas:
             canvas.load_head(Head(*(array[self._unwrapping.vertices] for array in head)))
             canvas.load_things(*things)
+            canvas.load_cards([worn.asset.card(head, worn.color, worn.gloss) for worn in scene.worn])
             canvas.draw(
                 scene.image_size,
                 model_to_clip,
@@ -225,6 +226,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
             "fur": offset,
             "plain": offset,
             "glass": offset,
+            "card": offset,
         }
 
 

@@ -40,9 +40,14 @@ layout(location = 6) in vec2 uv;
 uniform mat4 model_to_clip;
 uniform mat4 model_to_shadow;
 uniform mat3 normal_to_world;
+uniform float lift;  // mm toward the viewer, in depth alone
 
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);
+    if (lift > 0.0) {
+        vec4 lifted = model_to_clip * vec4(position + lift * (vec3(0.0, 0.0, 1.0) * normal_to_world), 1.0);
+        gl_Position.z = lifted.z / lifted.w * gl_Position.w;
+    }
     place_at = place;
     model_at = position;
     albedo_at = decoded(srgb);
@@ -310,6 +315,38 @@ void main() {
 }
 """
 
+_CARD = """
+// uv: in the picture. traits: ambient occlusion, gloss.
+uniform sampler2D picture;  // brightness and alpha
+uniform vec2 offset;
+uniform vec2 alphas;        // what is drawn: from the first up to below the second
+uniform float solid;        // whether it is opaque there
+
+void main() {
+    vec4 painted = texture(picture, uv_at);
+    float cover = clamp(painted.a * 1.15, 0.0, 1.0);
+    if (cover < alphas.x || cover >= alphas.y) {
+        discard;
+    }
+    vec3 N = normalize(normal_at);
+    vec3 up = normal_to_world * vec3(0.0, 1.0, 0.0);
+    vec3 T = normalize(up - dot(up, N) * N + 1e-4 + 1.2 * (painted.r - 0.25) * normal_to_world[0]);
+    float clumps = texture(tone_noise, 1.7 * uv_at + offset).a;
+    vec3 albedo = albedo_at * 4.0 * painted.rgb * (0.7 + 0.6 * clumps);
+    float key = mix(0.3, 1.0, lit_by_key());
+    float ao = traits_at.x;
+    vec3 light = ambient(N) * ao + lambert(N, key) * mix(0.4, 1.0, ao);
+    float along = dot(T, normalize(to_key + TO_VIEWER)) + 0.2 * (clumps - 0.5);
+    float strand = pow(sqrt(max(1.0 - along * along, 0.0)), 40.0) * max(dot(N, to_key) + 0.2, 0.0);
+    vec3 shine = traits_at.y * key * ao * strand * key_color * (0.04 + 0.5 * albedo);
+    float opacity = max(cover, solid);
+    color = vec4(encoded(albedo * light + shine) * opacity, opacity);
+}
+"""
+
+CARD = (_VERTEX, _LIGHT + _CARD)
+"""Vertex and fragment shader of things that show a picture with holes."""
+
 MATERIALS = {
     "skin": (_VERTEX, _LIGHT + _SKIN),
     "eye": (_VERTEX, _LIGHT + _EYE),
@@ -335,6 +372,32 @@ void main() {
     "void main() {}\n",
 )
 """Depth alone, seen from the key light."""
+
+CARD_SHADOW = (
+    """
+layout(location = 0) in vec3 position;
+layout(location = 6) in vec2 uv;
+
+uniform mat4 model_to_shadow;
+out vec2 uv_at;
+
+void main() {
+    gl_Position = model_to_shadow * vec4(position, 1.0);
+    uv_at = uv;
+}
+""",
+    """
+in vec2 uv_at;
+uniform sampler2D picture;
+
+void main() {
+    if (texture(picture, uv_at).a < 0.5) {
+        discard;
+    }
+}
+""",
+)
+"""Likewise, of what shows a picture with holes."""
 
 SAMPLERS = ("shadow_map", "tone_noise", "relief_noise", "strand_noise", "picture")
 """The texture units that the materials read, in order."""
