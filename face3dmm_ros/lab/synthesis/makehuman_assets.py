@@ -6,9 +6,9 @@ files may come from anywhere, so all of them are checked.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.srgb import encoded, linear
+from face3dmm_ros.lab.synthesis.panorama import SUFFIXES, Panorama, read_panorama
 from face3dmm_ros.lab.synthesis.worn import Asset, Binding
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.makehuman_layout import MakeHumanLayout
@@ -316,6 +317,39 @@ def _texels(model: MorphableModel, layout: MakeHumanLayout) -> tuple[NDArray[np.
     return _texels_of[layout.model]
 
 
+def find_assets(folder: Path) -> dict[str, dict[str, Path]]:
+    """The files of a folder's assets by kind (``skin``, ``place``, and `worn.KINDS`) and name, in order.
+
+    Raises:
+        Face3DMMError: the folder is none, or holds no assets.
+    """
+    if not folder.is_dir():
+        raise Face3DMMError(f"{folder} is not a folder: expected one with MakeHuman's skins, hair, eyebrows, …")
+    patterns = {
+        "hair": ("hair/*/*.mhclo",),
+        "brows": ("eyebrows/*/*.mhclo",),
+        "lashes": ("eyelashes/*/*.mhclo",),
+        "beard": ("beard/*beard*.json",),
+        "moustache": ("beard/*oustache*.json",),
+        "skin": ("skins/*_diffuse*.png",),
+        "place": tuple(f"hdri/*{suffix}" for suffix in SUFFIXES),
+    }
+    found = {
+        kind: {path.stem: path for path in sorted(path for glob in globs for path in folder.glob(glob))}
+        for kind, globs in patterns.items()
+    }
+    if not any(found.values()):
+        wanted = ", ".join(glob for globs in patterns.values() for glob in globs)
+        raise Face3DMMError(f"{folder} holds none of MakeHuman's assets; expected some of {wanted}")
+    return found
+
+
+@lru_cache(maxsize=2)
+def open_assets(folder: Path, model: MorphableModel) -> "MakeHumanAssets":
+    """The assets of a folder on a model, opened once; as `MakeHumanAssets`."""
+    return MakeHumanAssets(folder, model)
+
+
 class MakeHumanAssets:
     """The assets of a folder, each read when it is first asked for, and kept."""
 
@@ -325,27 +359,17 @@ class MakeHumanAssets:
         Raises:
             Face3DMMError: the folder is none, holds no assets, or the model is not the default one.
         """
-        if not folder.is_dir():
-            raise Face3DMMError(f"{folder} is not a folder: --assets takes one with MakeHuman's skins, hair, eyebrows, …")
         self.folder, self._model = folder, model
+        self._paths = find_assets(folder)
         self._layout = MakeHumanLayout.of(model)
-        meshes = {"hair": "hair", "brows": "eyebrows", "lashes": "eyelashes"}
-        found: dict[str, dict[str, Path]] = {
-            kind: {path.stem: path for path in sorted((folder / name).glob("*/*.mhclo"))}
-            for kind, name in meshes.items()
-        }
-        for path in sorted((folder / "beard").glob("*.json")):
-            found.setdefault("moustache" if "moustache" in path.stem.lower() else "beard", {})[path.stem] = path
-        found["skin"] = {path.stem: path for path in sorted((folder / "skins").glob("*.png"))}
-        self._paths = found
-        if not any(found.values()):
-            raise Face3DMMError(f"{folder} holds none of skins/*.png, hair/*/*.mhclo, eyebrows/*/*.mhclo, …")
         self._assets: dict[tuple[str, str], Asset] = {}
         self._skins: dict[str, NDArray[np.uint8]] = {}
+        self._tones: dict[str, NDArray[np.float64]] = {}
+        self._places: dict[str, Panorama] = {}
 
     def names(self, kind: str) -> list[str]:
-        """Names of what there is of a kind: ``skin``, or one of `worn.KINDS`; in order."""
-        return list(self._paths.get(kind, {}))
+        """Names of what there is of a kind: ``skin``, ``place``, or one of `worn.KINDS`; in order."""
+        return list(self._paths[kind])
 
     def skin(self, name: str) -> NDArray[np.uint8]:
         """A skin on the model's unwrapping, as `SkinPicture.pixels`.
@@ -357,6 +381,25 @@ class MakeHumanAssets:
             picture = _read_picture(self._paths["skin"][name])[..., :3]
             self._skins[name] = bake_skin(picture, self._model, self._layout)
         return self._skins[name]
+
+    def skin_tone(self, name: str) -> NDArray[np.float64]:
+        """The mean linear red, green and blue of a skin's face, (3,)."""
+        if name not in self._tones:
+            face = self._model.regions["face"][self._model.triangles].min(axis=1) > 0.5
+            triangle, _ = _texels(self._model, self._layout)
+            texels = self.skin(name)[np.append(face, False)[triangle]][:, :3]
+            self._tones[name] = linear(texels / 255.0).mean(axis=0)
+        return self._tones[name]
+
+    def place(self, name: str) -> Panorama:
+        """A panorama.
+
+        Raises:
+            Face3DMMError: as `read_panorama`.
+        """
+        if name not in self._places:
+            self._places[name] = read_panorama(self._paths["place"][name])
+        return self._places[name]
 
     def asset(self, kind: str, name: str) -> Asset:
         """An asset of one of `worn.KINDS`.

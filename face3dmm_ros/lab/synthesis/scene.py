@@ -10,10 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import Intrinsics, WeakPerspective
+from face3dmm_ros.lab.synthesis.panorama import Panorama
 from face3dmm_ros.lab.synthesis.worn import Asset
 
 Color = tuple[float, float, float]
 """sRGB, each in [0, 1]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a picture was taken: a panorama, its turn about the vertical, radians, and its colours' gain."""
+
+    panorama: Panorama
+    turn: float = 0.0
+    gain: Color = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,10 @@ class Light:
         key, fill: their colours and intensities; the key light alone throws shadows.
         ambient: the mean light from everywhere.
         ambient_slope: (3, 3) nested, per colour how much more of it comes from +x, +y, +z.
+        ambient_bend: likewise per colour, times xy, yz, zx of a direction.
+        ambient_bulge: likewise per colour, times x², y², z².
         softness: of the shadows' edges, mm.
+        reflected: what eyes mirror; None for the lights alone.
     """
 
     to_key: Color = (0.4, 0.5, 1.0)
@@ -34,7 +47,10 @@ class Light:
     fill: Color = (0.12, 0.13, 0.15)
     ambient: Color = (0.34, 0.35, 0.37)
     ambient_slope: tuple[Color, Color, Color] = ((0.0, 0.12, 0.04), (0.0, 0.12, 0.04), (0.0, 0.13, 0.04))
+    ambient_bend: tuple[Color, Color, Color] = ((0.0, 0.0, 0.0),) * 3
+    ambient_bulge: tuple[Color, Color, Color] = ((0.0, 0.0, 0.0),) * 3
     softness: float = 3.0
+    reflected: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -192,17 +208,21 @@ class Occluder:
 
 @dataclass(frozen=True)
 class Background:
-    """What is behind the face: a picture or a procedural texture.
+    """What is behind the face: a place, a picture or a procedural texture.
 
     Attributes:
         seed: of all that is random in it.
         picture: the file that it shows; None for a procedural texture.
         blur: as of a lens focused on the face, a share of the image's width.
+        place: in place of a picture.
+        field_of_view: of the camera that sees the place, horizontal, degrees.
     """
 
     seed: int = 0
     picture: Path | None = None
     blur: float = 0.01
+    place: Place | None = None
+    field_of_view: float = 40.0
 
 
 @dataclass(frozen=True)

@@ -271,6 +271,8 @@ def _light_uniforms(light: Light, rotation: NDArray[np.float64]) -> dict[str, ob
         "fill_color": light.fill,
         "ambient_mean": light.ambient,
         "ambient_slope": light.ambient_slope,
+        "ambient_bend": light.ambient_bend,
+        "ambient_bulge": light.ambient_bulge,
         "shadow_softness": light.softness / (2 * _SHADOW_RADIUS),
     }
 

@@ -1,7 +1,7 @@
 """GLSL of the synthetic scenes' materials: skin, eyes, hair, teeth, plain surfaces (cloth, objects) and glass.
 
-Light is a key light with a shadow map, a fill light without, and ambient light that varies linearly with direction (the
-first two bands of spherical harmonics; Ramamoorthi & Hanrahan, SIGGRAPH 2001), darkened by ambient occlusion per
+Light is a key light with a shadow map, a fill light without, and ambient light that varies with direction (the
+first three bands of spherical harmonics; Ramamoorthi & Hanrahan, SIGGRAPH 2001), darkened by ambient occlusion per
 vertex. Skin scatters light past the terminator, red farthest: wrapped diffuse light per channel (Green, GPU Gems,
 chapter 16, 2004). Hair has the highlight of a strand along its tangent (Kajiya & Kay, SIGGRAPH 1989).
 
@@ -79,6 +79,8 @@ uniform vec3 to_fill;
 uniform vec3 fill_color;
 uniform vec3 ambient_mean;
 uniform mat3 ambient_slope;  // rows: red, green, blue; columns: x, y, z
+uniform mat3 ambient_bend;   // likewise; columns: xy, yz, zx
+uniform mat3 ambient_bulge;  // likewise; columns: x², y², z²
 uniform float shadow_softness;
 
 const vec3 TO_VIEWER = vec3(0.0, 0.0, 1.0);
@@ -100,7 +102,7 @@ float lit_by_key() {
 }
 
 vec3 ambient(vec3 N) {
-    return max(ambient_mean + ambient_slope * N, 0.0);
+    return max(ambient_mean + ambient_slope * N + ambient_bend * (N * N.yzx) + ambient_bulge * (N * N), 0.0);
 }
 
 vec3 lambert(vec3 N, float key) {
