@@ -14,7 +14,7 @@ from face3dmm_ros.lab.synthesis.scene import Color, Light, Place
 
 # Chosen by hand, while looking at renders under 18 panoramas.
 _SPOT = np.radians(25.0)  # around the brightest direction, what belongs to the key light
-_BALANCED = 0.7  # share of the light's colour that a camera's white balance takes out, as an exponent
+_BALANCED = 0.85  # share of the light's colour that a camera's white balance takes out, as an exponent
 _LARGEST_KEY = 2.2  # of the mean light on the face: cameras see no stronger contrasts
 
 

@@ -32,6 +32,9 @@ _SCALES = (("x_scale", 5399, 11998), ("y_scale", 791, 881), ("z_scale", 962, 532
 """The distances in which MakeHuman measures offsets on the head: their names in .mhclo files and their base vertices."""
 _FOLLOWED = 6
 """Vertices of the model that one of the base mesh follows which the model lacks; chosen by hand: fewer show as steps."""
+_EYE_MIDDLE, _EYE_HALF = (0.2944, 0.7012), 0.2695
+"""Of MakeHuman's pictures of eyes: the left one's pupil, and half the side of the square in which its white is whole;
+shares of the picture's side, measured in the pictures."""
 _LEAST_ALPHA = 24  # of 255, below which a picture's colour says nothing; chosen by hand
 _CONTRAST = 0.75  # exponent of a picture's brightness, for highlights that are painted on; chosen by hand
 
@@ -278,7 +281,8 @@ def _brightness(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     there = picture[..., 3] >= _LEAST_ALPHA
     if there.any():
         light = light[tuple(distance_transform_edt(~there, return_distances=False, return_indices=True))]
-        light = (light / max(light[there].mean(), 1e-6)) ** _CONTRAST
+        # Some pictures are all black.
+        light = (light + 1e-3) ** _CONTRAST
         light = light / light[there].mean()
     grey = np.round(255 * encoded(0.25 * light)).astype(np.uint8)
     return np.dstack([grey, grey, grey, picture[..., 3]])
@@ -304,6 +308,19 @@ def bake_skin(picture: NDArray[np.uint8], model: MorphableModel, layout: MakeHum
     return np.ascontiguousarray(np.concatenate([result, alpha], axis=2))
 
 
+def crop_eye(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The left one of the two eyes in MakeHuman's picture, as `Eyes.picture`.
+
+    Raises:
+        Face3DMMError: the picture is no square.
+    """
+    side = picture.shape[0]
+    if picture.shape[1] != side:
+        raise Face3DMMError(f"a picture of eyes is a square, not {picture.shape[1]}×{side}")
+    (x, y), half = np.round(np.array(_EYE_MIDDLE) * side).astype(int), round(_EYE_HALF * side)
+    return np.ascontiguousarray(picture[y - half : y + half, x - half : x + half])
+
+
 _texels_of: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
 
 
@@ -318,7 +335,7 @@ def _texels(model: MorphableModel, layout: MakeHumanLayout) -> tuple[NDArray[np.
 
 
 def find_assets(folder: Path) -> dict[str, dict[str, Path]]:
-    """The files of a folder's assets by kind (``skin``, ``place``, and `worn.KINDS`) and name, in order.
+    """The files of a folder's assets by kind (``skin``, ``eye``, ``place``, and `worn.KINDS`) and name, in order.
 
     Raises:
         Face3DMMError: the folder is none, or holds no assets.
@@ -332,6 +349,7 @@ def find_assets(folder: Path) -> dict[str, dict[str, Path]]:
         "beard": ("beard/*beard*.json",),
         "moustache": ("beard/*oustache*.json",),
         "skin": ("skins/*_diffuse*.png",),
+        "eye": ("eyes/textures/*_eye.png",),
         "place": tuple(f"hdri/*{suffix}" for suffix in SUFFIXES),
     }
     found = {
@@ -364,11 +382,12 @@ class MakeHumanAssets:
         self._layout = MakeHumanLayout.of(model)
         self._assets: dict[tuple[str, str], Asset] = {}
         self._skins: dict[str, NDArray[np.uint8]] = {}
+        self._eyes: dict[str, NDArray[np.uint8]] = {}
         self._tones: dict[str, NDArray[np.float64]] = {}
         self._places: dict[str, Panorama] = {}
 
     def names(self, kind: str) -> list[str]:
-        """Names of what there is of a kind: ``skin``, ``place``, or one of `worn.KINDS`; in order."""
+        """Names of what there is of a kind: ``skin``, ``eye``, ``place``, or one of `worn.KINDS`; in order."""
         return list(self._paths[kind])
 
     def skin(self, name: str) -> NDArray[np.uint8]:
@@ -390,6 +409,16 @@ class MakeHumanAssets:
             texels = self.skin(name)[np.append(face, False)[triangle]][:, :3]
             self._tones[name] = linear(texels / 255.0).mean(axis=0)
         return self._tones[name]
+
+    def eye(self, name: str) -> NDArray[np.uint8]:
+        """An eye, as `Eyes.picture`.
+
+        Raises:
+            Face3DMMError: the picture cannot be read, or is no square.
+        """
+        if name not in self._eyes:
+            self._eyes[name] = crop_eye(_read_picture(self._paths["eye"][name]))
+        return self._eyes[name]
 
     def place(self, name: str) -> Panorama:
         """A panorama.

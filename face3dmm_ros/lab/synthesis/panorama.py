@@ -12,6 +12,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 SUFFIXES = (".exr", ".hdr")
 """Of the files that `read_panorama` reads."""
 
+_BRIGHTEST = 16.0  # radiance that eyes mirror at most; chosen by hand, and known to their shader
 SMALL_SIZE = (128, 64)
 """Width and height of `Panorama.small`, px: the light on a face is known to a degree or two from so few."""
 
@@ -24,11 +25,13 @@ class Panorama:
         name: of it.
         radiance: (H, 2H, 3) float32 linear red, green, blue.
         small: (64, 128, 3) float32, the same.
+        mirrored: (64, 128, 3) uint8, the root of the same over 16, of 255.
     """
 
     name: str
     radiance: NDArray[np.float32]
     small: NDArray[np.float32]
+    mirrored: NDArray[np.uint8]
 
 
 def read_panorama(path: Path) -> Panorama:
@@ -49,7 +52,8 @@ def read_panorama(path: Path) -> Panorama:
         raise Face3DMMError(f"{path} holds no light, or values that are not finite")
     radiance = np.ascontiguousarray(np.maximum(radiance, 0.0))
     small = np.asarray(cv2.resize(radiance, SMALL_SIZE, interpolation=cv2.INTER_AREA), np.float32)
-    return Panorama(path.stem, radiance, small)
+    mirrored = np.round(255 * np.sqrt(np.minimum(small / _BRIGHTEST, 1.0))).astype(np.uint8)
+    return Panorama(path.stem, radiance, small, mirrored)
 
 
 def _read_exr(path: Path) -> NDArray[np.float32]:

@@ -11,10 +11,11 @@ from face3dmm_ros.lab.synthesis.scene import Color, Scene, SkinPicture, Worn
 from face3dmm_ros.morphable_model import MorphableModel
 
 # All numbers of this module are chosen by hand while looking at rendered faces. A change of any makes other faces.
-_PLAIN = {"hair": 0.25, "brows": 0.2, "lashes": 0.12, "skin": 0.1, "place": 0.25}
+_PLAIN = {"hair": 0.25, "brows": 0.2, "lashes": 0.12, "skin": 0.1, "eye": 0.25, "place": 0.25}
 """Shares of the people who keep what a scene without assets has, for variety."""
 _BEARDED_IS_SHORT = -95.0  # mm; hair that hangs below this height is for those without a beard
-_TONE_GAIN = (0.55, 1.7)  # by which a skin may be recoloured
+_TONE_GAIN = (0.33, 1.8)  # by which a skin may be recoloured
+_BRIGHTENING = 1.8  # how much worse it is to brighten a skin than to darken it, in logarithms
 
 
 def dress(rng: np.random.Generator, person: Scene, model: MorphableModel, assets: MakeHumanAssets) -> Scene:
@@ -22,6 +23,9 @@ def dress(rng: np.random.Generator, person: Scene, model: MorphableModel, assets
     bearded = person.skin.stubble > 0
     person = _with_skin(rng, person, model, assets, bearded)
     person = _with_hair(rng, person, model, assets, bearded)
+    eye = _chosen(rng, assets, "eye")
+    if eye is not None:
+        person = replace(person, eyes=replace(person.eyes, picture=assets.eye(eye)))
     return _in_a_place(rng, person, assets)
 
 
@@ -44,7 +48,8 @@ def _with_skin(
     face = model.regions["face"] > 0.5
     tone = linear(model.albedo(person.gamma)[face]).mean(axis=0)
     # One of the three nearest in tone, recoloured to the person's: γ stays the truth.
-    away = np.array([abs(np.log(assets.skin_tone(name).mean() / tone.mean())) for name in names])
+    ratio = np.log([tone.mean() / assets.skin_tone(name).mean() for name in names])
+    away = np.where(ratio > 0, _BRIGHTENING * ratio, -ratio)
     name = names[int(np.argsort(away, kind="stable")[int(rng.integers(min(4, len(names))))])]
     gain = np.clip(tone / assets.skin_tone(name), *_TONE_GAIN) * (1.0 + 0.02 * spread)
     skin = person.skin

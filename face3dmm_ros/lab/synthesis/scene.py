@@ -17,6 +17,10 @@ Color = tuple[float, float, float]
 """sRGB, each in [0, 1]."""
 
 
+IRIS_IN_PICTURE, PUPIL_IN_PICTURE = 0.435, 0.29
+"""The iris's share of a picture of an eye, and the pupil's of the iris, as MakeHuman's pictures have them."""
+
+
 @dataclass(frozen=True, eq=False)
 class Place:
     """Where a picture was taken: a panorama, its turn about the vertical, radians, and its colours' gain."""
@@ -107,11 +111,17 @@ class Worn:
 
 @dataclass(frozen=True)
 class Eyes:
-    """Iris colour (sRGB), the pupil's share of the iris, and how red the white is, from 0 to 1."""
+    """Iris colour (sRGB), the pupil's share of the iris, and how red the white is, from 0 to 1.
+
+    Attributes:
+        picture: (S, S, 4) uint8 sRGB of an eye that looks at the viewer, in place of the iris colour and the white: its
+            pupil in the middle, `PUPIL_IN_PICTURE` of the iris wide, which is `IRIS_IN_PICTURE` of the picture.
+    """
 
     iris: Color = (0.36, 0.24, 0.15)
     pupil: float = 0.38
     redness: float = 0.3
+    picture: NDArray[np.uint8] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

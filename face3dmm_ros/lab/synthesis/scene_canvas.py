@@ -18,6 +18,7 @@ from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepar
 Uniforms = Mapping[str, object]
 
 _SHADOW_SIDE = 384  # px of the shadow map; chosen by hand: more is slower, less shows steps in the shadows
+_PICTURE_UNIT = GL.GL_TEXTURE0 + SAMPLERS.index("picture")
 _MOST_PICTURES = 48  # kept on the graphics card, 5 MB each and less; chosen by hand
 _TWO_SIDED = frozenset({"hair", "plain", "glass"})
 # Strands fade by the share of a pixel's samples that they cover; glass is mixed with what is behind it.
@@ -58,12 +59,13 @@ class _MaterialMesh:
 class _Pictures:
     """Pictures on the graphics card, of which those last used stay there."""
 
-    def __init__(self) -> None:
+    def __init__(self, srgb: bool = True) -> None:
+        self._srgb = srgb
         # By identity, so that none has to be read through; held, so that its identity is not another's.
         self._loaded: OrderedDict[int, tuple[NDArray[np.uint8], int]] = OrderedDict()
 
     def bind(self, pixels: NDArray[np.uint8]) -> None:
-        """Bind an sRGB picture (H, W, 4), in the order red, green, blue, alpha, to the active texture unit."""
+        """Bind a picture (H, W, 3 or 4), in the order red, green, blue, alpha, to the active texture unit."""
         key = id(pixels)
         if key in self._loaded:
             self._loaded.move_to_end(key)
@@ -71,7 +73,7 @@ class _Pictures:
             return
         while len(self._loaded) >= _MOST_PICTURES:
             GL.glDeleteTextures([self._loaded.popitem(last=False)[1][1]])
-        self._loaded[key] = (pixels, texture(pixels, clamped=True, srgb=True))
+        self._loaded[key] = (pixels, texture(pixels, clamped=True, srgb=self._srgb))
 
 
 class SceneCanvas:
@@ -110,8 +112,7 @@ class SceneCanvas:
             GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
             if name in noise:
                 texture(noise[name])
-        # The last unit stays active: it is that of the pictures.
-        self._pictures = _Pictures()
+        self._pictures, self._places = _Pictures(), _Pictures(srgb=False)
         self._drawn, self._resolved = Framebuffer(samples if samples > 1 else 0), Framebuffer(0)
         self._size = (0, 0)
         prepare(GL.GL_CULL_FACE, GL.GL_DEPTH_TEST)
@@ -144,7 +145,8 @@ class SceneCanvas:
         model_to_shadow: NDArray[np.float64],
         common: Uniforms,
         uniforms: Mapping[str, Uniforms],
-        skin: NDArray[np.uint8] | None = None,
+        pictures: Mapping[str, NDArray[np.uint8] | None],
+        mirrored: NDArray[np.uint8] | None,
     ) -> None:
         """Draw the loaded scene with y downward in clip space.
 
@@ -154,8 +156,13 @@ class SceneCanvas:
             model_to_shadow: (4, 4) to the key light's clip space.
             common: uniforms of all materials.
             uniforms: those of each material.
-            skin: the picture on the head's skin, as `SkinPicture.pixels`.
+            pictures: on what is of a material, as `SkinPicture.pixels` and `Eyes.picture`.
+            mirrored: the place that eyes mirror, as `Panorama.mirrored`.
         """
+        if mirrored is not None:
+            GL.glActiveTexture(_PICTURE_UNIT + 1)
+            self._places.bind(mirrored)
+        GL.glActiveTexture(_PICTURE_UNIT)
         self._draw_shadow_map(model_to_shadow)
         width, height = size
         if size != self._size:
@@ -176,8 +183,9 @@ class SceneCanvas:
                 GL.glEnable(capability)
             if material in _TWO_SIDED:
                 GL.glDisable(GL.GL_CULL_FACE)
-            if material == "skin" and skin is not None:
-                self._pictures.bind(skin)
+            picture = pictures.get(material)
+            if picture is not None:
+                self._pictures.bind(picture)
             self._head.draw(material)
             self._things.draw(material)
             for capability in state:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective, metric_pose, model_to_world, view_to_clip
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
-from face3dmm_ros.core.srgb import linear
+from face3dmm_ros.core.srgb import encoded, linear
 from face3dmm_ros.lab.synthesis.backgrounds import draw_background
 from face3dmm_ros.lab.synthesis.glasses import glasses_parts
 from face3dmm_ros.lab.synthesis.hair import HairShaper
@@ -18,7 +18,7 @@ from face3dmm_ros.lab.synthesis.noise import scene_noise
 from face3dmm_ros.lab.synthesis.occluders import occluder_parts
 from face3dmm_ros.lab.synthesis.outfit import OutfitShaper
 from face3dmm_ros.lab.synthesis.parts import Head, Part, VertexArrays, as_bytes, join
-from face3dmm_ros.lab.synthesis.scene import Light, Scene
+from face3dmm_ros.lab.synthesis.scene import IRIS_IN_PICTURE, PUPIL_IN_PICTURE, Light, Scene, SkinPicture
 from face3dmm_ros.lab.synthesis.sensor import expose
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.rendering.drawer import Drawer
@@ -34,6 +34,7 @@ _SHADOW_RADIUS = 230.0  # mm
 _HIDDEN_BY = 3.0  # mm by which a visible point may lie behind what was drawn: less than a frame or a strand is away
 _IRIS_RADIUS = np.radians(24.5)  # seen from the middle of the eyeball
 _HAIR_ON_BALD = (0.2, 0.16, 0.13)  # sRGB of the stubble on a head without hair
+_AROUND = 3  # px around a vertex whose mean colour in a picture is taken
 _DIRECTIONS = 28  # of light, for ambient occlusion: more take longer to open, fewer leave it blotchy
 
 
@@ -133,6 +134,8 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         self._openness = arrays.traits[:, 0] / 255.0
         # Along its seams the picture of the skin needs vertices more than once.
         self._unwrapping = unwrap(model)
+        self._uv = np.zeros((model.vertex_count, 2))
+        self._uv[self._unwrapping.vertices] = self._unwrapping.uv
         head = VertexArrays(*(array[self._unwrapping.vertices] for array in arrays[:-1]), self._unwrapping.uv)
 
         def make_canvas() -> "SceneCanvas":
@@ -168,7 +171,11 @@ class SceneRenderer(Drawer["SceneCanvas"]):
                 _model_to_shadow(scene.light, rotation),
                 _light_uniforms(scene.light, rotation),
                 self._material_uniforms(scene, landmarks),
-                None if scene.skin_picture is None else scene.skin_picture.pixels,
+                {
+                    "skin": None if scene.skin_picture is None else scene.skin_picture.pixels,
+                    "eye": scene.eyes.picture,
+                },
+                None if scene.light.reflected is None else scene.light.reflected.panorama.mirrored,
             )
             pixels, depth = canvas.read(), canvas.read_depth()
         image = expose(_over(pixels, draw_background(scene.background, scene.image_size)), scene.sensor)
@@ -177,6 +184,8 @@ class SceneRenderer(Drawer["SceneCanvas"]):
     def _things(self, scene: Scene, head: Head, landmarks: NDArray[np.floating] | None) -> list[Part]:
         parts: list[Part] = []
         if self._outfit is not None and scene.outfit is not None:
+            if scene.skin_picture is not None:
+                head = head._replace(rgb=self._pictured(scene.skin_picture, head.rgb, self._outfit.edge))
             parts += self._outfit.parts(scene.outfit, head)
         if self._hair is not None and scene.hair is not None:
             parts += self._hair.parts(scene.hair, head)
@@ -186,8 +195,26 @@ class SceneRenderer(Drawer["SceneCanvas"]):
             parts += occluder_parts(scene.occluder, scene.camera.rotation)
         return parts
 
+    def _pictured(
+        self, picture: SkinPicture, rgb: NDArray[np.uint8], vertices: NDArray[np.intp]
+    ) -> NDArray[np.uint8]:
+        """Colours (N, 3) of which those of some vertices are the picture's there."""
+        height, width = picture.pixels.shape[:2]
+        at = self._uv[vertices] * [width, height]
+        near = np.arange(-_AROUND, _AROUND + 1)
+        rows = np.clip(at[:, 1, None].astype(np.intp) + near, 0, height - 1)
+        columns = (at[:, 0, None].astype(np.intp) + near) % width
+        pixels = picture.pixels[rows[:, :, None], columns[:, None, :]].reshape(len(vertices), -1, 4) / 255.0
+        cover = pixels[..., 3:]
+        light = (linear(pixels[..., :3]) * cover).sum(axis=1) / np.maximum(cover.sum(axis=1), 1e-6)
+        there = cover.mean(axis=1) > 0.5
+        rgb = rgb.copy()
+        rgb[vertices] = np.where(there, as_bytes(encoded(light * picture.gain)), rgb[vertices])
+        return rgb
+
     def _material_uniforms(self, scene: Scene, landmarks: NDArray[np.floating] | None) -> dict[str, dict[str, object]]:
         skin, eyes, hair, picture = scene.skin, scene.eyes, scene.hair, scene.skin_picture
+        place = scene.light.reflected
         (base, slope, bend), span = self._brow
         lids = np.zeros((3, 3))
         lids[0, :2] = 1e3  # far above, so that no lid shades the eye
@@ -221,6 +248,11 @@ class SceneRenderer(Drawer["SceneCanvas"]):
                 "pupil_radius": _IRIS_RADIUS * eyes.pupil,
                 "redness": eyes.redness,
                 "upper_lid": lids,
+                "pictured": 0.0 if eyes.picture is None else 1.0,
+                "in_picture": (IRIS_IN_PICTURE, PUPIL_IN_PICTURE),
+                "mirrors": 0.0 if place is None else 1.0,
+                "place_gain": (1.0, 1.0, 1.0) if place is None else place.gain,
+                "place_turn": 0.0 if place is None else place.turn / (2 * np.pi),
             },
             "hair": offset,
             "fur": offset,

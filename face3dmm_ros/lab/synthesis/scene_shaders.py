@@ -123,7 +123,8 @@ vec3 highlight(vec3 N, float key, float shininess) {
 )
 
 _SKIN = """
-// traits: ambient occlusion, lips, beard, scalp. masks: mouth interior, face, skin detail, unused.
+// traits: ambient occlusion, lips, beard, scalp. masks: mouth interior, face, skin detail, colours of
+// the vertices in place of the picture's.
 uniform vec2 offset;          // of the noise, so that no two skins are alike
 uniform vec3 hair_color;      // linear
 uniform vec3 brow_color;      // linear
@@ -169,7 +170,7 @@ void main() {
     vec3 albedo = albedo_at;
     if (pictured > 0.0) {
         vec4 painted = texture(picture, uv_at);
-        albedo = mix(albedo, picture_gain * painted.rgb, painted.a);
+        albedo = mix(albedo, picture_gain * painted.rgb, painted.a * (1.0 - masks_at.w));
     }
     albedo *= 1.0 + detail * blotches * (vec3(0.3, 0.8, 0.9) * coarse.r + 0.25 * coarse.a);
     albedo *= 1.0 + detail * pores * 0.5 * fine.b;
@@ -211,6 +212,13 @@ uniform float iris_radius;    // cosine-free angle, radians
 uniform float pupil_radius;   // radians
 uniform float redness;
 uniform vec2 offset;
+uniform sampler2D picture;    // of an eye that looks at the viewer
+uniform float pictured;       // whether there is one
+uniform vec2 in_picture;      // the iris's share of the picture, and the pupil's of the iris
+uniform sampler2D mirrored_place;  // root of the light of `Panorama.small`, over 16
+uniform float mirrors;        // whether there is one
+uniform vec3 place_gain;
+uniform float place_turn;     // of a whole turn
 uniform mat3 upper_lid;       // columns: left, right eye; the lid's height is a + b (x − c)², a column being (a, b, c)
 
 void main() {
@@ -231,6 +239,13 @@ void main() {
     vec3 sclera = mix(vec3(0.56, 0.52, 0.49), vec3(0.50, 0.27, 0.23),
                       clamp(redness * (smoothstep(0.6, 1.3, angle) + 0.8 * veins - 0.25), 0.0, 0.8));
     vec3 albedo = mix(iris, sclera, smoothstep(0.95, 1.1, r));
+    if (pictured > 0.0) {
+        float q = in_picture.y;
+        float stretched = r < p ? r * q / p : r < 1.0 ? q + (r - p) * (1.0 - q) / (1.0 - p) : r;
+        vec2 from_middle = 0.5 * in_picture.x * stretched * around * vec2(1.0, -1.0);
+        from_middle *= min(1.0, 0.49 / max(length(from_middle), 1e-4));
+        albedo = 0.72 * texture(picture, 0.5 + from_middle).rgb * mix(vec3(1.0), vec3(1.0, 0.86, 0.84), redness);
+    }
 
     vec3 lid = side > 0.0 ? upper_lid[0] : upper_lid[1];
     float below = lid.x + lid.y * (model_at.x - lid.z) * (model_at.x - lid.z) - model_at.y;
@@ -246,6 +261,12 @@ void main() {
     vec3 mirrored = key_color * pow(max(dot(R, to_key), 1e-4), 130.0) * 2.2 * mix(0.35, 1.0, key)
                   + fill_color * pow(max(dot(R, to_fill), 1e-4), 90.0)
                   + 0.035 * ambient(R);
+    if (mirrors > 0.0) {
+        vec2 seen = vec2(atan(-R.x, R.z) / 6.2831853 - place_turn + 0.5, 0.5 - asin(clamp(R.y, -1.0, 1.0)) / 3.1415927);
+        vec3 root = textureLod(mirrored_place, seen, 0.0).rgb;
+        float grazing = 1.0 - max(dot(cornea, TO_VIEWER), 0.0);
+        mirrored = 0.5 * mirrored + (0.03 + 0.3 * pow(grazing, 4.0)) * 16.0 * root * root * place_gain;
+    }
     color = vec4(encoded((albedo * light + mirrored) * shade), 1.0);
 }
 """
@@ -401,5 +422,5 @@ void main() {
 )
 """Likewise, of what shows a picture with holes."""
 
-SAMPLERS = ("shadow_map", "tone_noise", "relief_noise", "strand_noise", "picture")
+SAMPLERS = ("shadow_map", "tone_noise", "relief_noise", "strand_noise", "picture", "mirrored_place")
 """The texture units that the materials read, in order."""
