@@ -79,17 +79,21 @@ def behind(place: Place, field_of_view: float, image_size: tuple[int, int]) -> N
         field_of_view: horizontal, degrees.
         image_size: (width, height), px.
     """
-    width, height = image_size
+    # Panoramas are coarse: half the pixels hold all that is in them.
+    width, height = (max(side // 2, 1) for side in image_size)
     focal = 0.5 * width / np.tan(np.radians(field_of_view) / 2)
-    x, y = np.meshgrid(np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2)
+    x, y = np.meshgrid(
+        np.arange(width, dtype=np.float32) - (width - 1) / 2, np.arange(height, dtype=np.float32) - (height - 1) / 2
+    )
     rows, columns = place.panorama.radiance.shape[:2]
-    around = np.arctan2(-x, -focal) - place.turn  # −z is ahead, and the middle column is behind
-    above = np.arctan2(-y, np.hypot(x, focal))
+    around = np.arctan2(-x, np.float32(-focal)) - place.turn  # −z is ahead, and the middle column is behind
+    above = np.arctan2(-y, np.hypot(x, np.float32(focal)))
     u = ((around / (2 * np.pi) + 0.5) % 1.0) * columns - 0.5
     v = (0.5 - above / np.pi) * rows - 0.5
     maps = u.astype(np.float32), v.astype(np.float32)
     seen = cv2.remap(place.panorama.radiance, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    return np.round(255 * encoded(_shoulder(seen * np.array(place.gain)))).astype(np.uint8)[..., ::-1]
+    picture = np.round(255 * encoded(_shoulder(seen * np.array(place.gain, np.float32))))
+    return np.asarray(cv2.resize(picture.astype(np.uint8)[..., ::-1], image_size, interpolation=cv2.INTER_LINEAR))
 
 
 def _shoulder(light: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -122,19 +126,14 @@ def _harmonics(
     radiance: NDArray[np.float64], directions: NDArray[np.float64], areas: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Diffuse light per normal, over π, as (10, 3) factors of `_basis`."""
-    x, y, z = np.moveaxis(directions, -1, 0)
-    weighted = radiance * areas[..., None]
-
-    def moment(f: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((weighted * f[..., None]).sum(axis=(0, 1)))
-
+    moments = _basis(directions).reshape(-1, 10).T @ (radiance * areas[..., None]).reshape(-1, 3)
     # Σ Aₗ/π · Lₗₘ · Yₗₘ with A₀, A₁, A₂ = π, 2π/3, π/4, the norms of Y multiplied out.
     result = np.zeros((10, 3))
-    result[0] = moment(np.ones_like(x)) / (4 * np.pi)
-    result[1:4] = [moment(f) / (2 * np.pi) for f in (x, y, z)]
-    result[4:7] = [15 / (16 * np.pi) * moment(f) for f in (x * y, y * z, z * x)]
-    zonal = 5 / (64 * np.pi) * moment(3 * z * z - 1)  # times 3z² − 1
-    sectoral = 15 / (64 * np.pi) * moment(x * x - y * y)  # times x² − y²
+    result[0] = moments[0] / (4 * np.pi)
+    result[1:4] = moments[1:4] / (2 * np.pi)
+    result[4:7] = 15 / (16 * np.pi) * moments[4:7]
+    zonal = 5 / (64 * np.pi) * (3 * moments[9] - moments[0])  # times 3z² − 1
+    sectoral = 15 / (64 * np.pi) * (moments[7] - moments[8])  # times x² − y²
     result[0] -= zonal
     result[7:10] = sectoral, -sectoral, 3 * zonal
     return result

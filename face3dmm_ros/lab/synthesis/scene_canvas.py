@@ -6,6 +6,7 @@ As `gl_objects`, it may be imported only once a context is open.
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
@@ -19,7 +20,7 @@ Uniforms = Mapping[str, object]
 
 _SHADOW_SIDE = 384  # px of the shadow map; chosen by hand: more is slower, less shows steps in the shadows
 _PICTURE_UNIT = GL.GL_TEXTURE0 + SAMPLERS.index("picture")
-_MOST_PICTURES = 48  # kept on the graphics card, 5 MB each and less; chosen by hand
+_MOST_PICTURES = 80  # kept on the graphics card, 5 MB each and less; chosen by hand
 _TWO_SIDED = frozenset({"hair", "plain", "glass"})
 # Strands fade by the share of a pixel's samples that they cover; glass is mixed with what is behind it.
 _FADING = (GL.GL_SAMPLE_ALPHA_TO_COVERAGE, GL.GL_SAMPLE_ALPHA_TO_ONE)
@@ -73,7 +74,12 @@ class _Pictures:
             return
         while len(self._loaded) >= _MOST_PICTURES:
             GL.glDeleteTextures([self._loaded.popitem(last=False)[1][1]])
-        self._loaded[key] = (pixels, texture(pixels, clamped=True, srgb=self._srgb))
+        levels = [pixels]
+        while min(levels[-1].shape[:2]) > 1:
+            height, width = levels[-1].shape[:2]
+            levels.append(cv2.resize(levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA))
+        name = texture(pixels, clamped=True, srgb=self._srgb, levels=levels[1:])
+        self._loaded[key] = (pixels, name)
 
 
 class SceneCanvas:
@@ -175,7 +181,7 @@ class SceneCanvas:
         common = {**common, "model_to_clip": model_to_clip, "model_to_shadow": model_to_shadow}
         for material, program in self._programs.items():
             if material == "glass":
-                self._draw_cards({**common, **uniforms.get("card", {})})
+                self._draw_cards(common)
                 GL.glDepthMask(False)
             program.use(**{**common, **uniforms.get(material, {})})
             state = _STATES.get(material, ())
@@ -211,6 +217,8 @@ class SceneCanvas:
 
     def _draw_cards(self, uniforms: Uniforms) -> None:
         """Draw what shows pictures: first where they are opaque, then, blended, where they are not."""
+        if not self._cards:
+            return
         self._card_program.use(**uniforms)
         GL.glDisable(GL.GL_CULL_FACE)
         for solid in (True, False):

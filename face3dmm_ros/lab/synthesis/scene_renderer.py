@@ -258,7 +258,6 @@ class SceneRenderer(Drawer["SceneCanvas"]):
             "fur": offset,
             "plain": offset,
             "glass": offset,
-            "card": offset,
         }
 
 

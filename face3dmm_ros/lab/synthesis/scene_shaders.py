@@ -244,7 +244,7 @@ void main() {
         float stretched = r < p ? r * q / p : r < 1.0 ? q + (r - p) * (1.0 - q) / (1.0 - p) : r;
         vec2 from_middle = 0.5 * in_picture.x * stretched * around * vec2(1.0, -1.0);
         from_middle *= min(1.0, 0.49 / max(length(from_middle), 1e-4));
-        albedo = 0.72 * texture(picture, 0.5 + from_middle).rgb * mix(vec3(1.0), vec3(1.0, 0.86, 0.84), redness);
+        albedo = 1.35 * texture(picture, 0.5 + from_middle).rgb * mix(vec3(1.0), vec3(1.0, 0.86, 0.84), redness);
     }
 
     vec3 lid = side > 0.0 ? upper_lid[0] : upper_lid[1];
@@ -265,7 +265,7 @@ void main() {
         vec2 seen = vec2(atan(-R.x, R.z) / 6.2831853 - place_turn + 0.5, 0.5 - asin(clamp(R.y, -1.0, 1.0)) / 3.1415927);
         vec3 root = textureLod(mirrored_place, seen, 0.0).rgb;
         float grazing = 1.0 - max(dot(cornea, TO_VIEWER), 0.0);
-        mirrored = 0.5 * mirrored + (0.03 + 0.3 * pow(grazing, 4.0)) * 16.0 * root * root * place_gain;
+        mirrored = 0.5 * mirrored + (0.02 + 0.2 * pow(grazing, 4.0)) * 16.0 * root * root * place_gain;
     }
     color = vec4(encoded((albedo * light + mirrored) * shade), 1.0);
 }
@@ -341,7 +341,6 @@ void main() {
 _CARD = """
 // uv: in the picture. traits: ambient occlusion, gloss.
 uniform sampler2D picture;  // brightness and alpha
-uniform vec2 offset;
 uniform vec2 alphas;        // what is drawn: from the first up to below the second
 uniform float solid;        // whether it is opaque there
 
@@ -354,13 +353,12 @@ void main() {
     vec3 N = normalize(normal_at);
     vec3 up = normal_to_world * vec3(0.0, 1.0, 0.0);
     vec3 T = normalize(up - dot(up, N) * N + 1e-4 + 1.2 * (painted.r - 0.25) * normal_to_world[0]);
-    float clumps = texture(tone_noise, 1.7 * uv_at + offset).a;
-    vec3 albedo = albedo_at * 4.0 * painted.rgb * (0.7 + 0.6 * clumps);
-    float key = mix(0.3, 1.0, lit_by_key());
+    vec3 albedo = albedo_at * 4.0 * painted.rgb;
+    float key = mix(0.3, 1.0, texture(shadow_map, vec3(shadow_at.xy, min(shadow_at.z, 1.0))));
     float ao = traits_at.x;
     vec3 light = ambient(N) * ao + lambert(N, key) * mix(0.4, 1.0, ao);
-    float along = dot(T, normalize(to_key + TO_VIEWER)) + 0.2 * (clumps - 0.5);
-    float strand = pow(sqrt(max(1.0 - along * along, 0.0)), 40.0) * max(dot(N, to_key) + 0.2, 0.0);
+    float along = dot(T, normalize(to_key + TO_VIEWER)) + 0.4 * (painted.r - 0.25);
+    float strand = pow(max(1.0 - along * along, 1e-4), 20.0) * max(dot(N, to_key) + 0.2, 0.0);
     vec3 shine = traits_at.y * key * ao * strand * key_color * (0.04 + 0.5 * albedo);
     float opacity = max(cover, solid);
     color = vec4(encoded(albedo * light + shine) * opacity, opacity);
