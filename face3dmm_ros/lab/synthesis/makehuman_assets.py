@@ -7,7 +7,7 @@ files may come from anywhere, so all of them are checked.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
+from scipy.interpolate import CloughTocher2DInterpolator
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
@@ -36,6 +37,8 @@ _EYE_MIDDLE, _EYE_HALF = (0.2944, 0.7012), 0.2695
 """Of MakeHuman's pictures of eyes: the left one's pupil, and half the side of the square in which its white is whole;
 shares of the picture's side, measured in the pictures."""
 _LEAST_ALPHA = 24  # of 255, below which a picture's colour says nothing; chosen by hand
+_HAIRY = 0.2  # alpha from which on brows are there; chosen by hand
+_FRONT = -5.0  # mm; in front of it the face is a height over the plane of x and y; chosen by hand
 _CONTRAST = 0.75  # exponent of a picture's brightness, for highlights that are painted on; chosen by hand
 
 
@@ -266,6 +269,42 @@ def make_asset(
     )  # fmt: skip
 
 
+def on_the_brows(asset: Asset, model: MorphableModel) -> Asset:
+    """A pair of brows moved along the skin to where the model's landmarks say that brows are.
+
+    MakeHuman's lie on the edge of the eye sockets, below those of people.
+    """
+    points = model.scheme("ibug68").interpolate(model.mean)[17:27].astype(np.float64)
+    side = np.abs(points[:, 0])
+    curve = np.polyfit(side, points[:, 1], 2)
+    position = asset.binding.vertices(model.mean).astype(np.float64)
+    on_picture = np.array([asset.picture.shape[1], asset.picture.shape[0]])
+    middle = position[asset.corners][asset.triangles].mean(axis=1)
+    at = np.clip(asset.uv[asset.triangles].mean(axis=1) * on_picture, 0, on_picture - 1).astype(int)
+    seen = asset.picture[at[:, 1], at[:, 0], 3] / 255.0
+    hairy = seen > _HAIRY
+    if not hairy.any():
+        return asset
+    # Their inner ends come to the landmarks', the outer ends stay, and between them they follow the landmarks' curve.
+    along = np.abs(middle[:, 0])
+    inner, outer = along[hairy].min(), along[hairy].max()
+
+    def moved_aside(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return outer - (outer - np.abs(x)) * (outer - side.min()) / max(outer - inner, 1.0)
+
+    away = np.polyval(curve, moved_aside(along)) - middle[:, 1]
+    rise = np.polyval(np.polyfit(along, away, 1, w=seen + 1e-3), np.abs(position[:, 0]))
+    moved = np.column_stack(
+        [np.sign(position[:, 0]) * moved_aside(position[:, 0]), position[:, 1] + rise, position[:, 2]]
+    )
+    front = (model.regions["face"] > 0.5) & (model.mean[:, 2] > _FRONT)
+    height = CloughTocher2DInterpolator(model.mean[front, :2], model.mean[front, 2])
+    sunk = height(moved[:, :2]) - height(position[:, :2])
+    moved[:, 2] += np.nan_to_num(sunk)
+    constant = asset.binding.constant + (moved - position).astype(np.float32)
+    return replace(asset, binding=replace(asset.binding, constant=constant))
+
+
 def _openness(position: NDArray[np.float64]) -> NDArray[np.float64]:
     """Share of the light from everywhere that reaches points of hair, (C,): less where others lie farther out."""
     outward = position - SKULL_MIDDLE
@@ -450,9 +489,8 @@ class MakeHumanAssets:
                 if not named:
                     raise Face3DMMError(f"{material} names no diffuseTexture")
                 picture = self._picture_named(named[0], path.parent, path.parents[1])
-            self._assets[key] = make_asset(
-                name, kind, fitting, mesh, _read_picture(picture), self._layout, self._model
-            )
+            asset = make_asset(name, kind, fitting, mesh, _read_picture(picture), self._layout, self._model)
+            self._assets[key] = on_the_brows(asset, self._model) if kind == "brows" else asset
         return self._assets[key]
 
     @staticmethod

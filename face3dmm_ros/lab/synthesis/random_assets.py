@@ -84,7 +84,7 @@ def _with_hair(
     if hair is not None:
         if style is not None and hair.cap is None and hair.thickness > 0:
             worn.append(Worn(assets.asset("hair", style), hair.color, gloss))
-            hair = replace(hair, thickness=0.0, bun=0.0)
+            hair, skin = replace(hair, thickness=0.0, bun=0.0), replace(skin, scalp_cover=1.0)
         kind = "beard" if full < 0.5 else "moustache"
         if hair.beard > 0 and beard < 0.6 and assets.names(kind):
             worn.append(Worn(assets.asset(kind, assets.names(kind)[0]), hair.color, 0.2))

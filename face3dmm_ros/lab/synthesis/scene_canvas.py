@@ -216,25 +216,23 @@ class SceneCanvas:
         return depth
 
     def _draw_cards(self, uniforms: Uniforms) -> None:
-        """Draw what shows pictures: first where they are opaque, then, blended, where they are not."""
+        """Draw what shows pictures with holes."""
         if not self._cards:
             return
         self._card_program.use(**uniforms)
         GL.glDisable(GL.GL_CULL_FACE)
-        for solid in (True, False):
-            if not solid:
-                GL.glEnable(GL.GL_BLEND)
-                GL.glDepthMask(False)
-            self._card_program.set("solid", float(solid))
-            for k, card in enumerate(self._cards):
-                if solid and card.fine:
-                    continue
-                self._pictures.bind(card.picture)
-                self._card_program.set("alphas", (0.5, 2.0) if solid else (0.02, 2.0 if card.fine else 0.5))
-                self._card_program.set("lift", card.lift)
-                self._hung.draw(str(k))
+        for k, card in enumerate(self._cards):
+            state = (GL.GL_BLEND,) if card.fine else _FADING
+            for capability in state:
+                GL.glEnable(capability)
+            GL.glDepthMask(not card.fine)
+            self._pictures.bind(card.picture)
+            self._card_program.set("fine", float(card.fine))
+            self._card_program.set("lift", card.lift)
+            self._hung.draw(str(k))
+            for capability in state:
+                GL.glDisable(capability)
         GL.glDepthMask(True)
-        GL.glDisable(GL.GL_BLEND)
         GL.glEnable(GL.GL_CULL_FACE)
 
     def _draw_shadow_map(self, model_to_shadow: NDArray[np.float64]) -> None:

@@ -244,7 +244,7 @@ void main() {
         float stretched = r < p ? r * q / p : r < 1.0 ? q + (r - p) * (1.0 - q) / (1.0 - p) : r;
         vec2 from_middle = 0.5 * in_picture.x * stretched * around * vec2(1.0, -1.0);
         from_middle *= min(1.0, 0.49 / max(length(from_middle), 1e-4));
-        albedo = 1.35 * texture(picture, 0.5 + from_middle).rgb * mix(vec3(1.0), vec3(1.0, 0.86, 0.84), redness);
+        albedo = 1.1 * texture(picture, 0.5 + from_middle).rgb * mix(vec3(1.0), vec3(1.0, 0.86, 0.84), redness);
     }
 
     vec3 lid = side > 0.0 ? upper_lid[0] : upper_lid[1];
@@ -341,13 +341,13 @@ void main() {
 _CARD = """
 // uv: in the picture. traits: ambient occlusion, gloss.
 uniform sampler2D picture;  // brightness and alpha
-uniform vec2 alphas;        // what is drawn: from the first up to below the second
-uniform float solid;        // whether it is opaque there
+uniform float fine;         // whether it is blended with what is behind it, not with a pixel's other samples
 
 void main() {
     vec4 painted = texture(picture, uv_at);
-    float cover = clamp(painted.a * 1.15, 0.0, 1.0);
-    if (cover < alphas.x || cover >= alphas.y) {
+    // Sharpened, so that hair hides what is behind it where its alpha is more than half.
+    float cover = clamp(fine > 0.0 ? 1.15 * painted.a : 3.0 * painted.a - 1.0, 0.0, 1.0);
+    if (cover < 0.02) {
         discard;
     }
     vec3 N = normalize(normal_at);
@@ -360,8 +360,7 @@ void main() {
     float along = dot(T, normalize(to_key + TO_VIEWER)) + 0.4 * (painted.r - 0.25);
     float strand = pow(max(1.0 - along * along, 1e-4), 20.0) * max(dot(N, to_key) + 0.2, 0.0);
     vec3 shine = traits_at.y * key * ao * strand * key_color * (0.04 + 0.5 * albedo);
-    float opacity = max(cover, solid);
-    color = vec4(encoded(albedo * light + shine) * opacity, opacity);
+    color = vec4(encoded(albedo * light + shine) * mix(1.0, cover, fine), cover);
 }
 """
 
