@@ -18,7 +18,6 @@ _BALANCED = 0.85  # share of the light's colour that a camera's white balance ta
 _LARGEST_KEY = 2.2  # of the mean light on the face: cameras see no stronger contrasts
 
 
-
 def light_of(panorama: Panorama, turn: float, level: float) -> tuple[Light, Place]:
     """The light in a place, and the place as its camera sees it.
 
@@ -92,8 +91,9 @@ def behind(place: Place, field_of_view: float, image_size: tuple[int, int]) -> N
     v = (0.5 - above / np.pi) * rows - 0.5
     maps = u.astype(np.float32), v.astype(np.float32)
     seen = cv2.remap(place.panorama.radiance, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    picture = np.round(255 * encoded(_shoulder(seen * np.array(place.gain, np.float32))))
-    return np.asarray(cv2.resize(picture.astype(np.uint8)[..., ::-1], image_size, interpolation=cv2.INTER_LINEAR))
+    picture = np.round(255 * encoded(_shoulder(np.multiply(seen, np.array(place.gain, np.float32)))))
+    bgr = np.ascontiguousarray(picture[..., ::-1].astype(np.uint8))
+    return np.asarray(cv2.resize(bgr, image_size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _shoulder(light: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -30,9 +30,9 @@ from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE, texture_fragmen
 
 _LARGEST_FILE = 64_000_000  # bytes; MakeHuman's largest assets have a tenth of that
 _SCALES = (("x_scale", 5399, 11998), ("y_scale", 791, 881), ("z_scale", 962, 5320))
-"""The distances in which MakeHuman measures offsets on the head: their names in .mhclo files and their base vertices."""
+"""The distances in which MakeHuman measures offsets on the head: their names in .mhclo files, and their vertices."""
 _FOLLOWED = 6
-"""Vertices of the model that one of the base mesh follows which the model lacks; chosen by hand: fewer show as steps."""
+"""Vertices of the model that one follows which the model lacks; chosen by hand: fewer show as steps."""
 _EYE_MIDDLE, _EYE_HALF = (0.2944, 0.7012), 0.2695
 """Of MakeHuman's pictures of eyes: the left one's pupil, and half the side of the square in which its white is whole;
 shares of the picture's side, measured in the pictures."""
@@ -217,7 +217,9 @@ def _base_from_model(
 ) -> tuple[scipy.sparse.csr_array, NDArray[np.float64]]:
     """Base vertices, U of them, as weights (U, N) of the model's and a constant (U, 3), mm."""
     vertex_of = _vertex_of(layout)
-    inside = np.maximum(*(model.regions.get(name, np.zeros(model.vertex_count)) for name in ("mouth_interior", "teeth")))
+    inside = np.maximum(
+        *(model.regions.get(name, np.zeros(model.vertex_count)) for name in ("mouth_interior", "teeth"))
+    )
     outside = np.flatnonzero((layout.base_vertex >= 0) & (inside < 0.5))
     there = np.flatnonzero(layout.base_vertex >= 0)
     # The way from one to the other is turned and scaled as the model's mean is against the base mesh.
@@ -253,7 +255,8 @@ def make_asset(
     """An asset on a model, with a picture (H, W, 4) in the order red, green, blue, alpha."""
     if mesh.vertex_count != len(fitting.vertices):
         raise Face3DMMError(
-            f"{kind} {name!r}: its mesh has {mesh.vertex_count} vertices, but {len(fitting.vertices)} hang on the base mesh"
+            f"{kind} {name!r}: its mesh has {mesh.vertex_count} vertices, but {len(fitting.vertices)} hang on the base"
+            " mesh"
         )
     binding = bind(fitting, layout, model)
     position = binding.vertices(model.mean)[mesh.corners].astype(np.float64)

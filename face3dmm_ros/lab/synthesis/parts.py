@@ -105,22 +105,31 @@ def grid_part(
         place = np.stack([column, row, np.zeros_like(row)], axis=-1)
     if normals is None:
         normals = grid_normals(points)
-    arrays = VertexArrays(
-        np.asarray(points, np.float32).reshape(n, 3),
-        np.asarray(normals, np.float32).reshape(n, 3),
-        np.asarray(place, np.float32).reshape(n, 3),
-        *(
-            np.broadcast_to(as_bytes(values), (rows, columns, count)).reshape(n, count)
-            for values, count in ((color, 3), (traits, 4), (masks, 4))
-        ),
-        np.zeros((n, 2), np.float32),
+    srgb, traits, masks = (
+        np.broadcast_to(as_bytes(values), (rows, columns, count)).reshape(n, count)
+        for values, count in ((color, 3), (traits, 4), (masks, 4))
     )
+    position, normal, places = (np.asarray(values, np.float32).reshape(n, 3) for values in (points, normals, place))
+    arrays = VertexArrays(position, normal, places, srgb, traits, masks, np.zeros((n, 2), np.float32))
     return Part(material, arrays, grid_triangles(rows, columns))
 
 
 def as_bytes(values: ArrayLike) -> NDArray[np.uint8]:
     """Values from 0 to 1 as uint8 from 0 to 255, rounded; others are clipped."""
     return np.round(255 * np.clip(np.asarray(values, np.float32), 0.0, 1.0)).astype(np.uint8)
+
+
+_NOTHING = VertexArrays(
+    *(np.zeros((0, 3), np.float32),) * 3,
+    np.zeros((0, 3), np.uint8),
+    *(np.zeros((0, 4), np.uint8),) * 2,
+    np.zeros((0, 2), np.float32),
+)
+
+
+def joined(arrays: Sequence[VertexArrays]) -> VertexArrays:
+    """The vertices of some arrays, one after the other."""
+    return VertexArrays._make(map(np.concatenate, zip(*arrays, strict=True)))
 
 
 def join(parts: Sequence[Part]) -> tuple[VertexArrays, dict[str, NDArray[np.int32]]]:
@@ -131,8 +140,5 @@ def join(parts: Sequence[Part]) -> tuple[VertexArrays, dict[str, NDArray[np.int3
     for part in parts:
         blocks.setdefault(part.material, []).append(part.triangles + start)
         start += len(part.arrays.position)
-    empty = np.zeros((0, 3), np.float32)
-    colors = (np.zeros((0, count), np.uint8) for count in (3, 4, 4))
-    nothing = VertexArrays(empty, empty, empty, *colors, np.zeros((0, 2), np.float32))
-    arrays = VertexArrays(*map(np.concatenate, zip(nothing, *(part.arrays for part in parts), strict=True)))
+    arrays = joined([_NOTHING, *(part.arrays for part in parts)])
     return arrays, {material: np.concatenate(triangles) for material, triangles in blocks.items()}

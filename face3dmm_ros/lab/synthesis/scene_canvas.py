@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
-from face3dmm_ros.lab.synthesis.parts import Card, Head, VertexArrays
+from face3dmm_ros.lab.synthesis.parts import Card, Head, VertexArrays, joined
 from face3dmm_ros.lab.synthesis.scene_shaders import CARD, CARD_SHADOW, MATERIALS, SAMPLERS, SHADOW
 from face3dmm_ros.rendering.framebuffer import Framebuffer, read_pixels
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
@@ -77,7 +77,8 @@ class _Pictures:
         levels = [pixels]
         while min(levels[-1].shape[:2]) > 1:
             height, width = levels[-1].shape[:2]
-            levels.append(cv2.resize(levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA))
+            halved = cv2.resize(levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+            levels.append(np.asarray(halved, np.uint8))
         name = texture(pixels, clamped=True, srgb=self._srgb, levels=levels[1:])
         self._loaded[key] = (pixels, name)
 
@@ -138,11 +139,8 @@ class SceneCanvas:
         if not cards:
             return
         starts = np.cumsum([0, *(len(card.arrays.position) for card in self._cards)])
-        self._hung.load_triangles(
-            {str(k): card.triangles + starts[k] for k, card in enumerate(self._cards)}
-        )
-        arrays = VertexArrays(*map(np.concatenate, zip(*(card.arrays for card in self._cards), strict=True)))
-        self._hung.load(**arrays._asdict())
+        self._hung.load_triangles({str(k): card.triangles + starts[k] for k, card in enumerate(self._cards)})
+        self._hung.load(**joined([card.arrays for card in self._cards])._asdict())
 
     def draw(
         self,

@@ -136,7 +136,8 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         self._unwrapping = unwrap(model)
         self._uv = np.zeros((model.vertex_count, 2))
         self._uv[self._unwrapping.vertices] = self._unwrapping.uv
-        head = VertexArrays(*(array[self._unwrapping.vertices] for array in arrays[:-1]), self._unwrapping.uv)
+        taken = VertexArrays._make(array[self._unwrapping.vertices] for array in arrays)
+        head = taken._replace(uv=self._unwrapping.uv)
 
         def make_canvas() -> "SceneCanvas":
             from face3dmm_ros.lab.synthesis.scene_canvas import SceneCanvas
@@ -162,7 +163,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         model_to_clip, rotation = _model_to_clip(scene)
         things = join(self._things(scene, head, landmarks))
         with self._drawing() as canvas:
-            canvas.load_head(Head(*(array[self._unwrapping.vertices] for array in head)))
+            canvas.load_head(Head._make(array[self._unwrapping.vertices] for array in head))
             canvas.load_things(*things)
             canvas.load_cards([worn.asset.card(head, worn.color, worn.gloss) for worn in scene.worn])
             canvas.draw(
@@ -195,9 +196,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
             parts += occluder_parts(scene.occluder, scene.camera.rotation)
         return parts
 
-    def _pictured(
-        self, picture: SkinPicture, rgb: NDArray[np.uint8], vertices: NDArray[np.intp]
-    ) -> NDArray[np.uint8]:
+    def _pictured(self, picture: SkinPicture, rgb: NDArray[np.uint8], vertices: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Colours (N, 3) of which those of some vertices are the picture's there."""
         height, width = picture.pixels.shape[:2]
         at = self._uv[vertices] * [width, height]
@@ -384,7 +383,9 @@ def _head_arrays(model: MorphableModel) -> VertexArrays:
     traits[is_tooth, 0] = np.clip(1.6 * occlusion[is_tooth], 0.35, 1.0)
     face, skin = _region(model, "face", 0.0 if model.regions else 1.0), _region(model, "skin", 1.0)
     masks = np.stack([_region(model, "mouth_interior"), face, skin, zeros[:, 0]], axis=1)
-    return VertexArrays(zeros, zeros, model.mean, zeros.astype(np.uint8), as_bytes(traits), as_bytes(masks), zeros[:, :2])
+    return VertexArrays(
+        zeros, zeros, model.mean, zeros.astype(np.uint8), as_bytes(traits), as_bytes(masks), zeros[:, :2]
+    )
 
 
 def _ambient_occlusion(model: MorphableModel) -> NDArray[np.float32]:

@@ -15,7 +15,13 @@ KINDS = ("hair", "brows", "lashes", "beard", "moustache")
 _FINE = ("brows", "lashes")  # hairs one by one: they hide nothing of what is behind them
 # Chosen by hand, while looking at renders.
 _ROUNDING = 0.65  # share of the head's own roundness in the normals of hair: cards by themselves show as cards
-_LIFT = {"hair": 1.5, "brows": 2.0, "lashes": 0.5, "beard": 1.5, "moustache": 1.5}  # mm toward the viewer, in depth alone
+_LIFT = {
+    "hair": 1.5,
+    "brows": 2.0,
+    "lashes": 0.5,
+    "beard": 1.5,
+    "moustache": 1.5,
+}  # mm toward the viewer, in depth alone
 
 
 @dataclass(frozen=True, eq=False)
