@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import Intrinsics, WeakPerspective
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.lab.synthesis.panorama import Panorama
 from face3dmm_ros.lab.synthesis.worn import Asset
 
@@ -98,6 +99,16 @@ class SkinPicture:
 
     pixels: NDArray[np.uint8]
     gain: Color = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        """Check the picture.
+
+        Raises:
+            Face3DMMError: its pixels have another form.
+        """
+        if self.pixels.ndim != 3 or self.pixels.shape[2] != 4 or self.pixels.dtype != np.uint8:
+            found = f"{self.pixels.shape} {self.pixels.dtype}"
+            raise Face3DMMError(f"a picture of skin must be (H, W, 4) uint8, red, green, blue, alpha, found {found}")
 
 
 @dataclass(frozen=True, eq=False)
