@@ -390,8 +390,8 @@ def find_assets(folder: Path) -> dict[str, dict[str, Path]]:
         "lashes": ("eyelashes/*/*.mhclo",),
         "beard": ("beard/*beard*.json",),
         "moustache": ("beard/*oustache*.json",),
-        "skin": ("skins/*_diffuse*.png",),
-        "eye": ("eyes/textures/*_eye.png",),
+        "skin": ("skins/*_diffuse*.png", "skins/textures/*_diffuse*.png"),
+        "eye": ("eyes/*/*_eye.png",),
         "place": tuple(f"hdri/*{suffix}" for suffix in SUFFIXES),
     }
     found = {
