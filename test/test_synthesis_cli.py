@@ -88,6 +88,7 @@ def test_a_dataset_is_written(tmp_path: Path) -> None:
         (["--seed", "-1"], "seed"),
         (["--size", "4x4"], "16 to 8192"),
         (["--backgrounds", "nowhere"], "not a folder"),
+        (["--assets", "nowhere"], "not a folder"),
         (["--format", "dataset", "--count", "0"], "count"),
         (["--format", "dataset", "--max-yaw", "400"], "yaw"),
     ],

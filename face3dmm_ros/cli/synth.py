@@ -12,6 +12,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.synthesis.dataset import write_dataset
+from face3dmm_ros.lab.synthesis.makehuman_assets import open_assets
 from face3dmm_ros.lab.synthesis.motion import MOTIONS, sequence
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
@@ -31,6 +32,7 @@ examples:
   face3dmm synth --out nods --motion nod --camera perspective --fov 60  in perspective, with a calibrated camera_info
   face3dmm synth --out faces --format dataset --count 1000 --max-yaw 90
   face3dmm synth --out faces --format dataset --count 1000 --backgrounds ~/Pictures
+  face3dmm synth --out faces --format dataset --count 1000 --assets makehuman     skins, hair and eyes of MakeHuman
 """
 
 DESCRIPTION = "Render random people with the face model, and write with every picture what is true in it."
@@ -47,6 +49,9 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
     add("--backgrounds", type=Path, metavar="DIR", help="pictures to stand behind the faces; without it procedural "
         "textures and, where scikit-image is installed, its free photographs")  # fmt: skip
+    add("--assets", type=Path, metavar="DIR", help="MakeHuman's skins, hair, eyebrows, eyelashes, eyes and beards, as "
+        "its repositories lay them out, and panoramas (hdri/*.exr, *.hdr) for light; without it all is drawn from "
+        "colours and noise")  # fmt: skip
     add("--camera", choices=("weak", "perspective"), default="weak",
         help="projection: weak perspective, in which the truth is exact, or perspective, whose weak "
         "perspective is that of the model's origin")  # fmt: skip
@@ -82,8 +87,11 @@ def run(arguments: argparse.Namespace) -> int:
         clean=arguments.clean,
         occluder=0.0 if as_bag else 0.1,
         field_of_view=arguments.fov if arguments.camera == "perspective" else None,
+        assets=arguments.assets,
     )
     model = load_model(arguments.model)
+    if options.assets is not None:
+        open_assets(options.assets, model)  # what is missing shows before anything is written
     with SceneRenderer(model) as renderer:
         if as_bag:
             _write_bag(arguments, model, renderer, options)

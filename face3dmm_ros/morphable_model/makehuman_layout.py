@@ -24,11 +24,13 @@ class MakeHumanLayout:
             which the model meshes anew.
         uv: (M, 3, 2) float32, texture coordinates of every triangle's corners: u right and v up, (0, 0) the picture's
             lower left corner; the face lies on its side. NaN on the eyeballs.
+        base: (B, 3) float32, the base mesh's vertices, dm; x to the person's left, y up, z out of the face.
         model: digest of the triangles that it is for.
     """
 
     base_vertex: NDArray[np.int32]
     uv: NDArray[np.float32]
+    base: NDArray[np.float32]
     model: str
 
     @staticmethod
@@ -42,6 +44,7 @@ class MakeHumanLayout:
             layout = MakeHumanLayout(
                 file["base_vertex"].astype(np.int32),
                 file["uv"][file["corners"]].astype(np.float32),
+                file["base"].astype(np.float32),
                 str(file["model"]),
             )
         if layout.model != triangles_digest(model):
@@ -59,6 +62,7 @@ class MakeHumanLayout:
             base_vertex=self.base_vertex,
             uv=uv,
             corners=corners.reshape(self.uv.shape[:2]).astype(np.int32),
+            base=self.base,
             model=np.str_(self.model),
         )
 

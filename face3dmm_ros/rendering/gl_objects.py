@@ -74,31 +74,47 @@ class VertexArray:
         GL.glDrawElements(kind, count, GL.GL_UNSIGNED_INT, GL.GLvoidp(4 * first))
 
 
-def texture(pixels: NDArray[np.uint8], *, halvings: int | None = None, clamped: bool = False) -> int:
+def texture(
+    pixels: NDArray[np.uint8],
+    *,
+    halvings: int | None = None,
+    clamped: bool = False,
+    srgb: bool = False,
+    levels: Sequence[NDArray[np.uint8]] = (),
+) -> int:
     """Make and bind a texture that repeats, with mipmaps; returns OpenGL's name of it.
 
     Args:
         pixels: (H, W, 1 to 4), in the order red, green, blue, alpha.
         halvings: how many mipmap levels below the picture itself; all if None.
         clamped: whether it does not repeat along its columns.
+        srgb: shaders read the linear light of its three colours; alpha stays as it is.
+        levels: the mipmaps, each half as large as the one before; made by OpenGL if there are none, which takes
+            software some ten times as long as `cv2.resize`.
     """
-    height, width, channels = pixels.shape
-    stored = (GL.GL_R8, GL.GL_RG8, GL.GL_RGB8, GL.GL_RGBA8)[channels - 1]
+    channels = pixels.shape[2]
+    formats = (GL.GL_R8, GL.GL_RG8, *((GL.GL_SRGB8, GL.GL_SRGB8_ALPHA8) if srgb else (GL.GL_RGB8, GL.GL_RGBA8)))
+    stored = formats[channels - 1]
     order = (GL.GL_RED, GL.GL_RG, GL.GL_RGB, GL.GL_RGBA)[channels - 1]
     name = int(GL.glGenTextures(1))
     GL.glBindTexture(GL.GL_TEXTURE_2D, name)
-    content = np.ascontiguousarray(pixels)
-    GL.glTexImage2D(GL.GL_TEXTURE_2D, 0, stored, width, height, 0, order, GL.GL_UNSIGNED_BYTE, content)
+    for level, image in enumerate((pixels, *levels)):
+        height, width = image.shape[:2]
+        content = np.ascontiguousarray(image)
+        GL.glTexImage2D(GL.GL_TEXTURE_2D, level, stored, width, height, 0, order, GL.GL_UNSIGNED_BYTE, content)
     settings = {
         GL.GL_TEXTURE_MIN_FILTER: GL.GL_LINEAR_MIPMAP_NEAREST,
         GL.GL_TEXTURE_MAG_FILTER: GL.GL_LINEAR,
         GL.GL_TEXTURE_WRAP_T: GL.GL_CLAMP_TO_EDGE if clamped else GL.GL_REPEAT,
     }
+    if levels:
+        halvings = len(levels)
     if halvings is not None:
         settings[GL.GL_TEXTURE_MAX_LEVEL] = halvings
     for setting, value in settings.items():
         GL.glTexParameteri(GL.GL_TEXTURE_2D, setting, value)
-    GL.glGenerateMipmap(GL.GL_TEXTURE_2D)
+    if not levels:
+        GL.glGenerateMipmap(GL.GL_TEXTURE_2D)
     return name
 
 

@@ -16,7 +16,7 @@ from face3dmm_ros.core.values import Mesh
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.rendering.connected_parts import connected_parts
 from face3dmm_ros.rendering.layer import check_image
-from face3dmm_ros.rendering.rasterization import rasterize
+from face3dmm_ros.rendering.rasterization import Fragments, rasterize
 from face3dmm_ros.rendering.vertex_colors import vertex_visibility
 
 DEFAULT_TEXTURE_SIZE = 1024
@@ -167,10 +167,8 @@ def paint_texture(
     return np.round(255.0 * np.clip(texture, 0.0, 1.0)).astype(np.uint8)
 
 
-def _spread(
-    model: MorphableModel, unwrapping: Unwrapping, attributes: NDArray[np.float32], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Vertex attributes (N, C) at a texture's texels, (size, size, C), and which texels the surface covers."""
+def texture_fragments(model: MorphableModel, unwrapping: Unwrapping, size: int) -> Fragments:
+    """Which of the model's triangles lies at each texel of a texture of `size` texels a side, and where on it."""
     points = unwrapping.uv.astype(np.float64) * size - 0.5
     triangles = unwrapping.triangles
     behind_seam = np.flatnonzero((points[triangles, 0] > size - 0.5).any(axis=1))
@@ -184,10 +182,18 @@ def _spread(
     inner[model.triangles[~unwrapping.skin]] = True
     nearness = np.where(inner, mean[:, 2], outward)
     fragments = rasterize(points, -nearness[source], triangles, (size, size))
+    whole = np.concatenate([np.arange(len(unwrapping.triangles)), behind_seam, [-1]]).astype(np.int32)
+    return replace(fragments, triangle=whole[fragments.triangle])
+
+
+def _spread(
+    model: MorphableModel, unwrapping: Unwrapping, attributes: NDArray[np.float32], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Vertex attributes (N, C) at a texture's texels, (size, size, C), and which texels the surface covers."""
+    fragments = texture_fragments(model, unwrapping, size)
     covered = fragments.triangle >= 0
     texels = np.zeros((size, size, attributes.shape[1]), np.float32)
-    surface = fragments.surface_points(source[triangles], covered)
-    texels[covered] = surface.interpolate(attributes)
+    texels[covered] = fragments.surface_points(model.triangles, covered).interpolate(attributes)
     return texels, covered
 
 

@@ -23,7 +23,8 @@ def build_layout(makehuman: MakeHuman, model: MorphableModel) -> MakeHumanLayout
     head = build_head(makehuman)
     assert np.array_equal(head.triangles, model.triangles), "the model is of another build"
     base_vertex = np.where(head.is_part(*_PARTS), np.asarray(head.from_base.argmax(axis=1)).ravel(), -1)
-    return MakeHumanLayout(base_vertex.astype(np.int32), _corner_uv(makehuman, head), triangles_digest(model))
+    uv, base = _corner_uv(makehuman, head), makehuman.base.vertices.astype(np.float32)
+    return MakeHumanLayout(base_vertex.astype(np.int32), uv, base, triangles_digest(model))
 
 
 def _corner_uv(makehuman: MakeHuman, head: Head) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.files import pictures
+from face3dmm_ros.lab.synthesis.environment import behind
 from face3dmm_ros.lab.synthesis.scene import Background
 
 _FREE_PHOTOGRAPHS = (
@@ -48,7 +49,9 @@ def draw_background(background: Background, image_size: tuple[int, int]) -> NDAr
     """
     rng = np.random.default_rng(background.seed)
     width, height = image_size
-    if background.picture is not None:
+    if background.place is not None:
+        image = behind(background.place, background.field_of_view, image_size)
+    elif background.picture is not None:
         image = _cut(_read(background.picture), image_size, rng)
         if rng.random() < 0.3:
             image = image[:, ::-1]

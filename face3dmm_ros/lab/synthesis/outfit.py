@@ -32,6 +32,11 @@ class OutfitShaper:
         """
         self._edge = _neck_edge(model)
 
+    @property
+    def edge(self) -> NDArray[np.intp]:
+        """The model's vertices along the cut, whose colours go on below it."""
+        return self._edge
+
     def parts(self, outfit: Outfit, head: Head) -> list[Part]:
         """Neck and clothes below a head."""
         rim, normals, rgb, openness = (values[self._edge] for values in head)
@@ -62,7 +67,7 @@ class OutfitShaper:
         # Away from the axis about which the face is unrolled.
         place = np.broadcast_to([30.0, -150.0, -80.0], points.shape) - down[..., None] * [0.0, 1.0, 0.0]
         neck = grid_part(
-            "skin", points[skin], color[skin], place=place[skin], traits=traits[skin], masks=(0, 0, 1, 0),
+            "skin", points[skin], color[skin], place=place[skin], traits=traits[skin], masks=(0, 0, 1, 1),
             normals=surface[skin],
         )  # fmt: skip
         return [neck, _cloth(outfit, points[first:], _DOWN[first:, None], occlusion[first:], float(rim[:, 2].mean()))]

@@ -18,6 +18,7 @@ class VertexArrays(NamedTuple):
             coordinates (u, v) and a layer.
         srgb: (n, 3) uint8.
         traits, masks: (n, 4) uint8, read as [0, 1]; their meaning depends on the material, see its fragment shader.
+        uv: (n, 2) float32, where a picture lies on them: u right, v down.
     """
 
     position: NDArray[np.float32]
@@ -26,6 +27,7 @@ class VertexArrays(NamedTuple):
     srgb: NDArray[np.uint8]
     traits: NDArray[np.uint8]
     masks: NDArray[np.uint8]
+    uv: NDArray[np.float32]
 
 
 class Head(NamedTuple):
@@ -57,6 +59,25 @@ class Part(NamedTuple):
     triangles: NDArray[np.int32]
 
 
+class Card(NamedTuple):
+    """A mesh that shows a picture with holes; model space, mm.
+
+    Attributes:
+        fine: hairs one by one, which hide nothing of what is behind them; else it hides what is behind where its alpha
+            is more than half.
+        arrays: its vertices.
+        triangles: (m, 3) int32, seen from both sides.
+        picture: (H, W, 4) uint8 sRGB: red, green, blue, alpha; a quarter stands for the vertices' colour itself.
+        lift: mm by which it is nearer to the viewer than it looks, so that what it lies on does not swallow it.
+    """
+
+    fine: bool
+    arrays: VertexArrays
+    triangles: NDArray[np.int32]
+    picture: NDArray[np.uint8]
+    lift: float = 0.0
+
+
 def grid_part(
     material: str,
     points: NDArray[np.floating],
@@ -84,21 +105,31 @@ def grid_part(
         place = np.stack([column, row, np.zeros_like(row)], axis=-1)
     if normals is None:
         normals = grid_normals(points)
-    arrays = VertexArrays(
-        np.asarray(points, np.float32).reshape(n, 3),
-        np.asarray(normals, np.float32).reshape(n, 3),
-        np.asarray(place, np.float32).reshape(n, 3),
-        *(
-            np.broadcast_to(as_bytes(values), (rows, columns, count)).reshape(n, count)
-            for values, count in ((color, 3), (traits, 4), (masks, 4))
-        ),
+    srgb, traits, masks = (
+        np.broadcast_to(as_bytes(values), (rows, columns, count)).reshape(n, count)
+        for values, count in ((color, 3), (traits, 4), (masks, 4))
     )
+    position, normal, places = (np.asarray(values, np.float32).reshape(n, 3) for values in (points, normals, place))
+    arrays = VertexArrays(position, normal, places, srgb, traits, masks, np.zeros((n, 2), np.float32))
     return Part(material, arrays, grid_triangles(rows, columns))
 
 
 def as_bytes(values: ArrayLike) -> NDArray[np.uint8]:
     """Values from 0 to 1 as uint8 from 0 to 255, rounded; others are clipped."""
     return np.round(255 * np.clip(np.asarray(values, np.float32), 0.0, 1.0)).astype(np.uint8)
+
+
+_NOTHING = VertexArrays(
+    *(np.zeros((0, 3), np.float32),) * 3,
+    np.zeros((0, 3), np.uint8),
+    *(np.zeros((0, 4), np.uint8),) * 2,
+    np.zeros((0, 2), np.float32),
+)
+
+
+def joined(arrays: Sequence[VertexArrays]) -> VertexArrays:
+    """The vertices of some arrays, one after the other."""
+    return VertexArrays._make(map(np.concatenate, zip(*arrays, strict=True)))
 
 
 def join(parts: Sequence[Part]) -> tuple[VertexArrays, dict[str, NDArray[np.int32]]]:
@@ -109,7 +140,5 @@ def join(parts: Sequence[Part]) -> tuple[VertexArrays, dict[str, NDArray[np.int3
     for part in parts:
         blocks.setdefault(part.material, []).append(part.triangles + start)
         start += len(part.arrays.position)
-    empty = np.zeros((0, 3), np.float32)
-    nothing = VertexArrays(empty, empty, empty, *(np.zeros((0, count), np.uint8) for count in (3, 4, 4)))
-    arrays = VertexArrays(*map(np.concatenate, zip(nothing, *(part.arrays for part in parts), strict=True)))
+    arrays = joined([_NOTHING, *(part.arrays for part in parts)])
     return arrays, {material: np.concatenate(triangles) for material, triangles in blocks.items()}

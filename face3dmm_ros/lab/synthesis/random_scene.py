@@ -12,7 +12,9 @@ from face3dmm_ros.core.camera import Intrinsics, WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.lab.synthesis.expressions import ExpressionSpace
+from face3dmm_ros.lab.synthesis.makehuman_assets import find_assets, open_assets
 from face3dmm_ros.lab.synthesis.occluders import KINDS
+from face3dmm_ros.lab.synthesis.random_assets import dress
 from face3dmm_ros.lab.synthesis.scene import (
     Background,
     Color,
@@ -62,6 +64,7 @@ class SceneOptions:
         at_rest: the same scenes, but without their expressions.
         clean: no blur, noise, compression or colour cast.
         field_of_view: horizontal, degrees: pictures in perspective; None for weak perspective.
+        assets: folder of MakeHuman's assets and of panoramas, see `makehuman_assets.find_assets`; None for none.
     """
 
     image_size: tuple[int, int] = (450, 450)
@@ -77,6 +80,7 @@ class SceneOptions:
     at_rest: bool = False
     clean: bool = False
     field_of_view: float | None = None
+    assets: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -98,8 +102,12 @@ class SceneOptions:
             raise Face3DMMError(f"the field of view must lie between 5 and 120 degrees, not {self.field_of_view}")
 
     def recipe(self) -> dict[str, object]:
-        """The options as JSON holds them; of pictures behind faces their names."""
-        return {**vars(self), "pictures": [path.name for path in self.pictures]}
+        """The options as JSON holds them; of pictures behind faces and of assets their names."""
+        recipe = {**vars(self), "pictures": [path.name for path in self.pictures]}
+        del recipe["assets"]
+        if self.assets is not None:
+            recipe["assets"] = {kind: list(paths) for kind, paths in find_assets(self.assets).items()}
+        return recipe
 
 
 def random_scene(rng: np.random.Generator, model: MorphableModel, options: SceneOptions | None = None) -> Scene:
@@ -189,7 +197,7 @@ def random_person(
     if options.pictures and rng.random() < 0.6:
         picture = options.pictures[int(rng.integers(len(options.pictures)))]
     size, view = options.image_size, options.field_of_view
-    return Scene(
+    person = Scene(
         image_size=size,
         camera=place_face(rng, rotation_from_pose_angles(0.0, 0.0, 0.0), options),
         alpha=alpha,
@@ -205,6 +213,7 @@ def random_person(
         sensor=Sensor(seed=_seed(rng)) if options.clean else random_sensor(rng, size[0], dark),
         intrinsics=None if view is None else Intrinsics.from_field_of_view(size, view),
     )
+    return person if options.assets is None else dress(rng, person, model, open_assets(options.assets, model))
 
 
 def random_hair(rng: np.random.Generator, color: Color, bearded: bool) -> Hair:

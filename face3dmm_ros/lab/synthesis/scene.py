@@ -10,9 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import Intrinsics, WeakPerspective
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.lab.synthesis.panorama import Panorama
+from face3dmm_ros.lab.synthesis.worn import Asset
 
 Color = tuple[float, float, float]
 """sRGB, each in [0, 1]."""
+
+
+IRIS_IN_PICTURE, PUPIL_IN_PICTURE = 0.435, 0.29
+"""The iris's share of a picture of an eye, and the pupil's of the iris, as MakeHuman's pictures have them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a picture was taken: a panorama, its turn about the vertical, radians, and its colours' gain."""
+
+    panorama: Panorama
+    turn: float = 0.0
+    gain: Color = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -24,7 +40,10 @@ class Light:
         key, fill: their colours and intensities; the key light alone throws shadows.
         ambient: the mean light from everywhere.
         ambient_slope: (3, 3) nested, per colour how much more of it comes from +x, +y, +z.
+        ambient_bend: likewise per colour, times xy, yz, zx of a direction.
+        ambient_bulge: likewise per colour, times x², y², z².
         softness: of the shadows' edges, mm.
+        reflected: what eyes mirror; None for the lights alone.
     """
 
     to_key: Color = (0.4, 0.5, 1.0)
@@ -33,7 +52,10 @@ class Light:
     fill: Color = (0.12, 0.13, 0.15)
     ambient: Color = (0.34, 0.35, 0.37)
     ambient_slope: tuple[Color, Color, Color] = ((0.0, 0.12, 0.04), (0.0, 0.12, 0.04), (0.0, 0.13, 0.04))
+    ambient_bend: tuple[Color, Color, Color] = ((0.0, 0.0, 0.0),) * 3
+    ambient_bulge: tuple[Color, Color, Color] = ((0.0, 0.0, 0.0),) * 3
     softness: float = 3.0
+    reflected: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -65,13 +87,52 @@ class Skin:
     makeup: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class SkinPicture:
+    """The albedo of a head's skin as a picture.
+
+    Attributes:
+        pixels: (H, W, 4) uint8 sRGB in the space of `face3dmm_ros.rendering.texture.unwrap`, in the order red, green,
+            blue, and an alpha that says where it holds; elsewhere the model's colours show. It must not change.
+        gain: of its linear red, green and blue, to recolour it.
+    """
+
+    pixels: NDArray[np.uint8]
+    gain: Color = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        """Check the picture.
+
+        Raises:
+            Face3DMMError: its pixels have another form.
+        """
+        if self.pixels.ndim != 3 or self.pixels.shape[2] != 4 or self.pixels.dtype != np.uint8:
+            found = f"{self.pixels.shape} {self.pixels.dtype}"
+            raise Face3DMMError(f"a picture of skin must be (H, W, 4) uint8, red, green, blue, alpha, found {found}")
+
+
+@dataclass(frozen=True, eq=False)
+class Worn:
+    """An asset that hangs on the face, such as hair: its colour (sRGB) and the strength of its highlights."""
+
+    asset: Asset
+    color: Color
+    gloss: float = 0.4
+
+
 @dataclass(frozen=True)
 class Eyes:
-    """Iris colour (sRGB), the pupil's share of the iris, and how red the white is, from 0 to 1."""
+    """Iris colour (sRGB), the pupil's share of the iris, and how red the white is, from 0 to 1.
+
+    Attributes:
+        picture: (S, S, 4) uint8 sRGB of an eye that looks at the viewer, in place of the iris colour and the white: its
+            pupil in the middle, `PUPIL_IN_PICTURE` of the iris wide, which is `IRIS_IN_PICTURE` of the picture.
+    """
 
     iris: Color = (0.36, 0.24, 0.15)
     pupil: float = 0.38
     redness: float = 0.3
+    picture: NDArray[np.uint8] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -168,17 +229,21 @@ class Occluder:
 
 @dataclass(frozen=True)
 class Background:
-    """What is behind the face: a picture or a procedural texture.
+    """What is behind the face: a place, a picture or a procedural texture.
 
     Attributes:
         seed: of all that is random in it.
         picture: the file that it shows; None for a procedural texture.
         blur: as of a lens focused on the face, a share of the image's width.
+        place: in place of a picture.
+        field_of_view: of the camera that sees the place, horizontal, degrees.
     """
 
     seed: int = 0
     picture: Path | None = None
     blur: float = 0.01
+    place: Place | None = None
+    field_of_view: float = 40.0
 
 
 @dataclass(frozen=True)
@@ -222,6 +287,8 @@ class Scene:
         alpha, beta, gamma: the model's coefficients. Brows, iris, hair, freckles and the like lie over T(γ).
         intrinsics: None renders in weak perspective, exactly as `camera` says; with them the picture is perspective,
             from the metric pose that `camera` means (`face3dmm_ros.core.camera.metric_pose`).
+        skin_picture: in place of T(γ); brows, freckles and the like still lie over it, as `skin` says.
+        worn: what else hangs on the face; `hair` is None where hair is among it.
     """
 
     image_size: tuple[int, int]
@@ -239,3 +306,5 @@ class Scene:
     background: Background = field(default_factory=Background)
     sensor: Sensor = field(default_factory=Sensor)
     intrinsics: Intrinsics | None = None
+    skin_picture: SkinPicture | None = None
+    worn: tuple[Worn, ...] = ()

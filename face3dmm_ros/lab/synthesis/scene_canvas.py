@@ -3,25 +3,31 @@
 As `gl_objects`, it may be imported only once a context is open.
 """
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
-from face3dmm_ros.lab.synthesis.parts import Head, VertexArrays
-from face3dmm_ros.lab.synthesis.scene_shaders import MATERIALS, SAMPLERS, SHADOW
+from face3dmm_ros.lab.synthesis.parts import Card, Head, VertexArrays, joined
+from face3dmm_ros.lab.synthesis.scene_shaders import CARD, CARD_SHADOW, MATERIALS, SAMPLERS, SHADOW
 from face3dmm_ros.rendering.framebuffer import Framebuffer, read_pixels
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
 Uniforms = Mapping[str, object]
 
 _SHADOW_SIDE = 384  # px of the shadow map; chosen by hand: more is slower, less shows steps in the shadows
+_PICTURE_UNIT = GL.GL_TEXTURE0 + SAMPLERS.index("picture")
+_MOST_PICTURES = 80  # kept on the graphics card, 5 MB each and less; chosen by hand
 _TWO_SIDED = frozenset({"hair", "plain", "glass"})
 # Strands fade by the share of a pixel's samples that they cover; glass is mixed with what is behind it.
 _FADING = (GL.GL_SAMPLE_ALPHA_TO_COVERAGE, GL.GL_SAMPLE_ALPHA_TO_ONE)
 _STATES = {"hair": _FADING, "fur": _FADING, "glass": (GL.GL_BLEND,)}
-_FORMATS = [(3, np.float32), (3, np.float32), (3, np.float32), (3, np.uint8), (4, np.uint8), (4, np.uint8)]
+_FORMATS = [
+    (3, np.float32), (3, np.float32), (3, np.float32), (3, np.uint8), (4, np.uint8), (4, np.uint8), (2, np.float32),
+]  # fmt: skip
 """Numbers per vertex and their type in each of `VertexArrays`."""
 
 
@@ -51,6 +57,32 @@ class _MaterialMesh:
         self._vertices.draw(0, sum(count for material, (_, count) in self._ranges.items() if material != "glass"))
 
 
+class _Pictures:
+    """Pictures on the graphics card, of which those last used stay there."""
+
+    def __init__(self, srgb: bool = True) -> None:
+        self._srgb = srgb
+        # By identity, so that none has to be read through; held, so that its identity is not another's.
+        self._loaded: OrderedDict[int, tuple[NDArray[np.uint8], int]] = OrderedDict()
+
+    def bind(self, pixels: NDArray[np.uint8]) -> None:
+        """Bind a picture (H, W, 3 or 4), in the order red, green, blue, alpha, to the active texture unit."""
+        key = id(pixels)
+        if key in self._loaded:
+            self._loaded.move_to_end(key)
+            GL.glBindTexture(GL.GL_TEXTURE_2D, self._loaded[key][1])
+            return
+        while len(self._loaded) >= _MOST_PICTURES:
+            GL.glDeleteTextures([self._loaded.popitem(last=False)[1][1]])
+        levels = [pixels]
+        while min(levels[-1].shape[:2]) > 1:
+            height, width = levels[-1].shape[:2]
+            halved = cv2.resize(levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+            levels.append(np.asarray(halved, np.uint8))
+        name = texture(pixels, clamped=True, srgb=self._srgb, levels=levels[1:])
+        self._loaded[key] = (pixels, name)
+
+
 class SceneCanvas:
     """Draws a head of one topology and the things around it."""
 
@@ -66,7 +98,7 @@ class SceneCanvas:
         Args:
             head: of which place, traits and masks stay; position, normal and srgb are replaced with every scene.
             head_triangles: by material.
-            noise: per sampler but the shadow map's an (H, W, C) image that repeats.
+            noise: per sampler of noise an (H, W, C) image that repeats.
             samples: per pixel; 0 or 1 for no antialiasing.
         """
         self._programs = {material: ShaderProgram(*shaders) for material, shaders in MATERIALS.items()}
@@ -74,13 +106,20 @@ class SceneCanvas:
             program.use()
             program.set_samplers(SAMPLERS)
         self._shadow_program = ShaderProgram(*SHADOW)
-        self._head, self._things = _MaterialMesh(), _MaterialMesh()
+        self._card_program, self._card_shadow_program = ShaderProgram(*CARD), ShaderProgram(*CARD_SHADOW)
+        for program in (self._card_program, self._card_shadow_program):
+            program.use()
+            program.set_samplers(SAMPLERS)
+        self._head, self._things, self._hung = _MaterialMesh(), _MaterialMesh(), _MaterialMesh()
+        self._cards: list[Card] = []
         self._head.load_triangles(head_triangles)
         self._head.load(**head._asdict())
         self._make_shadow_map()
-        for unit, name in enumerate(SAMPLERS[1:], start=1):
+        for unit, name in enumerate(SAMPLERS):
             GL.glActiveTexture(GL.GL_TEXTURE0 + unit)
-            texture(noise[name])
+            if name in noise:
+                texture(noise[name])
+        self._pictures, self._places = _Pictures(), _Pictures(srgb=False)
         self._drawn, self._resolved = Framebuffer(samples if samples > 1 else 0), Framebuffer(0)
         self._size = (0, 0)
         prepare(GL.GL_CULL_FACE, GL.GL_DEPTH_TEST)
@@ -94,6 +133,15 @@ class SceneCanvas:
         self._things.load_triangles(triangles)
         self._things.load(**arrays._asdict())
 
+    def load_cards(self, cards: Sequence[Card]) -> None:
+        """Replace what shows pictures with holes; what is fine is drawn first."""
+        self._cards = sorted(cards, key=lambda card: not card.fine)
+        if not cards:
+            return
+        starts = np.cumsum([0, *(len(card.arrays.position) for card in self._cards)])
+        self._hung.load_triangles({str(k): card.triangles + starts[k] for k, card in enumerate(self._cards)})
+        self._hung.load(**joined([card.arrays for card in self._cards])._asdict())
+
     def draw(
         self,
         size: tuple[int, int],
@@ -101,6 +149,8 @@ class SceneCanvas:
         model_to_shadow: NDArray[np.float64],
         common: Uniforms,
         uniforms: Mapping[str, Uniforms],
+        pictures: Mapping[str, NDArray[np.uint8] | None],
+        mirrored: NDArray[np.uint8] | None,
     ) -> None:
         """Draw the loaded scene with y downward in clip space.
 
@@ -110,7 +160,13 @@ class SceneCanvas:
             model_to_shadow: (4, 4) to the key light's clip space.
             common: uniforms of all materials.
             uniforms: those of each material.
+            pictures: on what is of a material, as `SkinPicture.pixels` and `Eyes.picture`.
+            mirrored: the place that eyes mirror, as `Panorama.mirrored`.
         """
+        if mirrored is not None:
+            GL.glActiveTexture(_PICTURE_UNIT + 1)
+            self._places.bind(mirrored)
+        GL.glActiveTexture(_PICTURE_UNIT)
         self._draw_shadow_map(model_to_shadow)
         width, height = size
         if size != self._size:
@@ -120,19 +176,20 @@ class SceneCanvas:
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._drawn.name)
         GL.glViewport(0, 0, width, height)
         GL.glClear(GL.GL_COLOR_BUFFER_BIT | GL.GL_DEPTH_BUFFER_BIT)
+        common = {**common, "model_to_clip": model_to_clip, "model_to_shadow": model_to_shadow}
         for material, program in self._programs.items():
-            program.use()
-            program.set("model_to_clip", model_to_clip)
-            program.set("model_to_shadow", model_to_shadow)
-            for name, value in (*common.items(), *uniforms.get(material, {}).items()):
-                program.set(name, value)
+            if material == "glass":
+                self._draw_cards(common)
+                GL.glDepthMask(False)
+            program.use(**{**common, **uniforms.get(material, {})})
             state = _STATES.get(material, ())
             for capability in state:
                 GL.glEnable(capability)
-            if material == "glass":
-                GL.glDepthMask(False)
             if material in _TWO_SIDED:
                 GL.glDisable(GL.GL_CULL_FACE)
+            picture = pictures.get(material)
+            if picture is not None:
+                self._pictures.bind(picture)
             self._head.draw(material)
             self._things.draw(material)
             for capability in state:
@@ -156,6 +213,26 @@ class SceneCanvas:
         GL.glReadPixels(0, 0, width, height, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT, array=depth)
         return depth
 
+    def _draw_cards(self, uniforms: Uniforms) -> None:
+        """Draw what shows pictures with holes."""
+        if not self._cards:
+            return
+        self._card_program.use(**uniforms)
+        GL.glDisable(GL.GL_CULL_FACE)
+        for k, card in enumerate(self._cards):
+            state = (GL.GL_BLEND,) if card.fine else _FADING
+            for capability in state:
+                GL.glEnable(capability)
+            GL.glDepthMask(not card.fine)
+            self._pictures.bind(card.picture)
+            self._card_program.set("fine", float(card.fine))
+            self._card_program.set("lift", card.lift)
+            self._hung.draw(str(k))
+            for capability in state:
+                GL.glDisable(capability)
+        GL.glDepthMask(True)
+        GL.glEnable(GL.GL_CULL_FACE)
+
     def _draw_shadow_map(self, model_to_shadow: NDArray[np.float64]) -> None:
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._shadow_framebuffer)
         GL.glViewport(0, 0, _SHADOW_SIDE, _SHADOW_SIDE)
@@ -166,6 +243,13 @@ class SceneCanvas:
         GL.glPolygonOffset(2.0, 2.0)  # chosen by hand: less lets surfaces shadow themselves, more detaches shadows
         self._head.draw_all()
         self._things.draw_all()
+        self._card_shadow_program.use(model_to_shadow=model_to_shadow)
+        GL.glDisable(GL.GL_CULL_FACE)
+        for k, card in enumerate(self._cards):
+            if not card.fine:
+                self._pictures.bind(card.picture)
+                self._hung.draw(str(k))
+        GL.glEnable(GL.GL_CULL_FACE)
         GL.glDisable(GL.GL_POLYGON_OFFSET_FILL)
 
     def _make_shadow_map(self) -> None:

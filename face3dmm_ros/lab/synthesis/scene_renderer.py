@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective, metric_pose, model_to_world, view_to_clip
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
-from face3dmm_ros.core.srgb import linear
+from face3dmm_ros.core.srgb import encoded, linear
 from face3dmm_ros.lab.synthesis.backgrounds import draw_background
 from face3dmm_ros.lab.synthesis.glasses import glasses_parts
 from face3dmm_ros.lab.synthesis.hair import HairShaper
@@ -18,10 +18,11 @@ from face3dmm_ros.lab.synthesis.noise import scene_noise
 from face3dmm_ros.lab.synthesis.occluders import occluder_parts
 from face3dmm_ros.lab.synthesis.outfit import OutfitShaper
 from face3dmm_ros.lab.synthesis.parts import Head, Part, VertexArrays, as_bytes, join
-from face3dmm_ros.lab.synthesis.scene import Light, Scene
+from face3dmm_ros.lab.synthesis.scene import IRIS_IN_PICTURE, PUPIL_IN_PICTURE, Light, Scene, SkinPicture
 from face3dmm_ros.lab.synthesis.sensor import expose
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.rendering.drawer import Drawer
+from face3dmm_ros.rendering.texture import unwrap
 from face3dmm_ros.rendering.vertex_colors import visible_vertices
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _SHADOW_RADIUS = 230.0  # mm
 _HIDDEN_BY = 3.0  # mm by which a visible point may lie behind what was drawn: less than a frame or a strand is away
 _IRIS_RADIUS = np.radians(24.5)  # seen from the middle of the eyeball
 _HAIR_ON_BALD = (0.2, 0.16, 0.13)  # sRGB of the stubble on a head without hair
+_AROUND = 3  # px around a vertex whose mean colour in a picture is taken
 _DIRECTIONS = 28  # of light, for ambient occlusion: more take longer to open, fewer leave it blotchy
 
 
@@ -128,13 +130,19 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         self._ibug = model.landmarks.get("ibug68")
         self._eye_center = _left_eye(model)
         self._brow, self._nostril = _brow_curve(model), _left_nostril(model)
-        head = _head_arrays(model)
-        self._openness = head.traits[:, 0] / 255.0
+        arrays = _head_arrays(model)
+        self._openness = arrays.traits[:, 0] / 255.0
+        # Along its seams the picture of the skin needs vertices more than once.
+        self._unwrapping = unwrap(model)
+        self._uv = np.zeros((model.vertex_count, 2))
+        self._uv[self._unwrapping.vertices] = self._unwrapping.uv
+        taken = VertexArrays._make(array[self._unwrapping.vertices] for array in arrays)
+        head = taken._replace(uv=self._unwrapping.uv)
 
         def make_canvas() -> "SceneCanvas":
             from face3dmm_ros.lab.synthesis.scene_canvas import SceneCanvas
 
-            return SceneCanvas(head, _head_triangles(model), scene_noise(), samples)
+            return SceneCanvas(head, _head_triangles(model, self._unwrapping.triangles), scene_noise(), samples)
 
         super().__init__("auto", make_canvas)
 
@@ -155,14 +163,20 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         model_to_clip, rotation = _model_to_clip(scene)
         things = join(self._things(scene, head, landmarks))
         with self._drawing() as canvas:
-            canvas.load_head(head)
+            canvas.load_head(Head._make(array[self._unwrapping.vertices] for array in head))
             canvas.load_things(*things)
+            canvas.load_cards([worn.asset.card(head, worn.color, worn.gloss) for worn in scene.worn])
             canvas.draw(
                 scene.image_size,
                 model_to_clip,
                 _model_to_shadow(scene.light, rotation),
                 _light_uniforms(scene.light, rotation),
                 self._material_uniforms(scene, landmarks),
+                {
+                    "skin": None if scene.skin_picture is None else scene.skin_picture.pixels,
+                    "eye": scene.eyes.picture,
+                },
+                None if scene.light.reflected is None else scene.light.reflected.panorama.mirrored,
             )
             pixels, depth = canvas.read(), canvas.read_depth()
         image = expose(_over(pixels, draw_background(scene.background, scene.image_size)), scene.sensor)
@@ -171,6 +185,8 @@ class SceneRenderer(Drawer["SceneCanvas"]):
     def _things(self, scene: Scene, head: Head, landmarks: NDArray[np.floating] | None) -> list[Part]:
         parts: list[Part] = []
         if self._outfit is not None and scene.outfit is not None:
+            if scene.skin_picture is not None:
+                head = head._replace(rgb=self._pictured(scene.skin_picture, head.rgb, self._outfit.edge))
             parts += self._outfit.parts(scene.outfit, head)
         if self._hair is not None and scene.hair is not None:
             parts += self._hair.parts(scene.hair, head)
@@ -180,8 +196,24 @@ class SceneRenderer(Drawer["SceneCanvas"]):
             parts += occluder_parts(scene.occluder, scene.camera.rotation)
         return parts
 
+    def _pictured(self, picture: SkinPicture, rgb: NDArray[np.uint8], vertices: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Colours (N, 3) of which those of some vertices are the picture's there."""
+        height, width = picture.pixels.shape[:2]
+        at = self._uv[vertices] * [width, height]
+        near = np.arange(-_AROUND, _AROUND + 1)
+        rows = np.clip(at[:, 1, None].astype(np.intp) + near, 0, height - 1)
+        columns = (at[:, 0, None].astype(np.intp) + near) % width
+        pixels = picture.pixels[rows[:, :, None], columns[:, None, :]].reshape(len(vertices), -1, 4) / 255.0
+        cover = pixels[..., 3:]
+        light = (linear(pixels[..., :3]) * cover).sum(axis=1) / np.maximum(cover.sum(axis=1), 1e-6)
+        there = cover.mean(axis=1) > 0.5
+        rgb = rgb.copy()
+        rgb[vertices] = np.where(there, as_bytes(encoded(light * picture.gain)), rgb[vertices])
+        return rgb
+
     def _material_uniforms(self, scene: Scene, landmarks: NDArray[np.floating] | None) -> dict[str, dict[str, object]]:
-        skin, eyes, hair = scene.skin, scene.eyes, scene.hair
+        skin, eyes, hair, picture = scene.skin, scene.eyes, scene.hair, scene.skin_picture
+        place = scene.light.reflected
         (base, slope, bend), span = self._brow
         lids = np.zeros((3, 3))
         lids[0, :2] = 1e3  # far above, so that no lid shades the eye
@@ -204,6 +236,8 @@ class SceneRenderer(Drawer["SceneCanvas"]):
                 "brow_span": span,
                 "nostril": self._nostril,
                 "scalp_cover": 0.0 if hair is None else skin.scalp_cover,
+                "pictured": 0.0 if picture is None else 1.0,
+                "picture_gain": (1.0, 1.0, 1.0) if picture is None else picture.gain,
             },
             "eye": {
                 **offset,
@@ -213,6 +247,11 @@ class SceneRenderer(Drawer["SceneCanvas"]):
                 "pupil_radius": _IRIS_RADIUS * eyes.pupil,
                 "redness": eyes.redness,
                 "upper_lid": lids,
+                "pictured": 0.0 if eyes.picture is None else 1.0,
+                "in_picture": (IRIS_IN_PICTURE, PUPIL_IN_PICTURE),
+                "mirrors": 0.0 if place is None else 1.0,
+                "place_gain": (1.0, 1.0, 1.0) if place is None else place.gain,
+                "place_turn": 0.0 if place is None else place.turn / (2 * np.pi),
             },
             "hair": offset,
             "fur": offset,
@@ -262,6 +301,8 @@ def _light_uniforms(light: Light, rotation: NDArray[np.float64]) -> dict[str, ob
         "fill_color": light.fill,
         "ambient_mean": light.ambient,
         "ambient_slope": light.ambient_slope,
+        "ambient_bend": light.ambient_bend,
+        "ambient_bulge": light.ambient_bulge,
         "shadow_softness": light.softness / (2 * _SHADOW_RADIUS),
     }
 
@@ -326,11 +367,11 @@ def _region(model: MorphableModel, name: str, default: float = 0.0) -> NDArray[n
     return model.regions.get(name, np.full(model.vertex_count, default, np.float32))
 
 
-def _head_triangles(model: MorphableModel) -> dict[str, NDArray[np.int32]]:
-    """The model's triangles by material."""
+def _head_triangles(model: MorphableModel, triangles: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:
+    """Triangles, (M, 3) in the order of the model's, by material."""
     eye, tooth = ((_region(model, name)[model.triangles] > 0.5).all(axis=1) for name in ("eyes", "teeth"))
     parts = {"skin": ~(eye | tooth), "eye": eye, "tooth": tooth}
-    return {material: model.triangles[chosen] for material, chosen in parts.items()}
+    return {material: triangles[chosen] for material, chosen in parts.items()}
 
 
 def _head_arrays(model: MorphableModel) -> VertexArrays:
@@ -342,7 +383,9 @@ def _head_arrays(model: MorphableModel) -> VertexArrays:
     traits[is_tooth, 0] = np.clip(1.6 * occlusion[is_tooth], 0.35, 1.0)
     face, skin = _region(model, "face", 0.0 if model.regions else 1.0), _region(model, "skin", 1.0)
     masks = np.stack([_region(model, "mouth_interior"), face, skin, zeros[:, 0]], axis=1)
-    return VertexArrays(zeros, zeros, model.mean, zeros.astype(np.uint8), as_bytes(traits), as_bytes(masks))
+    return VertexArrays(
+        zeros, zeros, model.mean, zeros.astype(np.uint8), as_bytes(traits), as_bytes(masks), zeros[:, :2]
+    )
 
 
 def _ambient_occlusion(model: MorphableModel) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """GLSL of the synthetic scenes' materials: skin, eyes, hair, teeth, plain surfaces (cloth, objects) and glass.
 
-Light is a key light with a shadow map, a fill light without, and ambient light that varies linearly with direction (the
-first two bands of spherical harmonics; Ramamoorthi & Hanrahan, SIGGRAPH 2001), darkened by ambient occlusion per
+Light is a key light with a shadow map, a fill light without, and ambient light that varies with direction (the
+first three bands of spherical harmonics; Ramamoorthi & Hanrahan, SIGGRAPH 2001), darkened by ambient occlusion per
 vertex. Skin scatters light past the terminator, red farthest: wrapped diffuse light per channel (Green, GPU Gems,
 chapter 16, 2004). Hair has the highlight of a strand along its tangent (Kajiya & Kay, SIGGRAPH 1989).
 
@@ -20,6 +20,7 @@ out vec3 normal_at;
 out vec3 shadow_at;
 out vec4 traits_at;
 out vec4 masks_at;
+out vec2 uv_at;
 out vec2 unrolled_at;  // the place on the face unrolled as from a cylinder, mm
 """
 """What the vertex shader puts out; with `in` for `out` what the fragment shaders take."""
@@ -34,13 +35,19 @@ layout(location = 2) in vec3 place;
 layout(location = 3) in vec3 srgb;
 layout(location = 4) in vec4 traits;
 layout(location = 5) in vec4 masks;
+layout(location = 6) in vec2 uv;
 
 uniform mat4 model_to_clip;
 uniform mat4 model_to_shadow;
 uniform mat3 normal_to_world;
+uniform float lift;  // mm toward the viewer, in depth alone
 
 void main() {
     gl_Position = model_to_clip * vec4(position, 1.0);
+    if (lift > 0.0) {
+        vec4 lifted = model_to_clip * vec4(position + lift * (vec3(0.0, 0.0, 1.0) * normal_to_world), 1.0);
+        gl_Position.z = lifted.z / lifted.w * gl_Position.w;
+    }
     place_at = place;
     model_at = position;
     albedo_at = decoded(srgb);
@@ -49,6 +56,7 @@ void main() {
     shadow_at = (model_to_shadow * vec4(position + 1.5 * normal, 1.0)).xyz * 0.5 + 0.5;
     traits_at = traits;
     masks_at = masks;
+    uv_at = uv;
     unrolled_at = vec2(75.0 * atan(place.x, place.z + 95.0), place.y);
 }
 """
@@ -71,6 +79,8 @@ uniform vec3 to_fill;
 uniform vec3 fill_color;
 uniform vec3 ambient_mean;
 uniform mat3 ambient_slope;  // rows: red, green, blue; columns: x, y, z
+uniform mat3 ambient_bend;   // likewise; columns: xy, yz, zx
+uniform mat3 ambient_bulge;  // likewise; columns: x², y², z²
 uniform float shadow_softness;
 
 const vec3 TO_VIEWER = vec3(0.0, 0.0, 1.0);
@@ -92,7 +102,7 @@ float lit_by_key() {
 }
 
 vec3 ambient(vec3 N) {
-    return max(ambient_mean + ambient_slope * N, 0.0);
+    return max(ambient_mean + ambient_slope * N + ambient_bend * (N * N.yzx) + ambient_bulge * (N * N), 0.0);
 }
 
 vec3 lambert(vec3 N, float key) {
@@ -113,7 +123,8 @@ vec3 highlight(vec3 N, float key, float shininess) {
 )
 
 _SKIN = """
-// traits: ambient occlusion, lips, beard, scalp. masks: mouth interior, face, skin detail, unused.
+// traits: ambient occlusion, lips, beard, scalp. masks: mouth interior, face, skin detail, colours of
+// the vertices in place of the picture's.
 uniform vec2 offset;          // of the noise, so that no two skins are alike
 uniform vec3 hair_color;      // linear
 uniform vec3 brow_color;      // linear
@@ -128,6 +139,9 @@ uniform float stubble;
 uniform float scalp_cover;
 uniform float gloss;
 uniform float makeup;
+uniform sampler2D picture;    // of the skin, where its alpha is 1
+uniform float pictured;       // whether there is one
+uniform vec3 picture_gain;
 
 float brow(vec3 place) {
     float side = abs(place.x);
@@ -154,6 +168,10 @@ void main() {
     vec2 slope = texture(relief_noise, at / 46.0 + offset).rg - 0.5;
 
     vec3 albedo = albedo_at;
+    if (pictured > 0.0) {
+        vec4 painted = texture(picture, uv_at);
+        albedo = mix(albedo, picture_gain * painted.rgb, painted.a * (1.0 - masks_at.w));
+    }
     albedo *= 1.0 + detail * blotches * (vec3(0.3, 0.8, 0.9) * coarse.r + 0.25 * coarse.a);
     albedo *= 1.0 + detail * pores * 0.5 * fine.b;
     float spots = smoothstep(0.12, 0.3, fine.g + 0.35 * coarse.r);
@@ -194,6 +212,13 @@ uniform float iris_radius;    // cosine-free angle, radians
 uniform float pupil_radius;   // radians
 uniform float redness;
 uniform vec2 offset;
+uniform sampler2D picture;    // of an eye that looks at the viewer
+uniform float pictured;       // whether there is one
+uniform vec2 in_picture;      // the iris's share of the picture, and the pupil's of the iris
+uniform sampler2D mirrored_place;  // root of the light of `Panorama.small`, over 16
+uniform float mirrors;        // whether there is one
+uniform vec3 place_gain;
+uniform float place_turn;     // of a whole turn
 uniform mat3 upper_lid;       // columns: left, right eye; the lid's height is a + b (x − c)², a column being (a, b, c)
 
 void main() {
@@ -214,6 +239,13 @@ void main() {
     vec3 sclera = mix(vec3(0.56, 0.52, 0.49), vec3(0.50, 0.27, 0.23),
                       clamp(redness * (smoothstep(0.6, 1.3, angle) + 0.8 * veins - 0.25), 0.0, 0.8));
     vec3 albedo = mix(iris, sclera, smoothstep(0.95, 1.1, r));
+    if (pictured > 0.0) {
+        float q = in_picture.y;
+        float stretched = r < p ? r * q / p : r < 1.0 ? q + (r - p) * (1.0 - q) / (1.0 - p) : r;
+        vec2 from_middle = 0.5 * in_picture.x * stretched * around * vec2(1.0, -1.0);
+        from_middle *= min(1.0, 0.49 / max(length(from_middle), 1e-4));
+        albedo = 1.1 * texture(picture, 0.5 + from_middle).rgb * mix(vec3(1.0), vec3(1.0, 0.86, 0.84), redness);
+    }
 
     vec3 lid = side > 0.0 ? upper_lid[0] : upper_lid[1];
     float below = lid.x + lid.y * (model_at.x - lid.z) * (model_at.x - lid.z) - model_at.y;
@@ -229,6 +261,12 @@ void main() {
     vec3 mirrored = key_color * pow(max(dot(R, to_key), 1e-4), 130.0) * 2.2 * mix(0.35, 1.0, key)
                   + fill_color * pow(max(dot(R, to_fill), 1e-4), 90.0)
                   + 0.035 * ambient(R);
+    if (mirrors > 0.0) {
+        vec2 seen = vec2(atan(-R.x, R.z) / 6.2831853 - place_turn + 0.5, 0.5 - asin(clamp(R.y, -1.0, 1.0)) / 3.1415927);
+        vec3 root = textureLod(mirrored_place, seen, 0.0).rgb;
+        float grazing = 1.0 - max(dot(cornea, TO_VIEWER), 0.0);
+        mirrored = 0.5 * mirrored + (0.02 + 0.2 * pow(grazing, 4.0)) * 16.0 * root * root * place_gain;
+    }
     color = vec4(encoded((albedo * light + mirrored) * shade), 1.0);
 }
 """
@@ -300,6 +338,35 @@ void main() {
 }
 """
 
+_CARD = """
+// uv: in the picture. traits: ambient occlusion, gloss.
+uniform sampler2D picture;  // brightness and alpha
+uniform float fine;         // whether it is blended with what is behind it, not with a pixel's other samples
+
+void main() {
+    vec4 painted = texture(picture, uv_at);
+    // Sharpened, so that hair hides what is behind it where its alpha is more than half.
+    float cover = clamp(fine > 0.0 ? 1.15 * painted.a : 3.0 * painted.a - 1.0, 0.0, 1.0);
+    if (cover < 0.02) {
+        discard;
+    }
+    vec3 N = normalize(normal_at);
+    vec3 up = normal_to_world * vec3(0.0, 1.0, 0.0);
+    vec3 T = normalize(up - dot(up, N) * N + 1e-4 + 1.2 * (painted.r - 0.25) * normal_to_world[0]);
+    vec3 albedo = albedo_at * 4.0 * painted.rgb;
+    float key = mix(0.3, 1.0, texture(shadow_map, vec3(shadow_at.xy, min(shadow_at.z, 1.0))));
+    float ao = traits_at.x;
+    vec3 light = ambient(N) * ao + lambert(N, key) * mix(0.4, 1.0, ao);
+    float along = dot(T, normalize(to_key + TO_VIEWER)) + 0.4 * (painted.r - 0.25);
+    float strand = pow(max(1.0 - along * along, 1e-4), 20.0) * max(dot(N, to_key) + 0.2, 0.0);
+    vec3 shine = traits_at.y * key * ao * strand * key_color * (0.04 + 0.5 * albedo);
+    color = vec4(encoded(albedo * light + shine) * mix(1.0, cover, fine), cover);
+}
+"""
+
+CARD = (_VERTEX, _LIGHT + _CARD)
+"""Vertex and fragment shader of things that show a picture with holes."""
+
 MATERIALS = {
     "skin": (_VERTEX, _LIGHT + _SKIN),
     "eye": (_VERTEX, _LIGHT + _EYE),
@@ -326,5 +393,31 @@ void main() {
 )
 """Depth alone, seen from the key light."""
 
-SAMPLERS = ("shadow_map", "tone_noise", "relief_noise", "strand_noise")
+CARD_SHADOW = (
+    """
+layout(location = 0) in vec3 position;
+layout(location = 6) in vec2 uv;
+
+uniform mat4 model_to_shadow;
+out vec2 uv_at;
+
+void main() {
+    gl_Position = model_to_shadow * vec4(position, 1.0);
+    uv_at = uv;
+}
+""",
+    """
+in vec2 uv_at;
+uniform sampler2D picture;
+
+void main() {
+    if (texture(picture, uv_at).a < 0.5) {
+        discard;
+    }
+}
+""",
+)
+"""Likewise, of what shows a picture with holes."""
+
+SAMPLERS = ("shadow_map", "tone_noise", "relief_noise", "strand_noise", "picture", "mirrored_place")
 """The texture units that the materials read, in order."""

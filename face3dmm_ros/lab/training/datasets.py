@@ -36,7 +36,7 @@ def open_dataset(config: Mapping[str, object]) -> FaceDataset:
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in options:
             raise Face3DMMError(f"a {kind} data set needs the option {name!r}")
-    for name in options.keys() & {"path", "model", "backend", "cache", "backgrounds"}:
+    for name in options.keys() & {"path", "model", "backend", "cache", "backgrounds", "assets"}:
         if not isinstance(options[name], (str, Path, type(None))):
             raise Face3DMMError(f"{name} of a {kind} data set must be a text, found {options[name]!r}")
     return kinds[kind](**options)

@@ -14,6 +14,7 @@ import numpy as np
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.worker_process import begin_worker
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
+from face3dmm_ros.lab.synthesis.makehuman_assets import open_assets
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
@@ -126,6 +127,7 @@ def open_synthetic_faces(
     processes: int = 1,
     chunk_size: int = CHUNK,
     undisturbed: float = 0.0,
+    assets: str | Path | None = None,
 ) -> CroppedFaces:
     """A data set of rendered faces.
 
@@ -144,6 +146,7 @@ def open_synthetic_faces(
         processes: that render into the folder.
         chunk_size: faces in a file.
         undisturbed: share of the samples to learn from that are spared blur, noise, occluders and a crop far off.
+        assets: folder of MakeHuman's assets and panoramas that people wear and stand in; None for none.
 
     Raises:
         Face3DMMError: an option is out of its range, the model cannot be read, or as `render_chunks`.
@@ -153,8 +156,10 @@ def open_synthetic_faces(
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise Face3DMMError(f"{name} of rendered faces must be a whole number from {low} up, found {value!r}")
     pictures = () if backgrounds == DRAWN else find_pictures(Path(backgrounds) if backgrounds else None)
-    options = replace(_scene_options(scenes or {}), pictures=pictures)
+    options = replace(_scene_options(scenes or {}), pictures=pictures, assets=Path(assets) if assets else None)
     loaded = load_model(model)
+    if options.assets is not None:
+        open_assets(options.assets, loaded)  # what is missing shows before anything is rendered
     faces = RenderedFaces(loaded, chunks, seed, options, chunk_size)
     source = faces if path is None else FaceChunks(render_chunks(Path(path), faces, processes), loaded)
     return CroppedFaces(source, loaded, form, undisturbed)
@@ -168,7 +173,7 @@ def _scene_options(changes: Mapping[str, object]) -> SceneOptions:
     """
     if not isinstance(changes, Mapping):
         raise Face3DMMError(f"scenes must be options by their names, found {changes!r}")
-    known = [field.name for field in fields(SceneOptions) if field.name != "pictures"]
+    known = [field.name for field in fields(SceneOptions) if field.name not in ("pictures", "assets")]
     for name in changes:
         if name not in known:
             raise Face3DMMError(f"scenes have no option {name!r}; they have {', '.join(known)}")
