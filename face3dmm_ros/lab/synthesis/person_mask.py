@@ -1,5 +1,7 @@
 """Which pixels of a photograph belong to the person whose face was fitted: head, hair, neck and what is worn."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,27 @@ _SHOULDERS_MM = (150.0, 215.0)  # how far to the side shoulders surely do, and p
 _SLOPE = 0.45  # of the shoulders, from the neck down
 _CHEST_MM, _STEEP = 130.0, 0.6  # to the side, and as _SLOPE: where clothes are whatever their colour
 _SMOOTH_MM = 1.6  # of the outline
+_FAR = 20.0  # px of the small picture: farther from the outline nothing is measured
 _STRAND_MM = 7.0  # thinner things are taken for stray strands, and left out
 _BROW_SHARE = 0.35  # of the head and neck, from above: higher up, what is far from the head is background
 _FAR_SHARE = 0.3  # of the pixels there: the background's colours
 _UNLIKE = 4.0  # standard deviations from these
 _HOLE_MM2 = 60.0  # smaller holes are closed
+
+
+@dataclass(frozen=True, eq=False)
+class PersonMask:
+    """Where a person is in a picture.
+
+    Attributes:
+        inward: (H, W) float32, how far inside their outline each pixel lies, px, negative outside.
+        theirs: (H, W) bool, pixels of their colours, stray strands of hair outside of the outline too.
+        around: (H, W) bool, theirs and what might be, so that none of the rest shows the person.
+    """
+
+    inward: NDArray[np.float32]
+    theirs: NDArray[np.bool_]
+    around: NDArray[np.bool_]
 
 
 def person_mask(
@@ -28,10 +46,8 @@ def person_mask(
     neck: NDArray[np.float64],
     pixels_per_mm: float,
     frame: Rectangle,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """How far inside the person's outline each pixel lies, (H, W) float32 px, negative outside, and what is theirs.
-
-    Stray strands of hair are theirs, but not inside the outline.
+) -> PersonMask:
+    """Find the person around a head.
 
     GrabCut (Rother, Kolmogorov & Blake, SIGGRAPH 2004) begins with the head's outline and shoulders below it.
 
@@ -51,7 +67,7 @@ def person_mask(
     )
     within = np.zeros(inside.shape, bool)
     within[top:, left:right] = True
-    sorted_pixels = _first_guess(small, inside, np.asarray(neck) * shrink, per_mm, within)
+    sorted_pixels, around = _first_guess(small, inside, np.asarray(neck) * shrink, per_mm, within)
     cv2.setRNGSeed(0)
     theirs_and_other = np.zeros((1, 65)), np.zeros((1, 65))  # GrabCut's models of colours, its own affair
     cv2.grabCut(small, sorted_pixels, (0, 0, 0, 0), *theirs_and_other, _ROUNDS, cv2.GC_INIT_WITH_MASK)
@@ -61,10 +77,12 @@ def person_mask(
     solid = np.asarray(cv2.morphologyEx(theirs, cv2.MORPH_OPEN, strand), np.uint8)
     person = _one_piece(solid, inside, _HOLE_MM2 * per_mm**2)
     distance = cv2.distanceTransform(person, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - person, cv2.DIST_L2, 5)
-    smooth = cv2.GaussianBlur(np.clip(distance, -12, 12), (0, 0), _SMOOTH_MM * per_mm)
+    smooth = cv2.GaussianBlur(np.clip(distance, -_FAR, _FAR), (0, 0), _SMOOTH_MM * per_mm)
     size = picture.shape[1::-1]
     outline = np.asarray(cv2.resize(smooth, size, interpolation=cv2.INTER_LINEAR), np.float32) / np.float32(shrink)
-    return outline, np.asarray(cv2.resize(theirs, size, interpolation=cv2.INTER_NEAREST) > 0)
+    around |= theirs > 0
+    large = (cv2.resize(part.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 for part in (theirs, around))
+    return PersonMask(outline, *(np.asarray(part) for part in large))
 
 
 def _first_guess(
@@ -73,8 +91,8 @@ def _first_guess(
     neck: NDArray[np.float64],
     per_mm: float,
     frame: NDArray[np.bool_],
-) -> NDArray[np.uint8]:
-    """GrabCut's classes by where people are, and by the colours far from them, (H, W) uint8."""
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """GrabCut's classes by where people are and by the colours far from them, (H, W) uint8, and where they may be."""
     outside, within = (np.asarray(cv2.distanceTransform(part, cv2.DIST_L2, 5)) / per_mm for part in (1 - head, head))
     y, x = np.mgrid[: head.shape[0], : head.shape[1]] / per_mm
     side, below = np.abs(x - neck[0] / per_mm), y - neck[1] / per_mm
@@ -91,7 +109,7 @@ def _first_guess(
     guess[~frame] = cv2.GC_BGD
     chest = (below > _STEEP * side + 40.0) & (side < _CHEST_MM)
     guess[(within > 6.0) | chest] = cv2.GC_FGD
-    return guess
+    return guess, (guess == cv2.GC_PR_FGD) | (guess == cv2.GC_FGD) | (below > _SLOPE * side - 45.0)
 
 
 def _unlike_the_far(picture: NDArray[np.uint8], candidates: NDArray[np.bool_], outside: NDArray) -> NDArray[np.bool_]:
@@ -102,9 +120,12 @@ def _unlike_the_far(picture: NDArray[np.uint8], candidates: NDArray[np.bool_], o
     )
     if far.sum() < 100:
         return np.zeros(far.shape, bool)
-    sample = colors[far]
-    precision = np.linalg.inv(np.cov(sample.T) + 4.0**2 * np.eye(3))
-    offset = colors - sample.mean(axis=0)
+    # Hair that reaches there counts little: the colours are those of the half nearest to the median.
+    sample = colors[far] - np.median(colors[far], axis=0)
+    distance = np.linalg.norm(sample, axis=1)
+    usual = sample[distance <= np.median(distance)]
+    precision = np.linalg.inv(2.0 * np.cov(usual.T) + 5.0**2 * np.eye(3))
+    offset = colors - np.median(colors[far], axis=0)
     return np.einsum("hwi,ij,hwj->hw", offset, precision, offset) > _UNLIKE**2
 
 

@@ -30,11 +30,14 @@ _ROUND_HEAD, _FLAT_BODY = 0.55, 0.10  # how much rounder than flat hair and clot
 _BODY_BEGINS = (-115.0, -175.0)  # mm below the origin, from where to where the neck turns into the body
 _BEHIND_SKIN = 10.0  # mm by which the front lies behind the face's own mesh, but at its edges
 _TEXTURE_SIZE = 1024
-_AROUND_STRANDS = 12.0  # mm around the person that the backdrop is filled too
+_AROUND_STRANDS = 5.0  # mm around the person that the backdrop is filled too
 _NAPE = (-65.0, -85.0)  # mm below the origin, from where to where hair ends at the back of the neck
 _THICKEST_HAIR = 30.0  # mm
 _SHORT_HAIR = 12.0  # mm; thicker hair beside the face also hangs over the neck
 _SMOOTHINGS = 4
+_STRANDS = 3.0  # how much stronger painted strands are than the hair's own variation
+_STRANDS_MM = (70.0, 160.0)  # across and along, that the picture of strands covers
+_STRANDS_RIM = 12.0  # mm inside the outline over which the front takes on the back's strands
 _EDGE = 2.2  # mm inside the outline from which on a pixel is the person's alone
 _RIM = 5.0  # mm inside the outline over which the front takes on the colours of the back
 
@@ -49,11 +52,13 @@ class TexturedMesh:
         triangles: (m, 3) int32.
         texture: (h, w, 3) uint8 BGR.
         cover: (n,) float32 in [0, 1], how much it hides of what is behind.
+        grain: (n, 3) float32, where the strands of hair over it are read, u, v, and how strong they are.
     """
 
     points: NDArray[np.float32]
     uv: NDArray[np.float32]
     cover: NDArray[np.float32]
+    grain: NDArray[np.float32]
     triangles: NDArray[np.int32]
     texture: NDArray[np.uint8]
 
@@ -95,10 +100,10 @@ def make_relief(
     hull = _Hull.of(model, vertices, camera, picture.shape[:2])
     neck = camera.project(_NECK_END[None])[0]
     picture = _continued_downward(picture, frame.bottom, neck)
-    distance, theirs = person_mask(picture, hull.head, neck, camera.scale, frame)
-    backdrop = _without_person(picture, theirs | (distance > 0.0), camera.scale, frame)
-    body = _colours_inside(picture, distance, camera.scale)
-    distance = _rounded_off(_standing(distance, frame.bottom), neck, camera.scale)
+    mask = person_mask(picture, hull.head, neck, camera.scale, frame)
+    backdrop = _without_person(picture, mask.around, camera.scale, frame)
+    body = _colours_inside(picture, mask.inward, mask.theirs | hull.head, camera.scale)
+    distance = _rounded_off(_standing(mask.inward, frame.bottom), neck, camera.scale)
     shell = _shell(model, vertices, hull, distance, camera, body)
     face = _face_mesh(body, camera, parameters, model, unwrapping, vertices)
     return Relief(parameters, picture, camera, backdrop, (*shell, face), vertices)
@@ -224,11 +229,11 @@ def _rounded_off(distance: NDArray[np.float32], neck: NDArray[np.float64], scale
 
 
 def _without_person(
-    picture: NDArray[np.uint8], theirs: NDArray[np.bool_], scale: float, frame: Rectangle
+    picture: NDArray[np.uint8], around: NDArray[np.bool_], scale: float, frame: Rectangle
 ) -> NDArray[np.uint8]:
     """The photograph with the person's place filled smoothly from around it, mirrored beyond its frame."""
     side = 2 * round(_AROUND_STRANDS * scale) + 1
-    free = 1 - cv2.dilate(theirs.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    free = 1 - cv2.dilate(around.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
     within = frame.rows_and_columns
     filled = continued(picture[within].astype(np.float32), free[within].astype(np.float32), 0)
     above, left, (height, width) = frame.top, frame.left, picture.shape[:2]
@@ -237,9 +242,13 @@ def _without_person(
     return np.asarray(np.clip(np.round(mirrored), 0, 255), np.uint8)
 
 
-def _colours_inside(picture: NDArray[np.uint8], distance: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
+def _colours_inside(
+    picture: NDArray[np.uint8], distance: NDArray[np.float32], theirs: NDArray[np.bool_], scale: float
+) -> NDArray[np.uint8]:
     """The picture with the person's colours drawn out over the outline, so that no background shows at the edges."""
-    rows, columns = distance_transform_edt(distance < _EDGE * scale, return_distances=False, return_indices=True)
+    rows, columns = distance_transform_edt(
+        (distance < _EDGE * scale) | ~theirs, return_distances=False, return_indices=True
+    )
     return picture[rows, columns]
 
 
@@ -348,15 +357,36 @@ def _shell(
     rim_share = np.clip(1.0 - distance / (_RIM * camera.scale), 0.0, 1.0)
     rim_share = (rim_share * (1.0 - _on_pixels(hull.face | hull.neck, hull.step, distance.shape)))[..., None]
     front = np.asarray(np.round(rim_share * back + (1.0 - rim_share) * body), np.uint8)
-    for depth, texture in ((near, front), (far, back)):
+    strength = _strand_strength(body, distance, hull, camera.scale)
+    rim_hair = np.clip(1.0 - inward / (_STRANDS_RIM * camera.scale), 0.0, 1.0) * ~skin * (hull.height > -110.0)
+    hairy = _hairy(hull.height, thickness)
+    for depth, texture, share in ((near, front, rim_hair * hairy), (far, back, hairy)):
         a, b, c, d = (corner[whole] for corner in corners)
         triangles = np.concatenate([np.stack([a, b, c], axis=1), np.stack([a, c, d], axis=1)]).astype(np.int32)
         flat = (place[used] - camera.translation) / camera.scale
         points = np.column_stack([flat, -depth[used]]) @ camera.rotation
         uv = (place[used] + 0.5) / np.array(texture.shape[1::-1])
         solid = np.ones(len(uv), np.float32)
-        meshes.append(TexturedMesh(points.astype(np.float32), uv.astype(np.float32), solid, triangles, texture))
+        grain = np.column_stack([_around_skull(points), strength * share[used]]).astype(np.float32)
+        meshes.append(TexturedMesh(points.astype(np.float32), uv.astype(np.float32), solid, grain, triangles, texture))
     return meshes[0], meshes[1]
+
+
+def _strand_strength(body: NDArray[np.uint8], distance: NDArray[np.float32], hull: _Hull, scale: float) -> float:
+    """How much strands of the person's hair differ from each other, as a share of its lightness."""
+    gray = cv2.cvtColor(body, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    hair = (distance > _EDGE * scale) & (_on_pixels(hull.face, hull.step, gray.shape) < 0.1)
+    hair &= _on_pixels(hull.height, hull.step, gray.shape) > 20.0
+    if not hair.any():
+        return 0.0
+    detail = gray - np.asarray(cv2.GaussianBlur(gray, (0, 0), 4.0 * scale))
+    return float(np.clip(_STRANDS * detail[hair].std() / (gray[hair].mean() + 10.0), 0.0, 1.2))
+
+
+def _around_skull(points: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Where strands are read at points (n, 3), mm: (n, 2) around the skull and down along it."""
+    x, y, z = (points - _SKULL_MIDDLE).T
+    return np.column_stack([np.arctan2(x, -z) * 85.0, y]) / _STRANDS_MM
 
 
 def _smoothed(depth: NDArray[np.float64], moved: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -415,4 +445,11 @@ def _face_mesh(
     inner = np.maximum(model.regions["teeth"], model.regions["mouth_interior"]) > 0.5
     shown = (weight > 0.0)[model.triangles].any(axis=1) & ~inner[model.triangles].all(axis=1)
     at = unwrapping.vertices
-    return TexturedMesh(vertices[at], unwrapping.uv, weight[at], unwrapping.triangles[shown], texture)
+    return TexturedMesh(
+        vertices[at],
+        unwrapping.uv,
+        weight[at],
+        np.zeros((len(at), 3), np.float32),
+        unwrapping.triangles[shown],
+        texture,
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from OpenGL import GL
 
+from face3dmm_ros.lab.synthesis.noise import scene_noise
 from face3dmm_ros.lab.synthesis.relief import TexturedMesh
 from face3dmm_ros.rendering.framebuffer import Framebuffer, read_pixels
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
@@ -19,31 +20,37 @@ _VERTEX = """
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec2 uv;
 layout(location = 2) in float cover;
+layout(location = 3) in vec3 grain;
 
 uniform mat4 to_clip;
 uniform float farther;
 
 out vec2 place;
 out float alpha;
+out vec3 strand;
 
 void main() {
     gl_Position = to_clip * vec4(position, 1.0);
     gl_Position.z += farther;
     place = uv;
     alpha = cover;
+    strand = grain;
 }
 """
 
 _FRAGMENT = """
 in vec2 place;
 in float alpha;
+in vec3 strand;
 
 uniform sampler2D picture;
+uniform sampler2D strands;
 
 out vec4 color;
 
 void main() {
-    color = vec4(alpha * texture(picture, place).rgb, alpha);
+    float light = 1.0 + strand.z * (texture(strands, strand.xy).r - 0.5);
+    color = vec4(min(texture(picture, place).rgb * light, 1.0) * alpha, alpha);
 }
 """
 
@@ -55,7 +62,10 @@ class ReliefCanvas:
         """Compile the shaders and make the framebuffers."""
         self._program = ShaderProgram(_VERTEX, _FRAGMENT)
         self._program.use()
-        self._program.set_samplers(["picture"])
+        self._program.set_samplers(["picture", "strands"])
+        GL.glActiveTexture(GL.GL_TEXTURE1)
+        texture(scene_noise()["strand_noise"])
+        GL.glActiveTexture(GL.GL_TEXTURE0)
         self._drawn, self._resolved = Framebuffer(_SAMPLES), Framebuffer()
         self._size = (0, 0)
         self._meshes: list[tuple[VertexArray, int, int]] = []
@@ -67,9 +77,9 @@ class ReliefCanvas:
             GL.glDeleteTextures([name for *_, name in self._meshes])
         self._meshes = []
         for mesh in meshes:
-            vertices = VertexArray([(3, np.float32), (2, np.float32), (1, np.float32)])
+            vertices = VertexArray([(3, np.float32), (2, np.float32), (1, np.float32), (3, np.float32)])
             ((_, count),) = vertices.load_indices(mesh.triangles)
-            vertices.load(0, mesh.points, mesh.uv, mesh.cover[:, None])
+            vertices.load(0, mesh.points, mesh.uv, mesh.cover[:, None], mesh.grain)
             self._meshes.append((vertices, count, texture(mesh.texture[..., ::-1])))
 
     def draw(
