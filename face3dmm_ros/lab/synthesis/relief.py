@@ -10,6 +10,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.sparse.linalg import spsolve
 
 from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.lab.synthesis.person_mask import person_mask
 from face3dmm_ros.lab.synthesis.random_scene import FACE_CENTER
@@ -21,8 +22,7 @@ from face3dmm_ros.rendering.texture import Unwrapping, paint_texture
 
 # All numbers chosen by hand while looking at portraits turned to the side.
 _LARGEST_SCALE = 1.6  # px/mm: pictures are kept at this scale or below, so that a face is some 240 px high
-_REACH = (330.0, 330.0)  # mm to each side, above and below of the face's middle that are kept
-
+_REACH = 330.0  # mm to each side, above and below of the face's middle that are kept
 _NECK_END = np.array([0.0, -135.0, -60.0])  # mm
 _SKULL_MIDDLE = np.array([0.0, 15.0, -85.0])  # mm
 _CELL = 2.4  # mm, of the mesh
@@ -35,11 +35,16 @@ _NAPE = (-65.0, -85.0)  # mm below the origin, from where to where hair ends at 
 _THICKEST_HAIR = 30.0  # mm
 _SHORT_HAIR = 12.0  # mm; thicker hair beside the face also hangs over the neck
 _SMOOTHINGS = 4
+_FLATTEST = 3.0  # mm that the person is thick at least, to each side of the outline's plane
 _STRANDS = 3.0  # how much stronger painted strands are than the hair's own variation
 _STRANDS_MM = (70.0, 160.0)  # across and along, that the picture of strands covers
 _STRANDS_RIM = 12.0  # mm inside the outline over which the front takes on the back's strands
 _EDGE = 2.2  # mm inside the outline from which on a pixel is the person's alone
 _RIM = 5.0  # mm inside the outline over which the front takes on the colours of the back
+
+
+_PARTS = {"skin", "face", "ears", "neck", "scalp", "eyes", "teeth", "mouth_interior"}
+"""Regions that the model must have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +73,14 @@ class Relief:
     """A photograph in relief.
 
     Attributes:
-        parameters: of the face, in the whole photograph.
-        picture: (H, W, 3) uint8 BGR, the photograph at `camera`'s scale.
-        camera: of the face in `picture`.
-        backdrop: (H, W, 3) uint8 BGR, the picture without the person.
+        backdrop: (H, W, 3) uint8 BGR, what is behind the person.
+        camera: of the face before it.
         meshes: the person: front, back, and over these the face.
         vertices: (N, 3) float32 of the model, mm.
     """
 
-    parameters: FaceParameters
-    picture: NDArray[np.uint8]
-    camera: WeakPerspective
     backdrop: NDArray[np.uint8]
+    camera: WeakPerspective
     meshes: tuple[TexturedMesh, ...]
     vertices: NDArray[np.float32]
 
@@ -94,7 +95,15 @@ def make_relief(
         parameters: of the face in it.
         model: of the parameters.
         unwrapping: of the model.
+
+    Raises:
+        Face3DMMError: the model does not tell its parts as the default model does.
     """
+    if missing := _PARTS - set(model.regions):
+        raise Face3DMMError(
+            f"a photograph cannot be turned under the model {model.name}, which has no {', '.join(sorted(missing))} "
+            "among its regions: use the default model"
+        )
     vertices = model.vertices(parameters.alpha, parameters.beta)
     picture, camera, frame = _kept_part(photograph, parameters.camera)
     hull = _Hull.of(model, vertices, camera, picture.shape[:2])
@@ -106,7 +115,7 @@ def make_relief(
     distance = _rounded_off(_standing(mask.inward, frame.bottom), neck, camera.scale)
     shell = _shell(model, vertices, hull, distance, camera, body)
     face = _face_mesh(body, camera, parameters, model, unwrapping, vertices)
-    return Relief(parameters, picture, camera, backdrop, (*shell, face), vertices)
+    return Relief(backdrop, camera, (*shell, face), vertices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,10 +194,10 @@ def _kept_part(
     size = np.array(photograph.shape[1::-1])
     scale = camera.scale * shrink
     translation = (camera.translation + 0.5) * shrink - 0.5
-    reach = np.ceil(np.array(_REACH) * scale)
+    reach = int(np.ceil(_REACH * scale))
     corner = np.round(translation + scale * camera.rotation[:2] @ FACE_CENTER - reach)
     shift = np.array([[1.0, 0.0, -corner[0]], [0.0, 1.0, -corner[1]]])
-    frame = tuple((2 * reach).astype(int))
+    frame = (2 * reach, 2 * reach)
     kept = cv2.warpAffine(photograph, shift, frame, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101)
     low, high = np.clip([-corner, size - corner], 0, frame).astype(int)
     return (
@@ -237,8 +246,8 @@ def _without_person(
     within = frame.rows_and_columns
     filled = continued(picture[within].astype(np.float32), free[within].astype(np.float32), 0)
     above, left, (height, width) = frame.top, frame.left, picture.shape[:2]
-    around = (above, height - frame.bottom, left, width - frame.right)
-    mirrored = cv2.copyMakeBorder(filled, *around, cv2.BORDER_REFLECT_101)
+    beyond = (above, height - frame.bottom, left, width - frame.right)
+    mirrored = cv2.copyMakeBorder(filled, *beyond, cv2.BORDER_REFLECT_101)
     return np.asarray(np.clip(np.round(mirrored), 0, 255), np.uint8)
 
 
@@ -403,32 +412,23 @@ def _bulge(
 
     The square of it solves Poisson's equation, which makes a ball over a disc.
     """
-    free = inside & ~fixed
-    number = np.cumsum(free.ravel()).reshape(free.shape) - 1
-    count = int(free.sum())
-    known = np.zeros(inside.shape)
-    known[fixed] = np.maximum(depth[fixed], 3.0) ** 2
-    right = 4.0 * roundness[free]
-    diagonal = np.zeros(count)
-    entries = []
-    here = number[free]
-    for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
-        there = np.roll(np.arange(inside.shape[axis]), -step)
-        edge = np.arange(inside.shape[axis]) + step
-        within = (edge >= 0) & (edge < inside.shape[axis])
-        neighbor_free, neighbor_known, neighbor_number = (np.take(a, there, axis) for a in (free, known, number))
-        exists = np.broadcast_to(np.expand_dims(within, 1 - axis), inside.shape)[free]
-        diagonal += exists
-        right += np.where(exists, neighbor_known[free], 0.0)
-        linked = exists & neighbor_free[free]
-        entries.append((here[linked], neighbor_number[free][linked]))
-    i, j = (np.concatenate([entry[k] for entry in entries]) for k in (0, 1))
-    matrix = scipy.sparse.csc_array((-np.ones(len(i)), (i, j)), shape=(count, count)) + scipy.sparse.diags_array(
-        np.maximum(diagonal, 1.0)
-    )
-    result = np.sqrt(known)
-    result[free] = np.sqrt(np.maximum(spsolve(matrix.tocsc(), right), 0.0))
-    return result
+    free, rows, columns = (inside & ~fixed).ravel(), *inside.shape
+    squared = np.zeros(inside.size)
+    squared[fixed.ravel()] = np.maximum(depth[fixed], _FLATTEST) ** 2
+    across, down = (scipy.sparse.eye_array(n) for n in (columns, rows))
+    laplacian = scipy.sparse.csc_array(scipy.sparse.kron(down, _path(columns)) + scipy.sparse.kron(_path(rows), across))
+    of_free = laplacian[free]
+    right = 4.0 * roundness.ravel()[free] - of_free @ squared
+    squared[free] = spsolve(scipy.sparse.csc_array(of_free[:, free]), right)
+    return np.sqrt(np.maximum(squared, 0.0)).reshape(inside.shape)
+
+
+def _path(count: int) -> scipy.sparse.dia_array:
+    """The Laplacian of a row of nodes, (n, n)."""
+    degree = np.full(count, 2.0)
+    degree[[0, -1]] = 1.0
+    step = -np.ones(count - 1)
+    return scipy.sparse.diags_array([step, degree, step], offsets=[-1, 0, 1])
 
 
 def _face_mesh(
