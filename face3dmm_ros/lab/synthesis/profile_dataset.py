@@ -154,9 +154,9 @@ def write_profiles(
 
 
 def _truth(model: MorphableModel, photograph: FittedPhotograph, turned: TurnedPicture) -> dict[str, NDArray | str]:
-    """The content of a turned picture's .mat, as `dataset` describes it; γ is empty, since landmarks do not tell it."""
+    """The content of a turned picture's .mat, as `dataset` describes it, and the fit's confidence and photograph."""
     fitted = photograph.parameters
-    values = label(model, turned.camera, turned.landmarks, fitted.alpha, fitted.beta, np.zeros(0))
+    values = label(model, turned.camera, turned.landmarks, fitted.alpha, fitted.beta, fitted.gamma)
     values["visibility"] = turned.visibility
     values["confidence"] = np.array(fitted.confidence)
     values["photograph"] = photograph.path.name
