@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from OpenGL import GL
 
 from face3dmm_ros.lab.synthesis.noise import scene_noise
-from face3dmm_ros.lab.synthesis.relief import TexturedMesh
+from face3dmm_ros.lab.synthesis.textured_mesh import TexturedMesh
 from face3dmm_ros.rendering.framebuffer import Framebuffer, read_pixels
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
