@@ -56,7 +56,7 @@ def person_mask(
         head: (H, W) where the fitted model's head and neck are.
         neck: (2,) middle of the neck's lower end, px.
         pixels_per_mm: of the picture.
-        frame: of what was photographed; above and beside it there is nobody.
+        frame: of what was photographed; above and beside it there is nobody, but for shoulders.
     """
     shrink = min(_PIXELS_PER_MM / pixels_per_mm, 1.0)
     per_mm = pixels_per_mm * shrink
@@ -106,7 +106,7 @@ def _first_guess(
     rows = np.flatnonzero(head.any(axis=1))
     above = frame & ~possible & (y * per_mm < rows[0] + _BROW_SHARE * (rows[-1] - rows[0]))
     guess[(outside < _HAIR_MM) | sure | (wild & _unlike_the_far(picture, above, outside))] = cv2.GC_PR_FGD
-    guess[~frame] = cv2.GC_BGD
+    guess[~frame & ~sure] = cv2.GC_BGD
     chest = (below > _STEEP * side + 40.0) & (side < _CHEST_MM)
     guess[(within > 6.0) | chest] = cv2.GC_FGD
     return guess, (guess == cv2.GC_PR_FGD) | (guess == cv2.GC_FGD) | (below > _SLOPE * side - 45.0)
