@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from face3dmm_ros.cli.options import check_apart
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.pictures import find_pictures
 from face3dmm_ros.lab.training.pooled_labels import LABEL_METHODS, PersonLabeller, is_written, write_person
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     root: Path = arguments.pictures
     pictures = find_pictures(root)
-    _check_apart(root, arguments.out)
+    check_apart(root, arguments.out)
     model = load_model(arguments.model)
     labeller = PersonLabeller(model, arguments.backend, arguments.fit_method)
     people: dict[Path, list[Path]] = {}
@@ -80,13 +81,3 @@ def run(arguments: argparse.Namespace) -> int:
         raise Face3DMMError(f"nobody in {root} could be labelled: its pictures show no face that is found")
     print(f"written: {faces} labels to {arguments.out}/; {labelled} of {len(people)} people are labelled there")
     return 0 if labelled == len(people) else 2
-
-
-def _check_apart(pictures: Path, out: Path) -> None:
-    """Check that the output is not among the pictures, where the next run would take it for the person's.
-
-    Raises:
-        Face3DMMError: `out` lies within `pictures`.
-    """
-    if out.resolve().is_relative_to(pictures.resolve()):
-        raise Face3DMMError(f"--out {out} lies within {pictures}: choose a folder beside it")

@@ -2,7 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.fit_methods import FIT_METHODS, REGRESSOR_METHODS, SHIPPED, RegressorFile
 from face3dmm_ros.landmarks import BACKENDS
 from face3dmm_ros.smoothing import SMOOTHING_METHODS
@@ -48,3 +50,13 @@ def add_colors_option(verb: argparse.ArgumentParser) -> None:
 def regressor_file(arguments: argparse.Namespace) -> RegressorFile:
     """The network that the options name."""
     return RegressorFile(arguments.regressor, arguments.regressor_sha256)
+
+
+def check_apart(pictures: Path, out: Path) -> None:
+    """Check that the output is not among the pictures, where the next run would take it for the person's.
+
+    Raises:
+        Face3DMMError: `out` lies within `pictures`.
+    """
+    if out.resolve().is_relative_to(pictures.resolve()):
+        raise Face3DMMError(f"--out {out} lies within {pictures}: choose a folder beside it")

@@ -1,6 +1,7 @@
 """`face3dmm synth`: sequences and data sets of rendered faces, with exact truth."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,15 @@ from tqdm import tqdm
 
 from face3dmm_ros.bags.messages import TRUTH
 from face3dmm_ros.bags.writer import BagWriter, remove_bag
+from face3dmm_ros.cli.options import check_apart
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import FaceParameters
+from face3dmm_ros.files import pictures
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.synthesis.dataset import write_dataset
 from face3dmm_ros.lab.synthesis.makehuman_assets import open_assets
 from face3dmm_ros.lab.synthesis.motion import MOTIONS, sequence
+from face3dmm_ros.lab.synthesis.profile_dataset import fit_photographs, write_profiles
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
 from face3dmm_ros.morphable_model import MorphableModel, load_model
@@ -24,7 +28,9 @@ EPILOG = """
 A bag holds one person moving: images on /camera/image_raw, camera_info, and on /truth/params the s, R, t, alpha, beta
 and gamma of every frame. A data set holds as many people as pictures, each as NAME.jpg and NAME.mat in the layout of
 AFLW2000-3D (pt3d_68, Pose_Para, roi), with scale, rotation, translation, alpha, beta, gamma and the visibility of the
-landmarks beside. The same seed makes the same pictures; the same command continues a data set that was stopped.
+landmarks beside. With --profiles it holds a folder's photographs of people, each fitted as `face3dmm fit` does, meshed
+in depth and turned to the side; the fit under the turned camera is the truth. The same seed makes the same pictures;
+the same command continues a data set that was stopped.
 
 examples:
   face3dmm synth --out talk --motion talk --duration 10 --seed 1        ten seconds of somebody talking, talk/bag
@@ -33,9 +39,13 @@ examples:
   face3dmm synth --out faces --format dataset --count 1000 --max-yaw 90
   face3dmm synth --out faces --format dataset --count 1000 --backgrounds ~/Pictures
   face3dmm synth --out faces --format dataset --count 1000 --assets makehuman     skins, hair and eyes of MakeHuman
+  face3dmm synth --out turned --format dataset --count 1000 --profiles ~/Portraits
 """
 
-DESCRIPTION = "Render random people with the face model, and write with every picture what is true in it."
+DESCRIPTION = (
+    "Render random people with the face model, or turn photographs to the side, and write with every picture what is "
+    "true in it."
+)
 
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:
@@ -68,6 +78,9 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     sets.add_argument("--count", type=int, default=1000, metavar="N", help="how many pictures")
     sets.add_argument("--max-yaw", type=float, default=90.0, metavar="DEG", help="yaw is uniform to both sides up to "
         "it")  # fmt: skip
+    sets.add_argument("--profiles", type=Path, metavar="DIR", help="turn the people in these photographs instead of "
+        "rendering random ones; photographs without a face, or with one that is turned far or fits badly, are left "
+        "out")  # fmt: skip
     sets.add_argument("--suffix", choices=("jpg", "png"), default="jpg", help="of the pictures")
 
 
@@ -90,6 +103,9 @@ def run(arguments: argparse.Namespace) -> int:
         assets=arguments.assets,
     )
     model = load_model(arguments.model)
+    if arguments.profiles is not None:
+        _write_profiles(arguments, model, options)
+        return 0
     if options.assets is not None:
         open_assets(options.assets, model)  # what is missing shows before anything is written
     with SceneRenderer(model) as renderer:
@@ -116,6 +132,13 @@ def _check(arguments: argparse.Namespace) -> None:
     ):
         if value is not None and not low <= value <= high:
             raise Face3DMMError(f"{what} must lie between {low} and {high}, not {value}")
+    if arguments.profiles is not None:
+        if arguments.format != "dataset":
+            raise Face3DMMError("--profiles makes a data set: give --format dataset too")
+        if arguments.camera != "weak" or arguments.backgrounds is not None:
+            raise Face3DMMError("--profiles keeps the photographs' background and turns in weak perspective: leave out "
+                "--backgrounds and --camera")  # fmt: skip
+        check_apart(arguments.profiles, arguments.out)
 
 
 def _write_bag(
@@ -146,6 +169,21 @@ def _write_bag(
 
 def _write_dataset(arguments: argparse.Namespace, renderer: SceneRenderer, options: SceneOptions) -> None:
     written = write_dataset(arguments.out, renderer, options, arguments.count, arguments.seed, arguments.suffix)
+    _tell(arguments, written)
+
+
+def _write_profiles(arguments: argparse.Namespace, model: MorphableModel, options: SceneOptions) -> None:
+    def leave_out(path: Path, reason: Face3DMMError) -> None:
+        tqdm.write(f"face3dmm synth: {path} is left out: {reason}", file=sys.stderr)
+
+    photographs = fit_photographs(pictures.find_pictures(arguments.profiles), model, leave_out)
+    written = write_profiles(
+        arguments.out, photographs, model, options, arguments.count, arguments.seed, arguments.suffix
+    )
+    _tell(arguments, written)
+
+
+def _tell(arguments: argparse.Namespace, written: int) -> None:
     there = arguments.count - written
     print(f"written: {written} pictures to {arguments.out}/" + (f"; {there} were there already" if there else ""))
 

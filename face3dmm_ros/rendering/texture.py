@@ -16,6 +16,7 @@ from face3dmm_ros.core.values import Mesh
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.rendering.connected_parts import connected_parts
 from face3dmm_ros.rendering.layer import check_image
+from face3dmm_ros.rendering.pull_push import continued
 from face3dmm_ros.rendering.rasterization import Fragments, rasterize
 from face3dmm_ros.rendering.vertex_colors import vertex_visibility
 
@@ -154,10 +155,10 @@ def paint_texture(
 
     x, y = np.ascontiguousarray(texels[..., 0]), np.ascontiguousarray(texels[..., 1])
     picture = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    albedo = _continued(texels[..., 3:], covered.astype(np.float32), 0)[..., ::-1]
+    albedo = continued(texels[..., 3:], covered.astype(np.float32), 0)[..., ::-1]
     ratio = np.log((picture / np.float32(255.0) + _DARKEST) / (albedo + _DARKEST))
     seen = texels[..., 2] * covered
-    smooth = _continued(ratio, seen, max(0, round(np.log2(_SMOOTH_TEXELS * size / 1024.0))))
+    smooth = continued(ratio, seen, max(0, round(np.log2(_SMOOTH_TEXELS * size / 1024.0))))
     detail = ratio - smooth
     skin_rows = round(_SKIN_SHARE * size) if not unwrapping.skin.all() else size
     other_side, seen_there = np.zeros_like(detail), np.zeros_like(seen)
@@ -195,25 +196,3 @@ def _spread(
     texels = np.zeros((size, size, attributes.shape[1]), np.float32)
     texels[covered] = fragments.surface_points(model.triangles, covered).interpolate(attributes)
     return texels, covered
-
-
-def _continued(values: NDArray[np.float32], weight: NDArray[np.float32], finest: int) -> NDArray[np.float32]:
-    """Values (S, S, C) smoothly extrapolated where their weight (S, S) is small, no detail below 2^finest texels.
-
-    A pyramid of weighted means: from the coarsest level down, each level is blended by its weight with the next coarser
-    one (pull–push, Gortler et al., The Lumigraph, SIGGRAPH 1996).
-    """
-    levels: list[tuple[NDArray, NDArray]] = [(values * weight[..., None], weight)]
-    while min(levels[-1][1].shape) > 2:
-        sums, weights = levels[-1]
-        levels.append((cv2.pyrDown(sums), cv2.pyrDown(weights)))
-    sums, weights = levels[-1]
-    result: NDArray = sums / np.maximum(weights, 1e-6)[..., None]
-    for sums, weights in reversed(levels[finest:-1]):
-        mean = sums / np.maximum(weights, 1e-6)[..., None]
-        share = np.minimum(weights, 1.0)[..., None]
-        coarser = cv2.resize(result, weights.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        result = share * mean + (1.0 - share) * coarser
-    if finest:
-        result = np.asarray(cv2.resize(result, weight.shape[::-1], interpolation=cv2.INTER_CUBIC))
-    return result

@@ -52,7 +52,8 @@ def write_dataset(
         Face3DMMError: the folder was made with other options, or cannot be written to.
     """
     model = renderer.model
-    _keep_record(folder, model, seed, suffix, scenes)
+    record = {"seed": seed, "suffix": suffix, "model": model.name, "model_digest": model.digest}
+    keep_record(folder, {**record, "scenes": scenes.recipe()})
     written = 0
     for index in tqdm(range(count), unit="picture", disable=None):
         path = folder / f"face{index:06d}.{suffix}"
@@ -112,15 +113,12 @@ def label(
     }
 
 
-def _keep_record(folder: Path, model: MorphableModel, seed: int, suffix: str, scenes: SceneOptions) -> None:
-    """Write how the folder is made, or raise if it was made in another way."""
-    record = {
-        "seed": seed,
-        "suffix": suffix,
-        "model": model.name,
-        "model_digest": model.digest,
-        "scenes": scenes.recipe(),
-    }
+def keep_record(folder: Path, record: Mapping[str, object]) -> None:
+    """Write into a folder how it is made.
+
+    Raises:
+        Face3DMMError: it was made in another way, or cannot be written to.
+    """
     path = folder / RECORD
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

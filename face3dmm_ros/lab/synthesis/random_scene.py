@@ -33,7 +33,7 @@ from face3dmm_ros.morphable_model import MorphableModel
 # All numbers of this module, and the options' defaults, are chosen by hand while looking at rendered faces, unless they
 # say otherwise. A change of any makes other faces of the same seed.
 _FACE_HEIGHT = 150.0  # mm, from the brows' upper edge to the chin and a little more
-_FACE_CENTER = np.array([0.0, -40.0, -15.0])  # mm
+FACE_CENTER = np.array([0.0, -40.0, -15.0])  # mm
 
 _HAIR_COLORS: tuple[Color, ...] = (
     (0.06, 0.05, 0.05), (0.10, 0.08, 0.07), (0.16, 0.11, 0.08), (0.23, 0.16, 0.10), (0.33, 0.23, 0.14),
@@ -147,7 +147,7 @@ def place_face(rng: np.random.Generator, rotation: NDArray[np.float64], options:
     scale = float(share * height / _FACE_HEIGHT)
     middle = np.array([(width - 1) / 2, (height - 1) / 2]) + options.off_center * height * rng.uniform(-1, 1, 2)
     middle[1] += 0.04 * height
-    return WeakPerspective(scale, rotation, middle - scale * rotation[:2] @ _FACE_CENTER)
+    return WeakPerspective(scale, rotation, middle - scale * rotation[:2] @ FACE_CENTER)
 
 
 def random_identity(rng: np.random.Generator, model: MorphableModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
