@@ -16,7 +16,7 @@ from face3dmm_ros.core.values import Mesh
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.rendering.connected_parts import connected_parts
 from face3dmm_ros.rendering.layer import check_image
-from face3dmm_ros.rendering.rasterization import rasterize
+from face3dmm_ros.rendering.rasterization import Fragments, rasterize
 from face3dmm_ros.rendering.vertex_colors import vertex_visibility
 
 DEFAULT_TEXTURE_SIZE = 1024
@@ -154,10 +154,10 @@ def paint_texture(
 
     x, y = np.ascontiguousarray(texels[..., 0]), np.ascontiguousarray(texels[..., 1])
     picture = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    albedo = _continued(texels[..., 3:], covered.astype(np.float32), 0)[..., ::-1]
+    albedo = continued(texels[..., 3:], covered.astype(np.float32), 0)[..., ::-1]
     ratio = np.log((picture / np.float32(255.0) + _DARKEST) / (albedo + _DARKEST))
     seen = texels[..., 2] * covered
-    smooth = _continued(ratio, seen, max(0, round(np.log2(_SMOOTH_TEXELS * size / 1024.0))))
+    smooth = continued(ratio, seen, max(0, round(np.log2(_SMOOTH_TEXELS * size / 1024.0))))
     detail = ratio - smooth
     skin_rows = round(_SKIN_SHARE * size) if not unwrapping.skin.all() else size
     other_side, seen_there = np.zeros_like(detail), np.zeros_like(seen)
@@ -167,10 +167,8 @@ def paint_texture(
     return np.round(255.0 * np.clip(texture, 0.0, 1.0)).astype(np.uint8)
 
 
-def _spread(
-    model: MorphableModel, unwrapping: Unwrapping, attributes: NDArray[np.float32], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Vertex attributes (N, C) at a texture's texels, (size, size, C), and which texels the surface covers."""
+def texel_fragments(model: MorphableModel, unwrapping: Unwrapping, size: int) -> Fragments:
+    """The model's triangle under each texel of a texture with so many along each side, and where on it."""
     points = unwrapping.uv.astype(np.float64) * size - 0.5
     triangles = unwrapping.triangles
     behind_seam = np.flatnonzero((points[triangles, 0] > size - 0.5).any(axis=1))
@@ -184,14 +182,23 @@ def _spread(
     inner[model.triangles[~unwrapping.skin]] = True
     nearness = np.where(inner, mean[:, 2], outward)
     fragments = rasterize(points, -nearness[source], triangles, (size, size))
+    # What lies before the seam and behind it is the same triangle; the last entry is that of uncovered texels.
+    of_model = np.concatenate([np.arange(len(unwrapping.triangles)), behind_seam, [-1]]).astype(np.int32)
+    return replace(fragments, triangle=of_model[fragments.triangle])
+
+
+def _spread(
+    model: MorphableModel, unwrapping: Unwrapping, attributes: NDArray[np.float32], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Vertex attributes (N, C) at a texture's texels, (size, size, C), and which texels the surface covers."""
+    fragments = texel_fragments(model, unwrapping, size)
     covered = fragments.triangle >= 0
     texels = np.zeros((size, size, attributes.shape[1]), np.float32)
-    surface = fragments.surface_points(source[triangles], covered)
-    texels[covered] = surface.interpolate(attributes)
+    texels[covered] = fragments.surface_points(model.triangles, covered).interpolate(attributes)
     return texels, covered
 
 
-def _continued(values: NDArray[np.float32], weight: NDArray[np.float32], finest: int) -> NDArray[np.float32]:
+def continued(values: NDArray[np.float32], weight: NDArray[np.float32], finest: int) -> NDArray[np.float32]:
     """Values (S, S, C) smoothly extrapolated where their weight (S, S) is small, no detail below 2^finest texels.
 
     A pyramid of weighted means: from the coarsest level down, each level is blended by its weight with the next coarser
