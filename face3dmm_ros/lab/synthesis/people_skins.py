@@ -42,10 +42,11 @@ _FINEST = 5  # log₂ of texels: larger areas are tone, smaller ones detail
 _MARGIN_MM, _FEATHER_MM = 2.0, 3.0  # within jaw and hairline, from where on pixels count, and over how much more
 _HAIRLINE_MM = 5.0  # the same, in addition along the hairline, where strands begin
 _HAIR = 0.22  # log luminance below the skin around it from which a pixel of the forehead is a hair
-_STRANDS = 3.0  # so much rougher than the face's skin in the middle is forehead with strands over it
+_STRANDS = 2.5  # so much rougher than the face's skin in the middle is forehead with strands over it
 _PALER = 0.5  # share of what a tone's luminance varies over the face that is taken for skin, not for light
 _GLOSS, _GLOSS_KEPT = 0.03, 0.3  # log luminance above the skin's from which it is a highlight; what is kept of more
 _BASE_CONTRAST = 0.6  # what is kept of MakeHuman's skins' blotches, which are as large as light and shadow
+_SIDEBURN = 55  # texels, twice of what MakeHuman's hair reaches beyond the model's
 _NOISE = 0.5  # strength of noise that stands for detail, relative to the person's on the cheeks
 _LIGHT_STEPS = 8  # of reweighting
 _LIGHT_OUTLIER = 0.1  # of the skin's luminance
@@ -152,9 +153,11 @@ def makehuman_bases(space: SkinSpace, folder: Path) -> list[NDArray[np.float32]]
     uv = np.full((*space.shown.shape, 2), np.nan, np.float32)
     uv[space.shown] = np.einsum("tk,tkc->tc", space.surface.weights, layout.uv[space.triangle])
     regions = space.model.regions
-    bare = (1 - regions["scalp"]) * (1 - regions["mouth_interior"])
-    weight = space.spread(bare[:, None])[..., 0] * (1 - space.brows) * np.isfinite(uv).all(axis=2)
-    weight = cv2.GaussianBlur(cv2.erode(weight.astype(np.float32), np.ones((25, 25))), (0, 0), 6.0)
+    hair, mouth = space.spread(np.column_stack([regions["scalp"], regions["mouth_interior"]])).transpose(2, 0, 1)
+    # Hair is painted on beyond the model's hairline.
+    hair = cv2.dilate(np.ascontiguousarray(hair), np.ones((_SIDEBURN, _SIDEBURN)))
+    weight = ((hair < 0.1) & (mouth < 0.1) & (space.brows < 0.1) & np.isfinite(uv).all(axis=2)).astype(np.float32)
+    weight = cv2.GaussianBlur(cv2.erode(weight, np.ones((13, 13))), (0, 0), 6.0)
     uv = np.nan_to_num(uv)
     bases = []
     for path in find_pictures(folder / "skins", nested=False):
@@ -218,8 +221,8 @@ class SkinMaker:
         hairy = _near_hairline(texels[..., 6:])
         weight = np.clip((within - _MARGIN_MM - _HAIRLINE_MM * hairy) / _FEATHER_MM, 0.0, 1.0)
         weight *= texels[..., 2] * space.shown
-        weight *= 1 - hairy * _hair(log, weight, space, hairy > 0)
         log = _unlit(log, weight * space.plain, texels[..., 3:6])
+        weight *= 1 - hairy * _hair(log, weight, space, hairy > 0)
         return self._completed(log, weight)
 
     def _completed(self, log: NDArray[np.float32], seen: NDArray[np.float32]) -> PersonSkin:
@@ -285,13 +288,14 @@ def _hair(
     log: NDArray[np.float32], weight: NDArray[np.float32], space: SkinSpace, where: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Where strands lie over the skin, (S, S) in [0, 1]: darker than the skin around, or rough."""
-    known = weight * space.plain
-    detail = (log - continued(log, known, _finest(space) + 1)) @ LUMINANCE
-    fine = (log @ LUMINANCE - cv2.GaussianBlur(log @ LUMINANCE, (0, 0), 3.0)) * (weight > 0)
+    middle = weight * space.plain * ~where
+    luminance = log @ LUMINANCE
+    around = continued(log, middle, _finest(space) + 1) @ LUMINANCE
+    fine = (luminance - cv2.GaussianBlur(luminance, (0, 0), 3.0)) * (weight > 0)
     rough = np.sqrt(cv2.GaussianBlur(fine**2, (0, 0), 4.0))
-    middle = known * ~where
     usual = float((rough * middle).sum() / max(middle.sum(), 1e-6))
-    strands = ((detail < -_HAIR) | (rough > _STRANDS * usual)) & (weight > 0) & where
+    dark = cv2.GaussianBlur(luminance, (0, 0), 1.5) - around < -_HAIR
+    strands = (dark | (rough > _STRANDS * usual)) & (weight > 0) & where
     spread = cv2.dilate(strands.astype(np.float32), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11)))
     return np.asarray(cv2.GaussianBlur(spread, (0, 0), 4.0), np.float32)
 
