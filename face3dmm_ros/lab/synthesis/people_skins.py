@@ -44,9 +44,10 @@ _HAIRLINE_MM = 5.0  # the same, in addition along the hairline, where strands be
 _HAIR = 0.22  # log luminance below the skin around it from which a pixel of the forehead is a hair
 _STRANDS = 2.5  # so much rougher than the face's skin in the middle is forehead with strands over it
 _PALER = 0.5  # share of what a tone's luminance varies over the face that is taken for skin, not for light
+_DULLER = 0.8  # the same of its colours, which shadows and highlights change less
 _GLOSS, _GLOSS_KEPT = 0.03, 0.3  # log luminance above the skin's from which it is a highlight; what is kept of more
 _BASE_CONTRAST = 0.6  # what is kept of MakeHuman's skins' blotches, which are as large as light and shadow
-_SIDEBURN = 55  # texels, twice of what MakeHuman's hair reaches beyond the model's
+_SIDEBURN = 91  # texels, twice of what MakeHuman's hair reaches beyond the model's
 _NOISE = 0.5  # strength of noise that stands for detail, relative to the person's on the cheeks
 _LIGHT_STEPS = 8  # of reweighting
 _LIGHT_OUTLIER = 0.1  # of the skin's luminance
@@ -75,6 +76,7 @@ class SkinSpace:
         rows: how many rows the outside's chart has; the left half mirrors the right one in them.
         plain: (S, S) float32, 1 on bare skin of the face: neither brows, lids, lips, nostrils nor ears.
         brows: (S, S) float32, 1 where brows may be.
+        lips: (S, S) float32, 1 on lips.
     """
 
     model: MorphableModel
@@ -84,6 +86,7 @@ class SkinSpace:
     rows: int
     plain: NDArray[np.float32]
     brows: NDArray[np.float32]
+    lips: NDArray[np.float32]
 
     @staticmethod
     def of(model: MorphableModel, size: int = DEFAULT_TEXTURE_SIZE) -> "SkinSpace":
@@ -110,9 +113,9 @@ class SkinSpace:
         nostrils = (1 - smoothstep(20.0, 24.0, side)) * smoothstep(-54.0, -48.0, y) * (1 - smoothstep(-36.0, -30.0, y))
         face = model.regions["face"] * (1 - model.regions["lips"]) * (1 - model.regions["ears"])
         plain = face * (1 - brows) * (1 - eyes) * (1 - nostrils) * (1 - model.regions["mouth_interior"])
-        space = SkinSpace(model, surface, fragments.triangle[shown], shown, rows, np.empty(0), np.empty(0))
-        maps = space.spread(np.column_stack([plain, brows]).astype(np.float32))
-        return SkinSpace(model, surface, space.triangle, shown, rows, maps[..., 0], maps[..., 1])
+        maps = np.zeros((3, size, size), np.float32)
+        maps[:, shown] = surface.interpolate(np.column_stack([plain, brows, model.regions["lips"]])).T
+        return SkinSpace(model, surface, fragments.triangle[shown], shown, rows, *maps)
 
     def spread(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
         """Values (N, C) of the model's vertices at the texels, (S, S, C); 0 where the outside is not shown."""
@@ -153,11 +156,12 @@ def makehuman_bases(space: SkinSpace, folder: Path) -> list[NDArray[np.float32]]
     uv = np.full((*space.shown.shape, 2), np.nan, np.float32)
     uv[space.shown] = np.einsum("tk,tkc->tc", space.surface.weights, layout.uv[space.triangle])
     regions = space.model.regions
-    hair, mouth = space.spread(np.column_stack([regions["scalp"], regions["mouth_interior"]])).transpose(2, 0, 1)
-    # Hair is painted on beyond the model's hairline.
-    hair = cv2.dilate(np.ascontiguousarray(hair), np.ones((_SIDEBURN, _SIDEBURN)))
+    names = ("scalp", "ears", "mouth_interior")
+    hair, ears, mouth = space.spread(np.column_stack([regions[name] for name in names])).transpose(2, 0, 1)
+    # Hair is painted on beyond the model's hairline, but not on the ears.
+    hair = cv2.dilate(np.ascontiguousarray(hair), np.ones((_SIDEBURN, _SIDEBURN))) * (ears < 0.5)
     weight = ((hair < 0.1) & (mouth < 0.1) & (space.brows < 0.1) & np.isfinite(uv).all(axis=2)).astype(np.float32)
-    weight = cv2.GaussianBlur(cv2.erode(weight, np.ones((13, 13))), (0, 0), 6.0)
+    weight = cv2.GaussianBlur(cv2.erode(weight, np.ones((9, 9))), (0, 0), 4.0)
     uv = np.nan_to_num(uv)
     bases = []
     for path in find_pictures(folder / "skins", nested=False):
@@ -181,6 +185,12 @@ class PersonSkin:
 
     log: NDArray[np.float32]
     seen: NDArray[np.float32]
+
+    def forehead(self, space: SkinSpace) -> float:
+        """How much of the forehead's bare skin the picture showed, from 0 to 1: less under a fringe."""
+        height = space.spread(space.model.mean[:, 1:2])[..., 0]
+        skin = space.plain * (height > 32.0) * (height < 62.0)
+        return float((skin * self.seen).sum() / max(skin.sum(), 1e-6))
 
 
 class SkinMaker:
@@ -236,8 +246,8 @@ class SkinMaker:
         smooth = continued(ratio, seen, _finest(space))
         detail = ratio - smooth
         even = (smooth + space.mirrored(smooth)) / 2
-        luminance = even @ LUMINANCE
-        even -= (1 - _PALER) * luminance[..., None]
+        luminance = (even @ LUMINANCE)[..., None]
+        even = _PALER * luminance + _DULLER * (even - luminance)
         bright = cv2.GaussianBlur(detail @ LUMINANCE, (0, 0), 4.0)
         detail = detail - (1 - _GLOSS_KEPT) * np.maximum(bright - _GLOSS, 0.0)[..., None]
         there = space.mirrored(seen) * (1 - seen)
@@ -280,8 +290,10 @@ def _looked_at(
 def _near_hairline(position: NDArray[np.float32]) -> NDArray[np.float32]:
     """Where hair may hang over the face, (S, S) in [0, 1]: forehead and temples, by mm on the mean face (S, S, 3)."""
     height, side = position[..., 1], np.abs(position[..., 0])
-    temples = smoothstep(54.0, 60.0, side) * smoothstep(-50.0, -35.0, height)
-    return np.maximum(smoothstep(30.0, 38.0, height), temples).astype(np.float32)
+    # The line falls toward the temples, as close over the brows' ends as they allow.
+    forehead = smoothstep(31.0, 37.0, height + np.maximum(side - 45.0, 0.0))
+    temples = smoothstep(60.0, 64.0, side) * smoothstep(-50.0, -35.0, height)
+    return np.maximum(forehead, temples).astype(np.float32)
 
 
 def _hair(
