@@ -22,7 +22,6 @@ from face3dmm_ros.files.pictures import find_pictures
 from face3dmm_ros.lab.synthesis import people_skins, portrait_points
 from face3dmm_ros.lab.synthesis.people_skins import (
     LUMINANCE,
-    PersonSkin,
     SkinMaker,
     SkinSpace,
     from_log_light,
@@ -38,8 +37,9 @@ _FEWEST = 3
 # All that follows was chosen by hand while looking at heads rendered with such skins.
 _KEPT_TONE = np.array([0.70, 0.52, 0.43])  # sRGB to which all skins are brought before they are kept as 8 bits
 _HIDDEN_FOREHEAD = 0.1  # share of the forehead that must be seen, or else the fringe hides the brows, too
-_LARGE = 32  # cells along each side: larger areas are tone, smaller ones detail
-_LIPS = 0.55  # how far lips follow the skin's tone
+_LARGE = 24  # cells along each side: larger areas are tone, smaller ones detail
+_ROUGHEST = 0.08  # of detail on bare skin, RMS of log luminance: that of the roughest quarter of people, without beards
+_LIPS = 0.65  # how far lips follow the skin's tone
 _DARK, _LIGHT = 0.05, 0.4  # linear luminances of skins between which melanin hides less and less of the blood
 _BLOOD_IN_DARK = 0.5  # what is then left of its differences in colour
 
@@ -70,12 +70,10 @@ class MixedSkin:
             and 0 on what scenes draw themselves: eyes, teeth, tongue and the mouth's inside. Brows, lashes and stubble
             are painted on.
         tone: (3,) sRGB in [0, 1], mean of the face's bare skin: that of the model's albedo with the same γ.
-        stubble: log luminance by which the beard's area is darker than the rest of the face.
     """
 
     rgba: NDArray[np.uint8]
     tone: NDArray[np.float64]
-    stubble: float
 
 
 class SkinLibrary:
@@ -136,10 +134,14 @@ class SkinLibrary:
             space = SkinSpace.of(model, size)
             bases = [] if assets is None else makehuman_bases(space, assets)
             for path, base in zip(others, bases, strict=True):
-                _keep(kept(path), PersonSkin(base, np.zeros(base.shape[:2], np.float32)), space)
+                _keep(tones[path.stem], base, space)
             maker = SkinMaker(space, bases)
             for path in progress_bar(missing, unit="people", desc="skins", disable=not missing):
-                _keep_person(people[path.stem], maker.make(Portrait.read(path)), space)
+                skin = maker.make(Portrait.read(path))
+                if skin.forehead(space) < _HIDDEN_FOREHEAD:
+                    people[path.stem].with_suffix(".hidden").touch()
+                else:
+                    _keep(people[path.stem], skin.log, space)
         shown = {name: path for name, path in people.items() if path.is_file()}
         if hidden := sorted(people.keys() - shown.keys()):
             print(f"skins: hair hides the forehead of {', '.join(hidden)}: left out", file=sys.stderr)
@@ -179,8 +181,9 @@ class SkinLibrary:
         small = (1 - where) * (detail - _large_areas(detail)) + where * (brows - _large_areas(brows))
         wanted = self._tone(gamma)
         target = log_light(wanted)
-        share = np.interp(np.log(target_luminance(wanted)), np.log([_DARK, _LIGHT]), [_BLOOD_IN_DARK, 1.0])
-        log = _large_areas(tone) + small
+        share = np.interp(np.log(_luminance(wanted)), np.log([_DARK, _LIGHT]), [_BLOOD_IN_DARK, 1.0])
+        rough = np.sqrt(np.tensordot(space.plain, (small @ LUMINANCE) ** 2) / space.plain.sum())
+        log = _large_areas(tone) + min(1.0, _ROUGHEST / max(float(rough), 1e-6)) * small
         log -= space.tone(log).astype(np.float32)
         luminance = (log @ LUMINANCE)[..., None]
         log = luminance + np.float32(share) * (log - luminance)
@@ -188,7 +191,7 @@ class SkinLibrary:
         short = (log_light(_KEPT_TONE) - target) * np.float32(1 - _LIPS)
         log += target + space.lips[..., None] * short
         alpha = np.where(space.shown, 255, 0).astype(np.uint8)
-        return MixedSkin(np.dstack([from_log_light(log), alpha]), wanted, self._stubble(log))
+        return MixedSkin(np.dstack([from_log_light(log), alpha]), wanted)
 
     def draw(self, rng: np.random.Generator, gamma: ArrayLike = ()) -> MixedSkin:
         """A mixture at random in the tone of γ; the same generator state gives the same skin."""
@@ -201,28 +204,16 @@ class SkinLibrary:
         bare = bare * (1 - regions.get("beard", np.zeros(1)))
         return np.average(self.model.albedo(gamma), axis=0, weights=bare).astype(np.float64)
 
-    @cached_property
-    def _beard(self) -> NDArray[np.float32]:
-        beard = self.model.regions.get("beard", np.zeros(self.model.vertex_count, np.float32))
-        return self.space.spread(beard[:, None])[..., 0] * self.space.plain
-
-    def _stubble(self, log: NDArray[np.float32]) -> float:
-        luminance, beard, rest = log @ LUMINANCE, self._beard, self.space.plain * (self._beard < 0.1)
-        if not beard.any():
-            return 0.0
-        difference = (rest * luminance).sum() / rest.sum() - (beard * luminance).sum() / beard.sum()
-        return float(max(difference, 0.0))
-
     def _log(self, name: str, mirrored: bool) -> NDArray[np.float32]:
         """Log light (S, S, 3) of a skin that is kept."""
-        kept = cv2.imread(str(self._tones[name]), cv2.IMREAD_UNCHANGED)
+        kept = cv2.imread(str(self._tones[name]))
         if kept is None:
             raise Face3DMMError(f"{self._tones[name]} cannot be read: open the library again, which makes it anew")
-        log = log_light(np.arange(256) / 255.0)[kept[..., 2::-1]]
+        log = log_light(np.arange(256) / 255.0)[kept[..., ::-1]]
         return self.space.mirrored(log) if mirrored else log
 
 
-def target_luminance(srgb: NDArray[np.float64]) -> float:
+def _luminance(srgb: NDArray[np.float64]) -> float:
     """Linear luminance of a colour (3,) sRGB in [0, 1]."""
     return float(np.exp(log_light(srgb)) @ LUMINANCE)
 
@@ -252,19 +243,10 @@ def _made(kept: Path) -> bool:
     return kept.is_file() or kept.with_suffix(".hidden").is_file()
 
 
-def _keep_person(kept: Path, skin: PersonSkin, space: SkinSpace) -> None:
-    """Keep a person's skin, or only that hair hides the forehead."""
-    if skin.forehead(space) < _HIDDEN_FOREHEAD:
-        kept.with_suffix(".hidden").touch()
-    else:
-        _keep(kept, skin, space)
-
-
-def _keep(kept: Path, skin: PersonSkin, space: SkinSpace) -> None:
-    """Write a skin, brought to one tone, as a PNG whose alpha says how far each texel was seen."""
-    log = skin.log + (log_light(_KEPT_TONE) - space.tone(skin.log)).astype(np.float32)
-    seen = np.round(255.0 * skin.seen).astype(np.uint8)
-    _, data = cv2.imencode(".png", np.dstack([from_log_light(log)[..., ::-1], seen]))
+def _keep(kept: Path, log: NDArray[np.float32], space: SkinSpace) -> None:
+    """Write a skin (S, S, 3), log light, brought to one tone."""
+    even = log + (log_light(_KEPT_TONE) - space.tone(log)).astype(np.float32)
+    _, data = cv2.imencode(".png", from_log_light(even)[..., ::-1])
     # Another process may read it meanwhile.
     part = kept.with_suffix(".part")
     part.write_bytes(data.tobytes())
