@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import RBFInterpolator
 
 from face3dmm_ros.core.camera import WeakPerspective
@@ -54,9 +54,9 @@ _LIGHT_OUTLIER = 0.1  # of the skin's luminance
 _BEND = 0.02  # prior of the light's second degree, relative to how well the skin tells it
 
 
-def log_light(srgb: NDArray[np.floating]) -> NDArray[np.float32]:
+def log_light(srgb: ArrayLike) -> NDArray[np.float32]:
     """Logarithm of linear light of sRGB in [0, 1]."""
-    return np.log(linear(srgb) + _DARKEST).astype(np.float32)
+    return np.asarray(np.log(linear(srgb) + _DARKEST), np.float32)
 
 
 def from_log_light(log: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -100,7 +100,9 @@ class SkinSpace:
         """
         missing = {"skin", "face", "lips", "ears", "scalp", "mouth_interior"} - set(model.regions)
         if missing:
-            raise Face3DMMError(f"model {model.name} lacks the regions {', '.join(sorted(missing))}, which a skin needs")
+            raise Face3DMMError(
+                f"model {model.name} lacks the regions {', '.join(sorted(missing))}, which a skin needs"
+            )
         unwrapping = unwrap(model)
         fragments = texel_fragments(model, unwrapping, size)
         outside = np.append(unwrapping.skin, False)
@@ -164,7 +166,7 @@ def makehuman_bases(space: SkinSpace, folder: Path) -> list[NDArray[np.float32]]
     # Hair is painted on beyond the model's hairline, but not on the ears.
     hair = cv2.dilate(np.ascontiguousarray(hair), np.ones((_SIDEBURN, _SIDEBURN))) * (ears < 0.5)
     weight = ((hair < 0.1) & (mouth < 0.1) & (space.brows < 0.1) & np.isfinite(uv).all(axis=2)).astype(np.float32)
-    weight = cv2.GaussianBlur(cv2.erode(weight, np.ones((9, 9))), (0, 0), 4.0)
+    weight = np.asarray(cv2.GaussianBlur(cv2.erode(weight, np.ones((9, 9))), (0, 0), 4.0), np.float32)
     uv = np.nan_to_num(uv)
     bases = []
     for path in find_pictures(folder / "skins", nested=False):
@@ -232,8 +234,8 @@ class SkinMaker:
         texels = space.spread(attributes)
         log, within = _looked_at(portrait, face.camera, texels[..., :2])
         hairy = _near_hairline(texels[..., 6:])
-        weight = np.clip((within - _MARGIN_MM - _HAIRLINE_MM * hairy) / _FEATHER_MM, 0.0, 1.0)
-        weight *= texels[..., 2] * space.shown
+        margin = np.clip((within - _MARGIN_MM - _HAIRLINE_MM * hairy) / _FEATHER_MM, 0.0, 1.0)
+        weight = np.asarray(margin * texels[..., 2], np.float32)
         log = _unlit(log, weight * space.plain, texels[..., 3:6])
         weight *= 1 - hairy * _hair(log, weight, space, hairy > 0)
         return self._completed(log, weight)
@@ -262,9 +264,7 @@ class SkinMaker:
         return PersonSkin((base + even + filled).astype(np.float32), seen.astype(np.float32))
 
 
-def bend(
-    at: NDArray[np.floating], wanted: NDArray[np.floating], points: NDArray[np.floating]
-) -> NDArray[np.float64]:
+def bend(at: NDArray[np.floating], wanted: NDArray[np.floating], points: NDArray[np.floating]) -> NDArray[np.float64]:
     """How far to move points (N, 2), px, so that those at (n, 2) come to where they are wanted (n, 2): a thin plate."""
     unit = np.linalg.norm(np.ptp(at, axis=0)) / 4.0
     middle = at.mean(axis=0)
@@ -287,7 +287,8 @@ def _looked_at(
     within = (cv2.distanceTransform(inside, cv2.DIST_L2, 5) / camera.scale).astype(np.float32)
     x, y = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
     light = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.log(light + np.float32(_DARKEST)), cv2.remap(within, x, y, cv2.INTER_LINEAR)
+    log = np.log(np.asarray(light, np.float32) + np.float32(_DARKEST))
+    return log, np.asarray(cv2.remap(within, x, y, cv2.INTER_LINEAR), np.float32)
 
 
 def _near_hairline(position: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -315,9 +316,7 @@ def _hair(
     return np.asarray(cv2.GaussianBlur(spread, (0, 0), 4.0), np.float32)
 
 
-def _unlit(
-    log: NDArray[np.float32], weight: NDArray[np.float32], normals: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _unlit(log: NDArray[np.float32], weight: NDArray[np.float32], normals: NDArray[np.float32]) -> NDArray[np.float32]:
     """Log light without the shading that nine spherical harmonics explain on skin of one tone.
 
     Args:

@@ -79,13 +79,17 @@ class Portrait:
         try:
             points = np.array(json.loads(beside.read_text())["points"], np.float64)
         except OSError as error:
-            raise Face3DMMError(f"{beside} cannot be read: {error.strerror}; it holds the points of {path.name}") from error
+            raise Face3DMMError(
+                f"{beside} cannot be read: {error.strerror}; it holds the points of {path.name}"
+            ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise Face3DMMError(
                 f'{beside} is damaged: expected {{"points": [[x, y], …]}} with {POINT_COUNT} points, px'
             ) from error
         if points.shape != (POINT_COUNT, 2) or not np.isfinite(points).all():
-            raise Face3DMMError(f"{beside} has points of shape {points.shape}, expected ({POINT_COUNT}, 2) finite numbers")
+            raise Face3DMMError(
+                f"{beside} has points of shape {points.shape}, expected ({POINT_COUNT}, 2) finite numbers"
+            )
         return Portrait(path.stem, image, points)
 
     @property

@@ -1,7 +1,7 @@
 """Skins for synthetic faces, mixed from those of people: nobody's own.
 
-Each skin has the tone and the large areas of colour of one person (or of MakeHuman), the detail of another and the brows
-of a third, each mirrored or not, recoloured to any tone of the model's.
+Each skin has the large areas of colour of one person (or of MakeHuman), the detail of another and the brows of a third,
+each mirrored or not, recoloured to any tone of the model's.
 """
 
 import hashlib
@@ -87,7 +87,8 @@ class SkinLibrary:
         """
         if len(people) < _FEWEST:
             raise Face3DMMError(
-                f"a skin is mixed from {_FEWEST} people's so that it is nobody's, found {len(people)} whose forehead shows"
+                f"a skin is mixed from {_FEWEST} people's so that it is nobody's, found {len(people)} "
+                "whose forehead shows"
             )
         self.model, self.size = model, size
         self._people, self._tones = people, people | tones
