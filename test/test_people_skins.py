@@ -45,11 +45,11 @@ def person(model: MorphableModel, seed: int) -> Person:
     return Person(0.5 * rng.standard_normal(model.shape_count) * model.shape_sigma, gamma)
 
 
-def light_from(side: float) -> SphericalHarmonicsLight:
-    """Brighter on the picture's right by so much."""
+def light_from(side: float, front: float = 0.5) -> SphericalHarmonicsLight:
+    """Brighter on the picture's right, and toward the camera, by so much."""
     coefficients = SphericalHarmonicsLight.even(0.8).coefficients.copy()
     coefficients[3] = side
-    coefficients[2] = -0.5
+    coefficients[2] = -front
     return SphericalHarmonicsLight(coefficients)
 
 
@@ -181,6 +181,66 @@ def test_light_from_a_side_is_taken_out(space: SkinSpace, maker: SkinMaker, defa
     assert abs(left - right) < seen / 5
 
 
+def test_sides_that_a_light_at_the_camera_leaves_dark_are_not_dark_in_the_skin(
+    space: SkinSpace, maker: SkinMaker, default_model: MorphableModel
+) -> None:
+    skin = maker.make(portrait(default_model, person(default_model, 2), light_from(0.0, front=2.5)))
+    truth = log_light(space.spread(default_model.albedo(person(default_model, 2).gamma)))
+    front = (skin.seen > 0.5) & (space.plain > 0.9)
+    off = luminance(skin.log - truth)[front]
+    assert off.std() < 0.06
+
+
+def painted(picture: Portrait, factor: NDArray) -> Portrait:
+    """A portrait with other light, (H, W) relative to its own."""
+    light = np.exp(log_light(picture.image / 255.0)) * factor[..., None]
+    return Portrait("painted", from_log_light(np.log(light)), picture.points)
+
+
+def at_forehead(space: SkinSpace, default_model: MorphableModel) -> NDArray[np.bool_]:
+    x, y = (space.spread(default_model.mean[:, k : k + 1])[..., 0] for k in (0, 1))
+    return (space.plain > 0.9) & (np.abs(x) < 40) & (y > 32) & (y < 60)
+
+
+def test_hair_that_hangs_over_the_forehead_is_left_out(
+    space: SkinSpace, maker: SkinMaker, evenly_lit: PersonSkin, default_model: MorphableModel
+) -> None:
+    strands = np.zeros(PICTURE[::-1], np.uint8)
+    for x in range(190, 290, 25):
+        cv2.line(strands, (x, 100), (x + 6, 170), 1, 3)
+    picture = portrait(default_model, person(default_model, 1), light_from(0.0))
+    skin = maker.make(painted(picture, np.where(strands > 0, 0.3, 1.0)))
+    forehead = at_forehead(space, default_model)
+    assert skin.forehead(space) < 0.7 * evenly_lit.forehead(space)
+    assert (luminance(skin.log) - luminance(evenly_lit.log))[forehead].min() > -0.2
+
+
+def test_highlights_are_damped(
+    space: SkinSpace, maker: SkinMaker, evenly_lit: PersonSkin, default_model: MorphableModel
+) -> None:
+    row, column = np.mgrid[: PICTURE[1], : PICTURE[0]]
+    spot = np.exp(-((column - 200) ** 2 + (row - 290) ** 2) / (2 * 6.0**2))
+    picture = portrait(default_model, person(default_model, 1), light_from(0.0))
+    skin = maker.make(painted(picture, 1 + 0.4 * spot))
+    brighter = (luminance(skin.log) - luminance(evenly_lit.log))[space.plain > 0.9].max()
+    assert 0.02 < brighter < 0.5 * np.log(1.4)
+
+
+def test_half_a_face_in_the_shade_is_as_light_as_the_other(
+    space: SkinSpace, maker: SkinMaker, default_model: MorphableModel
+) -> None:
+    column = np.arange(PICTURE[0]) - 240.0
+    shade = np.tile(1 - 0.4 / (1 + np.exp(column / 6.0)), (PICTURE[1], 1))
+    picture = portrait(default_model, person(default_model, 1), light_from(0.0))
+    skin = maker.make(painted(picture, shade))
+    forehead = at_forehead(space, default_model)
+    x = space.spread(default_model.mean[:, :1])[..., 0]
+    for low, high in ((4, 15), (15, 40)):
+        there = forehead & (np.abs(x) > low) & (np.abs(x) < high)
+        left, right = (luminance(skin.log)[there & (side * x > 0)].mean() for side in (1, -1))
+        assert abs(left - right) < 0.04
+
+
 def test_what_no_picture_shows_has_the_tone_of_the_person_without_a_seam(
     space: SkinSpace, evenly_lit: PersonSkin
 ) -> None:
@@ -216,7 +276,9 @@ def test_a_mixed_skin_holds_on_the_outside_of_the_head_alone(library: SkinLibrar
     skin = library.draw(np.random.default_rng(0))
     assert skin.rgba.shape == (SIZE, SIZE, 4)
     assert skin.rgba.dtype == np.uint8
-    assert np.array_equal(skin.rgba[..., 3] == 255, library.space.shown)
+    holds = skin.rgba[..., 3] == 255
+    assert holds[library.space.shown].all()
+    assert not holds[library.space.rows :].any()
 
 
 def test_the_same_seed_gives_the_same_skin(library: SkinLibrary) -> None:

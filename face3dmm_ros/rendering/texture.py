@@ -167,8 +167,8 @@ def paint_texture(
     return np.round(255.0 * np.clip(texture, 0.0, 1.0)).astype(np.uint8)
 
 
-def texel_fragments(model: MorphableModel, unwrapping: Unwrapping, size: int) -> Fragments:
-    """The model's triangle under each texel of a texture with so many along each side, and where on it."""
+def texture_fragments(model: MorphableModel, unwrapping: Unwrapping, size: int) -> Fragments:
+    """Which of the model's triangles lies at each texel of a texture of `size` texels a side, and where on it."""
     points = unwrapping.uv.astype(np.float64) * size - 0.5
     triangles = unwrapping.triangles
     behind_seam = np.flatnonzero((points[triangles, 0] > size - 0.5).any(axis=1))
@@ -182,16 +182,15 @@ def texel_fragments(model: MorphableModel, unwrapping: Unwrapping, size: int) ->
     inner[model.triangles[~unwrapping.skin]] = True
     nearness = np.where(inner, mean[:, 2], outward)
     fragments = rasterize(points, -nearness[source], triangles, (size, size))
-    # What lies before the seam and behind it is the same triangle; the last entry is that of uncovered texels.
-    of_model = np.concatenate([np.arange(len(unwrapping.triangles)), behind_seam, [-1]]).astype(np.int32)
-    return replace(fragments, triangle=of_model[fragments.triangle])
+    whole = np.concatenate([np.arange(len(unwrapping.triangles)), behind_seam, [-1]]).astype(np.int32)
+    return replace(fragments, triangle=whole[fragments.triangle])
 
 
 def _spread(
     model: MorphableModel, unwrapping: Unwrapping, attributes: NDArray[np.float32], size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Vertex attributes (N, C) at a texture's texels, (size, size, C), and which texels the surface covers."""
-    fragments = texel_fragments(model, unwrapping, size)
+    fragments = texture_fragments(model, unwrapping, size)
     covered = fragments.triangle >= 0
     texels = np.zeros((size, size, attributes.shape[1]), np.float32)
     texels[covered] = fragments.surface_points(model.triangles, covered).interpolate(attributes)

@@ -30,7 +30,7 @@ from face3dmm_ros.morphable_model.makehuman_layout import MakeHumanLayout
 from face3dmm_ros.rendering.fractal_noise import fractal
 from face3dmm_ros.rendering.smoothstep import smoothstep
 from face3dmm_ros.rendering.spherical_harmonics import COEFFICIENTS, irradiance_basis
-from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE, continued, texel_fragments, unwrap
+from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE, continued, texture_fragments, unwrap
 from face3dmm_ros.rendering.vertex_colors import vertex_visibility
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
@@ -104,7 +104,7 @@ class SkinSpace:
                 f"model {model.name} lacks the regions {', '.join(sorted(missing))}, which a skin needs"
             )
         unwrapping = unwrap(model)
-        fragments = texel_fragments(model, unwrapping, size)
+        fragments = texture_fragments(model, unwrapping, size)
         outside = np.append(unwrapping.skin, False)
         shown = outside[fragments.triangle]
         rows = int(np.flatnonzero(shown.any(axis=1))[-1]) + 1

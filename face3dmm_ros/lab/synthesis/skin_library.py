@@ -66,9 +66,9 @@ class MixedSkin:
     """A skin that nobody has.
 
     Attributes:
-        rgba: (S, S, 4) uint8, sRGB albedo on the model's `unwrap`; alpha is 255 where it holds, on the head's outside,
-            and 0 on what scenes draw themselves: eyes, teeth, tongue and the mouth's inside. Brows, lashes and stubble
-            are painted on.
+        rgba: (S, S, 4) uint8, sRGB albedo on the model's `unwrap`; alpha is 255 where it holds, on the chart of the
+            head's outside, and 0 on what scenes draw themselves: eyes, teeth, tongue and the mouth's inside. Brows,
+            lashes and stubble are painted on.
         tone: (3,) sRGB in [0, 1], mean of the face's bare skin: that of the model's albedo with the same γ.
     """
 
@@ -191,7 +191,8 @@ class SkinLibrary:
         # Lips follow the skin's tone only a part of the way from the tone in which all are kept.
         short = (log_light(_KEPT_TONE) - target) * np.float32(1 - _LIPS)
         log += target + space.lips[..., None] * short
-        alpha = np.where(space.shown, 255, 0).astype(np.uint8)
+        alpha = np.zeros(space.shown.shape, np.uint8)
+        alpha[: space.rows] = 255
         return MixedSkin(np.dstack([from_log_light(log), alpha]), wanted)
 
     def draw(self, rng: np.random.Generator, gamma: ArrayLike = ()) -> MixedSkin:
