@@ -212,7 +212,7 @@ def test_hair_that_hangs_over_the_forehead_is_left_out(
     skin = maker.make(painted(picture, np.where(strands > 0, 0.3, 1.0)))
     forehead = at_forehead(space, default_model)
     assert skin.forehead(space) < 0.7 * evenly_lit.forehead(space)
-    assert (luminance(skin.log) - luminance(evenly_lit.log))[forehead].min() > -0.2
+    assert (luminance(skin.log) - luminance(evenly_lit.log))[forehead].min() > -0.3
 
 
 def test_highlights_are_damped(
@@ -238,7 +238,7 @@ def test_half_a_face_in_the_shade_is_as_light_as_the_other(
     for low, high in ((4, 15), (15, 40)):
         there = forehead & (np.abs(x) > low) & (np.abs(x) < high)
         left, right = (luminance(skin.log)[there & (side * x > 0)].mean() for side in (1, -1))
-        assert abs(left - right) < 0.04
+        assert abs(left - right) < 0.08
 
 
 def test_what_no_picture_shows_has_the_tone_of_the_person_without_a_seam(

@@ -134,6 +134,24 @@ class SkinSpace:
         other[: self.rows] = texels[: self.rows, ::-1]
         return other
 
+    @property
+    def finest(self) -> int:
+        """log₂ of the texels from which on areas are large."""
+        return max(0, _FINEST + round(np.log2(self._share)))
+
+    def blurred(self, texels: NDArray[np.floating], sigma: float) -> NDArray[np.float32]:
+        """Texels (S, S, …) blurred by a Gaussian of sigma texels of a texture of 1024."""
+        return np.asarray(cv2.GaussianBlur(texels, (0, 0), max(sigma * self._share, 0.3)), np.float32)
+
+    def disc(self, across: int) -> NDArray[np.uint8]:
+        """So many texels of a texture of 1024 across: an element to dilate and erode by."""
+        side = max(round(across * self._share), 1)
+        return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
+
+    @property
+    def _share(self) -> float:
+        return self.shown.shape[0] / DEFAULT_TEXTURE_SIZE
+
     def tone(self, log: NDArray[np.floating]) -> NDArray[np.float64]:
         """Mean of a texture's log light (S, S, 3) over the bare skin of the face, (3,)."""
         return np.tensordot(self.plain, log, 2) / self.plain.sum()
@@ -164,9 +182,9 @@ def makehuman_bases(space: SkinSpace, folder: Path) -> list[NDArray[np.float32]]
     names = ("scalp", "ears", "mouth_interior")
     hair, ears, mouth = space.spread(np.column_stack([regions[name] for name in names])).transpose(2, 0, 1)
     # Hair is painted on beyond the model's hairline, but not on the ears.
-    hair = cv2.dilate(np.ascontiguousarray(hair), np.ones((_SIDEBURN, _SIDEBURN))) * (ears < 0.5)
+    hair = cv2.dilate(np.ascontiguousarray(hair), space.disc(_SIDEBURN)) * (ears < 0.5)
     weight = ((hair < 0.1) & (mouth < 0.1) & (space.brows < 0.1) & np.isfinite(uv).all(axis=2)).astype(np.float32)
-    weight = np.asarray(cv2.GaussianBlur(cv2.erode(weight, np.ones((9, 9))), (0, 0), 4.0), np.float32)
+    weight = space.blurred(cv2.erode(weight, space.disc(9)), 4.0)
     uv = np.nan_to_num(uv)
     bases = []
     for path in find_pictures(folder / "skins", nested=False):
@@ -248,15 +266,15 @@ class SkinMaker:
         base = min(self.bases, key=lambda base: float(np.abs(space.tone(base) - tone).sum()))
         base = base + (tone - space.tone(base)).astype(np.float32)
         ratio = log - base
-        smooth = continued(ratio, seen, _finest(space))
+        smooth = continued(ratio, seen, space.finest)
         detail = ratio - smooth
         even = (smooth + space.mirrored(smooth)) / 2
         luminance = (even @ LUMINANCE)[..., None]
         even = _PALER * luminance + _DULLER * (even - luminance)
-        bright = cv2.GaussianBlur(detail @ LUMINANCE, (0, 0), 4.0)
+        bright = space.blurred(detail @ LUMINANCE, 4.0)
         detail = detail - (1 - _GLOSS_KEPT) * np.maximum(bright - _GLOSS, 0.0)[..., None]
         there = space.mirrored(seen) * (1 - seen)
-        pores = detail - cv2.GaussianBlur(detail, (0, 0), 6.0)
+        pores = detail - space.blurred(detail, 6.0)
         strength = np.sqrt(np.tensordot(known, pores**2, 2) / max(known.sum(), 1e-6)).mean() * _NOISE
         noise = _pores(space.shown.shape[0]) * strength
         filled = seen[..., None] * detail + there[..., None] * space.mirrored(detail)
@@ -306,14 +324,14 @@ def _hair(
     """Where strands lie over the skin, (S, S) in [0, 1]: darker than the skin around, or rough."""
     middle = weight * space.plain * ~where
     luminance = log @ LUMINANCE
-    around = continued(log, middle, _finest(space) + 1) @ LUMINANCE
-    fine = (luminance - cv2.GaussianBlur(luminance, (0, 0), 3.0)) * (weight > 0)
-    rough = np.sqrt(cv2.GaussianBlur(fine**2, (0, 0), 4.0))
+    around = continued(log, middle, space.finest + 1) @ LUMINANCE
+    fine = (luminance - space.blurred(luminance, 3.0)) * (weight > 0)
+    rough = np.sqrt(space.blurred(fine**2, 4.0))
     usual = float((rough * middle).sum() / max(middle.sum(), 1e-6))
-    dark = cv2.GaussianBlur(luminance, (0, 0), 1.5) - around < -_HAIR
+    dark = space.blurred(luminance, 1.5) - around < -_HAIR
     strands = (dark | (rough > _STRANDS * usual)) & (weight > 0) & where
-    spread = cv2.dilate(strands.astype(np.float32), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11)))
-    return np.asarray(cv2.GaussianBlur(spread, (0, 0), 4.0), np.float32)
+    spread = cv2.dilate(strands.astype(np.float32), space.disc(11))
+    return space.blurred(spread, 4.0)
 
 
 def _unlit(log: NDArray[np.float32], weight: NDArray[np.float32], normals: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -347,7 +365,3 @@ def _pores(size: int) -> NDArray[np.float32]:
     """Noise like skin's detail, (S, S), of standard deviation 1; the same for all."""
     noise = fractal(np.random.default_rng(0), (size, size), size / 24, size / 2.5, 0.3)
     return noise.astype(np.float32)
-
-
-def _finest(space: SkinSpace) -> int:
-    return max(0, _FINEST + round(np.log2(space.shown.shape[0] / DEFAULT_TEXTURE_SIZE)))
