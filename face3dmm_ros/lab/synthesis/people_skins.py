@@ -139,7 +139,7 @@ class SkinSpace:
         """log₂ of the texels from which on areas are large."""
         return max(0, _FINEST + round(np.log2(self._share)))
 
-    def blurred(self, texels: NDArray[np.floating], sigma: float) -> NDArray[np.float32]:
+    def blurred(self, texels: NDArray, sigma: float) -> NDArray[np.float32]:
         """Texels (S, S, …) blurred by a Gaussian of sigma texels of a texture of 1024."""
         return np.asarray(cv2.GaussianBlur(texels, (0, 0), max(sigma * self._share, 0.3)), np.float32)
 

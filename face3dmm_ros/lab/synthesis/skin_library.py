@@ -5,6 +5,7 @@ each mirrored or not, recoloured to any tone of the model's.
 """
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -249,7 +250,7 @@ def _keep(kept: Path, log: NDArray[np.float32], space: SkinSpace) -> None:
     """Write a skin (S, S, 3), log light, brought to one tone."""
     even = log + (log_light(_KEPT_TONE) - space.tone(log)).astype(np.float32)
     _, data = cv2.imencode(".png", from_log_light(even)[..., ::-1])
-    # Another process may read it meanwhile.
-    part = kept.with_suffix(".part")
+    # Other processes may read or make it meanwhile.
+    part = kept.with_suffix(f".{os.getpid()}.part")
     part.write_bytes(data.tobytes())
     part.replace(kept)
