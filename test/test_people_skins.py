@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
-from face3dmm_ros.lab.synthesis import portrait_points
+from face3dmm_ros.lab.synthesis import portrait_points, skin_library
 from face3dmm_ros.lab.synthesis.people_skins import PersonSkin, SkinMaker, SkinSpace, bend, from_log_light, log_light
 from face3dmm_ros.lab.synthesis.portrait_points import POINT_COUNT, Portrait, portraits_of
 from face3dmm_ros.lab.synthesis.skin_library import SkinLibrary, SkinRecipe
@@ -281,6 +281,13 @@ def test_a_mixed_skin_holds_on_the_outside_of_the_head_alone(library: SkinLibrar
     assert not holds[library.space.rows :].any()
 
 
+def test_brows_leave_no_bright_rim_where_others_take_their_place(space: SkinSpace) -> None:
+    brows = np.zeros((SIZE, SIZE, 3), np.float32)
+    brows[space.brows > 0.95] = -1.0
+    detail = brows - skin_library._large_areas(brows, space)
+    assert detail[space.shown].max() < 0.25
+
+
 def test_the_same_seed_gives_the_same_skin(library: SkinLibrary) -> None:
     first, again, other = (library.draw(np.random.default_rng(seed)).rgba for seed in (3, 3, 4))
     assert np.array_equal(first, again)
@@ -322,6 +329,11 @@ def test_smiles_are_left_out_and_numbers_are_told_apart(people: Path) -> None:
 def test_fewer_than_three_people_are_refused(people: Path, default_model: MorphableModel) -> None:
     with pytest.raises(Face3DMMError, match="3 people's so that it is nobody's, found 2"):
         SkinLibrary.open([f"{people}:odd"], default_model, size=SIZE, cache=people / "cache")
+
+
+def test_two_portraits_of_one_name_are_refused(people: Path, default_model: MorphableModel) -> None:
+    with pytest.raises(Face3DMMError, match="several of the name 001_neutral, 002_neutral"):
+        SkinLibrary.open([str(people), str(people)], default_model, size=SIZE, cache=people / "cache")
 
 
 def test_a_folder_without_portraits_is_refused(tmp_path: Path, people: Path) -> None:

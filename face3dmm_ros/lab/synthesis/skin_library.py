@@ -7,6 +7,7 @@ each mirrored or not, recoloured to any tone of the model's.
 import hashlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,8 +128,8 @@ class SkinLibrary:
             return cache / f"{_digest([path, *beside], common)}.png"
 
         people = {path.stem: kept(path, path.with_suffix(".json")) for path in portraits}
-        if len(people) < len(portraits):
-            raise Face3DMMError("two portraits have the same name: " + ", ".join(map(str, portraits)))
+        if twice := sorted({name for name, count in Counter(path.stem for path in portraits).items() if count > 1}):
+            raise Face3DMMError(f"portraits go by their names, and there are several of the name {', '.join(twice)}")
         tones = {path.stem: kept(path) for path in others}
         missing = [path for path in portraits if not _made(people[path.stem])]
         if missing or not all(map(_made, tones.values())):
@@ -180,12 +181,12 @@ class SkinLibrary:
         space = self.space
         tone, detail, brows = (self._log(name, flip) for name, flip in zip(names, recipe.mirrored, strict=True))
         where = space.brows[..., None]
-        small = (1 - where) * (detail - _large_areas(detail)) + where * (brows - _large_areas(brows))
+        small = (1 - where) * (detail - _large_areas(detail, space)) + where * (brows - _large_areas(brows, space))
         wanted = self._tone(gamma)
         target = log_light(wanted)
         share = np.interp(np.log(_luminance(wanted)), np.log([_DARK, _LIGHT]), [_BLOOD_IN_DARK, 1.0])
         rough = np.sqrt(np.tensordot(space.plain, (small @ LUMINANCE) ** 2) / space.plain.sum())
-        log = _large_areas(tone) + min(1.0, _ROUGHEST / max(float(rough), 1e-6)) * small
+        log = _large_areas(tone, space) + min(1.0, _ROUGHEST / max(float(rough), 1e-6)) * small
         log -= space.tone(log).astype(np.float32)
         luminance = (log @ LUMINANCE)[..., None]
         log = luminance + np.float32(share) * (log - luminance)
@@ -221,13 +222,18 @@ def _luminance(srgb: NDArray[np.float64]) -> float:
     return float(np.exp(log_light(srgb)) @ LUMINANCE)
 
 
-def _large_areas(log: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A texture without its detail; it goes around the head without a seam."""
+def _large_areas(log: NDArray[np.float32], space: SkinSpace) -> NDArray[np.float32]:
+    """A skin without its detail; it goes around the head without a seam.
+
+    Brows hardly count: they are detail, and would leave a bright rim where another's take their place.
+    """
+    weight = 0.02 + space.shown * (1 - 0.95 * space.brows)
     size, margin = log.shape[0], log.shape[0] // 8
-    around = cv2.copyMakeBorder(log, 0, 0, margin, margin, cv2.BORDER_WRAP)
-    cells = (_LARGE * 5 // 4, _LARGE)
-    coarse = cv2.resize(around, cells, interpolation=cv2.INTER_AREA)
-    smooth = cv2.resize(coarse, around.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    around = cv2.copyMakeBorder(np.dstack([log * weight[..., None], weight]), 0, 0, margin, margin, cv2.BORDER_WRAP)
+    coarse = cv2.resize(around, (_LARGE * 5 // 4, _LARGE), interpolation=cv2.INTER_AREA)
+    coarse = cv2.GaussianBlur(coarse, (0, 0), 1.0)
+    mean = np.asarray(coarse[..., :3] / coarse[..., 3:], np.float32)
+    smooth = cv2.resize(mean, around.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     return np.asarray(smooth[:, margin : margin + size], np.float32)
 
 
