@@ -15,7 +15,6 @@ from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.files import pictures
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.synthesis.dataset import write_dataset
-from face3dmm_ros.lab.synthesis.makehuman_assets import open_assets
 from face3dmm_ros.lab.synthesis.motion import MOTIONS, sequence
 from face3dmm_ros.lab.synthesis.profile_dataset import fit_photographs, write_profiles
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions
@@ -39,6 +38,7 @@ examples:
   face3dmm synth --out faces --format dataset --count 1000 --max-yaw 90
   face3dmm synth --out faces --format dataset --count 1000 --backgrounds ~/Pictures
   face3dmm synth --out faces --format dataset --count 1000 --assets makehuman     skins, hair and eyes of MakeHuman
+  face3dmm synth --out faces --format dataset --count 1000 --people london:odd    skins mixed from those of people
   face3dmm synth --out turned --format dataset --count 1000 --profiles ~/Portraits
 """
 
@@ -59,6 +59,8 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
     add("--backgrounds", type=Path, metavar="DIR", help="pictures to stand behind the faces; without it procedural "
         "textures and, where scikit-image is installed, its free photographs")  # fmt: skip
+    add("--people", nargs="+", default=[], metavar="DIR", help="portraits with 189 points set by hand (NAME.jpg, "
+        "NAME.json): skins mixed from theirs, which nobody has; DIR:odd, DIR:even: of such numbers")  # fmt: skip
     add("--assets", type=Path, metavar="DIR", help="MakeHuman's skins, hair, eyebrows, eyelashes, eyes and beards, as "
         "its repositories lay them out, and panoramas (hdri/*.exr, *.hdr) for light; without it all is drawn from "
         "colours and noise")  # fmt: skip
@@ -101,13 +103,13 @@ def run(arguments: argparse.Namespace) -> int:
         occluder=0.0 if as_bag else 0.1,
         field_of_view=arguments.fov if arguments.camera == "perspective" else None,
         assets=arguments.assets,
+        people=tuple(arguments.people),
     )
     model = load_model(arguments.model)
     if arguments.profiles is not None:
         _write_profiles(arguments, model, options)
         return 0
-    if options.assets is not None:
-        open_assets(options.assets, model)  # what is missing shows before anything is written
+    options.open(model)  # what is missing shows before anything is written
     with SceneRenderer(model) as renderer:
         if as_bag:
             _write_bag(arguments, model, renderer, options)

@@ -28,9 +28,9 @@ from face3dmm_ros.landmarks.schemes import MEDIAPIPE478
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.morphable_model.makehuman_layout import MakeHumanLayout
 from face3dmm_ros.rendering.fractal_noise import fractal
+from face3dmm_ros.rendering.pull_push import continued
 from face3dmm_ros.rendering.smoothstep import smoothstep
 from face3dmm_ros.rendering.spherical_harmonics import COEFFICIENTS, irradiance_basis
-from face3dmm_ros.rendering.pull_push import continued
 from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE, texture_fragments, unwrap
 from face3dmm_ros.rendering.vertex_colors import vertex_visibility
 

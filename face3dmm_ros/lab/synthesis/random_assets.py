@@ -21,7 +21,8 @@ _BRIGHTENING = 1.8  # how much worse it is to brighten a skin than to darken it,
 def dress(rng: np.random.Generator, person: Scene, model: MorphableModel, assets: MakeHumanAssets) -> Scene:
     """A random person of `random_person` with assets in place of a part of what the person has."""
     bearded = person.skin.stubble > 0
-    person = _with_skin(rng, person, model, assets, bearded)
+    if person.skin_picture is None:
+        person = _with_skin(rng, person, model, assets, bearded)
     person = _with_hair(rng, person, model, assets, bearded)
     eye = _chosen(rng, assets, "eye")
     if eye is not None:
@@ -67,7 +68,7 @@ def _with_hair(
     hair, skin = person.hair, person.skin
     brows, lashes = _chosen(rng, assets, "brows"), _chosen(rng, assets, "lashes")
     gloss = rng.uniform(0.15, 0.7)
-    if brows is not None:
+    if brows is not None and skin.brow_density > 0.0:
         worn.append(Worn(assets.asset("brows", brows), skin.brow_color, 0.1))
         skin = replace(skin, brow_density=0.0)
     if lashes is not None:

@@ -15,6 +15,7 @@ from face3dmm_ros.lab.synthesis.expressions import ExpressionSpace
 from face3dmm_ros.lab.synthesis.makehuman_assets import find_assets, open_assets
 from face3dmm_ros.lab.synthesis.occluders import KINDS
 from face3dmm_ros.lab.synthesis.random_assets import dress
+from face3dmm_ros.lab.synthesis.random_skins import open_skins, with_mixed_skin
 from face3dmm_ros.lab.synthesis.scene import (
     Background,
     Color,
@@ -65,6 +66,7 @@ class SceneOptions:
         clean: no blur, noise, compression or colour cast.
         field_of_view: horizontal, degrees: pictures in perspective; None for weak perspective.
         assets: folder of MakeHuman's assets and of panoramas, see `makehuman_assets.find_assets`; None for none.
+        people: folders of portraits whose skins are mixed, see `skin_library`; none for none.
     """
 
     image_size: tuple[int, int] = (450, 450)
@@ -81,6 +83,7 @@ class SceneOptions:
     clean: bool = False
     field_of_view: float | None = None
     assets: Path | None = None
+    people: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -102,12 +105,25 @@ class SceneOptions:
             raise Face3DMMError(f"the field of view must lie between 5 and 120 degrees, not {self.field_of_view}")
 
     def recipe(self) -> dict[str, object]:
-        """The options as JSON holds them; of pictures behind faces and of assets their names."""
+        """The options as JSON holds them; of pictures behind faces, assets and people their names."""
         recipe = {**vars(self), "pictures": [path.name for path in self.pictures]}
-        del recipe["assets"]
+        del recipe["assets"], recipe["people"]
         if self.assets is not None:
             recipe["assets"] = {kind: list(paths) for kind, paths in find_assets(self.assets).items()}
+        if self.people:
+            recipe["people"] = [Path(folder).name for folder in self.people]
         return recipe
+
+    def open(self, model: MorphableModel) -> None:
+        """Open assets and skins, once in a process, so that what is missing shows before anything is drawn.
+
+        Raises:
+            Face3DMMError: something is missing, damaged, or not for this model.
+        """
+        if self.assets is not None:
+            open_assets(self.assets, model)
+        if self.people:
+            open_skins(self.people, model, self.assets)
 
 
 def random_scene(rng: np.random.Generator, model: MorphableModel, options: SceneOptions | None = None) -> Scene:
@@ -213,6 +229,8 @@ def random_person(
         sensor=Sensor(seed=_seed(rng)) if options.clean else random_sensor(rng, size[0], dark),
         intrinsics=None if view is None else Intrinsics.from_field_of_view(size, view),
     )
+    if options.people:
+        person = with_mixed_skin(rng, person, open_skins(options.people, model, options.assets))
     return person if options.assets is None else dress(rng, person, model, open_assets(options.assets, model))
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.worker_process import begin_worker
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
-from face3dmm_ros.lab.synthesis.makehuman_assets import open_assets
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
 from face3dmm_ros.lab.training.cropped_faces import CroppedFaces
@@ -128,6 +127,7 @@ def open_synthetic_faces(
     chunk_size: int = CHUNK,
     undisturbed: float = 0.0,
     assets: str | Path | None = None,
+    people: Sequence[str] = (),
 ) -> CroppedFaces:
     """A data set of rendered faces.
 
@@ -147,6 +147,7 @@ def open_synthetic_faces(
         chunk_size: faces in a file.
         undisturbed: share of the samples to learn from that are spared blur, noise, occluders and a crop far off.
         assets: folder of MakeHuman's assets and panoramas that people wear and stand in; None for none.
+        people: folders of portraits with points set by hand, whose skins are mixed, such as ``london:odd``.
 
     Raises:
         Face3DMMError: an option is out of its range, the model cannot be read, or as `render_chunks`.
@@ -156,10 +157,16 @@ def open_synthetic_faces(
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise Face3DMMError(f"{name} of rendered faces must be a whole number from {low} up, found {value!r}")
     pictures = () if backgrounds == DRAWN else find_pictures(Path(backgrounds) if backgrounds else None)
-    options = replace(_scene_options(scenes or {}), pictures=pictures, assets=Path(assets) if assets else None)
+    if isinstance(people, str) or not all(isinstance(folder, str) for folder in people):
+        raise Face3DMMError(f"people must be a list of folders, found {people!r}")
+    options = replace(
+        _scene_options(scenes or {}),
+        pictures=pictures,
+        assets=Path(assets) if assets else None,
+        people=tuple(people),
+    )
     loaded = load_model(model)
-    if options.assets is not None:
-        open_assets(options.assets, loaded)  # what is missing shows before anything is rendered
+    options.open(loaded)
     faces = RenderedFaces(loaded, chunks, seed, options, chunk_size)
     source = faces if path is None else FaceChunks(render_chunks(Path(path), faces, processes), loaded)
     return CroppedFaces(source, loaded, form, undisturbed)
@@ -173,7 +180,7 @@ def _scene_options(changes: Mapping[str, object]) -> SceneOptions:
     """
     if not isinstance(changes, Mapping):
         raise Face3DMMError(f"scenes must be options by their names, found {changes!r}")
-    known = [field.name for field in fields(SceneOptions) if field.name not in ("pictures", "assets")]
+    known = [field.name for field in fields(SceneOptions) if field.name not in ("pictures", "assets", "people")]
     for name in changes:
         if name not in known:
             raise Face3DMMError(f"scenes have no option {name!r}; they have {', '.join(known)}")
