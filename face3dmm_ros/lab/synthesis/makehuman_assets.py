@@ -1,4 +1,4 @@
-"""MakeHuman's published assets on the default model: skins, hair, brows, lashes and beards of a folder.
+"""MakeHuman's published assets on the default model: skins, hair, brows, lashes, beards, teeth and eyes of a folder.
 
 An asset is a Wavefront .obj and a .mhclo beside it, in which each vertex hangs on three vertices of the base mesh, by
 weights and an offset in units of three distances on the head; beards are JSON files with the same references. The
@@ -268,7 +268,7 @@ def make_asset(
     openness = _openness(position) if kind == "hair" else np.full(len(position), 0.9)
     return Asset(
         name, kind, binding, mesh.corners, mesh.uv, mesh.triangles, normals.astype(np.float32),
-        openness.astype(np.float32), _brightness(picture),
+        openness.astype(np.float32), _quarter(picture) if kind == "teeth" else _brightness(picture),
     )  # fmt: skip
 
 
@@ -330,6 +330,12 @@ def _brightness(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.dstack([grey, grey, grey, picture[..., 3]])
 
 
+def _quarter(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture with a quarter of its light."""
+    rgb = np.round(255 * encoded(0.25 * linear(picture[..., :3] / 255.0))).astype(np.uint8)
+    return np.dstack([rgb, picture[..., 3]])
+
+
 def bake_skin(picture: NDArray[np.uint8], model: MorphableModel, layout: MakeHumanLayout) -> NDArray[np.uint8]:
     """A skin in MakeHuman's texture coordinates, (H, W, 3) RGB, on the model's own unwrapping, (1024, 1024, 4)."""
     triangle, weights = _texels(model, layout)
@@ -388,6 +394,7 @@ def find_assets(folder: Path) -> dict[str, dict[str, Path]]:
         "hair": ("hair/*/*.mhclo",),
         "brows": ("eyebrows/*/*.mhclo",),
         "lashes": ("eyelashes/*/*.mhclo",),
+        "teeth": ("teeth/*/*.mhclo",),
         "beard": ("beard/*beard*.json",),
         "moustache": ("beard/*oustache*.json",),
         "skin": ("skins/*_diffuse*.png", "skins/textures/*_diffuse*.png"),
@@ -488,6 +495,8 @@ class MakeHumanAssets:
                 fitting, entries = read_mhclo(path)
                 mesh = read_obj(_beside(path, entries.get("obj_file", f"{name}.obj")))
                 material = _beside(path, entries.get("material", f"{name}.mhmat"))
+                if not material.is_file():
+                    material = path.parents[1] / "materials" / material.name
                 named = [words[1] for _, words in _lines(material) if words[0] == "diffuseTexture" and len(words) > 1]
                 if not named:
                     raise Face3DMMError(f"{material} names no diffuseTexture")
@@ -499,7 +508,7 @@ class MakeHumanAssets:
     @staticmethod
     def _picture_named(name: str, *folders: Path) -> Path:
         name = Path(name).name
-        tried = [place / name for folder in folders for place in (folder, folder / "textures")]
+        tried = [place / name for folder in folders for place in (folder, folder / "textures", folder / "materials")]
         for path in tried:
             if path.is_file():
                 return path

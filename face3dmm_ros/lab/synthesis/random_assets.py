@@ -1,4 +1,4 @@
-"""Random people dressed with MakeHuman's assets: skin, hair, brows, lashes and beard, and the light of a place."""
+"""Random people dressed with MakeHuman's assets: skin, hair, brows, lashes, beard and teeth, and the light of a place."""
 
 from dataclasses import replace
 
@@ -11,8 +11,9 @@ from face3dmm_ros.lab.synthesis.scene import Color, Scene, SkinPicture, Worn
 from face3dmm_ros.morphable_model import MorphableModel
 
 # All numbers of this module are chosen by hand while looking at rendered faces. A change of any makes other faces.
-_PLAIN = {"hair": 0.25, "brows": 0.2, "lashes": 0.12, "skin": 0.1, "eye": 0.25, "place": 0.25}
+_PLAIN = {"hair": 0.25, "brows": 0.2, "lashes": 0.12, "skin": 0.1, "eye": 0.25, "teeth": 0.2, "place": 0.25}
 """Shares of the people who keep what a scene without assets has, for variety."""
+_TEETH = np.array([0.96, 0.92, 0.84])  # sRGB of the whitest
 _BEARDED_IS_SHORT = -95.0  # mm; hair that hangs below this height is for those without a beard
 _TONE_GAIN = (0.33, 1.8)  # by which a skin may be recoloured
 _BRIGHTENING = 1.8  # how much worse it is to brighten a skin than to darken it, in logarithms
@@ -72,6 +73,15 @@ def _with_hair(
         skin = replace(skin, brow_density=0.0)
     if lashes is not None:
         worn.append(Worn(assets.asset("lashes", lashes), _triple(0.35 * np.array(skin.brow_color)), 0.1))
+    teeth = _chosen(rng, assets, "teeth")
+    if teeth is not None:
+        worn.append(
+            Worn(
+                assets.asset("teeth", teeth),
+                _triple(_TEETH * rng.uniform(0.75, 1.0) * rng.uniform([1, 0.97, 0.88], 1.0)),
+                0.3,
+            )
+        )
     style, below = _chosen(rng, assets, "hair"), rng.random()
     if style is not None and bearded and below < 0.9:
         short = [

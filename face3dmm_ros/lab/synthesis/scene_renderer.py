@@ -177,6 +177,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
                     "eye": scene.eyes.picture,
                 },
                 None if scene.light.reflected is None else scene.light.reflected.panorama.mirrored,
+                ("tooth",) if any(worn.asset.kind == "teeth" for worn in scene.worn) else (),
             )
             pixels, depth = canvas.read(), canvas.read_depth()
         image = expose(_over(pixels, draw_background(scene.background, scene.image_size)), scene.sensor)
