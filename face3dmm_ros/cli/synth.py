@@ -49,9 +49,9 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
     add("--backgrounds", type=Path, metavar="DIR", help="pictures to stand behind the faces; without it procedural "
         "textures and, where scikit-image is installed, its free photographs")  # fmt: skip
-    add("--assets", type=Path, metavar="DIR", help="MakeHuman's skins, hair, eyebrows, eyelashes, teeth, eyes and beards, as "
-        "its repositories lay them out, and panoramas (hdri/*.exr, *.hdr) for light; without it all is drawn from "
-        "colours and noise")  # fmt: skip
+    add("--assets", type=Path, metavar="DIR", help="MakeHuman's skins, hair, eyebrows, eyelashes, teeth, eyes and "
+        "beards, as its repositories lay them out, and panoramas (hdri/*.exr, *.hdr) for light; without it all is "
+        "drawn from colours and noise")  # fmt: skip
     add("--camera", choices=("weak", "perspective"), default="weak",
         help="projection: weak perspective, in which the truth is exact, or perspective, whose weak "
         "perspective is that of the model's origin")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Random people dressed with MakeHuman's assets: skin, hair, brows, lashes, beard and teeth, and the light of a place."""
+"""Random people with MakeHuman's assets: skin, hair, brows, lashes, beard and teeth; and the light of a place."""
 
 from dataclasses import replace
 

@@ -265,7 +265,8 @@ void main() {
         vec2 seen = vec2(atan(-R.x, R.z) / 6.2831853 - place_turn + 0.5, 0.5 - asin(clamp(R.y, -1.0, 1.0)) / 3.1415927);
         vec3 root = textureLod(mirrored_place, seen, 0.0).rgb;
         float grazing = 1.0 - max(dot(cornea, TO_VIEWER), 0.0);
-        mirrored = 0.5 * mirrored + (0.02 + 0.2 * pow(grazing, 4.0)) * 16.0 * root * root * place_gain;
+        // Of a lamp no more than a highlight: lids and lashes hide most of it.
+        mirrored = 0.5 * mirrored + min((0.016 + 0.04 * pow(grazing, 4.0)) * 16.0 * root * root * place_gain, 0.4);
     }
     color = vec4(encoded((albedo * light + mirrored) * shade), 1.0);
 }
