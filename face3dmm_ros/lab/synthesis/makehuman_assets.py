@@ -22,6 +22,7 @@ from scipy.spatial import cKDTree
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.srgb import encoded, linear
 from face3dmm_ros.lab.synthesis.panorama import SUFFIXES, Panorama, read_panorama
+from face3dmm_ros.lab.synthesis.scene import IRIS_IN_PICTURE
 from face3dmm_ros.lab.synthesis.worn import Asset, Binding
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.makehuman_layout import MakeHumanLayout
@@ -468,6 +469,12 @@ class MakeHumanAssets:
         if name not in self._eyes:
             self._eyes[name] = crop_eye(_read_picture(self._paths["eye"][name]))
         return self._eyes[name]
+
+    def iris_color(self, name: str) -> NDArray[np.float64]:
+        """The mean sRGB of an eye's iris, (3,) in [0, 1]."""
+        eye = self.eye(name)
+        from_middle = np.hypot(*(np.indices(eye.shape[:2]) - (len(eye) - 1) / 2)) / (0.5 * IRIS_IN_PICTURE * len(eye))
+        return np.asarray(eye[(from_middle > 0.4) & (from_middle < 0.9), :3].mean(axis=0) / 255.0)
 
     def place(self, name: str) -> Panorama:
         """A panorama.

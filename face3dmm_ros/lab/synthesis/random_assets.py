@@ -24,9 +24,7 @@ def dress(rng: np.random.Generator, person: Scene, model: MorphableModel, assets
     bearded = person.skin.stubble > 0
     person = _with_skin(rng, person, model, assets, bearded)
     person = _with_hair(rng, person, model, assets, bearded)
-    eye = _chosen(rng, assets, "eye")
-    if eye is not None:
-        person = replace(person, eyes=replace(person.eyes, picture=assets.eye(eye)))
+    person = _with_eyes(rng, person, assets)
     return _in_a_place(rng, person, assets)
 
 
@@ -100,6 +98,18 @@ def _with_hair(
             worn.append(Worn(assets.asset(kind, assets.names(kind)[0]), hair.color, 0.2))
             hair = replace(hair, beard=0.0)
     return replace(person, worn=tuple(worn), hair=hair, skin=skin)
+
+
+def _with_eyes(rng: np.random.Generator, person: Scene, assets: MakeHumanAssets) -> Scene:
+    names, plain, which = assets.names("eye"), rng.random(), int(rng.integers(2))
+    if not names or plain < _PLAIN["eye"]:
+        return person
+    # One of the two nearest in hue to the person's, whose colour goes with the skin's.
+    wanted = np.array(person.eyes.iris) / sum(person.eyes.iris)
+    colors = np.array([assets.iris_color(name) for name in names])
+    away = np.linalg.norm(colors / colors.sum(axis=1, keepdims=True) - wanted, axis=1)
+    name = names[np.argsort(away, kind="stable")[min(which, len(names) - 1)]]
+    return replace(person, eyes=replace(person.eyes, picture=assets.eye(name)))
 
 
 def _in_a_place(rng: np.random.Generator, person: Scene, assets: MakeHumanAssets) -> Scene:

@@ -244,7 +244,8 @@ void main() {
         float stretched = r < p ? r * q / p : r < 1.0 ? q + (r - p) * (1.0 - q) / (1.0 - p) : r;
         vec2 from_middle = 0.5 * in_picture.x * stretched * around * vec2(1.0, -1.0);
         from_middle *= min(1.0, 0.49 / max(length(from_middle), 1e-4));
-        albedo = 1.1 * texture(picture, 0.5 + from_middle).rgb * mix(vec3(1.0), vec3(1.0, 0.86, 0.84), redness);
+        albedo = texture(picture, 0.5 + from_middle).rgb * mix(0.55, 1.05, smoothstep(0.92, 1.1, r));
+        albedo *= mix(vec3(1.0), vec3(1.0, 0.86, 0.84), redness);
     }
 
     vec3 lid = side > 0.0 ? upper_lid[0] : upper_lid[1];
