@@ -142,6 +142,7 @@ uniform float makeup;
 uniform sampler2D picture;    // of the skin, where its alpha is 1
 uniform float pictured;       // whether there is one
 uniform vec3 picture_gain;
+uniform float mirrors;        // whether a place is mirrored
 
 float brow(vec3 place) {
     float side = abs(place.x);
@@ -200,7 +201,12 @@ void main() {
     float shine = gloss * ao * (0.7 + 0.6 * fine.a + 0.5 * coarse.a) * (1.0 + 1.2 * lips);
     shine *= (1.0 - hole) * (1.0 - 0.6 * scalp * scalp_cover);
     vec3 light = ambient(N) * occlusion + diffuse * mix(1.0, ao, 0.35);
-    color = vec4(encoded(albedo * light + shine * highlight(N, key, mix(14.0, 34.0, lips + interior))), 1.0);
+    vec3 mirrored = shine * highlight(N, key, mix(14.0, 34.0, lips + interior));
+    if (mirrors > 0.0) {
+        float grazing = 1.0 - max(dot(N, TO_VIEWER), 0.0);
+        mirrored += shine * (0.08 + 0.7 * grazing * grazing * grazing) * ao * ambient(reflect(-TO_VIEWER, N));
+    }
+    color = vec4(encoded(albedo * light + mirrored), 1.0);
 }
 """
 
