@@ -1,6 +1,7 @@
 """MakeHuman's assets on the default model: read, hung on it, and rendered. The assets here are made up."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -209,6 +210,24 @@ class TestRendering:
         assert red[2] > 3 * red[0]
         assert blue[0] > 3 * blue[2]
 
+    def test_teeth_take_the_place_of_the_models(
+        self, renderer: SceneRenderer, default_model: MorphableModel, layout: MakeHumanLayout, tmp_path: Path
+    ) -> None:
+        lip = base_vertex(layout, default_model, 51)
+        write_asset(tmp_path, "teeth", "\n".join(4 * [f"{lip} {lip} {lip} 1 0 0 0 0 -0.5"]))  # without any extent
+        teeth = Worn(MakeHumanAssets(tmp_path, default_model).asset("teeth", "square"), (0.9, 0.9, 0.9))
+        beta = np.zeros(default_model.expression_count)
+        beta[[default_model.expression_names.index(name) for name in ("mouthUpperUpLeft", "mouthUpperUpRight")]] = 1
+        beta[default_model.expression_names.index("jawOpen")] = 0.2
+        own, none = (
+            renderer.render(portrait(default_model, beta=beta, worn=worn)).image.astype(int) for worn in ((), (teeth,))
+        )
+        changed = np.abs(own - none).max(axis=2) > 30
+        rows, columns = np.nonzero(changed)
+        x, y = renderer.render(portrait(default_model, beta=beta)).landmarks()[[62, 66], :2].mean(axis=0)
+        assert len(rows) > 20
+        assert np.hypot(columns - x, rows - y).max() < 40
+
     def test_eyes_show_the_picture_of_an_iris(self, renderer: SceneRenderer, default_model: MorphableModel) -> None:
         picture = np.full((64, 64, 4), (200, 200, 200, 255), np.uint8)
         cv2.circle(picture, (32, 32), 14, (0, 255, 0, 255), -1)
@@ -305,7 +324,7 @@ def broken_line(path: Path) -> None:
 
 
 def vertex_that_is_not_there(path: Path) -> None:
-    path.write_text(path.read_text().replace("verts 0\n", "verts 0\n99999\n"))
+    path.write_text(re.sub(r"verts 0\n\d+", "verts 0\n99999", path.read_text()))
 
 
 def no_number(path: Path) -> None:
@@ -434,7 +453,7 @@ def test_the_published_assets_fit_the_head(default_model: MorphableModel, shared
         pytest.skip("MakeHuman's published assets are not in ../shared/data/makehuman")
     assets = MakeHumanAssets(shared_data / "makehuman", default_model)
     face = (default_model.regions["face"] > 0.9) & (default_model.mean[:, 2] > 0)
-    for kind in ("hair", "brows", "lashes", "beard", "moustache"):
+    for kind in ("hair", "brows", "lashes", "beard", "moustache", "teeth"):
         assert assets.names(kind)
         for name in assets.names(kind):
             position = assets.asset(kind, name).binding.vertices(default_model.mean)

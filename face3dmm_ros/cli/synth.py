@@ -61,9 +61,9 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
         "textures and, where scikit-image is installed, its free photographs")  # fmt: skip
     add("--people", nargs="+", default=[], metavar="DIR", help="portraits with 189 points set by hand (NAME.jpg, "
         "NAME.json): skins mixed from theirs, which nobody has; DIR:odd, DIR:even: of such numbers")  # fmt: skip
-    add("--assets", type=Path, metavar="DIR", help="MakeHuman's skins, hair, eyebrows, eyelashes, eyes and beards, as "
-        "its repositories lay them out, and panoramas (hdri/*.exr, *.hdr) for light; without it all is drawn from "
-        "colours and noise")  # fmt: skip
+    add("--assets", type=Path, metavar="DIR", help="MakeHuman's skins, hair, eyebrows, eyelashes, teeth, eyes and "
+        "beards, as its repositories lay them out, and panoramas (hdri/*.exr, *.hdr) for light; without it all is "
+        "drawn from colours and noise")  # fmt: skip
     add("--camera", choices=("weak", "perspective"), default="weak",
         help="projection: weak perspective, in which the truth is exact, or perspective, whose weak "
         "perspective is that of the model's origin")  # fmt: skip

@@ -1,4 +1,4 @@
-"""MakeHuman's published assets on the default model: skins, hair, brows, lashes and beards of a folder.
+"""MakeHuman's published assets on the default model: skins, hair, brows, lashes, beards, teeth and eyes of a folder.
 
 An asset is a Wavefront .obj and a .mhclo beside it, in which each vertex hangs on three vertices of the base mesh, by
 weights and an offset in units of three distances on the head; beards are JSON files with the same references. The
@@ -22,6 +22,7 @@ from scipy.spatial import cKDTree
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.srgb import encoded, linear
 from face3dmm_ros.lab.synthesis.panorama import SUFFIXES, Panorama, read_panorama
+from face3dmm_ros.lab.synthesis.scene import IRIS_IN_PICTURE
 from face3dmm_ros.lab.synthesis.worn import Asset, Binding
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.makehuman_layout import MakeHumanLayout
@@ -268,7 +269,7 @@ def make_asset(
     openness = _openness(position) if kind == "hair" else np.full(len(position), 0.9)
     return Asset(
         name, kind, binding, mesh.corners, mesh.uv, mesh.triangles, normals.astype(np.float32),
-        openness.astype(np.float32), _brightness(picture),
+        openness.astype(np.float32), _quarter(picture) if kind == "teeth" else _brightness(picture),
     )  # fmt: skip
 
 
@@ -330,6 +331,12 @@ def _brightness(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.dstack([grey, grey, grey, picture[..., 3]])
 
 
+def _quarter(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture with a quarter of its light."""
+    rgb = np.round(255 * encoded(0.25 * linear(picture[..., :3] / 255.0))).astype(np.uint8)
+    return np.dstack([rgb, picture[..., 3]])
+
+
 def bake_skin(picture: NDArray[np.uint8], model: MorphableModel, layout: MakeHumanLayout) -> NDArray[np.uint8]:
     """A skin in MakeHuman's texture coordinates, (H, W, 3) RGB, on the model's own unwrapping, (1024, 1024, 4)."""
     triangle, weights = _texels(model, layout)
@@ -388,6 +395,7 @@ def find_assets(folder: Path) -> dict[str, dict[str, Path]]:
         "hair": ("hair/*/*.mhclo",),
         "brows": ("eyebrows/*/*.mhclo",),
         "lashes": ("eyelashes/*/*.mhclo",),
+        "teeth": ("teeth/*/*.mhclo",),
         "beard": ("beard/*beard*.json",),
         "moustache": ("beard/*oustache*.json",),
         "skin": ("skins/*_diffuse*.png", "skins/textures/*_diffuse*.png"),
@@ -462,6 +470,12 @@ class MakeHumanAssets:
             self._eyes[name] = crop_eye(_read_picture(self._paths["eye"][name]))
         return self._eyes[name]
 
+    def iris_color(self, name: str) -> NDArray[np.float64]:
+        """The mean sRGB of an eye's iris, (3,) in [0, 1]."""
+        eye = self.eye(name)
+        from_middle = np.hypot(*(np.indices(eye.shape[:2]) - (len(eye) - 1) / 2)) / (0.5 * IRIS_IN_PICTURE * len(eye))
+        return np.asarray(eye[(from_middle > 0.4) & (from_middle < 0.9), :3].mean(axis=0) / 255.0)
+
     def place(self, name: str) -> Panorama:
         """A panorama.
 
@@ -488,6 +502,8 @@ class MakeHumanAssets:
                 fitting, entries = read_mhclo(path)
                 mesh = read_obj(_beside(path, entries.get("obj_file", f"{name}.obj")))
                 material = _beside(path, entries.get("material", f"{name}.mhmat"))
+                if not material.is_file():
+                    material = path.parents[1] / "materials" / material.name
                 named = [words[1] for _, words in _lines(material) if words[0] == "diffuseTexture" and len(words) > 1]
                 if not named:
                     raise Face3DMMError(f"{material} names no diffuseTexture")
@@ -499,7 +515,7 @@ class MakeHumanAssets:
     @staticmethod
     def _picture_named(name: str, *folders: Path) -> Path:
         name = Path(name).name
-        tried = [place / name for folder in folders for place in (folder, folder / "textures")]
+        tried = [place / name for folder in folders for place in (folder, folder / "textures", folder / "materials")]
         for path in tried:
             if path.is_file():
                 return path

@@ -1,4 +1,4 @@
-"""Random people dressed with MakeHuman's assets: skin, hair, brows, lashes and beard, and the light of a place."""
+"""Random people with MakeHuman's assets: skin, hair, brows, lashes, beard and teeth; and the light of a place."""
 
 from dataclasses import replace
 
@@ -11,8 +11,9 @@ from face3dmm_ros.lab.synthesis.scene import Color, Scene, SkinPicture, Worn
 from face3dmm_ros.morphable_model import MorphableModel
 
 # All numbers of this module are chosen by hand while looking at rendered faces. A change of any makes other faces.
-_PLAIN = {"hair": 0.25, "brows": 0.2, "lashes": 0.12, "skin": 0.1, "eye": 0.25, "place": 0.25}
+_PLAIN = {"hair": 0.25, "brows": 0.2, "lashes": 0.12, "skin": 0.1, "eye": 0.25, "teeth": 0.2, "place": 0.25}
 """Shares of the people who keep what a scene without assets has, for variety."""
+_TEETH = np.array([0.96, 0.92, 0.84])  # sRGB of the whitest
 _BEARDED_IS_SHORT = -95.0  # mm; hair that hangs below this height is for those without a beard
 _TONE_GAIN = (0.33, 1.8)  # by which a skin may be recoloured
 _BRIGHTENING = 1.8  # how much worse it is to brighten a skin than to darken it, in logarithms
@@ -24,9 +25,7 @@ def dress(rng: np.random.Generator, person: Scene, model: MorphableModel, assets
     if person.skin_picture is None:
         person = _with_skin(rng, person, model, assets, bearded)
     person = _with_hair(rng, person, model, assets, bearded)
-    eye = _chosen(rng, assets, "eye")
-    if eye is not None:
-        person = replace(person, eyes=replace(person.eyes, picture=assets.eye(eye)))
+    person = _with_eyes(rng, person, assets)
     return _in_a_place(rng, person, assets)
 
 
@@ -73,6 +72,15 @@ def _with_hair(
         skin = replace(skin, brow_density=0.0)
     if lashes is not None:
         worn.append(Worn(assets.asset("lashes", lashes), _triple(0.35 * np.array(skin.brow_color)), 0.1))
+    teeth = _chosen(rng, assets, "teeth")
+    if teeth is not None:
+        worn.append(
+            Worn(
+                assets.asset("teeth", teeth),
+                _triple(_TEETH * rng.uniform(0.75, 1.0) * rng.uniform([1, 0.97, 0.88], 1.0)),
+                0.3,
+            )
+        )
     style, below = _chosen(rng, assets, "hair"), rng.random()
     if style is not None and bearded and below < 0.9:
         short = [
@@ -91,6 +99,18 @@ def _with_hair(
             worn.append(Worn(assets.asset(kind, assets.names(kind)[0]), hair.color, 0.2))
             hair = replace(hair, beard=0.0)
     return replace(person, worn=tuple(worn), hair=hair, skin=skin)
+
+
+def _with_eyes(rng: np.random.Generator, person: Scene, assets: MakeHumanAssets) -> Scene:
+    names, plain, which = assets.names("eye"), rng.random(), int(rng.integers(2))
+    if not names or plain < _PLAIN["eye"]:
+        return person
+    # One of the two nearest in hue to the person's, whose colour goes with the skin's.
+    wanted = np.array(person.eyes.iris) / sum(person.eyes.iris)
+    colors = np.array([assets.iris_color(name) for name in names])
+    away = np.linalg.norm(colors / colors.sum(axis=1, keepdims=True) - wanted, axis=1)
+    name = names[np.argsort(away, kind="stable")[min(which, len(names) - 1)]]
+    return replace(person, eyes=replace(person.eyes, picture=assets.eye(name)))
 
 
 def _in_a_place(rng: np.random.Generator, person: Scene, assets: MakeHumanAssets) -> Scene:

@@ -4,7 +4,7 @@ As `gl_objects`, it may be imported only once a context is open.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -151,6 +151,7 @@ class SceneCanvas:
         uniforms: Mapping[str, Uniforms],
         pictures: Mapping[str, NDArray[np.uint8] | None],
         mirrored: NDArray[np.uint8] | None,
+        hidden: Collection[str] = (),
     ) -> None:
         """Draw the loaded scene with y downward in clip space.
 
@@ -162,6 +163,7 @@ class SceneCanvas:
             uniforms: those of each material.
             pictures: on what is of a material, as `SkinPicture.pixels` and `Eyes.picture`.
             mirrored: the place that eyes mirror, as `Panorama.mirrored`.
+            hidden: materials of the head that are not drawn.
         """
         if mirrored is not None:
             GL.glActiveTexture(_PICTURE_UNIT + 1)
@@ -190,7 +192,8 @@ class SceneCanvas:
             picture = pictures.get(material)
             if picture is not None:
                 self._pictures.bind(picture)
-            self._head.draw(material)
+            if material not in hidden:
+                self._head.draw(material)
             self._things.draw(material)
             for capability in state:
                 GL.glDisable(capability)

@@ -177,6 +177,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
                     "eye": scene.eyes.picture,
                 },
                 None if scene.light.reflected is None else scene.light.reflected.panorama.mirrored,
+                ("tooth",) if any(worn.asset.kind == "teeth" for worn in scene.worn) else (),
             )
             pixels, depth = canvas.read(), canvas.read_depth()
         image = expose(_over(pixels, draw_background(scene.background, scene.image_size)), scene.sensor)
@@ -221,6 +222,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
             lids[:, :2] = np.column_stack([_lid(landmarks[42:48]), _lid(landmarks[36:42])])
         amounts = ("brow_density", "blotches", "freckles", "pores", "stubble", "gloss", "makeup")
         offset = {"offset": skin.offset}
+        mirrors = {"mirrors": 0.0 if place is None else 1.0}
         return {
             "skin": {
                 **offset,
@@ -238,6 +240,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
                 "scalp_cover": 0.0 if hair is None else skin.scalp_cover,
                 "pictured": 0.0 if picture is None else 1.0,
                 "picture_gain": (1.0, 1.0, 1.0) if picture is None else picture.gain,
+                **mirrors,
             },
             "eye": {
                 **offset,
@@ -249,7 +252,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
                 "upper_lid": lids,
                 "pictured": 0.0 if eyes.picture is None else 1.0,
                 "in_picture": (IRIS_IN_PICTURE, PUPIL_IN_PICTURE),
-                "mirrors": 0.0 if place is None else 1.0,
+                **mirrors,
                 "place_gain": (1.0, 1.0, 1.0) if place is None else place.gain,
                 "place_turn": 0.0 if place is None else place.turn / (2 * np.pi),
             },

@@ -142,6 +142,7 @@ uniform float makeup;
 uniform sampler2D picture;    // of the skin, where its alpha is 1
 uniform float pictured;       // whether there is one
 uniform vec3 picture_gain;
+uniform float mirrors;        // whether a place is mirrored
 
 float brow(vec3 place) {
     float side = abs(place.x);
@@ -200,7 +201,12 @@ void main() {
     float shine = gloss * ao * (0.7 + 0.6 * fine.a + 0.5 * coarse.a) * (1.0 + 1.2 * lips);
     shine *= (1.0 - hole) * (1.0 - 0.6 * scalp * scalp_cover);
     vec3 light = ambient(N) * occlusion + diffuse * mix(1.0, ao, 0.35);
-    color = vec4(encoded(albedo * light + shine * highlight(N, key, mix(14.0, 34.0, lips + interior))), 1.0);
+    vec3 mirrored = shine * highlight(N, key, mix(14.0, 34.0, lips + interior));
+    if (mirrors > 0.0) {
+        float grazing = 1.0 - max(dot(N, TO_VIEWER), 0.0);
+        mirrored += shine * (0.08 + 0.7 * grazing * grazing * grazing) * ao * ambient(reflect(-TO_VIEWER, N));
+    }
+    color = vec4(encoded(albedo * light + mirrored), 1.0);
 }
 """
 
@@ -244,7 +250,8 @@ void main() {
         float stretched = r < p ? r * q / p : r < 1.0 ? q + (r - p) * (1.0 - q) / (1.0 - p) : r;
         vec2 from_middle = 0.5 * in_picture.x * stretched * around * vec2(1.0, -1.0);
         from_middle *= min(1.0, 0.49 / max(length(from_middle), 1e-4));
-        albedo = 1.1 * texture(picture, 0.5 + from_middle).rgb * mix(vec3(1.0), vec3(1.0, 0.86, 0.84), redness);
+        albedo = texture(picture, 0.5 + from_middle).rgb * mix(0.55, 1.05, smoothstep(0.92, 1.1, r));
+        albedo *= mix(vec3(1.0), vec3(1.0, 0.86, 0.84), redness);
     }
 
     vec3 lid = side > 0.0 ? upper_lid[0] : upper_lid[1];
@@ -265,7 +272,8 @@ void main() {
         vec2 seen = vec2(atan(-R.x, R.z) / 6.2831853 - place_turn + 0.5, 0.5 - asin(clamp(R.y, -1.0, 1.0)) / 3.1415927);
         vec3 root = textureLod(mirrored_place, seen, 0.0).rgb;
         float grazing = 1.0 - max(dot(cornea, TO_VIEWER), 0.0);
-        mirrored = 0.5 * mirrored + (0.02 + 0.2 * pow(grazing, 4.0)) * 16.0 * root * root * place_gain;
+        // Of a lamp no more than a highlight: lids and lashes hide most of it.
+        mirrored = 0.5 * mirrored + min((0.016 + 0.04 * pow(grazing, 4.0)) * 16.0 * root * root * place_gain, 0.4);
     }
     color = vec4(encoded((albedo * light + mirrored) * shade), 1.0);
 }

@@ -1,4 +1,4 @@
-"""Things that hang on a model's vertices and show a picture with holes: hair, brows, lashes, beards, glasses."""
+"""Things that hang on a model's vertices and show a picture with holes: hair, brows, lashes, beards, teeth."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 from face3dmm_ros.lab.synthesis.parts import Card, Head, VertexArrays, as_bytes
 from face3dmm_ros.morphable_model.scalp import SKULL_MIDDLE
 
-KINDS = ("hair", "brows", "lashes", "beard", "moustache")
+KINDS = ("hair", "brows", "lashes", "beard", "moustache", "teeth")
 """What a worn thing can be."""
 
 _FINE = ("brows", "lashes")  # hairs one by one: they hide nothing of what is behind them
 # Chosen by hand, while looking at renders.
 _ROUNDING = 0.65  # share of the head's own roundness in the normals of hair: cards by themselves show as cards
+_IN_THE_MOUTH = 1.6  # by which teeth get more light than the mouth around them
 _LIFT = {
     "hair": 1.5,
     "brows": 2.0,
@@ -59,9 +60,9 @@ class Asset:
         uv: (C, 2) float32, u right and v down.
         triangles: (M, 3) int32 of the picture's vertices; both their sides are seen.
         normals: (C, 3) float32 on the mean face.
-        openness: (C,) share of the light from everywhere that reaches them.
-        picture: (H, W, 4) uint8 sRGB of a mean brightness of a quarter in linear light, to be multiplied by four times
-            a colour; alpha says what there is.
+        openness: (C,) share of the light from everywhere that reaches them; of teeth the head says it.
+        picture: (H, W, 4) uint8 sRGB, in linear light to be multiplied by four times a colour: of hair its brightness
+            alone, whose mean is a quarter; of teeth a quarter of what they are. Alpha says what there is.
     """
 
     name: str
@@ -78,7 +79,10 @@ class Asset:
         """It on a head, in an sRGB colour."""
         count = len(self.corners)
         position = self.binding.vertices(head.vertices)[self.corners]
-        traits = np.column_stack([self.openness, np.full(count, gloss), np.zeros((count, 2))])
+        openness = self.openness
+        if self.kind == "teeth":
+            openness = np.clip(_IN_THE_MOUTH * (self.binding.weights @ head.openness)[self.corners], 0.3, 1.0)
+        traits = np.column_stack([openness, np.full(count, gloss), np.zeros((count, 2))])
         arrays = VertexArrays(
             position,
             _rounded(position, self.normals) if self.kind == "hair" else self.normals,
