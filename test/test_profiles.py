@@ -72,17 +72,21 @@ class Photographed:
     relief: Relief
     renderer: ReliefRenderer
 
+    @staticmethod
+    def at(yaw: float, scenes: SceneRenderer, renderer: ReliefRenderer) -> "Photographed":
+        rendered = scenes.render(scene_of(scenes.model, yaw))
+        parameters = parameters_of(scenes.model, rendered.scene)
+        relief = make_relief(rendered.image, parameters, scenes.model, unwrap(scenes.model))
+        return Photographed(rendered, relief, renderer)
+
     def turned(self, yaw: float) -> TurnedPicture:
         return self.renderer.render(self.relief, Turn(camera(yaw), camera(yaw).rotation), SIZE)
 
 
 @pytest.fixture(scope="module")
-def photographed(scenes: SceneRenderer, default_model: MorphableModel) -> Iterator[Photographed]:
-    rendered = scenes.render(scene_of(default_model, 0.0))
-    parameters = parameters_of(default_model, rendered.scene)
-    relief = make_relief(rendered.image, parameters, default_model, unwrap(default_model))
-    with ReliefRenderer(default_model) as renderer:
-        yield Photographed(rendered, relief, renderer)
+def photographed(scenes: SceneRenderer) -> Iterator[Photographed]:
+    with ReliefRenderer(scenes.model) as renderer:
+        yield Photographed.at(0.0, scenes, renderer)
 
 
 def face_pixels(model: MorphableModel, rendered: RenderedScene) -> NDArray[np.bool_]:
@@ -117,6 +121,16 @@ class TestTurnedPictures:
         found = difference(turned.image, truth.image, face)
         assert found < 6.0
         assert found < 0.75 * moved
+
+    @pytest.mark.parametrize("yaw", [-40, -70])
+    def test_hair_does_not_cover_the_side_that_a_turned_photograph_hides(
+        self, photographed: Photographed, scenes: SceneRenderer, default_model: MorphableModel, yaw: float
+    ) -> None:
+        turned = Photographed.at(30.0, scenes, photographed.renderer).turned(yaw)
+        truth = scenes.render(scene_of(default_model, yaw))
+        assert difference(turned.image, truth.image, face_pixels(default_model, truth)) < 8.0
+        visible = truth.visibility(default_model.scheme("ibug68"))
+        assert (turned.visibility == visible).sum() >= 65
 
     @pytest.mark.parametrize("yaw", TURNS)
     def test_labels_are_those_of_a_render_from_there(

@@ -12,7 +12,7 @@ from face3dmm_ros.rendering.rasterization import Fragments, rasterize
 
 # All numbers chosen by hand while looking at portraits turned to the side.
 SKULL_MIDDLE = np.array([0.0, 15.0, -85.0])
-"""Of the default model, mm. The person's outline in a photograph is taken to lie in its depth."""
+"""Of the default model, mm."""
 CELL = 2.4
 """mm between nodes: more show steps, fewer take longer."""
 NAPE = (-65.0, -85.0)
@@ -31,7 +31,6 @@ class HeadHull:
         face: (h, w) bool, where its front is bare skin, or eyes and mouth.
         neck: (h, w) bool, where its front is the neck.
         height: (h, w) of the nodes along the head's upright axis, mm above the model's origin.
-        middle: depth of `SKULL_MIDDLE`, mm toward the viewer.
     """
 
     step: float
@@ -39,7 +38,6 @@ class HeadHull:
     face: NDArray[np.bool_]
     neck: NDArray[np.bool_]
     height: NDArray[np.float64]
-    middle: float
 
     @staticmethod
     def of(
@@ -56,8 +54,7 @@ class HeadHull:
         y, x = np.mgrid[:rows, :columns] * step
         up = camera.rotation[:2, 1] / np.linalg.norm(camera.rotation[:2, 1])
         height = ((x - camera.translation[0]) * up[0] + (y - camera.translation[1]) * up[1]) / camera.scale
-        middle = float(-camera.rotation[2] @ SKULL_MIDDLE)
-        return HeadHull(step, _seen_values(seen, toward, model.triangles), face, neck, height, middle)
+        return HeadHull(step, _seen_values(seen, toward, model.triangles), face, neck, height)
 
     @property
     def head(self) -> NDArray[np.bool_]:
@@ -81,17 +78,25 @@ class HeadHull:
         vertices: NDArray[np.float32],
         camera: WeakPerspective,
         thickness: NDArray[np.float32],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Nearest and farthest depth of the head under hair of a thickness (h, w) mm, (h, w) each, NaN beside it."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """The head under hair of a thickness (h, w) mm.
+
+        Returns:
+            (h, w) its nearest and its farthest depth, mm, and where the farthest is bare skin. The depths are NaN
+            beside it, the farthest also where it is the inside, seen through the neck's open end.
+        """
         x, y = (camera.project(vertices) / self.step).astype(np.float32).T[:, None]
         thick = _read(thickness, np.ascontiguousarray(x), np.ascontiguousarray(y))[0]
         hair = hair_share(vertices[:, 1], thick) * (1.0 - bare_skin(model)) * thick
-        covered = vertices + model.normals(vertices) * hair[:, None]
+        normals = model.normals(vertices)
+        covered = vertices + normals * hair[:, None]
         points, toward = camera.project(covered) / self.step, -camera.depth(covered) / camera.scale
         skin = model.triangles[(model.regions["skin"] > 0.5)[model.triangles].all(axis=1)]
         size = self.front.shape[1], self.front.shape[0]
-        near, far = (_seen_values(rasterize(points, sign * toward, skin, size), toward, skin) for sign in (-1.0, 1.0))
-        return near, far
+        before, behind = (rasterize(points, sign * toward, skin, size) for sign in (-1.0, 1.0))
+        near, far = (_seen_values(seen, toward, skin) for seen in (before, behind))
+        far[~(_seen_values(behind, normals @ camera.rotation[2], skin) > 0.0)] = np.nan
+        return near, far, _seen_values(behind, bare_skin(model), skin) > 0.5
 
 
 def bare_skin(model: MorphableModel) -> NDArray[np.float32]:

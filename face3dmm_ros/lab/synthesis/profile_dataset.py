@@ -142,9 +142,10 @@ def write_profiles(
             names = {index: folder / f"turned{index:06d}.{suffix}" for index in range(first, count, len(photographs))}
             missing = {index: path for index, path in names.items() if not path.with_suffix(".mat").exists()}
             bar.update(len(names) - len(missing))
-            relief = make_relief(photograph.image(), photograph.parameters, model, unwrapping) if missing else None
+            if not missing:
+                continue
+            relief = make_relief(photograph.image(), photograph.parameters, model, unwrapping)
             for index, path in missing.items():
-                assert relief is not None
                 turn = random_turn(np.random.default_rng([seed, index]), photograph.parameters.camera, options)
                 turned = renderer.render(relief, turn, options.image_size)
                 write_picture(path, turned.image, _truth(model, photograph, turned))

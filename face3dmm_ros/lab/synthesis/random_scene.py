@@ -34,7 +34,8 @@ from face3dmm_ros.morphable_model import MorphableModel
 # All numbers of this module, and the options' defaults, are chosen by hand while looking at rendered faces, unless they
 # say otherwise. A change of any makes other faces of the same seed.
 _FACE_HEIGHT = 150.0  # mm, from the brows' upper edge to the chin and a little more
-FACE_CENTER = np.array([0.0, -40.0, -15.0])  # mm
+FACE_CENTER = np.array([0.0, -40.0, -15.0])
+"""The face's middle in model space, mm."""
 
 _HAIR_COLORS: tuple[Color, ...] = (
     (0.06, 0.05, 0.05), (0.10, 0.08, 0.07), (0.16, 0.11, 0.08), (0.23, 0.16, 0.10), (0.33, 0.23, 0.14),

@@ -18,7 +18,6 @@ from face3dmm_ros.rendering.pull_push import continued
 _ROUND_HEAD, _FLAT_BODY = 0.55, 0.10  # how round hair and clothes are; 1 is a ball
 _BODY_BEGINS = (-115.0, -175.0)  # heights from where to where the neck turns into the body
 _FLATTEST = 3.0  # that the person is thick at least, to each side of the outline's plane
-_A_BACK = 20.0  # that a surface lies at least behind the outline's plane to be a back, not the throat's inside
 _HAIR_OVER_SKIN = 2.0  # that hair stands over the head in front at least
 _BEHIND_SKIN = 10.0  # by which the front lies behind the face's own mesh, but at its edges
 _SMOOTHINGS = 4  # of the front outside of the face
@@ -85,16 +84,35 @@ def _depths(
     thickness: NDArray[np.float32],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Depth of the front and the back at the nodes, (h, w) mm toward the viewer."""
-    hair_near, hair_far = hull.with_hair(model, vertices, camera, thickness)
+    hair_near, hair_far, bare_behind = hull.with_hair(model, vertices, camera, thickness)
     roundness = np.interp(hull.height, _BODY_BEGINS[::-1], (_FLAT_BODY, _ROUND_HEAD))
     skin = (hull.face | hull.neck) & inside
-    near = hull.middle + _bulge(inside, skin, hull.front - hull.middle, roundness)
+    middle = _outline_depth(hull, hair_far)
+    near = middle + _bulge(inside, skin, hull.front - middle, roundness)
     near = np.where(hull.head & inside & ~skin, np.fmax(near, hair_near + _HAIR_OVER_SKIN), near)
     for _ in range(_SMOOTHINGS):
         near = np.where(inside & ~skin, cv2.blur(near, (3, 3), borderType=cv2.BORDER_REPLICATE), near)
-    near[cv2.erode(hull.face.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0] -= _BEHIND_SKIN
-    is_back = inside & (hair_far < hull.middle - _A_BACK)
-    return near, hull.middle - _bulge(inside, is_back, hull.middle - hair_far, roundness)
+    far = middle - _bulge(inside, inside & np.isfinite(hair_far), middle - hair_far, roundness)
+    near[_without_edge(hull.face)] -= _BEHIND_SKIN
+    far[_without_edge(bare_behind)] += _BEHIND_SKIN
+    return near, far
+
+
+def _without_edge(nodes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(cv2.erode(nodes.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)
+
+
+def _outline_depth(hull: HeadHull, far: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Depth of the surface in which the outline lies, (h, w) mm: between front and back where the head ends."""
+    edge = _edge_of(hull, _BODY_BEGINS[0]) * np.isfinite(far)
+    depth = np.where(edge > 0, 0.5 * (hull.front + far), 0.0).astype(np.float32)
+    return continued(np.dstack([depth, depth]), edge.astype(np.float32), 1)[..., 0].astype(np.float64)
+
+
+def _edge_of(hull: HeadHull, lowest: float) -> NDArray[np.uint8]:
+    """The head's outermost nodes above a height, mm, (h, w)."""
+    head = hull.head.astype(np.uint8)
+    return np.asarray((head - cv2.erode(head, np.ones((3, 3), np.uint8))) * (hull.height > lowest), np.uint8)
 
 
 def _bulge(
@@ -125,10 +143,8 @@ def _path(count: int) -> scipy.sparse.dia_array:
 
 def _thickness(hull: HeadHull, inward_mm: NDArray[np.float32]) -> NDArray[np.float32]:
     """How thick hair lies over the head, (h, w) mm: as far as it stands out at the head's edges."""
-    head = hull.head.astype(np.uint8)
-    edge = (head - cv2.erode(head, np.ones((3, 3), np.uint8))) * (hull.height > NAPE[1])
     outside = np.clip(inward_mm, 0.0, _THICKEST_HAIR)
-    return continued(np.dstack([outside, outside]), edge.astype(np.float32), 1)[..., 0]
+    return continued(np.dstack([outside, outside]), _edge_of(hull, NAPE[1]).astype(np.float32), 1)[..., 0]
 
 
 def _back_colors(
