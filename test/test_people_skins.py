@@ -15,7 +15,9 @@ from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.lab.synthesis import portrait_points, skin_library
 from face3dmm_ros.lab.synthesis.people_skins import PersonSkin, SkinMaker, SkinSpace, bend, from_log_light, log_light
 from face3dmm_ros.lab.synthesis.portrait_points import POINT_COUNT, Portrait, portraits_of
+from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.skin_library import SkinLibrary, SkinRecipe
+from face3dmm_ros.lab.training.synthetic_faces import open_synthetic_faces
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.rasterization import rasterize
 from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
@@ -370,3 +372,32 @@ def test_a_portrait_without_a_face_is_refused(maker: SkinMaker, default_model: M
     empty = Portrait("nobody", np.full((200, 200, 3), 128, np.uint8), np.zeros((POINT_COUNT, 2)))
     with pytest.raises(Face3DMMError, match="nobody: no face"):
         maker.make(empty)
+
+
+def test_random_people_wear_mixed_skins_with_the_brows_of_these(
+    people: Path, default_model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = SceneOptions(people=(str(people),))
+    options.open(default_model)
+    scenes = [random_scene(np.random.default_rng([3, k]), default_model, options) for k in range(10)]
+    dressed = [scene for scene in scenes if scene.skin_picture is not None]
+    assert 3 <= len(dressed) < len(scenes)
+    assert all(scene.skin.brow_density == scene.skin.stubble == 0.0 for scene in dressed)
+    again = random_scene(np.random.default_rng([3, 0]), default_model, options)
+    plain = random_scene(np.random.default_rng([3, 0]), default_model)
+    for truth in ("alpha", "gamma"):
+        np.testing.assert_array_equal(getattr(again, truth), getattr(scenes[0], truth))
+        np.testing.assert_array_equal(getattr(again, truth), getattr(plain, truth))
+    if again.skin_picture is not None and scenes[0].skin_picture is not None:
+        np.testing.assert_array_equal(again.skin_picture.pixels, scenes[0].skin_picture.pixels)
+
+
+def test_a_recipe_names_the_people_only_where_there_are_some(people: Path) -> None:
+    assert SceneOptions(people=(f"{people}:odd",)).recipe()["people"] == [f"{people.name}:odd"]
+    assert "people" not in SceneOptions().recipe()
+
+
+def test_trainings_take_people_as_a_list() -> None:
+    with pytest.raises(Face3DMMError, match="people must be a list"):
+        open_synthetic_faces(people="london")  # type: ignore[arg-type]
