@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
 from face3dmm_ros.live.middleware import fast_dds_settings
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 
@@ -89,6 +91,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the data sets in {folder}")
     return folder
+
+
+@pytest.fixture(scope="module")
+def renderer(default_model: MorphableModel) -> Iterator[SceneRenderer]:
+    """Draws scenes of the default model."""
+    try:
+        opened = SceneRenderer(default_model)
+    except Face3DMMError as error:
+        pytest.skip(f"no OpenGL here: {error}")
+    with opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

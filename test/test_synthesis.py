@@ -1,6 +1,5 @@
 """Synthetic faces: scenes, their pictures and the truth that comes with them."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,16 +25,6 @@ from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 
 SIZE = (200, 200)
 SMALL = SceneOptions(image_size=(160, 160))
-
-
-@pytest.fixture(scope="module")
-def renderer(default_model: MorphableModel) -> Iterator[SceneRenderer]:
-    try:
-        opened = SceneRenderer(default_model)
-    except Face3DMMError as error:
-        pytest.skip(f"no OpenGL here: {error}")
-    with opened:
-        yield opened
 
 
 def portrait(model: MorphableModel, *, yaw: float = 0.0, size: tuple[int, int] = SIZE, scale: float = 0.9) -> Scene:

@@ -433,6 +433,7 @@ class MakeHumanAssets:
         self._assets: dict[tuple[str, str], Asset] = {}
         self._skins: dict[str, NDArray[np.uint8]] = {}
         self._eyes: dict[str, NDArray[np.uint8]] = {}
+        self._irises: dict[str, NDArray[np.float64]] = {}
         self._tones: dict[str, NDArray[np.float64]] = {}
         self._places: dict[str, Panorama] = {}
 
@@ -472,9 +473,11 @@ class MakeHumanAssets:
 
     def iris_color(self, name: str) -> NDArray[np.float64]:
         """The mean sRGB of an eye's iris, (3,) in [0, 1]."""
-        eye = self.eye(name)
-        from_middle = np.hypot(*(np.indices(eye.shape[:2]) - (len(eye) - 1) / 2)) / (0.5 * IRIS_IN_PICTURE * len(eye))
-        return np.asarray(eye[(from_middle > 0.4) & (from_middle < 0.9), :3].mean(axis=0) / 255.0)
+        if name not in self._irises:
+            eye = self.eye(name)
+            off = np.hypot(*(np.indices(eye.shape[:2]) - (len(eye) - 1) / 2)) / (0.5 * IRIS_IN_PICTURE * len(eye))
+            self._irises[name] = eye[(off > 0.4) & (off < 0.9), :3].mean(axis=0) / 255.0
+        return self._irises[name]
 
     def place(self, name: str) -> Panorama:
         """A panorama.

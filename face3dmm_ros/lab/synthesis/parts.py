@@ -68,6 +68,7 @@ class Card(NamedTuple):
         arrays: its vertices.
         triangles: (m, 3) int32, seen from both sides.
         picture: (H, W, 4) uint8 sRGB: red, green, blue, alpha; a quarter stands for the vertices' colour itself.
+        shadow: whether it throws one.
         lift: mm by which it is nearer to the viewer than it looks, so that what it lies on does not swallow it.
     """
 
@@ -75,6 +76,7 @@ class Card(NamedTuple):
     arrays: VertexArrays
     triangles: NDArray[np.int32]
     picture: NDArray[np.uint8]
+    shadow: bool = True
     lift: float = 0.0
 
 

@@ -249,7 +249,7 @@ class SceneCanvas:
         self._card_shadow_program.use(model_to_shadow=model_to_shadow)
         GL.glDisable(GL.GL_CULL_FACE)
         for k, card in enumerate(self._cards):
-            if not card.fine:
+            if card.shadow:
                 self._pictures.bind(card.picture)
                 self._hung.draw(str(k))
         GL.glEnable(GL.GL_CULL_FACE)

@@ -34,6 +34,7 @@ _SHADOW_RADIUS = 230.0  # mm
 _HIDDEN_BY = 3.0  # mm by which a visible point may lie behind what was drawn: less than a frame or a strand is away
 _IRIS_RADIUS = np.radians(24.5)  # seen from the middle of the eyeball
 _HAIR_ON_BALD = (0.2, 0.16, 0.13)  # sRGB of the stubble on a head without hair
+_APART = 1.5  # mm between the lips from which on teeth are worth their time
 _AROUND = 3  # px around a vertex whose mean colour in a picture is taken
 _DIRECTIONS = 28  # of light, for ambient occlusion: more take longer to open, fewer leave it blotchy
 
@@ -161,11 +162,12 @@ class SceneRenderer(Drawer["SceneCanvas"]):
         head = Head(vertices, self.model.normals(vertices), self.model.rgb(scene.gamma), self._openness)
         landmarks = None if self._ibug is None else self._ibug.interpolate(vertices)
         model_to_clip, rotation = _model_to_clip(scene)
+        worn = [thing for thing in scene.worn if thing.asset.kind != "teeth" or _lips_are_apart(landmarks)]
         things = join(self._things(scene, head, landmarks))
         with self._drawing() as canvas:
             canvas.load_head(Head._make(array[self._unwrapping.vertices] for array in head))
             canvas.load_things(*things)
-            canvas.load_cards([worn.asset.card(head, worn.color, worn.gloss) for worn in scene.worn])
+            canvas.load_cards([thing.asset.card(head, thing.color, thing.gloss) for thing in worn])
             canvas.draw(
                 scene.image_size,
                 model_to_clip,
@@ -177,7 +179,7 @@ class SceneRenderer(Drawer["SceneCanvas"]):
                     "eye": scene.eyes.picture,
                 },
                 None if scene.light.reflected is None else scene.light.reflected.panorama.mirrored,
-                ("tooth",) if any(worn.asset.kind == "teeth" for worn in scene.worn) else (),
+                ("tooth",) if any(thing.asset.kind == "teeth" for thing in worn) else (),
             )
             pixels, depth = canvas.read(), canvas.read_depth()
         image = expose(_over(pixels, draw_background(scene.background, scene.image_size)), scene.sensor)
@@ -335,6 +337,11 @@ def _lid(eye: NDArray[np.floating]) -> NDArray[np.floating]:
     inset = 0.25 * (eye[1][0] - eye[2][0]) ** 2
     bend = (ends - top[1]) / max(reach - inset, 1.0)
     return np.array([top[1] - bend * inset, bend, middle])
+
+
+def _lips_are_apart(landmarks: NDArray[np.floating] | None) -> bool:
+    """Whether teeth may show between the lips of a face with these (68, 3) iBUG landmarks, mm."""
+    return landmarks is None or bool(np.linalg.norm(landmarks[61:64] - landmarks[[67, 66, 65]], axis=1).max() > _APART)
 
 
 def _left_eye(model: MorphableModel) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ KINDS = ("hair", "brows", "lashes", "beard", "moustache", "teeth")
 """What a worn thing can be."""
 
 _FINE = ("brows", "lashes")  # hairs one by one: they hide nothing of what is behind them
+_SHADING = ("hair", "beard", "moustache")  # of the kinds, those that throw shadows
 # Chosen by hand, while looking at renders.
 _ROUNDING = 0.65  # share of the head's own roundness in the normals of hair: cards by themselves show as cards
 _IN_THE_MOUTH = 1.6  # by which teeth get more light than the mouth around them
@@ -92,7 +93,9 @@ class Asset:
             np.zeros((count, 4), np.uint8),
             self.uv,
         )
-        return Card(self.kind in _FINE, arrays, self.triangles, self.picture, _LIFT.get(self.kind, 0.0))
+        return Card(
+            self.kind in _FINE, arrays, self.triangles, self.picture, self.kind in _SHADING, _LIFT.get(self.kind, 0.0)
+        )
 
 
 def _rounded(position: NDArray[np.float32], normals: NDArray[np.float32]) -> NDArray[np.float32]:
