@@ -12,10 +12,10 @@ from face3dmm_ros.bags.writer import BagWriter, remove_bag
 from face3dmm_ros.cli.options import check_apart
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import FaceParameters
-from face3dmm_ros.files import pictures
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.synthesis.dataset import write_dataset
 from face3dmm_ros.lab.synthesis.motion import MOTIONS, sequence
+from face3dmm_ros.lab.synthesis.people_folder import PeopleFolder
 from face3dmm_ros.lab.synthesis.profile_dataset import fit_photographs, write_profiles
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
@@ -80,9 +80,9 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     sets.add_argument("--count", type=int, default=1000, metavar="N", help="how many pictures")
     sets.add_argument("--max-yaw", type=float, default=90.0, metavar="DEG", help="yaw is uniform to both sides up to "
         "it")  # fmt: skip
-    sets.add_argument("--profiles", type=Path, metavar="DIR", help="turn the people in these photographs instead of "
-        "rendering random ones; photographs without a face, or with one that is turned far or fits badly, are left "
-        "out")  # fmt: skip
+    sets.add_argument("--profiles", type=PeopleFolder.parse, nargs="+", metavar="DIR", help="turn the people in these "
+        "photographs instead of rendering random ones; photographs without a face, or with one that is turned far or "
+        "fits badly, are left out; DIR:odd and DIR:even take people of such numbers alone")  # fmt: skip
     sets.add_argument("--suffix", choices=("jpg", "png"), default="jpg", help="of the pictures")
 
 
@@ -140,7 +140,8 @@ def _check(arguments: argparse.Namespace) -> None:
         if arguments.camera != "weak" or arguments.backgrounds is not None:
             raise Face3DMMError("--profiles keeps the photographs' background and turns in weak perspective: leave out "
                 "--backgrounds and --camera")  # fmt: skip
-        check_apart(arguments.profiles, arguments.out)
+        for folder in arguments.profiles:
+            check_apart(folder.root, arguments.out)
 
 
 def _write_bag(
@@ -178,7 +179,8 @@ def _write_profiles(arguments: argparse.Namespace, model: MorphableModel, option
     def leave_out(path: Path, reason: Face3DMMError) -> None:
         tqdm.write(f"face3dmm synth: {path} is left out: {reason}", file=sys.stderr)
 
-    photographs = fit_photographs(pictures.find_pictures(arguments.profiles), model, leave_out)
+    paths = [path for folder in arguments.profiles for path in folder.pictures()]
+    photographs = fit_photographs(paths, model, leave_out)
     written = write_profiles(
         arguments.out, photographs, model, options, arguments.count, arguments.seed, arguments.suffix
     )

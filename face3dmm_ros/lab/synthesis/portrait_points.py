@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.files.pictures import find_pictures, read_picture
+from face3dmm_ros.files.pictures import read_picture
+from face3dmm_ros.lab.synthesis.people_folder import PeopleFolder
 
 POINT_COUNT = 189
 """Points of the template."""
@@ -112,29 +113,15 @@ class Portrait:
 
 
 def portraits_of(folder: str) -> list[Path]:
-    """The neutral portraits in a folder; ``FOLDER:odd`` or ``FOLDER:even``: of people of such numbers alone.
-
-    A person's number is what a file's name begins with. Pictures named ``*_smile*`` are left out.
+    """The neutral portraits in a folder, named as `PeopleFolder.parse` has it; ``*_smile*`` are left out.
 
     Raises:
         Face3DMMError: no such folder, no such portrait in it, or a name without a number where numbers count.
     """
-    root, _, which = folder.rpartition(":")
-    if which not in ("odd", "even"):
-        root, which = folder, ""
-    portraits = [path for path in find_pictures(Path(root), nested=False) if "_smile" not in path.name]
-    if which:
-        portraits = [path for path in portraits if _number(path) % 2 == (which == "odd")]
+    portraits = [path for path in PeopleFolder.parse(folder).pictures(nested=False) if "_smile" not in path.name]
     if not portraits:
-        raise Face3DMMError(f"{folder} holds no {which + ' ' if which else ''}neutral portraits")
+        raise Face3DMMError(f"{folder} holds no neutral portraits")
     return portraits
-
-
-def _number(path: Path) -> int:
-    digits = path.name[: len(path.name) - len(path.name.lstrip("0123456789"))]
-    if not digits:
-        raise Face3DMMError(f"{path}: the name does not begin with a person's number, which :odd and :even go by")
-    return int(digits)
 
 
 def _shares(curve: NDArray[np.floating]) -> NDArray[np.float64]:
