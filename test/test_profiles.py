@@ -54,39 +54,29 @@ def parameters_of(model: MorphableModel, scene: Scene) -> FaceParameters:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def scenes(default_model: MorphableModel) -> Iterator[SceneRenderer]:
-    try:
-        opened = SceneRenderer(default_model)
-    except Face3DMMError as error:
-        pytest.skip(f"no OpenGL here: {error}")
-    with opened:
-        yield opened
-
-
 @dataclass(frozen=True, eq=False)
 class Photographed:
     """A rendered face that stands for a photograph, and its relief."""
 
     rendered: RenderedScene
     relief: Relief
-    renderer: ReliefRenderer
+    turner: ReliefRenderer
 
     @staticmethod
-    def at(yaw: float, scenes: SceneRenderer, renderer: ReliefRenderer) -> "Photographed":
-        rendered = scenes.render(scene_of(scenes.model, yaw))
-        parameters = parameters_of(scenes.model, rendered.scene)
-        relief = make_relief(rendered.image, parameters, scenes.model, unwrap(scenes.model))
-        return Photographed(rendered, relief, renderer)
+    def at(yaw: float, renderer: SceneRenderer, turner: ReliefRenderer) -> "Photographed":
+        rendered = renderer.render(scene_of(renderer.model, yaw))
+        parameters = parameters_of(renderer.model, rendered.scene)
+        relief = make_relief(rendered.image, parameters, renderer.model, unwrap(renderer.model))
+        return Photographed(rendered, relief, turner)
 
     def turned(self, yaw: float) -> TurnedPicture:
-        return self.renderer.render(self.relief, Turn(camera(yaw), camera(yaw).rotation), SIZE)
+        return self.turner.render(self.relief, Turn(camera(yaw), camera(yaw).rotation), SIZE)
 
 
 @pytest.fixture(scope="module")
-def photographed(scenes: SceneRenderer) -> Iterator[Photographed]:
-    with ReliefRenderer(scenes.model) as renderer:
-        yield Photographed.at(0.0, scenes, renderer)
+def photographed(renderer: SceneRenderer) -> Iterator[Photographed]:
+    with ReliefRenderer(renderer.model) as turner:
+        yield Photographed.at(0.0, renderer, turner)
 
 
 def face_pixels(model: MorphableModel, rendered: RenderedScene) -> NDArray[np.bool_]:
@@ -112,9 +102,9 @@ class TestTurnedPictures:
     @pytest.mark.slow
     @pytest.mark.parametrize("yaw", TURNS)
     def test_the_face_looks_as_the_same_face_does_from_there(
-        self, photographed: Photographed, scenes: SceneRenderer, default_model: MorphableModel, yaw: float
+        self, photographed: Photographed, renderer: SceneRenderer, default_model: MorphableModel, yaw: float
     ) -> None:
-        truth = scenes.render(scene_of(default_model, yaw))
+        truth = renderer.render(scene_of(default_model, yaw))
         face = face_pixels(default_model, truth)
         turned = photographed.turned(yaw)
         moved = difference(photographed.turned(yaw + 8.0).image, truth.image, face)
@@ -124,19 +114,19 @@ class TestTurnedPictures:
 
     @pytest.mark.parametrize("yaw", [-40, -70])
     def test_hair_does_not_cover_the_side_that_a_turned_photograph_hides(
-        self, photographed: Photographed, scenes: SceneRenderer, default_model: MorphableModel, yaw: float
+        self, photographed: Photographed, renderer: SceneRenderer, default_model: MorphableModel, yaw: float
     ) -> None:
-        turned = Photographed.at(30.0, scenes, photographed.renderer).turned(yaw)
-        truth = scenes.render(scene_of(default_model, yaw))
+        turned = Photographed.at(30.0, renderer, photographed.turner).turned(yaw)
+        truth = renderer.render(scene_of(default_model, yaw))
         assert difference(turned.image, truth.image, face_pixels(default_model, truth)) < 8.0
         visible = truth.visibility(default_model.scheme("ibug68"))
         assert (turned.visibility == visible).sum() >= 65
 
     @pytest.mark.parametrize("yaw", TURNS)
     def test_labels_are_those_of_a_render_from_there(
-        self, photographed: Photographed, scenes: SceneRenderer, default_model: MorphableModel, yaw: float
+        self, photographed: Photographed, renderer: SceneRenderer, default_model: MorphableModel, yaw: float
     ) -> None:
-        truth = scenes.render(scene_of(default_model, yaw))
+        truth = renderer.render(scene_of(default_model, yaw))
         turned = photographed.turned(yaw)
         np.testing.assert_allclose(turned.landmarks, truth.landmarks(), atol=1e-3)
         visible = truth.visibility(default_model.scheme("ibug68"))
@@ -145,9 +135,9 @@ class TestTurnedPictures:
     @pytest.mark.slow
     @pytest.mark.parametrize("yaw", [30, -60, 60])
     def test_landmarks_are_found_where_the_label_says_as_in_a_render(
-        self, photographed: Photographed, scenes: SceneRenderer, default_model: MorphableModel, yaw: float
+        self, photographed: Photographed, renderer: SceneRenderer, default_model: MorphableModel, yaw: float
     ) -> None:
-        truth = scenes.render(scene_of(default_model, yaw))
+        truth = renderer.render(scene_of(default_model, yaw))
         surface = default_model.scheme("mediapipe478")
         points = truth.points(surface)[:, :2]
         seen = truth.visibility(surface)
@@ -195,11 +185,11 @@ class TestRandomTurns:
 
 
 @pytest.fixture(scope="module")
-def portraits(scenes: SceneRenderer, default_model: MorphableModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def portraits(renderer: SceneRenderer, default_model: MorphableModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one face, one face that is turned too far, and one picture without any."""
     folder = tmp_path_factory.mktemp("portraits")
     for name, yaw in (("frontal", 4.0), ("profile", 60.0)):
-        cv2.imwrite(str(folder / f"{name}.png"), scenes.render(scene_of(default_model, yaw)).image)
+        cv2.imwrite(str(folder / f"{name}.png"), renderer.render(scene_of(default_model, yaw)).image)
     cv2.imwrite(str(folder / "wall.png"), np.full((200, 200, 3), 128, np.uint8))
     return folder
 
