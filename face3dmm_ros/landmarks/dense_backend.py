@@ -1,7 +1,7 @@
 """The dense backend: two networks locate every face, and their points are averaged by inverse variance.
 
 Face Mesh is best on people's faces from the front and fails on profiles; the dense network was trained on every yaw,
-but on synthetic faces alone. From the front both run, and Face Mesh's known bias is removed; from the side the dense
+but on few people. From the front both run, and Face Mesh's known bias is removed; from the side the dense
 network runs a second time, on the mirror image. Their readings of the expression are averaged likewise. Where something
 covers the face both guess, and σ grows. On a followed face the dense network runs in some of the images only.
 """

@@ -1,9 +1,9 @@
 """The dense network: 468 points of a face turned by up to 90°, each with its depth and how far it may be off.
 
 A small convolutional network that regresses every point and its standard deviation (Wood et al., 3D Face Reconstruction
-with Dense Landmarks, ECCV 2022). Its first layers are Face Mesh's; the rest was trained by
-`face3dmm train dense` on this package's synthetic faces alone. Its points keep their place on the skin, seen or not. It
-runs on LiteRT.
+with Dense Landmarks, ECCV 2022). Its first layers are Face Mesh's; the rest was trained by `face3dmm train dense`, then
+`dense_people`, on this package's synthetic faces and on photographs turned to the side. Its points keep their place on
+the skin, seen or not. It runs on LiteRT.
 """
 
 from dataclasses import dataclass
