@@ -43,6 +43,48 @@ class Framebuffer:
             raise Face3DMMError(f"OpenGL gave no {width}×{height} framebuffer (status {status:#x})")
 
 
+class SampledFramebuffer:
+    """A framebuffer with several samples per pixel, whose drawings are resolved into one of one sample to be read."""
+
+    def __init__(self, samples: int) -> None:
+        """Make it, without a size; 0 or 1 `samples` per pixel for no antialiasing."""
+        self._drawn, self._resolved = Framebuffer(samples if samples > 1 else 0), Framebuffer()
+        self._size = (0, 0)
+
+    def begin(self, width: int, height: int) -> None:
+        """Bind it and clear colour and depth for a drawing of a size, px.
+
+        Raises:
+            Face3DMMError: the size is larger than OpenGL can draw here.
+        """
+        if (width, height) != self._size:
+            self._size = (width, height)
+            self._drawn.allocate(width, height)
+            self._resolved.allocate(width, height)
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._drawn.name)
+        GL.glViewport(0, 0, width, height)
+        GL.glClear(GL.GL_COLOR_BUFFER_BIT | GL.GL_DEPTH_BUFFER_BIT)
+
+    def resolve(self) -> None:
+        """End a drawing: what follows reads it."""
+        box = (0, 0, *self._size)
+        GL.glBindFramebuffer(GL.GL_READ_FRAMEBUFFER, self._drawn.name)
+        GL.glBindFramebuffer(GL.GL_DRAW_FRAMEBUFFER, self._resolved.name)
+        GL.glBlitFramebuffer(*box, *box, GL.GL_COLOR_BUFFER_BIT | GL.GL_DEPTH_BUFFER_BIT, GL.GL_NEAREST)
+        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._resolved.name)
+
+    def read(self) -> NDArray[np.uint8]:
+        """What was drawn, (height, width, 4) uint8 BGRA, its first row the lowest in clip space."""
+        return read_pixels(*self._size)
+
+    def read_depth(self) -> NDArray[np.float32]:
+        """The depth of what was drawn, (height, width) float32 from 0 (near) to 1 (far, and where nothing is)."""
+        width, height = self._size
+        depth = np.empty((height, width), np.float32)
+        GL.glReadPixels(0, 0, width, height, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT, array=depth)
+        return depth
+
+
 class GrowingFramebuffer:
     """A framebuffer for drawings that change their size with every frame: it only ever grows."""
 

@@ -11,7 +11,7 @@ from OpenGL import GL
 
 from face3dmm_ros.lab.synthesis.noise import scene_noise
 from face3dmm_ros.lab.synthesis.textured_mesh import TexturedMesh
-from face3dmm_ros.rendering.framebuffer import Framebuffer, read_pixels
+from face3dmm_ros.rendering.framebuffer import SampledFramebuffer
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
 _SAMPLES = 4  # per pixel, chosen by hand
@@ -66,8 +66,7 @@ class ReliefCanvas:
         GL.glActiveTexture(GL.GL_TEXTURE1)
         texture(scene_noise()["strand_noise"])
         GL.glActiveTexture(GL.GL_TEXTURE0)
-        self._drawn, self._resolved = Framebuffer(_SAMPLES), Framebuffer()
-        self._size = (0, 0)
+        self._framebuffer = SampledFramebuffer(_SAMPLES)
         self._meshes: list[tuple[VertexArray, int, int]] = []
         prepare(GL.GL_DEPTH_TEST, GL.GL_BLEND)
 
@@ -97,25 +96,12 @@ class ReliefCanvas:
             points: (n, 3) of each mesh.
             behind: by how much of the clip space's depth each mesh counts as farther than it is.
         """
-        if size != self._size:
-            self._size = size
-            self._drawn.allocate(*size)
-            self._resolved.allocate(*size)
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._drawn.name)
-        GL.glViewport(0, 0, *size)
-        GL.glClear(GL.GL_COLOR_BUFFER_BIT | GL.GL_DEPTH_BUFFER_BIT)
+        self._framebuffer.begin(*size)
         self._program.use(to_clip=to_clip)
         for (vertices, count, name), moved, farther in zip(self._meshes, points, behind, strict=True):
             self._program.set("farther", farther)
             GL.glBindTexture(GL.GL_TEXTURE_2D, name)
             vertices.load(0, moved)
             vertices.draw(0, count)
-        GL.glBindFramebuffer(GL.GL_READ_FRAMEBUFFER, self._drawn.name)
-        GL.glBindFramebuffer(GL.GL_DRAW_FRAMEBUFFER, self._resolved.name)
-        everything = GL.GL_COLOR_BUFFER_BIT | GL.GL_DEPTH_BUFFER_BIT
-        GL.glBlitFramebuffer(0, 0, *size, 0, 0, *size, everything, GL.GL_NEAREST)
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._resolved.name)
-        width, height = size
-        depth = np.empty((height, width), np.float32)
-        GL.glReadPixels(0, 0, width, height, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT, array=depth)
-        return read_pixels(*size), depth
+        self._framebuffer.resolve()
+        return self._framebuffer.read(), self._framebuffer.read_depth()

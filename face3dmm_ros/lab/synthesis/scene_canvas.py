@@ -13,7 +13,7 @@ from OpenGL import GL
 
 from face3dmm_ros.lab.synthesis.parts import Card, Head, VertexArrays, joined
 from face3dmm_ros.lab.synthesis.scene_shaders import CARD, CARD_SHADOW, MATERIALS, SAMPLERS, SHADOW
-from face3dmm_ros.rendering.framebuffer import Framebuffer, read_pixels
+from face3dmm_ros.rendering.framebuffer import SampledFramebuffer
 from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepare, texture
 
 Uniforms = Mapping[str, object]
@@ -120,8 +120,7 @@ class SceneCanvas:
             if name in noise:
                 texture(noise[name])
         self._pictures, self._places = _Pictures(), _Pictures(srgb=False)
-        self._drawn, self._resolved = Framebuffer(samples if samples > 1 else 0), Framebuffer(0)
-        self._size = (0, 0)
+        self._framebuffer = SampledFramebuffer(samples)
         prepare(GL.GL_CULL_FACE, GL.GL_DEPTH_TEST)
 
     def load_head(self, head: Head) -> None:
@@ -170,14 +169,7 @@ class SceneCanvas:
             self._places.bind(mirrored)
         GL.glActiveTexture(_PICTURE_UNIT)
         self._draw_shadow_map(model_to_shadow)
-        width, height = size
-        if size != self._size:
-            self._size = size
-            self._drawn.allocate(width, height)
-            self._resolved.allocate(width, height)
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._drawn.name)
-        GL.glViewport(0, 0, width, height)
-        GL.glClear(GL.GL_COLOR_BUFFER_BIT | GL.GL_DEPTH_BUFFER_BIT)
+        self._framebuffer.begin(*size)
         common = {**common, "model_to_clip": model_to_clip, "model_to_shadow": model_to_shadow}
         for material, program in self._programs.items():
             if material == "glass":
@@ -199,22 +191,15 @@ class SceneCanvas:
                 GL.glDisable(capability)
             GL.glEnable(GL.GL_CULL_FACE)
         GL.glDepthMask(True)
-        GL.glBindFramebuffer(GL.GL_READ_FRAMEBUFFER, self._drawn.name)
-        GL.glBindFramebuffer(GL.GL_DRAW_FRAMEBUFFER, self._resolved.name)
-        everything = GL.GL_COLOR_BUFFER_BIT | GL.GL_DEPTH_BUFFER_BIT
-        GL.glBlitFramebuffer(0, 0, width, height, 0, 0, width, height, everything, GL.GL_NEAREST)
-        GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._resolved.name)
+        self._framebuffer.resolve()
 
     def read(self) -> NDArray[np.uint8]:
         """What was drawn, (height, width, 4) uint8 BGRA with premultiplied alpha."""
-        return read_pixels(*self._size)
+        return self._framebuffer.read()
 
     def read_depth(self) -> NDArray[np.float32]:
         """The depth of what was drawn, (height, width) float32 from 0 (near) to 1 (far, and where nothing is)."""
-        width, height = self._size
-        depth = np.empty((height, width), np.float32)
-        GL.glReadPixels(0, 0, width, height, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT, array=depth)
-        return depth
+        return self._framebuffer.read_depth()
 
     def _draw_cards(self, uniforms: Uniforms) -> None:
         """Draw what shows pictures with holes."""
