@@ -261,19 +261,20 @@ def _frame_section(report: Report, all_errors: Mapping[str, FaceErrors]) -> None
 
 def _skin_record(errors: FaceErrors) -> dict[str, Any]:
     """The summary of each tercile, with how expressions are followed there, and the worst over the mean."""
+    summaries = by_skin(errors)
     terciles = {
         name: {
-            **summary,
+            **summaries[name],
             "expression": {key: asdict(each) for key, each in expression_agreement(errors, members).items()},
         }
-        for (name, summary), members in zip(by_skin(errors).items(), skin_terciles(errors).values(), strict=True)
+        for name, members in skin_terciles(errors).items()
     }
-    return {"terciles": terciles, "worst_nme_over_mean": _worst_over_mean(errors)}
+    return {"terciles": terciles, "worst_nme_over_mean": _worst_over_mean(summaries)}
 
 
-def _worst_over_mean(errors: FaceErrors) -> float:
+def _worst_over_mean(summaries: Mapping[str, Summary]) -> float:
     """The largest NME of the terciles over their mean."""
-    nme = [summary["nme_fitted"] for summary in by_skin(errors).values()]
+    nme = [summary["nme_fitted"] for summary in summaries.values()]
     return float(np.max(nme) / np.mean(nme))
 
 
@@ -281,12 +282,12 @@ def _skin_table(all_errors: Mapping[str, FaceErrors]) -> Table:
     """Each method's errors by tercile of skin lightness, and the worst NME over the mean."""
     rows: list[list[str | float]] = []
     for method, errors in all_errors.items():
-        members = skin_terciles(errors)
-        for name, summary in by_skin(errors).items():
+        members, summaries = skin_terciles(errors), by_skin(errors)
+        for name, summary in summaries.items():
             eyes = expression_agreement(errors, members[name])[EXPRESSION_DISTANCES[0]]
             figures = [summary["lightness"], *(_shown(key, summary) for key in _SKIN_COLUMNS)]
             rows.append([f"{method}: {name}", *figures, eyes.correlation])
-        rows.append([f"{method}: worst / mean", "", "", "", _worst_over_mean(errors), "", ""])
+        rows.append([f"{method}: worst / mean", "", "", "", _worst_over_mean(summaries), "", ""])
     return ["skin", "median L*", *(_COLUMNS[key] for key in _SKIN_COLUMNS), "eyes, correlation"], rows
 
 
