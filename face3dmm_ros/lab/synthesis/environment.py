@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.srgb import encoded
 from face3dmm_ros.lab.synthesis.panorama import SMALL_SIZE, Panorama
-from face3dmm_ros.lab.synthesis.scene import Color, Light, Place
+from face3dmm_ros.lab.synthesis.scene import Color, Light, Place, triple
+from face3dmm_ros.rendering.spherical_harmonics import COEFFICIENTS, IRRADIANCE_SCALES, irradiance_basis
 
 # Chosen by hand, while looking at renders under 18 panoramas.
 _SPOT = np.radians(25.0)  # around the brightest direction, what belongs to the key light
 _BALANCED = 0.85  # share of the light's colour that a camera's white balance takes out, as an exponent
+_GATHERED = np.repeat([1.0, 2.0 / 3.0, 0.25], [1, 3, 5])  # Aⱼ/π of the nine harmonics
 _LARGEST_KEY = 2.2  # of the mean light on the face: cameras see no stronger contrasts
 
 
@@ -43,27 +45,21 @@ def light_of(panorama: Panorama, turn: float, level: float) -> tuple[Light, Plac
     key = (radiance * (share * areas)[..., None]).sum(axis=(0, 1)) / np.pi
     ambient = _harmonics(radiance * (1.0 - share)[..., None], directions, areas)
 
-    def on(normal: NDArray[np.float64]) -> float:
-        return float((_basis(normal) @ ambient).mean())
-
     sides = np.array([[0.0, 0.0, 1.0], [0.6, 0.0, 0.8], [-0.6, 0.0, 0.8], [0.0, 0.6, 0.8]])
-    diffuse = max(float(np.mean([on(side) for side in sides])), 1e-6)
+    diffuse = max(float((np.stack(irradiance_basis(*sides.T), axis=-1) @ ambient).mean()), 1e-6)
     key *= min(1.0, _LARGEST_KEY * diffuse / max(key.mean(), 1e-9))
     total = diffuse + float(key.mean() * np.maximum(sides @ to_key, 0.0).mean())
     gain = level / total
-    bulge, bend = np.zeros((3, 3)), np.zeros((3, 3))
-    constant, slope, quadratic = ambient[0], ambient[1:4], ambient[4:]
-    bend[:] = quadratic[:3].T
-    bulge[:, :] = quadratic[3:].T
-    place = Place(panorama, turn, _triple(gain * (mean.mean() / mean) ** _BALANCED))
+    constant, y, z, x, xy, yz, zonal, zx, sectoral = np.array(IRRADIANCE_SCALES)[:, None] * ambient
+    place = Place(panorama, turn, triple(gain * (mean.mean() / mean) ** _BALANCED))
     light = Light(
-        to_key=_triple(to_key),
-        key=_triple(gain * key),
+        to_key=triple(to_key),
+        key=triple(gain * key),
         fill=(0.0, 0.0, 0.0),
-        ambient=_triple(gain * constant),
-        ambient_slope=_rows(gain * slope.T),
-        ambient_bend=_rows(gain * bend),
-        ambient_bulge=_rows(gain * bulge),
+        ambient=triple(gain * (constant - zonal)),
+        ambient_slope=_rows(gain * np.column_stack([x, y, z])),
+        ambient_bend=_rows(gain * np.column_stack([xy, yz, zx])),
+        ambient_bulge=_rows(gain * np.column_stack([sectoral, -sectoral, 3.0 * zonal])),
         softness=float(np.clip(1.0 + 60.0 * (1.0 - concentrated), 1.0, 7.0)),
         reflected=place,
     )
@@ -116,34 +112,16 @@ def _directions(turn: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return directions, areas
 
 
-def _basis(directions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1, x, y, z, xy, yz, zx, x², y², z² of (…, 3) directions: (…, 10); they span the first three bands."""
-    x, y, z = np.moveaxis(directions, -1, 0)
-    return np.stack([np.ones_like(x), x, y, z, x * y, y * z, z * x, x * x, y * y, z * z], axis=-1)
-
-
 def _harmonics(
     radiance: NDArray[np.float64], directions: NDArray[np.float64], areas: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Diffuse light per normal, over π, as (10, 3) factors of `_basis`."""
-    moments = _basis(directions).reshape(-1, 10).T @ (radiance * areas[..., None]).reshape(-1, 3)
-    # Σ Aₗ/π · Lₗₘ · Yₗₘ with A₀, A₁, A₂ = π, 2π/3, π/4, the norms of Y multiplied out.
-    result = np.zeros((10, 3))
-    result[0] = moments[0] / (4 * np.pi)
-    result[1:4] = moments[1:4] / (2 * np.pi)
-    result[4:7] = 15 / (16 * np.pi) * moments[4:7]
-    zonal = 5 / (64 * np.pi) * (3 * moments[9] - moments[0])  # times 3z² − 1
-    sectoral = 15 / (64 * np.pi) * (moments[7] - moments[8])  # times x² − y²
-    result[0] -= zonal
-    result[7:10] = sectoral, -sectoral, 3 * zonal
-    return result
-
-
-def _triple(values: NDArray[np.floating]) -> Color:
-    x, y, z = (float(value) for value in values)
-    return x, y, z
+    """Light from everywhere as coefficients of `SphericalHarmonicsLight`, (9, 3)."""
+    basis = np.stack(irradiance_basis(*np.moveaxis(directions, -1, 0)), axis=-1)
+    moments = basis.reshape(-1, COEFFICIENTS).T @ (radiance * areas[..., None]).reshape(-1, 3)
+    # The basis is (Aⱼ / π) · Yⱼ.
+    return moments / _GATHERED[:, None]
 
 
 def _rows(matrix: NDArray[np.floating]) -> tuple[Color, Color, Color]:
-    first, second, third = (_triple(row) for row in matrix)
+    first, second, third = (triple(row) for row in matrix)
     return first, second, third

@@ -7,7 +7,7 @@ import numpy as np
 from face3dmm_ros.core.srgb import linear
 from face3dmm_ros.lab.synthesis.environment import light_of
 from face3dmm_ros.lab.synthesis.makehuman_assets import MakeHumanAssets
-from face3dmm_ros.lab.synthesis.scene import Color, Scene, SkinPicture, Worn
+from face3dmm_ros.lab.synthesis.scene import Scene, SkinPicture, Worn, triple
 from face3dmm_ros.morphable_model import MorphableModel
 
 # All numbers of this module are chosen by hand while looking at rendered faces. A change of any makes other faces.
@@ -55,7 +55,7 @@ def _with_skin(
     skin = person.skin
     return replace(
         person,
-        skin_picture=SkinPicture(assets.skin(name), _triple(gain)),
+        skin_picture=SkinPicture(assets.skin(name), triple(gain)),
         skin=replace(skin, blotches=0.5 * skin.blotches, pores=0.7 * skin.pores, freckles=0.6 * skin.freckles),
     )
 
@@ -71,13 +71,13 @@ def _with_hair(
         worn.append(Worn(assets.asset("brows", brows), skin.brow_color, 0.1))
         skin = replace(skin, brow_density=0.0)
     if lashes is not None:
-        worn.append(Worn(assets.asset("lashes", lashes), _triple(0.35 * np.array(skin.brow_color)), 0.1))
+        worn.append(Worn(assets.asset("lashes", lashes), triple(0.35 * np.array(skin.brow_color)), 0.1))
     teeth = _chosen(rng, assets, "teeth")
     if teeth is not None:
         worn.append(
             Worn(
                 assets.asset("teeth", teeth),
-                _triple(_TEETH * rng.uniform(0.75, 1.0) * rng.uniform([1, 0.97, 0.88], 1.0)),
+                triple(_TEETH * rng.uniform(0.75, 1.0) * rng.uniform([1, 0.97, 0.88], 1.0)),
                 0.3,
             )
         )
@@ -131,8 +131,3 @@ def _field_of_view(person: Scene) -> float:
     """Horizontal, degrees, of a picture in perspective."""
     assert person.intrinsics is not None
     return float(np.degrees(2 * np.arctan(0.5 * person.image_size[0] / person.intrinsics.focal)))
-
-
-def _triple(values: np.ndarray) -> Color:
-    x, y, z = (float(value) for value in values)
-    return x, y, z

@@ -1,6 +1,5 @@
 """Random scenes: people, light, clothes, pose, camera and what is behind."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from face3dmm_ros.lab.synthesis.scene import (
     Scene,
     Sensor,
     Skin,
+    triple,
 )
 from face3dmm_ros.morphable_model import MorphableModel
 
@@ -191,7 +191,7 @@ def random_person(
     hair_color = _hair_color(rng, dark)
     bearded = rng.random() < 0.45
     hair = random_hair(rng, hair_color, bearded)
-    brow_color = _triple(np.array(hair_color) * rng.uniform(0.45, 0.85))
+    brow_color = triple(np.array(hair_color) * rng.uniform(0.45, 0.85))
     skin = Skin(
         offset=(rng.random(), rng.random()),
         brow_color=brow_color,
@@ -308,7 +308,7 @@ def random_occluder(rng: np.random.Generator, model: MorphableModel, gamma: NDAr
         )
         skin = model.regions.get("face")
         rgb = model.rgb(gamma) if skin is None else model.rgb(gamma)[skin > 0.9]
-        return Occluder(kind, position, turn, _triple(rgb.mean(axis=0) / 255.0))
+        return Occluder(kind, position, turn, triple(rgb.mean(axis=0) / 255.0))
     position = np.array([side * rng.uniform(5, 75), rng.uniform(-150, -70), rng.uniform(75, 95)])
     turn = np.array([rng.normal(0, 0.25), rng.normal(0, 0.4), rng.normal(0, 0.4)])
     return Occluder(kind, position, turn, _clothes_color(rng))
@@ -330,12 +330,12 @@ def random_light(rng: np.random.Generator) -> Light:
     fill_azimuth = azimuth + np.pi * rng.uniform(0.5, 1.5)
     fill = total * rng.uniform(0.0, 0.3) * (np.ones(3) + rng.normal(0, 0.15, 3))
     return Light(
-        to_key=_triple(to_key),
-        key=_triple(key),
-        to_fill=_triple((np.sin(fill_azimuth), rng.uniform(-0.1, 0.5), np.cos(fill_azimuth))),
-        fill=_triple(np.maximum(fill, 0.0)),
-        ambient=_triple(ambient),
-        ambient_slope=(_triple(slope[0]), _triple(slope[1]), _triple(slope[2])),
+        to_key=triple(to_key),
+        key=triple(key),
+        to_fill=triple((np.sin(fill_azimuth), rng.uniform(-0.1, 0.5), np.cos(fill_azimuth))),
+        fill=triple(np.maximum(fill, 0.0)),
+        ambient=triple(ambient),
+        ambient_slope=(triple(slope[0]), triple(slope[1]), triple(slope[2])),
         softness=rng.uniform(0.8, 7.0),
     )
 
@@ -347,7 +347,7 @@ def random_sensor(rng: np.random.Generator, width: int, dark: float = 0.5) -> Se
         exposure=float(np.clip(rng.normal(0.55 * dark - 0.2, 0.3), -0.9, 1.0)),
         contrast=rng.uniform(0.88, 1.25),
         saturation=0.0 if rng.random() < 0.04 else rng.uniform(0.75, 1.35),
-        white_balance=_triple(1.0 + rng.normal(0, 0.05, 3)),
+        white_balance=triple(1.0 + rng.normal(0, 0.05, 3)),
         blur=rng.uniform(0.0, 1.2) * poor * width / 320,
         motion=(rng.uniform(2, 9) * width / 320, rng.uniform(0, np.pi)) if rng.random() < 0.06 else (0.0, 0.0),
         resolution=rng.uniform(0.3, 0.8) if rng.random() < 0.12 else 1.0,
@@ -368,22 +368,15 @@ def _hair_color(rng: np.random.Generator, dark: float) -> Color:
 
 def _clothes_color(rng: np.random.Generator) -> Color:
     value = rng.uniform(0.04, 0.9)
-    return _triple(np.clip(value + rng.normal(0, 0.13, 3) * rng.choice([0.1, 1.0]), 0.02, 0.95))
+    return triple(np.clip(value + rng.normal(0, 0.13, 3) * rng.choice([0.1, 1.0]), 0.02, 0.95))
 
 
 def _jittered(rng: np.random.Generator, color: Color, amount: float) -> Color:
-    return _triple(
-        np.clip(np.array(color) * (1 + amount * rng.normal(0, 1) + 0.3 * amount * rng.normal(0, 1, 3)), 0, 1)
-    )
+    return triple(np.clip(np.array(color) * (1 + amount * rng.normal(0, 1) + 0.3 * amount * rng.normal(0, 1, 3)), 0, 1))
 
 
 def _shares(weights: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(weights / weights.sum(), dtype=np.float64)
-
-
-def _triple(values: Sequence[float] | NDArray[np.floating]) -> Color:
-    x, y, z = (float(value) for value in values)
-    return x, y, z
 
 
 def _seed(rng: np.random.Generator) -> int:

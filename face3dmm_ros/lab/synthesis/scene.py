@@ -3,6 +3,7 @@
 The defaults make one plain portrait, and are chosen by hand; `random_scene` draws values of its own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from face3dmm_ros.lab.synthesis.worn import Asset
 
 Color = tuple[float, float, float]
 """sRGB, each in [0, 1]."""
+
+
+def triple(values: Sequence[float] | NDArray[np.floating]) -> Color:
+    """Three numbers as scenes hold them."""
+    x, y, z = (float(value) for value in values)
+    return x, y, z
 
 
 IRIS_IN_PICTURE, PUPIL_IN_PICTURE = 0.435, 0.29
