@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+"""Weights of red, green and blue in linear light (Rec. 709)."""
+
 
 def linear(srgb: ArrayLike) -> NDArray[np.float64]:
     """sRGB in [0, 1] as linear light in [0, 1]."""

@@ -21,6 +21,7 @@ from scipy.spatial.transform import Rotation
 from face3dmm_ros.avatar.gltf.figure import Material
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import decode_picture, picture_size
+from face3dmm_ros.rendering.vertex_normals import vertex_normals
 
 # What is read at most; chosen by hand, so that no file can fill the memory.
 _LARGEST_FILE = 512 * 2**20
@@ -603,16 +604,6 @@ class _Reader:
         if not np.isfinite(array).all():
             raise self._fail(f"{what} holds values that are not finite (NaN or infinity)")
         return array
-
-
-def vertex_normals(positions: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
-    """(N, 3) unit normals, the mean of the triangles around each vertex weighted by their area."""
-    a, b, c = (positions[triangles[:, corner]] for corner in range(3))
-    faces = np.cross(b - a, c - a)
-    sums = np.stack(
-        [np.bincount(triangles.ravel(), np.repeat(faces[:, axis], 3), len(positions)) for axis in range(3)], axis=1
-    )
-    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-20)).astype(np.float32)
 
 
 def _short(name: object) -> str:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import pose_angles
+from face3dmm_ros.core.srgb import LUMINANCE
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.fit_methods import create_fitter
 from face3dmm_ros.fitting.albedo import PersonColors
@@ -27,7 +28,6 @@ from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 
 CHEEKS = (50, 205, 36, 101, 118, 280, 425, 266, 330, 347)
 """Face Mesh's points on the right and the left cheek, clear of nose, eyes, mouth and outline."""
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 
 def luminance(image: NDArray[np.uint8], points: NDArray[np.floating]) -> float:

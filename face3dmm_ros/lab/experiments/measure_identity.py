@@ -18,7 +18,8 @@ from tqdm import tqdm
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.core.similarity import align
-from face3dmm_ros.core.values import Box, Landmarks, TrackedLandmarks
+from face3dmm_ros.core.values import Landmarks, TrackedLandmarks
+from face3dmm_ros.evaluation.metrics import box_around
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_identity, random_person
 from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer
@@ -51,12 +52,11 @@ def views(model: MorphableModel, rng: np.random.Generator, renderer: SceneRender
 def exact_landmarks(model: MorphableModel, rendered: RenderedScene) -> Landmarks:
     """The 478 points as the truth has them."""
     points = rendered.points(model.scheme(MEDIAPIPE478))
-    box = Box(*points[:, :2].min(axis=0), *np.ptp(points[:, :2], axis=0))
     deviation = np.full(len(points), _EXACT_MM * rendered.scene.camera.scale, np.float32)
     return Landmarks(
         MEDIAPIPE478,
         points[:, :2].astype(np.float32),
-        box,
+        box_around(points),
         1.0,
         (_SIZE, _SIZE),
         depth=-points[:, 2].astype(np.float32),

@@ -11,8 +11,6 @@ from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.rasterization import Fragments, rasterize
 
 # All numbers chosen by hand while looking at portraits turned to the side.
-SKULL_MIDDLE = np.array([0.0, 15.0, -85.0])
-"""Of the default model, mm."""
 CELL = 2.4
 """mm between nodes: more show steps, fewer take longer."""
 NAPE = (-65.0, -85.0)

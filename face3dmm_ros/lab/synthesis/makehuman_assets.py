@@ -21,6 +21,7 @@ from scipy.spatial import cKDTree
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.srgb import encoded, linear
+from face3dmm_ros.files.picture_decoding import decode_picture
 from face3dmm_ros.lab.synthesis.panorama import SUFFIXES, Panorama, read_panorama
 from face3dmm_ros.lab.synthesis.scene import IRIS_IN_PICTURE
 from face3dmm_ros.lab.synthesis.worn import Asset, Binding
@@ -28,6 +29,7 @@ from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.makehuman_layout import MakeHumanLayout
 from face3dmm_ros.morphable_model.scalp import SKULL_MIDDLE
 from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE, texture_fragments, unwrap
+from face3dmm_ros.rendering.vertex_normals import vertex_normals
 
 _LARGEST_FILE = 64_000_000  # bytes; MakeHuman's largest assets have a tenth of that
 _SCALES = (("x_scale", 5399, 11998), ("y_scale", 791, 881), ("z_scale", 962, 5320))
@@ -185,11 +187,11 @@ def bind(fitting: Fitting, layout: MakeHumanLayout, model: MorphableModel) -> Bi
         (fitting.weights.ravel(), (np.repeat(np.arange(V), 3), fitting.vertices.ravel())), shape=(V, B)
     )
     used = np.unique(fitting.vertices)
-    weights, constant = _base_from_model(used, layout, model)
+    vertex_of = _vertex_of(layout)
+    weights, constant = _base_from_model(used, vertex_of, layout, model)
     to_used = scipy.sparse.csr_array(on_base[:, used])
     scales = [fitting.scales.get(axis) for axis in "xyz"]
     ends, lengths = np.zeros((2, 3), np.int32), np.ones(3)
-    vertex_of = _vertex_of(layout)
     for k, (scale, (_, first, second)) in enumerate(zip(scales, _SCALES, strict=True)):
         a, b, length = scale or (first, second, abs(float(layout.base[first, k] - layout.base[second, k])))
         if not (0 <= a < B and 0 <= b < B and vertex_of[a] >= 0 and vertex_of[b] >= 0 and length > 0):
@@ -214,10 +216,12 @@ def _vertex_of(layout: MakeHumanLayout) -> NDArray[np.int64]:
 
 
 def _base_from_model(
-    used: NDArray[np.int64], layout: MakeHumanLayout, model: MorphableModel
+    used: NDArray[np.int64], vertex_of: NDArray[np.int64], layout: MakeHumanLayout, model: MorphableModel
 ) -> tuple[scipy.sparse.csr_array, NDArray[np.float64]]:
-    """Base vertices, U of them, as weights (U, N) of the model's and a constant (U, 3), mm."""
-    vertex_of = _vertex_of(layout)
+    """Base vertices, U of them, as weights (U, N) of the model's and a constant (U, 3), mm.
+
+    `vertex_of` is what `_vertex_of` gives.
+    """
     inside = np.maximum(
         *(model.regions.get(name, np.zeros(model.vertex_count)) for name in ("mouth_interior", "teeth"))
     )
@@ -261,14 +265,10 @@ def make_asset(
         )
     binding = bind(fitting, layout, model)
     position = binding.vertices(model.mean)[mesh.corners].astype(np.float64)
-    a, b, c = (position[mesh.triangles[:, k]] for k in range(3))
-    normals = np.zeros_like(position)
-    for k in range(3):
-        np.add.at(normals, mesh.triangles[:, k], np.cross(b - a, c - a))
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    normals = vertex_normals(position, mesh.triangles)
     openness = _openness(position) if kind == "hair" else np.full(len(position), 0.9)
     return Asset(
-        name, kind, binding, mesh.corners, mesh.uv, mesh.triangles, normals.astype(np.float32),
+        name, kind, binding, mesh.corners, mesh.uv, mesh.triangles, normals,
         openness.astype(np.float32), _quarter(picture) if kind == "teeth" else _brightness(picture),
     )  # fmt: skip
 
@@ -370,17 +370,13 @@ def crop_eye(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(picture[y - half : y + half, x - half : x + half])
 
 
-_texels_of: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
-
-
+@lru_cache(maxsize=1)
 def _texels(model: MorphableModel, layout: MakeHumanLayout) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The skin's triangle at each texel, −1 for none, and the weights of its corners."""
-    if layout.model not in _texels_of:
-        unwrapping = unwrap(model)
-        fragments = texture_fragments(model, unwrapping, DEFAULT_TEXTURE_SIZE)
-        usable = np.append(unwrapping.skin & np.isfinite(layout.uv).all(axis=(1, 2)), False)
-        _texels_of[layout.model] = np.where(usable[fragments.triangle], fragments.triangle, -1), fragments.weights
-    return _texels_of[layout.model]
+    unwrapping = unwrap(model)
+    fragments = texture_fragments(model, unwrapping, DEFAULT_TEXTURE_SIZE)
+    usable = np.append(unwrapping.skin & np.isfinite(layout.uv).all(axis=(1, 2)), False)
+    return np.where(usable[fragments.triangle], fragments.triangle, -1), fragments.weights
 
 
 def find_assets(folder: Path) -> dict[str, dict[str, Path]]:
@@ -576,10 +572,10 @@ def _json_faces(numbers: Sequence[int]) -> list[list[tuple[int, int]]]:
 def _read_picture(path: Path) -> NDArray[np.uint8]:
     """A picture as (H, W, 4) uint8: red, green, blue, alpha."""
     try:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
+        content = path.read_bytes()
     except OSError as error:
         raise Face3DMMError(f"{path} cannot be read: {error.strerror}") from error
-    image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if len(content) else None
-    if image is None or image.dtype != np.uint8 or image.ndim != 3:
+    image = decode_picture(content, str(path), cv2.IMREAD_UNCHANGED)
+    if image.dtype != np.uint8 or image.ndim != 3:
         raise Face3DMMError(f"{path} is not a picture of 8 bits a colour")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGBA), np.uint8)

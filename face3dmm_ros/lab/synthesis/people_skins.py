@@ -19,7 +19,7 @@ from scipy.interpolate import RBFInterpolator
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.srgb import encoded, linear
+from face3dmm_ros.core.srgb import LUMINANCE, encoded, linear
 from face3dmm_ros.files.pictures import find_pictures, read_picture
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.lab.synthesis.portrait_points import Portrait
@@ -34,8 +34,6 @@ from face3dmm_ros.rendering.spherical_harmonics import COEFFICIENTS, irradiance_
 from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE, texture_fragments, unwrap
 from face3dmm_ros.rendering.vertex_colors import vertex_visibility
 
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
-"""Weights of red, green and blue in linear light (Rec. 709)."""
 # All that follows was chosen by hand while looking at textures and at heads rendered with them.
 _DARKEST = 0.003  # linear light added before a logarithm is taken, so that black has one
 _STIFFNESS = 0.02  # of the thin plate, in squares of the distance of the eyes: how much a point may miss

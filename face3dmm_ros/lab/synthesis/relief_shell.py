@@ -8,7 +8,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.sparse.linalg import spsolve
 
 from face3dmm_ros.core.camera import WeakPerspective
-from face3dmm_ros.lab.synthesis.head_hull import CELL, NAPE, SKULL_MIDDLE, HeadHull, hair_share
+from face3dmm_ros.lab.synthesis.head_hull import CELL, NAPE, HeadHull, hair_share
 from face3dmm_ros.lab.synthesis.textured_mesh import TexturedMesh
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.grids import grid_triangles
@@ -27,6 +27,7 @@ EDGE = 2.2
 _RIM = 5.0  # inside the outline over which the front takes on the colours of the back
 _STRANDS_RIM = 12.0  # and its strands
 _STRANDS = 3.0  # how much stronger painted strands are than the hair's own variation
+_STRANDS_AXIS = np.array([0.0, 15.0, -85.0])  # mm; strands fall around it
 _STRANDS_MM = (70.0, 160.0)  # across and along, that the picture of strands covers
 
 
@@ -193,8 +194,8 @@ def _mesh(
     flat = (place[used] - camera.translation) / camera.scale
     points = np.column_stack([flat, -depth[used]]) @ camera.rotation
     uv = (place[used] + 0.5) / np.array(texture.shape[1::-1])
-    x, y, z = (points - SKULL_MIDDLE).T
-    around_and_down = np.column_stack([np.arctan2(x, -z) * -SKULL_MIDDLE[2], y]) / _STRANDS_MM
+    x, y, z = (points - _STRANDS_AXIS).T
+    around_and_down = np.column_stack([np.arctan2(x, -z) * -_STRANDS_AXIS[2], y]) / _STRANDS_MM
     grain = np.column_stack([around_and_down, strands[used]])
     solid = np.ones(len(uv), np.float32)
     return TexturedMesh(

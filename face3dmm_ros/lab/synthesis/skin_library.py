@@ -20,10 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.resource_files import cache_folder
+from face3dmm_ros.core.srgb import LUMINANCE
 from face3dmm_ros.files.pictures import find_pictures
 from face3dmm_ros.lab.synthesis import people_skins, portrait_points
 from face3dmm_ros.lab.synthesis.people_skins import (
-    LUMINANCE,
     SkinMaker,
     SkinSpace,
     from_log_light,
