@@ -94,6 +94,7 @@ class TestRandomScenes:
             ({"max_yaw": 200.0}, "yaw"),
             ({"face_share": (0.5, 0.2)}, "share"),
             ({"few_blendshapes": 1.5}, "few blendshapes"),
+            ({"winks": -0.1}, "wink"),
             ({"field_of_view": 170.0}, "field of view"),
         ):
             with pytest.raises(Face3DMMError, match=reason):
@@ -302,6 +303,21 @@ class TestExpressions:
         for weights in (*EMOTIONS.values(), *VISEMES.values()):
             for name in weights:
                 assert name in names or f"{name}Left" in names
+
+    def test_eyes_that_are_shut_by_any_amount_are_alike_in_some_faces_and_not_in_others(
+        self, default_model: MorphableModel
+    ) -> None:
+        space = ExpressionSpace(default_model)
+        smile = space.beta({"mouthSmile": 0.5})
+        blinks = [default_model.expression_names.index(f"eyeBlink{side}") for side in ("Left", "Right")]
+        beta = np.array([space.winking(random_generator(k), smile) for k in range(400)])
+        left, right = beta[:, blinks].T
+        assert 0.3 < np.mean(left == right) < 0.5
+        assert 0.2 < np.mean(np.abs(left - right) > 0.25) < 0.5
+        assert left.min() < 0.05
+        assert left.max() > 0.95
+        rest = np.delete(beta, blinks, axis=1)
+        np.testing.assert_array_equal(rest, np.broadcast_to(np.delete(smile, blinks), rest.shape))
 
     def test_a_face_with_few_blendshapes_has_at_most_three_but_for_the_other_sides(
         self, default_model: MorphableModel

@@ -60,6 +60,7 @@ _RARE = 0.06  # share of the faces that also do something at random
 # Of faces with few blendshapes: the share without any, of the others those with one, two and three, and how often what
 # one side shows the other does, too.
 _AT_REST, _HOW_MANY, _BOTH_SIDES = 0.1, (0.6, 0.25, 0.15), 0.3
+_BOTH_SHUT = 0.4  # share of the faces with eyes shut by any amount in which both are alike
 
 
 class ExpressionSpace:
@@ -165,6 +166,15 @@ class ExpressionSpace:
                     beta[pair] = beta[k]
             if k == self._index.get("mouthClose"):
                 beta[self._index["jawOpen"]] = rng.uniform(weight, 1.0)
+        return self.bounded(beta)
+
+    def winking(self, rng: np.random.Generator, beta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """β (E,) with eyes shut by any amount: each by its own, or both alike."""
+        if not {"eyeBlink" + side for side in _SIDES} <= self._index.keys():
+            return beta
+        shut = np.repeat(rng.random(), 2) if rng.random() < _BOTH_SHUT else rng.random(2)
+        beta = beta.copy()
+        beta[[self._index["eyeBlink" + side] for side in _SIDES]] = shut
         return self.bounded(beta)
 
     def one_of(self, expressions: Mapping[str, Weights], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -63,6 +63,7 @@ class SceneOptions:
         pictures: files that may stand behind a face; see `backgrounds.find_pictures`.
         glasses, occluder: shares of the faces with them.
         few_blendshapes: share of the faces that show one to three blendshapes or none, not a whole expression.
+        winks: share of the faces whose eyes are shut by any amount, mostly each by its own.
         at_rest: the same scenes, but without their expressions.
         clean: no blur, noise, compression or colour cast.
         field_of_view: horizontal, degrees: pictures in perspective; None for weak perspective.
@@ -80,6 +81,7 @@ class SceneOptions:
     glasses: float = 0.16
     occluder: float = 0.1
     few_blendshapes: float = 0.0
+    winks: float = 0.0
     at_rest: bool = False
     clean: bool = False
     field_of_view: float | None = None
@@ -102,6 +104,8 @@ class SceneOptions:
             raise Face3DMMError(f"the face's share of the image must be a range from 0.02 up, not {low} to {high}")
         if not 0.0 <= self.few_blendshapes <= 1.0:
             raise Face3DMMError(f"the share of faces with few blendshapes lies in [0, 1], not {self.few_blendshapes}")
+        if not 0.0 <= self.winks <= 1.0:
+            raise Face3DMMError(f"the share of faces that wink lies in [0, 1], not {self.winks}")
         if self.field_of_view is not None and not 5.0 <= self.field_of_view <= 120.0:
             raise Face3DMMError(f"the field of view must lie between 5 and 120 degrees, not {self.field_of_view}")
 
@@ -109,6 +113,8 @@ class SceneOptions:
         """The options as JSON holds them; of pictures behind faces, assets and people their names."""
         recipe = {**vars(self), "pictures": [path.name for path in self.pictures]}
         del recipe["assets"], recipe["people"]
+        if not self.winks:
+            del recipe["winks"]
         if self.assets is not None:
             recipe["assets"] = {kind: list(paths) for kind, paths in find_assets(self.assets).items()}
         if self.people:
@@ -144,6 +150,8 @@ def random_scene(rng: np.random.Generator, model: MorphableModel, options: Scene
     expressions = ExpressionSpace(model)
     few = options.few_blendshapes > 0.0 and rng.random() < options.few_blendshapes
     beta = expressions.few(rng) if few else expressions.random(rng)
+    if options.winks > 0.0 and rng.random() < options.winks:
+        beta = expressions.winking(rng, beta)
     return replace(
         turned(person, camera, shoulders), beta=np.zeros_like(beta) if options.at_rest else beta, occluder=occluder
     )
