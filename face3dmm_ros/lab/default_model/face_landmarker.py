@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
-from face3dmm_ros.files.pictures import find_pictures, read_picture
+from face3dmm_ros.files.pictures import read_picture
+from face3dmm_ros.lab.synthesis.people_folder import PeopleFolder
 from face3dmm_ros.landmarks.blendshape_network import BlendshapeNetwork
 from face3dmm_ros.landmarks.facemesh import FaceMeshBackend
 
@@ -23,9 +24,9 @@ _LEAST_SCORE = 0.4
 
 
 def portraits(folder: str) -> list[Path]:
-    """The photographs in a folder, as an argument's type: argparse says what is wrong with one that has none."""
+    """The photographs in FOLDER, FOLDER:odd or FOLDER:even, as an argument's type: argparse says what is wrong."""
     try:
-        return find_pictures(Path(folder), nested=False)
+        return PeopleFolder.parse(folder).pictures(nested=False)
     except Face3DMMError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
