@@ -416,7 +416,8 @@ def main() -> None:
     mean = PeopleMean.read().moved(mended_identity(makehuman, head).mean.astype(np.float64), head, mediapipe)
     other = IctHead.load(arguments.ict)
     landmarks = model.scheme("ibug68")
-    fit = ExpressionFit(makehuman, head, anatomy, mean, landmarks, other, register(other, mean, head, landmarks))
+    registration = register(other, mean, head.triangles, head.is_part("skin"), landmarks)
+    fit = ExpressionFit(makehuman, head, anatomy, mean, landmarks, other, registration)
     if arguments.only:
         fit.take_up(Recipe.read())
     for name in sorted(arguments.only or NAMES, key=lambda name: name != "jawOpen"):
