@@ -4,6 +4,7 @@ The other head is moved onto ours by its 68 landmarks and then bent, smoothly, t
 passes that ask for ever more of them (a coarse-to-fine non-rigid ICP with biharmonic splines).
 """
 
+import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,10 @@ from face3dmm_ros.morphable_model import SurfacePoints
 
 INNER = slice(17, 68)
 """iBUG's points without the jaw's, which every author puts elsewhere."""
+
+_ARRAYS, _INDICES = "ict_facekit.npz", "vertex_indices.json"
+ICT_FOLDER = f"folder of {_ARRAYS} and {_INDICES}"
+"""What `ict_folder` takes, for a program's help."""
 
 # How many of our skin's points pull, the spline's smoothing there, and from how far at most they pull, mm; pass by
 # pass. Chosen by hand, as the smoothing at the landmarks is: looser passes keep the other's shape, tighter ones fold.
@@ -48,10 +53,10 @@ class IctHead:
     @staticmethod
     def load(folder: Path) -> "IctHead":
         """Read ``ict_facekit.npz`` and ``vertex_indices.json``."""
-        arrays = np.load(folder / "ict_facekit.npz", allow_pickle=False)
+        arrays = np.load(folder / _ARRAYS, allow_pickle=False)
         quads = arrays["quads"].astype(np.int64)
         triangles = np.concatenate([quads[:, :3], quads[quads[:, 3] >= 0][:, [0, 2, 3]]])
-        landmarks = json.loads((folder / "vertex_indices.json").read_text())["idx_to_landmark_verts"]
+        landmarks = json.loads((folder / _INDICES).read_text())["idx_to_landmark_verts"]
         names = [str(name).replace("_L", "Left").replace("_R", "Right") for name in arrays["expression_names"]]
         return IctHead(
             arrays["neutral"].astype(np.float64),
@@ -83,6 +88,14 @@ class Registration:
     shift: NDArray[np.float64]
     points: SurfacePoints
     trust: NDArray[np.float64]
+
+
+def ict_folder(path: str) -> Path:
+    """A program's argument that is a folder with both of ICT-FaceKit's files."""
+    folder = Path(path)
+    if missing := [name for name in (_ARRAYS, _INDICES) if not (folder / name).is_file()]:
+        raise argparse.ArgumentTypeError(f"{folder} has no {' and no '.join(missing)}; expected a {ICT_FOLDER}")
+    return folder
 
 
 def register(
