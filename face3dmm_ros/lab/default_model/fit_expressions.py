@@ -36,7 +36,14 @@ from face3dmm_ros.lab.default_model.face_mesh_points import corners
 from face3dmm_ros.lab.default_model.head import Head, build_head
 from face3dmm_ros.lab.default_model.makehuman import MakeHuman
 from face3dmm_ros.lab.default_model.people_mean import PeopleMean
-from face3dmm_ros.lab.default_model.registration import INNER, IctHead, Registration, register
+from face3dmm_ros.lab.default_model.registration import (
+    ICT_FOLDER,
+    INNER,
+    IctHead,
+    Registration,
+    ict_folder,
+    register,
+)
 from face3dmm_ros.lab.default_model.smiles import Smiles
 from face3dmm_ros.lab.default_model.smooth_fields import spread_anchors, vertex_areas
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
@@ -402,7 +409,7 @@ def _mirrored_landmarks(points: NDArray[np.floating]) -> NDArray[np.int64]:
 def main() -> None:
     """Register, fit, write, and print how near each blendshape comes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ict", type=Path, help="folder of ict_facekit.npz and vertex_indices.json")
+    parser.add_argument("ict", type=ict_folder, help=ICT_FOLDER)
     parser.add_argument("smiles", type=Path, help="folder of people's NNN_neutral.jpg and NNN_smile.jpg")
     MakeHuman.add_arguments(parser)
     parser.add_argument("--only", nargs="+", choices=NAMES, help="fit these anew and keep the others of the recipe")
@@ -416,7 +423,8 @@ def main() -> None:
     mean = PeopleMean.read().moved(mended_identity(makehuman, head).mean.astype(np.float64), head, mediapipe)
     other = IctHead.load(arguments.ict)
     landmarks = model.scheme("ibug68")
-    fit = ExpressionFit(makehuman, head, anatomy, mean, landmarks, other, register(other, mean, head, landmarks))
+    registration = register(other, mean, head.triangles, head.is_part("skin"), landmarks)
+    fit = ExpressionFit(makehuman, head, anatomy, mean, landmarks, other, registration)
     if arguments.only:
         fit.take_up(Recipe.read())
     for name in sorted(arguments.only or NAMES, key=lambda name: name != "jawOpen"):

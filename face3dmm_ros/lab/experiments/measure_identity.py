@@ -1,15 +1,18 @@
 """How near a fitted identity comes to a person's: beside the mean face, from exact and from detected points.
 
     tools/in_environment.sh python -m face3dmm_ros.lab.experiments.measure_identity --people 20
+    tools/in_environment.sh python -m face3dmm_ros.lab.experiments.measure_identity --people 20 --heads FOLDER
 
 Random people are rendered at rest in eight views. The vertices of the fitted identity are compared with the true ones
 after a similarity, in mm; the mean face tells what a fit that learns nothing would give, and the fit of exact points
-what the points allow at best. What lies between these two can be won by better points.
+what the points allow at best. What lies between these two can be won by better points. The views are fitted as frames
+of a track and as pictures of one person. With `--heads` the people are ICT-FaceKit's, whom our model has not seen.
 """
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,9 @@ from face3dmm_ros.core.similarity import align
 from face3dmm_ros.core.values import Landmarks, TrackedLandmarks
 from face3dmm_ros.evaluation.metrics import box_around
 from face3dmm_ros.fitting import TrackFitter
+from face3dmm_ros.fitting.several_pictures import PersonFitter
+from face3dmm_ros.lab.default_model.registration import IctHead
+from face3dmm_ros.lab.experiments.ict_heads import ict_heads
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_identity, random_person
 from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
@@ -32,6 +38,59 @@ VIEWS = ((0, 0), (0, 20), (0, -20), (0, 40), (0, -40), (15, 0), (-15, 0), (0, 60
 _EXACT_MM = 0.05
 """Standard deviation of the points that are exact, on the face; by hand, small beside what any detector reaches."""
 _SIZE = 480
+
+
+@dataclass(frozen=True, eq=False)
+class SeenPerson:
+    """A person at rest in `VIEWS`.
+
+    Attributes:
+        alpha: identity coefficients in the model that the person was drawn from.
+        vertices: (N, 3) float32, mm: the true shape.
+        exact: the points as the truth has them, view by view.
+        detected: the points as they were detected, of the views in which a face was found.
+    """
+
+    alpha: NDArray[np.float64]
+    vertices: NDArray[np.float32]
+    exact: tuple[Landmarks, ...]
+    detected: tuple[Landmarks, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """Where random people come from.
+
+    Attributes:
+        model: they are drawn from its identities.
+        judged: by name, the vertices (N,) on which their shape is known and compared.
+    """
+
+    model: MorphableModel
+    judged: dict[str, NDArray[np.bool_]]
+
+    @staticmethod
+    def of(ours: MorphableModel, heads: Path | None = None) -> "People":
+        """Our own, or ICT-FaceKit's on our vertices if its folder is given."""
+        other = None if heads is None else ict_heads(IctHead.load(heads), ours)
+        known = np.ones(ours.vertex_count, bool) if other is None else other.known
+        return People(
+            ours if other is None else other.model, {"head": known, "face": known & (ours.regions["face"] > 0.5)}
+        )
+
+    def seen(self, count: int, seed: int, backend: str = "dense") -> Iterator[SeenPerson]:
+        """Random people, rendered and looked at one after another."""
+        eyes = create_backend(backend)
+        with SceneRenderer(self.model) as renderer:
+            for person in tqdm(range(count), unit="person", disable=None):
+                rendered = views(self.model, np.random.default_rng([seed, person]), renderer)
+                found = [LandmarkTracker(eyes).track(each.image) for each in rendered]
+                yield SeenPerson(
+                    rendered[0].scene.alpha,
+                    rendered[0].vertices,
+                    tuple(exact_landmarks(self.model, each) for each in rendered),
+                    tuple(faces[0].landmarks for faces in found if faces),
+                )
 
 
 def views(model: MorphableModel, rng: np.random.Generator, renderer: SceneRenderer) -> list[RenderedScene]:
@@ -66,11 +125,12 @@ def exact_landmarks(model: MorphableModel, rendered: RenderedScene) -> Landmarks
     )
 
 
-def identity_error_mm(model: MorphableModel, alpha: NDArray[np.float64], truth: NDArray[np.float64]) -> float:
-    """Mean distance of all vertices at rest after a similarity."""
-    rest = np.zeros(0)
-    target = model.vertices(truth, rest)
-    return float(np.linalg.norm(align(model.vertices(alpha, rest), target) - target, axis=1).mean())
+def identity_error_mm(
+    vertices: NDArray[np.floating], truth: NDArray[np.floating], judged: NDArray[np.bool_] | slice = slice(None)
+) -> float:
+    """Mean distance of a face's vertices (N, 3) at rest, or of some, from the true ones after a similarity."""
+    target = truth[judged].astype(np.float64)
+    return float(np.linalg.norm(align(vertices[judged], target) - target, axis=1).mean())
 
 
 def fitted(fitter: TrackFitter, landmarks: Sequence[Landmarks]) -> NDArray[np.float64]:
@@ -84,24 +144,38 @@ def main() -> None:
     """Measure, and print means and standard errors over people."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=20, metavar="N", help="random people")
+    parser.add_argument(
+        "--heads", type=Path, metavar="FOLDER", help="of ICT-FaceKit's ict_facekit.npz; else our people"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     model = load_model("default")
-    fitter, backend = TrackFitter(model), create_backend("dense")
-    errors: dict[str, list[float]] = {"the mean face": [], "exact points": [], "detected points": []}
-    with SceneRenderer(model) as renderer:
-        for person in tqdm(range(arguments.people), unit="person", disable=None):
-            rendered = views(model, np.random.default_rng([arguments.seed, person]), renderer)
-            truth = rendered[0].scene.alpha
-            found = [LandmarkTracker(backend).track(each.image) for each in rendered]
-            detected = [faces[0].landmarks for faces in found if faces]
-            errors["the mean face"].append(identity_error_mm(model, np.zeros(0), truth))
-            exact = [exact_landmarks(model, each) for each in rendered]
-            errors["exact points"].append(identity_error_mm(model, fitted(fitter, exact), truth))
-            if detected:
-                errors["detected points"].append(identity_error_mm(model, fitted(fitter, detected), truth))
-    for name, values in errors.items():
-        print(f"{name}: {np.mean(values):.2f} ± {np.std(values) / np.sqrt(len(values)):.2f} mm ({len(values)} people)")
+    people = People.of(model, arguments.heads)
+    frames, pictures = TrackFitter(model), PersonFitter(model)
+    errors: dict[str, list[list[float]]] = {}
+    for person in people.seen(arguments.people, arguments.seed):
+        alphas = {"the mean face": np.zeros(0)}
+        for name, landmarks in (("exact points", person.exact), ("detected points", person.detected)):
+            if landmarks:
+                alphas[f"{name}, a track"] = fitted(frames, landmarks)
+                alphas[f"{name}, pictures"] = pictures.fit_person(landmarks).alpha
+        for name, alpha in alphas.items():
+            found = model.identity(alpha)
+            row = [identity_error_mm(found, person.vertices, judged) for judged in people.judged.values()]
+            errors.setdefault(name, []).append(row)
+    print(f"mm, {arguments.people} people, on the {' and the '.join(people.judged)}")
+    for name, rows in errors.items():
+        values = np.array(rows)
+        doubt = values.std(axis=0) / np.sqrt(len(values))
+        print(
+            f"{name:24}", *(f"{mean:6.2f} ± {each:.2f}" for mean, each in zip(values.mean(axis=0), doubt, strict=True))
+        )
+    for way in ("a track", "pictures"):
+        names = "the mean face", f"detected points, {way}", f"exact points, {way}"
+        if names[1] in errors:
+            mean, detected, exact = (np.mean(errors[name], axis=0) for name in names)
+            closed = 100 * (mean - detected) / (mean - exact)
+            print(f"of the gap, {way:12}", *(f"{share:6.0f} %      " for share in closed))
 
 
 if __name__ == "__main__":
