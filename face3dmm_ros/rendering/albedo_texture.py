@@ -23,6 +23,7 @@ _STEPS = 127  # of 8 bits with a sign
 _LEAST, _MOST = 0.25, 2.0  # of the factor: black hair with white specks would else leave what skin can be
 # Chosen by hand.
 _NOISE = 0.1  # sigma of a texel's detail that no component explains
+_REACH = 1.0  # limit of δ: photographs have details of their own, which no skin would go along with further
 _PATCH = 5.0  # texels along each side of a patch that counts as one observation: what is unexplained is alike that far
 
 
@@ -68,7 +69,7 @@ class AlbedoTexture:
         return np.asarray(np.clip(1.0 + resized, _LEAST, _MOST))
 
     def fit(self, detail: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float64]:
-        """δ in standard deviations, (C,), under its prior, of detail that was found.
+        """δ in standard deviations, (C,), under its prior and within a limit, of detail that was found.
 
         Args:
             detail: (size, size, 3) relative to the albedo, as the mean is.
@@ -82,4 +83,4 @@ class AlbedoTexture:
         weighted = (seen * self.basis).reshape(columns.shape)
         H = precision * (weighted @ columns.T).astype(np.float64)
         g = precision * (columns @ (found - seen * self.mean).ravel()).astype(np.float64)
-        return np.linalg.solve(H + np.eye(len(H)), g)
+        return np.clip(np.linalg.solve(H + np.eye(len(H)), g), -_REACH, _REACH)

@@ -37,7 +37,6 @@ IRRADIANCE_SCALES = (
 _STEPS = 8  # of reweighting
 _OUTLIER = 0.1  # of the mean luminance
 _BEND = 0.02  # prior of the light's second degree, relative to how well the surface tells it
-_STRIDE = 4  # of the texels that are looked at: light varies slowly
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,20 +83,17 @@ def fit_light(
     """The light on a surface, relative to its mean there, by what the surface sends out per albedo.
 
     Args:
-        light: (H, W, 3) linear.
-        normals: (H, W, 3) unit, in camera axes.
-        weight: (H, W) in [0, 1], how far each texel counts; highlights and cast shadows lose theirs (Cauchy's loss).
+        light: (P, 3) linear.
+        normals: (P, 3) unit, in camera axes.
+        weight: (P,), how far each point counts; highlights and cast shadows lose theirs (Cauchy's loss).
 
     Returns:
-        None where too little of the surface is seen.
+        None where there are too few points.
     """
-    few = (slice(None, None, _STRIDE), slice(None, None, _STRIDE))
-    used = weight[few] > 0.2
-    if used.sum() < 10 * COEFFICIENTS:
+    if len(weight) < 10 * COEFFICIENTS:
         return None
-    x, y, z = normals[few][used].astype(np.float64).T
-    H, w = np.stack(irradiance_basis(x, y, z), axis=-1), weight[few][used].astype(np.float64)
-    found = light[few][used].astype(np.float64)
+    H = np.stack(irradiance_basis(*normals.astype(np.float64).T), axis=-1)
+    found, w = light.astype(np.float64), weight.astype(np.float64)
     found /= np.maximum(np.average(found, axis=0, weights=w), 1e-9)
     prior = np.diag([0.0] + [1e-3] * 3 + [_BEND] * 5) * w.sum() * np.mean(H[:, 0] ** 2)
     robust = w

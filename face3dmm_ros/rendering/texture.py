@@ -263,9 +263,7 @@ def texture_fragments(model: MorphableModel, unwrapping: Unwrapping, size: int) 
     return replace(fragments, triangle=whole[fragments.triangle])
 
 
-def _spread(
-    model: MorphableModel, fragments: Fragments, values: NDArray[np.floating]
-) -> NDArray[np.float32]:
+def _spread(model: MorphableModel, fragments: Fragments, values: NDArray[np.floating]) -> NDArray[np.float32]:
     """Vertices' values (N, C) at a texture's texels, (size, size, C); 0 where the surface covers none."""
     covered = fragments.triangle >= 0
     texels = np.zeros((*covered.shape, values.shape[1]), np.float32)

@@ -27,7 +27,6 @@ from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import MEDIAPIPE478
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.morphable_model.makehuman_layout import MakeHumanLayout
-from face3dmm_ros.rendering.fractal_noise import pores
 from face3dmm_ros.rendering.pull_push import continued
 from face3dmm_ros.rendering.smoothstep import smoothstep
 from face3dmm_ros.rendering.spherical_harmonics import fit_light
@@ -339,7 +338,9 @@ def _unlit(log: NDArray[np.float32], weight: NDArray[np.float32], normals: NDArr
         normals: (S, S, 3), camera axes.
     """
     n = normals / np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-9)
-    light = fit_light(np.exp(log), n, weight)
+    few = (slice(None, None, 4), slice(None, None, 4))
+    used = weight[few] > 0.2
+    light = fit_light(np.exp(log[few][used]), n[few][used], weight[few][used])
     if light is None:
         return log
     shading = np.clip(light.irradiance(n.reshape(-1, 3)).reshape(n.shape), 0.3, 2.0)
