@@ -38,7 +38,7 @@ _FACE_MM = (52.0, 68.0)  # from there to where all that the picture shows is tak
 _REACH = 56.0  # texels of 1024, about 2 cm, over which colours at the edge of what is seen fade into the mean ones
 _FEW = 200.0  # texels of 1024 that tell a hair's or an eye's mean half as well as the skin's does
 _FINE = 6.0  # sigma, texels of 1024: detail below it is grain
-_GRAIN = 0.7  # strength of the grain relative to the mean of the person's
+_GRAIN = 0.4  # strength of the grain relative to the mean of the person's
 _PIXEL = 1.2  # sigma, texels of 1024, of the grain in a picture of 1 px/mm: half a pixel
 _EARS_SEEN = (0.6, 0.95)  # how well ears must be seen so that they count, and so that they count fully
 
