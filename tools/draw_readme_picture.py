@@ -69,9 +69,10 @@ def _turned(
     camera = WeakPerspective(scale, rotation, np.array([width, height]) / 2.0 - scale * rotation[:2] @ middle)
     fragments = rasterize(camera.project(vertices), camera.depth(vertices), model.triangles, (width, height))
     shown = fragments.triangle >= 0
-    place = np.zeros((height, width, 2), np.float32)
-    place[shown] = fragments.surface_points(unwrapping.triangles, shown).interpolate(unwrapping.uv) * len(texture) - 0.5
-    albedo = cv2.remap(texture, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)[shown][:, ::-1] / 255.0
+    x, y = np.zeros((2, height, width), np.float32)
+    uv = fragments.surface_points(unwrapping.triangles, shown).interpolate(unwrapping.uv)
+    x[shown], y[shown] = len(texture) * uv.T - 0.5
+    albedo = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)[shown][:, ::-1] / 255.0
     normals = fragments.surface_points(model.triangles, shown).interpolate(model.normals(vertices))
     normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
     panel = np.full((height, width, 3), BACKGROUND, np.uint8)

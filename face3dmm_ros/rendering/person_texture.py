@@ -82,7 +82,8 @@ def paint_albedo(
     if texture is not None:
         detail = np.expm1(ratio - continued(ratio, seen, texels.smooth_level + 1))
         delta = texture.fit(np.asarray(detail, np.float32), seen * parts.plain)
-        base = base * (1.0 + parts.outside[..., None] * (texture.factor(delta, size) - 1.0))
+        factor = 1.0 + parts.outside[..., None] * (texture.factor(delta, size) - 1.0)
+        base = np.asarray(base * factor, np.float32)
         ratio = texels.log_ratio(picture, base)
     tones = parts.mean_tones(ratio, seen)
     ratio = ratio - tones
@@ -179,10 +180,11 @@ def _trusted(ratio: NDArray[np.float32], texels: SeenTexels, parts: _Parts) -> N
 
 def _mean(
     values: NDArray[np.floating], weight: NDArray[np.floating], expected: ArrayLike = 0.0, strength: float = 1e-6
-) -> NDArray[np.float64]:
+) -> NDArray[np.float32]:
     """Weighted mean of texels (S, S, C), (C,), drawn to what is expected as by texels of so much weight."""
     sums = np.tensordot(weight, values, 2).astype(np.float64)
-    return (sums + strength * np.asarray(expected)) / (float(weight.sum()) + strength)
+    mean = (sums + strength * np.asarray(expected)) / (float(weight.sum()) + strength)
+    return mean.astype(np.float32)
 
 
 def _widely_blurred(texels: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
