@@ -271,11 +271,17 @@ class TestAlbedoTexture:
 
 
 def painted(
-    model: MorphableModel, unwrapping: Unwrapping, image: NDArray[np.uint8], at: WeakPerspective, **options: object
+    model: MorphableModel,
+    unwrapping: Unwrapping,
+    image: NDArray[np.uint8],
+    at: WeakPerspective,
+    gamma: NDArray[np.float64] | tuple[()] = (),
+    light: SphericalHarmonicsLight | None = None,
+    texture: AlbedoTexture | None = None,
 ) -> NDArray[np.float64]:
     """A person's texture of 512 texels a side, BGR, blurred so that neither grain nor pores count."""
-    texture = paint_albedo(image, model, unwrapping, model.mean, at, size=512, **options)  # type: ignore[arg-type]
-    return np.asarray(cv2.GaussianBlur(texture, (0, 0), 4.0), np.float64)
+    texels = look_at_texels(image, model, unwrapping, model.mean, at, gamma=gamma, size=512)
+    return np.asarray(cv2.GaussianBlur(paint_albedo(texels, light=light, texture=texture), (0, 0), 4.0), np.float64)
 
 
 def near(model: MorphableModel, *places: tuple[float, float, float]) -> NDArray[np.intp]:

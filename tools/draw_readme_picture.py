@@ -20,7 +20,7 @@ from face3dmm_ros.rendering.landmark_view import draw_landmarks
 from face3dmm_ros.rendering.person_texture import paint_albedo
 from face3dmm_ros.rendering.rasterization import rasterize
 from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
-from face3dmm_ros.rendering.texture import Unwrapping, unwrap
+from face3dmm_ros.rendering.texture import Unwrapping, look_at_texels, unwrap
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "images" / "readme.jpg"
 CROP = (slice(10, 230), slice(130, 330))
@@ -43,7 +43,8 @@ def main() -> None:
     vertices = model.vertices(face.parameters.alpha, face.parameters.beta)
     normals = model.normals(vertices)
     unwrapping, gamma = unwrap(model), face.parameters.gamma
-    texture = paint_albedo(image, model, unwrapping, vertices, camera, gamma=gamma, texture=AlbedoTexture.of(model))
+    texels = look_at_texels(image, model, unwrapping, vertices, camera, gamma=gamma)
+    texture = paint_albedo(texels, texture=AlbedoTexture.of(model))
     enlarged, factor = _enlarge(image)
     large = WeakPerspective(
         camera.scale * factor, camera.rotation, (camera.translation - [CROP[1].start, CROP[0].start]) * factor

@@ -29,7 +29,7 @@ from face3dmm_ros.rendering.albedo_texture import AlbedoTexture
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.person_texture import paint_albedo
 from face3dmm_ros.rendering.spherical_harmonics import UNLIT, SphericalHarmonicsLight
-from face3dmm_ros.rendering.texture import Unwrapping, unwrap
+from face3dmm_ros.rendering.texture import Unwrapping, look_at_texels, unwrap
 from face3dmm_ros.rendering.vertex_colors import merge_vertex_colors, sample_vertex_colors, vertex_visibility
 
 PHOTOMETRIC = "photometric"
@@ -297,17 +297,11 @@ class _Writer:
             if suffix != ".glb" or self._unwrapping is None:
                 write_mesh(path.with_suffix(suffix), mesh)
                 continue
-            texture = paint_albedo(
-                image,
-                self._model,
-                self._unwrapping,
-                posed.vertices,
-                posed.camera,
-                gamma=face.tracked.parameters.gamma,
-                light=face.light,
-                texture=self._albedo_texture,
-                size=self._arguments.texture_size,
+            gamma, size = face.tracked.parameters.gamma, self._arguments.texture_size
+            texels = look_at_texels(
+                image, self._model, self._unwrapping, posed.vertices, posed.camera, gamma=gamma, size=size
             )
+            texture = paint_albedo(texels, light=face.light, texture=self._albedo_texture)
             unwrapped = self._unwrapping.of(mesh)
             write_textured_mesh(path.with_suffix(suffix), unwrapped, self._unwrapping.uv, texture)
 

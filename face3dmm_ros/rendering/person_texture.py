@@ -12,9 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.srgb import encoded, linear
-from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.rendering.albedo_texture import AlbedoTexture
 from face3dmm_ros.rendering.fractal_noise import pores
 from face3dmm_ros.rendering.pull_push import continued
@@ -24,9 +22,7 @@ from face3dmm_ros.rendering.texture import (
     DARKEST,
     DEFAULT_TEXTURE_SIZE,
     SeenTexels,
-    Unwrapping,
     as_texture,
-    look_at_texels,
 )
 
 # All that follows was chosen by hand while looking at heads from the side.
@@ -44,34 +40,16 @@ _EARS_SEEN = (0.6, 0.95)  # how well ears must be seen so that they count, and s
 
 
 def paint_albedo(
-    image: NDArray[np.uint8],
-    model: MorphableModel,
-    unwrapping: Unwrapping,
-    vertices: NDArray[np.float32],
-    camera: WeakPerspective,
-    *,
-    gamma: NDArray[np.floating] | tuple[()] = (),
-    light: SphericalHarmonicsLight | None = None,
-    texture: AlbedoTexture | None = None,
-    size: int = DEFAULT_TEXTURE_SIZE,
+    texels: SeenTexels, *, light: SphericalHarmonicsLight | None = None, texture: AlbedoTexture | None = None
 ) -> NDArray[np.uint8]:
-    """Paint a person's skin from a picture, (size, size, 3) uint8 BGR, as bright as the picture shows it.
+    """Paint a person's skin from a picture, (S, S, 3) uint8 BGR, as bright as the picture shows it.
 
     Args:
-        image: (H, W, 3) uint8 BGR.
-        model: the face model.
-        unwrapping: of that model.
-        vertices: (N, 3) the face in the picture, model space, mm.
-        camera: projects the face into the picture.
-        gamma: albedo coefficients of the person; the first of them or none.
+        texels: what the picture shows of the person.
         light: of the picture; told from it without.
         texture: of the model; its albedo has no detail without.
-        size: texels along each side.
-
-    Raises:
-        Face3DMMError: the image has another form, or the size is out of range.
     """
-    texels = look_at_texels(image, model, unwrapping, vertices, camera, gamma=gamma, size=size)
+    size = texels.size
     parts = _Parts.of(texels)
     picture = _unlit(texels, texels.seen * parts.plain, light)
     ratio = texels.log_ratio(picture, texels.albedo)
@@ -96,7 +74,7 @@ def paint_albedo(
     fine = detail - cv2.GaussianBlur(detail, (0, 0), max(_FINE * share, 0.3))
     strength = _GRAIN * float(_mean(np.abs(fine), seen * parts.plain).mean())
     # No finer than the picture.
-    noise = cv2.GaussianBlur(pores(size), (0, 0), max(_PIXEL * share / camera.scale, 0.3))
+    noise = cv2.GaussianBlur(pores(size), (0, 0), max(_PIXEL * share / texels.scale, 0.3))
     grain = (1.0 - seen - there) * parts.outside * strength * noise / noise.std()
     filled = tones + np.maximum(seen, near)[..., None] * smooth + seen[..., None] * detail
     filled += there[..., None] * texels.mirrored(detail) + grain[..., None]

@@ -164,6 +164,7 @@ class SeenTexels:
     Attributes:
         model: the model.
         fragments: its triangle at each texel.
+        scale: px of the picture per mm.
         skin_rows: how many rows the outside's chart has; the left half mirrors the right one in them.
         picture: (S, S, 3) float32, sRGB in [0, 1] of the picture; nothing in particular where it is not seen.
         albedo: (S, S, 3) float32, the model's, likewise, and continued beyond the surface.
@@ -173,6 +174,7 @@ class SeenTexels:
 
     model: MorphableModel
     fragments: Fragments
+    scale: float
     skin_rows: int
     picture: NDArray[np.float32]
     albedo: NDArray[np.float32]
@@ -231,6 +233,7 @@ def look_at_texels(
     return SeenTexels(
         model,
         fragments,
+        camera.scale,
         size if unwrapping.skin.all() else round(_SKIN_SHARE * size),
         picture / np.float32(255.0),
         continued(texels[..., 3:6], covered.astype(np.float32), 0),

@@ -269,8 +269,8 @@ class SkinMaker:
         bright = space.blurred(detail @ LUMINANCE, 4.0)
         detail = detail - (1 - _GLOSS_KEPT) * np.maximum(bright - _GLOSS, 0.0)[..., None]
         there = space.mirrored(seen) * (1 - seen)
-        pores = detail - space.blurred(detail, 6.0)
-        strength = np.sqrt(np.tensordot(known, pores**2, 2) / max(known.sum(), 1e-6)).mean() * _NOISE
+        fine = detail - space.blurred(detail, 6.0)
+        strength = np.sqrt(np.tensordot(known, fine**2, 2) / max(known.sum(), 1e-6)).mean() * _NOISE
         noise = pores(space.shown.shape[0]) * strength
         filled = seen[..., None] * detail + there[..., None] * space.mirrored(detail)
         filled += ((1 - seen - there) * noise)[..., None]
