@@ -27,6 +27,7 @@ from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import MEDIAPIPE478
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.morphable_model.makehuman_layout import MakeHumanLayout
+from face3dmm_ros.rendering.fractal_noise import pores
 from face3dmm_ros.rendering.pull_push import continued
 from face3dmm_ros.rendering.smoothstep import smoothstep
 from face3dmm_ros.rendering.spherical_harmonics import fit_light
