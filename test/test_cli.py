@@ -17,6 +17,7 @@ from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.rendering.texture import unwrap
 
 CAMERA = """
 image_width: 512
@@ -69,6 +70,22 @@ def test_fit_leaves_the_mean_skin_where_colours_are_not_wanted(portrait: Path, t
     assert main(command) == 0
     (face,) = json.loads((tmp_path / "params.json").read_text())["faces"]
     assert face["gamma"] == []
+
+
+@pytest.mark.slow
+def test_fit_writes_a_texture_with_what_the_picture_hides(
+    portrait: Path, tmp_path: Path, default_model: MorphableModel
+) -> None:
+    """Ears have folds, and the hair behind them strands, where a smooth continuation had neither."""
+    assert main(["fit", str(portrait), "--out", str(tmp_path), "--texture-size", "512"]) == 0
+    mesh = trimesh.load(tmp_path / "mesh.glb", force="mesh", process=False)
+    texture = np.asarray(mesh.visual.material.baseColorTexture.convert("L"), np.float32)
+    of_texture = unwrap(default_model).vertices
+    behind = default_model.mean[of_texture, 2] < -150.0
+    for shown in (default_model.regions["ears"][of_texture] > 0.9, behind):
+        u, v = np.moveaxis((mesh.visual.uv[shown] * [1, -1] + [0, 1]) * 512, -1, 0).astype(int) % 512
+        fine = texture - cv2.GaussianBlur(texture, (0, 0), 6.0)
+        assert fine[v, u].std() > 3.0
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE
 
 DESCRIPTION = (
     "Fit the morphable model to every face in a picture. Writes params.json (s, R, t, alpha, beta of each "
-    "face), mesh.obj and mesh.ply with colours sampled from the picture, mesh.glb with the picture as texture "
+    "face), mesh.obj and mesh.ply with colours sampled from the picture, mesh.glb with the person's skin as texture "
     "(mesh_1.obj … for further faces), and overlay.png. Several pictures are fitted each on its own, into "
     "folders of their names below --out; with --same-person they share one identity, whose neutral face is "
     "written besides, as identity.obj, identity.ply and identity.glb, coloured from all of them. Exit code 2 "

@@ -25,9 +25,11 @@ from face3dmm_ros.fitting.several_pictures import PersonFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.pipeline import FacePipeline
+from face3dmm_ros.rendering.albedo_texture import AlbedoTexture
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
+from face3dmm_ros.rendering.person_texture import paint_albedo
 from face3dmm_ros.rendering.spherical_harmonics import UNLIT, SphericalHarmonicsLight
-from face3dmm_ros.rendering.texture import Unwrapping, paint_texture, unwrap
+from face3dmm_ros.rendering.texture import Unwrapping, look_at_texels, unwrap
 from face3dmm_ros.rendering.vertex_colors import merge_vertex_colors, sample_vertex_colors, vertex_visibility
 
 PHOTOMETRIC = "photometric"
@@ -219,6 +221,7 @@ class _Writer:
         self._model = model
         self._calibration = calibration
         self._unwrapping: Unwrapping | None = unwrap(model) if arguments.texture_size else None
+        self._albedo_texture = AlbedoTexture.of(model) if arguments.texture_size else None
 
     def write(self, picture: _Picture, folder: Path) -> list[_VertexColors]:
         """Write a picture's meshes, overlay and parameters; returns the colours of its faces."""
@@ -295,9 +298,10 @@ class _Writer:
                 write_mesh(path.with_suffix(suffix), mesh)
                 continue
             gamma, size = face.tracked.parameters.gamma, self._arguments.texture_size
-            texture = paint_texture(
+            texels = look_at_texels(
                 image, self._model, self._unwrapping, posed.vertices, posed.camera, gamma=gamma, size=size
             )
+            texture = paint_albedo(texels, light=face.light, texture=self._albedo_texture)
             unwrapped = self._unwrapping.of(mesh)
             write_textured_mesh(path.with_suffix(suffix), unwrapped, self._unwrapping.uv, texture)
 

@@ -44,8 +44,7 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
 def write_textured_mesh(path: Path, mesh: Mesh, uv: NDArray[np.float32], texture: NDArray[np.uint8]) -> None:
     """Write a mesh with a texture as binary glTF, the texture inside as PNG.
 
-    The texture holds the light that the picture was taken in, so the material asks viewers to add none
-    (KHR_materials_unlit; those that do not know it light a matt surface). The mesh stands as `write_mesh` lays down.
+    The texture is an albedo, so viewers light it, as a matt surface. The mesh stands as `write_mesh` lays down.
 
     Args:
         path: ends in ``.glb``.
@@ -154,9 +153,7 @@ def _glb(mesh: Mesh, uv: NDArray[np.float32] | None = None, png: bytes = b"") ->
         views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": len(png)})
         binary += png + b"\0" * (-len(png) % 4)
         surface["baseColorTexture"] = {"index": 0}
-        material["extensions"] = {"KHR_materials_unlit": {}}
         document |= {
-            "extensionsUsed": ["KHR_materials_unlit"],
             "textures": [{"source": 0, "sampler": 0}],
             "images": [{"bufferView": len(views) - 1, "mimeType": "image/png"}],
             "samplers": [{"wrapS": REPEAT, "wrapT": REPEAT, "magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR}],

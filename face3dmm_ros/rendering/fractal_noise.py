@@ -22,3 +22,9 @@ def fractal(rng: np.random.Generator, shape: tuple[int, int], low: float, high: 
     spectrum = np.fft.rfft2(rng.standard_normal(shape)) * amplitude
     noise = np.fft.irfft2(spectrum, s=shape)
     return np.asarray((noise - noise.mean()) / noise.std())
+
+
+def pores(size: int) -> NDArray[np.float32]:
+    """Noise like skin's detail in a face's texture, (size, size), of standard deviation 1; the same for all."""
+    noise = fractal(np.random.default_rng(0), (size, size), size / 24, size / 2.5, 0.3)
+    return noise.astype(np.float32)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.srgb import encoded, linear
+from face3dmm_ros.core.srgb import LUMINANCE, encoded, linear
 from face3dmm_ros.rendering.lighting import Lighting
 
 UNLIT = Lighting(ambient=(1.0, 1.0, 1.0), diffuse=0.0, specular=0.0)
@@ -31,6 +31,12 @@ IRRADIANCE_SCALES = (
     *(0.25 * np.sqrt(np.array([15.0, 15.0, 5.0 / 4.0, 15.0, 15.0 / 4.0]) / (4.0 * np.pi))).tolist(),
 )
 """(Aⱼ / π) · the norm of Yⱼ, in the order 1 | y, z, x | xy, yz, 3z² − 1, zx, x² − y²."""
+
+
+# Of `fit_light`, chosen by hand.
+_STEPS = 8  # of reweighting
+_OUTLIER = 0.1  # of the mean luminance
+_BEND = 0.02  # prior of the light's second degree, relative to how well the surface tells it
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,3 +75,30 @@ def irradiance_basis(x: Any, y: Any, z: Any) -> list[Any]:
     """(Aⱼ / π) · Yⱼ of unit vectors, nine arrays like x, y and z, which may be numpy's or torch's."""
     terms = (1.0 + 0.0 * x, y, z, x, x * y, y * z, 3.0 * z * z - 1.0, z * x, x * x - y * y)
     return [scale * term for scale, term in zip(IRRADIANCE_SCALES, terms, strict=True)]
+
+
+def fit_light(
+    light: NDArray[np.floating], normals: NDArray[np.floating], weight: NDArray[np.floating]
+) -> SphericalHarmonicsLight | None:
+    """The light on a surface, relative to its mean there, by what the surface sends out per albedo.
+
+    Args:
+        light: (P, 3) linear.
+        normals: (P, 3) unit, in camera axes.
+        weight: (P,), how far each point counts; highlights and cast shadows lose theirs (Cauchy's loss).
+
+    Returns:
+        None where there are too few points.
+    """
+    if len(weight) < 10 * COEFFICIENTS:
+        return None
+    H = np.stack(irradiance_basis(*normals.astype(np.float64).T), axis=-1)
+    found, w = light.astype(np.float64), weight.astype(np.float64)
+    found /= np.maximum(np.average(found, axis=0, weights=w), 1e-9)
+    prior = np.diag([0.0] + [1e-3] * 3 + [_BEND] * 5) * w.sum() * np.mean(H[:, 0] ** 2)
+    robust = w
+    for _ in range(_STEPS):
+        weighted = H * robust[:, None]
+        solved = np.linalg.solve(H.T @ weighted + prior, weighted.T @ found)
+        robust = w / (1 + (((found - H @ solved) @ LUMINANCE) / _OUTLIER) ** 2)
+    return SphericalHarmonicsLight(solved)

@@ -32,8 +32,12 @@ _INNER_REGIONS = ("eyes", "mouth_interior", "teeth")
 _SKIN_SHARE = 0.88  # of the texture's height; the charts of the inner parts share the rest
 _FRONT_EMPHASIS = 0.8  # exponent of the longitude: below 1, the face gets more texels than the back of the head
 _POLE_MM = 12.0  # the axis may be moved by so much to go through a vertex
-_SMOOTH_TEXELS = 32  # in a texture of 1024: light and skin tone vary over more texels, features over fewer
-_DARKEST = 0.03  # sRGB added before a ratio is taken, so that black has a finite one
+
+SMOOTH_TEXELS = 32
+"""In a texture of 1024: light and skin tone vary over more texels, features over fewer. By hand."""
+
+DARKEST = 0.03
+"""sRGB added before a ratio is taken, so that black has a finite one. By hand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,28 +148,103 @@ def paint_texture(
     Raises:
         Face3DMMError: the image has another form, or the size is out of range.
     """
+    texels = look_at_texels(image, model, unwrapping, vertices, camera, gamma=gamma, size=size)
+    ratio, seen = texels.log_ratio(texels.picture, texels.albedo), texels.seen
+    smooth = continued(ratio, seen, texels.smooth_level)
+    detail = ratio - smooth
+    other_side = ((1.0 - seen) * texels.mirrored(seen))[..., None] * texels.mirrored(detail)
+    filled = smooth + seen[..., None] * detail + other_side
+    return as_texture(np.exp(filled) * (texels.albedo + DARKEST) - DARKEST)
+
+
+@dataclass(frozen=True, eq=False)
+class SeenTexels:
+    """A model's unwrapping, S texels along each side, and what a picture shows of it.
+
+    Attributes:
+        model: the model.
+        fragments: its triangle at each texel.
+        scale: px of the picture per mm.
+        skin_rows: how many rows the outside's chart has; the left half mirrors the right one in them.
+        picture: (S, S, 3) float32, sRGB in [0, 1] of the picture; nothing in particular where it is not seen.
+        albedo: (S, S, 3) float32, the model's, likewise, and continued beyond the surface.
+        normals: (S, S, 3) float32 unit, in camera axes; 0 beyond the surface.
+        seen: (S, S) float32 in [0, 1], how well the picture shows it.
+    """
+
+    model: MorphableModel
+    fragments: Fragments
+    scale: float
+    skin_rows: int
+    picture: NDArray[np.float32]
+    albedo: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    seen: NDArray[np.float32]
+
+    @property
+    def size(self) -> int:
+        """S."""
+        return len(self.seen)
+
+    @property
+    def smooth_level(self) -> int:
+        """log₂ of the texels from which on areas are large."""
+        return max(0, round(np.log2(SMOOTH_TEXELS * self.size / 1024.0)))
+
+    def spread(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Values (N, C) of the model's vertices at the texels, (S, S, C); 0 beyond the surface."""
+        return _spread(self.model, self.fragments, values)
+
+    def mirrored(self, texels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Texels (S, S, …) of the head's other side; 0 for what lies inside."""
+        other = np.zeros_like(texels)
+        other[: self.skin_rows] = texels[: self.skin_rows, ::-1]
+        return other
+
+    def log_ratio(self, colors: NDArray[np.float32], base: NDArray[np.float32]) -> NDArray[np.float32]:
+        """log of some sRGB over other, (S, S, 3), finite also for black."""
+        return np.log((colors + np.float32(DARKEST)) / (base + np.float32(DARKEST)))
+
+
+def look_at_texels(
+    image: NDArray[np.uint8],
+    model: MorphableModel,
+    unwrapping: Unwrapping,
+    vertices: NDArray[np.float32],
+    camera: WeakPerspective,
+    *,
+    gamma: NDArray[np.floating] | tuple[()] = (),
+    size: int = DEFAULT_TEXTURE_SIZE,
+) -> SeenTexels:
+    """Look up a face's texels in a picture; arguments and errors as `paint_texture` has them."""
     check_image(image)
     if not 16 <= size <= LARGEST_TEXTURE_SIZE:
         raise Face3DMMError(f"a texture has 16 to {LARGEST_TEXTURE_SIZE} texels along each side, not {size}")
-    projected = camera.project(vertices)
+    projected, normals = camera.project(vertices), model.normals(vertices)
     inside = ((projected >= 0.0) & (projected <= np.array(image.shape[1::-1]) - 1.0)).all(axis=1)
-    visibility = inside * vertex_visibility(vertices, model.normals(vertices), model.triangles, camera)
-    attributes = np.column_stack([projected, visibility, model.albedo(gamma)]).astype(np.float32)
-    texels, covered = _spread(model, unwrapping, attributes, size)
-
+    visibility = inside * vertex_visibility(vertices, normals, model.triangles, camera)
+    attributes = np.column_stack([projected, visibility, model.albedo(gamma), normals @ camera.rotation.T])
+    fragments = texture_fragments(model, unwrapping, size)
+    covered = fragments.triangle >= 0
+    texels = _spread(model, fragments, attributes)
     x, y = np.ascontiguousarray(texels[..., 0]), np.ascontiguousarray(texels[..., 1])
-    picture = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    albedo = continued(texels[..., 3:], covered.astype(np.float32), 0)[..., ::-1]
-    ratio = np.log((picture / np.float32(255.0) + _DARKEST) / (albedo + _DARKEST))
-    seen = texels[..., 2] * covered
-    smooth = continued(ratio, seen, max(0, round(np.log2(_SMOOTH_TEXELS * size / 1024.0))))
-    detail = ratio - smooth
-    skin_rows = round(_SKIN_SHARE * size) if not unwrapping.skin.all() else size
-    other_side, seen_there = np.zeros_like(detail), np.zeros_like(seen)
-    other_side[:skin_rows], seen_there[:skin_rows] = detail[:skin_rows, ::-1], seen[:skin_rows, ::-1]
-    filled = smooth + seen[..., None] * detail + ((1.0 - seen) * seen_there)[..., None] * other_side
-    texture = np.exp(filled) * (albedo + _DARKEST) - _DARKEST
-    return np.round(255.0 * np.clip(texture, 0.0, 1.0)).astype(np.uint8)
+    picture = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[..., ::-1]
+    n = texels[..., 6:]
+    return SeenTexels(
+        model,
+        fragments,
+        camera.scale,
+        size if unwrapping.skin.all() else round(_SKIN_SHARE * size),
+        picture / np.float32(255.0),
+        continued(texels[..., 3:6], covered.astype(np.float32), 0),
+        n / np.maximum(np.linalg.norm(n, axis=2, keepdims=True), np.float32(1e-9)),
+        texels[..., 2] * covered,
+    )
+
+
+def as_texture(colors: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """sRGB in [0, 1], red, green, blue, clipped, as uint8 BGR."""
+    return np.round(255.0 * np.clip(colors[..., ::-1], 0.0, 1.0)).astype(np.uint8)
 
 
 def texture_fragments(model: MorphableModel, unwrapping: Unwrapping, size: int) -> Fragments:
@@ -187,12 +266,9 @@ def texture_fragments(model: MorphableModel, unwrapping: Unwrapping, size: int) 
     return replace(fragments, triangle=whole[fragments.triangle])
 
 
-def _spread(
-    model: MorphableModel, unwrapping: Unwrapping, attributes: NDArray[np.float32], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Vertex attributes (N, C) at a texture's texels, (size, size, C), and which texels the surface covers."""
-    fragments = texture_fragments(model, unwrapping, size)
+def _spread(model: MorphableModel, fragments: Fragments, values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Vertices' values (N, C) at a texture's texels, (size, size, C); 0 where the surface covers none."""
     covered = fragments.triangle >= 0
-    texels = np.zeros((size, size, attributes.shape[1]), np.float32)
-    texels[covered] = fragments.surface_points(model.triangles, covered).interpolate(attributes)
-    return texels, covered
+    texels = np.zeros((*covered.shape, values.shape[1]), np.float32)
+    texels[covered] = fragments.surface_points(model.triangles, covered).interpolate(values.astype(np.float32))
+    return texels

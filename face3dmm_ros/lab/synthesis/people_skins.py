@@ -27,10 +27,10 @@ from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import MEDIAPIPE478
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 from face3dmm_ros.morphable_model.makehuman_layout import MakeHumanLayout
-from face3dmm_ros.rendering.fractal_noise import fractal
+from face3dmm_ros.rendering.fractal_noise import pores
 from face3dmm_ros.rendering.pull_push import continued
 from face3dmm_ros.rendering.smoothstep import smoothstep
-from face3dmm_ros.rendering.spherical_harmonics import COEFFICIENTS, irradiance_basis
+from face3dmm_ros.rendering.spherical_harmonics import fit_light
 from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE, texture_fragments, unwrap
 from face3dmm_ros.rendering.vertex_colors import vertex_visibility
 
@@ -48,9 +48,6 @@ _GLOSS, _GLOSS_KEPT = 0.03, 0.3  # log luminance above the skin's from which it 
 _BASE_CONTRAST = 0.6  # what is kept of MakeHuman's skins' blotches, which are as large as light and shadow
 _SIDEBURN = 91  # texels, twice of what MakeHuman's hair reaches beyond the model's
 _NOISE = 0.5  # strength of noise that stands for detail, relative to the person's on the cheeks
-_LIGHT_STEPS = 8  # of reweighting
-_LIGHT_OUTLIER = 0.1  # of the skin's luminance
-_BEND = 0.02  # prior of the light's second degree, relative to how well the skin tells it
 
 
 def log_light(srgb: ArrayLike) -> NDArray[np.float32]:
@@ -273,9 +270,9 @@ class SkinMaker:
         bright = space.blurred(detail @ LUMINANCE, 4.0)
         detail = detail - (1 - _GLOSS_KEPT) * np.maximum(bright - _GLOSS, 0.0)[..., None]
         there = space.mirrored(seen) * (1 - seen)
-        pores = detail - space.blurred(detail, 6.0)
-        strength = np.sqrt(np.tensordot(known, pores**2, 2) / max(known.sum(), 1e-6)).mean() * _NOISE
-        noise = _pores(space.shown.shape[0]) * strength
+        fine = detail - space.blurred(detail, 6.0)
+        strength = np.sqrt(np.tensordot(known, fine**2, 2) / max(known.sum(), 1e-6)).mean() * _NOISE
+        noise = pores(space.shown.shape[0]) * strength
         filled = seen[..., None] * detail + there[..., None] * space.mirrored(detail)
         filled += ((1 - seen - there) * noise)[..., None]
         return PersonSkin((base + even + filled).astype(np.float32), seen.astype(np.float32))
@@ -341,26 +338,11 @@ def _unlit(log: NDArray[np.float32], weight: NDArray[np.float32], normals: NDArr
         weight: (S, S), of bare skin.
         normals: (S, S, 3), camera axes.
     """
+    n = normals / np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-9)
     few = (slice(None, None, 4), slice(None, None, 4))
     used = weight[few] > 0.2
-    if used.sum() < 10 * COEFFICIENTS:
+    light = fit_light(np.exp(log[few][used]), n[few][used], weight[few][used])
+    if light is None:
         return log
-    n = normals / np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-9)
-    basis = np.stack(irradiance_basis(n[..., 0], n[..., 1], n[..., 2]), axis=-1)
-    H, w = basis[few][used].astype(np.float64), weight[few][used].astype(np.float64)
-    light = np.exp(log[few][used]).astype(np.float64)
-    light /= np.average(light, axis=0, weights=w)
-    prior = np.diag([0.0] + [1e-3] * 3 + [_BEND] * 5) * w.sum() * np.mean(H[:, 0] ** 2)
-    robust = w
-    for _ in range(_LIGHT_STEPS):
-        weighted = H * robust[:, None]
-        solved = np.linalg.solve(H.T @ weighted + prior, weighted.T @ light)
-        robust = w / (1 + (((light - H @ solved) @ LUMINANCE) / _LIGHT_OUTLIER) ** 2)
-    shading = np.clip(basis @ solved.astype(np.float32), 0.3, 2.0)
+    shading = np.clip(light.irradiance(n.reshape(-1, 3)).reshape(n.shape), 0.3, 2.0)
     return np.asarray(log - np.log(shading), np.float32)
-
-
-def _pores(size: int) -> NDArray[np.float32]:
-    """Noise like skin's detail, (S, S), of standard deviation 1; the same for all."""
-    noise = fractal(np.random.default_rng(0), (size, size), size / 24, size / 2.5, 0.3)
-    return noise.astype(np.float32)
