@@ -31,7 +31,7 @@ from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.landmark_view import draw_landmarks
 from face3dmm_ros.rendering.layer import Framing, Rectangle
 from face3dmm_ros.rendering.rasterization import rasterize
-from face3dmm_ros.rendering.texture import _spread, unwrap
+from face3dmm_ros.rendering.texture import _spread, texture_fragments, unwrap
 from face3dmm_ros.rendering.vertex_colors import sample_vertex_colors
 
 WIDTH, HEIGHT = 40, 30
@@ -217,7 +217,8 @@ def test_a_texels_place_is_its_middle(default_model: MorphableModel) -> None:
     size, unwrapping = 64, unwrap(default_model)
     place = np.zeros((default_model.vertex_count, 2), np.float32)
     place[unwrapping.vertices] = unwrapping.uv
-    texels, covered = _spread(default_model, unwrapping, place, size)
+    fragments = texture_fragments(default_model, unwrapping, size)
+    texels, covered = _spread(default_model, fragments, place), fragments.triangle >= 0
     # In front, far from seams; where charts meet, a vertex has another place as well.
     rows, columns = (part.ravel() for part in np.mgrid[16:40, 20:44])
     assert covered[rows, columns].all()
