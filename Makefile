@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help live build test test-fast lint bench torch viewer docs clean FORCE
+.PHONY: help live build test test-fast lint bench torch viewer docs train-default clean FORCE
 .DELETE_ON_ERROR:
 
 ROS := $(or $(ROS_DISTRO),wheels)
@@ -22,6 +22,7 @@ help:
 	@echo 'make torch   add torch, for face3dmm train, and the fit methods photometric and regressor'
 	@echo 'make viewer  add Rerun, for face3dmm view'
 	@echo 'make docs    the documentation as a site, into build/site'
+	@echo 'make train-default  the networks that ship, from nothing, in some hours: PEOPLE="FOLDER …" ASSETS=FOLDER'
 	@echo 'make test-fast  the quick tests alone, a third of the time'
 	@echo 'make lint    ruff, mypy and import-linter only'
 	@echo 'make build   set up and build, without running anything'
@@ -52,6 +53,9 @@ viewer: $(VIEWER)
 docs: $(DOCS)
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 	@echo 'open build/site/index.html; for the search: .venv/bin/python -m http.server --directory build/site'
+
+train-default: $(BUILT) $(TORCH)
+	@$(RUN) tools/train_default.sh
 
 bench: $(BUILT) $(DEVELOPMENT)
 	@$(RUN) python -m benchmarks $(ARGS)
