@@ -25,7 +25,7 @@ from face3dmm_ros.core.values import Landmarks, TrackedLandmarks
 from face3dmm_ros.evaluation.metrics import box_around
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.several_pictures import PersonFitter
-from face3dmm_ros.lab.default_model.registration import IctHead
+from face3dmm_ros.lab.default_model.registration import ICT_FOLDER, IctHead, ict_folder
 from face3dmm_ros.lab.experiments.ict_heads import ict_heads
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_identity, random_person
 from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer
@@ -144,9 +144,7 @@ def main() -> None:
     """Measure, and print means and standard errors over people."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=20, metavar="N", help="random people")
-    parser.add_argument(
-        "--heads", type=Path, metavar="FOLDER", help="of ICT-FaceKit's ict_facekit.npz; else our people"
-    )
+    parser.add_argument("--heads", type=ict_folder, metavar="FOLDER", help=f"{ICT_FOLDER}: its people in place of ours")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     model = load_model("default")
