@@ -100,7 +100,9 @@ class TestPainting:
         self, default_model: MorphableModel, unwrapping: Unwrapping
     ) -> None:
         image = picture(default_model, camera(0.0))
-        texture = paint_texture(image, default_model, unwrapping, default_model.mean, camera(0.0), size=512)
+        texture = paint_texture(
+            look_at_texels(image, default_model, unwrapping, default_model.mean, camera(0.0), size=512)
+        )
         assert texture.shape == (512, 512, 3)
         places = [[0.0, 60.0, 40.0], [45.0, -40.0, 15.0], [0.0, -20.0, 50.0], [0.0, -100.0, 30.0]]
         vertices = np.array([np.argmin(np.linalg.norm(default_model.mean - place, axis=1)) for place in places])
@@ -119,7 +121,7 @@ class TestPainting:
         )
         x, y = turned.project(default_model.mean)[seen].round().astype(int)
         image[y - 2 : y + 3, x - 2 : x + 3] = 0
-        texture = paint_texture(image, default_model, unwrapping, default_model.mean, turned, size=512)
+        texture = paint_texture(look_at_texels(image, default_model, unwrapping, default_model.mean, turned, size=512))
         seen_color, hidden_color = at_vertices(texture, unwrapping, np.array([seen, hidden])).astype(int)
         skin = 0.6 * 255.0 * default_model.albedo_mean[hidden][::-1]
         assert (seen_color < 0.5 * skin).all()
@@ -130,7 +132,9 @@ class TestPainting:
 
     def test_nothing_of_the_background_is_painted(self, default_model: MorphableModel, unwrapping: Unwrapping) -> None:
         image = picture(default_model, camera(30.0))
-        texture = paint_texture(image, default_model, unwrapping, default_model.mean, camera(30.0), size=256)
+        texture = paint_texture(
+            look_at_texels(image, default_model, unwrapping, default_model.mean, camera(30.0), size=256)
+        )
         magenta = (texture[..., 1].astype(int) < 60) & (texture[..., 0] > 160) & (texture[..., 2] > 160)
         assert magenta.mean() < 0.001
 
@@ -139,7 +143,7 @@ class TestPainting:
     ) -> None:
         away = WeakPerspective(1.0, camera(0.0).rotation, np.array([-900.0, 100.0]))
         image = np.zeros((50, 60, 3), np.uint8)
-        texture = paint_texture(image, default_model, unwrapping, default_model.mean, away, size=256)
+        texture = paint_texture(look_at_texels(image, default_model, unwrapping, default_model.mean, away, size=256))
         cheek = np.array([np.argmin(np.linalg.norm(default_model.mean - [45.0, -40.0, 15.0], axis=1))])
         expected = 255.0 * default_model.albedo_mean[cheek][:, ::-1]
         np.testing.assert_allclose(at_vertices(texture, unwrapping, cheek), expected, atol=12.0)
@@ -149,10 +153,10 @@ class TestPainting:
     ) -> None:
         image = np.zeros((50, 60, 3), np.uint8)
         with pytest.raises(Face3DMMError, match="BGR"):
-            paint_texture(image[..., 0], default_model, unwrapping, default_model.mean, camera(0.0))
+            look_at_texels(image[..., 0], default_model, unwrapping, default_model.mean, camera(0.0))
         for size in (1, 1_000_000):
             with pytest.raises(Face3DMMError, match="texels"):
-                paint_texture(image, default_model, unwrapping, default_model.mean, camera(0.0), size=size)
+                look_at_texels(image, default_model, unwrapping, default_model.mean, camera(0.0), size=size)
 
 
 class TestTexturedFile:
@@ -203,7 +207,9 @@ def test_a_texture_is_taken_from_between_the_centres_of_the_outermost_pixels(
     far = WeakPerspective(0.001, rotation_from_pose_angles(0.0, 0.0, 0.0), np.array([x, 128.0]))
     dark, light = (
         paint_texture(
-            np.full((SIZE, SIZE, 3), grey, np.uint8), default_model, unwrapping, default_model.mean, far, size=64
+            look_at_texels(
+                np.full((SIZE, SIZE, 3), grey, np.uint8), default_model, unwrapping, default_model.mean, far, size=64
+            )
         )
         for grey in (60, 190)
     )

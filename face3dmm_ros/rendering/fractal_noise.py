@@ -1,5 +1,7 @@
 """Fractal noise, as on natural surfaces."""
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,7 @@ def fractal(rng: np.random.Generator, shape: tuple[int, int], low: float, high: 
     return np.asarray((noise - noise.mean()) / noise.std())
 
 
+@cache
 def pores(size: int) -> NDArray[np.float32]:
     """Noise like skin's detail in a face's texture, (size, size), of standard deviation 1; the same for all."""
     noise = fractal(np.random.default_rng(0), (size, size), size / 24, size / 2.5, 0.3)

@@ -119,44 +119,6 @@ def _around_the_head(mean: NDArray[np.float32], triangles: NDArray[np.int32]) ->
     return np.stack([u, (high - latitude) / max(high - low, 1e-9)], axis=2)
 
 
-def paint_texture(
-    image: NDArray[np.uint8],
-    model: MorphableModel,
-    unwrapping: Unwrapping,
-    vertices: NDArray[np.float32],
-    camera: WeakPerspective,
-    *,
-    gamma: NDArray[np.floating] | tuple[()] = (),
-    size: int = DEFAULT_TEXTURE_SIZE,
-) -> NDArray[np.uint8]:
-    """Paint the texture of a face from a picture, (size, size, 3) uint8 BGR.
-
-    The log ratio q = log(picture / albedo) to the model's albedo is split into a smooth part, which is light and skin
-    tone, and detail. Where the surface is visible in the picture, both come from there. Elsewhere the smooth part is
-    extrapolated and the detail mirrored from the other side of the head, if that is visible; so there are no seams,
-    and the light is the same everywhere.
-
-    Args:
-        image: (H, W, 3) uint8 BGR.
-        model: the face model.
-        unwrapping: of that model.
-        vertices: (N, 3) the face in the picture, model space, mm.
-        camera: projects the face into the picture.
-        gamma: albedo coefficients of the person; the first of them or none.
-        size: texels along each side.
-
-    Raises:
-        Face3DMMError: the image has another form, or the size is out of range.
-    """
-    texels = look_at_texels(image, model, unwrapping, vertices, camera, gamma=gamma, size=size)
-    ratio, seen = texels.log_ratio(texels.picture, texels.albedo), texels.seen
-    smooth = continued(ratio, seen, texels.smooth_level)
-    detail = ratio - smooth
-    other_side = ((1.0 - seen) * texels.mirrored(seen))[..., None] * texels.mirrored(detail)
-    filled = smooth + seen[..., None] * detail + other_side
-    return as_texture(np.exp(filled) * (texels.albedo + DARKEST) - DARKEST)
-
-
 @dataclass(frozen=True, eq=False)
 class SeenTexels:
     """A model's unwrapping, S texels along each side, and what a picture shows of it.
@@ -216,7 +178,20 @@ def look_at_texels(
     gamma: NDArray[np.floating] | tuple[()] = (),
     size: int = DEFAULT_TEXTURE_SIZE,
 ) -> SeenTexels:
-    """Look up a face's texels in a picture; arguments and errors as `paint_texture` has them."""
+    """Look up a face's texels in a picture.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        model: the face model.
+        unwrapping: of that model.
+        vertices: (N, 3) the face in the picture, model space, mm.
+        camera: projects the face into the picture.
+        gamma: albedo coefficients of the person; the first of them or none.
+        size: texels along each side.
+
+    Raises:
+        Face3DMMError: the image has another form, or the size is out of range.
+    """
     check_image(image)
     if not 16 <= size <= LARGEST_TEXTURE_SIZE:
         raise Face3DMMError(f"a texture has 16 to {LARGEST_TEXTURE_SIZE} texels along each side, not {size}")
@@ -240,6 +215,22 @@ def look_at_texels(
         n / np.maximum(np.linalg.norm(n, axis=2, keepdims=True), np.float32(1e-9)),
         texels[..., 2] * covered,
     )
+
+
+def paint_texture(texels: SeenTexels) -> NDArray[np.uint8]:
+    """Paint the texture of a face from a picture, (S, S, 3) uint8 BGR.
+
+    The log ratio q = log(picture / albedo) to the model's albedo is split into a smooth part, which is light and skin
+    tone, and detail. Where the surface is visible in the picture, both come from there. Elsewhere the smooth part is
+    extrapolated and the detail mirrored from the other side of the head, if that is visible; so there are no seams,
+    and the light is the same everywhere.
+    """
+    ratio, seen = texels.log_ratio(texels.picture, texels.albedo), texels.seen
+    smooth = continued(ratio, seen, texels.smooth_level)
+    detail = ratio - smooth
+    other_side = ((1.0 - seen) * texels.mirrored(seen))[..., None] * texels.mirrored(detail)
+    filled = smooth + seen[..., None] * detail + other_side
+    return as_texture(np.exp(filled) * (texels.albedo + DARKEST) - DARKEST)
 
 
 def as_texture(colors: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -17,12 +17,12 @@ from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.morphable_model.makehuman_layout import triangles_digest
 from face3dmm_ros.rendering.albedo_texture import AlbedoTexture
 from face3dmm_ros.rendering.pull_push import continued
+from face3dmm_ros.rendering.texture import DARKEST
 
 _SIZE = 320  # texels along each side: the skins have 512 for a whole body, of which a head has a small part
 _COMPONENTS = 4  # nine tenths of the variance
 # Chosen by hand.
 _LARGE = 40.0  # sigma, in texels of 1024, about 1.5 cm: larger areas are tone, which γ tells
-_DARKEST = 0.03  # sRGB added before a ratio is taken, so that black has a finite one
 _MOST = 0.6  # of relative detail: grey hairs on black ones have more
 _SOCKET = 0.5  # red less green, sRGB, of nothing but MakeHuman's eye sockets
 _GROWN = 9  # texels of 1024 that these are widened by, for the lids' edges that mix with them
@@ -53,7 +53,7 @@ def _detail(
     skin: NDArray[np.float32], plain: NDArray[np.float32], there: NDArray[np.float32], space: SkinSpace
 ) -> NDArray[np.float32]:
     """A skin (S, S, 3), sRGB, relative to its own large areas, and beyond where it is `there` none."""
-    ratio = (skin + _DARKEST) / (plain + _DARKEST)
+    ratio = (skin + DARKEST) / (plain + DARKEST)
     large = space.blurred(ratio * there[..., None], _LARGE) / np.maximum(space.blurred(there, _LARGE), 1e-3)[..., None]
     detail = np.clip(ratio / np.maximum(large, 1e-3) - 1.0, -_MOST, _MOST)
     # Drawn out a little over the surface's edges, where textures of other sizes mix the two.

@@ -18,7 +18,7 @@ from face3dmm_ros.lab.synthesis.textured_mesh import TexturedMesh
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.layer import Rectangle
 from face3dmm_ros.rendering.pull_push import continued
-from face3dmm_ros.rendering.texture import Unwrapping, paint_texture
+from face3dmm_ros.rendering.texture import Unwrapping, look_at_texels, paint_texture
 
 # All numbers chosen by hand while looking at portraits turned to the side.
 _LARGEST_SCALE = 1.6  # px/mm: pictures are kept at this scale or below, so that a face is some 240 px high
@@ -168,7 +168,9 @@ def _face_mesh(
     vertices: NDArray[np.float32],
 ) -> TexturedMesh:
     """The model's face, ears and eyes, painted from the picture; through the lips the front is seen."""
-    texture = paint_texture(picture, model, unwrapping, vertices, camera, gamma=parameters.gamma, size=_TEXTURE_SIZE)
+    gamma = parameters.gamma
+    texels = look_at_texels(picture, model, unwrapping, vertices, camera, gamma=gamma, size=_TEXTURE_SIZE)
+    texture = paint_texture(texels)
     weight = np.maximum(bare_skin(model), model.regions["eyes"] > 0.5)
     inner = np.maximum(model.regions["teeth"], model.regions["mouth_interior"]) > 0.5
     shown = (weight > 0.0)[model.triangles].any(axis=1) & ~inner[model.triangles].all(axis=1)
