@@ -38,7 +38,7 @@ from face3dmm_ros.lab.training.learner import Learner
 from face3dmm_ros.lab.training.parameter_objective import WEIGHTS, ParameterObjective, layout_of
 from face3dmm_ros.lab.training.processes import Processes
 from face3dmm_ros.lab.training.samples import FaceSample
-from face3dmm_ros.lab.training.training import CHECKPOINT, train
+from face3dmm_ros.lab.training.training import CHECKPOINT, learning_threads, train
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.regressor.export import load_archive, regressed_outputs
 from face3dmm_ros.regressor.landmark_map import landmark_maps
@@ -230,6 +230,17 @@ def test_unknown_network_is_refused_before_any_data_is_looked_at(tmp_path: Path)
 
 
 # Batches
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "threads", "expected"), [(2, 2, 2, 1), (2, 0, 2, 2), (4, 1, 4, 3), (16, 2, 8, 8)]
+)
+def test_torch_leaves_their_cores_to_the_workers_that_make_samples(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, threads: int, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert learning_threads(small_config(workers=workers)) == expected
 
 
 def test_batches_depend_on_the_number_of_the_step_alone() -> None:

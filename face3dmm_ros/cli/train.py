@@ -13,6 +13,8 @@ CONFIG is a YAML file, or the name of one that ships (face3dmm_ros/config/train)
 
   light             the light network for live use, on synthetic faces of the default model: needs no data
   dense             the dense landmark network, likewise
+  light_people      the light network goes on, on skins of people and photographs turned to the side
+  dense_people      the dense landmark network, likewise
   2dasl             2DASL's recipe: ResNet-50, 300W-LP and unlabelled photographs, self-critic
   tran              Tran et al.'s recipe: ResNet-101, pooled labels, asymmetric loss
 
@@ -51,6 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
             is of another training.
     """
     require_torch()
+    # Threads that spin while they wait would take the cores of samples in the making, and of whatever else runs here:
+    # two trainings side by side take a third of the time so. OpenMP reads it as torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from face3dmm_ros.lab.training.config import read_config
 
     config = read_config(arguments.config, tuple(arguments.set))

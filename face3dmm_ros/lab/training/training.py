@@ -6,6 +6,7 @@ the seed and the number of the step (`batches`, `learner`), and the rest is in t
 
 import fcntl
 import math
+import os
 import shutil
 import sys
 import time
@@ -35,6 +36,7 @@ from face3dmm_ros.lab.training.objective import Objective
 from face3dmm_ros.lab.training.parameter_objective import ParameterObjective
 from face3dmm_ros.lab.training.point_objective import PointObjective
 from face3dmm_ros.lab.training.processes import Processes, processes
+from face3dmm_ros.photometric.torch_threads import torch_threads
 
 CHECKPOINT = "checkpoint.pt"
 _MEASURED = 1024
@@ -66,7 +68,7 @@ def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: b
     Raises:
         Face3DMMError: data, model, checkpoint or folder cannot be used, or the loss is no longer finite.
     """
-    with processes() as here, _alone(folder, here), worker_deaths_explained():
+    with processes() as here, _alone(folder, here), worker_deaths_explained(), torch_threads(learning_threads(config)):
         objective = open_objective(config, here.device)
         stream = FaceStream(config)
         for line in check(config, stream):
@@ -109,6 +111,12 @@ def train(config: TrainingConfig, folder: Path, resume: bool = True, progress: b
             record.network()
         here.wait()
     return folder / objective.file
+
+
+def learning_threads(config: TrainingConfig) -> int:
+    """What torch may have: as many threads as it has itself, but none on the cores of the workers that make samples."""
+    left = len(os.sched_getaffinity(0)) - config.workers
+    return max(1, min(torch.get_num_threads(), left))
 
 
 class _Window:
