@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the networks that ship, and the tables that belong to them, from nothing, in place of those in resource/, in
-# some six hours on two cores; seeds and counts stand in config/train/:
+# some eight hours on two cores; seeds and counts stand in config/train/:
 #   make train-default ASSETS=makehuman PEOPLE="london:odd canada"
 # PEOPLE: portraits with points set by hand, the last folder of calm faces; ASSETS: MakeHuman's assets, without beard/,
 # and panoramas, else hair and eyes are drawn. docs/command_line.md tells where both come from. After a stop at any moment
@@ -28,5 +28,7 @@ lab fit_cover_reader "${people[@]}"
 lab measure_people_at_rest "${people[-1]}"
 say "the regressor, on drawn people"
 face3dmm train light --out runs/light
-cp runs/light/weights.safetensors resource/regressor.safetensors
+say "and on people"
+face3dmm train light_people --out runs/light_people "${people_of_0[@]}"
+cp runs/light_people/weights.safetensors resource/regressor.safetensors
 say "done: git status shows what is new in resource/"
