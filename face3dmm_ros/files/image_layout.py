@@ -109,7 +109,7 @@ def check_layout(message: ImageMessage) -> None:
 
 
 def image_from_message(message: ImageMessage, depth: SampleDepth | None = None) -> NDArray[np.uint8]:
-    """The picture of a message, (H, W, 3) BGR uint8; for bgr8 and 8UC3 a view of the message's data.
+    """The picture of a message, (H, W, 3) BGR uint8; for bgr8 and 8UC3 a view of the message's data, to read only.
 
     Args:
         message: the message.
@@ -120,6 +120,8 @@ def image_from_message(message: ImageMessage, depth: SampleDepth | None = None) 
     """
     check_layout(message)
     rows = np.frombuffer(message.data, np.uint8).reshape(-1, message.step)
+    # Nodes of one process share messages.
+    rows.flags.writeable = False
     if message.encoding in _HALVED:
         return _from_halved_chroma(rows, message.width, message.height, _HALVED[message.encoding])
     if message.encoding == _WHOLE:

@@ -30,6 +30,7 @@ from face3dmm_ros.live.composition import AVATAR, EXTRA_NODES, FITTER, LANDMARKS
 from face3dmm_ros.live.monitor_node import MonitorNode, percentiles
 from face3dmm_ros.live.recording import Recording, RecordingFolder
 from face3dmm_ros.live.ros_arguments import parameter_arguments
+from face3dmm_ros.nodes.hand_over import hand_over_between_nodes
 from face3dmm_ros.rendering.offscreen import PROBE_TIMEOUT_SECONDS
 
 PLACEMENTS = ("separate", "composed", "single")
@@ -113,6 +114,8 @@ class LiveSession(Closing):
         self._claim = _claim_domain()
         # Ctrl-C ends a run, but must not end the context before the run's last messages are in.
         rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
+        if options.placement == "single":
+            hand_over_between_nodes(rclpy.get_default_context())
         self._executor = SingleThreadedExecutor()
         self._monitor = MonitorNode(self._nodes, source=SOURCE)
         self._executor.add_node(self._monitor)

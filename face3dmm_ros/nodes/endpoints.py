@@ -1,7 +1,7 @@
 """Topics of a node: what it takes messages from, and what it publishes."""
 
 import copy
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from statistics import median
 from time import monotonic
@@ -9,13 +9,16 @@ from typing import Any
 
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import InvalidQosOverridesError
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.nodes.diagnostics import Activity
+from face3dmm_ros.nodes.hand_over import Taker, hand_over_of
 from face3dmm_ros.nodes.qos import OVERRIDABLE, PublisherEventCallbacks, SubscriptionEventCallbacks
+from face3dmm_ros.nodes.synchronization import serialized_stamp
 
 _OVERRIDES = "qos_overrides"
 _KEEPS_PACE = 0.8
@@ -28,6 +31,8 @@ _SILENCE = 5.0
 
 class Output:
     """A topic that a node publishes while it is active.
+
+    Nodes in this process are handed what is published; the middleware gets it where others listen.
 
     Attributes:
         topic: its name in the code.
@@ -46,7 +51,12 @@ class Output:
             event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
         )
         self._node, self._activity = node, activity
-        self.topic = topic
+        self.topic, self._topic_name = topic, node.resolve_topic_name(topic)
+        # Those who come later get a latched message from the middleware.
+        latched = self._publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        self._hand_over = None if latched else hand_over_of(node.context)
+        self._known: tuple[int, Counter[str]] | None = None
+        self._heard_outside = True
 
     @property
     def subscribers(self) -> int:
@@ -54,10 +64,27 @@ class Output:
         return self._publisher.get_subscription_count()
 
     def publish(self, message: object) -> None:
-        """Publish and count a message; nothing happens while the node is inactive."""
-        if self._publisher.is_activated:
+        """Publish and count a message, which nobody may change then; nothing happens while the node is inactive."""
+        if not self._publisher.is_activated:
+            return
+        if self._hand_over is not None:
+            self._hand_over.hand(self._topic_name, message)
+        if self._hand_over is None or self._is_heard_outside():
             self._publisher.publish(message)
-            self._activity.published[self.topic] += 1
+        self._activity.published[self.topic] += 1
+
+    def _is_heard_outside(self) -> bool:
+        """Whether anybody listens who is not handed the messages."""
+        assert self._hand_over is not None
+        takers = self._hand_over.takers(self._topic_name)
+        # Who they are takes long to ask, and changes only with how many they are.
+        if self._known != (seen := (self.subscribers, takers)):
+            listeners = self._node.get_subscriptions_info_by_topic(self._topic_name)
+            names = [f"{each.node_namespace.rstrip('/')}/{each.node_name}" for each in listeners]
+            self._heard_outside = bool(Counter(names) - takers)
+            # The name of one that has just come may not be known yet.
+            self._known = seen if len(names) == self.subscribers else None
+        return self._heard_outside
 
     def enable(self) -> None:
         """Publish from now on, in a node that is active already."""
@@ -93,20 +120,24 @@ class Input:
         *,
         raw: bool,
         stream: bool,
+        only_arrival: bool,
         is_wanted: Callable[[], bool],
         on_mismatch: Callable[[Any], None],
     ) -> None:
         """Subscribe; Face3DMMError if the user's QoS for the topic cannot be.
 
-        `handle` is called with each message, serialized where `raw`, that comes while `is_wanted`; `on_mismatch` where
-        a publisher's QoS does not go with this one.
+        `handle` is called with each message, serialized where `raw`, with nothing where `only_arrival`, that comes while
+        `is_wanted`; `on_mismatch` where a publisher's QoS does not go with this one.
         """
         self.topic, self.msg_type = topic, message_type
         self.topic_name: str = node.resolve_topic_name(topic)
         self._node, self._activity, self._handle, self._qos = node, activity, handle, qos
         self._raw, self._stream, self._on_mismatch = raw, stream, on_mismatch
+        self._only_arrival = only_arrival
         self._is_wanted = is_wanted
         self._subscription: Any = None
+        self._hand_over = hand_over_of(node.context) if (stream and not raw) or only_arrival else None
+        self._taker: Taker | None = None
         self._work_s: deque[float] = deque([0.0], maxlen=_TIMED)
         self._taken: deque[tuple[float, int]] = deque(maxlen=_TIMED)  # times, s, and numbers of messages
         self.open()
@@ -125,15 +156,24 @@ class Input:
             self.topic,
             self._qos,
             callback=self._take if numbered else lambda message: self._take(message, {}),
-            raw=self._raw,
+            raw=self._serialized,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_mismatch, use_default_callbacks=False),
         )
+        if self._hand_over is not None:
+            depth = self._subscription.qos_profile.depth
+            self._taker = Taker(self._node, self.topic_name, depth, self._take_handed)
+            self._hand_over.join(self._taker)
 
     def close(self) -> None:
         """Unsubscribe until opened again."""
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
+        if self._taker is not None:
+            assert self._hand_over is not None
+            self._hand_over.leave(self._taker)
+            self._taker.close()
+            self._taker = None
 
     def destroy(self) -> None:
         """Unsubscribe for good."""
@@ -153,19 +193,52 @@ class Input:
         publishers = f"{count or 'no'} publisher{'s' * (count > 1)}"
         return f"no {self.msg_type.__name__} on {self.topic_name} for {silence:.0f} s: it has {publishers}"
 
+    @property
+    def _serialized(self) -> bool:
+        """Whether messages are taken from the middleware serialized.
+
+        Copies of what a node beside this one has handed over are left so.
+        """
+        return self._raw or self._only_arrival or self._hand_over is not None
+
     def _take(self, message: Any, info: Mapping[str, Any]) -> None:
         """Handle a message, and with it those that wait behind it, as far as the node keeps pace."""
         if not self._is_wanted():
             self._last_number = 0
             return
         taken = [(message, info), *(self._waiting() if self._stream else ())]
+        new = [message for message, _ in taken if not self._was_handed(message)]
+        if not new:
+            return
         self._count(len(taken), taken[-1][1].get("publication_sequence_number", 0))
-        self._taken.append((monotonic(), len(taken)))
-        kept_back = taken if self._keeps_pace() else taken[-1:]
-        self._activity.dropped += len(taken) - len(kept_back)
-        for kept, _ in kept_back:
+        read = self._hand_over is not None and not self._only_arrival
+        self._work_through([deserialize_message(message, self.msg_type) for message in new] if read else new)
+
+    def _take_handed(self) -> None:
+        """Handle what nodes beside this one have handed over, as far as the node keeps pace."""
+        if self._taker is None:
+            return
+        taken, overwritten = self._taker.take()
+        if not taken or not self._is_wanted():
+            return
+        self._heard_at = monotonic()
+        self._activity.received[self.topic] += len(taken)
+        if self._stream:
+            self._activity.lost[self.topic] += overwritten
+        self._work_through(taken)
+
+    def _was_handed(self, message: Any) -> bool:
+        """Whether a serialized message is the copy of one that was handed over."""
+        return self._taker is not None and self._taker.had(serialized_stamp(message))
+
+    def _work_through(self, messages: list[Any]) -> None:
+        """Handle messages that have come together, the newest alone where the node does not keep pace."""
+        self._taken.append((monotonic(), len(messages)))
+        kept_back = messages if self._keeps_pace() else messages[-1:]
+        self._activity.dropped += len(messages) - len(kept_back)
+        for message in kept_back:
             start = monotonic()
-            self._handle(kept)
+            self._handle(None if self._only_arrival else message)
             self._work_s.append(monotonic() - start)
 
     def _keeps_pace(self) -> bool:
@@ -178,7 +251,7 @@ class Input:
         """Take the messages that wait, the oldest first."""
         for _ in range(self._subscription.qos_profile.depth):
             with self._subscription.handle:
-                taken = self._subscription.handle.take_message(self.msg_type, self._raw)
+                taken = self._subscription.handle.take_message(self.msg_type, self._serialized)
             if taken is None:
                 return
             yield taken

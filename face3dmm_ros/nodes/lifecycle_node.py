@@ -29,6 +29,7 @@ from face3dmm_ros.core.image_clock import ImageClock, stamp_ns
 from face3dmm_ros.core.library_threads import limit_threads_unless_chosen
 from face3dmm_ros.nodes.diagnostics import STAMPS, Activity
 from face3dmm_ros.nodes.endpoints import Input, Output, with_users_qos
+from face3dmm_ros.nodes.hand_over import hand_over_between_nodes
 from face3dmm_ros.nodes.node_help import asks_for_help, node_help
 from face3dmm_ros.nodes.parameters import COMMON_PARAMETERS, NodeParameter, declare_parameters
 from face3dmm_ros.nodes.qos import PublisherEventCallbacks, image_qos, result_qos
@@ -150,12 +151,14 @@ class FaceNode(LifecycleNode):
         *,
         raw: bool = False,
         stream: bool = False,
+        only_arrival: bool = False,
     ) -> Input:
         """Subscribe to a topic; messages are handled while the node is active and enabled.
 
         A message for which the callback raises `Face3DMMError` is counted, reported on /diagnostics and skipped.
         With `raw` the callback gets messages serialized, as bytes. With `stream` there is a message for each image:
-        a node that falls behind skips to the newest, and warns where none come.
+        a node that falls behind skips to the newest, and warns where none come. With `only_arrival` the callback
+        gets nothing, whenever a message has come.
         """
 
         def handle(message: Any) -> None:
@@ -177,6 +180,7 @@ class FaceNode(LifecycleNode):
             qos,
             raw=raw,
             stream=stream,
+            only_arrival=only_arrival,
             is_wanted=lambda: self._active,
             on_mismatch=report_mismatch,
         )
@@ -433,6 +437,8 @@ def run_nodes(node_classes: Sequence[Callable[[], Node]], args: Sequence[str] | 
     # once for the terminal's Ctrl-C and once more for the launcher's.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     rclpy.init(args=args)
+    if len(node_classes) > 1:
+        hand_over_between_nodes(rclpy.get_default_context())
     sys.setswitchinterval(_SWITCH_INTERVAL)
     threads = [threading.Thread(target=_run_node, args=(create, failures)) for create in node_classes]
     for thread in threads:

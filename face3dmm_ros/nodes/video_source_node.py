@@ -172,15 +172,15 @@ class VideoSourceNode(ThreadedNode):
             self.activity.waiting = "no camera gave images at the start: the sample clip is shown in its place"
 
     def _listen(self, to_results: bool) -> None:
-        """Subscribe to the results, serialized since only their arrival matters, or unsubscribe."""
+        """Subscribe to the results, of which only the arrival matters, or unsubscribe."""
         if not to_results and self._result_input is not None:
             self.remove_input(self._result_input)
             self._result_input = None
         elif to_results and self._result_input is None:
             message_type, topic, qos = _RESULTS[self.value("result")]
-            self._result_input = self.create_input(message_type, topic, self._on_result, qos, raw=True)
+            self._result_input = self.create_input(message_type, topic, self._on_result, qos, only_arrival=True)
 
-    def _on_result(self, _: bytes) -> None:
+    def _on_result(self, _: None) -> None:
         self._result_is_out.set()
 
     def work(self) -> None:

@@ -1,0 +1,113 @@
+"""Messages between the nodes of one process: handed over as they are, neither serialized nor copied.
+
+rclpy sends what a node publishes through the middleware even to a node beside it, which costs a serialization, two
+copies and a deserialization for each subscriber: milliseconds for an image. rclcpp's intra-process communication, which
+does without, is not there in Python. So nodes that are composed share a `HandOver`; the middleware gets what somebody
+outside of the process listens to.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from rclpy.context import Context
+from rclpy.node import Node
+
+from face3dmm_ros.nodes.synchronization import Stamp, stamp_of
+
+_REMEMBERED = 256
+"""Stamps of messages whose copies may yet come through the middleware; chosen by hand: seconds of a stream."""
+
+
+class Taker:
+    """Where a node takes the messages of a topic that nodes beside it publish.
+
+    What is put here by another thread waits for the node's executor, the newest `depth` of it; all where that is 0.
+
+    Attributes:
+        topic_name: fully resolved.
+        node_name: fully qualified.
+    """
+
+    def __init__(self, node: Node, topic_name: str, depth: int, wake: Callable[[], None]) -> None:
+        """Of a node, whose executor calls `wake` when something has come."""
+        self.topic_name, self.node_name = topic_name, node.get_fully_qualified_name()
+        self._waiting: deque[Any] = deque(maxlen=depth or None)
+        self._stamps: deque[Stamp] = deque(maxlen=_REMEMBERED)
+        self._overwritten = 0
+        self._lock = Lock()
+        self._node, self._guard = node, node.create_guard_condition(wake)
+
+    def put(self, message: Any) -> None:
+        """Let a message wait, in place of the oldest where there are `depth`."""
+        with self._lock:
+            self._overwritten += len(self._waiting) == self._waiting.maxlen
+            self._waiting.append(message)
+            self._stamps.append(stamp_of(message.header))
+        self._guard.trigger()
+
+    def take(self) -> tuple[list[Any], int]:
+        """What waits, the oldest first, and how many were overwritten since the last call."""
+        with self._lock:
+            taken, overwritten = list(self._waiting), self._overwritten
+            self._waiting.clear()
+            self._overwritten = 0
+        return taken, overwritten
+
+    def had(self, stamp: Stamp) -> bool:
+        """Whether a message that came through the middleware is the copy of one that was put here; told once of it."""
+        with self._lock:
+            known = stamp in self._stamps
+            if known:
+                self._stamps.remove(stamp)
+        return known
+
+    def close(self) -> None:
+        """Take no more; call it once it has left the `HandOver`."""
+        self._node.destroy_guard_condition(self._guard)
+
+
+class HandOver:
+    """What the nodes of one process take from each other."""
+
+    def __init__(self) -> None:
+        """Without takers."""
+        self._takers: dict[str, list[Taker]] = {}
+        self._lock = Lock()
+
+    def join(self, taker: Taker) -> None:
+        """Hand over to it from now on."""
+        with self._lock:
+            self._takers.setdefault(taker.topic_name, []).append(taker)
+
+    def leave(self, taker: Taker) -> None:
+        """Hand over to it no more."""
+        with self._lock:
+            self._takers[taker.topic_name].remove(taker)
+
+    def hand(self, topic_name: str, message: Any) -> None:
+        """Give a message to all who take the topic; nobody may change it from now on."""
+        # Held meanwhile, so that none that has left is woken.
+        with self._lock:
+            for taker in self._takers.get(topic_name, ()):
+                taker.put(message)
+
+    def takers(self, topic_name: str) -> Counter[str]:
+        """How many takers of a topic each node has, by its fully qualified name."""
+        with self._lock:
+            return Counter(taker.node_name for taker in self._takers.get(topic_name, ()))
+
+
+_between: WeakKeyDictionary[Context, HandOver] = WeakKeyDictionary()
+
+
+def hand_over_between_nodes(context: Context) -> None:
+    """Let the nodes that will be made in a context hand messages to each other."""
+    _between[context] = HandOver()
+
+
+def hand_over_of(context: Context) -> HandOver | None:
+    """What the nodes of a context share; None where each is alone in its process."""
+    return _between.get(context)
