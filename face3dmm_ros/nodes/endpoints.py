@@ -126,8 +126,8 @@ class Input:
     ) -> None:
         """Subscribe; Face3DMMError if the user's QoS for the topic cannot be.
 
-        `handle` is called with each message, serialized where `raw`, with nothing where `only_arrival`, that comes while
-        `is_wanted`; `on_mismatch` where a publisher's QoS does not go with this one.
+        `handle` is called with each message that comes while `is_wanted`: serialized where `raw`, with nothing where
+        `only_arrival`. `on_mismatch` is called where a publisher's QoS does not go with this one.
         """
         self.topic, self.msg_type = topic, message_type
         self.topic_name: str = node.resolve_topic_name(topic)
