@@ -20,6 +20,8 @@ from face3dmm_ros.nodes.synchronization import Stamp, stamp_of
 _REMEMBERED = 256
 """Stamps of messages whose copies may yet come through the middleware; chosen by hand: seconds of a stream."""
 
+_NOBODY: Counter[str] = Counter()
+
 
 class Taker:
     """Where a node takes the messages of a topic that nodes beside it publish.
@@ -75,17 +77,20 @@ class HandOver:
     def __init__(self) -> None:
         """Without takers."""
         self._takers: dict[str, list[Taker]] = {}
+        self._names: dict[str, Counter[str]] = {}  # of the takers' nodes; kept, as each message asks for them
         self._lock = Lock()
 
     def join(self, taker: Taker) -> None:
         """Hand over to it from now on."""
         with self._lock:
             self._takers.setdefault(taker.topic_name, []).append(taker)
+            self._count(taker.topic_name)
 
     def leave(self, taker: Taker) -> None:
         """Hand over to it no more."""
         with self._lock:
             self._takers[taker.topic_name].remove(taker)
+            self._count(taker.topic_name)
 
     def hand(self, topic_name: str, message: Any) -> None:
         """Give a message to all who take the topic; nobody may change it from now on."""
@@ -96,8 +101,10 @@ class HandOver:
 
     def takers(self, topic_name: str) -> Counter[str]:
         """How many takers of a topic each node has, by its fully qualified name."""
-        with self._lock:
-            return Counter(taker.node_name for taker in self._takers.get(topic_name, ()))
+        return self._names.get(topic_name, _NOBODY)
+
+    def _count(self, topic_name: str) -> None:
+        self._names[topic_name] = Counter(taker.node_name for taker in self._takers[topic_name])
 
 
 _between: WeakKeyDictionary[Context, HandOver] = WeakKeyDictionary()
