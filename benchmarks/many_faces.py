@@ -53,15 +53,6 @@ _PARAMETERS: dict[str, dict[str, object]] = {
 }
 _START_TIMEOUT, _SETTLING = 90.0, 3.0
 """s to wait for the nodes, and for the last answers; chosen by hand."""
-_ONE_PROCESS = """
-import sys
-from face3dmm_ros.nodes.lifecycle_node import run_nodes
-from importlib import import_module
-names = sys.argv[1].split(",")
-modules = [import_module("face3dmm_ros.nodes." + name) for name in names]
-classes = [next(v for v in vars(m).values() if getattr(v, "NAME", None) == n) for m, n in zip(modules, names)]
-sys.exit(run_nodes(classes, sys.argv[2:]))
-"""
 
 
 def main() -> int:
@@ -116,7 +107,7 @@ def running(nodes: list[str], *, composed: bool) -> Iterator[None]:
     quiet = ["--ros-args", "--log-level", "warn"]
     if composed:
         parameters = [text for name in nodes for text in parameter_arguments(_PARAMETERS[name], name)]
-        commands = [["-c", _ONE_PROCESS, ",".join(nodes), *quiet, *parameters]]
+        commands = [["-m", "face3dmm_ros.live.composition", *nodes, *quiet, *parameters]]
     else:
         commands = [
             ["-m", "face3dmm_ros.nodes", name, *quiet, *parameter_arguments(_PARAMETERS[name])] for name in nodes

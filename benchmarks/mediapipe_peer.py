@@ -7,10 +7,8 @@ from itertools import count, cycle
 from pathlib import Path
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
-from face3dmm_ros.files.frame_source import sample_clip
+from benchmarks.clip import clip_frames
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import load_model
@@ -40,7 +38,7 @@ def tracked_frames(landmarker: Path, image_size: tuple[int, int]) -> Iterator[di
             output_face_blendshapes=True,
             num_faces=1,
         )
-        frames = _clip(image_size)
+        frames = clip_frames(image_size)
         rgb = [Image(ImageFormat.SRGB, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)) for frame in frames]
         ours, theirs, times = cycle(frames), cycle(rgb), count(step=_FRAME_MS)
         pipeline = FacePipeline(LandmarkTracker(create_backend()), TrackFitter(load_model("default")))
@@ -61,11 +59,3 @@ def _one_core() -> Iterator[None]:
     finally:
         os.sched_setaffinity(0, cores)
 
-
-def _clip(image_size: tuple[int, int]) -> list[NDArray[np.uint8]]:
-    """The sample clip there and back, so that the face never jumps; (H, W, 3) BGR."""
-    video = cv2.VideoCapture(str(sample_clip()))
-    frames = []
-    while (read := video.read())[0]:
-        frames.append(np.asarray(cv2.resize(read[1], image_size, interpolation=cv2.INTER_CUBIC), np.uint8))
-    return frames + frames[::-1]

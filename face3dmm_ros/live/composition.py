@@ -9,7 +9,7 @@ from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.hri_node import HriNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
-from face3dmm_ros.nodes.lifecycle_node import run_nodes
+from face3dmm_ros.nodes.lifecycle_node import run_composed
 from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 
@@ -27,6 +27,11 @@ EXTRA_NODES: dict[str, Callable[..., Node]] = {AVATAR: AvatarNode, HRI: HriNode}
 """Nodes that only run if named."""
 
 
+_FIRST_THREAD = (SOURCE, LANDMARKS)
+"""The nodes that take turns in one thread; the others do in a second one. Landmarks take about as long as all that
+follows them, and leave Python's lock to it for most of that time."""
+
+
 def main(args: list[str] | None = None) -> int:
     """Run the nodes that are named before `--ros-args`, or those of every live run if none is; returns the exit code.
 
@@ -39,7 +44,10 @@ def main(args: list[str] | None = None) -> int:
     if unknown := [name for name in names if name not in known]:
         print(f"there is no {', '.join(unknown)}: name some of {', '.join(known)}", file=sys.stderr)
         return 2
-    return run_nodes([known[name] for name in names or NODES], given)
+    wanted = names or list(NODES)
+    first = [known[name] for name in wanted if name in _FIRST_THREAD]
+    then = [known[name] for name in wanted if name not in _FIRST_THREAD]
+    return run_composed([nodes for nodes in (first, then) if nodes], given)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceTopolo
 from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of, is_rectified_topic
 from face3dmm_ros.nodes.diagnostics import Statuses
 from face3dmm_ros.nodes.images import image_conversion
-from face3dmm_ros.nodes.lifecycle_node import run_nodes
+from face3dmm_ros.nodes.lifecycle_node import run_node
 from face3dmm_ros.nodes.parameters import NodeParameter, fixed
 from face3dmm_ros.nodes.qos import image_output_qos, latched_qos, result_qos
 from face3dmm_ros.nodes.synchronization import Stamp, serialized_stamp
@@ -287,7 +287,7 @@ class ReplayNode(ThreadedNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node, to the end of the bag."""
-    return run_nodes([partial(ReplayNode, on_end=rclpy.try_shutdown)], args)
+    return run_node(partial(ReplayNode, on_end=rclpy.try_shutdown), args)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 
 import rclpy
 from lifecycle_msgs.msg import Transition
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -31,6 +31,7 @@ from face3dmm_ros.live.monitor_node import MonitorNode, percentiles
 from face3dmm_ros.live.recording import Recording, RecordingFolder
 from face3dmm_ros.live.ros_arguments import parameter_arguments
 from face3dmm_ros.nodes.hand_over import hand_over_between_nodes
+from face3dmm_ros.nodes.prompt_executor import PromptExecutor
 from face3dmm_ros.rendering.offscreen import PROBE_TIMEOUT_SECONDS
 
 PLACEMENTS = ("separate", "composed", "single")
@@ -116,7 +117,7 @@ class LiveSession(Closing):
         rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
         if options.placement == "single":
             hand_over_between_nodes(rclpy.get_default_context())
-        self._executor = SingleThreadedExecutor()
+        self._executor = PromptExecutor()
         self._monitor = MonitorNode(self._nodes, source=SOURCE)
         self._executor.add_node(self._monitor)
         self._spinning = threading.Thread(target=self._spin, name="executor", daemon=True)

@@ -27,7 +27,7 @@ from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import BlendshapesArray, Face3DMMParams, Face3DMMParamsArray
 from face3dmm_ros.nodes.conversions import blendshapes_to_message
 from face3dmm_ros.nodes.images import create_image_input, image_conversion
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter, fixed
 from face3dmm_ros.nodes.qos import image_output_qos
 from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
@@ -219,4 +219,4 @@ def _by_name(text: str, what: str) -> dict[str, float]:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_nodes([AvatarNode], args)
+    return run_node(AvatarNode, args)

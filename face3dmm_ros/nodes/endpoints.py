@@ -148,6 +148,10 @@ class Input:
             return
         self._last_number = 0
         self.wait_anew()
+        if self._hand_over is not None:
+            # First, so that nothing comes through the middleware alone, to be found behind what is handed over then.
+            self._taker = Taker(self._node, self.topic_name, self._take_handed)
+            self._hand_over.join(self._taker)
         # Humble's rclpy tells no numbers.
         numbered = hasattr(Subscription, "CallbackType")
         self._subscription = with_users_qos(
@@ -159,10 +163,8 @@ class Input:
             raw=self._serialized,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_mismatch, use_default_callbacks=False),
         )
-        if self._hand_over is not None:
-            depth = self._subscription.qos_profile.depth
-            self._taker = Taker(self._node, self.topic_name, depth, self._take_handed)
-            self._hand_over.join(self._taker)
+        if self._taker is not None:
+            self._taker.keep(self._subscription.qos_profile.depth)
 
     def close(self) -> None:
         """Unsubscribe until opened again."""

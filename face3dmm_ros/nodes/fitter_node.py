@@ -29,7 +29,7 @@ from face3dmm_ros.nodes.camera_input import FIELD_OF_VIEW, RECTIFIED, CameraInpu
 from face3dmm_ros.nodes.depth_input import DEPTH_TOPIC, DepthInput
 from face3dmm_ros.nodes.fixed_frame import FixedFrame
 from face3dmm_ros.nodes.images import create_image_input
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, fixed
 from face3dmm_ros.nodes.qos import latched_qos
 from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
@@ -282,4 +282,4 @@ class FitterNode(FaceNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_nodes([FitterNode], args)
+    return run_node(FitterNode, args)

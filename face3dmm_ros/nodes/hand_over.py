@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from rclpy.context import Context
 from rclpy.node import Node
 
+from face3dmm_ros.nodes.prompt_executor import PromptExecutor
 from face3dmm_ros.nodes.synchronization import Stamp, stamp_of
 
 _REMEMBERED = 256
@@ -26,29 +27,39 @@ _NOBODY: Counter[str] = Counter()
 class Taker:
     """Where a node takes the messages of a topic that nodes beside it publish.
 
-    What is put here by another thread waits for the node's executor, the newest `depth` of it; all where that is 0.
+    What is put here by another thread waits for the node's executor; see `keep`.
 
     Attributes:
         topic_name: fully resolved.
         node_name: fully qualified.
     """
 
-    def __init__(self, node: Node, topic_name: str, depth: int, wake: Callable[[], None]) -> None:
+    def __init__(self, node: Node, topic_name: str, wake: Callable[[], None]) -> None:
         """Of a node, whose executor calls `wake` when something has come."""
         self.topic_name, self.node_name = topic_name, node.get_fully_qualified_name()
-        self._waiting: deque[Any] = deque(maxlen=depth or None)
+        self._waiting: deque[Any] = deque()
         self._stamps: deque[Stamp] = deque(maxlen=_REMEMBERED)
         self._overwritten = 0
         self._lock = Lock()
-        self._node, self._guard = node, node.create_guard_condition(wake)
+        self._node, self._wake = node, wake
+        self._guard = node.create_guard_condition(wake)
+
+    def keep(self, depth: int) -> None:
+        """Let no more than the newest `depth` messages wait; all where that is 0."""
+        with self._lock:
+            self._waiting = deque(self._waiting, maxlen=depth or None)
 
     def put(self, message: Any) -> None:
-        """Let a message wait, in place of the oldest where there are `depth`."""
+        """Let a message wait, in place of the oldest where no more may."""
         with self._lock:
             self._overwritten += len(self._waiting) == self._waiting.maxlen
             self._waiting.append(message)
             self._stamps.append(stamp_of(message.header))
-        self._guard.trigger()
+        executor = self._node.executor
+        if isinstance(executor, PromptExecutor):
+            executor.call(self._wake)
+        else:
+            self._guard.trigger()
 
     def take(self) -> tuple[list[Any], int]:
         """What waits, the oldest first, and how many were overwritten since the last call."""

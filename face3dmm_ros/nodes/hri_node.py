@@ -21,7 +21,7 @@ from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray
 from face3dmm_ros.nodes.endpoints import Input, Output
 from face3dmm_ros.nodes.images import create_image_input, image_conversion
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, fixed
 from face3dmm_ros.nodes.qos import image_output_qos
 from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
@@ -207,4 +207,4 @@ class HriNode(FaceNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_nodes([HriNode], args)
+    return run_node(HriNode, args)

@@ -17,7 +17,7 @@ from face3dmm_ros.landmarks.tracker import LIVE_LOOKS, PREFERENCES, LandmarkTrac
 from face3dmm_ros.msg import FaceLandmarksArray
 from face3dmm_ros.nodes.conversions import landmarks_to_message
 from face3dmm_ros.nodes.images import create_image_input
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, NodeParameter, fixed
 
 _TRACKER_PARAMETERS = (
@@ -87,4 +87,4 @@ class LandmarkNode(FaceNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_nodes([LandmarkNode], args)
+    return run_node(LandmarkNode, args)

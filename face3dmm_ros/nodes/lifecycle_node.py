@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -29,9 +30,10 @@ from face3dmm_ros.core.image_clock import ImageClock, stamp_ns
 from face3dmm_ros.core.library_threads import limit_threads_unless_chosen
 from face3dmm_ros.nodes.diagnostics import STAMPS, Activity
 from face3dmm_ros.nodes.endpoints import Input, Output, with_users_qos
-from face3dmm_ros.nodes.hand_over import hand_over_between_nodes
+from face3dmm_ros.nodes.hand_over import hand_over_between_nodes, hand_over_of
 from face3dmm_ros.nodes.node_help import asks_for_help, node_help
 from face3dmm_ros.nodes.parameters import COMMON_PARAMETERS, NodeParameter, declare_parameters
+from face3dmm_ros.nodes.prompt_executor import PromptExecutor
 from face3dmm_ros.nodes.qos import PublisherEventCallbacks, image_qos, result_qos
 
 _STATUS_PERIOD = 0.5
@@ -422,28 +424,37 @@ class FaceNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
 
-def run_nodes(node_classes: Sequence[Callable[[], Node]], args: Sequence[str] | None = None) -> int:
-    """Run nodes until Ctrl-C or SIGTERM, or tell what they do; what the `main` of every node calls.
+def run_node(create: Callable[[], Node], args: Sequence[str] | None = None) -> int:
+    """Run a node by itself; what the `main` of every node calls. As `run_composed`."""
+    return run_composed([[create]], args)
 
-    Each node has a thread of its own, so that one works on an image while another does on the one before.
+
+def run_composed(threads: Sequence[Sequence[Callable[[], Node]]], args: Sequence[str] | None = None) -> int:
+    """Run nodes until Ctrl-C or SIGTERM, or tell what they do.
+
+    Args:
+        threads: for each thread the nodes that take turns in it, in the order in which an image passes them. What one
+            hands to another of its own thread is done at once, with what it used still in the processor's cache;
+            threads overlap where libraries let go of Python's lock, and cost time where they do not.
+        args: ROS's; the command line's if None.
 
     Returns the exit code: 1 if a node could not start.
     """
     if asks_for_help(sys.argv[1:] if args is None else args):
-        print(node_help(node_classes))
+        print(node_help(chain.from_iterable(threads)))
         return 0
     failures: list[Exception] = []
     # rclpy's own handler ends the spinning. Python's would throw KeyboardInterrupt into whatever runs at that moment,
     # once for the terminal's Ctrl-C and once more for the launcher's.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     rclpy.init(args=args)
-    if len(node_classes) > 1:
+    if sum(map(len, threads)) > 1:
         hand_over_between_nodes(rclpy.get_default_context())
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    threads = [threading.Thread(target=_run_node, args=(create, failures)) for create in node_classes]
-    for thread in threads:
+    running = [threading.Thread(target=_run_thread, args=(creators, failures)) for creators in threads]
+    for thread in running:
         thread.start()
-    for thread in threads:
+    for thread in running:
         thread.join()
     signal.signal(signal.SIGINT, before)
     for error in failures:
@@ -453,14 +464,15 @@ def run_nodes(node_classes: Sequence[Callable[[], Node]], args: Sequence[str] | 
     return 1 if failures else 0
 
 
-def _run_node(create: Callable[[], Node], failures: list[Exception]) -> None:
-    """Run a node in this thread, in which all that it opens lives, and end ROS with it."""
+def _run_thread(creators: Sequence[Callable[[], Node]], failures: list[Exception]) -> None:
+    """Run nodes in this thread, in which all that they open lives, and end ROS with them."""
     limit_threads_unless_chosen(openmp=True)
-    node = None
+    nodes: list[Node] = []
     try:
-        node = create()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
+        executor = PromptExecutor() if hand_over_of(rclpy.get_default_context()) else SingleThreadedExecutor()
+        for create in creators:
+            nodes.append(create())
+            executor.add_node(nodes[-1])
         executor.spin()
     except ExternalShutdownException:
         pass
@@ -469,5 +481,5 @@ def _run_node(create: Callable[[], Node], failures: list[Exception]) -> None:
         if rclpy.ok():
             failures.append(error)
     rclpy.try_shutdown()
-    if node is not None:
+    for node in nodes:
         node.destroy_node()

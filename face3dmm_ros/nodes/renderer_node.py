@@ -17,7 +17,7 @@ from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray
 from face3dmm_ros.nodes.images import create_image_input, image_conversion
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter
 from face3dmm_ros.nodes.qos import image_output_qos
 from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
@@ -163,4 +163,4 @@ class RendererNode(FaceNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_nodes([RendererNode], args)
+    return run_node(RendererNode, args)

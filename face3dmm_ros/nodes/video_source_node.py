@@ -31,7 +31,7 @@ from face3dmm_ros.msg import Face3DMMParamsArray
 from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of
 from face3dmm_ros.nodes.conversions import calibration_to_message
 from face3dmm_ros.nodes.images import image_conversion
-from face3dmm_ros.nodes.lifecycle_node import run_nodes
+from face3dmm_ros.nodes.lifecycle_node import run_node
 from face3dmm_ros.nodes.parameters import NodeParameter, fixed
 from face3dmm_ros.nodes.qos import image_output_qos, image_qos, result_qos
 from face3dmm_ros.nodes.threaded_node import ThreadedNode
@@ -306,4 +306,4 @@ class VideoSourceNode(ThreadedNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_nodes([VideoSourceNode], args)
+    return run_node(VideoSourceNode, args)

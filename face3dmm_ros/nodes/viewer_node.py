@@ -13,7 +13,7 @@ from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceMeshArray, FaceTopology
-from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_nodes
+from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, fixed
 from face3dmm_ros.nodes.qos import latched_qos
 from face3dmm_ros.viewer.frame_messages import FrameMessages
@@ -137,4 +137,4 @@ class ViewerNode(FaceNode):
 def main(args: list[str] | None = None) -> int:
     """Run the node at a low priority: it must not slow down the nodes whose results it shows."""
     os.nice(_NICENESS)
-    return run_nodes([ViewerNode], args)
+    return run_node(ViewerNode, args)
