@@ -115,6 +115,7 @@ def messages(face: TrackedFace, stages: Stages, image: NDArray[np.uint8]) -> dic
     from rclpy.serialization import serialize_message
     from std_msgs.msg import Header
 
+    from face3dmm_ros import fit_methods
     from face3dmm_ros.core.camera import Intrinsics
     from face3dmm_ros.core.message_fields import landmarks_from_message, parameters_from_message
     from face3dmm_ros.core.values import TrackedLandmarks
@@ -125,7 +126,8 @@ def messages(face: TrackedFace, stages: Stages, image: NDArray[np.uint8]) -> dic
     header, conversion = Header(), image_conversion()
     size = (image.shape[1], image.shape[0])
     seen = TrackedLandmarks(face.face_id, face.landmarks)
-    located = FaceLocator(stages.model).locate(face, Intrinsics.from_field_of_view(size, 60.0))
+    perspective = fit_methods.create_perspective_fitter(stages.model, "joint")
+    located = FaceLocator(stages.model, perspective).locate(face, Intrinsics.from_field_of_view(size, 60.0))
 
     def landmarks() -> object:
         return conversions.landmarks_to_message(header, size, [seen])

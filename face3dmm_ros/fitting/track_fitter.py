@@ -265,7 +265,8 @@ class TrackFitter(FaceMemory[_Track]):
         start = np.concatenate([track.alpha, track.beta])
         prior = self._prior(*self._pooled(track), observed)
         points = track.model.points
-        fit = self._solve(points, observed, track.camera, start, prior, self.options.tracked_iterations)
+        iterations = self.options.tracked_iterations
+        fit = self._solve(points, observed, track.camera, start, prior, iterations, precision=np.float32)
         self._absorb(track, fit)
         track.alpha = solve_symmetric(*self._pooled(track))
         track.expression_points = points.holding(track.alpha)

@@ -38,6 +38,9 @@ _SAME_FACE = 0.35
 """A detection that overlaps a track by more is its face."""
 _STILL_ON_THE_FACE = 0.6
 """A track that overlaps its detection by less has strayed, and is located anew."""
+_BEYOND_DOUBT = 0.999
+"""A track of at least this confidence is not located anew: what is found only counts if it is surer, and the search
+takes as long as four tracked images."""
 _SAME_PLACE = 0.2
 """A face that overlaps a lost one by more may be that one come back."""
 _SMALL_STEP = 0.9
@@ -287,7 +290,9 @@ class LandmarkTracker:
                 rejected = not closer and any(region.overlap(no) >= _STILL_ON_THE_FACE for no, _ in self._rejected)
                 if not rejected and all(region.overlap(other.region) < _DUPLICATE for other in candidates):
                     candidates.append(detection)
-            elif _is_doubtful(known.face) or (not closer and known.face.region.overlap(region) < _STILL_ON_THE_FACE):
+            elif known.face.landmarks.confidence < _BEYOND_DOUBT and (
+                _is_doubtful(known.face) or (not closer and known.face.region.overlap(region) < _STILL_ON_THE_FACE)
+            ):
                 face = self._locator.detected(image, detection)
                 if face is not None and face.landmarks.confidence > known.face.landmarks.confidence:
                     tracks[tracks.index(known)] = replace(known, face=face)

@@ -25,6 +25,8 @@ _KEEPS_PACE = 0.8
 """Work on a message, as a share of the time between two, with which a node still catches up; chosen by hand."""
 _TIMED = 9
 """Messages over which the work on one, and the time between two, is told; by hand, so that one stall does not count."""
+_PATIENCE = 0.2
+"""s for which one that paces itself waits for a node beside it; chosen by hand: longer than that takes for an image."""
 _SILENCE = 5.0
 """s without a message after which a stream counts as silent; chosen by hand, longer than any node takes to start."""
 
@@ -39,9 +41,12 @@ class Output:
     """
 
     def __init__(
-        self, node: LifecycleNode, activity: Activity, message_type: type, topic: str, qos: QoSProfile
+        self, node: LifecycleNode, activity: Activity, message_type: type, topic: str, qos: QoSProfile, *, paced: bool
     ) -> None:
-        """Advertise the topic; Face3DMMError if the user's QoS for it cannot be."""
+        """Advertise the topic; Face3DMMError if the user's QoS for it cannot be.
+
+        What is `paced` returns from being published once nodes beside this one have taken it.
+        """
         # rclpy's events cost each turn of an executor; the subscriber's own tells of QoS that do not match.
         self._publisher = with_users_qos(
             node.create_lifecycle_publisher,
@@ -55,6 +60,7 @@ class Output:
         # Those who come later get a latched message from the middleware.
         latched = self._publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
         self._hand_over = None if latched else hand_over_of(node.context)
+        self._paced = paced
         self._known: tuple[int, Counter[str]] | None = None
         self._heard_outside = True
 
@@ -72,6 +78,8 @@ class Output:
         if self._hand_over is None or self._is_heard_outside():
             self._publisher.publish(message)
         self._activity.published[self.topic] += 1
+        if self._hand_over is not None and self._paced:
+            self._hand_over.await_taken(self._topic_name, _PATIENCE)
 
     def _is_heard_outside(self) -> bool:
         """Whether anybody listens who is not handed the messages."""
@@ -121,19 +129,20 @@ class Input:
         raw: bool,
         stream: bool,
         only_arrival: bool,
+        kept: int,
         is_wanted: Callable[[], bool],
         on_mismatch: Callable[[Any], None],
     ) -> None:
         """Subscribe; Face3DMMError if the user's QoS for the topic cannot be.
 
         `handle` is called with each message that comes while `is_wanted`: serialized where `raw`, with nothing where
-        `only_arrival`. `on_mismatch` is called where a publisher's QoS does not go with this one.
+        `only_arrival`. At least `kept` that nodes beside this one hand over wait for it. `on_mismatch` is called where a publisher's QoS does not go with this one.
         """
         self.topic, self.msg_type = topic, message_type
         self.topic_name: str = node.resolve_topic_name(topic)
         self._node, self._activity, self._handle, self._qos = node, activity, handle, qos
         self._raw, self._stream, self._on_mismatch = raw, stream, on_mismatch
-        self._only_arrival = only_arrival
+        self._only_arrival, self._kept = only_arrival, kept
         self._is_wanted = is_wanted
         self._subscription: Any = None
         self._hand_over = hand_over_of(node.context) if (stream and not raw) or only_arrival else None
@@ -164,7 +173,8 @@ class Input:
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_mismatch, use_default_callbacks=False),
         )
         if self._taker is not None:
-            self._taker.keep(self._subscription.qos_profile.depth)
+            depth = self._subscription.qos_profile.depth
+            self._taker.keep(max(depth, self._kept) if depth else 0)
 
     def close(self) -> None:
         """Unsubscribe until opened again."""

@@ -32,7 +32,7 @@ from face3dmm_ros.nodes.images import create_image_input
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, NodeParameter, fixed
 from face3dmm_ros.nodes.qos import latched_qos
-from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
+from face3dmm_ros.nodes.synchronization import CAPACITY, StampMatcher, stamp_of
 from face3dmm_ros.nodes.transforms import TransformOutput
 from face3dmm_ros.smoothing import SMOOTHING_METHODS, CameraPlace, FaceSmoother
 
@@ -120,7 +120,7 @@ class FitterNode(FaceNode):
         self._looks_at_images = method in fit_methods.REGRESSOR_METHODS
         # Images first: they are taken in this order, and an image comes before its landmarks.
         if self._looks_at_images:
-            create_image_input(self, self._on_image)
+            create_image_input(self, self._on_image, kept=CAPACITY)
         self.create_input(FaceLandmarksArray, topics.LANDMARKS, self._on_landmarks, qos, stream=True)
         self._camera = CameraInput(self, self._locator.reset)
         self._depth = DepthInput(self, self._locator)

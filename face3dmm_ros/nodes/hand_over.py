@@ -8,7 +8,7 @@ outside of the process listens to.
 
 from collections import Counter, deque
 from collections.abc import Callable
-from threading import Lock
+from threading import Condition, Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -41,6 +41,7 @@ class Taker:
         self._stamps: deque[Stamp] = deque(maxlen=_REMEMBERED)
         self._overwritten = 0
         self._lock = Lock()
+        self._was_taken = Condition(self._lock)
         self._node, self._wake = node, wake
         self._guard = node.create_guard_condition(wake)
 
@@ -67,7 +68,15 @@ class Taker:
             taken, overwritten = list(self._waiting), self._overwritten
             self._waiting.clear()
             self._overwritten = 0
+            self._was_taken.notify_all()
         return taken, overwritten
+
+    def await_taken(self, seconds: float) -> None:
+        """Wait until nothing waits here, or no longer than some time; not in the thread that is to take it."""
+        executor = self._node.executor
+        if isinstance(executor, PromptExecutor) and not executor.is_here:
+            with self._was_taken:
+                self._was_taken.wait_for(lambda: not self._waiting, seconds)
 
     def had(self, stamp: Stamp) -> bool:
         """Whether a message that came through the middleware is the copy of one that was put here; told once of it."""
@@ -109,6 +118,13 @@ class HandOver:
         with self._lock:
             for taker in self._takers.get(topic_name, ()):
                 taker.put(message)
+
+    def await_taken(self, topic_name: str, seconds: float) -> None:
+        """Wait until all have taken what they were handed of a topic, for each no longer than some time."""
+        with self._lock:
+            takers = list(self._takers.get(topic_name, ()))
+        for taker in takers:
+            taker.await_taken(seconds)
 
     def takers(self, topic_name: str) -> Counter[str]:
         """How many takers of a topic each node has, by its fully qualified name."""

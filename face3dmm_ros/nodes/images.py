@@ -113,10 +113,10 @@ def cv2_to_compressed_imgmsg(image: NDArray[np.uint8], header: Header, quality: 
     return CompressedImage(header=header, format=JPEG_FORMAT, data=to_array(jpeg(image, quality), np.uint8))
 
 
-def create_image_input(node: FaceNode, callback: ImageCallback) -> Input:
+def create_image_input(node: FaceNode, callback: ImageCallback, *, kept: int = 0) -> Input:
     """Subscribe to the camera's images, as the node's parameter `image_transport` says. Returns the input.
 
-    The callback gets an image's header and the image, (H, W, 3) BGR uint8.
+    The callback gets an image's header and the image, (H, W, 3) BGR uint8. `kept` is as of `FaceNode.create_input`.
     """
     conversion = image_conversion()
 
@@ -128,5 +128,5 @@ def create_image_input(node: FaceNode, callback: ImageCallback) -> Input:
 
     if node.value("image_transport") == "compressed":
         topic = topics.IMAGE + topics.COMPRESSED
-        return node.create_input(CompressedImage, topic, take_compressed, node.image_qos(), stream=True)
-    return node.create_input(Image, topics.IMAGE, take_raw, node.image_qos(), stream=True)
+        return node.create_input(CompressedImage, topic, take_compressed, node.image_qos(), stream=True, kept=kept)
+    return node.create_input(Image, topics.IMAGE, take_raw, node.image_qos(), stream=True, kept=kept)

@@ -60,7 +60,7 @@ class LandmarkNode(FaceNode):
         self._backend = self._create(self.value("backend"))
         self.apply_parameters(self.values())
         self._warm_up()
-        self._landmarks_output = self.create_output(FaceLandmarksArray, topics.LANDMARKS, self.result_qos())
+        self._landmarks_output = self.create_output(FaceLandmarksArray, topics.LANDMARKS, self.result_qos(), paced=True)
         create_image_input(self, self._on_image)
 
     def _warm_up(self) -> None:

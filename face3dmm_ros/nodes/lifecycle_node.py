@@ -136,9 +136,13 @@ class FaceNode(LifecycleNode):
         """A timer by the machine's steady clock: simulated time may stand still, or not have come yet."""
         return super().create_timer(period, callback, **{"clock": Clock(clock_type=ClockType.STEADY_TIME)} | options)
 
-    def create_output(self, message_type: type, topic: str, qos: QoSProfile) -> Output:
-        """Advertise a topic, which exists while the node is configured, or until `remove_output`."""
-        output = Output(self, self.activity, message_type, topic, qos)
+    def create_output(self, message_type: type, topic: str, qos: QoSProfile, *, paced: bool = False) -> Output:
+        """Advertise a topic, which exists while the node is configured, or until `remove_output`.
+
+        With `paced`, publishing waits until composed nodes have taken the message, so that a node ahead of them begins
+        with the newest image once they are ready, and works out nothing that they would skip.
+        """
+        output = Output(self, self.activity, message_type, topic, qos, paced=paced)
         if self._active:
             output.enable()
         self._outputs.append(output)
@@ -154,13 +158,15 @@ class FaceNode(LifecycleNode):
         raw: bool = False,
         stream: bool = False,
         only_arrival: bool = False,
+        kept: int = 0,
     ) -> Input:
         """Subscribe to a topic; messages are handled while the node is active and enabled.
 
         A message for which the callback raises `Face3DMMError` is counted, reported on /diagnostics and skipped.
         With `raw` the callback gets messages serialized, as bytes. With `stream` there is a message for each image:
         a node that falls behind skips to the newest, and warns where none come. With `only_arrival` the callback
-        gets nothing, whenever a message has come.
+        gets nothing, whenever a message has come. At least `kept` messages wait that composed nodes hand over, beyond
+        the QoS's depth: they cost no copies.
         """
 
         def handle(message: Any) -> None:
@@ -183,6 +189,7 @@ class FaceNode(LifecycleNode):
             raw=raw,
             stream=stream,
             only_arrival=only_arrival,
+            kept=kept,
             is_wanted=lambda: self._active,
             on_mismatch=report_mismatch,
         )

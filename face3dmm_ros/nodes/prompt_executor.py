@@ -23,16 +23,21 @@ class PromptExecutor(SingleThreadedExecutor):
         super().__init__()
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._next: deque[Callable[[], None]] = deque()
-        self._thread = 0
+        self._thread: int | None = None
         self._callback_is_done = Semaphore(0)
         self._failure: Exception | None = None
 
     def call(self, work: Callable[[], None]) -> None:
-        """Let the thread that spins do something once it has done what it was given before."""
-        if get_ident() == self._thread:
+        """Let the thread that spins do something: next if it asks itself, else once it has done what waits already."""
+        if self.is_here:
             self._next.append(work)
         else:
             self._calls.put(work)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the calling thread is the one that spins."""
+        return get_ident() == self._thread
 
     def spin(self) -> None:
         """Run callbacks until the executor or ROS is shut down; what one of them raises ends it."""

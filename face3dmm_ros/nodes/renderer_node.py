@@ -20,7 +20,7 @@ from face3dmm_ros.nodes.images import create_image_input, image_conversion
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter
 from face3dmm_ros.nodes.qos import image_output_qos
-from face3dmm_ros.nodes.synchronization import StampMatcher, stamp_of
+from face3dmm_ros.nodes.synchronization import CAPACITY, StampMatcher, stamp_of
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.landmark_view import LANDMARKS, OVERLAYS, draw_landmarks
 from face3dmm_ros.rendering.lighting import LIGHTING_MODELS, Lighting
@@ -71,7 +71,7 @@ class RendererNode(FaceNode):
         self._overlay_output = self.create_output(Image, topics.OVERLAY, image_output_qos())
         self._open_renderer()
         # Before that of the results: they are taken in this order, and an image comes before its results.
-        create_image_input(self, self._on_image)
+        create_image_input(self, self._on_image, kept=CAPACITY)
         self.apply_parameters(self.values())
 
     def apply_parameters(self, values: dict[str, Any]) -> None:

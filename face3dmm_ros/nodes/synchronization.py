@@ -9,7 +9,7 @@ Image = TypeVar("Image")
 Results = TypeVar("Results")
 Stamp = tuple[int, int]
 
-_CAPACITY = 30
+CAPACITY = 30
 """Images that wait for their results at most: a second at 30 images/s, far more than the pipeline's latency. Chosen by
 hand: a larger one only keeps more memory where results are lost, a smaller one gives up images while a node stalls."""
 
@@ -65,7 +65,7 @@ class StampMatcher(Generic[Image, Results]):
         results: those that wait; its `dropped` counts those that were given up, since their image did not come.
     """
 
-    def __init__(self, capacity: int = _CAPACITY) -> None:
+    def __init__(self, capacity: int = CAPACITY) -> None:
         """Let at most `capacity` images, and as many results, wait."""
         self.images: _Waiting[Image] = _Waiting(capacity)
         self.results: _Waiting[Results] = _Waiting(capacity)
