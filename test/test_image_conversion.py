@@ -290,6 +290,19 @@ def test_a_part_of_a_larger_picture_can_be_sent(conversion, bgr):
     np.testing.assert_array_equal(conversion.imgmsg_to_cv2(conversion.cv2_to_imgmsg(part, Header())), part)
 
 
+@pytest.mark.parametrize("frame_id", ["", "a", "ab", "abc", "camera_optical_frame", "Kamera größer"])
+def test_a_picture_serialized_at_once_is_what_its_message_becomes(bgr, frame_id):
+    serialization = pytest.importorskip("rclpy.serialization", reason="needs ROS 2")
+    header = Header(frame_id=frame_id)
+    header.stamp.sec, header.stamp.nanosec = -7, 999_999_999
+    for picture in (bgr, bgr[1:3, 2:5]):
+        made = PlainConversion().cv2_to_imgmsg(picture, header)
+        serialized = images.serialized_image(picture, header)
+        # What fills up to multiples of four bytes is undefined.
+        assert len(serialized) == len(serialization.serialize_message(made))
+        assert serialization.deserialize_message(serialized, Image) == made
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [

@@ -12,7 +12,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseArray
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -24,7 +24,7 @@ from face3dmm_ros.live.recording import IMAGE_RECORDINGS, Recording, Topic
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceTopology
 from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of, is_rectified_topic
 from face3dmm_ros.nodes.diagnostics import Statuses
-from face3dmm_ros.nodes.images import image_conversion
+from face3dmm_ros.nodes.images import serialized_image
 from face3dmm_ros.nodes.lifecycle_node import run_node
 from face3dmm_ros.nodes.parameters import NodeParameter, fixed
 from face3dmm_ros.nodes.qos import image_output_qos, latched_qos, result_qos
@@ -77,7 +77,6 @@ class ReplayNode(ThreadedNode):
         if not self.value("bag"):
             raise Face3DMMError("name the rosbag2 to replay: the parameter `bag` is empty")
         self.ended = False
-        self._conversion = image_conversion()
         self._reader = BagReader(Path(self.value("bag")).expanduser())
         self._bag_topic = self._reader.image_topic(self.value("bag_image_topic") or None)
         self._camera_infos = self._reader.camera_infos(self._bag_topic)
@@ -197,9 +196,9 @@ class ReplayNode(ThreadedNode):
         with self._news:
             self._present, self._time_ns = (seconds, nanoseconds), recorded.time_ns
             self._arrived.clear()
-        message = self._conversion.cv2_to_imgmsg(image, header)
+        message = serialized_image(image, header)
         if self._recording is not None and self.value("record_images") != "none":
-            self._recording.write(self.resolve_topic_name(topics.IMAGE), recorded.time_ns, serialize_message(message))
+            self._recording.write(self.resolve_topic_name(topics.IMAGE), recorded.time_ns, message)
         if recorded.stamp_ns in self._camera_infos:
             self._camera_info_output.publish(self._camera_infos[recorded.stamp_ns])
         self._image_clock.time_of(recorded.stamp_ns, recorded.time_ns)

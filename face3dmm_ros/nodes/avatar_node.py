@@ -26,7 +26,7 @@ from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import BlendshapesArray, Face3DMMParams, Face3DMMParamsArray
 from face3dmm_ros.nodes.conversions import blendshapes_to_message
-from face3dmm_ros.nodes.images import create_image_input, image_conversion
+from face3dmm_ros.nodes.images import create_image_input, image_conversion, publish_image
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter, fixed
 from face3dmm_ros.nodes.qos import image_output_qos
@@ -200,7 +200,7 @@ class AvatarNode(FaceNode):
                     layer.over(picture)
             except Face3DMMError as error:
                 self.report_skipped(f"avatar not drawn: {error}")
-        self._image_output.publish(self._conversion.cv2_to_imgmsg(picture, header))
+        publish_image(self._image_output, self._conversion, header, picture)
         self.answered(header, len(faces))
 
 

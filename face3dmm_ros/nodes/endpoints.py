@@ -69,11 +69,19 @@ class Output:
         """How many listen."""
         return self._publisher.get_subscription_count()
 
+    @property
+    def has_takers(self) -> bool:
+        """Whether nodes beside this one take the messages themselves, so that serialized ones are of no use to them."""
+        return self._hand_over is not None and bool(self._hand_over.takers(self._topic_name))
+
     def publish(self, message: object) -> None:
-        """Publish and count a message, which nobody may change then; nothing happens while the node is inactive."""
+        """Publish and count a message, which nobody may change then; nothing happens while the node is inactive.
+
+        Without takers it may be given serialized, as bytes.
+        """
         if not self._publisher.is_activated:
             return
-        if self._hand_over is not None:
+        if self._hand_over is not None and not isinstance(message, bytes):
             self._hand_over.hand(self._topic_name, message)
         if self._hand_over is None or self._is_heard_outside():
             self._publisher.publish(message)

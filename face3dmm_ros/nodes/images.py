@@ -1,5 +1,6 @@
 """Image messages to BGR arrays and back: by cv_bridge where it is installed, elsewhere by methods of the same names."""
 
+import struct
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +22,7 @@ from face3dmm_ros.files.image_layout import (
 )
 from face3dmm_ros.files.sample_depth import SampleDepth
 from face3dmm_ros.nodes.conversions import to_array
-from face3dmm_ros.nodes.endpoints import Input
+from face3dmm_ros.nodes.endpoints import Input, Output
 from face3dmm_ros.nodes.lifecycle_node import FaceNode
 
 try:
@@ -111,6 +112,33 @@ def image_conversion() -> PlainConversion:
 def cv2_to_compressed_imgmsg(image: NDArray[np.uint8], header: Header, quality: int = 80) -> CompressedImage:
     """A JPEG message of a picture, (H, W, 3) BGR uint8, as image_transport writes it; `quality` is from 1 to 100."""
     return CompressedImage(header=header, format=JPEG_FORMAT, data=to_array(jpeg(image, quality), np.uint8))
+
+
+def serialized_image(image: NDArray[np.uint8], header: Header) -> bytes:
+    """The message of a picture, (H, W, 3) BGR uint8, as CDR: `rclpy.serialization` of `cv2_to_imgmsg`, in one copy."""
+    height, width = image.shape[:2]
+    order = "<" if sys.byteorder == "little" else ">"
+    frame, encoding = header.frame_id.encode() + b"\0", b"bgr8\0"
+    stamp = header.stamp
+    head = struct.pack(f"{order}iII", stamp.sec, stamp.nanosec, len(frame)) + frame
+    head = _to_four(head) + struct.pack(f"{order}III", height, width, len(encoding)) + encoding
+    head = _to_four(head + bytes([sys.byteorder == "big"]))
+    head += struct.pack(f"{order}II", 3 * width, 3 * height * width)
+    # What comes first tells the byte order.
+    return b"".join([bytes([0, sys.byteorder == "little", 0, 0]), head, np.ascontiguousarray(image).data])
+
+
+def _to_four(head: bytes) -> bytes:
+    """Filled up to a multiple of four bytes, where CDR puts numbers."""
+    return head + bytes(-len(head) % 4)
+
+
+def publish_image(output: Output, conversion: PlainConversion, header: Header, image: NDArray[np.uint8]) -> None:
+    """Publish a picture, (H, W, 3) BGR uint8: as a message where composed nodes take it, else as its bytes alone."""
+    if output.has_takers:
+        output.publish(conversion.cv2_to_imgmsg(image, header))
+    else:
+        output.publish(serialized_image(image, header))
 
 
 def create_image_input(node: FaceNode, callback: ImageCallback, *, kept: int = 0) -> Input:

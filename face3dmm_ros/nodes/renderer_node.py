@@ -16,7 +16,7 @@ from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray
-from face3dmm_ros.nodes.images import create_image_input, image_conversion
+from face3dmm_ros.nodes.images import create_image_input, image_conversion, publish_image
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter
 from face3dmm_ros.nodes.qos import image_output_qos
@@ -145,7 +145,7 @@ class RendererNode(FaceNode):
         except Face3DMMError as error:
             self.report_skipped(f"faces not drawn: {error}")
             overlay = image
-        self._overlay_output.publish(self._conversion.cv2_to_imgmsg(overlay, header))
+        publish_image(self._overlay_output, self._conversion, header, overlay)
         self.answered(header, len(results.faces))
 
     def _draw(self, image: NDArray[np.uint8], results: Results) -> NDArray[np.uint8]:

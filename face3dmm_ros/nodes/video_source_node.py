@@ -30,7 +30,7 @@ from face3dmm_ros.files.frame_source import (
 from face3dmm_ros.msg import Face3DMMParamsArray
 from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of
 from face3dmm_ros.nodes.conversions import calibration_to_message
-from face3dmm_ros.nodes.images import image_conversion
+from face3dmm_ros.nodes.images import image_conversion, publish_image
 from face3dmm_ros.nodes.lifecycle_node import run_node
 from face3dmm_ros.nodes.parameters import NodeParameter, fixed
 from face3dmm_ros.nodes.qos import image_output_qos, image_qos, result_qos
@@ -291,7 +291,7 @@ class VideoSourceNode(ThreadedNode):
     def _publish(self, header: Header, image: NDArray[np.uint8]) -> None:
         height, width = image.shape[:2]
         self._camera_info_output.publish(self._describe(header, width, height))
-        self._images_output.publish(self._conversion.cv2_to_imgmsg(image, header))
+        publish_image(self._images_output, self._conversion, header, image)
         self.answered(header, 0)
 
     def _describe(self, header: Header, width: int, height: int) -> CameraInfo:
