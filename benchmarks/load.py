@@ -1,5 +1,5 @@
-"""`python -m benchmarks.load`: how old answers are, how many images have one, and what an image costs of processor time,
-also while something takes a core.
+"""`python -m benchmarks.load`: how old answers are, how many images have one, and what an image costs of processor
+time, also while something takes a core.
 
 The live nodes run as `ros2 run` starts them, on the sample clip at 640×480. The
 conditions take turns; the last tells what libraries' threads cost where no environment variable limits them.
@@ -68,6 +68,7 @@ class Run:
         age_ms: of their answers: of overlays if these are listened to, else of /face/params.
         processor_ms: of all nodes, on all cores, for each image that was answered.
         stage_ms: medians of the stages.
+        start_s: from the start of the processes to the first answer.
     """
 
     answered: float
@@ -75,6 +76,7 @@ class Run:
     age_ms: list[float]
     processor_ms: float
     stage_ms: dict[str, float]
+    start_s: float
 
 
 class Listener(Node):
@@ -88,9 +90,8 @@ class Listener(Node):
         self.statuses = Statuses()
         self.create_subscription(CameraInfo, topics.CAMERA_INFO, self._on_image, image_qos(30))
         self.create_subscription(DiagnosticArray, "/diagnostics", self.statuses.take, 100)
-        answer, topic, qos = (
-            (Image, topics.OVERLAY, image_qos()) if overlay else (Face3DMMParamsArray, topics.PARAMETERS, result_qos(100))
-        )
+        parameters = (Face3DMMParamsArray, topics.PARAMETERS, result_qos(100))
+        answer, topic, qos = (Image, topics.OVERLAY, image_qos()) if overlay else parameters
         # Serialized: what this process takes, the nodes lack.
         self.create_subscription(answer, topic, self._on_answer, qos, raw=True)
 
@@ -160,14 +161,16 @@ def run(condition: Condition, seconds: float, *, composed: bool, overlay: bool, 
                 nodes("face3dmm_ros.nodes", name, environment=environment, fps=fps if name == SOURCE else None)
                 for name in (*NODES, SOURCE)
             ]
+        begin = time.monotonic()
         running = [stack.enter_context(command) for command in commands]
-        end = time.monotonic() + _START_TIMEOUT
+        end = begin + _START_TIMEOUT
         for _ in range(condition.busy_cores):
             stack.enter_context(process("-c", "while True: pass"))
         while not listener.age_ms:
             if time.monotonic() > end:
                 raise SystemExit(f"no image was answered within {_START_TIMEOUT:.0f} s")
-            listener.spin_for(0.5)
+            listener.spin_for(0.05)
+        start_s = time.monotonic() - begin
         listener.spin_for(_SETTLING)
         start, used = time.time_ns(), processor_ms(running)
         listener.spin_for(seconds)
@@ -182,7 +185,7 @@ def run(condition: Condition, seconds: float, *, composed: bool, overlay: bool, 
             if key.startswith("stage_ms/")
         }
         answered = len(images & listener.age_ms.keys()) / max(len(images), 1)
-        return Run(answered, len(ages) / (1e-9 * (stop - start)), ages, used / max(len(ages), 1), stages)
+        return Run(answered, len(ages) / (1e-9 * (stop - start)), ages, used / max(len(ages), 1), stages, start_s)
 
 
 def main() -> int:
@@ -190,7 +193,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
     arguments.add_argument("--rounds", type=int, default=3, help="how often each condition takes its turn")
     arguments.add_argument("--seconds", type=float, default=15.0, help="how long it is looked at")
-    arguments.add_argument("--overlay", action="store_true", help="subscribe to the overlay, so that it is drawn; its age is told")
+    arguments.add_argument("--overlay", action="store_true", help="subscribe to the overlay: its age is told")
     arguments.add_argument("--fps", type=float, default=30.0, help="images per second that the source gives")
     arguments.add_argument("--composed", action="store_true", help="all nodes in one process, not each in its own")
     names = [condition.name for condition in CONDITIONS]
@@ -205,7 +208,7 @@ def main() -> int:
             runs[condition.name].append(found)
     rclpy.shutdown()
     stages = sorted({stage for turns in runs.values() for one in turns for stage in one.stage_ms})
-    titles = ("condition", "images answered", "age p50", "p99", "processor ms", *(f"{stage} ms" for stage in stages))
+    titles = ["condition", "images answered", "age p50", "p99", "processor ms", "first", *(f"{s} ms" for s in stages)]
     print(f"| {' | '.join(titles)} |")
     print("| --- " * len(titles) + "|")
     for name, turns in runs.items():
@@ -215,6 +218,7 @@ def main() -> int:
         p50, p99 = np.percentile(ages, [50, 99]) if ages.size else (np.nan, np.nan)
         used = np.median([one.processor_ms for one in turns])
         row = [name, f"{answered:.0f} %", f"{p50:.0f} ms", f"{p99:.0f} ms", f"{used:.1f}"]
+        row.append(f"{np.median([one.start_s for one in turns]):.1f} s")
         row += [f"{ms:.2f}" for ms in medians]
         print(f"| {' | '.join(row)} |")
     return 0

@@ -58,4 +58,3 @@ def _one_core() -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, cores)
-

@@ -9,8 +9,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from itertools import count, cycle
+from itertools import count, cycle, pairwise
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -84,7 +85,7 @@ class Stages:
             mark("overlay")
         if number < _SETTLED:
             return
-        for (_, begin), (part, end) in zip(marks, marks[1:], strict=False):
+        for (_, begin), (part, end) in pairwise(marks):
             self.seconds[part].append(end - begin)
         self.seconds["of landmarks: the networks' own"].append(sum(in_networks))
         self.seconds["of the overlay: waiting for OpenGL"].append(sum(in_opengl))
@@ -129,13 +130,13 @@ def messages(face: TrackedFace, stages: Stages, image: NDArray[np.uint8]) -> dic
     perspective = fit_methods.create_perspective_fitter(stages.model, "joint")
     located = FaceLocator(stages.model, perspective).locate(face, Intrinsics.from_field_of_view(size, 60.0))
 
-    def landmarks() -> object:
+    def landmarks() -> Any:
         return conversions.landmarks_to_message(header, size, [seen])
 
-    def parameters() -> object:
+    def parameters() -> Any:
         return conversions.parameters_to_message(header, size, stages.model, "joint", [located])
 
-    def picture() -> object:
+    def picture() -> Any:
         return conversion.cv2_to_imgmsg(image, header)
 
     made = {"image": picture(), "landmarks": landmarks(), "parameters": parameters()}
@@ -181,16 +182,19 @@ def profile(image_size: tuple[int, int], seconds: float, rounds: int) -> dict[st
     for name, (median, p10, p90) in report["messages"].items():
         print(f"{name:34}  {median:9.3f}   {p10:.3f} – {p90:.3f}")
     print(f"\nNodes, image stamp to overlay; the library's median is {whole:.1f} ms, {1e3 / whole:.0f} images/s")
-    print(f"{'':34}  p50    p99    ratios        images/s  ratio  processor ms an image  ratio")
+    print(f"{'':34}  p50    p99    ratios        images/s  ratio  processor ms an image  ratio  first overlay, s")
     report["nodes"] = {}
     for name, runs in live.items():
         ages = np.concatenate([run.age_ms for run in runs])
         p50, p99 = np.percentile(ages, [50, 99])
-        rate, used = (float(np.median([getattr(run, what) for run in runs])) for what in ("rate", "processor_ms"))
+        rate, used, start = (
+            float(np.median([getattr(run, what) for run in runs])) for what in ("rate", "processor_ms", "start_s")
+        )
         report["nodes"][name] = {"p50_ms": p50, "p99_ms": p99, "rate": rate, "processor_ms": used, "library_ms": whole}
+        report["nodes"][name]["start_s"] = start
         print(
             f"{name:34}  {p50:5.1f}  {p99:5.1f}  {p50 / whole:4.2f}  {p99 / whole:5.2f}  {rate:8.1f}"
-            f"  {rate * whole / 1e3:5.2f}  {used:21.1f}  {used / whole:5.2f}"
+            f"  {rate * whole / 1e3:5.2f}  {used:21.1f}  {used / whole:5.2f}  {start:16.1f}"
         )
     return report
 
@@ -215,7 +219,7 @@ def _live_runs() -> dict[str, Callable[[float], object]]:
     }
 
 
-_FASTER_THAN_ANY = 120.0
+_FASTER_THAN_ANY = 60.0
 """Images per second that no node keeps up with, so that each works on the newest as soon as it can."""
 
 

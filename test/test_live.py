@@ -85,8 +85,8 @@ def read_bag(folder: Path) -> dict[str, list]:
 
 @pytest.mark.usefixtures("_ros")
 def test_a_run_in_separate_processes_records_every_topic_and_adds_up(tmp_path, ros_domain):
-    process = start("--source", "sample", "--duration", "5", "--fps", "5", "--width", "320", "--out", str(tmp_path))
-    finish(process)
+    arguments = ["--source", "sample", "--duration", "5", "--fps", "5", "--width", "320", "--out", str(tmp_path)]
+    assert "each in a process of its own" in finish(start(*arguments, "--no-composed"))
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary.keys() >= KEYS
     assert summary["latency_ms"].keys() == {"p50", "p90", "p99"}
@@ -127,7 +127,8 @@ def test_a_run_in_separate_processes_records_every_topic_and_adds_up(tmp_path, r
 @pytest.mark.usefixtures("_ros")
 def test_a_run_with_an_avatar_records_it_too(tmp_path, ros_domain):
     arguments = ["--source", "sample", "--duration", "4", "--fps", "5", "--width", "320", "--out", str(tmp_path)]
-    finish(start(*arguments, "--composed", "--avatar", "head", "--avatar-placement", "alone"))
+    said = finish(start(*arguments, "--avatar", "head", "--avatar-placement", "alone"))
+    assert "in one process (--no-composed: each in its own)" in said
     summary = json.loads((tmp_path / "summary.json").read_text())
     frames = summary["frames_avatar"]
     assert summary["frames_in"] / 2 < frames <= summary["frames_in"]
@@ -152,7 +153,7 @@ def test_an_avatar_that_is_none_ends_with_one_line_and_exit_code_2(capsys):
 def test_a_composed_run_that_is_interrupted_leaves_readable_files(
     tmp_path, ros_domain, memory_is_short, number, processes
 ):
-    arguments = ["--source", "sample", "--fps", "0", "--composed", "--record-images", "raw", "--out", str(tmp_path)]
+    arguments = ["--source", "sample", "--fps", "0", "--record-images", "raw", "--out", str(tmp_path)]
     process = start(*arguments, program=SHORT_OF_MEMORY if memory_is_short else COMMAND)
     video = tmp_path / "overlay.mp4"
     deadline = time.monotonic() + 60

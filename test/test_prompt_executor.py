@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
+pytest.importorskip("rclpy", reason="needs ROS 2")
 
+import rclpy
 from rclpy.node import Node
 
 from face3dmm_ros.nodes.prompt_executor import PromptExecutor

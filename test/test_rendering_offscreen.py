@@ -130,13 +130,13 @@ def test_a_process_that_uses_pyopengl_already_keeps_its_platform(monkeypatch: py
 def test_a_driver_that_crashes_takes_only_its_own_process_along(monkeypatch: pytest.MonkeyPatch) -> None:
     crashing = "#!/bin/sh\nkill -SEGV $$\n"
     monkeypatch.setattr(offscreen.subprocess, "run", _run_instead(crashing))
-    assert "ended its process" in (offscreen.probe.__wrapped__("egl") or "")
+    assert "ended its process" in (offscreen._probe.__wrapped__("egl") or "")
 
 
 def test_a_driver_that_hangs_is_given_up_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offscreen, "PROBE_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(offscreen.subprocess, "run", _run_instead("#!/bin/sh\nexec sleep 30\n"))
-    failure = offscreen.probe.__wrapped__("egl") or ""
+    failure = offscreen._probe.__wrapped__("egl") or ""
     assert failure.startswith("timed out")
     assert "import" not in failure
 
@@ -145,7 +145,7 @@ def test_a_machine_that_was_too_busy_once_is_asked_again(monkeypatch: pytest.Mon
     monkeypatch.setattr(offscreen, "PROBE_TIMEOUT_SECONDS", 2.0)
     second_time_at_once = f"#!/bin/sh\ntest -e {tmp_path}/asked || {{ touch {tmp_path}/asked; exec sleep 30; }}\n"
     monkeypatch.setattr(offscreen.subprocess, "run", _run_instead(second_time_at_once))
-    assert offscreen.probe.__wrapped__("egl") is None
+    assert offscreen._probe.__wrapped__("egl") is None
 
 
 def test_a_busy_machine_has_a_minute() -> None:

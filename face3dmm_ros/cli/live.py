@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 _LOOK_S = 0.5
 """Between looks at how the run is doing."""
 
+_PLACEMENTS = {
+    "separate": "each in a process of its own",
+    "composed": "in one process (--no-composed: each in its own)",
+    "single": "in this process",
+}
+
 DESCRIPTION = "Run the ROS nodes on a camera or clip, until the duration is over or Ctrl-C."
 
 
@@ -54,7 +60,8 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--live-link-face", default="", metavar="HOST:PORT", help="also send to Unreal, as Live Link Face")
     add("--viewer", action="store_true", help="also serve Rerun's viewer as a web page (after `make viewer`)")
     add("--record-images", choices=("jpeg", "raw", "none"), default="jpeg", help="how images go into the bag")
-    add("--composed", action="store_true", help="all nodes in one process, beside this one's")
+    add("--composed", action=argparse.BooleanOptionalAction, default=True, help="all nodes in one process, beside this "
+        "one's, which is faster; or each in its own, which can be stopped and started by itself")  # fmt: skip
     add("--network", action="store_true", help="let other machines see the topics; otherwise nothing leaves this one")
 
 
@@ -79,8 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
     interrupted = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: interrupted.set())
-    with LiveSession(_options(arguments)) as session:
-        print("starting the nodes …", file=sys.stderr)
+    options = _options(arguments)
+    with LiveSession(options) as session:
+        print(f"starting the nodes, {_PLACEMENTS[options.placement]} …", file=sys.stderr)
         if not session.start(interrupted):
             return 0
         print(f"images from {session.source}", file=sys.stderr)

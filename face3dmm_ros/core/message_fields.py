@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from face3dmm_ros.core.arkit import WITHOUT_TONGUE
 from face3dmm_ros.core.camera import MetricPose, WeakPerspective
@@ -116,6 +115,8 @@ def pose_from_message(message: Any) -> MetricPose:
     quaternion = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
     if not abs(np.linalg.norm(quaternion) - 1.0) < 1e-3:
         raise Face3DMMError(f"a pose's orientation is a unit quaternion, not {quaternion.tolist()}")
+    from scipy.spatial.transform import Rotation  # only now: it takes a tenth of a second, and few read poses
+
     return MetricPose(
         Rotation.from_quat(quaternion).as_matrix(), np.array([position.x, position.y, position.z], np.float64)
     )

@@ -2,34 +2,30 @@
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 from rclpy.node import Node
 
-from face3dmm_ros.nodes.avatar_node import AvatarNode
-from face3dmm_ros.nodes.fitter_node import FitterNode
-from face3dmm_ros.nodes.hri_node import HriNode
-from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.lifecycle_node import run_composed
-from face3dmm_ros.nodes.renderer_node import RendererNode
-from face3dmm_ros.nodes.video_source_node import VideoSourceNode
+from face3dmm_ros.rendering.offscreen import probe_ahead
 
 SOURCE, LANDMARKS, FITTER, RENDERER = "video_source_node", "landmark_node", "fitter_node", "renderer_node"
 AVATAR, HRI, VIEWER = "avatar_node", "hri_node", "viewer_node"
 
-NODES: dict[str, Callable[..., Node]] = {
-    SOURCE: VideoSourceNode,
-    LANDMARKS: LandmarkNode,
-    FITTER: FitterNode,
-    RENDERER: RendererNode,
-}
+NODES = (SOURCE, LANDMARKS, FITTER, RENDERER)
 """The nodes of every live run, in the order in which an image passes them."""
-EXTRA_NODES: dict[str, Callable[..., Node]] = {AVATAR: AvatarNode, HRI: HriNode}
+EXTRA_NODES = (AVATAR, HRI)
 """Nodes that only run if named."""
-
 
 _FIRST_THREAD = (SOURCE, LANDMARKS)
 """The nodes that take turns in one thread; the others do in a second one. Landmarks take about as long as all that
 follows them, and leave Python's lock to it for most of that time."""
+
+
+def node_class(name: str) -> Callable[..., Node]:
+    """The class of a node, imported only now: what some of them import takes as long as their start."""
+    module = import_module(f"face3dmm_ros.nodes.{name}")
+    return next(each for each in vars(module).values() if getattr(each, "NAME", None) == name)
 
 
 def main(args: list[str] | None = None) -> int:
@@ -38,15 +34,17 @@ def main(args: list[str] | None = None) -> int:
     Each keeps its name: `-p NODE:PARAMETER:=VALUE` gives a parameter to one of them, and a `__ns` holds for all.
     """
     given = sys.argv[1:] if args is None else args
-    known = NODES | EXTRA_NODES
+    known = NODES + EXTRA_NODES
     own = given[: given.index("--ros-args")] if "--ros-args" in given else given
     names = [name for name in own if not name.startswith("-")]
     if unknown := [name for name in names if name not in known]:
         print(f"there is no {', '.join(unknown)}: name some of {', '.join(known)}", file=sys.stderr)
         return 2
-    wanted = names or list(NODES)
-    first = [known[name] for name in wanted if name in _FIRST_THREAD]
-    then = [known[name] for name in wanted if name not in _FIRST_THREAD]
+    wanted = names or NODES
+    if {RENDERER, AVATAR} & set(wanted):
+        probe_ahead()
+    first = [node_class(name) for name in wanted if name in _FIRST_THREAD]
+    then = [node_class(name) for name in wanted if name not in _FIRST_THREAD]
     return run_composed([nodes for nodes in (first, then) if nodes], given)
 
 

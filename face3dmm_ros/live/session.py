@@ -15,7 +15,7 @@ from typing import Any
 
 import rclpy
 from lifecycle_msgs.msg import Transition
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -26,12 +26,20 @@ from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
-from face3dmm_ros.live.composition import AVATAR, EXTRA_NODES, FITTER, LANDMARKS, NODES, RENDERER, SOURCE, VIEWER
+from face3dmm_ros.live.composition import (
+    AVATAR,
+    FITTER,
+    LANDMARKS,
+    NODES,
+    RENDERER,
+    SOURCE,
+    VIEWER,
+    node_class,
+)
 from face3dmm_ros.live.monitor_node import MonitorNode, percentiles
 from face3dmm_ros.live.recording import Recording, RecordingFolder
 from face3dmm_ros.live.ros_arguments import parameter_arguments
 from face3dmm_ros.nodes.hand_over import hand_over_between_nodes
-from face3dmm_ros.nodes.prompt_executor import PromptExecutor
 from face3dmm_ros.rendering.offscreen import PROBE_TIMEOUT_SECONDS
 
 PLACEMENTS = ("separate", "composed", "single")
@@ -106,7 +114,7 @@ class LiveSession(Closing):
             Face3DMMError: another run takes place in this ROS domain on this machine.
         """
         self._options = options
-        self._nodes = NODES | {name: EXTRA_NODES[name] for name in options.extra_nodes}
+        self._nodes = NODES + options.extra_nodes
         self._processes: dict[str, subprocess.Popen] = {}
         self._nodes_here: list[Node] = []
         self._folder: RecordingFolder | None = None
@@ -117,7 +125,7 @@ class LiveSession(Closing):
         rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
         if options.placement == "single":
             hand_over_between_nodes(rclpy.get_default_context())
-        self._executor = PromptExecutor()
+        self._executor = SingleThreadedExecutor()
         self._monitor = MonitorNode(self._nodes, source=SOURCE)
         self._executor.add_node(self._monitor)
         self._spinning = threading.Thread(target=self._spin, name="executor", daemon=True)
@@ -138,8 +146,8 @@ class LiveSession(Closing):
         parameters = {name: given.get(name, {}) | {"autostart": name != SOURCE} for name in self._nodes}
         if self._options.placement == "single":
             # Nodes of one thread take turns in this order: an image under way goes on before the next one begins.
-            for name, node_class in reversed(self._nodes.items()):
-                node = node_class(cli_args=_ros_arguments({name: parameters[name]}), use_global_arguments=False)
+            for name in reversed(self._nodes):
+                node = node_class(name)(cli_args=_ros_arguments({name: parameters[name]}), use_global_arguments=False)
                 self._nodes_here.append(node)
                 self._executor.add_node(node)
         elif self._options.placement == "composed":

@@ -7,7 +7,6 @@ colours in [0, 255], one-based indices. The file itself is licensed to its user 
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
@@ -74,6 +73,8 @@ def load_bfm_mat(path: Path) -> MorphableModel:
 def _read_struct(path: Path) -> dict[str, NDArray]:
     """The fields of the struct `model`."""
     try:
+        import scipy.io  # only now: it takes a tenth of a second, and few models are such files
+
         contents = scipy.io.loadmat(str(path), variable_names=["model"])
     # A damaged file can make the parser fail in any way; it builds arrays only and runs nothing.
     except Exception as error:

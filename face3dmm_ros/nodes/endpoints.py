@@ -144,7 +144,8 @@ class Input:
         """Subscribe; Face3DMMError if the user's QoS for the topic cannot be.
 
         `handle` is called with each message that comes while `is_wanted`: serialized where `raw`, with nothing where
-        `only_arrival`. At least `kept` that nodes beside this one hand over wait for it. `on_mismatch` is called where a publisher's QoS does not go with this one.
+        `only_arrival`. At least `kept` that nodes beside this one hand over wait for it. `on_mismatch` is called where
+        a publisher's QoS does not go with this one.
         """
         self.topic, self.msg_type = topic, message_type
         self.topic_name: str = node.resolve_topic_name(topic)

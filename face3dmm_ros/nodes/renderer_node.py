@@ -24,6 +24,7 @@ from face3dmm_ros.nodes.synchronization import CAPACITY, StampMatcher, stamp_of
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.landmark_view import LANDMARKS, OVERLAYS, draw_landmarks
 from face3dmm_ros.rendering.lighting import LIGHTING_MODELS, Lighting
+from face3dmm_ros.rendering.offscreen import probe_ahead
 
 _WARM_UP_SCALES = (0.7, 1.0, 1.4, 2.0)
 """px/mm, of faces far and near; chosen by hand."""
@@ -163,4 +164,5 @@ class RendererNode(FaceNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
+    probe_ahead()
     return run_node(RendererNode, args)

@@ -28,6 +28,9 @@ PLATFORM_VARIABLE = "FACE3DMM_GL"
 PROBE_TIMEOUT_SECONDS = 60.0
 """How long a platform is waited for, twice: on a machine whose cores were all busy, 10 s were too short."""
 
+_PROBING = threading.Lock()
+"""Held while a platform is tried, so that who asks meanwhile waits for the answer."""
+
 # Values from the Khronos registry that PyOpenGL does not name.
 _EGL_PLATFORM_SURFACELESS_MESA, _EGL_PLATFORM_DEVICE_EXT = 0x31DD, 0x313F
 _GLX_CONTEXT_PROFILE_MASK_ARB, _GLX_CONTEXT_CORE_PROFILE_BIT_ARB = 0x9126, 0x1
@@ -124,9 +127,24 @@ def choose_platform(candidates: tuple[str, ...]) -> str:
     raise NoOpenGLError(f"rendering needs OpenGL 3.3, and no platform works here ({reasons}){advice}")
 
 
-@cache
+def probe_ahead() -> None:
+    """Begin to try the platform that ``auto`` most likely stands for, while the caller does other things.
+
+    A node that draws has half a second of imports before it asks for it.
+    """
+    platform = os.environ.get(PLATFORM_VARIABLE) or "auto"
+    ahead = platform if platform in PLATFORMS else PLATFORMS[0]
+    threading.Thread(target=probe, args=(ahead,), name="OpenGL probe", daemon=True).start()
+
+
 def probe(platform: str) -> str | None:
-    """Try a platform in a process of its own; returns None if it works, else why it does not. Cached."""
+    """Try a platform in a process of its own; returns None if it works, else why it does not. Each is tried once."""
+    with _PROBING:
+        return _probe(platform)
+
+
+@cache
+def _probe(platform: str) -> str | None:
     if platform == "glx" and not os.environ.get("DISPLAY"):
         return "DISPLAY is not set"
     program = (
