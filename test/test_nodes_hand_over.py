@@ -124,6 +124,16 @@ def test_of_what_waits_the_newest_are_taken_and_the_others_counted_as_lost(besid
     assert viewer.activity.lost["pictures"] == 2
 
 
+def test_an_input_can_keep_more_than_its_qos_says_of_what_is_handed_over(beside):
+    spun, camera, viewer = beside
+    kept = []
+    viewer.create_input(Image, "pictures", kept.append, image_qos(3), stream=True, kept=5)
+    for second in range(1, 7):
+        camera.pictures.publish(picture(second))
+    spun.spin_until(lambda: kept)
+    assert [message.header.stamp.sec for message in kept] == [2, 3, 4, 5, 6]
+
+
 def test_a_node_that_is_switched_off_or_gone_is_handed_nothing(beside):
     spun, camera, viewer = beside
     viewer.trigger_deactivate()

@@ -1,6 +1,7 @@
 """What runs nodes that are composed: one thread for all their callbacks, which others can give work at once."""
 
 import threading
+import time
 
 import pytest
 
@@ -8,7 +9,9 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 import rclpy
 from rclpy.node import Node
+from std_msgs.msg import Header
 
+from face3dmm_ros.nodes.hand_over import Taker
 from face3dmm_ros.nodes.prompt_executor import PromptExecutor
 
 _PATIENCE = 20.0
@@ -93,3 +96,35 @@ def test_the_end_of_ros_ends_the_spinning(spinning):
     rclpy.shutdown()
     thread.join(_PATIENCE)
     assert ends == [None]
+
+
+class Message:
+    header = Header()
+
+
+def test_who_hands_over_can_wait_until_the_node_in_the_other_thread_has_taken_it(spinning):
+    node, _, _, _ = spinning
+    taken = []
+
+    def wake():
+        time.sleep(0.1)
+        taken.extend(taker.take()[0])
+
+    taker, message = Taker(node, "/topic", wake), Message()
+    taker.put(message)
+    taker.await_taken(_PATIENCE)
+    assert taken == [message]
+
+
+def test_in_its_own_thread_nobody_waits_for_what_only_that_thread_can_take(spinning):
+    node, executor, _, _ = spinning
+    done = threading.Event()
+    taker = Taker(node, "/topic", lambda: None)
+
+    def work():
+        taker.put(Message())
+        taker.await_taken(10 * _PATIENCE)
+        done.set()
+
+    executor.call(work)
+    assert done.wait(_PATIENCE)

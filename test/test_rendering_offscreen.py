@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,3 +163,21 @@ def _run_instead(script: str) -> Callable[..., subprocess.CompletedProcess]:
     """`subprocess.run` that runs a shell script whatever it is told to run."""
     real_run = subprocess.run
     return lambda _command, **options: real_run(["/bin/sh", "-c", script], **options)
+
+
+def test_a_platform_that_is_being_tried_ahead_is_waited_for_and_not_tried_again(monkeypatch):
+    tried = []
+
+    def try_slowly(program):
+        tried.append(program)
+        time.sleep(0.3)
+        return subprocess.CompletedProcess([], 0)
+
+    offscreen._probe.cache_clear()
+    monkeypatch.delenv(offscreen.PLATFORM_VARIABLE, raising=False)
+    monkeypatch.setattr(offscreen, "_run", try_slowly)
+    offscreen.probe_ahead()
+    time.sleep(0.05)
+    assert offscreen.probe(offscreen.PLATFORMS[0]) is None
+    assert len(tried) == 1
+    offscreen._probe.cache_clear()
