@@ -92,6 +92,29 @@ def test_detection_is_repeated_at_the_interval() -> None:
     assert backend.detections == 4
 
 
+@pytest.mark.parametrize(("confidence", "anew"), [(1.0, False), (0.95, True)])
+def test_a_face_beside_its_detection_is_located_anew_unless_it_is_beyond_doubt(confidence: float, anew: bool) -> None:
+    class BesideBackend(ScriptedBackend):
+        located = 0
+
+        def detect(self, image: np.ndarray) -> list[Detection]:
+            found = super().detect(image)
+            return [replace(each, region=moved(each.region, 0.3 * LEFT.size)) for each in found]
+
+        def locate(self, image: np.ndarray, region: Region, before: LocatedFace | None = None) -> LocatedFace:
+            self.located += 1
+            return super().locate(image, region, before)
+
+    backend = BesideBackend([LEFT], confidence=confidence)
+    tracker = LandmarkTracker(backend, detection_interval=2)
+    for _ in range(2):
+        tracker.track(IMAGE)
+    backend.located = 0
+    tracker.track(IMAGE)
+    assert backend.detections == 2
+    assert (backend.located > 1) == anew
+
+
 def test_a_face_that_joins_is_found_at_the_interval_and_gets_its_own_number() -> None:
     backend = ScriptedBackend([LEFT])
     tracker = LandmarkTracker(backend, max_faces=2, detection_interval=10)
