@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
@@ -235,17 +234,21 @@ def _rms(difference: NDArray[np.float64]) -> float:
 
 
 def _table(title: str, candidates: dict[str, Callable[[], object]], seconds: float, peer: str | None = None) -> dict:
-    """Measure, print and return rows; with a `peer`, each row's ratio to it."""
+    """Measure, print and return rows; with a `peer`, each row's ratio to it, unless they cannot be told apart."""
     timings = take_turns(candidates, seconds)
     width = max(map(len, timings))
-    print(f"\n{title}\n{'':{width}}  median ms   p10 – p90" + ("       ratio" if peer else ""))
+    print(f"\n{title}\n{'':{width}}  median ms   p10 – p90" + ("       ratio, turn by turn" if peer else ""))
     rows = {}
     for name, timing in timings.items():
-        row: dict[str, float] = {f"{key}_ms": round(value, 4) for key, value in asdict(timing).items()}
+        row = {f"{key}_ms": round(getattr(timing, key), 4) for key in ("median", "p10", "p90")}
         line = f"{name:{width}}  {timing.median:9.3f}   {timing.p10:.3f} – {timing.p90:.3f}"
-        if peer:
-            row["ratio"] = round(timing.median / timings[peer].median, 2)
-            line += f"   {row['ratio']:9.2f}"
+        if peer and name != peer:
+            ratio, low, high = timing.ratio_to(timings[peer])
+            if low < 1.0 < high:
+                line += f"   not told apart: {low:.2f} – {high:.2f}"
+            else:
+                row["ratio"] = round(ratio, 2)
+                line += f"   {ratio:9.2f}   {low:.2f} – {high:.2f}"
         print(line, flush=True)
         rows[name] = row
     return rows
