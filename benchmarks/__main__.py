@@ -55,6 +55,9 @@ def main() -> int:
     arguments.add_argument(
         "--profile", action="store_true", help="where the milliseconds of an image go, in the library and in the nodes"
     )
+    arguments.add_argument(
+        "--growth", action="store_true", help="how the time grows with the image's size, with faces, and with the model"
+    )
     arguments.add_argument("--rounds", type=int, default=3, help="turns of library and nodes in the profile")
     options = arguments.parse_args()
     if options.landmarker is not None and not is_zipfile(options.landmarker):
@@ -65,6 +68,8 @@ def main() -> int:
         from benchmarks.profile import profile
 
         return _write(options.out, {"machine": machine} | profile(IMAGE_SIZE, options.seconds, options.rounds))
+    if options.growth:
+        return _write(options.out, {"machine": machine} | growth(options.seconds))
     report = {
         "machine": machine,
         "stages_640x480": _table("Stages, 640×480, default model, one thread", stages(), options.seconds),
@@ -104,6 +109,22 @@ def _write(out: Path, report: dict) -> int:
     out.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     print(f"\nwritten to {out}")
     return 0
+
+
+def growth(seconds: float) -> dict[str, dict]:
+    """Measure and print how the time from image to overlay grows, beside the smallest of each kind."""
+    from benchmarks.growth import by_faces, by_image_size, by_model
+
+    titles = {
+        "by_image_size": ("Image to overlay, one face, by the image's size", by_image_size),
+        "by_faces": ("Image to overlay, 1280×960, by the number of faces", by_faces),
+        "by_model": ("Image to overlay, 640×480, by the model's size", by_model),
+    }
+    report = {}
+    for key, (title, make) in titles.items():
+        rows = make(portrait())
+        report[key] = _table(title, rows, seconds, peer=next(iter(rows)))
+    return report
 
 
 def stages() -> dict[str, Callable[[], object]]:
