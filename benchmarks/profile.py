@@ -1,12 +1,12 @@
 """Where the milliseconds of an image go: `make bench ARGS="--profile"`.
 
-First each stage of the library by itself on the sample clip, on one thread, with what of it is the networks', OpenGL's
-or LAPACK's own; then what a message costs; then the nodes, composed and apart, whose ages and rates are told as ratios
+First each stage of the library by itself on the sample clip, on one thread, with what of it is the networks' and
+OpenGL's own; then what a message costs; then the nodes, composed and apart, whose ages and rates are told as ratios
 to the library's median in the same run: absolute times of a shared machine prove nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count, cycle, pairwise
@@ -18,7 +18,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from benchmarks.clip import clip_frames
-from benchmarks.timing import take_turns
+from benchmarks.timing import Timing, take_turns
 from face3dmm_ros.core.values import TrackedFace
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.albedo import PersonColors
@@ -31,8 +31,8 @@ from face3dmm_ros.smoothing import FaceSmoother
 
 _SETTLED = 60
 """Images after which a track's identity has settled; chosen by hand."""
-_RATE = 30.0
-"""Images per second, as the smoother is told."""
+_RATE, _HIGH_RATE = 30.0, 60.0
+"""Images per second of a usual camera, and more than nodes that share two busy cores keep up with."""
 
 
 class Stages:
@@ -166,21 +166,17 @@ def profile(image_size: tuple[int, int], seconds: float, rounds: int) -> dict[st
             stages.run(next(ahead))
         for name, run in nodes.items():
             live[name].append(run(seconds))
-    whole = 1e3 * float(np.median(stages.seconds["image to overlay"]))
-    report["stages"] = {name: _quantiles(times) for name, times in stages.seconds.items()}
-    print(f"\nThe library, image to overlay, one thread, {image_size[0]}×{image_size[1]}, sample clip")
-    print(f"{'':34}  median ms   p10 – p90      share")
-    for name, (median, p10, p90) in report["stages"].items():
-        print(f"{name:34}  {median:9.3f}   {p10:.3f} – {p90:.3f}   {100 * median / whole:5.1f} %")
+    timings = {name: Timing(1e3 * np.array(times)) for name, times in stages.seconds.items()}
+    whole = timings["image to overlay"].median
+    title = f"The library, image to overlay, one thread, {image_size[0]}×{image_size[1]}, sample clip"
+    report["stages"] = _table(title, timings, whole)
     if not nodes:
         print("\nrclpy is not installed: messages and nodes are left out")
         return report
     assert stages.last is not None
-    timings = take_turns(messages(stages.last, stages, frames[0]), min(seconds, 1.0))
-    report["messages"] = {name: (t.median, t.p10, t.p90) for name, t in timings.items()}
-    print("\nA message\n" + " " * 34 + "  median ms   p10 – p90")
-    for name, (median, p10, p90) in report["messages"].items():
-        print(f"{name:34}  {median:9.3f}   {p10:.3f} – {p90:.3f}")
+    report["messages"] = _table(
+        "Messages", take_turns(messages(stages.last, stages, frames[0]), min(seconds, 1.0)), whole
+    )
     print(f"\nNodes, image stamp to overlay; the library's median is {whole:.1f} ms, {1e3 / whole:.0f} images/s")
     print(f"{'':34}  p50    p99    ratios        images/s  ratio  processor ms an image  ratio  first overlay, s")
     report["nodes"] = {}
@@ -190,13 +186,21 @@ def profile(image_size: tuple[int, int], seconds: float, rounds: int) -> dict[st
         rate, used, start = (
             float(np.median([getattr(run, what) for run in runs])) for what in ("rate", "processor_ms", "start_s")
         )
-        report["nodes"][name] = {"p50_ms": p50, "p99_ms": p99, "rate": rate, "processor_ms": used, "library_ms": whole}
-        report["nodes"][name]["start_s"] = start
+        report["nodes"][name] = {"p50_ms": p50, "p99_ms": p99, "rate": rate, "processor_ms": used, "start_s": start}
         print(
             f"{name:34}  {p50:5.1f}  {p99:5.1f}  {p50 / whole:4.2f}  {p99 / whole:5.2f}  {rate:8.1f}"
             f"  {rate * whole / 1e3:5.2f}  {used:21.1f}  {used / whole:5.2f}  {start:16.1f}"
         )
     return report
+
+
+def _table(title: str, timings: Mapping[str, Timing], whole: float) -> dict[str, tuple[float, float, float]]:
+    """Print and return medians, 10th and 90th percentiles, ms; printed with their shares of a whole, ms."""
+    print(f"\n{title}\n{'':34}  median ms   p10 – p90      share")
+    for name, timing in timings.items():
+        spread = f"{timing.p10:.3f} – {timing.p90:.3f}"
+        print(f"{name:34}  {timing.median:9.3f}   {spread}   {100 * timing.median / whole:5.1f} %")
+    return {name: (timing.median, timing.p10, timing.p90) for name, timing in timings.items()}
 
 
 def _live_runs() -> dict[str, Callable[[float], object]]:
@@ -212,17 +216,7 @@ def _live_runs() -> dict[str, Callable[[float], object]]:
         return lambda seconds: load.run(quiet, seconds, composed=composed, overlay=True, fps=fps)
 
     return {
-        "composed, 30 images/s": of(composed=True, fps=30.0),
-        "composed, as fast as it goes": of(composed=True, fps=_FASTER_THAN_ANY),
-        "apart, 30 images/s": of(composed=False, fps=30.0),
-        "apart, as fast as it goes": of(composed=False, fps=_FASTER_THAN_ANY),
+        f"{'composed' if composed else 'apart'}, {fps:.0f} images/s": of(composed=composed, fps=fps)
+        for composed in (True, False)
+        for fps in (_RATE, _HIGH_RATE)
     }
-
-
-_FASTER_THAN_ANY = 60.0
-"""Images per second that no node keeps up with, so that each works on the newest as soon as it can."""
-
-
-def _quantiles(times: Sequence[float]) -> tuple[float, float, float]:
-    """Median, 10th and 90th percentile, ms."""
-    return tuple(round(1e3 * float(q), 4) for q in np.quantile(times, [0.5, 0.1, 0.9]))  # type: ignore[return-value]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LOOK_S = 0.5
 """Between looks at how the run is doing."""
 
-_PLACEMENTS = {
+_WHERE_NODES_RUN = {
     "separate": "each in a process of its own",
     "composed": "in one process (--no-composed: each in its own)",
     "single": "in this process",
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: interrupted.set())
     options = _options(arguments)
     with LiveSession(options) as session:
-        print(f"starting the nodes, {_PLACEMENTS[options.placement]} …", file=sys.stderr)
+        print(f"starting the nodes, {_WHERE_NODES_RUN[options.placement]} …", file=sys.stderr)
         if not session.start(interrupted):
             return 0
         print(f"images from {session.source}", file=sys.stderr)

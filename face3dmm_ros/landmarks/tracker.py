@@ -290,9 +290,7 @@ class LandmarkTracker:
                 rejected = not closer and any(region.overlap(no) >= _STILL_ON_THE_FACE for no, _ in self._rejected)
                 if not rejected and all(region.overlap(other.region) < _DUPLICATE for other in candidates):
                     candidates.append(detection)
-            elif known.face.landmarks.confidence < _BEYOND_DOUBT and (
-                _is_doubtful(known.face) or (not closer and known.face.region.overlap(region) < _STILL_ON_THE_FACE)
-            ):
+            elif _is_doubtful(known.face) or (not closer and _may_have_strayed(known.face, region)):
                 face = self._locator.detected(image, detection)
                 if face is not None and face.landmarks.confidence > known.face.landmarks.confidence:
                     tracks[tracks.index(known)] = replace(known, face=face)
@@ -393,6 +391,12 @@ def _come_back(new: _Track, lost: Sequence[_Track]) -> _Track | None:
 
 def _is_doubtful(face: LocatedFace) -> bool:
     return face.landmarks.confidence < DOUBTFUL
+
+
+def _may_have_strayed(face: LocatedFace, detected: Region) -> bool:
+    """Whether a track that lies beside its detection is worth another look."""
+    beside = face.region.overlap(detected) < _STILL_ON_THE_FACE
+    return beside and face.landmarks.confidence < _BEYOND_DOUBT
 
 
 def _surely_there(face: LocatedFace, detection: Detection) -> bool:

@@ -26,16 +26,7 @@ from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
-from face3dmm_ros.live.composition import (
-    AVATAR,
-    FITTER,
-    LANDMARKS,
-    NODES,
-    RENDERER,
-    SOURCE,
-    VIEWER,
-    node_class,
-)
+from face3dmm_ros.live.composition import AVATAR, FITTER, LANDMARKS, NODES, RENDERER, SOURCE, VIEWER, node_class
 from face3dmm_ros.live.monitor_node import MonitorNode, percentiles
 from face3dmm_ros.live.recording import Recording, RecordingFolder
 from face3dmm_ros.live.ros_arguments import parameter_arguments
