@@ -7,6 +7,7 @@ from importlib.util import find_spec
 MODULES = {
     "ai-edge-litert": "ai_edge_litert",
     "matplotlib": "matplotlib",
+    "numba": "numba",
     "numpy": "numpy",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
