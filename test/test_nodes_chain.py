@@ -33,7 +33,7 @@ from face3dmm_ros.msg import (
     FaceMeshArray,
     FaceTopology,
 )
-from face3dmm_ros.nodes import renderer_node, video_source_node
+from face3dmm_ros.nodes import video_source_node
 from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.conversions import (
     calibration_from_message,
@@ -45,7 +45,9 @@ from face3dmm_ros.nodes.qos import image_qos, latched_qos, result_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.synchronization import stamp_of
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
+from face3dmm_ros.rendering import offscreen
 from face3dmm_ros.rendering.face_renderer import FaceRenderer
+from face3dmm_ros.rendering.offscreen import SOFTWARE, NoOpenGLError
 from face3dmm_ros.smoothing import SMOOTHING_METHODS
 
 pytestmark = pytest.mark.slow
@@ -319,13 +321,16 @@ def test_parameters_of_another_model_are_refused_and_the_image_passes_unchanged(
     assert "use the same model" in renderer.activity.skip_reason
 
 
-def test_without_opengl_the_overlay_shows_landmarks_and_the_status_says_so(spun, portrait, monkeypatch):
-    def no_opengl(*_, **__):
-        raise Face3DMMError("no OpenGL: apt-get install libegl1")
+def test_where_opengl_was_asked_for_and_is_missing_the_overlay_is_drawn_without_it_and_the_status_says_so(
+    spun, portrait, monkeypatch
+):
+    def no_opengl(platform):
+        raise NoOpenGLError(f"no {platform}: apt-get install libegl1")
 
-    monkeypatch.setattr(renderer_node, "FaceRenderer", no_opengl)
-    chain = Chain(spun)
+    monkeypatch.setattr(offscreen, "choose_platform", no_opengl)
+    chain = Chain(spun, renderer={"gl_platform": "egl"})
     _, overlay, _ = chain.answer(portrait)
+    assert chain.renderer_node._renderer.platform == SOFTWARE
     assert (PLAIN.imgmsg_to_cv2(overlay) != portrait).any()
     status = chain.renderer_node.activity.status("renderer_node", {})
     assert status.level == DiagnosticStatus.ERROR

@@ -2,6 +2,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -11,24 +12,38 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
-from face3dmm_ros.rendering import face_renderer
+from face3dmm_ros.rendering import face_renderer, offscreen
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.lighting import Lighting
+from face3dmm_ros.rendering.offscreen import SOFTWARE
 
 GOLDEN = Path(__file__).parent / "golden"
 UNLIT = Lighting(ambient=(1.0, 1.0, 1.0), color=(0.0, 0.0, 0.0))
 SQUARE = np.array([[0, 1, 2], [0, 2, 3]])  # counter-clockwise seen from +z
 
 
-def open_renderer(triangles: NDArray[np.integer], lighting: Lighting | None = None) -> FaceRenderer:
-    try:
-        return FaceRenderer(triangles, lighting=lighting)
-    except Face3DMMError as error:
-        pytest.skip(f"no OpenGL here: {error}")
+class OpenRenderer(Protocol):
+    def __call__(self, triangles: NDArray[np.integer], lighting: Lighting | None = None) -> FaceRenderer: ...
+
+
+@pytest.fixture(scope="module", params=["opengl", SOFTWARE])
+def open_renderer(request: pytest.FixtureRequest) -> OpenRenderer:
+    """Makes renderers, with OpenGL and without: what is told here of the pictures holds for both."""
+
+    def open_one(triangles: NDArray[np.integer], lighting: Lighting | None = None) -> FaceRenderer:
+        return FaceRenderer(triangles, lighting=lighting, platform=platform)
+
+    platform = request.param
+    if platform != SOFTWARE:
+        try:
+            platform = offscreen.choose_platform(offscreen.PLATFORMS)
+        except offscreen.NoOpenGLError as error:
+            pytest.skip(f"no OpenGL here: {error}")
+    return open_one
 
 
 @pytest.fixture(scope="module")
-def square_renderer() -> Iterator[FaceRenderer]:
+def square_renderer(open_renderer: OpenRenderer) -> Iterator[FaceRenderer]:
     with open_renderer(SQUARE, UNLIT) as renderer:
         yield renderer
 
@@ -117,7 +132,7 @@ class TestGeometry:
         assert picture[28, 28, :3].argmax() == 1  # (+x, −y): below, on the right
         assert picture[12, 28, :3].argmax() == 2  # (+x, +y): above, on the right
 
-    def test_a_nearer_part_hides_one_behind_it_in_whatever_order_they_come(self) -> None:
+    def test_a_nearer_part_hides_one_behind_it_in_whatever_order_they_come(self, open_renderer: OpenRenderer) -> None:
         far, near = square(frontal(1.0, 15.0, 15.0)), square(frontal(1.0, 15.0, 15.0), rgb=(0, 0, 255))
         vertices = np.concatenate([near.vertices + np.float32([0, 0, 9]), far.vertices])
         normals, rgb = np.concatenate([near.normals, far.normals]), np.concatenate([near.rgb, far.rgb])
@@ -212,14 +227,14 @@ class TestOverlay:
         assert wires[248:253, 250].any()  # the diagonal
         assert wires[300, 49:52].any()  # the left side
 
-    def test_the_wireframe_hides_what_the_surface_hides(self) -> None:
+    def test_the_wireframe_hides_what_the_surface_hides(self, open_renderer: OpenRenderer) -> None:
         face, triangles = egg_face(frontal(1.5, 150.0, 160.0))
         with open_renderer(triangles) as renderer:
             shown = renderer.render((300, 320), [face], view="wireframe")[..., 3] > 0
         # Seen through, the back's edges would lie between the front's and fill the middle.
         assert 0.1 < shown[120:200, 110:190].mean() < 0.75
 
-    def test_a_cartoon_has_a_dark_outline_around_the_face(self) -> None:
+    def test_a_cartoon_has_a_dark_outline_around_the_face(self, open_renderer: OpenRenderer) -> None:
         face, triangles = egg_face(frontal(2.0, 200.0, 230.0))
         with open_renderer(triangles) as renderer:
             surface = renderer.render((400, 460), [face])[230]
@@ -229,7 +244,7 @@ class TestOverlay:
         assert 2 <= np.count_nonzero(added > 200) <= 4
         assert (cartoon[added, :3] < 60).all()
 
-    def test_a_cartoon_shows_a_colour_in_few_tones(self) -> None:
+    def test_a_cartoon_shows_a_colour_in_few_tones(self, open_renderer: OpenRenderer) -> None:
         face, triangles = egg_face(frontal(2.0, 200.0, 230.0))
         face.rgb[:] = (190, 150, 130)
         tones = {}
@@ -290,7 +305,9 @@ class TestLight:
         expected = [128, encoded(0.5 * decoded(128)), 0]
         assert pixel[:3].tolist() == pytest.approx(expected, abs=1.5)
 
-    def test_small_triangles_look_the_same_lit_at_their_vertices(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_small_triangles_look_the_same_lit_at_their_vertices(
+        self, monkeypatch: pytest.MonkeyPatch, open_renderer: OpenRenderer
+    ) -> None:
         face, triangles = egg_face(
             WeakPerspective(1.0, FRONTAL @ rotation_from_vector([0.5, 0.4, 0]), np.array([120, 125]))
         )
@@ -315,7 +332,9 @@ class TestGoldenPictures:
             ("egg_toon", (0.25, 0.4, 0.0), Lighting(direction=(-0.8, -0.5, -1.0)), "toon"),
         ],
     )
-    def test_egg(self, name: str, turn: tuple[float, float, float], lighting: Lighting, view: str) -> None:
+    def test_egg(
+        self, name: str, turn: tuple[float, float, float], lighting: Lighting, view: str, open_renderer: OpenRenderer
+    ) -> None:
         camera = WeakPerspective(0.55, FRONTAL @ rotation_from_vector(turn), np.array([60.0, 64.0]))
         face, triangles = egg_face(camera)
         background = np.full((128, 120, 3), 60, np.uint8)
@@ -348,13 +367,13 @@ class TestUse:
             thread.join()
         assert not failures
 
-    def test_two_renderers_live_side_by_side(self, square_renderer: FaceRenderer) -> None:
+    def test_two_renderers_live_side_by_side(self, square_renderer: FaceRenderer, open_renderer: OpenRenderer) -> None:
         face, triangles = egg_face(frontal(0.3, 40.0, 40.0))
         with open_renderer(triangles) as other:
             assert other.render((80, 80), [face])[40, 40, 3] == 255
         assert square_renderer.render((40, 40), [square(frontal(1.0, 20.0, 20.0))])[20, 20, 3] == 255
 
-    def test_a_closed_renderer_says_so(self) -> None:
+    def test_a_closed_renderer_says_so(self, open_renderer: OpenRenderer) -> None:
         renderer = open_renderer(SQUARE)
         renderer.close()
         renderer.close()

@@ -42,7 +42,7 @@ def main(args: list[str] | None = None) -> int:
         return 2
     wanted = names or NODES
     if {RENDERER, AVATAR} & set(wanted):
-        probe_ahead()
+        probe_ahead(software=AVATAR not in wanted)
     first = [node_class(name) for name in wanted if name in _FIRST_THREAD]
     then = [node_class(name) for name in wanted if name not in _FIRST_THREAD]
     return run_composed([nodes for nodes in (first, then) if nodes], given)

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.rendering.offscreen import PLATFORMS
+from face3dmm_ros.rendering.offscreen import PLATFORMS, SOFTWARE
 
 ParameterValue = bool | int | float | str | list[float]
 
@@ -123,3 +123,9 @@ IMAGE_TRANSPORT = fixed(
     choices=("raw", "compressed"),
 )
 GL_PLATFORM = fixed("gl_platform", "auto", "Where OpenGL comes from.", choices=("auto", *PLATFORMS))
+OVERLAY_PLATFORM = fixed(
+    "gl_platform",
+    "auto",
+    "Where OpenGL comes from; `software` draws without it, and so does `auto` where there is no graphics processor.",
+    choices=("auto", SOFTWARE, *PLATFORMS),
+)

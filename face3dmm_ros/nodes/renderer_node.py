@@ -18,13 +18,13 @@ from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray
 from face3dmm_ros.nodes.images import create_image_input, image_conversion, publish_image
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
-from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter
+from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, OVERLAY_PLATFORM, NodeParameter
 from face3dmm_ros.nodes.qos import image_output_qos
 from face3dmm_ros.nodes.synchronization import CAPACITY, StampMatcher, stamp_of
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.landmark_view import LANDMARKS, OVERLAYS, draw_landmarks
 from face3dmm_ros.rendering.lighting import LIGHTING_MODELS, Lighting
-from face3dmm_ros.rendering.offscreen import probe_ahead
+from face3dmm_ros.rendering.offscreen import SOFTWARE, NoOpenGLError, probe_ahead
 
 _WARM_UP_SCALES = (0.7, 1.0, 1.4, 2.0)
 """px/mm, of faces far and near; chosen by hand."""
@@ -40,7 +40,7 @@ def _rgb_parameter(name: str, default: tuple[float, ...], description: str) -> N
 class RendererNode(FaceNode):
     """Draws the faces over the image that they were found in.
 
-    Without OpenGL it reports that, in the log and on /diagnostics, and draws landmarks instead.
+    Where OpenGL was asked for and is not there, it reports that, in the log and on /diagnostics, and draws without it.
     """
 
     NAME = "renderer_node"
@@ -49,7 +49,7 @@ class RendererNode(FaceNode):
         IMAGE_TRANSPORT,
         NodeParameter("view", "shaded", "What is drawn over the image.", choices=OVERLAYS),
         NodeParameter("opacity", 0.7, "Of the faces.", 0.0, 1.0),
-        GL_PLATFORM,
+        OVERLAY_PLATFORM,
         _rgb_parameter(
             "light_direction", _LIGHT.direction, "The way the light travels: x right, y up, z to the viewer"
         ),
@@ -63,14 +63,16 @@ class RendererNode(FaceNode):
     )
 
     def configure(self) -> None:
-        """Load the model and open OpenGL."""
+        """Load the model and open the renderer."""
         self._model = load_model(self.value("model"))
         self._shaper = FaceShaper(self._model)
         self._mean_rgb = self._model.rgb()
         self._conversion = image_conversion()
         self._results_input: Any = None
         self._overlay_output = self.create_output(Image, topics.OVERLAY, image_output_qos())
-        self._open_renderer()
+        self._renderer = self._open_renderer()
+        self.resources.callback(self._renderer.close)
+        self._warm_up()
         # Before that of the results: they are taken in this order, and an image comes before its results.
         create_image_input(self, self._on_image, kept=CAPACITY)
         self.apply_parameters(self.values())
@@ -87,28 +89,24 @@ class RendererNode(FaceNode):
             transmission=values["transmission"],
             model=values["lighting_model"],
         )
-        if self._renderer is not None:
-            self._renderer.lighting = lighting
+        self._renderer.lighting = lighting
         self._opacity = values["opacity"]
-        self._show(values["view"] if self._renderer is not None else LANDMARKS)
+        self._show(values["view"])
 
-    def _open_renderer(self) -> None:
-        self._renderer: FaceRenderer | None = None
+    def _open_renderer(self) -> FaceRenderer:
         try:
-            renderer = FaceRenderer(self._model.triangles, platform=self.value("gl_platform"))
-            self.resources.callback(renderer.close)
-            self._warm_up(renderer)
-            self._renderer = renderer
-        except Face3DMMError as error:
-            self.report_problem(f"no OpenGL, the overlay shows landmarks only: {error}")
+            return FaceRenderer(self._model.triangles, platform=self.value("gl_platform"))
+        except NoOpenGLError as error:
+            self.report_problem(f"the overlay is drawn without OpenGL: {error}")
+            return FaceRenderer(self._model.triangles, platform=SOFTWARE)
 
-    def _warm_up(self, renderer: FaceRenderer) -> None:
+    def _warm_up(self) -> None:
         """Draw the mean face: the first times are the slowest, and no image should have to wait for them."""
         nothing = np.zeros((480, 640, 3), np.uint8)
         for scale in _WARM_UP_SCALES:
             camera = WeakPerspective(scale, FRONTAL, np.array([320.0, 240.0]))
             face = PosedFace(self._model.mean, self._model.normals(self._model.mean), self._mean_rgb, camera)
-            renderer.overlay(nothing, [face])
+            self._renderer.overlay(nothing, [face])
 
     def _show(self, view: str) -> None:
         """Subscribe to the results that a view needs."""
@@ -150,7 +148,7 @@ class RendererNode(FaceNode):
         self.answered(header, len(results.faces))
 
     def _draw(self, image: NDArray[np.uint8], results: Results) -> NDArray[np.uint8]:
-        if self._view == LANDMARKS or self._renderer is None:
+        if self._view == LANDMARKS:
             return draw_landmarks(image, [landmarks_from_message(results, face).landmarks for face in results.faces])
         self._shaper.retain({face.face_id for face in results.faces})
         posed = [self._posed(face.face_id, parameters_from_message(results, face)) for face in results.faces]
@@ -164,5 +162,5 @@ class RendererNode(FaceNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    probe_ahead()
+    probe_ahead(software=True)
     return run_node(RendererNode, args)

@@ -17,25 +17,26 @@ class Drawer(Closing, Generic[Canvas]):
     So any thread may call it; calls from several threads wait for each other. Close it, or use it as a context manager.
     """
 
-    def __init__(self, platform: str, make_canvas: Callable[[], Canvas]) -> None:
+    def __init__(self, platform: str, make_canvas: Callable[[], Canvas], *, software: bool = False) -> None:
         """Open an offscreen OpenGL context.
 
         Args:
             platform: ``auto``, ``egl``, ``osmesa`` or ``glx``; see `offscreen.open_context`.
             make_canvas: called with the context current. Modules that import PyOpenGL are to be imported in it and not
                 before, since PyOpenGL binds itself to the platform when it is imported.
+            software: whether there is a canvas for `offscreen.SOFTWARE` too.
 
         Raises:
             Face3DMMError: no OpenGL 3.3 here; the message names the packages.
         """
-        self._context = open_context(platform)
+        self._context = open_context(platform, software=software)
         self._closed = False
         with self._context.current():
             self._canvas = make_canvas()
 
     @property
     def platform(self) -> str:
-        """The OpenGL platform in use: ``egl``, ``osmesa`` or ``glx``."""
+        """The platform in use: ``egl``, ``osmesa``, ``glx``, or ``software`` for none of OpenGL."""
         return self._context.platform
 
     def close(self) -> None:

@@ -12,25 +12,20 @@ from face3dmm_ros.rendering.gl_objects import ShaderProgram, VertexArray, prepar
 from face3dmm_ros.rendering.lighting import FLAT, LIT_PER_PIXEL, LIT_PER_VERTEX, Lighting
 from face3dmm_ros.rendering.toon import OUTLINE, TOON
 
-_WIRE_COLOR, _OUTLINE_COLOR = (0.25, 0.9, 0.8), (0.13, 0.08, 0.12)  # sRGB, chosen by hand
-
 
 class FaceCanvas(GrowingFramebuffer):
     """A framebuffer, the shader programs and one mesh topology."""
 
-    def __init__(self, triangles: NDArray[np.uint32]) -> None:
-        """Make the objects for (M, 3) triangles."""
+    def __init__(self, triangles: NDArray[np.integer], edges: NDArray[np.integer]) -> None:
+        """Make the objects for (M, 3) triangles and their (E, 2) edges."""
         super().__init__()
         self._lit_per_pixel, self._lit_per_vertex = ShaderProgram(*LIT_PER_PIXEL), ShaderProgram(*LIT_PER_VERTEX)
         self._flat, self._toon, self._outline = (ShaderProgram(*shaders) for shaders in (FLAT, TOON, OUTLINE))
-        self._flat.use(flat_color=_WIRE_COLOR)
-        self._outline.use(flat_color=_OUTLINE_COLOR)
         self._lightings: dict[ShaderProgram, Lighting] = {}
         """Those that the programs were last given."""
 
         self._mesh = VertexArray([(3, np.float32), (3, np.float32), (3, np.uint8)])
-        corners = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-        self._triangles, self._edges = self._mesh.load_indices(triangles, np.unique(np.sort(corners, axis=1), axis=0))
+        self._triangles, self._edges = self._mesh.load_indices(triangles, edges)
         prepare(GL.GL_DEPTH_TEST, GL.GL_SCISSOR_TEST)
         GL.glPolygonOffset(1.0, 1.0)
 
@@ -56,9 +51,9 @@ class FaceCanvas(GrowingFramebuffer):
             self._lightings[program] = lighting
         self._mesh.draw(*self._triangles)
 
-    def draw_wireframe(self, model_to_clip: NDArray[np.float64]) -> None:
-        """Draw the loaded mesh's edges without those that its own surface hides."""
-        self._flat.use(model_to_clip=model_to_clip)
+    def draw_wireframe(self, model_to_clip: NDArray[np.float64], color: tuple[float, float, float]) -> None:
+        """Draw the loaded mesh's edges, sRGB from 0 to 1, without those that its own surface hides."""
+        self._flat.use(model_to_clip=model_to_clip, flat_color=color)
         GL.glColorMask(False, False, False, False)
         GL.glEnable(GL.GL_POLYGON_OFFSET_FILL)
         self._mesh.draw(*self._triangles)
@@ -72,6 +67,7 @@ class FaceCanvas(GrowingFramebuffer):
         normal_to_world: NDArray[np.float64],
         to_light: NDArray[np.float64],
         outline_width: NDArray[np.float64],
+        outline_color: tuple[float, float, float],
     ) -> None:
         """Draw the loaded mesh like a cartoon.
 
@@ -80,10 +76,12 @@ class FaceCanvas(GrowingFramebuffer):
             normal_to_world: (3, 3), to x right, y up, z toward the viewer.
             to_light: (3,) unit vector in the world.
             outline_width: (3,) along x, y and z in clip space.
+            outline_color: sRGB from 0 to 1.
         """
         self._toon.use(model_to_clip=model_to_clip, normal_to_world=normal_to_world, to_light=to_light)
         self._mesh.draw(*self._triangles)
         self._outline.use(model_to_clip=model_to_clip, normal_to_world=normal_to_world, outline_width=outline_width)
+        self._outline.set("flat_color", outline_color)
         GL.glEnable(GL.GL_CULL_FACE)
         GL.glCullFace(GL.GL_FRONT)
         self._mesh.draw(*self._triangles)

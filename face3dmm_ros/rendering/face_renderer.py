@@ -1,8 +1,8 @@
-"""Posed faces drawn by OpenGL, offscreen: alone, or laid over the camera's image."""
+"""Posed faces drawn offscreen, with OpenGL or without: alone, or laid over the camera's image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 import cv2
 import numpy as np
@@ -14,14 +14,17 @@ from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.rendering.drawer import Drawer
 from face3dmm_ros.rendering.layer import Framing, Layer, check_image, depth_range, posed_box
 from face3dmm_ros.rendering.lighting import Lighting
+from face3dmm_ros.rendering.offscreen import SOFTWARE
 
 if TYPE_CHECKING:
     from face3dmm_ros.rendering.face_canvas import FaceCanvas
+    from face3dmm_ros.rendering.software_canvas import SoftwareCanvas
 
 VIEWS = ("shaded", "wireframe", "toon")
 """What `FaceRenderer` draws: the lit surface, its edges with the hidden ones left out, or a cartoon of the surface."""
 
 _OUTLINE_MM = 1.4  # of a cartoon; chosen by hand
+_WIRE_COLOR, _OUTLINE_COLOR = (0.25, 0.9, 0.8), (0.13, 0.08, 0.12)  # sRGB, chosen by hand
 
 _PER_PIXEL_TRIANGLE = 32
 """Mean area of triangles, px, above which they are lit per pixel and not per vertex; chosen by hand: larger is faster,
@@ -46,7 +49,7 @@ class PosedFace:
     camera: WeakPerspective
 
 
-class FaceRenderer(Drawer["FaceCanvas"]):
+class FaceRenderer(Drawer[Union["FaceCanvas", "SoftwareCanvas"]]):
     """Draws faces of one topology.
 
     Attributes:
@@ -56,15 +59,17 @@ class FaceRenderer(Drawer["FaceCanvas"]):
     def __init__(
         self, triangles: NDArray[np.integer], *, lighting: Lighting | None = None, platform: str = "auto"
     ) -> None:
-        """Open an offscreen OpenGL context.
+        """Prepare, and open an offscreen OpenGL context where there is a graphics processor.
 
         Args:
             triangles: (M, 3) vertex indices, counter-clockwise seen from outside.
             lighting: how the faces are lit; `Lighting()` if None.
-            platform: ``auto``, ``egl``, ``osmesa`` or ``glx``; see `face3dmm_ros.rendering.offscreen.open_context`.
+            platform: ``auto``, ``software``, or OpenGL's ``egl``, ``osmesa`` or ``glx``; see
+                `face3dmm_ros.rendering.offscreen.open_context`.
 
         Raises:
-            Face3DMMError: no OpenGL 3.3 here (the message names the packages), or `triangles` has another form.
+            NoOpenGLError: the platform was asked for and does not work here; the message names the packages.
+            Face3DMMError: `triangles` has another form.
         """
         triangles = np.asarray(triangles)
         if triangles.ndim != 2 or triangles.shape[1] != 3 or not len(triangles) or triangles.dtype.kind not in "iu":
@@ -75,12 +80,18 @@ class FaceRenderer(Drawer["FaceCanvas"]):
         self._triangle_count = len(triangles)
         self._least_vertex_count = int(triangles.max()) + 1
 
-        def make_canvas() -> "FaceCanvas":
+        def make_canvas() -> "FaceCanvas | SoftwareCanvas":
+            corners = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+            edges = np.unique(np.sort(corners, axis=1), axis=0)
+            if self.platform == SOFTWARE:
+                from face3dmm_ros.rendering.software_canvas import SoftwareCanvas
+
+                return SoftwareCanvas(triangles, edges)
             from face3dmm_ros.rendering.face_canvas import FaceCanvas
 
-            return FaceCanvas(triangles.astype(np.uint32))
+            return FaceCanvas(triangles, edges)
 
-        super().__init__(platform, make_canvas)
+        super().__init__(platform, make_canvas, software=True)
 
     def render(
         self, image_size: tuple[int, int], faces: Sequence[PosedFace], *, view: str = "shaded"
@@ -160,9 +171,11 @@ class FaceRenderer(Drawer["FaceCanvas"]):
                     canvas.draw_shaded(model_to_clip, normal_to_world, self.lighting, per_pixel=per_pixel)
                 elif view == "toon":
                     outline_width = framing.outline_in_clip(outline, outline, reach)
-                    canvas.draw_toon(model_to_clip, normal_to_world, self.lighting.to_light, outline_width)
+                    canvas.draw_toon(
+                        model_to_clip, normal_to_world, self.lighting.to_light, outline_width, _OUTLINE_COLOR
+                    )
                 else:
-                    canvas.draw_wireframe(model_to_clip)
+                    canvas.draw_wireframe(model_to_clip, _WIRE_COLOR)
             pixels = canvas.read()
         return framing.layer(pixels, soften=view != "wireframe")
 

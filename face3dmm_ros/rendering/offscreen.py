@@ -2,6 +2,9 @@
 
 PyOpenGL binds its function pointers to one platform when it is first imported, and a broken driver may end the process
 that tries it. So a platform is first tried in a process of its own, and only one that worked there is imported here.
+
+Who can draw without OpenGL does so unless there is a graphics processor: Mesa's software OpenGL is slower than loops
+made for the purpose.
 """
 
 import ctypes
@@ -22,8 +25,11 @@ from face3dmm_ros.core.errors import Face3DMMError
 PLATFORMS = ("egl", "osmesa", "glx")
 """Names of the platforms, in the order in which ``auto`` tries them."""
 
+SOFTWARE = "software"
+"""Name of the platform of those who draw without OpenGL."""
+
 PLATFORM_VARIABLE = "FACE3DMM_GL"
-"""Environment variable with the platform that ``auto`` stands for: one of `PLATFORMS`."""
+"""Environment variable with the platform that ``auto`` stands for: one of `PLATFORMS`, or `SOFTWARE`."""
 
 PROBE_TIMEOUT_SECONDS = 60.0
 """How long a platform is waited for, twice: on a machine whose cores were all busy, 10 s were too short."""
@@ -37,6 +43,9 @@ _GLX_CONTEXT_PROFILE_MASK_ARB, _GLX_CONTEXT_CORE_PROFILE_BIT_ARB = 0x9126, 0x1
 _MESA_DRI = "libgl1-mesa-dri"
 _NEEDED = {"egl": ("libegl1", "libgl1", _MESA_DRI), "osmesa": ("libosmesa6",), "glx": ("libgl1", _MESA_DRI)}
 """Debian's packages for each of `PLATFORMS`."""
+_GRAPHICS_DEVICES = ("dri/renderD*", "nvidia[0-9]*", "nvgpu", "nvhost-gpu", "dxg")
+"""Below /dev, with a graphics processor's driver: Mesa's and the kernel's, NVIDIA's, those of its Jetsons, WSL's."""
+_MESA_SOFTWARE = ("llvmpipe", "softpipe", "swrast")
 _LIBRARIES = {"libegl1": "EGL", "libgl1": "GL", "libosmesa6": "OSMesa"}
 _DRIVERS = ("lib*/dri/*_dri.so", "lib/*/dri/*_dri.so")  # Mesa's, below /usr
 
@@ -53,7 +62,7 @@ class OffscreenContext:
     after it; threads wait for each other.
 
     Attributes:
-        platform: one of `PLATFORMS`.
+        platform: one of `PLATFORMS`; or `SOFTWARE`, where there is no context and threads only wait for each other.
     """
 
     platform: str
@@ -78,26 +87,68 @@ class OffscreenContext:
             self._destroy()
 
 
-def open_context(platform: str = "auto") -> OffscreenContext:
+def open_context(platform: str = "auto", *, software: bool = False) -> OffscreenContext:
     """Open an offscreen context.
 
     Args:
         platform: one of `PLATFORMS`, or ``auto``: the environment's ``FACE3DMM_GL`` if set, else the first that works.
+        software: whether the caller can do without OpenGL: `platform` may be `SOFTWARE` then, and ``auto`` is unless
+            OpenGL runs on a graphics processor.
 
     Raises:
         Face3DMMError: the platform is unknown or does not work here, or none does. The message names the packages that
             are missing.
     """
     if platform == "auto":
-        platform = os.environ.get(PLATFORM_VARIABLE) or "auto"
-    if platform not in (*PLATFORMS, "auto"):
-        known = ", ".join(PLATFORMS)
-        raise Face3DMMError(f"unknown OpenGL platform {platform!r}: choose auto or one of {known}")
+        platform = _platform_of_the_environment(software)
+    known = (*PLATFORMS, SOFTWARE) if software else PLATFORMS
+    if platform not in (*known, "auto"):
+        raise Face3DMMError(f"unknown OpenGL platform {platform!r}: choose auto or one of {', '.join(known)}")
+    if platform == SOFTWARE:
+        return _without_opengl()
+    if platform == "auto" and software:
+        return _accelerated_context() or _without_opengl()
     chosen = choose_platform(PLATFORMS if platform == "auto" else (platform,))
     try:
         return _open(chosen)
     except Exception as error:
         raise NoOpenGLError(f"OpenGL on {chosen} could not be opened: {error}") from error
+
+
+def _platform_of_the_environment(software: bool) -> str:
+    """What ``auto`` stands for; who needs OpenGL takes what there is where the environment asks for `SOFTWARE`."""
+    platform = os.environ.get(PLATFORM_VARIABLE) or "auto"
+    return "auto" if platform == SOFTWARE and not software else platform
+
+
+def _without_opengl() -> OffscreenContext:
+    def nothing() -> None:
+        pass
+
+    return OffscreenContext(SOFTWARE, nothing, nothing, nothing)
+
+
+def has_graphics_processor() -> bool:
+    """Whether there is a device on which OpenGL may be fast."""
+    return any(any(Path("/dev").glob(devices)) for devices in _GRAPHICS_DEVICES)
+
+
+def _accelerated_context() -> OffscreenContext | None:
+    """A context on a graphics processor; None if there is none, or none that OpenGL works on."""
+    if not has_graphics_processor():
+        return None
+    try:
+        context = open_context()
+    except NoOpenGLError:
+        return None
+    with context.current():
+        from OpenGL import GL
+
+        renderer = GL.glGetString(GL.GL_RENDERER).decode(errors="replace").lower()
+    if any(name in renderer for name in _MESA_SOFTWARE):
+        context.close()
+        return None
+    return context
 
 
 def choose_platform(candidates: tuple[str, ...]) -> str:
@@ -127,12 +178,17 @@ def choose_platform(candidates: tuple[str, ...]) -> str:
     raise NoOpenGLError(f"rendering needs OpenGL 3.3, and no platform works here ({reasons}){advice}")
 
 
-def probe_ahead() -> None:
+def probe_ahead(*, software: bool = False) -> None:
     """Begin to try the platform that ``auto`` most likely stands for, while the caller does other things.
 
     A node that draws has half a second of imports before it asks for it.
+
+    Args:
+        software: as of `open_context`: nothing is tried where OpenGL will not be asked for.
     """
-    platform = os.environ.get(PLATFORM_VARIABLE) or "auto"
+    platform = _platform_of_the_environment(software)
+    if platform == SOFTWARE or (platform == "auto" and software and not has_graphics_processor()):
+        return
     ahead = platform if platform in PLATFORMS else PLATFORMS[0]
     threading.Thread(target=probe, args=(ahead,), name="OpenGL probe", daemon=True).start()
 

@@ -1,13 +1,17 @@
-"""A depth buffer in numpy, without OpenGL: the triangle that each pixel sees, and where on it."""
+"""A depth buffer without OpenGL: the triangle that each pixel sees, and where on it.
+
+A triangle's barycentric weights (Pineda, SIGGRAPH 1988), and with them its depth, are affine in the image, as weak
+perspective makes them. So in each row of pixels they tell from where to where the triangle reaches. On triangles of a
+pixel or two that takes a fraction of the time that a software OpenGL needs to set them up.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.morphable_model.model import SurfacePoints
-
-_BATCH = 2_000_000  # pixels tested together, chosen by hand: more take more memory, fewer more time
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,11 +20,17 @@ class Fragments:
 
     Attributes:
         triangle: (H, W) int32, the nearest triangle under each pixel's centre, −1 where there is none.
-        weights: (H, W, 3) float32, barycentric weights of that triangle's corners.
+        weights: (H, W, 3) float32, barycentric weights of that triangle's corners; of any value where there is none.
     """
 
     triangle: NDArray[np.int32]
     weights: NDArray[np.float32]
+
+    @staticmethod
+    def none(image_size: tuple[int, int]) -> "Fragments":
+        """Those of an image of (width, height) px that sees nothing yet."""
+        width, height = image_size
+        return Fragments(np.full((height, width), -1, np.int32), np.empty((height, width, 3), np.float32))
 
     def surface_points(self, triangles: NDArray[np.integer], pixels: NDArray[np.bool_]) -> SurfacePoints:
         """The surface points under some covered pixels, a (H, W) mask, in row-major order."""
@@ -36,51 +46,102 @@ def rasterize(
 ) -> Fragments:
     """Find the nearest triangle under each pixel's centre; triangles are visible from both sides.
 
-    Every triangle is tried at the pixels of its bounding box, all triangles at once. The barycentric weights, and with
-    them the depth, are affine in the image, as weak perspective makes them.
-
     Args:
         points: (N, 2) projected vertices, px.
         depth: (N,) depth of the vertices, smaller is nearer.
         triangles: (M, 3) vertex indices.
         image_size: (width, height), px; triangles may lie outside.
     """
-    width, height = image_size
-    corners = points[triangles].astype(np.float64)
-    low = np.maximum(np.ceil(corners.min(axis=1)), 0.0)
-    high = np.minimum(np.floor(corners.max(axis=1)), [width - 1.0, height - 1.0])
-    u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    doubled_area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
-    drawn = np.flatnonzero((high >= low).all(axis=1) & (np.abs(doubled_area) > 1e-12))
-    low, spans = low[drawn], (high - low)[drawn].astype(np.intp) + 1
-    counts = spans.prod(axis=1)
-    # The weights of the second and third corner and the depth, each as value at `low`, slope along x, slope along y.
-    slopes = np.stack([v[:, 1], -v[:, 0], -u[:, 1], u[:, 0]], axis=1)[drawn] / doubled_area[drawn, None]
-    start = low - corners[drawn, 0]
-    z = depth[triangles[drawn]].astype(np.float64)
-    planes = np.empty((3, 3, len(drawn)))
-    for k in (0, 1):
-        planes[k, 1:] = slopes[:, 2 * k : 2 * k + 2].T
-        planes[k, 0] = (slopes[:, 2 * k : 2 * k + 2] * start).sum(axis=1)
-    planes[2] = (z[:, 1] - z[:, 0]) * planes[0] + (z[:, 2] - z[:, 0]) * planes[1]
-    planes[2, 0] += z[:, 0]
+    vertices = np.column_stack([points, depth]).astype(np.float64)
+    return draw(vertices, np.ascontiguousarray(triangles, np.int32), far(image_size))
 
-    nearest = np.full(height * width, np.inf)
-    triangle = np.full(height * width, -1, np.int32)
-    weights = np.zeros((height * width, 3), np.float32)
-    batches = np.searchsorted(np.cumsum(counts), np.arange(_BATCH, counts.sum(), _BATCH))
-    for part in np.split(np.arange(len(drawn)), batches):
-        which = np.repeat(part, counts[part])
-        offset = np.arange(len(which)) - np.repeat(np.cumsum(counts[part]) - counts[part], counts[part])
-        y, x = np.divmod(offset, spans[which, 0])
-        second, third = (planes[k, 0, which] + planes[k, 1, which] * x + planes[k, 2, which] * y for k in (0, 1))
-        inside = np.flatnonzero((second >= 0.0) & (third >= 0.0) & (second + third <= 1.0))
-        which, x, y, second, third = which[inside], x[inside], y[inside], second[inside], third[inside]
-        z = planes[2, 0, which] + planes[2, 1, which] * x + planes[2, 2, which] * y
-        pixel = ((y + low[which, 1]) * width + x + low[which, 0]).astype(np.intp)
-        np.minimum.at(nearest, pixel, z)
-        won = np.flatnonzero(z == nearest[pixel])
-        seen, second, third = pixel[won], second[won], third[won]
-        triangle[seen] = drawn[which[won]]
-        weights[seen] = np.stack([1.0 - second - third, second, third], axis=1)
-    return Fragments(triangle.reshape(height, width), weights.reshape(height, width, 3))
+
+def far(image_size: tuple[int, int]) -> NDArray[np.float64]:
+    """An empty depth buffer, (H, W), of an image of (width, height) px."""
+    return np.full(image_size[::-1], np.inf)
+
+
+def draw(
+    vertices: NDArray[np.float64],
+    triangles: NDArray[np.int32],
+    nearest: NDArray[np.float64],
+    *,
+    backs_only: bool = False,
+    offset: float = 0.0,
+) -> Fragments:
+    """Draw triangles into a depth buffer; the pixels where they are nearest.
+
+    Args:
+        vertices: (N, 3) projected vertices: x and y, px, and depth, smaller is nearer.
+        triangles: (M, 3) vertex indices, counter-clockwise seen from outside.
+        nearest: (H, W), changed in place; what lies behind it is not seen.
+        backs_only: leave out triangles that are seen from outside.
+        offset: lay them back by so many times the depth that they cover within a pixel.
+    """
+    height, width = nearest.shape
+    fragments = Fragments.none((width, height))
+    _fill(vertices, triangles, backs_only, offset, nearest, fragments.triangle, fragments.weights)
+    return fragments
+
+
+_ON_EDGE = 1e-9
+"""Px by which a triangle reaches beyond its edges, so that rounding leaves no gap between it and the next."""
+
+
+@compiled
+def _narrowed(low: float, high: float, origin: float, slope: float, least: float) -> tuple[float, float]:
+    """The part of low ≤ x ≤ high where slope · (x − origin) ≥ least; low > high if there is none."""
+    if slope > 0.0:
+        return max(low, origin + least / slope - _ON_EDGE), high
+    if slope < 0.0:
+        return low, min(high, origin + least / slope + _ON_EDGE)
+    return low, high if least <= 0.0 else low - 1.0
+
+
+@compiled
+def _fill(
+    vertices: NDArray[np.float64],
+    triangles: NDArray[np.int32],
+    backs_only: bool,
+    offset: float,
+    nearest: NDArray[np.float64],
+    triangle: NDArray[np.int32],
+    weights: NDArray[np.float32],
+) -> None:
+    height, width = nearest.shape
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
+        bx, by, cx, cy = vertices[b, 0], vertices[b, 1], vertices[c, 0], vertices[c, 1]
+        # Compared as floats, so that what lies far outside or is not a number is left out.
+        left, right = max(np.ceil(min(ax, bx, cx)), 0.0), min(np.floor(max(ax, bx, cx)), width - 1.0)
+        top, bottom = max(np.ceil(min(ay, by, cy)), 0.0), min(np.floor(max(ay, by, cy)), height - 1.0)
+        if not (left <= right and top <= bottom):
+            continue
+        ux, uy, vx, vy = bx - ax, by - ay, cx - ax, cy - ay
+        doubled_area = ux * vy - uy * vx  # negative if counter-clockwise, since y points down
+        if not abs(doubled_area) > 1e-12 or (backs_only and doubled_area < 0.0):
+            continue
+        # Of the second and the third corner's weight and of the depth, the slopes along x and y.
+        second_x, second_y = vy / doubled_area, -vx / doubled_area
+        third_x, third_y = -uy / doubled_area, ux / doubled_area
+        depth_x = (vertices[b, 2] - az) * second_x + (vertices[c, 2] - az) * third_x
+        depth_y = (vertices[b, 2] - az) * second_y + (vertices[c, 2] - az) * third_y
+        at_first = az + offset * max(abs(depth_x), abs(depth_y))
+        for y in range(int(top), int(bottom) + 1):
+            dy = y - ay
+            low, high = _narrowed(left, right, ax, second_x, -dy * second_y)
+            low, high = _narrowed(low, high, ax, third_x, -dy * third_y)
+            low, high = _narrowed(low, high, ax, -second_x - third_x, dy * (second_y + third_y) - 1.0)
+            if not low <= high:
+                continue
+            for x in range(int(np.ceil(low)), int(np.floor(high)) + 1):
+                dx = x - ax
+                depth = at_first + dx * depth_x + dy * depth_y
+                if depth < nearest[y, x]:
+                    second, third = dx * second_x + dy * second_y, dx * third_x + dy * third_y
+                    nearest[y, x] = depth
+                    triangle[y, x] = t
+                    weights[y, x, 0] = 1.0 - second - third
+                    weights[y, x, 1] = second
+                    weights[y, x, 2] = third

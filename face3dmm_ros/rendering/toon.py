@@ -7,10 +7,14 @@ where it stands out beyond the front. Colours are mixed as they are stored, in s
 
 from face3dmm_ros.rendering.lighting import FLAT, MESH_INPUTS
 
-TOON_FUNCTION = """
-const vec3 SHADOW_TINT = vec3(0.66, 0.54, 0.66);  // shadows of a painted face are cool
-const vec3 MIDDLE_TINT = vec3(0.87, 0.80, 0.87);
+SHADOW_TINT, MIDDLE_TINT = (0.66, 0.54, 0.66), (0.87, 0.80, 0.87)
+"""Factors of an sRGB colour; chosen by hand: shadows of a painted face are cool."""
 
+TOON_FUNCTION = (
+    f"""
+const vec3 SHADOW_TINT = vec3{SHADOW_TINT}, MIDDLE_TINT = vec3{MIDDLE_TINT};
+"""
+    + """
 // What a surface of an sRGB colour shows; N and to_light are of unit length, z toward the viewer.
 vec3 toon(vec3 srgb, vec3 N, vec3 to_light) {
     float cosine = dot(N, to_light);
@@ -20,7 +24,8 @@ vec3 toon(vec3 srgb, vec3 N, vec3 to_light) {
     return mix(srgb * tint, vec3(1.0), 0.35 * rim);
 }
 """
-"""The shading of one surface point. Tints, bands and rim were chosen by hand."""
+)
+"""The shading of one surface point. Bands and rim were chosen by hand."""
 
 HULL_FUNCTION = """
 uniform vec3 outline_width;  // in clip space, along each axis

@@ -1,0 +1,116 @@
+"""What `FaceCanvas` draws, drawn without OpenGL: the same calls, into a picture in memory."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.rendering import rasterization, shading
+from face3dmm_ros.rendering.lighting import Lighting
+
+
+class SoftwareCanvas:
+    """A picture and one mesh topology."""
+
+    def __init__(self, triangles: NDArray[np.integer], edges: NDArray[np.integer]) -> None:
+        """Prepare for (M, 3) triangles and their (E, 2) edges."""
+        self._triangles = np.ascontiguousarray(triangles, np.int32)
+        self._edges = np.ascontiguousarray(edges, np.int32)
+        self._pixels = np.zeros((0, 0, 4), np.uint8)
+
+    def begin(self, width: int, height: int) -> None:
+        """Begin a picture of a size, px, that shows nothing."""
+        self._pixels = np.zeros((height, width, 4), np.uint8)
+
+    def load(self, vertices: NDArray[np.floating], normals: NDArray[np.floating], rgb: NDArray[np.uint8]) -> None:
+        """Take the mesh that is drawn next: (N, 3) each. It will hide what was drawn before."""
+        self._vertices, self._normals, self._rgb = vertices, normals, np.ascontiguousarray(rgb)
+
+    def read(self) -> NDArray[np.uint8]:
+        """The picture, (height, width, 4) uint8 BGRA, its first row the lowest in clip space."""
+        return self._pixels
+
+    def draw_shaded(
+        self,
+        model_to_clip: NDArray[np.float64],
+        normal_to_world: NDArray[np.float64],
+        lighting: Lighting,
+        *,
+        per_pixel: bool,
+    ) -> None:
+        """Draw the loaded mesh, lit per pixel or per vertex."""
+        vertices, corner, nearest = self._placed(self._in_pixels(model_to_clip))
+        fragments = rasterization.draw(vertices, self._triangles, nearest)
+        seen = vertices, self._triangles, fragments.triangle, fragments.weights
+        normals, light = self._turned_normals(normal_to_world), shading.Light.of(lighting)
+        if per_pixel:
+            shading.paint_lit(*seen, self._rgb, normals, light, self._pixels, corner)
+        else:
+            colors = shading.lit_vertices(self._rgb, normals, light)
+            shading.paint_vertex_colors(*seen, colors, self._pixels, corner)
+
+    def draw_wireframe(self, model_to_clip: NDArray[np.float64], color: tuple[float, float, float]) -> None:
+        """Draw the loaded mesh's edges, sRGB from 0 to 1, without those that its own surface hides."""
+        vertices, corner, nearest = self._placed(self._in_pixels(model_to_clip))
+        rasterization.draw(vertices, self._triangles, nearest, offset=1.0)
+        red, green, blue = color
+        shading.paint_lines(
+            vertices, self._edges, nearest, (255.0 * red, 255.0 * green, 255.0 * blue), self._pixels, corner
+        )
+
+    def draw_toon(
+        self,
+        model_to_clip: NDArray[np.float64],
+        normal_to_world: NDArray[np.float64],
+        to_light: NDArray[np.float64],
+        outline_width: NDArray[np.float64],
+        outline_color: tuple[float, float, float],
+    ) -> None:
+        """Draw the loaded mesh like a cartoon.
+
+        Args:
+            model_to_clip: (4, 4).
+            normal_to_world: (3, 3), to x right, y up, z toward the viewer.
+            to_light: (3,) unit vector in the world.
+            outline_width: (3,) along x, y and z in clip space.
+            outline_color: sRGB from 0 to 1.
+        """
+        normals = self._turned_normals(normal_to_world)
+        unit = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+        # As `toon.HULL_FUNCTION`.
+        outward = unit[:, :2] / np.maximum(np.linalg.norm(unit[:, :2], axis=1, keepdims=True), 0.25)
+        push = np.column_stack([outward * [1.0, -1.0], np.ones(len(outward))]) * outline_width
+        surface = self._in_pixels(model_to_clip)
+        hull = surface + push * self._pixels_per_clip
+        both, corner, nearest = self._placed(np.concatenate([surface, hull]))
+        surface, hull = np.split(both, 2)
+        fragments = rasterization.draw(surface, self._triangles, nearest)
+        seen = surface, self._triangles, fragments.triangle, fragments.weights
+        light = np.ascontiguousarray(to_light, np.float64)
+        shading.paint_toon(*seen, self._rgb, normals, light, self._pixels, corner)
+        behind = rasterization.draw(hull, self._triangles, nearest, backs_only=True).triangle >= 0
+        top, left = corner
+        opaque = [*(np.rint(255.0 * channel) for channel in reversed(outline_color)), 255]
+        self._pixels[top : top + len(behind), left : left + behind.shape[1]][behind] = opaque
+
+    @property
+    def _pixels_per_clip(self) -> NDArray[np.float64]:
+        """(3,) pixels that one of clip space takes along x and y; depth stays as it is."""
+        height, width = self._pixels.shape[:2]
+        return np.array([width / 2.0, height / 2.0, 1.0])
+
+    def _in_pixels(self, model_to_clip: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The loaded vertices' pixels and depth, (N, 3); the centre of the first row's first pixel is (0, 0)."""
+        scale = self._pixels_per_clip
+        origin = (model_to_clip[:3, 3] + [1.0, 1.0, 0.0]) * scale - [0.5, 0.5, 0.0]
+        return np.ascontiguousarray(self._vertices @ (scale[:, None] * model_to_clip[:3, :3]).T + origin)
+
+    def _turned_normals(self, normal_to_world: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.ascontiguousarray(self._normals @ normal_to_world.T)
+
+    def _placed(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[int, int], NDArray[np.float64]]:
+        """Points (N, 3) in pixels of the part of the picture that they cover, its corner, and a depth buffer for it."""
+        height, width = self._pixels.shape[:2]
+        low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+        left, top = np.clip(np.floor(low), 0, [width, height]).astype(int).tolist()
+        right, bottom = np.clip(np.ceil(high) + 1, 0, [width, height]).astype(int).tolist()
+        size = max(right - left, 0), max(bottom - top, 0)
+        return points - [left, top, 0.0], (top, left), rasterization.far(size)
