@@ -70,6 +70,57 @@ def test_the_environment_says_what_auto_means() -> None:
     assert draw_in_a_process("auto", {offscreen.PLATFORM_VARIABLE: "osmesa"}).split()[0] == "osmesa"
 
 
+def test_who_can_do_without_opengl_does_so_where_there_is_no_graphics_processor(
+    fresh_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offscreen, "has_graphics_processor", lambda: False)
+    assert offscreen.open_context(software=True).platform == offscreen.SOFTWARE
+
+
+def test_mesas_software_opengl_is_left_alone_by_who_can_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(offscreen.PLATFORM_VARIABLE, raising=False)
+    monkeypatch.setattr(offscreen, "has_graphics_processor", lambda: True)
+    try:
+        with offscreen.open_context().current():
+            from OpenGL import GL
+
+            renderer = GL.glGetString(GL.GL_RENDERER).decode().lower()
+    except Face3DMMError as error:
+        pytest.skip(f"no OpenGL here: {error}")
+    on_processor = not any(name in renderer for name in ("llvmpipe", "softpipe", "swrast"))
+    assert (offscreen.open_context(software=True).platform != offscreen.SOFTWARE) == on_processor
+
+
+def test_a_graphics_processor_without_opengl_is_no_trouble_for_who_can_do_without(
+    fresh_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offscreen, "has_graphics_processor", lambda: True)
+    monkeypatch.setattr(offscreen, "probe", lambda platform: "no driver")
+    assert offscreen.open_context(software=True).platform == offscreen.SOFTWARE
+
+
+def test_the_environment_may_ask_for_no_opengl_and_who_needs_it_takes_what_there_is(
+    fresh_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(offscreen.PLATFORM_VARIABLE, offscreen.SOFTWARE)
+    monkeypatch.setattr(offscreen, "has_graphics_processor", lambda: True)
+    monkeypatch.setattr(offscreen, "probe", lambda platform: f"no {platform}")
+    assert offscreen.open_context(software=True).platform == offscreen.SOFTWARE
+    with pytest.raises(Face3DMMError, match="egl: no egl; osmesa: no osmesa; glx: no glx"):
+        offscreen.open_context()
+
+
+def test_nothing_is_tried_ahead_where_opengl_will_not_be_asked_for(
+    fresh_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+    monkeypatch.setattr(offscreen, "has_graphics_processor", lambda: False)
+    monkeypatch.setattr(offscreen, "probe", tried.append)
+    offscreen.probe_ahead(software=True)
+    time.sleep(0.05)
+    assert not tried
+
+
 def test_auto_takes_the_first_platform_that_works(fresh_process: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offscreen, "probe", lambda platform: "no driver" if platform == "egl" else None)
     assert offscreen.choose_platform(offscreen.PLATFORMS) == "osmesa"

@@ -20,7 +20,7 @@ class Fragments:
 
     Attributes:
         triangle: (H, W) int32, the nearest triangle under each pixel's centre, −1 where there is none.
-        weights: (H, W, 3) float32, barycentric weights of that triangle's corners; of any value where there is none.
+        weights: (H, W, 3) float32, barycentric weights of that triangle's corners, 0 where there is none.
     """
 
     triangle: NDArray[np.int32]
@@ -30,7 +30,7 @@ class Fragments:
     def none(image_size: tuple[int, int]) -> "Fragments":
         """Those of an image of (width, height) px that sees nothing yet."""
         width, height = image_size
-        return Fragments(np.full((height, width), -1, np.int32), np.empty((height, width, 3), np.float32))
+        return Fragments(np.full((height, width), -1, np.int32), np.zeros((height, width, 3), np.float32))
 
     def surface_points(self, triangles: NDArray[np.integer], pixels: NDArray[np.bool_]) -> SurfacePoints:
         """The surface points under some covered pixels, a (H, W) mask, in row-major order."""
@@ -82,6 +82,34 @@ def draw(
     fragments = Fragments.none((width, height))
     _fill(vertices, triangles, backs_only, offset, nearest, fragments.triangle, fragments.weights)
     return fragments
+
+
+@compiled
+def project(vertices: NDArray[np.float32], projection: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Apply an affine map, (3, 4), to vertices (N, 3): (N, 3)."""
+    projected = np.empty((len(vertices), 3))
+    for i in range(len(vertices)):
+        x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
+        for k in range(3):
+            row = projection[k]
+            projected[i, k] = row[0] * x + row[1] * y + row[2] * z + row[3]
+    return projected
+
+
+@compiled
+def extent(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lowest and highest value of each coordinate of points (N ≥ 1, 3), (3, 2); not finite where one of them is not."""
+    box = np.empty((3, 2))
+    box[:, 0], box[:, 1] = points[0], points[0]
+    # What is not a number would be lost in comparisons.
+    spoilt = 0.0
+    for i in range(len(points)):
+        for k in range(3):
+            value = points[i, k]
+            box[k, 0] = min(box[k, 0], value)
+            box[k, 1] = max(box[k, 1], value)
+            spoilt += value - value
+    return box + spoilt
 
 
 _ON_EDGE = 1e-9

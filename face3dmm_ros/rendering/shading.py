@@ -4,6 +4,8 @@ Pictures are (H, W, 4) uint8 BGRA, and what is painted is opaque; the fragments'
 column), of the picture. Axes are OpenGL's: x right, y up, z toward the viewer.
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,42 +28,64 @@ _Vector = tuple[float, float, float]
 
 
 class Light(NamedTuple):
-    """`Lighting` as compiled loops take it.
+    """`Lighting` as compiled loops take it, seen from the model: tuples, whose use costs no counting of references.
 
     Attributes:
-        to_light: L, (3,) float64.
-        halfway: H, (3,) float64.
+        to_light: L, in model space.
+        halfway: H, in model space.
+        to_viewer: V, in model space.
         phong: whether the highlight is Phong's.
-        ambient, diffuse, specular: (3,) float64, red, green and blue of each term.
+        ambient, diffuse, specular: red, green and blue of each term.
         shininess: n.
         transmission: share of the scattered light that shows on the back.
     """
 
-    to_light: NDArray[np.float64]
-    halfway: NDArray[np.float64]
+    to_light: _Vector
+    halfway: _Vector
+    to_viewer: _Vector
     phong: bool
-    ambient: NDArray[np.float64]
-    diffuse: NDArray[np.float64]
-    specular: NDArray[np.float64]
+    ambient: _Vector
+    diffuse: _Vector
+    specular: _Vector
     shininess: float
     transmission: float
 
     @staticmethod
-    def of(lighting: Lighting) -> "Light":
-        """The terms of a lighting, each with its colour."""
-        to_light, color = lighting.to_light, np.array(lighting.color, np.float64)
-        halfway = to_light + np.array([0.0, 0.0, 1.0])
+    def of(lighting: Lighting, normal_to_world: NDArray[np.float64]) -> "Light":
+        """A lighting for a model that is turned so, (3, 3)."""
+        to_model, color = normal_to_world.T, np.array(lighting.color, np.float64)
+        halfway = lighting.to_light + np.array([0.0, 0.0, 1.0])
+        # There is none, and no highlight either, where the light comes straight from behind.
+        halfway /= max(float(np.linalg.norm(halfway)), 1e-9)
         return Light(
-            to_light,
-            # There is none, and no highlight either, where the light comes straight from behind.
-            halfway / max(float(np.linalg.norm(halfway)), 1e-9),
+            as_vector(to_model @ lighting.to_light),
+            as_vector(to_model @ halfway),
+            as_vector(to_model[:, 2]),
             lighting.model == "phong",
-            np.array(lighting.ambient, np.float64),
-            lighting.diffuse * color,
-            lighting.specular * color,
+            as_vector(lighting.ambient),
+            as_vector(lighting.diffuse * color),
+            as_vector(lighting.specular * color),
             float(lighting.shininess),
             float(lighting.transmission),
         )
+
+
+def as_vector(values: Sequence[float] | NDArray[np.floating]) -> _Vector:
+    """Three numbers as the compiled loops take them."""
+    x, y, z = values
+    return float(x), float(y), float(z)
+
+
+@compiled
+def _dot(a: _Vector, b: _Vector) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@compiled
+def _unit(vector: _Vector) -> _Vector:
+    """A vector at length 1; zero stays as it is."""
+    length = max(math.sqrt(vector[0] ** 2 + vector[1] ** 2 + vector[2] ** 2), 1e-9)
+    return vector[0] / length, vector[1] / length, vector[2] / length
 
 
 @compiled
@@ -75,18 +99,16 @@ def _shown(light: float) -> float:
 @compiled
 def _lit(albedo: _Vector, normal: _Vector, front: bool, light: Light) -> _Vector:
     """The sRGB, 0 to 255, of a surface point; its normal may have any length."""
-    length = max(np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2), 1e-9)
-    nx, ny, nz = normal[0] / length, normal[1] / length, normal[2] / length
-    to_light, halfway = light.to_light, light.halfway
-    lambert = max(nx * to_light[0] + ny * to_light[1] + nz * to_light[2], 0.0)
+    N = _unit(normal)
+    lambert = max(_dot(N, light.to_light), 0.0)
     highlight = 0.0
     if not front:
         lambert *= light.transmission
     elif lambert > 0.0:
         if light.phong:
-            cosine = 2.0 * lambert * nz - to_light[2]
+            cosine = 2.0 * lambert * _dot(N, light.to_viewer) - _dot(light.to_light, light.to_viewer)
         else:
-            cosine = nx * halfway[0] + ny * halfway[1] + nz * halfway[2]
+            cosine = _dot(N, light.halfway)
         highlight = max(cosine, 1e-6) ** light.shininess
     ambient, diffuse, specular = light.ambient, light.diffuse, light.specular
     return (
@@ -94,24 +116,6 @@ def _lit(albedo: _Vector, normal: _Vector, front: bool, light: Light) -> _Vector
         _shown(albedo[1] * (ambient[1] + lambert * diffuse[1]) + highlight * specular[1]),
         _shown(albedo[2] * (ambient[2] + lambert * diffuse[2]) + highlight * specular[2]),
     )
-
-
-@compiled
-def lit_vertices(rgb: NDArray[np.uint8], normals: NDArray[np.float64], light: Light) -> NDArray[np.float64]:
-    """What vertices show of their front and of their back, (2, N, 3) float64 sRGB from 0 to 255.
-
-    Args:
-        rgb: (N, 3) sRGB.
-        normals: (N, 3), of any length.
-        light: that falls on them.
-    """
-    colors = np.empty((2, len(rgb), 3))
-    for i in range(len(rgb)):
-        albedo = _DECODED[rgb[i, 0]], _DECODED[rgb[i, 1]], _DECODED[rgb[i, 2]]
-        normal = normals[i, 0], normals[i, 1], normals[i, 2]
-        colors[0, i, 0], colors[0, i, 1], colors[0, i, 2] = _lit(albedo, normal, True, light)
-        colors[1, i, 0], colors[1, i, 1], colors[1, i, 2] = _lit(albedo, normal, False, light)
-    return colors
 
 
 @compiled
@@ -123,8 +127,8 @@ def _is_front(vertices: NDArray[np.float64], a: int, b: int, c: int) -> bool:
 
 
 @compiled
-def _blend(values: NDArray[np.float64], a: int, b: int, c: int, weights: NDArray[np.float32]) -> _Vector:
-    """Three numbers per vertex, (N, 3), at barycentric weights, (3,), between three vertices."""
+def _blend(values: NDArray[np.floating], a: int, b: int, c: int, weights: _Vector) -> _Vector:
+    """Three numbers per vertex, (N, 3), at barycentric weights between three vertices."""
     return (
         weights[0] * values[a, 0] + weights[1] * values[b, 0] + weights[2] * values[c, 0],
         weights[0] * values[a, 1] + weights[1] * values[b, 1] + weights[2] * values[c, 1],
@@ -142,33 +146,58 @@ def _put(pixels: NDArray[np.uint8], y: int, x: int, rgb: _Vector) -> None:
 
 
 @compiled
-def paint_vertex_colors(
+def _albedo(rgb: NDArray[np.uint8], i: int) -> _Vector:
+    """A vertex's colour as linear light."""
+    return _DECODED[rgb[i, 0]], _DECODED[rgb[i, 1]], _DECODED[rgb[i, 2]]
+
+
+@compiled
+def paint_lit_at_vertices(
     vertices: NDArray[np.float64],
     triangles: NDArray[np.int32],
     seen: NDArray[np.int32],
     weights: NDArray[np.float32],
-    colors: NDArray[np.float64],
+    rgb: NDArray[np.uint8],
+    normals: NDArray[np.float32],
+    light: Light,
     pixels: NDArray[np.uint8],
     corner: tuple[int, int],
 ) -> None:
-    """Paint what is seen in the colours of `lit_vertices`.
+    """Paint what is seen, lit at the corners of the triangles and blended between them.
 
     Args:
         vertices: (N, 3) as `rasterization.draw` took them.
         triangles: (M, 3).
         seen: (h, w) triangle of each fragment, −1 for none.
         weights: (h, w, 3).
-        colors: (2, N, 3).
+        rgb: (N, 3) sRGB.
+        normals: (N, 3) in model space, of any length.
+        light: that falls on them.
         pixels: (H, W, 4), changed in place.
         corner: where the fragments lie in it.
     """
+    # Of each vertex's front, then of each one's back, and only of those that show: half of a face's, or fewer.
+    colors = np.empty((2 * len(rgb), 3))
+    lit = np.zeros(2 * len(rgb), np.bool_)
     top, left = corner
+    a, b, c, side, last = 0, 0, 0, 0, -1
     for y in range(seen.shape[0]):
         for x in range(seen.shape[1]):
-            if seen[y, x] >= 0:
-                a, b, c = triangles[seen[y, x]]
-                side = 0 if _is_front(vertices, a, b, c) else 1
-                _put(pixels, top + y, left + x, _blend(colors[side], a, b, c, weights[y, x]))
+            t = seen[y, x]
+            if t >= 0:
+                if t != last:
+                    last = t
+                    a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                    front = _is_front(vertices, a, b, c)
+                    side = 0 if front else len(rgb)
+                    for i in (a, b, c):
+                        if not lit[side + i]:
+                            lit[side + i] = True
+                            normal = normals[i, 0], normals[i, 1], normals[i, 2]
+                            color = _lit(_albedo(rgb, i), normal, front, light)
+                            colors[side + i, 0], colors[side + i, 1], colors[side + i, 2] = color
+                at = weights[y, x, 0], weights[y, x, 1], weights[y, x, 2]
+                _put(pixels, top + y, left + x, _blend(colors, side + a, side + b, side + c, at))
 
 
 @compiled
@@ -178,22 +207,22 @@ def paint_lit(
     seen: NDArray[np.int32],
     weights: NDArray[np.float32],
     rgb: NDArray[np.uint8],
-    normals: NDArray[np.float64],
+    normals: NDArray[np.float32],
     light: Light,
     pixels: NDArray[np.uint8],
     corner: tuple[int, int],
 ) -> None:
-    """Paint what is seen, lit pixel by pixel; arguments as of `paint_vertex_colors` and `lit_vertices`."""
+    """Paint what is seen, lit pixel by pixel; arguments as of `paint_lit_at_vertices`."""
     albedo = np.empty((len(rgb), 3))
     for i in range(len(rgb)):
-        for k in range(3):
-            albedo[i, k] = _DECODED[rgb[i, k]]
+        albedo[i, 0], albedo[i, 1], albedo[i, 2] = _albedo(rgb, i)
     top, left = corner
     for y in range(seen.shape[0]):
         for x in range(seen.shape[1]):
-            if seen[y, x] >= 0:
-                a, b, c = triangles[seen[y, x]]
-                front, at = _is_front(vertices, a, b, c), weights[y, x]
+            t = seen[y, x]
+            if t >= 0:
+                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                front, at = _is_front(vertices, a, b, c), (weights[y, x, 0], weights[y, x, 1], weights[y, x, 2])
                 color = _lit(_blend(albedo, a, b, c, at), _blend(normals, a, b, c, at), front, light)
                 _put(pixels, top + y, left + x, color)
 
@@ -221,13 +250,12 @@ def _flattened(srgb: _Vector) -> _Vector:
 
 
 @compiled
-def _toon(srgb: _Vector, normal: _Vector, to_light: NDArray[np.float64]) -> _Vector:
-    """`toon.TOON_FUNCTION`, from 0 to 255; the normal is of unit length."""
-    cosine = normal[0] * to_light[0] + normal[1] * to_light[1] + normal[2] * to_light[2]
+def _toon(srgb: _Vector, N: _Vector, to_light: _Vector, to_viewer: _Vector) -> _Vector:
+    """`toon.TOON_FUNCTION`, from 0 to 255; N is of unit length."""
+    cosine = _dot(N, to_light)
     middle, bright = _smoothstep(-0.02, 0.08, cosine), _smoothstep(0.38, 0.50, cosine)
-    rim = 0.35 * _smoothstep(0.66, 0.80, 1.0 - normal[2]) * _smoothstep(0.15, 0.35, cosine)
-    shade = (1.0 - bright) * (1.0 - middle)
-    half = (1.0 - bright) * middle
+    rim = 0.35 * _smoothstep(0.66, 0.80, 1.0 - _dot(N, to_viewer)) * _smoothstep(0.15, 0.35, cosine)
+    shade, half = (1.0 - bright) * (1.0 - middle), (1.0 - bright) * middle
     return (
         255.0 * ((1.0 - rim) * srgb[0] * (shade * SHADOW_TINT[0] + half * MIDDLE_TINT[0] + bright) + rim),
         255.0 * ((1.0 - rim) * srgb[1] * (shade * SHADOW_TINT[1] + half * MIDDLE_TINT[1] + bright) + rim),
@@ -242,25 +270,26 @@ def paint_toon(
     seen: NDArray[np.int32],
     weights: NDArray[np.float32],
     rgb: NDArray[np.uint8],
-    normals: NDArray[np.float64],
-    to_light: NDArray[np.float64],
+    normals: NDArray[np.float32],
+    to_light: _Vector,
+    to_viewer: _Vector,
     pixels: NDArray[np.uint8],
     corner: tuple[int, int],
 ) -> None:
-    """Paint what is seen like a cartoon; arguments as of `paint_lit`."""
+    """Paint what is seen like a cartoon; arguments as of `paint_lit_at_vertices` and `Light`."""
     srgb = rgb / 255.0
     top, left = corner
     for y in range(seen.shape[0]):
         for x in range(seen.shape[1]):
-            if seen[y, x] >= 0:
-                a, b, c = triangles[seen[y, x]]
-                nx, ny, nz = _blend(normals, a, b, c, weights[y, x])
-                length = max(np.sqrt(nx * nx + ny * ny + nz * nz), 1e-9)
+            t = seen[y, x]
+            if t >= 0:
+                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                at = weights[y, x, 0], weights[y, x, 1], weights[y, x, 2]
+                nx, ny, nz = _unit(_blend(normals, a, b, c, at))
                 if not _is_front(vertices, a, b, c):
-                    length = -length
-                flat_color = _flattened(_blend(srgb, a, b, c, weights[y, x]))
-                toon = _toon(flat_color, (nx / length, ny / length, nz / length), to_light)
-                _put(pixels, top + y, left + x, toon)
+                    nx, ny, nz = -nx, -ny, -nz
+                flat_color = _flattened(_blend(srgb, a, b, c, at))
+                _put(pixels, top + y, left + x, _toon(flat_color, (nx, ny, nz), to_light, to_viewer))
 
 
 @compiled
@@ -285,7 +314,7 @@ def paint_lines(
     top, left = corner
     height, width = nearest.shape
     for e in range(len(edges)):
-        a, b = edges[e]
+        a, b = edges[e, 0], edges[e, 1]
         ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
         dx, dy, dz = vertices[b, 0] - ax, vertices[b, 1] - ay, vertices[b, 2] - az
         length = max(abs(dx), abs(dy))

@@ -22,7 +22,9 @@ class SoftwareCanvas:
 
     def load(self, vertices: NDArray[np.floating], normals: NDArray[np.floating], rgb: NDArray[np.uint8]) -> None:
         """Take the mesh that is drawn next: (N, 3) each. It will hide what was drawn before."""
-        self._vertices, self._normals, self._rgb = vertices, normals, np.ascontiguousarray(rgb)
+        self._vertices = np.ascontiguousarray(vertices, np.float32)
+        self._normals = np.ascontiguousarray(normals, np.float32)
+        self._rgb = np.ascontiguousarray(rgb)
 
     def read(self) -> NDArray[np.uint8]:
         """The picture, (height, width, 4) uint8 BGRA, its first row the lowest in clip space."""
@@ -39,13 +41,11 @@ class SoftwareCanvas:
         """Draw the loaded mesh, lit per pixel or per vertex."""
         vertices, corner, nearest = self._placed(self._in_pixels(model_to_clip))
         fragments = rasterization.draw(vertices, self._triangles, nearest)
-        seen = vertices, self._triangles, fragments.triangle, fragments.weights
-        normals, light = self._turned_normals(normal_to_world), shading.Light.of(lighting)
-        if per_pixel:
-            shading.paint_lit(*seen, self._rgb, normals, light, self._pixels, corner)
-        else:
-            colors = shading.lit_vertices(self._rgb, normals, light)
-            shading.paint_vertex_colors(*seen, colors, self._pixels, corner)
+        paint = shading.paint_lit if per_pixel else shading.paint_lit_at_vertices
+        paint(
+            *(vertices, self._triangles, fragments.triangle, fragments.weights, self._rgb, self._normals),
+            *(shading.Light.of(lighting, normal_to_world), self._pixels, corner),
+        )
 
     def draw_wireframe(self, model_to_clip: NDArray[np.float64], color: tuple[float, float, float]) -> None:
         """Draw the loaded mesh's edges, sRGB from 0 to 1, without those that its own surface hides."""
@@ -73,19 +73,20 @@ class SoftwareCanvas:
             outline_width: (3,) along x, y and z in clip space.
             outline_color: sRGB from 0 to 1.
         """
-        normals = self._turned_normals(normal_to_world)
-        unit = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
         # As `toon.HULL_FUNCTION`.
+        normals = self._normals @ normal_to_world.T
+        unit = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
         outward = unit[:, :2] / np.maximum(np.linalg.norm(unit[:, :2], axis=1, keepdims=True), 0.25)
         push = np.column_stack([outward * [1.0, -1.0], np.ones(len(outward))]) * outline_width
         surface = self._in_pixels(model_to_clip)
-        hull = surface + push * self._pixels_per_clip
-        both, corner, nearest = self._placed(np.concatenate([surface, hull]))
+        both, corner, nearest = self._placed(np.concatenate([surface, surface + push * self._pixels_per_clip]))
         surface, hull = np.split(both, 2)
         fragments = rasterization.draw(surface, self._triangles, nearest)
-        seen = surface, self._triangles, fragments.triangle, fragments.weights
-        light = np.ascontiguousarray(to_light, np.float64)
-        shading.paint_toon(*seen, self._rgb, normals, light, self._pixels, corner)
+        to_model = normal_to_world.T
+        shading.paint_toon(
+            *(surface, self._triangles, fragments.triangle, fragments.weights, self._rgb, self._normals),
+            *(shading.as_vector(to_model @ to_light), shading.as_vector(to_model[:, 2]), self._pixels, corner),
+        )
         behind = rasterization.draw(hull, self._triangles, nearest, backs_only=True).triangle >= 0
         top, left = corner
         opaque = [*(np.rint(255.0 * channel) for channel in reversed(outline_color)), 255]
@@ -100,17 +101,15 @@ class SoftwareCanvas:
     def _in_pixels(self, model_to_clip: NDArray[np.float64]) -> NDArray[np.float64]:
         """The loaded vertices' pixels and depth, (N, 3); the centre of the first row's first pixel is (0, 0)."""
         scale = self._pixels_per_clip
-        origin = (model_to_clip[:3, 3] + [1.0, 1.0, 0.0]) * scale - [0.5, 0.5, 0.0]
-        return np.ascontiguousarray(self._vertices @ (scale[:, None] * model_to_clip[:3, :3]).T + origin)
-
-    def _turned_normals(self, normal_to_world: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.ascontiguousarray(self._normals @ normal_to_world.T)
+        projection = scale[:, None] * model_to_clip[:3]
+        projection[:2, 3] += scale[:2] - 0.5
+        return rasterization.project(self._vertices, projection)
 
     def _placed(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[int, int], NDArray[np.float64]]:
-        """Points (N, 3) in pixels of the part of the picture that they cover, its corner, and a depth buffer for it."""
+        """Points (N, 3), moved to the part of the picture that they cover, its corner, and a depth buffer for it."""
         height, width = self._pixels.shape[:2]
-        low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
-        left, top = np.clip(np.floor(low), 0, [width, height]).astype(int).tolist()
-        right, bottom = np.clip(np.ceil(high) + 1, 0, [width, height]).astype(int).tolist()
-        size = max(right - left, 0), max(bottom - top, 0)
-        return points - [left, top, 0.0], (top, left), rasterization.far(size)
+        (low_x, high_x), (low_y, high_y), _ = rasterization.extent(points)
+        left, right = np.clip([np.floor(low_x), np.ceil(high_x) + 1], 0, width).astype(int).tolist()
+        top, bottom = np.clip([np.floor(low_y), np.ceil(high_y) + 1], 0, height).astype(int).tolist()
+        points -= [left, top, 0.0]
+        return points, (top, left), rasterization.far((right - left, bottom - top))
