@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
@@ -19,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import eos_peer, mediapipe_peer, seed_algorithm
+from benchmarks import eos_peer, mediapipe_peer, overlay_peers, seed_algorithm
 from benchmarks.avatars import avatars
 from benchmarks.random_model import random_model
 from benchmarks.timing import take_turns
@@ -84,6 +85,9 @@ def main() -> int:
             peer="joint, from nothing to convergence",
         ),
     }
+    with posed_portrait() as rows:
+        peer = overlay_peers.PEER if overlay_peers.PEER in rows else None
+        report["overlay"] = _table("Overlay of one face, 640×480, default model", rows, options.seconds, peer=peer)
     if options.landmarker is None or find_spec("mediapipe") is None:
         print("\nMediaPipe's Face Landmarker is left out: it needs --landmarker (see --help) and pip install mediapipe")
     else:
@@ -165,6 +169,15 @@ def moving_avatars() -> dict[str, Callable[[], object]]:
     fitter, rng = TrackFitter(model), np.random.default_rng(0)
     moved = (_jittered(face, rng) for _ in range(32))
     return avatars(model, image, [TrackedFace(face.face_id, at.landmarks, fitter.fit(at)) for at in moved])
+
+
+def posed_portrait() -> AbstractContextManager[dict[str, Callable[[], object]]]:
+    """The portrait's face, drawn over it with OpenGL and without."""
+    image, model = portrait(), load_model("default")
+    fitted = TrackFitter(model).fit(LandmarkTracker(create_backend()).track(image)[0])
+    vertices = model.vertices(fitted.alpha, fitted.beta)
+    face = PosedFace(vertices, model.normals(vertices), model.rgb(), fitted.camera)
+    return overlay_peers.overlays(model.triangles, image, face)
 
 
 def default_model_fits() -> dict[str, Callable[[], object]]:

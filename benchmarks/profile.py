@@ -1,8 +1,8 @@
 """Where the milliseconds of an image go: `make bench ARGS="--profile"`.
 
-First each stage of the library by itself on the sample clip, on one thread, with what of it is the networks' and
-OpenGL's own; then what a message costs; then the nodes, composed and apart, whose ages and rates are told as ratios
-to the library's median in the same run: absolute times of a shared machine prove nothing.
+First each stage of the library by itself on the sample clip, on one thread, with what of it is the networks' and the
+depth buffer's own; then what a message costs; then the nodes, composed and apart, whose ages and rates are told as
+ratios to the library's median in the same run: absolute times of a shared machine prove nothing.
 """
 
 from collections import defaultdict
@@ -26,7 +26,9 @@ from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.tracker import LIVE_LOOKS
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.morphable_model.shaper import FaceShaper
+from face3dmm_ros.rendering import rasterization
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
+from face3dmm_ros.rendering.offscreen import SOFTWARE
 from face3dmm_ros.smoothing import FaceSmoother
 
 _SETTLED = 60
@@ -49,11 +51,8 @@ class Stages:
         self.model = model
         self._tracker = LandmarkTracker(create_backend(), looks_per_image=LIVE_LOOKS)
         self._fitter, self._colors, self._smoother = TrackFitter(model), PersonColors(model), FaceSmoother(model)
-        self._shaper, self._renderer = FaceShaper(model), FaceRenderer(model.triangles)
+        self._shaper, self._renderer = FaceShaper(model), FaceRenderer(model.triangles, platform=SOFTWARE)
         self._images = count()
-        from face3dmm_ros.rendering.face_canvas import FaceCanvas  # which can be imported once OpenGL is open
-
-        self._canvas_type = FaceCanvas
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.last: TrackedFace | None = None
 
@@ -64,7 +63,7 @@ class Stages:
         def mark(part: str) -> None:
             marks.append((part, perf_counter()))
 
-        with _timed(Interpreter, "invoke") as in_networks, _timed(self._canvas_type, "read") as in_opengl:
+        with _timed(Interpreter, "invoke") as in_networks, _timed(rasterization, "draw") as in_depth:
             number, found = next(self._images), self._tracker.track(image)
             mark("landmarks")
             if not found:
@@ -88,13 +87,13 @@ class Stages:
         for (_, begin), (part, end) in pairwise(marks):
             self.seconds[part].append(end - begin)
         self.seconds["of landmarks: the networks' own"].append(sum(in_networks))
-        self.seconds["of the overlay: waiting for OpenGL"].append(sum(in_opengl))
+        self.seconds["of the overlay: the depth buffer"].append(sum(in_depth))
         self.seconds["image to overlay"].append(marks[-1][1] - marks[0][1])
 
 
 @contextmanager
-def _timed(owner: type, name: str) -> Iterator[list[float]]:
-    """How long each call of a method takes meanwhile, s."""
+def _timed(owner: object, name: str) -> Iterator[list[float]]:
+    """How long each call of a class's method or a module's function takes meanwhile, s."""
     original, times = getattr(owner, name), []
 
     def timed(*arguments: object, **named: object) -> object:

@@ -87,7 +87,7 @@ system_packages() {
   fi
   # One way to draw without a display is enough.
   if ! has_library libEGL.so.1 && ! has_library libOSMesa.so; then
-    say "without a display there is no OpenGL here, so no overlay; on Debian and Ubuntu: sudo apt-get install ${gl_packages[*]}"
+    say "without a display there is no OpenGL here, so no picture of an avatar; on Debian and Ubuntu: sudo apt-get install ${gl_packages[*]}"
   fi
 }
 
