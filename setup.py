@@ -14,5 +14,5 @@ setup(
     packages=[*find_packages(include=["face3dmm_ros", "face3dmm_ros.*"]), *DATA_PACKAGES],
     package_dir=DATA_PACKAGES,
     package_data={"": ["**/*"]},
-    exclude_package_data={"": ["**/*.pyc"]},
+    exclude_package_data={"": ["**/__pycache__/*"]},
 )
