@@ -20,7 +20,7 @@ from face3dmm_ros.rendering.offscreen import SOFTWARE
 from face3dmm_ros.smoothing import FaceSmoother
 
 _IMAGES = 20
-"""So that the identity is refined once from a settled track, which comes after `FitOptions.identity_interval` images."""
+"""So that the identity is refined from a settled track, after `FitOptions.identity_interval` images."""
 _SCALES = (0.7, 1.5, 3.0)
 """px/mm: a face that is supersampled, one lit at its vertices, and one lit pixel by pixel."""
 
