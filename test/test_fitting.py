@@ -24,15 +24,16 @@ from face3dmm_ros.fitting import LANDMARK_METHODS, FitOptions, TrackFitter
 from face3dmm_ros.fitting.bounded import minimize_in_box, solve_symmetric
 from face3dmm_ros.fitting.joint import (
     GaussianPrior,
-    _Linearized,
-    _loss,
+    _curvature,
+    _dual_step,
     _primal_step,
     _regularized,
-    _reweighted_sigma,
     identity_information,
     joint_fit,
+    turned,
 )
-from face3dmm_ros.fitting.linear_points import LandmarkModel
+from face3dmm_ros.fitting.linear_points import LandmarkModel, LinearPoints
+from face3dmm_ros.fitting.point_loops import Place, Pose, Seen, compared, descended, linearized, placed, slope
 from face3dmm_ros.fitting.pose_step import POSE_SIZE, moved, pose_jacobian, projected, step_between
 from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING
 from face3dmm_ros.morphable_model.model import MorphableModel
@@ -260,23 +261,71 @@ def test_the_step_among_equations_is_the_step_among_unknowns() -> None:
     assert prior.white
     noise_px = rng.uniform(1.0, 5.0, 68)
     points = landmark_model.points
-    linearized = _Linearized.at(points, camera, points.points(c))
-    H = linearized.curvature(noise_px)
+    place = Place(Pose.of(camera), c, points.points(c), residuals, noise_px, 0.0)
+    H = _curvature(points, place)
     H[POSE_SIZE:, POSE_SIZE:] += prior.precision
-    primal = _primal_step(H, linearized.gradient(residuals, noise_px), c, prior)
-    dual = linearized.dual_step(residuals, noise_px, c)
-    np.testing.assert_allclose(dual[0], primal[0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(dual[1], primal[1], rtol=1e-5, atol=1e-6)
+    primal, dual = _primal_step(H, points, place, prior), _dual_step(points, place)
+    np.testing.assert_allclose(dual, primal, rtol=1e-5, atol=1e-6)
 
 
-def test_the_priors_energy_has_the_slope_that_steps_are_made_with() -> None:
-    rng = np.random.default_rng(0)
-    root, free = rng.normal(size=(6, 6)), np.full(6, np.inf)
-    prior = GaussianPrior(root @ root.T, rng.normal(size=6), -free, free)
-    c, small = rng.normal(size=6), 1e-6
-    slope = [(prior.energy(c + step) - prior.energy(c - step)) / (2.0 * small) for step in small * np.eye(6)]
-    np.testing.assert_allclose(slope, prior.precision @ c - prior.shift, rtol=1e-6)
-    assert prior.energy(np.zeros(6)) == 0.0
+def place_among(points: LinearPoints, seed: int) -> tuple[Place, Seen, GaussianPrior]:
+    """Somewhere near what was seen, with a prior that is not white."""
+    rng = np.random.default_rng(seed)
+    P, D = points.basis.shape[1:]
+    root, free = rng.normal(size=(D, D)), np.full(D, np.inf)
+    prior = GaussianPrior(root @ root.T, rng.normal(size=D), -free, free)
+    camera, c = random_face(UNBOUNDED, seed)[0], 0.1 * rng.standard_normal(D)
+    X = points.points(c)
+    seen = Seen.of(projected(camera, X) + rng.normal(0.0, 4.0, (2, P)), rng.uniform(1.0, 5.0, P), 2.0)
+    return placed(Pose.of(camera), c, X, seen, prior.arrays), seen, prior
+
+
+def test_the_energy_has_the_slope_that_steps_are_made_with() -> None:
+    points = LandmarkModel.of(UNBOUNDED, "ibug68").points
+    place, seen, prior = place_among(points, 4)
+
+    def energy_after(step: np.ndarray) -> float:
+        pose, c = moved(WeakPerspective(*place.pose), step), place.c + step[POSE_SIZE:]
+        return placed(Pose.of(pose), c, points.points(c), seen, prior.arrays).energy
+
+    small = 1e-5
+    steps = small * np.eye(POSE_SIZE + len(place.c))
+    differences = [(energy_after(step) - energy_after(-step)) / (2.0 * small) for step in steps]
+    expected = slope(place, points.basis)
+    expected[POSE_SIZE:] += prior.precision @ place.c - prior.shift
+    np.testing.assert_allclose(differences, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_at_no_coefficients_the_prior_has_no_energy() -> None:
+    points = LandmarkModel.of(UNBOUNDED, "ibug68").points
+    place, _, prior = place_among(points, 4)
+    c, X = np.zeros(len(place.c)), points.mean
+    seen = Seen.of(projected(WeakPerspective(*place.pose), X), np.ones(68), np.inf)
+    assert placed(place.pose, c, X, seen, prior.arrays).energy == pytest.approx(0.0, abs=1e-12)
+
+
+def test_the_linearized_points_move_as_their_derivative_says() -> None:
+    points = LandmarkModel.of(UNBOUNDED, "ibug68").points
+    place, _, _ = place_among(points, 5)
+    J = np.empty((2 * 68, POSE_SIZE + len(place.c)))
+    linearized(place, points.basis, J)
+    camera = WeakPerspective(*place.pose)
+    by_pose = pose_jacobian(camera, place.X)
+    by_c = np.einsum("ik,kpd->dip", camera.scale * camera.rotation[:2], points.basis)
+    expected = np.concatenate([by_pose, by_c]) / place.sigma_px
+    np.testing.assert_allclose(J, expected.transpose(2, 1, 0).reshape(J.shape), rtol=1e-12, atol=1e-12)
+
+
+def test_a_step_too_long_is_halved_until_the_energy_falls() -> None:
+    points = LandmarkModel.of(UNBOUNDED, "ibug68").points
+    place, seen, prior = place_among(points, 6)
+    downhill = np.zeros(POSE_SIZE + len(place.c))
+    down = -slope(place, points.basis)[4:6]
+    downhill[4:6] = 100.0 * down / np.linalg.norm(down)
+    after, movement, share = descended(place, downhill, points.motion(downhill[POSE_SIZE:]), seen, prior.arrays)
+    assert after.energy < place.energy
+    assert 0.0 < share < 1.0
+    assert movement == pytest.approx(share * np.abs(downhill).max())
 
 
 def test_a_fit_of_a_single_step_compares_with_the_outline_as_it_is_seen(default_model: MorphableModel) -> None:
@@ -302,10 +351,13 @@ def test_a_fit_of_a_single_step_compares_with_the_outline_as_it_is_seen(default_
 
 @pytest.mark.parametrize(("pull", "reached"), [(50.0, 1.0), (-50.0, -0.2)])
 def test_a_step_ends_at_the_bounds(pull: float, reached: float) -> None:
-    c, size = np.array([0.5]), POSE_SIZE + 1
     prior = GaussianPrior(np.eye(1), np.array([pull]), np.array([-0.2]), np.array([1.0]))
-    _, change = _primal_step(np.eye(size), np.zeros(size), c, prior)
-    assert c + change == pytest.approx(reached)
+    still = LinearPoints(*(np.zeros(shape) for shape in ((3, 2), (3, 2, 1), (3, 0, 1), (3, 0, 1, 1), (2, 0))))
+    seen = Seen.of(np.zeros((2, 2)), np.ones(2), np.inf)
+    pose = Pose(1.0, FRONTAL, np.zeros(2))
+    place = placed(pose, np.array([0.5]), still.mean, seen, prior.arrays)
+    step = _primal_step(np.eye(POSE_SIZE + 1), still, place, prior)
+    assert place.c + step[POSE_SIZE:] == pytest.approx(reached)
 
 
 def test_what_a_picture_says_of_the_identity_alone_is_what_it_says_of_all_at_once() -> None:
@@ -328,10 +380,9 @@ def test_what_a_picture_says_of_the_identity_alone_is_what_it_says_of_all_at_onc
     )
     of_expression = np.diag(np.arange(len(unit)) >= K).astype(float)
     prior = GaussianPrior(of_expression, np.zeros(len(unit)), -free, free)
-    linearized = _Linearized.at(points, fit.camera, points.points(fit.coefficients))
-    H = linearized.curvature(fit.noise_px)
+    H = _curvature(points, fit.place)
     H[POSE_SIZE:, POSE_SIZE:] += prior.precision
-    _, change = _primal_step(H, linearized.gradient(fit.residuals, fit.noise_px), fit.coefficients, prior)
+    change = _primal_step(H, points, fit.place, prior)[POSE_SIZE:]
     S, h = identity_information(fit, prior, K)
     of_alpha = slice(POSE_SIZE, POSE_SIZE + K)
     np.testing.assert_allclose(np.linalg.inv(S), np.linalg.inv(H)[of_alpha, of_alpha], rtol=1e-4, atol=1e-7)
@@ -352,6 +403,23 @@ def test_the_minimum_in_a_box_is_that_of_a_reference_solver(seed: int, size: int
     lower[rng.random(size) < 0.2], upper[rng.random(size) < 0.2] = -np.inf, np.inf
     expected = lsq_linear(A, b, (lower, np.maximum(upper, lower + 1e-12)), tol=1e-12).x
     np.testing.assert_allclose(minimize_in_box(A.T @ A, -A.T @ b, lower, upper), expected, atol=1e-5)
+
+
+def test_a_box_of_points_alone_holds_its_minimum() -> None:
+    np.testing.assert_array_equal(minimize_in_box(np.eye(2), np.ones(2), np.zeros(2), np.zeros(2)), np.zeros(2))
+
+
+@pytest.mark.parametrize("matrix", [np.diag([1.0, 0.0]), np.diag([1.0, -1.0]), np.full((2, 2), np.nan)])
+def test_a_matrix_that_is_not_positive_definite_has_no_minimum(matrix: np.ndarray) -> None:
+    free = np.full(2, np.inf)
+    with pytest.raises(Face3DMMError, match="the normal equations are singular"):
+        minimize_in_box(matrix, np.ones(2), -free, free)
+
+
+def test_a_pose_that_the_points_do_not_determine_is_refused() -> None:
+    nowhere = np.full((3, 5), np.nan)
+    with pytest.raises(Face3DMMError, match="the normal equations are singular"):
+        turned(WeakPerspective(1.0, FRONTAL, np.zeros(2)), nowhere, np.zeros((2, 5)), np.ones(5), np.inf)
 
 
 @pytest.mark.parametrize(
@@ -423,11 +491,16 @@ def test_landmarks_weigh_by_their_own_deviation(default_model: MorphableModel) -
 def test_a_landmark_weighs_what_the_slope_of_its_loss_says(outlier: float) -> None:
     rng = np.random.default_rng(0)
     residuals, noise_px, small = rng.normal(0.0, 6.0, (2, 9)), rng.uniform(1.0, 4.0, 9), 1e-6
+    pose, X = Pose(1.0, FRONTAL, np.zeros(2)), np.zeros((3, 9))
+
+    def off_by(residuals: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        return compared(pose, X, Seen.of(-residuals, noise_px, outlier))
+
     for axis, point in np.ndindex(residuals.shape):
         step = np.zeros_like(residuals)
         step[axis, point] = small
-        change = _loss(residuals + step, noise_px, outlier) - _loss(residuals - step, noise_px, outlier)
-        weighed = residuals[axis, point] / _reweighted_sigma(residuals, noise_px, outlier)[point] ** 2
+        change = off_by(residuals + step)[2] - off_by(residuals - step)[2]
+        weighed = residuals[axis, point] / off_by(residuals)[1][point] ** 2
         assert weighed == pytest.approx(change / (2.0 * small), rel=1e-5)
 
 

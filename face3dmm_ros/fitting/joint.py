@@ -6,6 +6,7 @@ landmark's own, and ρ(u) = k² log(1 + u / k²), Cauchy's loss, downweights lan
 minimised by iterative reweighting (Holland & Welsch, Communications in Statistics 1977).
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,9 +15,12 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from face3dmm_ros.core.camera import WeakPerspective
-from face3dmm_ros.fitting.bounded import minimize_in_box, solve_symmetric
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.fitting import point_loops
+from face3dmm_ros.fitting.bounded import SINGULAR, minimize_in_box, solve_symmetric
 from face3dmm_ros.fitting.linear_points import LinearPoints
-from face3dmm_ros.fitting.pose_step import POSE_SIZE, moved, pose_jacobian, projected
+from face3dmm_ros.fitting.point_loops import Place, Pose, Prior, Seen
+from face3dmm_ros.fitting.pose_step import POSE_SIZE, pose_jacobian
 
 _SETTLED = 40.0
 """In tolerances; chosen by hand: after a step that moves no point by more, the next one reuses the curvature. Larger
@@ -45,9 +49,17 @@ class GaussianPrior:
         free = np.isneginf(self.lower).all() and np.isposinf(self.upper).all()
         return bool(free and not self.shift.any() and np.array_equal(self.precision, np.eye(len(self.shift))))
 
-    def energy(self, c: NDArray[np.float64]) -> float:
-        """½cᵀΛc − ηᵀc."""
-        return float(0.5 * c @ (self.precision @ c) - self.shift @ c)
+    @cached_property
+    def arrays(self) -> Prior:
+        """For `point_loops`."""
+        arrays = self.precision, self.shift, self.lower, self.upper
+        return Prior(*(np.ascontiguousarray(array, np.float64) for array in arrays))
+
+    def pulled(self, toward: NDArray[np.float64], strength: NDArray[np.float64]) -> "GaussianPrior":
+        """This prior + ½ Σ kᵢ (cᵢ − dᵢ)², d and k (D,)."""
+        precision = self.precision.copy()
+        precision.reshape(-1)[:: len(strength) + 1] += strength
+        return replace(self, precision=precision, shift=self.shift + strength * toward)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,26 +67,33 @@ class JointFit:
     """A solution.
 
     Attributes:
-        camera: s, R, t.
-        coefficients: c, (D,).
+        place: the pose, the coefficients, and what comes of them.
+        seen: what was fitted to.
         points: the model points with the outline as it was chosen.
-        residuals: (2, P), px, model minus image.
-        noise_px: (P,) the landmarks' reweighted σ: enlarged for outliers.
         system: (6 + D, 6 + D) the energy's curvature by (pose, c), prior included, at or near the solution; empty where
             the steps were solved in the dual (among the equations).
     """
 
-    camera: WeakPerspective
-    coefficients: NDArray[np.float64]
+    place: Place
+    seen: Seen
     points: LinearPoints
-    residuals: NDArray[np.float64]
-    noise_px: NDArray[np.float64]
     system: NDArray[np.float64]
+
+    @property
+    def camera(self) -> WeakPerspective:
+        """s, R, t."""
+        return WeakPerspective(*self.place.pose)
+
+    @property
+    def coefficients(self) -> NDArray[np.float64]:
+        """c, (D,)."""
+        return self.place.c
 
     @property
     def residual_px(self) -> float:
         """RMS distance over the points, px."""
-        return float(np.sqrt((self.residuals**2).sum(axis=0).mean()))
+        residuals = self.place.residuals.ravel()
+        return math.sqrt(2.0 * float(residuals @ residuals) / len(residuals))
 
 
 def joint_fit(
@@ -108,18 +127,18 @@ def joint_fit(
     Raises:
         Face3DMMError: the landmarks do not determine the face.
     """
-    c = coefficients
+    seen, arrays = Seen.of(observed, noise_px, outlier), prior.arrays
     # With fewer equations than unknowns, it is cheaper to solve among the equations.
-    dual = 2 * points.mean.shape[1] < len(c) and prior.white
+    dual = 2 * points.mean.shape[1] < len(coefficients) and prior.white
     selected = points
     outline = None
     system, stale = np.empty((0, 0)), True
-    at = np.zeros_like(observed)
+    pose, c = Pose.of(camera), np.ascontiguousarray(coefficients, np.float64)
     for iteration in range(1, max_iterations + 1):
         slid = False
         # The outline is chosen anew in the first half only, so that the rest minimises one fixed energy.
         if points.outline_count and iteration <= max(1, max_iterations // 2):
-            choice = points.visible_outline(camera, c)
+            choice = points.visible_outline(WeakPerspective(*pose), c)
             slid = outline is not None and bool((choice != outline).any())
             if outline is None or slid:
                 outline = choice
@@ -127,41 +146,27 @@ def joint_fit(
         if iteration == 1 or slid:
             X = selected.points(c)
             if iteration == 1:
-                camera = turned(camera, X, observed, noise_px, outlier)
-            at = projected(camera, X)
-            energy = _loss(at - observed, noise_px, outlier) + prior.energy(c)
-        residuals = at - observed
-        sigma_px = _reweighted_sigma(residuals, noise_px, outlier)
-        linearized = _Linearized.at(selected, camera, X)
+                pose = _turned(pose, X, seen)
+            place = point_loops.placed(pose, c, X, seen, arrays)
         if dual:
-            delta, change = linearized.dual_step(residuals, sigma_px, c)
+            step = _dual_step(selected, place)
         else:
             if stale or slid:
                 stale = False
-                system = linearized.curvature(sigma_px, precision)
+                system = _curvature(selected, place, precision)
                 system[POSE_SIZE:, POSE_SIZE:] += prior.precision
                 _regularized(system)
-            delta, change = _primal_step(system, linearized.gradient(residuals, sigma_px), c, prior)
-        length = 1.0
-        while True:
-            trial_camera = moved(camera, length * delta)
-            trial_c = c + length * change
-            trial_X = selected.points(trial_c)
-            trial = projected(trial_camera, trial_X)
-            trial_energy = _loss(trial - observed, noise_px, outlier) + prior.energy(trial_c)
-            if trial_energy <= energy or length < 1e-3:
-                break
-            length *= 0.5
-        if trial_energy > energy:
+            step = _primal_step(system, selected, place, prior)
+        motion = selected.motion(step[POSE_SIZE:])
+        trial, movement, share = point_loops.descended(place, step, motion, seen, arrays)
+        if trial.energy > place.energy:
             break
-        movement = np.abs(trial - at).max()
-        camera, c, X, at, energy = trial_camera, trial_c, trial_X, trial, trial_energy
+        place, pose, c = trial, trial.pose, trial.c
         if movement < tolerance_px and not slid:
             break
-        if movement > _SETTLED * tolerance_px or length < 1.0:
+        if movement > _SETTLED * tolerance_px or share < 1.0:
             stale = True
-    residuals = at - observed
-    return JointFit(camera, c, selected, residuals, _reweighted_sigma(residuals, noise_px, outlier), system)
+    return JointFit(place, seen, selected, system)
 
 
 def identity_information(
@@ -172,8 +177,7 @@ def identity_information(
     Expressions on a bound are held there. S is the Schur complement of the pose's and expression's block.
     """
     c, K = fit.coefficients, shape_count
-    linearized = _Linearized.at(fit.points, fit.camera, fit.points.points(c))
-    H, g = linearized.curvature(fit.noise_px), linearized.gradient(fit.residuals, fit.noise_px)
+    H, g = _curvature(fit.points, fit.place), point_loops.slope(fit.place, fit.points.basis)
     H[POSE_SIZE + K :, POSE_SIZE + K :] += prior.precision[K:, K:]
     g[POSE_SIZE + K :] += prior.precision[K:, K:] @ c[K:] - prior.shift[K:]
     inner = np.arange(K, len(c))
@@ -209,15 +213,12 @@ def drawn(fit: JointFit, prior: GaussianPrior, toward: NDArray[np.float64], stre
         toward: d, (D,).
         strength: k, (D,).
     """
-    c, points = fit.coefficients, fit.points
-    X = points.points(c)
-    observed = projected(fit.camera, X) - fit.residuals
+    place, points = fit.place, fit.points
     H = fit.system + np.diag(np.pad(strength, (POSE_SIZE, 0)))
-    gradient = _Linearized.at(points, fit.camera, X).gradient(fit.residuals, fit.noise_px)
-    gradient[POSE_SIZE:] += strength * (c - toward)
-    delta, change = _primal_step(H, gradient, c, prior)
-    camera, c = moved(fit.camera, delta), c + change
-    return replace(fit, camera=camera, coefficients=c, residuals=projected(camera, points.points(c)) - observed)
+    step = _primal_step(H, points, place, prior.pulled(toward, strength))
+    pose, change = point_loops.moved(place.pose, step), step[POSE_SIZE:]
+    X = place.X + points.motion(change)
+    return replace(fit, place=point_loops.placed(pose, place.c + change, X, fit.seen, prior.arrays))
 
 
 def turned(
@@ -236,110 +237,53 @@ def turned(
         noise_px: (P,) σ, px.
         outlier: as of `joint_fit`.
     """
-    residuals = projected(camera, X) - observed
-    sigma_px = _reweighted_sigma(residuals, noise_px, outlier)
-    J = (pose_jacobian(camera, X) / sigma_px).reshape(POSE_SIZE, -1)
-    step = moved(camera, -solve_symmetric(_regularized(J @ J.T), J @ (residuals / sigma_px).ravel()))
-    trial = projected(step, X) - observed
-    return step if _loss(trial, noise_px, outlier) <= _loss(residuals, noise_px, outlier) else camera
+    seen = Seen.of(observed, noise_px, outlier)
+    return WeakPerspective(*_turned(Pose.of(camera), np.ascontiguousarray(X, np.float64), seen))
+
+
+def _turned(pose: Pose, X: NDArray[np.float64], seen: Seen) -> Pose:
+    """`turned` of a pose; raises Face3DMMError where the points do not determine it."""
+    after, determined = point_loops.turned(pose, X, seen)
+    if not determined:
+        raise Face3DMMError(SINGULAR)
+    return after
+
+
+def _curvature(points: LinearPoints, place: Place, precision: type[np.floating] = np.float64) -> NDArray[np.float64]:
+    """JᵀJ of `point_loops.linearized`: the landmarks' part of the curvature by (pose, c), (6 + D, 6 + D)."""
+    P, D = points.basis.shape[1:]
+    J = np.empty((2 * P, POSE_SIZE + D), precision)
+    point_loops.linearized(place, points.basis, J)
+    return np.asarray(J.T @ J, np.float64)
 
 
 def _primal_step(
-    H: NDArray[np.float64], gradient: NDArray[np.float64], c: NDArray[np.float64], prior: GaussianPrior
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gauss–Newton step (pose (6,), Δc (D,)) from the (6+D)² normal equations, bounds kept.
-
-    Args:
-        H: matrix of the normal equations, prior included, at c or near it.
-        gradient: of the landmarks' part of the energy; see `_Linearized.gradient`.
-        c: (D,) where the step begins.
-        prior: on the coefficients.
-    """
-    lower, upper, g = np.full(len(H), -np.inf), np.full(len(H), np.inf), gradient.copy()
-    lower[POSE_SIZE:], upper[POSE_SIZE:] = prior.lower - c, prior.upper - c
-    g[POSE_SIZE:] += prior.precision @ c - prior.shift
-    v = minimize_in_box(H, g, lower, upper)
-    return v[:POSE_SIZE], v[POSE_SIZE:]
-
-
-@dataclass(frozen=True, eq=False)
-class _Linearized:
-    """The projected points near a pose and coefficients.
-
-    Attributes:
-        points: the model points.
-        camera: the pose.
-        by_pose: (6, 2, P) their derivative by a pose step; that by c is s·P·R times the points' basis.
-    """
-
-    points: LinearPoints
-    camera: WeakPerspective
-    by_pose: NDArray[np.float64]
-
-    @staticmethod
-    def at(points: LinearPoints, camera: WeakPerspective, X: NDArray[np.float64]) -> "_Linearized":
-        """Near a camera and the points X (3, P) mm of some coefficients."""
-        return _Linearized(points, camera, pose_jacobian(camera, X))
-
-    def curvature(
-        self, sigma_px: NDArray[np.float64], precision: type[np.floating] = np.float64
-    ) -> NDArray[np.float64]:
-        """JᵀJ of the derivative J of the projected points, in their σ (P,), by (pose, c): (6 + D, 6 + D)."""
-        points, camera = self.points, self.camera
-        by_coefficient = points.by_coefficient if precision is np.float64 else points.by_coefficient_single
-        P, D = points.basis.shape[1:]
-        J = np.empty((POSE_SIZE + D, 2, P), precision)
-        weight = (1.0 / sigma_px).astype(precision)
-        np.multiply(self.by_pose.astype(precision), weight, out=J[:POSE_SIZE])
-        A = (camera.scale * camera.rotation[:2]).astype(precision)
-        by_c = (A @ by_coefficient.reshape(3, D * P)).reshape(2, D, P)
-        np.multiply(by_c.transpose(1, 0, 2), weight, out=J[POSE_SIZE:])
-        J = J.reshape(POSE_SIZE + D, 2 * P)
-        return np.asarray(J @ J.T, np.float64)
-
-    def gradient(self, residuals: NDArray[np.float64], sigma_px: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Jᵀr of the same derivative and the residuals (2, P), in their σ: (6 + D,)."""
-        weighted = residuals / sigma_px**2
-        back = (self.camera.scale * self.camera.rotation[:2]).T @ weighted
-        by_c = (self.points.by_coefficient @ back[..., None]).sum(axis=0)[:, 0]
-        return np.concatenate([self.by_pose.reshape(POSE_SIZE, -1) @ weighted.ravel(), by_c])
-
-    def dual_step(
-        self, residuals: NDArray[np.float64], sigma_px: NDArray[np.float64], c: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The step of `_primal_step` for a white prior, solved among the 2P equations (Woodbury's identity).
-
-        The coefficients are marginalised: r ~ N(J_pose·δ, diag(σ²) + J_c·J_cᵀ), and J_c·J_cᵀ comes from the points'
-        kernel, which does not change, so a step costs a 2P×2P Cholesky however many coefficients the model has.
-        """
-        points = self.points
-        P = points.mean.shape[1]
-        A = self.camera.scale * self.camera.rotation[:2]
-        at_mean = residuals.ravel() - np.tensordot(A, points.basis @ c, 1).ravel()
-        K = np.tensordot(np.tensordot(A, points.kernel, (1, 0)), A, (2, 1))  # (2, P, P, 2)
-        C = K.transpose(0, 1, 3, 2).reshape(2 * P, 2 * P) + np.diag(np.tile(sigma_px**2, 2))
-        J = self.by_pose.reshape(POSE_SIZE, 2 * P).T
-        solved = solve_symmetric(C, np.column_stack([J, at_mean]))
-        delta = -solve_symmetric(_regularized(J.T @ solved[:, :-1]), J.T @ solved[:, -1])
-        u = solved[:, -1] + solved[:, :-1] @ delta
-        back = A.T @ u.reshape(2, P)
-        return delta, -np.tensordot(back, points.basis, 2) - c
-
-
-def _loss(residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier: float) -> float:
-    """½ Σ ρ."""
-    squared = (residuals**2).sum(axis=0) / noise_px**2
-    loss = squared if np.isinf(outlier) else outlier**2 * np.log1p(squared / outlier**2)
-    return 0.5 * float(loss.sum())
-
-
-def _reweighted_sigma(
-    residuals: NDArray[np.float64], noise_px: NDArray[np.float64], outlier: float
+    H: NDArray[np.float64], points: LinearPoints, place: Place, prior: GaussianPrior
 ) -> NDArray[np.float64]:
-    """σ / √w with Cauchy's weight w = 1 / (1 + r² / (kσ)²), (P,)."""
-    if np.isinf(outlier):
-        return noise_px
-    return np.sqrt(noise_px**2 + (residuals**2).sum(axis=0) / outlier**2)
+    """Gauss–Newton step (6 + D,) from the normal equations of matrix H, prior included, at the place or near it.
+
+    The bounds are kept.
+    """
+    return minimize_in_box(H, *point_loops.step_problem(place, points.basis, prior.arrays))
+
+
+def _dual_step(points: LinearPoints, place: Place) -> NDArray[np.float64]:
+    """The step of `_primal_step` for a white prior, solved among the 2P equations (Woodbury's identity).
+
+    The coefficients are marginalised: r ~ N(J_pose·δ, diag(σ²) + J_c·J_cᵀ), and J_c·J_cᵀ comes from the points'
+    kernel, which does not change, so a step costs a 2P×2P Cholesky however many coefficients the model has.
+    """
+    P, c, camera = points.mean.shape[1], place.c, WeakPerspective(*place.pose)
+    A = camera.scale * camera.rotation[:2]
+    at_mean = place.residuals.ravel() - np.tensordot(A, points.basis @ c, 1).ravel()
+    K = np.tensordot(np.tensordot(A, points.kernel, (1, 0)), A, (2, 1))  # (2, P, P, 2)
+    C = K.transpose(0, 1, 3, 2).reshape(2 * P, 2 * P) + np.diag(np.tile(place.sigma_px**2, 2))
+    J = pose_jacobian(camera, place.X).reshape(POSE_SIZE, 2 * P).T
+    solved = solve_symmetric(C, np.column_stack([J, at_mean]))
+    delta = -solve_symmetric(_regularized(J.T @ solved[:, :-1]), J.T @ solved[:, -1])
+    u = solved[:, -1] + solved[:, :-1] @ delta
+    back = A.T @ u.reshape(2, P)
+    return np.concatenate([delta, -np.tensordot(back, points.basis, 2) - c])
 
 
 def _regularized(H: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -39,7 +39,11 @@ class LinearPoints:
 
     def points(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
         """X = mean + basis·c, (3, P)."""
-        return self.mean + self.basis @ coefficients
+        return self.mean + self.motion(coefficients)
+
+    def motion(self, change: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far a change of the coefficients moves the points, (3, P)."""
+        return self.basis @ change
 
     def holding(self, leading: NDArray[np.float64]) -> "LinearPoints":
         """The same points with the leading coefficients held: they move into the mean, the others remain unknown."""
@@ -73,16 +77,6 @@ class LinearPoints:
         mean[:, -L:] = self.candidate_mean[:, rows, choice]
         basis[:, -L:] = self.candidate_basis[:, rows, choice]
         return LinearPoints(mean, basis, self.candidate_mean, self.candidate_basis, self.outward)
-
-    @cached_property
-    def by_coefficient(self) -> NDArray[np.float64]:
-        """The basis with the points last, (3, D, P): what each of them multiplies lies side by side."""
-        return np.ascontiguousarray(self.basis.transpose(0, 2, 1))
-
-    @cached_property
-    def by_coefficient_single(self) -> NDArray[np.float32]:
-        """The same in single precision."""
-        return self.by_coefficient.astype(np.float32)
 
     @cached_property
     def kernel(self) -> NDArray[np.float64]:

@@ -9,22 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective
-from face3dmm_ros.core.rotations import rotation_from_vector, rotation_vector
-
-POSE_SIZE = 6
-"""Numbers of a pose step: rotation vector (3), Δlog s, Δt (2)."""
-
-_MOST_LOG_SCALE = 1.0
-"""Chosen by hand: a step that would change the size beyond e-fold is astray, and a line search starts from within."""
+from face3dmm_ros.core.rotations import rotation_vector
+from face3dmm_ros.fitting import point_loops
+from face3dmm_ros.fitting.point_loops import POSE_SIZE, Pose
 
 
 def moved(camera: WeakPerspective, step: NDArray[np.float64]) -> WeakPerspective:
     """The camera after a pose step (6,)."""
-    return WeakPerspective(
-        camera.scale * math.exp(min(max(step[3], -_MOST_LOG_SCALE), _MOST_LOG_SCALE)),
-        rotation_from_vector(step[:3]) @ camera.rotation,
-        camera.translation + step[4:],
-    )
+    return WeakPerspective(*point_loops.moved(Pose.of(camera), np.ascontiguousarray(step, np.float64)))
 
 
 def step_between(before: WeakPerspective, after: WeakPerspective) -> NDArray[np.float64]:
