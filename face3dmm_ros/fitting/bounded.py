@@ -22,8 +22,9 @@ def solve_symmetric(H: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[n
     """
     if len(H) == 0:
         return b
-    # LAPACK directly: scipy's checked wrappers cost more than the factorisation of a 57×57 matrix.
-    _, x, info = lapack.dposv(H, b)
+    # LAPACK directly: scipy's checked wrappers cost more than the factorisation of a 57×57 matrix. It wants columns,
+    # and H is symmetric.
+    _, x, info = lapack.dposv(H.T, b)
     if info != 0 or not np.isfinite(x).all():
         raise Face3DMMError(SINGULAR)
     return x

@@ -155,7 +155,7 @@ def joint_fit(
                 stale = False
                 system = _curvature(selected, place, precision)
                 system[POSE_SIZE:, POSE_SIZE:] += prior.precision
-                _regularized(system)
+                point_loops.regularize(system)
             step = _primal_step(system, selected, place, prior)
         motion = selected.motion(step[POSE_SIZE:])
         trial, movement, share = point_loops.descended(place, step, motion, seen, arrays)
@@ -184,10 +184,9 @@ def identity_information(
     inner = inner[(c[inner] > prior.lower[inner]) & (c[inner] < prior.upper[inner])]
     nuisance = np.concatenate([np.arange(POSE_SIZE), POSE_SIZE + inner])
     alpha = slice(POSE_SIZE, POSE_SIZE + K)
-    coupling = H[nuisance, alpha]
-    eliminated = coupling.T @ solve_symmetric(
-        _regularized(H[np.ix_(nuisance, nuisance)]), np.column_stack([coupling, g[nuisance]])
-    )
+    coupling, known = H[nuisance, alpha], H[np.ix_(nuisance, nuisance)]
+    point_loops.regularize(known)
+    eliminated = coupling.T @ solve_symmetric(known, np.column_stack([coupling, g[nuisance]]))
     S = H[alpha, alpha] - eliminated[:, :-1]
     return S, S @ c[:K] - (g[alpha] - eliminated[:, -1])
 
@@ -199,8 +198,8 @@ def posterior_deviation(fit: JointFit, first: int) -> NDArray[np.float64] | None
     """
     if not fit.system.size:
         return None
-    # What `_regularized` adds makes the inverse exist.
-    inverse, _ = lapack.dpotri(lapack.dpotrf(fit.system)[0], overwrite_c=True)
+    # What `regularize` adds makes the inverse exist. LAPACK wants columns, and the matrix is symmetric.
+    inverse, _ = lapack.dpotri(lapack.dpotrf(fit.system.T)[0], overwrite_c=True)
     return np.sqrt(inverse.diagonal()[POSE_SIZE + first :])
 
 
@@ -280,14 +279,9 @@ def _dual_step(points: LinearPoints, place: Place) -> NDArray[np.float64]:
     C = K.transpose(0, 1, 3, 2).reshape(2 * P, 2 * P) + np.diag(np.tile(place.sigma_px**2, 2))
     J = pose_jacobian(camera, place.X).reshape(POSE_SIZE, 2 * P).T
     solved = solve_symmetric(C, np.column_stack([J, at_mean]))
-    delta = -solve_symmetric(_regularized(J.T @ solved[:, :-1]), J.T @ solved[:, -1])
+    H = J.T @ solved[:, :-1]
+    point_loops.regularize(H)
+    delta = -solve_symmetric(H, J.T @ solved[:, -1])
     u = solved[:, -1] + solved[:, :-1] @ delta
     back = A.T @ u.reshape(2, P)
     return np.concatenate([delta, -np.tensordot(back, points.basis, 2) - c])
-
-
-def _regularized(H: NDArray[np.float64]) -> NDArray[np.float64]:
-    """H with 10⁻⁹ of its diagonal added: it stays invertible, and directions without information do not move."""
-    diagonal = H.reshape(-1)[:: len(H) + 1]
-    diagonal += 1e-9 * diagonal + 1e-12 * diagonal.mean()
-    return H

@@ -64,7 +64,7 @@ class Observation:
         deviation = None
         if landmarks.deviation is not None:
             deviation = np.asarray(landmarks.deviation, dtype=np.float64)
-            if deviation.shape != (count,) or not (np.isfinite(deviation).all() and (deviation > 0).all()):
+            if deviation.shape != (count,) or not _are_positive(deviation):
                 raise Face3DMMError(
                     f"the landmarks' deviations must be {count} positive numbers, one per landmark, found an array of "
                     f"shape {deviation.shape} from {deviation.min(initial=np.inf)} up"
@@ -78,7 +78,12 @@ class Observation:
                     f"the landmarks' expression must be {len(WITHOUT_TONGUE)} weights and as many deviations, found "
                     f"arrays of shape {weights.shape} and {doubt.shape}"
                 )
-            if not (np.isfinite(weights).all() and np.isfinite(doubt).all() and (doubt > 0).all()):
+            if not (np.isfinite(weights).all() and _are_positive(doubt)):
                 raise Face3DMMError("the landmarks' expression must be finite, and its deviations above 0")
-            expression = np.stack([weights, doubt])
+            expression = np.array([weights, doubt])
         return Observation(np.ascontiguousarray(points[model.order].T), deviation, expression)
+
+
+def _are_positive(values: NDArray[np.float64]) -> bool:
+    """Whether all values are positive and finite; not if one is NaN."""
+    return bool(values.min(initial=np.inf) > 0.0 and values.max(initial=0.0) < np.inf)

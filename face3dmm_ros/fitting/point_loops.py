@@ -120,6 +120,7 @@ def turned(pose: Pose, X: NDArray[np.float64], seen: Seen) -> tuple[Pose, bool]:
     """The pose after a step of the pose alone if that lowers the loss, and whether the points determine that step."""
     residuals, sigma_px, loss = compared(pose, X, seen)
     rows = np.zeros((2, POSE_SIZE))
+    # Of H, the upper triangle.
     H, g = np.zeros((POSE_SIZE, POSE_SIZE)), np.zeros(POSE_SIZE)
     for p in range(X.shape[1]):
         _set_by_pose(pose, X, p, 1.0 / sigma_px[p], rows)
@@ -127,21 +128,17 @@ def turned(pose: Pose, X: NDArray[np.float64], seen: Seen) -> tuple[Pose, bool]:
             r = residuals[row, p] / sigma_px[p]
             for i in range(POSE_SIZE):
                 g[i] += rows[row, i] * r
-                for j in range(POSE_SIZE):
+                for j in range(i, POSE_SIZE):
                     H[i, j] += rows[row, i] * rows[row, j]
-    mean = 0.0
-    for i in range(POSE_SIZE):
-        mean += H[i, i] / POSE_SIZE
-    for i in range(POSE_SIZE):
-        H[i, i] += 1e-9 * H[i, i] + 1e-12 * mean
+    regularize(H)
     # Elimination; a positive definite matrix needs no pivoting.
     for i in range(POSE_SIZE):
         if not 0.0 < H[i, i] < np.inf:
             return pose, False
         for j in range(i + 1, POSE_SIZE):
-            factor = H[j, i] / H[i, i]
+            factor = H[i, j] / H[i, i]
             g[j] -= factor * g[i]
-            for k in range(i, POSE_SIZE):
+            for k in range(j, POSE_SIZE):
                 H[j, k] -= factor * H[i, k]
     step = np.zeros(POSE_SIZE)
     for i in range(POSE_SIZE - 1, -1, -1):
@@ -153,6 +150,16 @@ def turned(pose: Pose, X: NDArray[np.float64], seen: Seen) -> tuple[Pose, bool]:
             return pose, False
     after = moved(pose, step)
     return (after if compared(after, X, seen)[2] <= loss else pose), True
+
+
+@compiled
+def regularize(H: NDArray[np.float64]) -> None:
+    """Add 10⁻⁹ of its diagonal to H: it stays invertible, and directions without information do not move."""
+    n, trace = len(H), 0.0
+    for i in range(n):
+        trace += H[i, i]
+    for i in range(n):
+        H[i, i] += 1e-9 * H[i, i] + 1e-12 * trace / n
 
 
 @compiled

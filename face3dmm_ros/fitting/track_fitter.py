@@ -140,10 +140,12 @@ class TrackFitter(FaceMemory[_Track]):
         free = np.tile([[-np.inf], [np.inf]], model.shape_count)
         self._bounds = np.concatenate([free, model.expression_bounds], axis=1) / self._unit
         self._read = weights_read(model)
+        self._read_unit = self._unit[model.shape_count :][self._read]
         # Prior variance of β.
         self._unseen_variance = np.full(model.expression_count, np.inf)
         if self.method == "joint" and options.expression_prior > 0:
             self._unseen_variance = np.linalg.inv(model.expression_precision).diagonal()
+        self._expression_alone = self._prior(np.zeros((0, 0)), np.zeros(0))
         self._landmark_models: dict[tuple[str, bool], LandmarkModel] = {}
         super().__init__()
 
@@ -176,12 +178,12 @@ class TrackFitter(FaceMemory[_Track]):
         if track is not None:
             if track.frames_since >= min(2**track.frames, self.options.identity_interval):
                 self._refine_identity(track, observed)
-            residual_px = self._follow(track, observed)
-        if track is None or residual_px > 3.0 * self.options.landmark_noise_mm * track.camera.scale:
-            track, residual_px = self._begin(model, observed, start)
+            fit = self._follow(track, observed)
+        if track is None or fit.residual_px > 3.0 * self.options.landmark_noise_mm * track.camera.scale:
+            track, fit = self._begin(model, observed, start)
         self._faces[face.face_id] = track
         c = np.concatenate([track.alpha, track.beta])
-        return self._parameters(self._posed(track, observed), c, residual_px, landmarks, track.beta_deviation)
+        return self._parameters(_posed(fit, observed), c, fit.residual_px, landmarks, track.beta_deviation)
 
     def _landmark_model(self, landmarks: Landmarks) -> LandmarkModel:
         # Detectors with deviations locate points of the skin, seen or not; others mark the visible outline.
@@ -194,8 +196,8 @@ class TrackFitter(FaceMemory[_Track]):
 
     def _begin(
         self, model: LandmarkModel, observed: Observation, start: FaceParameters | None = None
-    ) -> tuple[_Track, float]:
-        """A face's first frame: everything unknown, started at the mean face. Returns its track and residual, px."""
+    ) -> tuple[_Track, JointFit]:
+        """A face's first frame: everything unknown, started at the mean face."""
         K = model.shape_count
         if start is None:
             c = np.clip(np.zeros(len(self._unit)), *self._bounds)
@@ -209,9 +211,9 @@ class TrackFitter(FaceMemory[_Track]):
         points = model.points.holding(alpha)
         deviation = posterior_deviation(fit, K)
         track = _Track(model, fit.camera, alpha, beta, deviation, points, fit, np.zeros((K, K)), np.zeros(K), beta)
-        return track, fit.residual_px
+        return track, fit
 
-    def _follow(self, track: _Track, observed: Observation) -> float:
+    def _follow(self, track: _Track, observed: Observation) -> JointFit:
         """A later frame: pose and expression move, the identity stays."""
         points, iterations = track.expression_points, self.options.tracked_iterations
         prior = self._expression_prior(observed)
@@ -222,23 +224,7 @@ class TrackFitter(FaceMemory[_Track]):
             fit = self._held(track, fit, track.beta_deviation**2, prior)
         track.camera, track.beta = fit.camera, fit.coefficients
         track.frames_since += 1
-        return fit.residual_px
-
-    def _posed(self, track: _Track, observed: Observation) -> WeakPerspective:
-        """The pose to publish, in which from the front nearly all points count alike.
-
-        Lips and lids have the smallest σ but move with the expression: weighed by σ, these few would make the pose
-        jitter.
-        """
-        yaw = abs(yaw_degrees(track.camera.rotation))
-        if observed.deviation is None or yaw >= _ALIKE_YAW[1]:
-            return track.camera
-        alike = np.interp(yaw, _ALIKE_YAW, (_ALIKE, 0.0))
-        quarter = len(observed.deviation) // 4
-        least = alike * np.partition(observed.deviation, quarter)[quarter]
-        noise_px = np.maximum(observed.deviation, least)
-        X = track.expression_points.points(track.beta)
-        return turned(track.camera, X, observed.points, noise_px, np.inf)
+        return fit
 
     def _held(self, track: _Track, fit: JointFit, variance: NDArray[np.float64], prior: GaussianPrior) -> JointFit:
         """A fit in which weights with little information in this frame keep the track's value.
@@ -293,7 +279,7 @@ class TrackFitter(FaceMemory[_Track]):
 
     def _expression_prior(self, observed: Observation) -> GaussianPrior:
         """The prior on β alone, with the detector's reading."""
-        return self._prior(np.zeros((0, 0)), np.zeros(0), observed)
+        return self._with_reading(self._expression_alone, observed)
 
     def _prior(
         self, precision: NDArray[np.float64], shift: NDArray[np.float64], observed: Observation | None = None
@@ -310,15 +296,19 @@ class TrackFitter(FaceMemory[_Track]):
         full[:K, :K] = precision
         if self.options.expression_prior > 0:
             full[K:, K:] = self.model.expression_precision
-        shift = np.concatenate([shift, np.zeros(E)])
-        reading = None if observed is None else self._reading(observed)
-        if reading is not None:
-            read = K + self._read
-            mean, deviation = reading / self._unit[-E:][self._read]
-            deviation *= self.options.expression_sigma_scale
-            full[read, read] += deviation**-2
-            shift[read] += mean / deviation**2
-        return GaussianPrior(full, shift, *self._bounds[:, -K - E :])
+        prior = GaussianPrior(full, np.concatenate([shift, np.zeros(E)]), *self._bounds[:, -K - E :])
+        return prior if observed is None else self._with_reading(prior, observed)
+
+    def _with_reading(self, prior: GaussianPrior, observed: Observation) -> GaussianPrior:
+        """A prior on (α, β), or on β alone, with the detector's reading of the expression if there is one."""
+        reading = self._reading(observed)
+        if reading is None:
+            return prior
+        read = len(prior.shift) - self.model.expression_count + self._read
+        mean, precision = np.zeros(len(prior.shift)), np.zeros(len(prior.shift))
+        mean[read], deviation = reading / self._read_unit
+        precision[read] = (self.options.expression_sigma_scale * deviation) ** -2
+        return prior.pulled(mean, precision)
 
     def _solve(
         self,
@@ -377,3 +367,18 @@ class TrackFitter(FaceMemory[_Track]):
             gaze=self.model.gaze(camera.rotation, beta),
             beta_deviation=np.zeros(0) if beta_deviation is None else beta_deviation * self._unit[K:],
         )
+
+
+def _posed(fit: JointFit, observed: Observation) -> WeakPerspective:
+    """A fit's pose to publish, in which from the front nearly all points count alike.
+
+    Lips and lids have the smallest σ but move with the expression: weighed by σ, these few would make the pose jitter.
+    """
+    camera = fit.camera
+    yaw = abs(yaw_degrees(camera.rotation))
+    if observed.deviation is None or yaw >= _ALIKE_YAW[1]:
+        return camera
+    alike = np.interp(yaw, _ALIKE_YAW, (_ALIKE, 0.0))
+    quarter = len(observed.deviation) // 4
+    least = alike * np.partition(observed.deviation, quarter)[quarter]
+    return turned(camera, fit.place.X, observed.points, np.maximum(observed.deviation, least), np.inf)
