@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
 from face3dmm_ros.core.camera import MetricPose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Mesh
 from face3dmm_ros.morphable_model.gaze import EyeGaze
+from face3dmm_ros.morphable_model.normals import vertex_normals
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,31 +255,11 @@ class MorphableModel:
         """T of albedo coefficients γ as vertex colours, (N, 3) uint8 sRGB; the mean's without any."""
         return np.round(255.0 * self.albedo(gamma)).astype(np.uint8)
 
-    @cached_property
-    def _corners(self) -> NDArray[np.intp]:
-        """(3, M) the triangles' first, second and third vertices; numpy gathers four times faster by such indices."""
-        return np.ascontiguousarray(self.triangles.T, np.intp)
-
-    @cached_property
-    def _faces_of_vertex(self) -> scipy.sparse.csr_array:
-        """(N, M) incidence: row i sums over the triangles around vertex i."""
-        M = len(self.triangles)
-        columns = np.repeat(np.arange(M), 3)
-        shape = (self.vertex_count, M)
-        return scipy.sparse.csr_array((np.ones(3 * M, np.float32), (self.triangles.ravel(), columns)), shape=shape)
-
     def normals(self, vertices: NDArray[np.float32]) -> NDArray[np.float32]:
         """Smooth vertex normals, (N, 3) → (N, 3) float32: area-weighted mean of the surrounding triangles' normals."""
-        a, b, c = vertices.take(self._corners, axis=0)
-        u, v = b - a, c - a
-        face_normals = np.empty_like(u)
-        # np.cross is five times slower on (M, 3) arrays than its three components written out.
-        face_normals[:, 0] = u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1]
-        face_normals[:, 1] = u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2]
-        face_normals[:, 2] = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
-        normals = self._faces_of_vertex @ face_normals
-        length = np.sqrt(np.einsum("ij,ij->i", normals, normals))
-        return normals / np.maximum(length, 1e-12)[:, None]
+        return vertex_normals(
+            np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(self.triangles, np.int32)
+        )
 
     def mesh(self, vertices: NDArray[np.float32], pose: MetricPose, rgb: NDArray[np.uint8]) -> Mesh:
         """A posed mesh in camera space, m, from (N, 3) model vertices, mm, and (N, 3) uint8 vertex colours."""
