@@ -89,7 +89,7 @@ class JointFit:
         """c, (D,)."""
         return self.place.c
 
-    @property
+    @cached_property
     def residual_px(self) -> float:
         """RMS distance over the points, px."""
         residuals = self.place.residuals.ravel()
@@ -159,7 +159,7 @@ def joint_fit(
             step = _primal_step(system, selected, place, prior)
         motion = selected.motion(step[POSE_SIZE:])
         trial, movement, share = point_loops.descended(place, step, motion, seen, arrays)
-        if trial.energy > place.energy:
+        if not trial.energy <= place.energy:
             break
         place, pose, c = trial, trial.pose, trial.c
         if movement < tolerance_px and not slid:

@@ -243,14 +243,26 @@ def descended(
     Returns:
         The place, by how much it moved a coordinate at most, px, and the share of the step that was taken.
     """
-    share = 1.0
+    share, movement = 1.0, 0.0
+    P, D = place.X.shape[1], len(place.c)
+    taken = np.empty(POSE_SIZE + D)
     while True:
-        pose = moved(place.pose, share * step)
-        trial = placed(pose, place.c + share * step[POSE_SIZE:], place.X + share * motion, seen, prior)
+        X, c = np.empty((3, P)), np.empty(D)
+        for i in range(POSE_SIZE + D):
+            taken[i] = share * step[i]
+        for i in range(D):
+            c[i] = place.c[i] + taken[POSE_SIZE + i]
+        for k in range(3):
+            for p in range(P):
+                X[k, p] = place.X[k, p] + share * motion[k, p]
+        trial = placed(moved(place.pose, taken), c, X, seen, prior)
         if trial.energy <= place.energy or share < _SHORTEST:
             break
         share *= 0.5
-    return trial, np.abs(trial.residuals - place.residuals).max(), share
+    for k in range(2):
+        for p in range(P):
+            movement = max(movement, abs(trial.residuals[k, p] - place.residuals[k, p]))
+    return trial, movement, share
 
 
 @compiled
