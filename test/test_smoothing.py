@@ -47,6 +47,15 @@ def face(
     return TrackedFace(face_id, landmarks, parameters)
 
 
+def test_a_models_landmarks_are_seen_where_the_camera_projects_them() -> None:
+    rng, seen = np.random.default_rng(0), face(pitch=0.3, beta=np.linspace(0.0, 1.0, 51)).parameters
+    alpha = rng.normal(size=5)
+    points = MODEL.scheme("ibug68").interpolate(MODEL.vertices(alpha, seen.beta))
+    landmarks = ModelLandmarks(MODEL, "ibug68", SmoothingOptions())
+    projected = landmarks.projected(landmarks.neutral(alpha), seen)
+    np.testing.assert_allclose(projected.T, seen.camera.project(points), atol=1e-3)
+
+
 def noisy(pitch: Callable[[float], float], times: Iterable[float], seed: int = 0) -> list[TrackedFace]:
     rng = np.random.default_rng(seed)
     return [face(pitch(time), tuple(rng.normal(0.0, JITTER_PX / np.sqrt(2.0), 2))) for time in times]

@@ -121,7 +121,7 @@ def joint_fit(
         max_iterations: at most so many steps.
         tolerance_px: stop once a step moves no point by more.
         outlier: k, in standard deviations; infinite for least squares.
-        precision: of the curvature. Single precision takes a quarter of the time; the fit changes by less than the
+        precision: of the curvature. Single precision takes less time; the fit changes by less than the
             tolerance, since the gradient stays in double precision.
 
     Raises:

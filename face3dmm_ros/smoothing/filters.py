@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.fitting.pose_step import POSE_SIZE, moved, step_between
@@ -154,14 +155,32 @@ class ModelLandmarks:
         """The landmarks of an identity without expression, (3P,) mm."""
         return self._mean + alpha.astype(np.float32) @ self._shape
 
-    def projected(self, neutral: NDArray[np.float32], *faces: FaceParameters) -> list[NDArray[np.float32]]:
-        """Where the cameras of faces see a neutral face's landmarks under their expressions, (2, P) px each."""
-        points = neutral + np.array([face.beta for face in faces], np.float32) @ self._expression
-        return [
-            (face.camera.scale * face.camera.rotation[:2]).astype(np.float32) @ moved.reshape(3, -1)
-            + face.camera.translation.astype(np.float32)[:, None]
-            for face, moved in zip(faces, points, strict=True)
-        ]
+    def projected(self, neutral: NDArray[np.float32], face: FaceParameters) -> NDArray[np.float32]:
+        """Where a face's camera sees a neutral face's landmarks under the face's expression, (2, P) px."""
+        camera = face.camera
+        numbers = (camera.scale * camera.rotation[:2], camera.translation, face.beta)
+        return _projected(neutral, self._expression, *(np.ascontiguousarray(array, np.float32) for array in numbers))
+
+
+@compiled
+def _projected(
+    neutral: NDArray[np.float32],
+    expression: NDArray[np.float32],
+    view: NDArray[np.float32],
+    translation: NDArray[np.float32],
+    beta: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Points (3P,) + β·expression (E, 3P), mm, projected by the matrix s·P·R, (2, 3), and t: (2, P) px."""
+    points, P = neutral.copy(), len(neutral) // 3
+    for e in range(len(beta)):
+        for i in range(3 * P):
+            points[i] += beta[e] * expression[e, i]
+    projected = np.empty((2, P), np.float32)
+    for axis in range(2):
+        for p in range(P):
+            x, y, z = points[p], points[P + p], points[2 * P + p]
+            projected[axis, p] = view[axis, 0] * x + view[axis, 1] * y + view[axis, 2] * z + translation[axis]
+    return projected
 
 
 class Filter(Protocol):
@@ -277,7 +296,7 @@ class LandmarkFilter:
         self._model = model
         self._face = face
         self._neutral = model.neutral(face.alpha)
-        self._residual = points.T - self._model.projected(self._neutral, face)[0]
+        self._residual = points.T - self._model.projected(self._neutral, face)
         self._images = 1
 
     def update(
@@ -300,11 +319,11 @@ class LandmarkFilter:
         if (fitted.alpha != self._face.alpha).any():
             # The identity's estimate has changed, the landmarks have not.
             neutral = self._model.neutral(fitted.alpha)
-            before, after = (self._model.projected(shape, self._face)[0] for shape in (self._neutral, neutral))
+            before, after = (self._model.projected(shape, self._face) for shape in (self._neutral, neutral))
             self._residual += before - after
             self._neutral = neutral
         self._face = smoothed
-        seen, carried = self._model.projected(self._neutral, fitted, smoothed)
+        seen, carried = (self._model.projected(self._neutral, face) for face in (fitted, smoothed))
         innovation = np.ascontiguousarray(points.T) - seen - self._residual
         # A low-pass would keep the first image's noise for long: at first the mean of all images is taken.
         self._images += 1
