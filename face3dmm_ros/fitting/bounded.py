@@ -1,5 +1,7 @@
 """Least squares with bounds: the minimum of a convex quadratic in a box."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
@@ -46,19 +48,16 @@ def minimize_in_box(
         Face3DMMError: H is not positive definite.
     """
     try:
-        v = _pivoted(*(np.ascontiguousarray(array, np.float64) for array in (H, g, lower, upper)))
+        return _pivoted(*(np.ascontiguousarray(array, np.float64) for array in (H, g, lower, upper)))
     except np.linalg.LinAlgError as error:
         raise Face3DMMError(SINGULAR) from error
-    if not np.isfinite(v).all():
-        raise Face3DMMError(SINGULAR)
-    return v
 
 
 @compiled
 def _pivoted(
     H: NDArray[np.float64], g: NDArray[np.float64], lower: NDArray[np.float64], upper: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The minimum of `minimize_in_box`."""
+    """See `minimize_in_box`; raises LinAlgError."""
     n = len(g)
     v = np.empty(n)
     # Of each variable: −1 on the lower bound, 1 on the upper one, 0 free; and where it should be.
@@ -102,7 +101,11 @@ def _pivoted(
 
 @compiled
 def _solve_free(H: NDArray[np.float64], g: NDArray[np.float64], side: NDArray[np.int8], v: NDArray[np.float64]) -> None:
-    """Set the free ones of v (n,), those whose side is 0, to the minimum with the others held."""
+    """Set the free ones of v (n,), those whose side is 0, to the minimum with the others held.
+
+    Raises:
+        LinAlgError: that does not exist.
+    """
     n = len(g)
     free = np.empty(n, np.intp)
     m = 0
@@ -128,3 +131,5 @@ def _solve_free(H: NDArray[np.float64], g: NDArray[np.float64], side: NDArray[np
         for j in range(k):
             x[j] -= L[k, j] * x[k]
         v[free[k]] = x[k]
+        if not math.isfinite(x[k]):
+            raise np.linalg.LinAlgError("the solution is not finite")
