@@ -56,6 +56,11 @@ def test_a_models_landmarks_are_seen_where_the_camera_projects_them() -> None:
     np.testing.assert_allclose(projected.T, seen.camera.project(points), atol=1e-3)
 
 
+def test_a_face_of_another_models_expression_is_refused() -> None:
+    with pytest.raises(Face3DMMError, match="51 expression weights, the face 50"):
+        FaceSmoother(MODEL).smooth(replace(face(), parameters=replace(face().parameters, beta=np.zeros(50))), 0.0)
+
+
 def noisy(pitch: Callable[[float], float], times: Iterable[float], seed: int = 0) -> list[TrackedFace]:
     rng = np.random.default_rng(seed)
     return [face(pitch(time), tuple(rng.normal(0.0, JITTER_PX / np.sqrt(2.0), 2))) for time in times]

@@ -1,7 +1,10 @@
 """Normals of a face's vertices."""
 
 import numpy as np
+import pytest
 
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.normals import vertex_normals
 
 CORNER = np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 2], [5, 5, 5]])
@@ -21,3 +24,8 @@ def test_larger_triangles_count_more_in_the_normals_of_shared_vertices() -> None
 
 def test_a_vertex_without_triangles_has_no_normal() -> None:
     np.testing.assert_array_equal(vertex_normals(CORNER, SIDES)[4], np.zeros(3))
+
+
+def test_another_models_vertices_have_no_normals(default_model: MorphableModel) -> None:
+    with pytest.raises(Face3DMMError, match="has vertices"):
+        default_model.normals(default_model.mean[:-1])

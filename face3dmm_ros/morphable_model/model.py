@@ -256,7 +256,13 @@ class MorphableModel:
         return np.round(255.0 * self.albedo(gamma)).astype(np.uint8)
 
     def normals(self, vertices: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Smooth vertex normals, (N, 3) → (N, 3) float32: area-weighted mean of the surrounding triangles' normals."""
+        """Smooth vertex normals, (N, 3) → (N, 3) float32: area-weighted mean of the surrounding triangles' normals.
+
+        Raises:
+            Face3DMMError: the number of vertices is not the model's.
+        """
+        if vertices.shape != self.mean.shape:
+            raise Face3DMMError(f"model {self.name} has vertices {self.mean.shape}, found {vertices.shape}")
         return vertex_normals(
             np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(self.triangles, np.int32)
         )

@@ -156,8 +156,14 @@ class ModelLandmarks:
         return self._mean + alpha.astype(np.float32) @ self._shape
 
     def projected(self, neutral: NDArray[np.float32], face: FaceParameters) -> NDArray[np.float32]:
-        """Where a face's camera sees a neutral face's landmarks under the face's expression, (2, P) px."""
-        camera = face.camera
+        """Where a face's camera sees a neutral face's landmarks under the face's expression, (2, P) px.
+
+        Raises:
+            Face3DMMError: the number of weights is not the model's.
+        """
+        camera, count = face.camera, len(self._expression)
+        if len(face.beta) != count:
+            raise Face3DMMError(f"the model has {count} expression weights, the face {len(face.beta)}")
         numbers = (camera.scale * camera.rotation[:2], camera.translation, face.beta)
         return _projected(neutral, self._expression, *(np.ascontiguousarray(array, np.float32) for array in numbers))
 
