@@ -1,4 +1,4 @@
-"""Normals of a face's vertices."""
+"""Normals of a surface's vertices."""
 
 import numpy as np
 import pytest
@@ -24,6 +24,16 @@ def test_larger_triangles_count_more_in_the_normals_of_shared_vertices() -> None
 
 def test_a_vertex_without_triangles_has_no_normal() -> None:
     np.testing.assert_array_equal(vertex_normals(CORNER, SIDES)[4], np.zeros(3))
+
+
+def test_triangles_of_other_vertices_are_refused() -> None:
+    for triangles in ([[0, 1, 5]], [[0, 1, -1]]):
+        with pytest.raises(Face3DMMError, match="and there are 5"):
+            vertex_normals(CORNER, np.int32(triangles))
+
+
+def test_small_triangles_have_normals_of_unit_length_too() -> None:
+    np.testing.assert_allclose(vertex_normals(1e-12 * CORNER, SIDES)[1], [0, 0, 1], rtol=1e-6)
 
 
 def test_another_models_vertices_have_no_normals(default_model: MorphableModel) -> None:

@@ -263,9 +263,7 @@ class MorphableModel:
         """
         if vertices.shape != self.mean.shape:
             raise Face3DMMError(f"model {self.name} has vertices {self.mean.shape}, found {vertices.shape}")
-        return vertex_normals(
-            np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(self.triangles, np.int32)
-        )
+        return vertex_normals(vertices, self.triangles)
 
     def mesh(self, vertices: NDArray[np.float32], pose: MetricPose, rgb: NDArray[np.uint8]) -> Mesh:
         """A posed mesh in camera space, m, from (N, 3) model vertices, mm, and (N, 3) uint8 vertex colours."""

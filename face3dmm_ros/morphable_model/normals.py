@@ -1,4 +1,4 @@
-"""Normals of a face's vertices."""
+"""Normals of a surface's vertices."""
 
 import math
 
@@ -6,14 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.compiled import compiled
+from face3dmm_ros.core.errors import Face3DMMError
+
+
+def vertex_normals(vertices: NDArray[np.floating], triangles: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Area-weighted mean of the normals of the triangles (M, 3) around each vertex, (N, 3) → (N, 3), of unit length.
+
+    Triangles run counter-clockwise seen from outside. A vertex without any gets 0.
+
+    Raises:
+        Face3DMMError: a triangle refers to a vertex that there is not.
+    """
+    corners = np.ascontiguousarray(triangles, np.int32)
+    if corners.size and not 0 <= corners.min() <= corners.max() < len(vertices):
+        raise Face3DMMError(
+            f"triangles refer to vertices {corners.min()} to {corners.max()}, and there are {len(vertices)}"
+        )
+    return _summed(np.ascontiguousarray(vertices, np.float32), corners)
 
 
 @compiled
-def vertex_normals(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Area-weighted mean of the normals of the triangles (M, 3) around each vertex, (N, 3) → (N, 3), of unit length.
-
-    The arrays are C-contiguous; triangles run counter-clockwise seen from outside. A vertex without any gets 0.
-    """
+def _summed(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
     normals = np.zeros_like(vertices)
     for m in range(len(triangles)):
         a, b, c = triangles[m, 0], triangles[m, 1], triangles[m, 2]
@@ -26,7 +39,8 @@ def vertex_normals(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) 
             normals[corner, 1] += y
             normals[corner, 2] += z
     for n in range(len(normals)):
-        x, y, z = normals[n, 0], normals[n, 1], normals[n, 2]
-        length = max(math.sqrt(x * x + y * y + z * z), 1e-12)
+        # In double precision squares of small areas do not vanish.
+        x, y, z = np.float64(normals[n, 0]), np.float64(normals[n, 1]), np.float64(normals[n, 2])
+        length = max(math.sqrt(x * x + y * y + z * z), 1e-30)
         normals[n, 0], normals[n, 1], normals[n, 2] = x / length, y / length, z / length
     return normals

@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 from face3dmm_ros.avatar.gltf.figure import Material
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.picture_decoding import decode_picture, picture_size
-from face3dmm_ros.rendering.vertex_normals import vertex_normals
+from face3dmm_ros.morphable_model.normals import vertex_normals
 
 # What is read at most; chosen by hand, so that no file can fill the memory.
 _LARGEST_FILE = 512 * 2**20

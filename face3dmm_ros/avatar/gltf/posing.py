@@ -18,7 +18,7 @@ from face3dmm_ros.avatar.gltf.file import Deltas, Gltf, Primitive, Skin
 from face3dmm_ros.avatar.gltf.morphs import Matching
 from face3dmm_ros.avatar.gltf.skeleton import find_bones, gaze_limits, nodes_below, rest_pose
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.rendering.vertex_normals import vertex_normals
+from face3dmm_ros.morphable_model.normals import vertex_normals
 
 HEAD, LEFT_EYE, RIGHT_EYE = range(TURNS)
 """Indices of the parts that turn."""

@@ -27,9 +27,9 @@ from face3dmm_ros.lab.synthesis.scene import IRIS_IN_PICTURE
 from face3dmm_ros.lab.synthesis.worn import Asset, Binding
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.makehuman_layout import MakeHumanLayout
+from face3dmm_ros.morphable_model.normals import vertex_normals
 from face3dmm_ros.morphable_model.scalp import SKULL_MIDDLE
 from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE, texture_fragments, unwrap
-from face3dmm_ros.rendering.vertex_normals import vertex_normals
 
 _LARGEST_FILE = 64_000_000  # bytes; MakeHuman's largest assets have a tenth of that
 _SCALES = (("x_scale", 5399, 11998), ("y_scale", 791, 881), ("z_scale", 962, 5320))
