@@ -1,8 +1,11 @@
+import numba
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from face3dmm_ros.rendering.rasterization import draw, far, rasterize
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.rendering import rasterization
+from face3dmm_ros.rendering.rasterization import Fragments, draw, far, rasterize
 
 SIZE = (20, 16)  # width, height
 TRIANGLE = np.array([[0, 1, 2]])
@@ -57,6 +60,24 @@ def test_a_corner_that_is_nowhere_spoils_only_its_own_triangle(spoilt: float) ->
     triangles = np.array([[0, 1, 2], [3, 4, 5]])
     covered = seen([(2, 2), (9, 2), (spoilt, 9), (2, 2), (9, 2), (2, 9)], triangles=triangles)
     assert covered[3, 3] == 1
+
+
+def test_no_triangle_reaches_beyond_the_arrays_however_it_is_degenerate() -> None:
+    checked = numba.njit(boundscheck=True, error_model="numpy")(rasterization._fill.py_func)
+    rng = np.random.default_rng(0)
+    vertices = rng.uniform(-1, 1, (3000, 3)) * 10.0 ** rng.integers(-320, 308, (3000, 3))
+    vertices[::2] = rng.integers(0, 12, (1500, 3)) + rng.choice([0.0, 1e-300, 1e-15, 1e-9], (1500, 3))
+    vertices[::50] = rng.choice([np.nan, np.inf, -np.inf, 3.0], (60, 3))
+    triangles = rng.integers(0, len(vertices), (20000, 3)).astype(np.int32)
+    fragments = Fragments.none(SIZE)
+    checked(vertices, triangles, False, 0.0, far(SIZE), fragments.triangle, fragments.weights)
+    assert (fragments.triangle >= 0).any()
+
+
+def test_triangles_of_other_vertices_are_refused() -> None:
+    for triangles in ([[0, 1, 3]], [[0, 1, -1]]):
+        with pytest.raises(Face3DMMError, match="and there are 3"):
+            seen([(0, 0), (5, 0), (0, 5)], triangles=np.array(triangles))
 
 
 def test_triangles_beyond_the_image_are_cut_off_at_its_border() -> None:

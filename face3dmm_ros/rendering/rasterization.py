@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.compiled import compiled
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model.model import SurfacePoints
 
 
@@ -51,7 +52,14 @@ def rasterize(
         depth: (N,) depth of the vertices, smaller is nearer.
         triangles: (M, 3) vertex indices.
         image_size: (width, height), px; triangles may lie outside.
+
+    Raises:
+        Face3DMMError: a triangle refers to a vertex that there is not.
     """
+    if triangles.size and not 0 <= triangles.min() <= triangles.max() < len(points):
+        raise Face3DMMError(
+            f"triangles refer to vertices {triangles.min()} to {triangles.max()}, and there are {len(points)}"
+        )
     vertices = np.column_stack([points, depth]).astype(np.float64)
     return draw(vertices, np.ascontiguousarray(triangles, np.int32), far(image_size))
 
@@ -73,7 +81,7 @@ def draw(
 
     Args:
         vertices: (N, 3) projected vertices: x and y, px, and depth, smaller is nearer.
-        triangles: (M, 3) vertex indices, counter-clockwise seen from outside.
+        triangles: (M, 3) vertex indices below N, which is not checked, counter-clockwise seen from outside.
         nearest: (H, W), changed in place; what lies behind it is not seen.
         backs_only: leave out triangles that are seen from outside.
         offset: lay them back by so many times the depth that they cover within a pixel.
@@ -117,13 +125,14 @@ _ON_EDGE = 1e-9
 
 
 @compiled
-def _narrowed(low: float, high: float, origin: float, slope: float, least: float) -> tuple[float, float]:
-    """The part of low ≤ x ≤ high where slope · (x − origin) ≥ least; low > high if there is none."""
-    if slope > 0.0:
-        return max(low, origin + least / slope - _ON_EDGE), high
-    if slope < 0.0:
-        return low, min(high, origin + least / slope + _ON_EDGE)
-    return low, high if least <= 0.0 else low - 1.0
+def _span(slope_x: float, slope_y: float, least: float) -> tuple[float, float, float, float]:
+    """Where slope_x·x + slope_y·y ≥ least in a row y: from the first + second·y up to the third + fourth·y."""
+    if slope_x > 0.0:
+        return least / slope_x - _ON_EDGE, -slope_y / slope_x, np.inf, 0.0
+    if slope_x < 0.0:
+        return -np.inf, 0.0, least / slope_x + _ON_EDGE, -slope_y / slope_x
+    # A level edge, beyond which there are no rows of the triangle.
+    return -np.inf, 0.0, np.inf, 0.0
 
 
 @compiled
@@ -156,11 +165,15 @@ def _fill(
         depth_x = (vertices[b, 2] - az) * second_x + (vertices[c, 2] - az) * third_x
         depth_y = (vertices[b, 2] - az) * second_y + (vertices[c, 2] - az) * third_y
         at_first = az + offset * max(abs(depth_x), abs(depth_y))
+        # Where no corner's weight is negative.
+        low_a, low_ay, high_a, high_ay = _span(-second_x - third_x, -second_y - third_y, -1.0)
+        low_b, low_by, high_b, high_by = _span(second_x, second_y, 0.0)
+        low_c, low_cy, high_c, high_cy = _span(third_x, third_y, 0.0)
         for y in range(int(top), int(bottom) + 1):
             dy = y - ay
-            low, high = _narrowed(left, right, ax, second_x, -dy * second_y)
-            low, high = _narrowed(low, high, ax, third_x, -dy * third_y)
-            low, high = _narrowed(low, high, ax, -second_x - third_x, dy * (second_y + third_y) - 1.0)
+            low = max(left, ax + max(low_a + low_ay * dy, low_b + low_by * dy, low_c + low_cy * dy))
+            high = min(right, ax + min(high_a + high_ay * dy, high_b + high_by * dy, high_c + high_cy * dy))
+            # Edges that are nearly level meet the row far outside, where no integer is large enough.
             if not low <= high:
                 continue
             for x in range(int(np.ceil(low)), int(np.floor(high)) + 1):
