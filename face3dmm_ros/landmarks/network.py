@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.core.errors import Face3DMMError
 
 _LOADING = threading.Lock()
@@ -45,17 +45,22 @@ class Network:
     def run(self, picture: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The outputs, each squeezed to its own shape, for a (side, side, 3) BGR picture."""
         network = self._interpreters.own
-        rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-        # The view of the input tensor must not outlive this block: LiteRT refuses to run while one exists.
-        tensor = network.tensor(self._input_index)()[0]
-        # Converted first: half as long as a product of mixed types.
-        tensor[...] = rgb
-        tensor *= self._scale
-        if self._offset:
-            tensor += self._offset
-        del tensor
+        # No name for the view of the input tensor: LiteRT refuses to run while one exists.
+        _write_rgb(
+            np.ascontiguousarray(picture), self._scale, self._offset, network.tensor(self._input_index)().reshape(-1, 3)
+        )
         network.invoke()
         return [np.squeeze(network.get_tensor(index)) for index in self._output_indices]
+
+
+@compiled
+def _write_rgb(picture: NDArray[np.uint8], scale: np.float32, offset: np.float32, rgb: NDArray[np.float32]) -> None:
+    """Write scale · v + offset of each value of a BGR picture to its pixels in another order, (N, 3) RGB."""
+    bgr = picture.reshape(-1, 3)
+    for pixel in range(len(bgr)):
+        rgb[pixel, 0] = np.float32(bgr[pixel, 2]) * scale + offset
+        rgb[pixel, 1] = np.float32(bgr[pixel, 1]) * scale + offset
+        rgb[pixel, 2] = np.float32(bgr[pixel, 0]) * scale + offset
 
 
 class Interpreters(threading.local):
