@@ -12,7 +12,7 @@ from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
-from face3dmm_ros.core.rotations import FRONTAL, rotation_angle, rotation_from_pose_angles
+from face3dmm_ros.core.rotations import FRONTAL, nearest_rotation, rotation_angle, rotation_from_pose_angles
 from face3dmm_ros.core.values import Box, Landmarks
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer
@@ -72,6 +72,16 @@ def test_a_view_is_known_from_points_in_three_dimensions(response: FaceMeshRespo
     view = response.view(*seen(response, camera))
     assert np.degrees(rotation_angle(view.rotation, camera.rotation)) < 0.01
     assert view.scale == pytest.approx(1.7, rel=1e-4)
+
+
+def test_points_that_are_a_mirror_image_are_seen_under_the_nearest_rotation(response: FaceMeshResponse) -> None:
+    camera = WeakPerspective(1.7, rotation_from_pose_angles(0.2, 0.5, -0.1), np.zeros(2))
+    points, depth = seen(response, camera)
+    view = response.view(points * np.float32([-1, 1]), depth)
+    assert np.linalg.det(view.rotation) == pytest.approx(1.0)
+    about = response.canonical - response.canonical.mean(axis=0, dtype=np.float64)
+    mirrored = np.diag([-1.0, 1.0, 1.0]) @ camera.rotation
+    np.testing.assert_allclose(view.rotation, nearest_rotation(mirrored @ about.T @ about), atol=1e-4)
 
 
 def test_known_errors_are_undone_in_the_faces_own_directions(response: FaceMeshResponse) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from face3dmm_ros.landmarks.appearance import face_shades, likeness, scene_shades
+from face3dmm_ros.landmarks.appearance import face_shades, lightness_at, likeness, scene_shades
 
 GENERATOR = np.random.default_rng(0)
 POINTS = GENERATOR.uniform(40, 160, (478, 2)).astype(np.float32)
@@ -44,6 +44,13 @@ def test_pictures_without_contrast_are_alike() -> None:
 
 def test_points_outside_of_the_image_do_no_harm() -> None:
     assert np.isfinite(face_shades(blurred(0), POINTS - 150.0)).all()
+
+
+def test_what_is_no_number_is_looked_up_on_the_images_border() -> None:
+    image = np.zeros((30, 40, 3), np.uint8)
+    image[:, 0], image[:, -1] = 50, 90
+    points = np.float32([(np.nan, 5.0), (-np.inf, 5.0), (np.inf, np.nan), (1e30, -1e30)])
+    np.testing.assert_array_equal(lightness_at(image, points, 1), [50.0, 50.0, 90.0, 90.0])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (3000, 2)])

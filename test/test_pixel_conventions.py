@@ -184,7 +184,7 @@ def test_lightness_at_a_point_is_that_of_the_pixel_that_holds_it() -> None:
     lightness = ramp()
     lightness[..., 1] = lightness[..., 0]
     points = np.float32([(6.6, 3.0), (7.4, 3.0), (-0.4, 3.0), (WIDTH - 0.6, 3.0)])
-    np.testing.assert_array_equal(lightness_at(lightness, points), [7.0, 7.0, 0.0, WIDTH - 1])
+    np.testing.assert_array_equal(lightness_at(lightness, points, 1), [7.0, 7.0, 0.0, WIDTH - 1])
 
 
 def test_a_drawn_landmark_is_centred_on_its_pixel() -> None:

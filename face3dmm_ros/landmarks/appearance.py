@@ -10,34 +10,39 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.compiled import compiled
+
 # Chosen by hand, for time: so many rows of the scene, and so many landmarks, at least.
 _ROWS = 24
 _POINTS = 80
-_AROUND = 0.02 * np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]], np.float32)
-"""Offsets from a landmark at which its shade is sampled, as a share of the face's size: four, against noise."""
+_AROUND = np.float32(0.02)
+"""Offsets of four places around a landmark at which its shade is sampled, as a share of the face's size: four, against
+noise."""
 _LEAST_CONTRAST = 4.0
 """Grey levels of standard deviation; chosen by hand: less is noise."""
 
 
 def face_shades(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
     """How light a (H, W, 3) uint8 image is at some of a face's points (N, 2), px; mean 0 and standard deviation 1."""
-    points = points[:: max(1, len(points) // _POINTS)]
-    size = max(points.max(axis=0) - points.min(axis=0))
-    shades = lightness_at(image, (points[:, None] + size * _AROUND).reshape(-1, 2)).reshape(-1, len(_AROUND))
-    return _standardized(shades.sum(axis=1) / np.float32(len(_AROUND)))
+    return _face_shades(image, np.ascontiguousarray(points), max(1, len(points) // _POINTS))
 
 
-def lightness_at(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How light a (H, W, 3) uint8 image is, by its green, at points (N, 2), px, or at its border: (N,) in [0, 255]."""
-    height, width = image.shape[:2]
-    columns, rows = np.rint(points).astype(np.intp).T
-    return image[rows.clip(0, height - 1), columns.clip(0, width - 1), 1].astype(np.float32)
+@compiled
+def lightness_at(image: NDArray[np.uint8], points: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """How light a (H, W, 3) uint8 image is, by its green, at one in `step` of points (N, 2), px, or at its border.
+
+    Returns:
+        (M,) in [0, 255].
+    """
+    found = np.empty((len(points) + step - 1) // step, np.float32)
+    for each in range(len(found)):
+        found[each] = _lightness(image, points[each * step, 0], points[each * step, 1])
+    return found
 
 
 def scene_shades(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N,) the same for the whole image, coarsely."""
-    step = max(1, min(image.shape[:2]) // _ROWS)
-    return _standardized(image[step // 2 :: step, step // 2 :: step, 1].ravel().astype(np.float32))
+    """(N,) the same as `face_shades` for the whole image, coarsely."""
+    return _scene_shades(image, max(1, min(image.shape[:2]) // _ROWS))
 
 
 def likeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -48,6 +53,57 @@ def likeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return 1.0 - float(difference @ difference) / (2.0 * len(a))
 
 
-def _standardized(shades: NDArray[np.float32]) -> NDArray[np.float32]:
-    centered = shades - shades.sum() / np.float32(len(shades))
-    return centered / np.float32(max(math.sqrt(float(centered @ centered) / len(shades)), _LEAST_CONTRAST))
+@compiled
+def _lightness(image: NDArray[np.uint8], x: np.float32, y: np.float32) -> np.float32:
+    """The green of the pixel that holds a point or is the nearest to it; what is no number is at the border too."""
+    height, width, _ = image.shape
+    right, down = x if x > 0.0 else 0.0, y if y > 0.0 else 0.0
+    column = int(np.rint(right)) if right < width - 1 else width - 1
+    row = int(np.rint(down)) if down < height - 1 else height - 1
+    return np.float32(image[row, column, 1])
+
+
+@compiled
+def _face_shades(image: NDArray[np.uint8], points: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    left, top, right, bottom = points[0, 0], points[0, 1], points[0, 0], points[0, 1]
+    for point in range(0, len(points), step):
+        left, right = min(left, points[point, 0]), max(right, points[point, 0])
+        top, bottom = min(top, points[point, 1]), max(bottom, points[point, 1])
+    offset = _AROUND * max(right - left, bottom - top)
+    shades = np.empty((len(points) + step - 1) // step, np.float32)
+    for each in range(len(shades)):
+        x, y = points[each * step, 0], points[each * step, 1]
+        shades[each] = np.float32(0.25) * (
+            _lightness(image, x + offset, y + offset)
+            + _lightness(image, x - offset, y + offset)
+            + _lightness(image, x + offset, y - offset)
+            + _lightness(image, x - offset, y - offset)
+        )
+    _standardize(shades)
+    return shades
+
+
+@compiled
+def _scene_shades(image: NDArray[np.uint8], step: int) -> NDArray[np.float32]:
+    start = step // 2
+    rows, columns = (image.shape[0] - start + step - 1) // step, (image.shape[1] - start + step - 1) // step
+    shades = np.empty(rows * columns, np.float32)
+    for row in range(rows):
+        for column in range(columns):
+            shades[row * columns + column] = image[start + row * step, start + column * step, 1]
+    _standardize(shades)
+    return shades
+
+
+@compiled
+def _standardize(shades: NDArray[np.float32]) -> None:
+    """Give shades a mean of 0 and a standard deviation of 1, or less where they have hardly any contrast."""
+    total = square = 0.0
+    for shade in shades:
+        total += shade
+    mean = total / len(shades)
+    for shade in shades:
+        square += (shade - mean) ** 2
+    deviation = max(math.sqrt(square / len(shades)), _LEAST_CONTRAST)
+    for each in range(len(shades)):
+        shades[each] = (shades[each] - mean) / deviation

@@ -71,7 +71,7 @@ class LandmarkBackend(Protocol):
 
 
 def check_image(image: object) -> NDArray[np.uint8]:
-    """The image as a contiguous array.
+    """The image as a contiguous array that is only read, so that compiled functions meet one kind of array.
 
     Raises:
         Face3DMMError: the image is not a non-empty (H, W, 3) uint8 array.
@@ -85,4 +85,6 @@ def check_image(image: object) -> NDArray[np.uint8]:
         )
     if image.size == 0:
         raise Face3DMMError(f"the image is empty: its shape is {image.shape}")
-    return np.ascontiguousarray(image)
+    read_only = np.ascontiguousarray(image).view()
+    read_only.flags.writeable = False
+    return read_only

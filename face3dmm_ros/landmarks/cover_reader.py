@@ -5,12 +5,14 @@ features around a place tell skin from cloth: a logistic regression on them, the
 `lab/landmark_networks/fit_cover_reader.py` to photographs and renderings that have things drawn over the face.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE
 from face3dmm_ros.landmarks.table_file import read_table
 
@@ -46,21 +48,30 @@ class CoverReader:
         rows, columns, channels = FEATURES
         # A neighbour's part is worked out in the neighbour's place, which moves nine numbers instead of all features.
         parts = features.reshape(rows, columns, channels) @ self.weights.reshape(9, channels).T
-        evidence = np.full((rows, columns), self.bias, np.float32)
-        for neighbour, shifted in enumerate(neighbours(parts)):
-            evidence += shifted[..., neighbour]
-        column, row = np.clip((on_crop.T + np.float32(0.5)) / np.float32(_STEP) - np.float32(0.5), 0, FEATURES[0] - 1)
-        left, above = (np.minimum(place.astype(np.intp), FEATURES[0] - 2) for place in (column, row))
-        x, y = column - left, row - above
-        upper, lower = ((1 - x) * evidence[line, left] + x * evidence[line, left + 1] for line in (above, above + 1))
-        return 1.0 / (1.0 + np.exp(-((1 - y) * upper + y * lower)))
+        return _likely(parts, self.bias, on_crop, _STEP)
 
 
-def neighbours(features: NDArray[np.floating]) -> list[NDArray[np.floating]]:
-    """What (rows, columns, C) features have beside each place: nine of them, shifted, in the order of the weights.
+@compiled
+def _likely(parts: NDArray[np.float32], bias: float, on_crop: NDArray[np.float32], step: float) -> NDArray[np.float32]:
+    """How likely points in the crop are covered, by what each place (rows, columns, 9) tells of its nine neighbours.
 
-    Beyond the border lies what lies on it.
+    A place is as wide as `step` px of the crop. Beyond the border lies what lies on it; between places what they tell
+    is interpolated.
     """
-    rows, columns = features.shape[:2]
-    padded = np.pad(features, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    return [padded[row : row + rows, column : column + columns] for row, column in np.ndindex(3, 3)]
+    last = len(parts) - 1
+    evidence = np.full((last + 1, last + 1), bias)
+    for row in range(last + 1):
+        for column in range(last + 1):
+            for neighbour in range(9):
+                beside = min(max(row + neighbour // 3 - 1, 0), last), min(max(column + neighbour % 3 - 1, 0), last)
+                evidence[row, column] += parts[beside[0], beside[1], neighbour]
+    likely = np.empty(len(on_crop), np.float32)
+    for point in range(len(on_crop)):
+        x = min(max((on_crop[point, 0] + 0.5) / step - 0.5, 0.0), float(last))
+        y = min(max((on_crop[point, 1] + 0.5) / step - 0.5, 0.0), float(last))
+        left, above = min(int(x), last - 1), min(int(y), last - 1)
+        x, y = x - left, y - above
+        upper = (1.0 - x) * evidence[above, left] + x * evidence[above, left + 1]
+        lower = (1.0 - x) * evidence[above + 1, left] + x * evidence[above + 1, left + 1]
+        likely[point] = 1.0 / (1.0 + math.exp(-((1.0 - y) * upper + y * lower)))
+    return likely

@@ -6,6 +6,7 @@ network runs a second time, on the mirror image. Their readings of the expressio
 covers the face both guess, and σ grows. On a followed face the dense network runs in some of the images only.
 """
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.arkit import WITHOUT_TONGUE
+from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.values import Landmarks
 from face3dmm_ros.landmarks.appearance import lightness_at
@@ -81,6 +83,7 @@ _LIPS = np.array(LIP_RINGS).ravel()
 _LIDS_AND_BROWS = np.array([*RIGHT_EYE_RING, *LEFT_EYE_RING, *BROWS])
 _EYE_RINGS = np.array([RIGHT_EYE_RING, LEFT_EYE_RING])
 _IRIS_COUNT = 5
+_NO_POINTS, _NO_DEVIATION = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
 _KNOWS_NOTHING = 1e3
 """Standard deviation of a weight that no reading tells: so large that it counts for nothing, yet finite."""
 _LEAST_SEEN = np.float32(1e-4)
@@ -111,12 +114,26 @@ _PART_OF = np.array(
 """(51, 468) the mean over each blendshape's part of the face."""
 
 
+def _trusted(degree: int) -> NDArray[np.float32]:
+    """(468,) the factor on Face Mesh's standard deviation up to the first (0) or from the second of `_TRUST_YAW`."""
+    trusted = np.full(SKIN_COUNT, _TRUST_OTHERS[degree], np.float32)
+    trusted[_LIPS], trusted[_LIDS_AND_BROWS] = _TRUST_LIPS[degree], _TRUST_LIDS_AND_BROWS[degree]
+    return trusted
+
+
+_TRUSTED = np.stack([_trusted(0), _trusted(1)])
+
+
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What both networks and the readers gave for a frontal face, `age` images ago; `scale` is px per mm."""
+    """What both networks and the readers gave for a frontal face, `age` images ago.
+
+    `shown` (51,) is the share of each blendshape's precision that its part's cover leaves; `scale` is px per mm.
+    """
 
     dense: DensePoints
     covered: NDArray[np.float32]
+    shown: NDArray[np.float32]
     read: NDArray[np.float32]
     mesh: NDArray[np.float32]
     lightness: NDArray[np.float32]
@@ -129,22 +146,16 @@ class _Seen:
         The difference of the two networks turns and grows with the face. Beyond a similarity the face must not have
         changed: neither in expression nor in how light its points are.
         """
-        changed_light = np.abs(lightness - self.lightness) > _CHANGED_LIGHT
-        if mesh.confidence < _CERTAIN or changed_light.mean() > _CHANGED_SHARE:
+        if mesh.confidence < _CERTAIN or _changed_share(self.lightness, lightness) > _CHANGED_SHARE:
             return None
-        then, now = _as_complex(self.mesh[:SKIN_COUNT]), _as_complex(mesh.points[:SKIN_COUNT])
-        about_then, about_now = then - then.mean(), now - now.mean()
-        turn = np.vdot(about_then, about_now) / np.vdot(about_then, about_then)
-        growth = np.float32(abs(turn))
-        changed = np.sqrt(np.mean(np.abs(about_now - turn * about_then) ** 2))
+        points, growth, changed = _moved(self.dense.points, self.mesh, mesh.points)
         if changed > _CHANGED_MM * self.scale * growth:
             return None
-        points = now + turn * (_as_complex(self.dense.points) - then)
         return replace(
             self.dense,
-            points=np.stack([points.real, points.imag], axis=1),
-            depth=growth * self.dense.depth,
-            deviation=growth * self.dense.deviation,
+            points=points,
+            depth=np.float32(growth) * self.dense.depth,
+            deviation=np.float32(growth) * self.dense.deviation,
         )
 
 
@@ -186,61 +197,60 @@ class DenseBackend:
         mesh = dense = seen = None
         if before is not None and isinstance(before.seen, _Seen) and before.seen.age < _REMEMBERED:
             mesh = self._face_mesh.look(image, region)
-            dense = before.seen.carried_to(mesh, _lightness(image, mesh.points))
+            dense = before.seen.carried_to(mesh, lightness_at(image, mesh.points, _LIGHT_EVERY))
             seen = replace(before.seen, age=before.seen.age + 1)
         if dense is None:
             dense, seen = self._network.locate_in_crop(inner.crop(image, SIDE), inner), None
         view = self._response.view(dense.points, dense.depth)
         yaw = abs(yaw_degrees(view.rotation))
-        aside = float(np.interp(yaw, _FROM_THE_SIDE, (0.0, 1.0)))
+        aside = _passed(yaw, _FROM_THE_SIDE)
         if mesh is None and aside < 1.0:
             mesh = self._face_mesh.look(image, region)
         confirmed = 0.0 if mesh is None else mesh.confidence
         if mesh is not None and (mesh.confidence < _GIVES_UP or aside >= 1.0):
             mesh = None
-        covered = self._covered(dense) if seen is None else seen.covered
+        if seen is None:
+            covered = self._covered(dense)
+            shown = (1.0 - _PART_OF @ covered) ** 2
+        else:
+            covered, shown = seen.covered, seen.shown
         read = None
         if aside < 1.0:
             read = self._reader.read(dense.features) if seen is None else seen.read
             if seen is None and mesh is not None and yaw < _TRUST_YAW[0]:
-                seen = _Seen(dense, covered, read, mesh.points, _lightness(image, mesh.points), view.scale)
+                seen = _Seen(
+                    dense, covered, shown, read, mesh.points, lightness_at(image, mesh.points, _LIGHT_EVERY), view.scale
+                )
         confidence = dense.confidence
         if mesh is None:
-            confidence *= float(np.interp(yaw, _TRUST_YAW, (_UNCONFIRMED, 1.0)))
+            confidence *= _UNCONFIRMED + (1.0 - _UNCONFIRMED) * _passed(yaw, _TRUST_YAW)
         if aside > 0.0:
             mirrored = self._network.locate_in_crop(inner.crop(image, SIDE), inner, self._mirror)
             dense = dense.mixed(mirrored, aside / 2.0)
-        guessed = np.float32(_COVERED_MM * view.scale) * covered
-        points, deviation = dense.points, np.hypot(dense.deviation, guessed)
-        irises = None
+        theirs, their_deviation = _NO_POINTS, _NO_DEVIATION
         if mesh is not None:
             theirs, their_deviation = self._response.undo(mesh.points, view)
-            theirs, irises = theirs[:SKIN_COUNT], theirs[SKIN_COUNT:]
-            their_deviation = np.hypot(their_deviation * _doubt(yaw), guessed)
-            weight = np.float32(1.0 - aside) * deviation**2 / (deviation**2 + their_deviation**2)
-            points = points + weight[:, None] * (theirs - points)
-            deviation = np.sqrt((1.0 - weight) ** 2 * deviation**2 + weight**2 * their_deviation**2)
-        iris_mm = np.full(len(_EYE_RINGS), _HIDDEN_IRIS_MM, np.float32)
-        if irises is not None:
-            iris_mm = _IRIS_MM + (iris_mm - _IRIS_MM) * covered[_EYE_RINGS].mean(axis=1)
-        else:
-            irises = np.repeat(points[_EYE_RINGS].mean(axis=1), _IRIS_COUNT, axis=0)
-        iris_depth = np.repeat(dense.depth[_EYE_RINGS].mean(axis=1), _IRIS_COUNT)
-        expression, expression_deviation = self._expression(
-            read, mesh, np.float32(1.0 - aside) * (1.0 - _PART_OF @ covered) ** 2
+        points, depth, deviation = _averaged(
+            (dense.points, dense.depth, dense.deviation),
+            (theirs, their_deviation, _TRUSTED, _passed(yaw, _TRUST_YAW), 1.0 - aside),
+            covered,
+            view.scale,
+            _EYE_RINGS,
         )
+        expression, expression_deviation = self._expression(read, mesh, np.float32(1.0 - aside) * shown)
         landmarks = Landmarks(
             scheme=MEDIAPIPE478,
-            points=np.concatenate([points, irises]),
+            points=points,
             box=region.box((image.shape[1], image.shape[0])),
             confidence=confidence,
             image_size=(image.shape[1], image.shape[0]),
-            depth=np.concatenate([dense.depth, iris_depth]),
-            deviation=np.concatenate([deviation, np.float32(view.scale) * np.repeat(iris_mm, _IRIS_COUNT)]),
+            depth=depth,
+            deviation=deviation,
             expression=expression,
             expression_deviation=expression_deviation,
         )
-        return LocatedFace(convert(landmarks, self.scheme), upright_region(points, REGION_SCALE), seen, confirmed)
+        region = upright_region(points[:SKIN_COUNT], REGION_SCALE)
+        return LocatedFace(convert(landmarks, self.scheme), region, seen, confirmed)
 
     def _covered(self, dense: DensePoints) -> NDArray[np.float32]:
         """(468,) in [0, 1]: the share of `_COVERED_MM` that each point's deviation gets."""
@@ -262,26 +272,103 @@ class DenseBackend:
             readings.append((self._blendshapes_at_rest, self._blendshapes.weights(mesh.points)))
         precision, weighed = np.full(len(WITHOUT_TONGUE), _KNOWS_NOTHING**-2, np.float32), np.float32(0.0)
         for at_rest, said in readings:
-            share = at_rest.deviation**-2
-            precision, weighed = precision + share, weighed + share * at_rest.measured(said)
+            precision, weighed = precision + at_rest.precision, weighed + at_rest.precision * at_rest.measured(said)
         return weighed / precision, (np.maximum(seen, _LEAST_SEEN) * precision) ** np.float32(-0.5)
 
 
-def _doubt(yaw: float) -> NDArray[np.float32]:
-    """(468,) the factor on Face Mesh's standard deviation at a yaw, degrees."""
-    lips, lids_and_brows, others = (
-        np.interp(yaw, _TRUST_YAW, shares) for shares in (_TRUST_LIPS, _TRUST_LIDS_AND_BROWS, _TRUST_OTHERS)
-    )
-    doubt = np.full(SKIN_COUNT, others, np.float32)
-    doubt[_LIPS], doubt[_LIDS_AND_BROWS] = lips, lids_and_brows
-    return doubt
+def _passed(yaw: float, limits: tuple[float, float]) -> float:
+    """How far a yaw has come from the first to the second of some limits, in [0, 1]."""
+    return min(max((yaw - limits[0]) / (limits[1] - limits[0]), 0.0), 1.0)
 
 
-def _lightness(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How light an image is at some of points (P, 2), px."""
-    return lightness_at(image, points[::_LIGHT_EVERY])
+@compiled
+def _changed_share(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
+    """The share of the points that became lighter or darker by more than `_CHANGED_LIGHT`."""
+    count = 0
+    for point in range(len(now)):
+        count += abs(now[point] - before[point]) > _CHANGED_LIGHT
+    return count / len(now)
 
 
-def _as_complex(points: NDArray[np.float32]) -> NDArray[np.complex64]:
-    """(P,) x + iy of (P, 2), in which a similarity is one factor."""
-    return np.ascontiguousarray(points).view(np.complex64)[:, 0]
+@compiled
+def _moved(
+    points: NDArray[np.float32], mesh_then: NDArray[np.float32], mesh_now: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], float, float]:
+    """Points (P, 2) moved on with as many first ones of Face Mesh's; how much these grew, and how far else they moved.
+
+    That is the RMS distance which the best similarity, about the means, leaves between Face Mesh's.
+    """
+    count = len(points)
+    then_x = then_y = now_x = now_y = 0.0
+    for point in range(count):
+        then_x, then_y = then_x + mesh_then[point, 0] / count, then_y + mesh_then[point, 1] / count
+        now_x, now_y = now_x + mesh_now[point, 0] / count, now_y + mesh_now[point, 1] / count
+    along = across = before = after = 0.0
+    for point in range(count):
+        x, y = mesh_then[point, 0] - then_x, mesh_then[point, 1] - then_y
+        u, v = mesh_now[point, 0] - now_x, mesh_now[point, 1] - now_y
+        along, across = along + (x * u + y * v), across + (x * v - y * u)
+        before, after = before + (x * x + y * y), after + (u * u + v * v)
+    cosine, sine = along / before, across / before
+    moved = np.empty((count, 2), np.float32)
+    for point in range(count):
+        x, y = points[point, 0] - mesh_then[point, 0], points[point, 1] - mesh_then[point, 1]
+        moved[point, 0] = mesh_now[point, 0] + (cosine * x - sine * y)
+        moved[point, 1] = mesh_now[point, 1] + (sine * x + cosine * y)
+    growth = math.hypot(cosine, sine)
+    return moved, growth, math.sqrt(max(after - growth * growth * before, 0.0) / count)
+
+
+_Arrays = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+@compiled
+def _averaged(
+    ours: _Arrays,
+    mesh: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], float, float],
+    covered: NDArray[np.float32],
+    scale: float,
+    eye_rings: NDArray[np.int64],
+) -> _Arrays:
+    """The points of both networks, averaged by inverse variance.
+
+    Args:
+        ours: the dense network's points (468, 2), depth and deviation, px.
+        mesh: Face Mesh's points (478, 2) and deviation (468,), px, or none; the factors `_TRUSTED` on that, how far the
+            second one counts in place of the first, and the factor on the weight of these points.
+        covered: (468,) in [0, 1].
+        scale: px per mm.
+        eye_rings: (2, 16) points around each eye.
+
+    Returns:
+        points (478, 2), depth and deviation (478,).
+    """
+    ours_at, ours_depth, ours_deviation = ours
+    mesh_at, mesh_deviation, trusted, turned, counts = mesh
+    skin, eyes = len(ours_at), len(eye_rings)
+    points = np.empty((skin + eyes * _IRIS_COUNT, 2), np.float32)
+    depth, deviation = np.empty(len(points), np.float32), np.empty(len(points), np.float32)
+    for point in range(skin):
+        guessed = (_COVERED_MM * scale * covered[point]) ** 2
+        variance, weight, mesh_variance = ours_deviation[point] ** 2 + guessed, 0.0, 0.0
+        points[point, 0], points[point, 1], depth[point] = ours_at[point, 0], ours_at[point, 1], ours_depth[point]
+        if len(mesh_at):
+            factor = (1.0 - turned) * trusted[0, point] + turned * trusted[1, point]
+            mesh_variance = (factor * mesh_deviation[point]) ** 2 + guessed
+            weight = counts * variance / (variance + mesh_variance)
+            for axis in range(2):
+                points[point, axis] += weight * (mesh_at[point, axis] - ours_at[point, axis])
+        deviation[point] = math.sqrt((1.0 - weight) ** 2 * variance + weight**2 * mesh_variance)
+    for eye in range(eyes):
+        x = y = away = hidden = 0.0
+        for point in eye_rings[eye]:
+            x, y = x + points[point, 0] / len(eye_rings[eye]), y + points[point, 1] / len(eye_rings[eye])
+            away += ours_depth[point] / len(eye_rings[eye])
+            hidden += covered[point] / len(eye_rings[eye])
+        for iris in range(skin + eye * _IRIS_COUNT, skin + (eye + 1) * _IRIS_COUNT):
+            points[iris, 0], points[iris, 1], depth[iris] = x, y, away
+            deviation[iris] = scale * _HIDDEN_IRIS_MM
+            if len(mesh_at):
+                points[iris, 0], points[iris, 1] = mesh_at[iris, 0], mesh_at[iris, 1]
+                deviation[iris] = scale * (_IRIS_MM + (_HIDDEN_IRIS_MM - _IRIS_MM) * hidden)
+    return points, depth, deviation

@@ -6,12 +6,14 @@ with Dense Landmarks, ECCV 2022). Its first layers are Face Mesh's; the rest was
 the skin, seen or not. It runs on LiteRT.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import Region, region_around
@@ -97,21 +99,34 @@ class DenseNetwork:
         outputs = outputs.reshape(SKIN_COUNT, 4)
         if mirror is not None:
             outputs = outputs[mirror] * _MIRRORED
-        on_crop = outputs[:, :2] * np.float32(SIDE) + np.float32((SIDE - 1) / 2.0)
-        size = np.float32(region.size)
-        deviation = np.exp(np.clip(outputs[:, 3], -7.0, 0.0))
-        return DensePoints(
-            points=region.to_image(on_crop, SIDE),
-            # The network's depth grows toward the viewer.
-            depth=-size * (outputs[:, 2] - outputs[:, 2].mean()),
-            deviation=size * deviation,
-            confidence=float(1.0 / (1.0 + (np.median(deviation) / _DOUBTFUL) ** _STEEPNESS)),
-            features=features.ravel(),
-            on_crop=on_crop,
-        )
+        points, depth, deviation, on_crop = _in_image(outputs, region.crop_to_image(SIDE), region.size)
+        middle = float(np.sort(deviation)[SKIN_COUNT // 2 - 1 : SKIN_COUNT // 2 + 1].mean()) / region.size
+        confidence = 1.0 / (1.0 + (middle / _DOUBTFUL) ** _STEEPNESS)
+        return DensePoints(points, depth, deviation, confidence, features.ravel(), on_crop)
+
+
+@compiled
+def _in_image(
+    outputs: NDArray[np.float32], crop_to_image: NDArray[np.float64], size: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """`DensePoints`' points, depth, deviation and place on a crop of so many px by the network's outputs (468, 4)."""
+    points, on_crop = np.empty((len(outputs), 2), np.float32), np.empty((len(outputs), 2), np.float32)
+    depth, deviation = np.empty(len(outputs), np.float32), np.empty(len(outputs), np.float32)
+    middle = 0.0
+    for point in range(len(outputs)):
+        middle += outputs[point, 2] / len(outputs)
+    for point in range(len(outputs)):
+        x, y = outputs[point, 0] * SIDE + (SIDE - 1) / 2.0, outputs[point, 1] * SIDE + (SIDE - 1) / 2.0
+        on_crop[point, 0], on_crop[point, 1] = x, y
+        for axis in range(2):
+            points[point, axis] = crop_to_image[axis, 0] * x + crop_to_image[axis, 1] * y + crop_to_image[axis, 2]
+        # The network's depth grows toward the viewer.
+        depth[point] = size * (middle - outputs[point, 2])
+        deviation[point] = size * math.exp(min(max(outputs[point, 3], -7.0), 0.0))
+    return points, depth, deviation, on_crop
 
 
 def upright_region(points: NDArray[np.floating], margin: float = MARGIN) -> Region:
     """The square around a face's 468 points (468, 2), px, turned so that its chin lies below its forehead."""
     up = points[_FOREHEAD] - points[_CHIN]
-    return region_around(points, float(np.arctan2(up[0], -up[1])), margin)
+    return region_around(points, math.atan2(up[0], -up[1]), margin)

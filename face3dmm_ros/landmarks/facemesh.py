@@ -5,11 +5,13 @@ version with irises, and trained to follow lips, lids and brows (Grishchenko et 
 Blendshapes GHUM, 2023). The networks are Google's (Apache-2.0) and run on LiteRT.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.values import Box, Landmarks
@@ -61,7 +63,7 @@ class FaceMeshBackend:
         landmarks = self.look(image, region)
         points = landmarks.points
         across = points[_LEFT_EYE_CORNER] - points[_RIGHT_EYE_CORNER]
-        next_region = region_around(points[:SKIN_COUNT], float(np.arctan2(across[1], across[0])), REGION_SCALE)
+        next_region = region_around(points[:SKIN_COUNT], math.atan2(across[1], across[0]), REGION_SCALE)
         return LocatedFace(convert(landmarks, self.scheme), next_region)
 
     def look(self, image: NDArray[np.uint8], region: Region) -> Landmarks:
@@ -73,15 +75,29 @@ class FaceMeshBackend:
         side, image_size = self._face_mesh.side, (image.shape[1], image.shape[0])
         # The third output rises for tongues and wide open mouths alike, so that it tells neither.
         surface, presence, _ = self._face_mesh.run(region.crop(image, side))
-        surface = surface.reshape(-1, 3)
+        points, depth = _in_image(surface.reshape(-1, 3), region.crop_to_image(side), region.size / side)
         return Landmarks(
             scheme=MEDIAPIPE478,
-            points=region.to_image(surface[:, :2], side),
+            points=points,
             box=region.box(image_size),
-            confidence=float(1.0 / (1.0 + np.exp(-presence))),
+            confidence=0.5 + 0.5 * math.tanh(0.5 * float(presence)),  # 1 / (1 + e⁻ˣ), which never overflows so
             image_size=image_size,
-            depth=surface[:, 2] * np.float32(region.size / side),
+            depth=depth,
         )
+
+
+@compiled
+def _in_image(
+    surface: NDArray[np.float32], crop_to_image: NDArray[np.float64], scale: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Points (N, 3), px of the crop, in px of the image: (N, 2) and their depth (N,)."""
+    points, depth = np.empty((len(surface), 2), np.float32), np.empty(len(surface), np.float32)
+    for point in range(len(surface)):
+        x, y = surface[point, 0], surface[point, 1]
+        for axis in range(2):
+            points[point, axis] = crop_to_image[axis, 0] * x + crop_to_image[axis, 1] * y + crop_to_image[axis, 2]
+        depth[point] = scale * surface[point, 2]
+    return points, depth
 
 
 def check_scheme(scheme: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace
 from face3dmm_ros.landmarks.region import Region
 
@@ -100,15 +101,23 @@ class FaceLocator:
         if not (0.0 <= region.x < width and 0.0 <= region.y < height):
             return None
         face = self._backend.locate(image, region, before)
-        points = face.landmarks.points
-        if not np.isfinite(points).all() or face.landmarks.confidence < min_confidence:
-            return None
-        inside = ((points > -0.5) & (points < [width - 0.5, height - 0.5])).all(axis=1)
-        if 2 * np.count_nonzero(inside) < len(points):
+        if face.landmarks.confidence < min_confidence or not _is_on(face.landmarks.points, width, height):
             return None
         if face.region.size < _MIN_REGION_PX or face.region.overlap(region) < _PLAUSIBLE_STEP:
             return None
         return face
+
+
+@compiled
+def _is_on(points: NDArray[np.float32], width: int, height: int) -> bool:
+    """Whether half of the points (N, 2) or more lie on an image's pixels, and none is infinite or no number."""
+    inside = 0
+    for point in range(len(points)):
+        x, y = points[point, 0], points[point, 1]
+        if not (math.isfinite(x) and math.isfinite(y)):
+            return False
+        inside += (-0.5 < x < width - 0.5) and (-0.5 < y < height - 0.5)
+    return 2 * inside >= len(points)
 
 
 def _confidence(face: LocatedFace | None) -> float:

@@ -6,6 +6,7 @@ nobody can tell the one from an expression.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,11 @@ class ReadingResponse:
         if not ((response.gain > 0).all() and (response.deviation > 0).all()):
             raise Face3DMMError(f"{path} is not {what}: a gain or standard deviation is not above 0")
         return response
+
+    @cached_property
+    def precision(self) -> NDArray[np.float32]:
+        """(51,) the inverse of the variance; 0 where the reading tells nothing."""
+        return self.deviation**-2
 
     def measured(self, said: NDArray[np.float32]) -> NDArray[np.float32]:
         """(51,) weights, 0 at rest, for what the reading says."""

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Box
 
@@ -110,12 +111,19 @@ class Region:
 def region_around(points: NDArray[np.floating], angle: float, scale: float) -> Region:
     """The square, turned by angle radians, around (N, 2) points, px; scale times the longer side of their box."""
     cosine, sine = math.cos(angle), math.sin(angle)
-    along = points @ np.array([[cosine, -sine], [sine, cosine]], dtype=points.dtype)
-    low, high = along.min(axis=0), along.max(axis=0)
-    u, v = (low + high) / 2.0
+    left, top, right, bottom = _bounds(np.ascontiguousarray(points), cosine, sine)
+    u, v = (left + right) / 2.0, (top + bottom) / 2.0
     return Region(
-        x=float(cosine * u - sine * v),
-        y=float(sine * u + cosine * v),
-        size=scale * float((high - low).max()),
-        angle=float(angle),
+        x=cosine * u - sine * v, y=sine * u + cosine * v, size=scale * max(right - left, bottom - top), angle=angle
     )
+
+
+@compiled
+def _bounds(points: NDArray[np.floating], cosine: float, sine: float) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of points (N, 2) on axes turned by an angle."""
+    left, top, right, bottom = np.inf, np.inf, -np.inf, -np.inf
+    for point in range(len(points)):
+        u = cosine * points[point, 0] + sine * points[point, 1]
+        v = cosine * points[point, 1] - sine * points[point, 0]
+        left, top, right, bottom = min(left, u), min(top, v), max(right, u), max(bottom, v)
+    return left, top, right, bottom

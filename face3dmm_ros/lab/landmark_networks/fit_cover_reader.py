@@ -24,7 +24,6 @@ from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_occluder, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer
 from face3dmm_ros.lab.training.augmentation import as_tracked
-from face3dmm_ros.landmarks.cover_reader import neighbours
 from face3dmm_ros.landmarks.dense_network import FEATURES, SIDE, DenseNetwork, upright_region
 from face3dmm_ros.landmarks.schemes import SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
@@ -103,8 +102,18 @@ def at_points(seen: Seen, chosen: NDArray[np.intp]) -> tuple[NDArray[np.float32]
     face = np.arange(len(features))[:, None]
     place = (on_crop[face, chosen] + 0.5) / (SIDE / FEATURES[0]) - 0.5
     column, row = np.clip(np.round(np.moveaxis(place, -1, 0)).astype(int), 0, FEATURES[0] - 1)
-    around = np.array([np.dstack(neighbours(one))[r, c] for one, r, c in zip(features, row, column, strict=True)])
+    around = np.array([np.dstack(_neighbours(one))[r, c] for one, r, c in zip(features, row, column, strict=True)])
     return around.reshape(-1, around.shape[-1]), mask[face, chosen].ravel()
+
+
+def _neighbours(features: NDArray[np.floating]) -> list[NDArray[np.floating]]:
+    """What (rows, columns, C) features have beside each place: nine of them, shifted, in the order of the weights.
+
+    Beyond the border lies what lies on it.
+    """
+    rows, columns = features.shape[:2]
+    padded = np.pad(features, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    return [padded[row : row + rows, column : column + columns] for row, column in np.ndindex(3, 3)]
 
 
 def _joined(rows: list[Seen]) -> Seen:
