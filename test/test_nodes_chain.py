@@ -424,7 +424,7 @@ def test_landmarks_that_make_no_face_are_answered_with_no_faces(spun):
     assert "unheard of" in node.activity.skip_reason
 
 
-def test_meshes_are_made_only_for_listeners_unless_asked_for(spun, portrait):
+def test_meshes_poses_and_frames_are_made_only_for_listeners_and_meshes_also_where_asked_for(spun, portrait):
     spun.listen(Face3DMMParamsArray, "/face/params")
     landmark_node, fitter_node = spun.start(LandmarkNode), spun.start(FitterNode)
     images = spun.node.create_publisher(Image, "/camera/image_raw", result_qos(5))
@@ -440,6 +440,8 @@ def test_meshes_are_made_only_for_listeners_unless_asked_for(spun, portrait):
         spun.spin_for(0.1)
         assert fitter_node.activity.published["face/mesh"] == second - 1
     assert fitter_node.activity.published["face/mesh_cloud"] == 0
+    # As /face/poses and /tf, whose messages cost time even where the middleware would drop them.
+    assert fitter_node.activity.published["face/poses"] == fitter_node.activity.published["/tf"] == 0
 
 
 def test_the_source_stamps_scales_and_describes_its_images(spun, tmp_path):

@@ -82,6 +82,28 @@ def test_a_node_beside_gets_the_message_itself_and_the_middleware_nothing(beside
     assert camera.activity.published["pictures"] == viewer.activity.received["pictures"] / 2 == 2
 
 
+class Clerk(FaceNode):
+    """Takes each picture, without counting on one for each image."""
+
+    NAME = "clerk"
+
+    def configure(self):
+        self.taken = []
+        self.create_input(Image, "pictures", self.taken.append, image_qos(5))
+
+
+def test_what_is_no_stream_is_handed_over_too_and_none_of_it_is_left_out(beside, sent):
+    spun, camera, _ = beside
+    clerk = spun.start(Clerk)
+    spun.spin_until(lambda: clerk._active and camera.pictures.subscribers == 3)
+    messages = [picture(second) for second in range(1, 5)]
+    for message in messages:
+        camera.pictures.publish(message)
+    spun.spin_until(lambda: len(clerk.taken) == 4)
+    assert [taken is message for taken, message in zip(clerk.taken, messages, strict=True)] == 4 * [True]
+    assert sent == []
+
+
 def test_who_listens_elsewhere_gets_it_too_and_the_node_beside_still_once(beside, sent):
     spun, camera, viewer = beside
     spun.listen(Image, "/pictures")

@@ -154,7 +154,7 @@ class Input:
         self._only_arrival, self._kept = only_arrival, kept
         self._is_wanted = is_wanted
         self._subscription: Any = None
-        self._hand_over = hand_over_of(node.context) if (stream and not raw) or only_arrival else None
+        self._hand_over = None if raw and not only_arrival else hand_over_of(node.context)
         self._taker: Taker | None = None
         self._work_s: deque[float] = deque([0.0], maxlen=_TIMED)
         self._taken: deque[tuple[float, int]] = deque(maxlen=_TIMED)  # times, s, and numbers of messages
@@ -253,9 +253,9 @@ class Input:
         return self._taker is not None and self._taker.had(serialized_stamp(message))
 
     def _work_through(self, messages: list[Any]) -> None:
-        """Handle messages that have come together, the newest alone where the node does not keep pace."""
+        """Handle messages that have come together; of a stream the newest alone where the node does not keep pace."""
         self._taken.append((monotonic(), len(messages)))
-        kept_back = messages if self._keeps_pace() else messages[-1:]
+        kept_back = messages if not self._stream or self._keeps_pace() else messages[-1:]
         self._activity.dropped += len(messages) - len(kept_back)
         for message in kept_back:
             start = monotonic()

@@ -187,7 +187,8 @@ class FitterNode(FaceNode):
         self._parameters_output.publish(
             conversions.parameters_to_message(header, image_size, self._model, self._fitter.method, faces)
         )
-        self._poses_output.publish(conversions.poses_to_message(header, faces))
+        if self._poses_output.subscribers:
+            self._poses_output.publish(conversions.poses_to_message(header, faces))
         if self.value("publish_tf"):
             self._transforms.publish(header, faces, self.value("frame_prefix"))
         if self._arrow_output.subscribers:

@@ -37,7 +37,7 @@ class TransformOutput:
             self._say_that_none_comes("tf2_msgs is missing (apt-get install ros-$ROS_DISTRO-tf2-msgs)")
         elif not header.frame_id:
             self._say_that_none_comes("the images' header names no frame (frame_id)")
-        else:
+        elif self._output.subscribers:
             self._output.publish(TFMessage(transforms=transforms(header, faces, prefix)))
 
     def _say_that_none_comes(self, why: str) -> None:
