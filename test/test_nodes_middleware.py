@@ -6,7 +6,7 @@ import pytest
 
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.live import middleware
-from face3dmm_ros.live.middleware import fast_dds_settings, shared_memory_shortage
+from face3dmm_ros.live.middleware import composed_settings, fast_dds_settings, shared_memory_shortage
 
 OURS = {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"}
 NAMESPACE = {"dds": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}
@@ -40,7 +40,28 @@ def test_fast_dds_chosen_by_name_gets_the_profile_too():
     assert fast_dds_settings({"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}).keys() == OURS
 
 
-@pytest.mark.parametrize("name", ["fastdds_profile.xml", "fastdds_loopback_profile.xml"])
+@pytest.mark.parametrize("loopback", [False, True])
+def test_composed_nodes_have_a_profile_under_which_nothing_comes_back_to_them(loopback):
+    settings = composed_settings(fast_dds_settings({}, loopback=loopback))
+    assert settings.keys() == OURS
+    (profile,) = set(settings.values())
+    assert profile.endswith("fastdds_loopback_composed_profile.xml" if loopback else "fastdds_composed_profile.xml")
+    properties = {
+        each.findtext("dds:name", namespaces=NAMESPACE): each.findtext("dds:value", namespaces=NAMESPACE)
+        for each in ElementTree.parse(profile).getroot().iterfind(".//dds:property", NAMESPACE)
+    }
+    assert properties == {"fastdds.ignore_local_endpoints": "true"}
+
+
+def test_composed_nodes_keep_what_the_user_has_chosen():
+    assert composed_settings({}) == {}
+    assert composed_settings({"FASTRTPS_DEFAULT_PROFILES_FILE": "/mine.xml"}) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"fastdds_{kind}profile.xml" for kind in ("", "loopback_", "composed_", "loopback_composed_")],
+)
 def test_the_profile_has_the_segment_that_the_shortage_is_reckoned_with(name):
     root = ElementTree.parse(package_file(f"config/{name}")).getroot()
     transports = {

@@ -1,11 +1,13 @@
 """Nodes of a live run in one process: `ros2 run face3dmm_ros composed_node NODE … --ros-args …`."""
 
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
 
 from rclpy.node import Node
 
+from face3dmm_ros.live.middleware import composed_settings
 from face3dmm_ros.nodes.lifecycle_node import run_composed
 from face3dmm_ros.rendering.offscreen import probe_ahead
 
@@ -41,6 +43,8 @@ def main(args: list[str] | None = None) -> int:
         print(f"there is no {', '.join(unknown)}: name some of {', '.join(known)}", file=sys.stderr)
         return 2
     wanted = names or NODES
+    # Read once the first node joins the middleware.
+    os.environ.update(composed_settings(os.environ))
     if {RENDERER, AVATAR} & set(wanted):
         probe_ahead(software=AVATAR not in wanted)
     first = [node_class(name) for name in wanted if name in _FIRST_THREAD]

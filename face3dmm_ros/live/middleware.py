@@ -27,6 +27,21 @@ def fast_dds_settings(environment: Mapping[str, str], *, loopback: bool = False)
     return dict.fromkeys(_PROFILE_VARIABLES, str(profile))
 
 
+def composed_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables to change for a process whose nodes hand over to each other; empty where the user has chosen.
+
+    There Fast DDS (from 2.8 on) is not to bring back what somebody outside listens to: each copy would wake a thread,
+    only to be recognized and thrown away.
+    """
+    folder = package_file("config/fastdds_profile.xml").parent
+    ours = {str(folder / f"fastdds_{kind}profile.xml"): kind for kind in ("", "loopback_")}
+    return {
+        variable: str(folder / f"fastdds_{ours[chosen]}composed_profile.xml")
+        for variable in _PROFILE_VARIABLES
+        if (chosen := environment.get(variable, "")) in ours
+    }
+
+
 def shared_memory_shortage(processes: int, folder: Path = Path("/dev/shm")) -> str:
     """Why the free shared memory does not suffice for a number of processes, and what to do; empty if it does."""
     needed = processes * _SEGMENT_BYTES

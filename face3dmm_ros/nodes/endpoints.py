@@ -70,6 +70,11 @@ class Output:
         return self._publisher.get_subscription_count()
 
     @property
+    def listeners(self) -> int:
+        """How many listen anywhere, those beside this node too."""
+        return int(self._node.count_subscribers(self._topic_name))
+
+    @property
     def has_takers(self) -> bool:
         """Whether nodes beside this one take the messages themselves, so that serialized ones are of no use to them."""
         return self._hand_over is not None and bool(self._hand_over.takers(self._topic_name))
@@ -99,7 +104,8 @@ class Output:
             names = [f"{each.node_namespace.rstrip('/')}/{each.node_name}" for each in listeners]
             self._heard_outside = bool(Counter(names) - takers)
             # The name of one that has just come may not be known yet.
-            self._known = seen if len(names) == self.subscribers else None
+            everyone = self.subscribers, self.subscribers + takers.total()
+            self._known = seen if len(names) in everyone else None
         return self._heard_outside
 
     def enable(self) -> None:

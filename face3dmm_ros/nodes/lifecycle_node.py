@@ -260,7 +260,7 @@ class FaceNode(LifecycleNode):
 
     def report_status(self) -> None:
         """Publish the node's status on /diagnostics."""
-        subscribers = {output.topic: output.subscribers for output in self._outputs}
+        subscribers = {output.topic: output.listeners for output in self._outputs}
         name, state = self.get_fully_qualified_name().removeprefix("/"), self._state_machine.current_state[1]
         status = self.activity.status(
             name,
