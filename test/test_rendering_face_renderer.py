@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
-from face3dmm_ros.rendering import face_renderer, offscreen
+from face3dmm_ros.rendering import face_renderer, offscreen, software_canvas
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.lighting import Lighting
 from face3dmm_ros.rendering.offscreen import SOFTWARE
@@ -317,6 +317,19 @@ class TestLight:
             with open_renderer(triangles) as renderer:
                 pictures.append(renderer.render((240, 250), [face]).astype(float))
         assert np.abs(pictures[0] - pictures[1]).mean() < 0.5
+
+
+def test_a_large_face_is_the_same_drawn_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    face, triangles = egg_face(
+        WeakPerspective(2.0, FRONTAL @ rotation_from_vector([0.5, 0.4, 0]), np.array([240, 250]))
+    )
+    monkeypatch.setattr(software_canvas.os, "sched_getaffinity", lambda _: set(range(5)))
+    pictures = []
+    for limit in (10**9, 20_000):
+        monkeypatch.setattr(software_canvas, "_BAND_PIXELS", limit)
+        with FaceRenderer(triangles, platform=SOFTWARE) as renderer:
+            pictures.append(renderer.render((480, 500), [face]))
+    np.testing.assert_array_equal(*pictures)
 
 
 class TestGoldenPictures:

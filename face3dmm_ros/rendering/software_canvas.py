@@ -1,10 +1,16 @@
 """What `FaceCanvas` draws, drawn without OpenGL: the same calls, into a picture in memory."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.rendering import rasterization, shading
 from face3dmm_ros.rendering.lighting import Lighting
+
+_BAND_PIXELS = 200_000
+"""Of a drawing, at least, for each thread; chosen by hand: fewer take no longer than to set the triangles up."""
 
 
 class SoftwareCanvas:
@@ -38,14 +44,25 @@ class SoftwareCanvas:
         *,
         per_pixel: bool,
     ) -> None:
-        """Draw the loaded mesh, lit per pixel or per vertex."""
-        vertices, corner, nearest = self._placed(self._in_pixels(model_to_clip))
-        fragments = rasterization.draw(vertices, self._triangles, nearest)
+        """Draw the loaded mesh, lit per pixel or per vertex; a large one in bands, each by a thread of its own."""
+        vertices, (top, left), nearest = self._placed(self._in_pixels(model_to_clip))
         paint = shading.paint_lit if per_pixel else shading.paint_lit_at_vertices
-        paint(
-            *(vertices, self._triangles, fragments.triangle, fragments.weights, self._rgb, self._normals),
-            *(shading.Light.of(lighting, normal_to_world), self._pixels, corner),
-        )
+        light = shading.Light.of(lighting, normal_to_world)
+
+        def draw_band(first: int, depth: NDArray[np.float64]) -> None:
+            moved = vertices - [0.0, first, 0.0]
+            fragments = rasterization.draw(moved, self._triangles, depth)
+            seen = moved, self._triangles, fragments.triangle, fragments.weights
+            paint(*seen, self._rgb, self._normals, light, self._pixels, (top + first, left))
+
+        count = max(1, min(len(os.sched_getaffinity(0)), nearest.size // _BAND_PIXELS))
+        bands = np.array_split(nearest, count)
+        firsts = np.cumsum([0, *(len(band) for band in bands[:-1])]).tolist()
+        if count == 1:
+            draw_band(0, nearest)
+        else:
+            with ThreadPoolExecutor(count) as threads:
+                list(threads.map(draw_band, firsts, bands))
 
     def draw_wireframe(self, model_to_clip: NDArray[np.float64], color: tuple[float, float, float]) -> None:
         """Draw the loaded mesh's edges, sRGB from 0 to 1, without those that its own surface hides."""
