@@ -17,6 +17,7 @@ from rclpy.serialization import deserialize_message
 from face3dmm_ros.bags.messages import IMAGE_TYPE
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.live.recorded_topics import RecordedTopics
 from face3dmm_ros.live.recording import Recording, Topic
 from face3dmm_ros.msg import Face3DMMParamsArray
 from face3dmm_ros.nodes.diagnostics import Statuses, node_of
@@ -67,6 +68,7 @@ class MonitorNode(Node):
         self.problems: dict[str, str] = {}
         self._watched = frozenset(watched)
         self._recording: Recording | None = None
+        self._recorded: RecordedTopics | None = None
         self.create_subscription(DiagnosticArray, _DIAGNOSTICS, self._on_diagnostics, _DEPTH)
 
     def source_is_ready(self) -> bool:
@@ -103,9 +105,19 @@ class MonitorNode(Node):
     def watch(self, topics: list[Topic], recording: Recording | None) -> None:
         """Subscribe to what is measured, and, for a recording, to all topics."""
         self._recording = recording
-        for topic in topics:
-            if topic.name in (OVERLAY, _PARAMETERS) or recording is not None:
-                self._subscribe(topic)
+        measured = [topic for topic in topics if topic.name in (OVERLAY, _PARAMETERS)]
+        for topic in measured:
+            self._subscribe(topic)
+        if recording is not None:
+            others = [(topic, _message_class(topic.message_type)) for topic in topics if topic not in measured]
+            self._recorded = RecordedTopics(others, recording.write, context=self.context)
+
+    def destroy_node(self) -> None:
+        """Unsubscribe, once what has come is written."""
+        if self._recorded is not None:
+            self._recorded.close()
+            self._recorded = None
+        super().destroy_node()
 
     def _subscribe(self, topic: Topic) -> None:
         def take(message: bytes) -> None:
