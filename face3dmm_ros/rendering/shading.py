@@ -27,6 +27,22 @@ _LONGEST_LINE = 1e5
 _Vector = tuple[float, float, float]
 
 
+class Drawn(NamedTuple):
+    """What is seen of a mesh.
+
+    Attributes:
+        vertices: (N, 3) float64, as `rasterization.draw` took them.
+        triangles: (M, 3) int32.
+        seen: (h, w) int32, the triangle of each fragment, −1 for none.
+        weights: (h, w, 3) float32, barycentric.
+    """
+
+    vertices: NDArray[np.float64]
+    triangles: NDArray[np.int32]
+    seen: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+
 class Light(NamedTuple):
     """`Lighting` as compiled loops take it, seen from the model: tuples, whose use costs no counting of references.
 
@@ -153,10 +169,7 @@ def _albedo(rgb: NDArray[np.uint8], i: int) -> _Vector:
 
 @compiled
 def paint_lit_at_vertices(
-    vertices: NDArray[np.float64],
-    triangles: NDArray[np.int32],
-    seen: NDArray[np.int32],
-    weights: NDArray[np.float32],
+    drawn: Drawn,
     rgb: NDArray[np.uint8],
     normals: NDArray[np.float32],
     light: Light,
@@ -166,16 +179,14 @@ def paint_lit_at_vertices(
     """Paint what is seen, lit at the corners of the triangles and blended between them.
 
     Args:
-        vertices: (N, 3) as `rasterization.draw` took them.
-        triangles: (M, 3).
-        seen: (h, w) triangle of each fragment, −1 for none.
-        weights: (h, w, 3).
+        drawn: what is seen.
         rgb: (N, 3) sRGB.
         normals: (N, 3) in model space, of any length.
         light: that falls on them.
         pixels: (H, W, 4), changed in place.
         corner: where the fragments lie in it.
     """
+    vertices, triangles, seen, weights = drawn
     # Of each vertex's front, then of each one's back, and only of those that show: half of a face's, or fewer.
     colors = np.empty((2 * len(rgb), 3))
     lit = np.zeros(2 * len(rgb), np.bool_)
@@ -202,10 +213,7 @@ def paint_lit_at_vertices(
 
 @compiled
 def paint_lit(
-    vertices: NDArray[np.float64],
-    triangles: NDArray[np.int32],
-    seen: NDArray[np.int32],
-    weights: NDArray[np.float32],
+    drawn: Drawn,
     rgb: NDArray[np.uint8],
     normals: NDArray[np.float32],
     light: Light,
@@ -213,6 +221,7 @@ def paint_lit(
     corner: tuple[int, int],
 ) -> None:
     """Paint what is seen, lit pixel by pixel; arguments as of `paint_lit_at_vertices`."""
+    vertices, triangles, seen, weights = drawn
     albedo = np.empty((len(rgb), 3))
     for i in range(len(rgb)):
         albedo[i, 0], albedo[i, 1], albedo[i, 2] = _albedo(rgb, i)
@@ -265,10 +274,7 @@ def _toon(srgb: _Vector, N: _Vector, to_light: _Vector, to_viewer: _Vector) -> _
 
 @compiled
 def paint_toon(
-    vertices: NDArray[np.float64],
-    triangles: NDArray[np.int32],
-    seen: NDArray[np.int32],
-    weights: NDArray[np.float32],
+    drawn: Drawn,
     rgb: NDArray[np.uint8],
     normals: NDArray[np.float32],
     to_light: _Vector,
@@ -277,6 +283,7 @@ def paint_toon(
     corner: tuple[int, int],
 ) -> None:
     """Paint what is seen like a cartoon; arguments as of `paint_lit_at_vertices` and `Light`."""
+    vertices, triangles, seen, weights = drawn
     srgb = rgb / 255.0
     top, left = corner
     for y in range(seen.shape[0]):

@@ -52,8 +52,8 @@ class SoftwareCanvas:
         def draw_band(first: int, depth: NDArray[np.float64]) -> None:
             moved = vertices - [0.0, first, 0.0]
             fragments = rasterization.draw(moved, self._triangles, depth)
-            seen = moved, self._triangles, fragments.triangle, fragments.weights
-            paint(*seen, self._rgb, self._normals, light, self._pixels, (top + first, left))
+            drawn = shading.Drawn(moved, self._triangles, fragments.triangle, fragments.weights)
+            paint(drawn, self._rgb, self._normals, light, self._pixels, (top + first, left))
 
         count = max(1, min(len(os.sched_getaffinity(0)), nearest.size // _BAND_PIXELS))
         bands = np.array_split(nearest, count)
@@ -100,10 +100,9 @@ class SoftwareCanvas:
         surface, hull = np.split(both, 2)
         fragments = rasterization.draw(surface, self._triangles, nearest)
         to_model = normal_to_world.T
-        shading.paint_toon(
-            *(surface, self._triangles, fragments.triangle, fragments.weights, self._rgb, self._normals),
-            *(shading.as_vector(to_model @ to_light), shading.as_vector(to_model[:, 2]), self._pixels, corner),
-        )
+        drawn = shading.Drawn(surface, self._triangles, fragments.triangle, fragments.weights)
+        towards = shading.as_vector(to_model @ to_light), shading.as_vector(to_model[:, 2])
+        shading.paint_toon(drawn, self._rgb, self._normals, *towards, self._pixels, corner)
         behind = rasterization.draw(hull, self._triangles, nearest, backs_only=True).triangle >= 0
         top, left = corner
         opaque = [*(np.rint(255.0 * channel) for channel in reversed(outline_color)), 255]
