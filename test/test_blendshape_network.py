@@ -51,6 +51,13 @@ def test_a_network_of_blendshapes_is_no_network_of_pictures() -> None:
         Network(NETWORK, (0.0, 1.0))
 
 
+@pytest.mark.parametrize("shape", [(512, 512, 3), (256, 255, 3), (256, 256, 4), (256, 256)])
+def test_a_picture_of_another_size_is_refused_and_not_written_beyond_the_networks_input(shape: tuple[int, ...]) -> None:
+    network = Network(NETWORK.with_name("face_landmarks_detector.tflite"), (0.0, 1.0))
+    with pytest.raises(ValueError, match=r"takes pictures of \(256, 256, 3\)"):
+        network.run(np.zeros(shape, np.uint8))
+
+
 def test_a_missing_network_is_named(tmp_path: Path) -> None:
     with pytest.raises(Face3DMMError, match=r"face_blendshapes\.tflite"):
         BlendshapeNetwork(tmp_path / "face_blendshapes.tflite")

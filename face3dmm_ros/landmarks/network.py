@@ -33,7 +33,7 @@ class Network:
         self._interpreters = Interpreters(path)
         inputs = self._interpreters.own.get_input_details()
         match [each["shape"].tolist() for each in inputs]:
-            case [[1, height, width, 3]] if height == width:
+            case [[1, height, width, 3]] if height == width and inputs[0]["dtype"] is np.float32:
                 self.side = width
             case shapes:
                 raise Face3DMMError(f"{path} is not a network of pictures: it takes arrays of {shapes}")
@@ -43,7 +43,13 @@ class Network:
         self._scale, self._offset = np.float32((high - low) / 255.0), np.float32(low)
 
     def run(self, picture: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The outputs, each squeezed to its own shape, for a (side, side, 3) BGR picture."""
+        """The outputs, each squeezed to its own shape, for a (side, side, 3) BGR picture.
+
+        Raises:
+            ValueError: the picture has another shape.
+        """
+        if picture.shape != (self.side, self.side, 3):
+            raise ValueError(f"the network takes pictures of {(self.side, self.side, 3)}, found {picture.shape}")
         network = self._interpreters.own
         # No name for the view of the input tensor: LiteRT refuses to run while one exists.
         _write_rgb(
