@@ -3,9 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
+from numba.core import event
 from numba.core.dispatcher import Dispatcher
 
+from face3dmm_ros.core import compiled as module
 from face3dmm_ros.core.compiled import compiled
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -13,6 +16,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 USES_IT = """
 import sys
 sys.path.insert(0, sys.argv[1])
+from face3dmm_ros.core import compiled as module
 from face3dmm_ros.core.compiled import compiled
 
 def doubled(x: int) -> int:
@@ -68,3 +72,27 @@ def test_a_compiled_function_calls_those_of_its_own_file_alone() -> None:
             }
             strangers += [f"{owner.__name__}.{name} calls one of {other}" for other in used - {function.__module__}]
     assert not strangers
+
+
+def test_who_sits_at_a_terminal_is_told_once_that_it_takes_a_while(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def first(x: int) -> int:
+        return x + 1
+
+    def second(x: int) -> int:
+        return x + 2
+
+    def somebody_elses(x: int) -> int:
+        return x + 3
+
+    first.__module__ = second.__module__ = "face3dmm_ros.somewhere"
+    notice = module._Notice()
+    monkeypatch.setattr(module._NOTICE, "_said", True)
+    monkeypatch.setattr(module.sys.stderr, "isatty", lambda: True)
+    with event.install_listener("numba:compile", notice):
+        numba.njit(somebody_elses)(1)
+        assert not capsys.readouterr().err
+        assert numba.njit(first)(1) + numba.njit(second)(1) == 5
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "compiling for this processor, once" in said
