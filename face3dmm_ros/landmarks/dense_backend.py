@@ -242,7 +242,7 @@ class DenseBackend:
             scheme=MEDIAPIPE478,
             points=points,
             box=region.box((image.shape[1], image.shape[0])),
-            confidence=confidence,
+            confidence=float(np.float32(confidence)),  # as messages carry it
             image_size=(image.shape[1], image.shape[0]),
             depth=depth,
             deviation=deviation,

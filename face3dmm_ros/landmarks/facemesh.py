@@ -80,7 +80,8 @@ class FaceMeshBackend:
             scheme=MEDIAPIPE478,
             points=points,
             box=region.box(image_size),
-            confidence=0.5 + 0.5 * math.tanh(0.5 * float(presence)),  # 1 / (1 + e⁻ˣ), which never overflows so
+            # 1 / (1 + e⁻ˣ), which never overflows so; in single precision, as messages carry it.
+            confidence=float(np.float32(0.5 + 0.5 * math.tanh(0.5 * float(presence)))),
             image_size=image_size,
             depth=depth,
         )
