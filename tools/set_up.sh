@@ -98,8 +98,8 @@ install_beside_ros() {
   "$venv/bin/python" -c 'import numpy; print(f"numpy<{int(numpy.__version__.split(chr(46))[0]) + 1}")' >"$constraints"
   mapfile -t missing < <("$venv/bin/python" - <<'PYTHON'
 from importlib.util import find_spec
-requirements = {"cv2": "opencv-python-headless", "matplotlib": "matplotlib", "numba": "numba", "scipy": "scipy"}
-requirements |= {"OpenGL": "PyOpenGL", "PIL": "pillow", "tqdm": "tqdm", "yaml": "PyYAML"}
+requirements = {"cv2": "opencv-python-headless", "matplotlib": "matplotlib", "OpenGL": "PyOpenGL", "scipy": "scipy"}
+requirements |= {"PIL": "pillow", "tqdm": "tqdm", "yaml": "PyYAML"}
 print(*(name for module, name in requirements.items() if find_spec(module) is None), sep="\n", end="")
 PYTHON
   )
