@@ -43,13 +43,18 @@ def main(args: list[str] | None = None) -> int:
         print(f"there is no {', '.join(unknown)}: name some of {', '.join(known)}", file=sys.stderr)
         return 2
     wanted = names or NODES
-    # Read once the first node joins the middleware.
-    os.environ.update(composed_settings(os.environ))
     if {RENDERER, AVATAR} & set(wanted):
         probe_ahead(software=AVATAR not in wanted)
     first = [node_class(name) for name in wanted if name in _FIRST_THREAD]
     then = [node_class(name) for name in wanted if name not in _FIRST_THREAD]
-    return run_composed([nodes for nodes in (first, then) if nodes], given)
+    settings = composed_settings(os.environ)
+    before = {name: os.environ[name] for name in settings}
+    os.environ.update(settings)  # read when the first node joins the middleware
+    try:
+        return run_composed([nodes for nodes in (first, then) if nodes], given)
+    finally:
+        # What this process starts later may have nodes that do listen to each other through the middleware.
+        os.environ.update(before)
 
 
 if __name__ == "__main__":
