@@ -217,8 +217,8 @@ def test_the_images_of_a_film_are_stamped_and_shown_at_its_own_times(spun, tmp_p
 
 
 def test_a_film_that_is_shown_at_a_rate_of_ones_own_has_no_pauses(spun, tmp_path):
-    write_video(tmp_path / "film.mp4", [0.0, 1.0, 6.0, 6.1])
+    write_video(tmp_path / "film.mp4", [0.0, 20.0, 120.0, 120.1])
     start(spun, str(tmp_path / "film.mp4"), loop=False, fps=20.0)
     spun.spin_until(lambda: len(values(spun)) == 4)
     stamps = [1e-9 * stamp_ns(message.header) for message in spun.received[IMAGES]]
-    assert np.ptp(stamps) < 1.0, "0.15 s, or more on a busy machine; the film itself takes 6.1"
+    assert np.ptp(stamps) < 15.0, "0.15 s, or more on a busy machine; the film pauses for 20 and for 100"
