@@ -21,7 +21,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.fitting import TrackFitter
-from face3dmm_ros.landmarks.backend import Detection, LocatedFace
+from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
@@ -69,7 +69,7 @@ def messages_of(out: Path) -> dict[str, list[tuple[int, bytes]]]:
         return {topic: list(bag.messages(topic)) for topic in bag.topics}
 
 
-class SlowBackend:
+class SlowBackend(LandmarkBackend):
     """Takes its time, finds no face, and remembers the brightness of the images that it was shown."""
 
     def __init__(self) -> None:

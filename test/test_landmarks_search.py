@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from face3dmm_ros.core.values import Box
-from face3dmm_ros.landmarks import Detection, LocatedFace, Region
+from face3dmm_ros.landmarks import Detection, LandmarkBackend, LocatedFace, Region
 from face3dmm_ros.landmarks.search import Look, closer_looks, detect, look_around, look_at_all
 
 
 @dataclass
-class SpotBackend:
+class SpotBackend(LandmarkBackend):
     """Takes the brightest pixel for a face of 20 px, and keeps what it was shown."""
 
     scheme: str = "ibug68"

@@ -1,5 +1,6 @@
 """The tracker: numbers that stay with faces. Its logic on a scripted backend, then on real pictures."""
 
+import threading
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -8,7 +9,7 @@ import pytest
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Landmarks, TrackedLandmarks
-from face3dmm_ros.landmarks import Detection, LandmarkTracker, LocatedFace, Region, create_backend
+from face3dmm_ros.landmarks import Detection, LandmarkBackend, LandmarkTracker, LocatedFace, Region, create_backend
 
 
 def image_of_its_coordinates(width: int = 640, height: int = 480) -> np.ndarray:
@@ -27,7 +28,7 @@ LEFT, MIDDLE, RIGHT = Region(100.0, 240.0, 100.0), Region(300.0, 240.0, 100.0), 
 
 
 @dataclass
-class ScriptedBackend:
+class ScriptedBackend(LandmarkBackend):
     """Sees the faces that a test puts before it, upright and in parts of `IMAGE` that hold them whole."""
 
     faces: list[Region] = field(default_factory=list)
@@ -592,3 +593,76 @@ def test_several_faces_are_followed_at_once_with_the_landmarks_that_one_after_th
         found[len(cores)] = np.stack([face.landmarks.points for face in faces])
     assert len(found[1]) == 3
     np.testing.assert_array_equal(found[1], found[3])
+
+
+@dataclass
+class PatientBackend(ScriptedBackend):
+    """Looks at a whole image only while it may; counts its glances."""
+
+    parallel: bool = True
+    may_look: threading.Event = field(default_factory=threading.Event)
+    glances: int = 0
+
+    def __post_init__(self) -> None:
+        self.may_look.set()
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        assert self.may_look.wait(10.0), "nobody waits for a look"
+        return super().detect(image)
+
+    def glance(self, image: np.ndarray, region: Region) -> LocatedFace:
+        self.glances += 1
+        return super().glance(image, region)
+
+
+def test_no_image_of_a_stream_waits_for_a_look_for_new_faces() -> None:
+    backend = PatientBackend([LEFT])
+    tracker = LandmarkTracker(backend, max_faces=2, detection_interval=5, looks_per_image=0)
+    tracker.track(IMAGE)
+    backend.faces = [LEFT, RIGHT]
+    backend.may_look.clear()
+    assert [ids(tracker.track(IMAGE)) for _ in range(5)] == [[0]] * 5
+    backend.may_look.set()
+    assert ids(tracker.track(IMAGE)) == [0, 1], "what was found is taken up in the next image"
+
+
+def test_the_caller_may_reuse_its_image_while_faces_are_looked_for() -> None:
+    backend = PatientBackend([LEFT])
+    tracker = LandmarkTracker(backend, max_faces=2, detection_interval=1, looks_per_image=0)
+    image = IMAGE.copy()
+    tracker.track(image)
+    backend.faces = [LEFT, RIGHT]
+    backend.may_look.clear()
+    tracker.track(image)
+    image[:] = 0  # in which nothing would be seen
+    backend.may_look.set()
+    assert ids(tracker.track(IMAGE)) == [0, 1]
+
+
+def test_after_a_cut_that_a_face_outlives_others_are_looked_for_at_once() -> None:
+    backend = ScriptedBackend([LEFT])
+    tracker = LandmarkTracker(backend, max_faces=2)
+    tracker.track(IMAGE)
+    backend.faces = [LEFT, RIGHT]
+    elsewhere = other_image()
+    elsewhere[180:300, 40:160] = IMAGE[180:300, 40:160]
+    assert ids(tracker.track(elsewhere)) == [0, 1]
+    assert backend.detections == 2
+
+
+@pytest.mark.parametrize(("looks_per_image", "glances"), [(0, 2), (None, 0)])
+def test_detections_in_a_stream_are_framed_by_glances_and_those_in_a_picture_are_not(
+    looks_per_image: int | None, glances: int
+) -> None:
+    backend = PatientBackend([LEFT])
+    assert len(LandmarkTracker(backend, looks_per_image=looks_per_image).track(IMAGE)) == 1
+    assert backend.glances == glances
+
+
+def test_a_glance_of_the_dense_backend_sees_the_face_where_a_look_does(dense, head: np.ndarray) -> None:
+    image = scene(head, (340, 200))
+    region = dense.detect(image)[0].region
+    glance, look = dense.glance(image, region), dense.locate(image, region)
+    assert glance.region.overlap(look.region) > 0.9
+    assert glance.landmarks.points.shape == look.landmarks.points.shape
+    assert np.linalg.norm(glance.landmarks.points - look.landmarks.points, axis=1).mean() < 0.03 * look.region.size

@@ -18,7 +18,7 @@ from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, place_face
 from face3dmm_ros.lab.synthesis.scene import Scene
 from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene
 from face3dmm_ros.landmarks.appearance import lightness_at
-from face3dmm_ros.landmarks.backend import Detection, LocatedFace
+from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace
 from face3dmm_ros.landmarks.blazeface import AnchorGrid, BlazeFace, anchor_centers
 from face3dmm_ros.landmarks.colors import sample_colors
 from face3dmm_ros.landmarks.dense_network import FEATURES, DenseNetwork
@@ -145,7 +145,7 @@ def test_a_face_that_dlib_sees_in_the_middle_of_its_crop_is_looked_for_there_aga
 
 
 @dataclass
-class _SeesPoints:
+class _SeesPoints(LandmarkBackend):
     """A backend that sees the same points wherever it looks, and would look there again."""
 
     points: NDArray[np.float32]

@@ -18,7 +18,7 @@ from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.values import Landmarks
 from face3dmm_ros.landmarks.appearance import lightness_at
-from face3dmm_ros.landmarks.backend import Detection, LocatedFace
+from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace
 from face3dmm_ros.landmarks.blendshape_network import BlendshapeNetwork
 from face3dmm_ros.landmarks.cover_reader import CoverReader
 from face3dmm_ros.landmarks.dense_network import MARGIN, SIDE, DenseNetwork, DensePoints, upright_region
@@ -122,6 +122,8 @@ def _trusted(degree: int) -> NDArray[np.float32]:
 
 
 _TRUSTED = np.stack([_trusted(0), _trusted(1)])
+_NO_MESH = _NO_POINTS, _NO_DEVIATION, _TRUSTED, 0.0, 0.0
+_NO_COVER, _NO_SCALE = np.zeros(SKIN_COUNT, np.float32), 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +161,7 @@ class _Seen:
         )
 
 
-class DenseBackend:
+class DenseBackend(LandmarkBackend):
     """BlazeFace, Face Mesh and the dense network. `scheme` is ``mediapipe478`` or its subset ``ibug68``."""
 
     def __init__(self, scheme: str = MEDIAPIPE478, network: Path | None = None) -> None:
@@ -251,6 +253,23 @@ class DenseBackend:
         )
         region = upright_region(points[:SKIN_COUNT], REGION_SCALE)
         return LocatedFace(convert(landmarks, self.scheme), region, seen, confirmed)
+
+    def glance(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
+        """The points by the dense network alone; see `LandmarkBackend`."""
+        inner = replace(region, size=region.size * _INNER)
+        dense = self._network.locate_in_crop(inner.crop(image, SIDE), inner)
+        ours = dense.points, dense.depth, dense.deviation
+        points, depth, deviation = _averaged(ours, _NO_MESH, _NO_COVER, _NO_SCALE, _EYE_RINGS)
+        landmarks = Landmarks(
+            scheme=MEDIAPIPE478,
+            points=points,
+            box=region.box((image.shape[1], image.shape[0])),
+            confidence=float(np.float32(dense.confidence)),
+            image_size=(image.shape[1], image.shape[0]),
+            depth=depth,
+            deviation=deviation,
+        )
+        return LocatedFace(convert(landmarks, self.scheme), upright_region(points[:SKIN_COUNT], REGION_SCALE))
 
     def _covered(self, dense: DensePoints) -> NDArray[np.float32]:
         """(468,) in [0, 1]: the share of `_COVERED_MM` that each point's deviation gets."""

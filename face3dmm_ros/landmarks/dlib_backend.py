@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import Box, Landmarks
-from face3dmm_ros.landmarks.backend import Detection, LocatedFace
+from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace
 from face3dmm_ros.landmarks.dlib_model import find_dlib_model
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.schemes import IBUG68
@@ -32,7 +32,7 @@ _TREES_REACH = 0.1
 """How far from the middle a face may be for the trees, as a share of its side; chosen by hand."""
 
 
-class DlibBackend:
+class DlibBackend(LandmarkBackend):
     """dlib's HOG detector and 68-point regression trees; the only scheme is ``ibug68``."""
 
     scheme = IBUG68

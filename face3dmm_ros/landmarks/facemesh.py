@@ -15,7 +15,7 @@ from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.values import Box, Landmarks
-from face3dmm_ros.landmarks.backend import Detection, LocatedFace
+from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace
 from face3dmm_ros.landmarks.blazeface import FULL_RANGE, LEFT_EYE, RIGHT_EYE, SHORT_RANGE, BlazeFace, BlazeFaces
 from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import Region, region_around
@@ -28,7 +28,7 @@ _SAME_FACE = 0.4
 """Overlap (intersection over union) from which detections of both ranges are one face; chosen by hand."""
 
 
-class FaceMeshBackend:
+class FaceMeshBackend(LandmarkBackend):
     """BlazeFace and Face Mesh. `scheme` is ``mediapipe478`` or its subset ``ibug68``."""
 
     def __init__(self, scheme: str = MEDIAPIPE478, min_score: float = 0.5) -> None:

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -156,7 +156,7 @@ class LandmarkTracker:
         if looks_per_image is not None and looks_per_image < 0:
             raise Face3DMMError(f"a tracker needs looks_per_image of at least 0, found {looks_per_image}")
         self._backend = backend
-        self._locator = FaceLocator(backend, min_confidence)
+        self._locator = FaceLocator(backend, min_confidence, hurried=looks_per_image is not None)
         self._max_faces = max_faces
         self._prefer = prefer
         self._detection_interval = detection_interval
@@ -164,6 +164,7 @@ class LandmarkTracker:
         self._looks_per_image = looks_per_image
         self._next_id = 0
         self._threads: ThreadPoolExecutor | None = None
+        self._looker: ThreadPoolExecutor | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -171,6 +172,7 @@ class LandmarkTracker:
         self._tracks: list[_Track] = []
         self._images_since_detection = 0
         self._looks_due: list[Look] = []
+        self._under_way: list[tuple[Future[list[Detection]], bool]] = []
         self._rejected: list[tuple[Region, int]] = []
         self._scene: NDArray[np.float32] | None = None
         self._colors = ColorSampler()
@@ -185,9 +187,14 @@ class LandmarkTracker:
         scene = scene_shades(image)
         cut = self._scene is not None and likeness(scene, self._scene) < _SAME_SCENE
         self._scene = scene
+        ahead = None
+        if cut:
+            self._under_way = []
+            # Where faces are now is looked for while it is found out which of them have gone.
+            ahead = self._begun(image, [look_at_all((image.shape[1], image.shape[0]))])
         followed = self._in_parallel(lambda track: self._follow(image, track, cut), self._tracks)
         tracks = _without_duplicates([track for track in followed if track is not None])
-        tracks = self._search(image, tracks)
+        tracks = self._search(image, tracks, ahead)
         tracks = [track for track in tracks if track.lost_for <= self._patience]
         self._tracks = sorted(tracks, key=lambda track: track.face_id)
         faces = [TrackedLandmarks(track.face_id, track.face.landmarks) for track in _visible(self._tracks)]
@@ -247,18 +254,27 @@ class LandmarkTracker:
         ]
         return max((face, *filter(None, found)), key=lambda face: face.landmarks.confidence)
 
-    def _search(self, image: NDArray[np.uint8], tracks: list[_Track]) -> list[_Track]:
-        """The tracks after the looks at the image that are due, if any: recentred, found again, and new ones."""
+    def _search(
+        self, image: NDArray[np.uint8], tracks: list[_Track], ahead: Future[list[Detection]] | None
+    ) -> list[_Track]:
+        """The tracks after the looks at the image that are due, if any: recentred, found again, and new ones.
+
+        `ahead` is the look at the whole of it, if that has begun already.
+        """
         size = (image.shape[1], image.shape[0])
+        under_way, self._under_way = self._under_way, []
+        for detections, closer in under_way:
+            tracks = self._detect(image, tracks, detections.result(), closer)
         self._images_since_detection += 1
         self._rejected = [(region, left - 1) for region, left in self._rejected if left > 1]
+        if ahead is not None:
+            tracks = self._detect(image, tracks, ahead.result(), closer=False)
         lost = [track for track in tracks if track.lost_for]
         due = self._images_since_detection >= self._detection_interval or len(lost) == len(tracks)
         if due or any(track.lost_for <= _URGENT or track.lost_for % _URGENT == 0 for track in lost):
             self._images_since_detection = 0
-            looks = [look_at_all(size), *(look_around(track.face.region, _AROUND, size) for track in lost)]
-            detections = [detection for look in looks for detection in detect(self._backend, image, look)]
-            tracks = self._detect(image, tracks, detections, closer=False)
+            looks = [look_around(track.face.region, _AROUND, size) for track in lost]
+            tracks = self._look(image, tracks, looks if ahead else [look_at_all(size), *looks], closer=False)
             if due and not self._looks_due:
                 self._looks_due = closer_looks(size)
         for _ in range(len(self._looks_due) if self._looks_per_image is None else self._looks_per_image):
@@ -269,8 +285,37 @@ class LandmarkTracker:
                 break
             look = self._looks_due.pop(0)
             if not (look.equalized and visible):
-                tracks = self._detect(image, tracks, detect(self._backend, image, look), closer=True)
+                tracks = self._look(image, tracks, [look], closer=True)
         return tracks
+
+    def _look(
+        self, image: NDArray[np.uint8], tracks: list[_Track], looks: Sequence[Look], closer: bool
+    ) -> list[_Track]:
+        """The tracks after some looks at the image.
+
+        In a stream of which no face is missing, nobody waits for them: what they found is taken up in the next image,
+        however long they took, so that results do not depend on the machine.
+        """
+        missing = not tracks or any(track.lost_for for track in tracks)
+        if missing or self._looks_per_image is None or not self._backend.parallel:
+            return self._detect(image, tracks, self._begun(image, looks).result(), closer)
+        # A copy, since the caller may put the next image into the same array.
+        self._under_way.append((self._begun(image.copy(), looks), closer))
+        return tracks
+
+    def _begun(self, image: NDArray[np.uint8], looks: Sequence[Look]) -> Future[list[Detection]]:
+        """What some looks at an image will have found: a thread looks, where the backend allows that."""
+
+        def detections() -> list[Detection]:
+            return [detection for look in looks for detection in detect(self._backend, image, look)]
+
+        if not self._backend.parallel:
+            found: Future[list[Detection]] = Future()
+            found.set_result(detections())
+            return found
+        if self._looker is None:
+            self._looker = ThreadPoolExecutor(1, "looks for faces")
+        return self._looker.submit(detections)
 
     def _detect(
         self,

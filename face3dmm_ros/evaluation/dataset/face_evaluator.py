@@ -71,7 +71,7 @@ class EvaluationOptions(PipelineOptions):
             raise Face3DMMError(f"cover must be {' or '.join(COVERS)}, found {self.cover!r}")
 
 
-class _TrueBox:
+class _TrueBox(LandmarkBackend):
     """A landmark backend whose detector finds one face, in the box of the truth."""
 
     def __init__(self, backend: LandmarkBackend, box: Box) -> None:
@@ -88,6 +88,10 @@ class _TrueBox:
     def locate(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None) -> LocatedFace:
         """As the backend does."""
         return self._backend.locate(image, region, before)
+
+    def glance(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
+        """As the backend does."""
+        return self._backend.glance(image, region)
 
 
 class FaceEvaluator:
