@@ -26,7 +26,7 @@ from face3dmm_ros.live.launch_arguments import (
     temporary_file,
     text,
 )
-from face3dmm_ros.live.middleware import fast_dds_settings, shared_memory_shortage
+from face3dmm_ros.live.middleware import fast_dds_settings, free_stale_segments, shared_memory_shortage
 from face3dmm_ros.live.rviz_settings import frame_in, rviz_settings
 
 RESPAWN_DELAY = 2.0
@@ -155,6 +155,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         processes = [_process(context, files, name, name=name) for name in nodes]
     if is_on(context, "rviz"):
         processes.append(_rviz(context, files[0]))
+    free_stale_segments()
     shortage = shared_memory_shortage(len(processes))
     return [*([LogInfo(msg=f"warning: {shortage}")] if shortage else []), *processes]
 

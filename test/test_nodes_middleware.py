@@ -1,12 +1,21 @@
 """Settings of the middleware, under which images get from process to process."""
 
+import fcntl
+import os
+import time
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.live import middleware
-from face3dmm_ros.live.middleware import composed_settings, fast_dds_settings, shared_memory_shortage
+from face3dmm_ros.live.middleware import (
+    composed_settings,
+    fast_dds_settings,
+    free_stale_segments,
+    shared_memory_shortage,
+)
 
 OURS = {"FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"}
 NAMESPACE = {"dds": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}
@@ -85,3 +94,39 @@ def test_too_little_shared_memory_is_said_with_what_to_do(monkeypatch, tmp_path)
 
 def test_no_shared_memory_at_all_is_said(tmp_path):
     assert "cannot be used" in shared_memory_shortage(1, tmp_path / "nowhere")
+
+
+def leave_segment(folder: Path, name: str, age_s: float = 60.0) -> Path:
+    """A process's shared memory of 1000 bytes, with the file that it locks while it lives."""
+    (folder / name).write_bytes(bytes(1000))
+    lock = folder / f"{name}_el"
+    lock.touch()
+    os.utime(lock, (time.time() - age_s,) * 2)
+    return lock
+
+
+def test_the_shared_memory_of_killed_processes_is_freed(tmp_path):
+    leave_segment(tmp_path, "fastrtps_0123456789abcdef")
+    leave_segment(tmp_path, "fastrtps_fedcba9876543210")
+    assert free_stale_segments(tmp_path) == 2000
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_shared_memory_of_the_living_stays(tmp_path):
+    with leave_segment(tmp_path, "fastrtps_0123456789abcdef").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert free_stale_segments(tmp_path) == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "age_s"), [("fastrtps_0123456789abcdef", 0.0), ("fastrtps_port7400", 60.0), ("of_somebody_else", 60.0)]
+)
+def test_shared_memory_that_may_be_in_use_stays(tmp_path, name, age_s):
+    leave_segment(tmp_path, name, age_s)
+    assert free_stale_segments(tmp_path) == 0
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_no_shared_memory_at_all_is_none_to_free(tmp_path):
+    assert free_stale_segments(tmp_path / "nowhere") == 0

@@ -73,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     require_ros()
     middleware.apply_settings(loopback=not arguments.network)
+    middleware.free_stale_segments()
     # Only now: these import rclpy, which looks at the environment once.
     from face3dmm_ros.live.session import LiveSession
 

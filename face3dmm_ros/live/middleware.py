@@ -1,8 +1,12 @@
 """Settings of the middleware (DDS) for images between processes. Nothing here needs ROS."""
 
+import fcntl
 import os
+import re
 import shutil
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from face3dmm_ros.core.resource_files import package_file
@@ -13,6 +17,11 @@ _PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILE
 _SEGMENT_BYTES = 32 << 20
 """What each process takes of /dev/shm: the segment_size of config/fastdds_profile.xml, where Fast DDS's own 512 KB
 is less than an image."""
+_SHARED_MEMORY = Path("/dev/shm")
+_SEGMENT_NAME = re.compile("fastrtps_[0-9a-f]{16}")
+"""What Fast DDS calls a process's segment; its ports, of some KB each, are shared by those that listen to them."""
+_STARTING_S = 5.0
+"""Age of a segment's lock, s, before which nobody else touches it; chosen by hand."""
 
 
 def fast_dds_settings(environment: Mapping[str, str], *, loopback: bool = False) -> dict[str, str]:
@@ -42,7 +51,7 @@ def composed_settings(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def shared_memory_shortage(processes: int, folder: Path = Path("/dev/shm")) -> str:
+def shared_memory_shortage(processes: int, folder: Path = _SHARED_MEMORY) -> str:
     """Why the free shared memory does not suffice for a number of processes, and what to do; empty if it does."""
     needed = processes * _SEGMENT_BYTES
     try:
@@ -55,6 +64,27 @@ def shared_memory_shortage(processes: int, folder: Path = Path("/dev/shm")) -> s
         f"{folder} has {free >> 20} MB free, {processes} processes need {needed >> 20} MB: images between them will be "
         "lost (in a container: docker run --shm-size=512m)"
     )
+
+
+def free_stale_segments(folder: Path = _SHARED_MEMORY) -> int:
+    """Remove the shared memory that killed processes left behind, and return how many bytes that were.
+
+    Fast DDS has each living process lock a file of no content beside its segment; the system unlocks it for the dead.
+    What other users left is theirs to remove.
+    """
+    freed = 0
+    for lock in folder.glob("fastrtps_*_el"):
+        segment = lock.with_name(lock.name.removesuffix("_el"))
+        # A process that starts makes the file a moment before it locks it.
+        with suppress(OSError), lock.open("rb") as file:
+            if time.time() - lock.stat().st_mtime < _STARTING_S or not _SEGMENT_NAME.fullmatch(segment.name):
+                continue
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            size = segment.stat().st_size
+            segment.unlink()
+            lock.unlink()
+            freed += size
+    return freed
 
 
 def apply_settings(*, loopback: bool) -> None:
