@@ -16,7 +16,7 @@ from benchmarks.peer_code import import_from
 from face3dmm_ros.core.errors import Face3DMMError
 
 HOW = "it needs --openseeface FOLDER (a clone of emilianavt/OpenSeeFace) and pip install onnxruntime"
-_MODELS = {0: "model 0, its smallest", 3: "model 3, its default"}
+_MODELS = {0: "model 0, very fast by its words", 3: "model 3, its default"}
 """Of landmarks, by its own numbers."""
 _OPTIONS = {"max_threads": 1, "max_feature_updates": 900, "static_model": True, "silent": True}
 """What `facetracker.py` gives its tracker by default, where that is not the tracker's own default."""

@@ -55,11 +55,14 @@ def tddfa(
     if missing or not weights:
         raise Face3DMMError(f"{folder} lacks {', '.join(missing or _NETWORKS)}; {HOW}")
     code = import_from(folder, "TDDFA_ONNX")
+    try:
+        trackers = {width: _tracker(code, folder, file, width) for file, width in weights.items()}
+    except ImportError as error:
+        # What torch needs to export is imported as late as that.
+        raise Face3DMMError(f"{error}; {HOW}") from error
     return {
-        f"3DDFA_V2 MobileNet ×{width:g}, network and 68 points, without a detector": Tracked(
-            _tracker(code, folder, file, width), frames, first
-        )
-        for file, width in weights.items()
+        f"3DDFA_V2 MobileNet ×{width:g}, network and 68 points, without a detector": Tracked(tracker, frames, first)
+        for width, tracker in trackers.items()
     }
 
 

@@ -42,7 +42,12 @@ def tracked_frames(
             try:
                 if given is None:
                     raise Face3DMMError(how)
-                rows.update(make(given))
+                made = make(given)
+                # Once through the clip, so that one that loses the face there does not end the run midway.
+                for call in made.values():
+                    for _ in frames:
+                        call()
+                rows.update(made)
             except Face3DMMError as error:
                 print(f"\n{name} is left out: {error}")
 
