@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import Intrinsics, MetricPose, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.picture_turns import quarters_of_a_turn
+from face3dmm_ros.core.regular_file import read_regular
 
 DISTORTION_MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,), "fisheye": (4,)}
 """The lens models known (sensor_msgs/CameraInfo and OpenCV name them so), each with its possible numbers of
 coefficients."""
 
+_MOST_BYTES = 1 << 16
+"""Of a calibration's file; chosen by hand: sixty times what ROS writes, read in a second."""
 _UNDONE = 1.0
 """By which undistorted points, distorted again, may miss, px; chosen by hand, a little less than landmarks do."""
 
@@ -343,7 +346,7 @@ def read_calibration(path: Path) -> Calibration:
         Face3DMMError: the file cannot be read or parsed, lacks a field, or describes no valid camera.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.safe_load(read_regular(path, _MOST_BYTES).decode("utf-8"))
         return Calibration(
             image_size=(int(document["image_width"]), int(document["image_height"])),
             matrix=_matrix(document, "camera_matrix").reshape(3, 3),
@@ -352,7 +355,7 @@ def read_calibration(path: Path) -> Calibration:
             rectification=_matrix(document, "rectification_matrix").reshape(3, 3),
             projection=_matrix(document, "projection_matrix").reshape(3, 4),
         )
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, OverflowError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise Face3DMMError(
             f"{path} is not a camera's calibration as ROS's camera_calibration writes it: {error}"
         ) from error

@@ -6,10 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.regular_file import read_regular
 from face3dmm_ros.files.picture_decoding import decode_bgr
 from face3dmm_ros.files.sample_depth import SampleDepth
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+MOST_BYTES = 1 << 29
+"""Of a picture's file; by hand: more than 50 megapixels take uncompressed, with 16 bits a colour."""
 """Of the formats that cameras and photographers use, all of which `decode_bgr` reads."""
 
 
@@ -50,8 +53,4 @@ def read_picture(path: Path, *, upright: bool = False, depth: SampleDepth | None
     Raises:
         Face3DMMError: the file cannot be read or decoded; see `decode_picture`.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise Face3DMMError(f"{path} cannot be read: {error.strerror}") from error
-    return decode_bgr(data, str(path), upright=upright, depth=depth)
+    return decode_bgr(read_regular(path, MOST_BYTES), str(path), upright=upright, depth=depth)

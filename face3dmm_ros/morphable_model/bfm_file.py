@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.regular_file import require_regular
 from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
 
 _MILLIMETRES_PER_UNIT = 1e-3  # The layout is in µm.
 _FIELDS = ("shapeMU", "shapePC", "shapeEV", "expMU", "expPC", "expEV", "texMU", "texPC", "texEV", "tri", "kpt_ind")
 _LANDMARK_COUNT = 68
 _EYE_LANDMARKS = slice(36, 48)
+_MOST_BYTES = 2 << 30
+"""Of a file, by hand: ten times the model of 2009."""
 _EYE_CENTER_DEPTH = 12.0
 """mm from the lids, which iBUG's eye points follow, back to the eyeball's centre: the radius of an adult's eye."""
 
@@ -72,6 +75,7 @@ def load_bfm_mat(path: Path) -> MorphableModel:
 
 def _read_struct(path: Path) -> dict[str, NDArray]:
     """The fields of the struct `model`."""
+    require_regular(path, _MOST_BYTES)
     try:
         import scipy.io  # only now: it takes a tenth of a second, and few models are such files
 

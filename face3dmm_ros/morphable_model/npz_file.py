@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.regular_file import require_regular
 from face3dmm_ros.morphable_model.model import Contour, MorphableModel, SurfacePoints
 
 FORMAT_VERSION = 1
@@ -110,6 +111,7 @@ def load_npz(path: Path) -> MorphableModel:
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray]:
+    require_regular(path, _MOST_BYTES)
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not an archive of arrays, or cut short")

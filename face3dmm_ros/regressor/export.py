@@ -21,12 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.regular_file import read_regular
 from face3dmm_ros.core.resource_files import cache_folder
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.regressor.crops import SIDE
 from face3dmm_ros.regressor.face_regressor import FaceRegressor
 from face3dmm_ros.regressor.parameter_layout import ParameterLayout
 from face3dmm_ros.regressor.weights_file import (
+    MOST_BYTES,
     RegressorDescription,
     digest_of,
     load_regressor,
@@ -92,10 +94,7 @@ def load_torchscript(path: Path, sha256: str, model_digest: str | None = None) -
     Raises:
         Face3DMMError: the file cannot be read, has another hash, is no archive of a regressor, or is for another model.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise Face3DMMError(f"{path} cannot be read: {error}") from error
+    content = read_regular(path, MOST_BYTES)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256.strip().lower():
         raise Face3DMMError(

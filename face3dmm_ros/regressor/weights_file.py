@@ -10,6 +10,7 @@ import torch
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.regular_file import read_regular, require_regular
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.validation import complaint
 from face3dmm_ros.files.whole_file import whole_file
@@ -20,6 +21,8 @@ from face3dmm_ros.regressor.parameter_layout import ParameterLayout, Whitening
 
 FORMAT = "face3dmm_ros regressor"
 FORMAT_VERSION = 1
+MOST_BYTES = 1 << 30
+"""Of a regressor's file, by hand: three hundred times ours."""
 SHIPPED_WEIGHTS = "resource/regressor.safetensors"
 """The regressor that comes with the package, for `core.resource_files.package_file`."""
 _NETWORK = "network."
@@ -164,10 +167,7 @@ def digest_of(path: Path) -> str:
     Raises:
         Face3DMMError: the file cannot be read.
     """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise Face3DMMError(f"{path} cannot be read: {error}") from error
+    return hashlib.sha256(read_regular(path, MOST_BYTES)).hexdigest()
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -178,6 +178,7 @@ def _metadata(path: Path) -> dict[str, str]:
     """
     from safetensors import SafetensorError, safe_open
 
+    require_regular(path, MOST_BYTES)
     try:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}

@@ -20,6 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from face3dmm_ros.avatar.gltf.figure import Material
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.regular_file import read_regular
 from face3dmm_ros.files.picture_decoding import decode_picture, picture_size
 from face3dmm_ros.morphable_model.normals import vertex_normals
 
@@ -169,7 +170,7 @@ def load_gltf(path: Path) -> Gltf:
             "glTF and VRM avatars need pygltflib, which is not installed: "
             "pip install 'face3dmm_ros[avatar]', or pip install pygltflib"
         ) from error
-    data = _bytes_of(path, str(path))
+    data = read_regular(path, _LARGEST_FILE)
     try:
         return _Reader(path, _parse(pygltflib, path, data)).read()
     except Face3DMMError:
@@ -229,16 +230,6 @@ def _parse(pygltflib: Any, path: Path, data: bytes) -> Any:
         return pygltflib.GLTF2.gltf_from_json(data.decode("utf-8"))
     kind = "an empty file" if not data else f"a file that begins with {data[:8]!r}"
     raise Face3DMMError(f"{path}: expected a glTF 2.0, GLB or VRM file, found {kind}")
-
-
-def _bytes_of(path: Path, name: str) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > _LARGEST_FILE:
-            raise Face3DMMError(f"{name} has {size >> 20} MiB; up to {_LARGEST_FILE >> 20} MiB are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise Face3DMMError(f"{name} cannot be read: {error.strerror or error}") from error
 
 
 class _Reader:
@@ -529,7 +520,10 @@ class _Reader:
         # Joined to a folder, an absolute path replaces it, and ".." and links may lead out of it.
         if "\\" in name or ":" in name or not target.is_relative_to(folder):
             raise self._fail(f"it refers to {uri!r}; only files in its own folder or below are read")
-        return _bytes_of(target, f"{self._path}: {name}, to which it refers,")
+        try:
+            return read_regular(target, _LARGEST_FILE)
+        except Face3DMMError as error:
+            raise self._fail(f"it refers to a file that cannot be used: {error}") from error
 
     def _texture_info(self, material: int) -> Any:
         """The base colour texture's JSON of a material, None if it has none."""

@@ -20,6 +20,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.regular_file import read_regular
 from face3dmm_ros.core.srgb import encoded, linear
 from face3dmm_ros.files.picture_decoding import decode_picture
 from face3dmm_ros.lab.synthesis.panorama import SUFFIXES, Panorama, read_panorama
@@ -527,12 +528,7 @@ def _beside(path: Path, name: str) -> Path:
 
 
 def _read(path: Path) -> str:
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise Face3DMMError(f"{path} has more than {_LARGEST_FILE // 10**6} MB: it is not an asset of MakeHuman")
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise Face3DMMError(f"{path} cannot be read: {error.strerror}") from error
+    return read_regular(path, _LARGEST_FILE).decode("utf-8", errors="replace")
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -571,10 +567,7 @@ def _json_faces(numbers: Sequence[int]) -> list[list[tuple[int, int]]]:
 
 def _read_picture(path: Path) -> NDArray[np.uint8]:
     """A picture as (H, W, 4) uint8: red, green, blue, alpha."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise Face3DMMError(f"{path} cannot be read: {error.strerror}") from error
+    content = read_regular(path, _LARGEST_FILE)
     image = decode_picture(content, str(path), cv2.IMREAD_UNCHANGED)
     if image.dtype != np.uint8 or image.ndim != 3:
         raise Face3DMMError(f"{path} is not a picture of 8 bits a colour")
