@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from face3dmm_ros.bags.messages import (
@@ -21,6 +22,7 @@ from face3dmm_ros.bags.messages import (
     message_types,
 )
 from face3dmm_ros.bags.reader import BagReader
+from face3dmm_ros.bags.recovery import recover
 from face3dmm_ros.bags.writer import BagWriter, remove_bag
 from face3dmm_ros.core.camera import Intrinsics, WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
@@ -212,6 +214,80 @@ def test_what_is_no_bag_is_refused(tmp_path: Path, make, reason: str) -> None:
     make(path)
     with pytest.raises(Face3DMMError, match=reason):
         BagReader(path)
+
+
+def write_unfinished_bag(path: Path) -> Path:
+    """A bag of ten images, one a chunk, that nobody finished; its messages are not in the order of their times."""
+    writer = BagWriter(path)
+    for index in range(10):
+        writer.write_image(picture(index), index, time_ns=10 + (index ^ 1))
+        writer.flush()
+    return path
+
+
+def stamps_of(path: Path) -> list[int]:
+    with BagReader(path) as reader:
+        return [image.stamp_ns for image in reader.images(IMAGES)]
+
+
+def test_a_bag_that_was_not_finished_is_read_in_the_order_of_reception_and_says_so(tmp_path: Path) -> None:
+    path = write_unfinished_bag(tmp_path / "bag")
+    for name in (path, path / "bag.mcap"):
+        assert stamps_of(name) == [index ^ 1 for index in range(10)]
+    with BagReader(path) as reader:
+        assert (reader.count(IMAGES), reader.topics) == (10, {IMAGES: IMAGE_TYPE})
+        assert reader.notice == f"{path} was not finished: what its recorder had written is read"
+
+
+def test_of_a_bag_that_was_not_finished_the_complete_chunks_are_read_wherever_it_was_cut(tmp_path: Path) -> None:
+    file = write_unfinished_bag(tmp_path / "bag") / "bag.mcap"
+    data = file.read_bytes()
+    counts = []
+    for length in range(len(data), len(data) - 2 * len(data) // 10, -1):
+        file.write_bytes(data[:length])
+        counts.append(len(stamps_of(tmp_path / "bag")))
+    assert counts[0] == 10
+    assert counts == sorted(counts, reverse=True)
+    assert {10, 9, 8} <= set(counts)
+
+
+def test_a_finished_bag_has_no_notice(bag: Path) -> None:
+    with BagReader(bag) as reader:
+        assert reader.notice == ""
+
+
+def test_a_bag_that_was_killed_before_its_first_message_is_refused(tmp_path: Path) -> None:
+    BagWriter(tmp_path / "bag")._bag.storage.bio.flush()
+    with pytest.raises(Face3DMMError, match="before it had written anything"):
+        BagReader(tmp_path / "bag")
+
+
+def test_a_recovered_bag_is_as_if_it_had_been_finished(tmp_path: Path) -> None:
+    path = write_unfinished_bag(tmp_path / "bag")
+    before = stamps_of(path)
+    assert recover(path) == 10
+    assert sorted(file.name for file in path.iterdir()) == ["bag.mcap", "metadata.yaml"]
+    assert list(tmp_path.iterdir()) == [path]
+    assert stamps_of(path) == before
+    with AnyReader([path]) as reader:
+        assert reader.message_count == 10
+    with pytest.raises(Face3DMMError, match="is finished already"):
+        recover(path)
+
+
+def test_topics_of_types_of_ones_own_are_recovered_too(tmp_path: Path) -> None:
+    writer = BagWriter(tmp_path / "bag")
+    connection = writer._bag.add_connection("/mine", "my_msgs/msg/Mine", msgdef="uint8 x\n", rihs01="RIHS01_")
+    writer._bag.write(connection, 1, b"\0\1\0\0\7")
+    writer.flush()
+    recover(tmp_path / "bag")
+    with BagReader(tmp_path / "bag") as reader:
+        assert list(reader.messages("/mine")) == [(1, b"\0\1\0\0\7")]
+
+
+def test_only_a_folder_with_one_mcap_file_is_recovered(tmp_path: Path) -> None:
+    with pytest.raises(Face3DMMError, match=r"no folder with one \.mcap file"):
+        recover(tmp_path)
 
 
 @pytest.mark.parametrize("storage", STORAGES)

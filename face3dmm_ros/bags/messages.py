@@ -33,3 +33,17 @@ def message_types() -> Typestore:
         types |= get_types_from_msg(path.read_text(encoding="utf-8"), f"{PACKAGE}/msg/{path.stem}")
     typestore.register(types)
     return typestore
+
+
+def unpacked(kind: str, data: bytes | memoryview) -> Any:
+    """A message of a type, package/msg/Name, from its bytes (CDR); its arrays are views of them.
+
+    Raises:
+        Exception: the bytes are no such message; of many kinds.
+    """
+    definition = message_types().get_msgdef(kind)
+    unpack = {0: definition.deserialize_cdr_be, 1: definition.deserialize_cdr_le}[data[1]]
+    # What is behind the last field is not looked at, as in ROS, whose serialize_message can leave bytes there:
+    # Typestore.deserialize_cdr takes three at most.
+    message, _ = unpack(data[4:], 0, definition.cls, message_types())
+    return message

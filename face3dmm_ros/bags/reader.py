@@ -14,6 +14,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_msg
 
 from face3dmm_ros.bags import messages as known
+from face3dmm_ros.bags.unfinished_mcap import FinishedMcap, is_unfinished
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
@@ -45,7 +46,15 @@ class RecordedImage:
 
 
 class BagReader(Closing):
-    """Reads a bag: a folder with its metadata.yaml, or a single .mcap or .db3 file. Use it as a context manager."""
+    """Reads a bag: a folder with its metadata.yaml, or a single .mcap or .db3 file. Use it as a context manager.
+
+    An MCAP that was not finished, because its recorder was killed or still runs, is read as far as it goes; so is a
+    folder that has such a file and no metadata.yaml.
+
+    Attributes:
+        path: of the bag.
+        notice: that it was not finished, for the user to know; empty if it was.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open a bag.
@@ -58,13 +67,18 @@ class BagReader(Closing):
         if not path.exists():
             raise Face3DMMError(f"{path} is not there: name a rosbag2 folder, or a .mcap or .db3 file")
         try:
-            self._bag = Reader(path)
+            opened = _readable(path)
+            unfinished = isinstance(opened, FinishedMcap)
+            self.notice = f"{path} was not finished: what its recorder had written is read" if unfinished else ""
+            self._bag = Reader(opened)
             self._bag.open()
         except FileNotFoundError as error:
             raise Face3DMMError(
-                f"{path} is no rosbag2: it has no metadata.yaml (`ros2 bag reindex` makes one for a recording that was "
-                "killed, or name its .mcap or .db3 file)"
+                f"{path} is no rosbag2: it has no metadata.yaml, nor a single .mcap file (`ros2 bag reindex` makes one "
+                "for a recording in several files, or in SQLite, that was killed)"
             ) from error
+        except Face3DMMError:
+            raise
         except Exception as error:
             raise Face3DMMError(f"{path} is no rosbag2, or a damaged one: {error}") from error
 
@@ -206,16 +220,19 @@ class BagReader(Closing):
     def _unpacked(self, connection: Connection, data: bytes) -> Any:
         kind = connection.msgtype
         try:
-            definition = self._typestore.get_msgdef(kind)
-            unpack = {0: definition.deserialize_cdr_be, 1: definition.deserialize_cdr_le}[data[1]]
-            # What is behind the last field is not looked at, as in ROS, whose serialize_message can leave bytes there:
-            # Typestore.deserialize_cdr takes three at most.
-            message, _ = unpack(data[4:], 0, definition.cls, self._typestore)
+            return known.unpacked(kind, data)
         except Exception as error:
             raise Face3DMMError(
                 f"a message on {connection.topic} of {self.path} is no {kind} ({len(data)} bytes): {error}"
             ) from error
-        return message
+
+
+def _readable(path: Path) -> Any:
+    """What rosbags can read of a bag: its folder or file, or what stands for a file that was not finished."""
+    files = list(path.glob("*.mcap")) if path.is_dir() and not (path / "metadata.yaml").exists() else []
+    if len(files) == 1:
+        path = files[0]
+    return FinishedMcap(path) if path.suffix == FinishedMcap.suffix and is_unfinished(path) else path
 
 
 def _raise(error: Face3DMMError) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.storage_mcap import McapWriter
 
 from face3dmm_ros.bags import messages as known
 from face3dmm_ros.core import topics
@@ -97,6 +98,22 @@ class BagWriter(Closing):
             self._bag.close()
         except (OSError, sqlite3.Error) as error:
             raise Face3DMMError(f"the bag {self._path} could not be finished: {error}") from error
+
+    def flush(self) -> None:
+        """Make what was written readable, should the process be killed; of an SQLite bag it is not.
+
+        Raises:
+            Face3DMMError: it cannot be written.
+        """
+        storage = self._bag.storage
+        if not isinstance(storage, McapWriter):
+            return
+        try:
+            if storage.chunk.msgs:
+                storage.close_chunk()
+            storage.bio.flush()
+        except OSError as error:
+            raise Face3DMMError(f"the bag {self._path} cannot be written: {error}") from error
 
     def add_topic(self, topic: str, kind: str, *, depth: int, reliable: bool, latched: bool = False) -> None:
         """Add a topic with its type, package/msg/Name, and the QoS that players shall offer it with."""

@@ -1,6 +1,7 @@
 """`face3dmm evaluate bag BAG`: replays a recording and says how well it is tracked."""
 
 import argparse
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     out_bag = arguments.out / "bag"
     with BagReader(arguments.bag) as reader:
+        if reader.notice:
+            print(reader.notice, file=sys.stderr)
         topic = reader.image_topic(arguments.image_topic)
         truth = reader.parameters(arguments.truth_topic) if arguments.truth_topic in reader.topics else None
         model = load_model(arguments.model)

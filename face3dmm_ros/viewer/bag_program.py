@@ -33,6 +33,8 @@ def log_bag(path: Path, open_stream: Callable[[Any], None], *, model: str, rate:
     stream = recording_stream()
     face_model = load_model(model)
     with BagReader(path) as reader:
+        if reader.notice:
+            print(reader.notice, file=sys.stderr)
         view = BagView(reader, face_model, quality=quality)
         open_stream(stream)
         log = FaceLog(stream, BlendshapeWeights(face_model), rate=rate, live=False)
