@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _LOOK_S = 0.5
 """Between looks at how the run is doing."""
 
+_INCOMPLETE = 3
+"""Exit code of a run whose recording lacks messages."""
+
 _WHERE_NODES_RUN = {
     "separate": "each in a process of its own",
     "composed": "in one process (--no-composed: each in its own)",
@@ -60,13 +63,15 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--live-link-face", default="", metavar="HOST:PORT", help="also send to Unreal, as Live Link Face")
     add("--viewer", action="store_true", help="also serve Rerun's viewer as a web page (after `make viewer`)")
     add("--record-images", choices=("jpeg", "raw", "none"), default="jpeg", help="how images go into the bag")
+    add("--record-topics", choices=("needed", "all"), default="needed", help="which topics go into the bag: those that "
+        "the others cannot make again, or meshes, point clouds, markers and drawn pictures too")  # fmt: skip
     add("--composed", action=argparse.BooleanOptionalAction, default=True, help="all nodes in one process, beside this "
         "one's, which is faster; or each in its own, which can be stopped and started by itself")  # fmt: skip
     add("--network", action="store_true", help="let other machines see the topics; otherwise nothing leaves this one")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the nodes; returns the exit code.
+    """Run the nodes; returns the exit code: 0, or 3 where the recording lacks messages.
 
     Raises:
         Face3DMMError: ROS is not installed, the source cannot be read, or a node could not start.
@@ -88,15 +93,16 @@ def run(arguments: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: interrupted.set())
     options = _options(arguments)
-    with LiveSession(options) as session:
+    with LiveSession(options, _UnwrittenBar()) as session:
         print(f"starting the nodes, {_WHERE_NODES_RUN[options.placement]} …", file=sys.stderr)
         if not session.start(interrupted):
             return 0
         print(f"images from {session.source}", file=sys.stderr)
         _watch(session, arguments.duration, interrupted)
         summary = session.stop()
+    summary |= session.recording_summary()
     _report(summary, arguments.out)
-    return 0
+    return _INCOMPLETE if summary["messages_not_recorded"] else 0
 
 
 def require_ros() -> None:
@@ -148,7 +154,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
         placement=placement,
         out=arguments.out,
         record_images=arguments.record_images,
-        video_rate=arguments.fps if arguments.fps > 0 else 30.0,
+        record_topics=arguments.record_topics,
         viewer=given("model") if arguments.viewer else None,
     )
 
@@ -171,6 +177,23 @@ def _watch(session: "LiveSession", duration: float | None, interrupted: threadin
             bar.update(progress.overlays - bar.n)
 
 
+class _UnwrittenBar:
+    """A bar for what a recording has yet to write; none where that takes no time."""
+
+    def __init__(self) -> None:
+        """Without a bar, until something is left to write."""
+        self._bar: Any = None
+
+    def __call__(self, unwritten: int) -> None:
+        """Show that so many bytes are left."""
+        if self._bar is None and unwritten:
+            self._bar = progress_bar(total=unwritten, unit="B", unit_scale=True, desc="finishing the recording")
+        if self._bar is not None:
+            self._bar.update(self._bar.total - unwritten - self._bar.n)
+            if not unwritten:
+                self._bar.close()
+
+
 def _report(summary: dict[str, Any], out: Path | None) -> None:
     latency = summary["latency_ms"]
     counts = f"{summary['frames_in']} images, {summary['frames_overlay']} overlays"
@@ -183,6 +206,10 @@ def _report(summary: dict[str, Any], out: Path | None) -> None:
         (out / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         written = [out / name for name in (*VIDEOS.values(), "bag", SUMMARY)]
         print(f"written: {', '.join(str(path) for path in written if path.exists())}")
+    if summary["messages_not_recorded"]:
+        counts = ", ".join(f"{count} of {topic}" for topic, count in summary["messages_not_recorded_by_topic"].items())
+        reason = summary.get("recording_failure", "processor or disk did not keep up")
+        print(f"the recording is incomplete, {counts} are missing: {reason}", file=sys.stderr)
 
 
 def _positive(text: str) -> float:

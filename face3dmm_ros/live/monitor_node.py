@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -17,6 +16,7 @@ from rclpy.serialization import deserialize_message
 from face3dmm_ros.bags.messages import IMAGE_TYPE
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.live.latencies import Latencies
 from face3dmm_ros.live.recorded_topics import RecordedTopics
 from face3dmm_ros.live.recording import Recording, Topic
 from face3dmm_ros.msg import Face3DMMParamsArray
@@ -32,8 +32,6 @@ _IMAGE_DEPTH, _DEPTH = 30, 300
 a pause of the monitor is not counted as a loss of the nodes."""
 _SERVICE_TIMEOUT = 30.0
 """s; chosen by hand, longer than any source takes to open."""
-_REMEMBERED_OVERLAYS = 108_000
-"""An hour at 30 images a second; chosen by hand, to bound the memory of runs of days."""
 
 
 class MonitorNode(Node):
@@ -42,9 +40,7 @@ class MonitorNode(Node):
     All messages are received serialized, since few are deserialized.
 
     Attributes:
-        overlays: overlays that arrived.
-        latency_ms: of the last overlays, from their images' stamps to their arrivals, ms.
-        arrival_s: when the last overlays arrived, s.
+        latencies: of the overlays.
         images_with_face: images with at least one face.
         faces: faces in the last image.
         statuses: what the nodes last reported on /diagnostics.
@@ -58,9 +54,7 @@ class MonitorNode(Node):
         super().__init__("live_monitor", start_parameter_services=False, enable_rosout=False, **options)
         self._source = source
         self._change_state = self.create_client(ChangeState, f"/{source}/change_state")
-        self.overlays = 0
-        self.latency_ms: list[float] = []
-        self.arrival_s: list[float] = []
+        self.latencies = Latencies()
         self.images_with_face = 0
         self.faces = 0
         self.statuses = Statuses()
@@ -103,14 +97,17 @@ class MonitorNode(Node):
         return sorted(topics.values(), key=lambda topic: topic.name)
 
     def watch(self, topics: list[Topic], recording: Recording | None) -> None:
-        """Subscribe to what is measured, and, for a recording, to all topics."""
+        """Subscribe to what is measured, and, for a recording, to what it wants."""
         self._recording = recording
-        measured = [topic for topic in topics if topic.name in (OVERLAY, _PARAMETERS)]
-        for topic in measured:
-            self._subscribe(topic)
-        if recording is not None:
-            others = [(topic, _message_class(topic.message_type)) for topic in topics if topic not in measured]
-            self._recorded = RecordedTopics(others, recording.write, context=self.context)
+        wanted = set() if recording is None else recording.wanted
+        others = []
+        for topic in topics:
+            if topic.name == OVERLAY:
+                # By the executor, which is told at once: when others could have the overlay is what is measured.
+                self._subscribe_to_overlays(topic)
+            elif topic.name == _PARAMETERS or topic.name in wanted:
+                others.append((topic, _message_class(topic.message_type)))
+        self._recorded = RecordedTopics(others, self._take, context=self.context)
 
     def destroy_node(self) -> None:
         """Unsubscribe, once what has come is written."""
@@ -119,15 +116,12 @@ class MonitorNode(Node):
             self._recorded = None
         super().destroy_node()
 
-    def _subscribe(self, topic: Topic) -> None:
+    def _subscribe_to_overlays(self, topic: Topic) -> None:
         def take(message: bytes) -> None:
             now = self.get_clock().now().nanoseconds
-            if topic.name == OVERLAY:
-                self._measure(message, now)
-            elif topic.name == _PARAMETERS:
-                self._count_faces(message)
-            if self._recording is not None:
-                self._recording.write(topic.name, now, message)
+            seconds, nanoseconds = serialized_stamp(message)
+            self.latencies.add(1_000_000_000 * seconds + nanoseconds, now)
+            self._record(topic.name, now, message)
 
         self.create_subscription(
             _message_class(topic.message_type),
@@ -138,13 +132,14 @@ class MonitorNode(Node):
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
         )
 
-    def _measure(self, overlay: bytes, now_ns: int) -> None:
-        seconds, nanoseconds = serialized_stamp(overlay)
-        self.overlays += 1
-        self.latency_ms.append(1e-6 * (now_ns - 1_000_000_000 * seconds - nanoseconds))
-        self.arrival_s.append(1e-9 * now_ns)
-        for values in (self.latency_ms, self.arrival_s):
-            del values[:-_REMEMBERED_OVERLAYS]
+    def _take(self, topic: str, time_ns: int, message: bytes) -> None:
+        if topic == _PARAMETERS:
+            self._count_faces(message)
+        self._record(topic, time_ns, message)
+
+    def _record(self, topic: str, time_ns: int, message: bytes) -> None:
+        if self._recording is not None and topic in self._recording.wanted:
+            self._recording.write(topic, time_ns, message)
 
     def _count_faces(self, serialized: bytes) -> None:
         self.faces = len(deserialize_message(serialized, Face3DMMParamsArray).faces)
@@ -173,11 +168,6 @@ class MonitorNode(Node):
             raise Face3DMMError(f"{self._source} did not answer within {_SERVICE_TIMEOUT:.0f} s")
         if not future.result().success:
             raise Face3DMMError(f"{self._source} could not be started or stopped: its own message says why")
-
-
-def percentiles(values: list[float]) -> dict[str, float | None]:
-    """The 50th, 90th and 99th percentile, as `p50` and so on; None where there are no values."""
-    return {f"p{q}": round(float(np.percentile(values, q)), 3) if values else None for q in (50, 90, 99)}
 
 
 def _message_class(message_type: str) -> type:

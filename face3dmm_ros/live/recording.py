@@ -2,37 +2,61 @@
 
 import contextlib
 import fcntl
+import math
 import os
 import queue
 import threading
-from collections.abc import Collection, Mapping
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import Image
 
-from face3dmm_ros.bags.messages import COMPRESSED_TYPE, IMAGE_TYPE
+from face3dmm_ros.bags.messages import COMPRESSED_TYPE, IMAGE_TYPE, message_types, unpacked
 from face3dmm_ros.bags.writer import BagWriter, check_room_for_bag, remove_bag
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_clock import ImageClock, stamp_ns
 from face3dmm_ros.files.frame_source import resized
-from face3dmm_ros.nodes.images import cv2_to_compressed_imgmsg, image_conversion
+from face3dmm_ros.files.image_layout import JPEG_FORMAT, image_from_message, jpeg
+from face3dmm_ros.files.motion_jpeg import MotionJpegWriter
+from face3dmm_ros.files.sample_depth import SampleDepth
 
 IMAGE_RECORDINGS = ("jpeg", "raw", "none")
 """How images go into a bag: as CompressedImage under image_transport's `/compressed`, as they are, or not at all."""
+TOPIC_RECORDINGS = ("needed", "all")
+"""Which topics go into a bag: those that cannot be made again from the others, or all."""
+_REMADE = tuple(
+    f"/{name}"
+    for name in (
+        topics.MESH,
+        topics.MESH_CLOUD,
+        topics.MESH_MARKER,
+        topics.POSE_MARKER,
+        topics.OVERLAY,
+        topics.AVATAR_IMAGE,
+    )
+)
+"""Topics that parameters and images make again."""
 
-_WAITING_MESSAGES = 2000
-"""Messages that wait to be written at most; chosen by hand: several seconds of a live run. The more, the longer a
-slow disk loses none, but each 640×480 image takes a megabyte."""
-_LONGEST_PAUSE = 10.0
-"""s that a video shows one image while none comes, as when a camera is unplugged; more is left out. Chosen by hand."""
+_WAITING_BYTES = 256 << 20
+"""Of the messages that wait to be written, at most; chosen by hand: five seconds of images and overlays of 640×480. The
+more, the longer a slow disk loses none."""
+_FLUSH_PERIOD = 1.0
+"""s after which what was written can be read, also if the process is killed; chosen by hand."""
+_EPISODE = 10.0
+"""s without a loss after which the next one is said again; chosen by hand."""
+_LOOK_PERIOD = 0.2
+"""s between looks at what is due while nothing comes, and at how far the end is; chosen by hand."""
+_LONGEST_PAUSE_NS = 10_000_000_000
+"""That a video shows one image while none comes, as when a camera is unplugged; more is left out. Chosen by hand."""
+_JPEG_QUALITY = 80
+"""image_transport's; chosen by hand."""
 _NICENESS = 10
 """Added to the thread's nice value, which goes from 0 to 19; chosen by hand."""
 
@@ -86,58 +110,87 @@ class RecordingFolder:
 class Recording:
     """Writes messages in a thread of its own, so that nothing else waits for a disk or an encoder.
 
+    What has been written can be read within about a second, whatever becomes of the process.
+
     Attributes:
-        lost: messages that were not written, because disk or encoder did not keep up, or failed.
+        wanted: the topics that go into the bag or a video; messages of others need not be handed over.
+        received: by topic, how many messages were handed over.
+        lost: by topic, how many of these were not written, because disk or encoder did not keep up, or failed.
         failure: what ended the recording early; empty if nothing did.
     """
 
-    def __init__(
-        self, folder: Path, topics: list[Topic], *, images: str, videos: Mapping[str, str], rate: float
-    ) -> None:
+    def __init__(self, folder: Path, topics: Collection[Topic], *, images: str, videos: Mapping[str, str]) -> None:
         """Begin a recording.
 
         Args:
             folder: where `bag/` and the videos go; made if missing.
             topics: what goes into the bag.
             images: one of `IMAGE_RECORDINGS`.
-            videos: file names by the image topics of which videos are made.
-            rate: of the videos, images per second.
+            videos: file names by the image topics of which videos are made, also of those that are not in the bag.
 
         Raises:
             Face3DMMError: the folder cannot be written, or has a `bag/` already.
         """
-        self.lost = 0
+        self.received: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
         self.failure = ""
         self._folder = folder
         self._images = images
         self._video_names = videos
-        self._rate = rate
-        self._conversion = image_conversion()
         self._videos: dict[str, _Video] = {}
+        self._types = message_types()
+        self._depths: defaultdict[str, SampleDepth] = defaultdict(SampleDepth)
         self._bag = BagWriter(folder / "bag")
-        self._recorded = {topic.name: self._add(topic) for topic in topics}
-        self._queue: queue.Queue[tuple[str, int, bytes] | None] = queue.Queue(_WAITING_MESSAGES)
+        self._recorded = {topic.name: name for topic in topics if (name := self._add(topic))}
+        self.wanted = self._recorded.keys() | videos.keys()
+        self._queue: queue.SimpleQueue[tuple[str, int, bytes] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._losses = 0
+        self._lost_at = -math.inf
         self._thread = threading.Thread(target=self._write_all, name="recording")
         self._thread.start()
 
+    @property
+    def problem(self) -> str:
+        """That messages are being lost, in other words each time it begins; empty if none were for some seconds."""
+        if time.monotonic() - self._lost_at > _EPISODE:
+            return ""
+        again = "" if self._losses == 1 else f", for the {self._losses}. time"
+        return f"the recording in {self._folder} loses messages{again}: processor or disk do not keep up"
+
     def write(self, topic: str, time_ns: int, message: bytes) -> None:
         """Queue a serialized message, which came at `time_ns`, for the bag and for its topic's video."""
-        try:
-            self._queue.put_nowait((topic, time_ns, message))
-        except queue.Full:
-            self.lost += 1
+        with self._lock:
+            self.received[topic] += 1
+            if self._waiting + len(message) > _WAITING_BYTES:
+                self.lost[topic] += 1
+                now = time.monotonic()
+                self._losses += now - self._lost_at > _EPISODE
+                self._lost_at = now
+                return
+            self._waiting += len(message)
+        self._queue.put((topic, time_ns, message))
 
-    def close(self) -> None:
-        """Write what is queued, and finish the files.
+    def close(self, report: Callable[[int], object] = lambda waiting: None) -> None:
+        """Write what is queued, and finish the files; `report` is told from time to time how many bytes wait.
 
         Raises:
             Face3DMMError: the bag could not be finished.
         """
         self._queue.put(None)
-        self._thread.join()
-        for video in self._videos.values():
-            video.close()
-        self._bag.close()
+        self._thread.join(_LOOK_PERIOD)
+        while self._thread.is_alive():
+            report(self._waiting)
+            self._thread.join(_LOOK_PERIOD)
+        report(0)
+        try:
+            for video in self._videos.values():
+                video.close()
+        except OSError as error:
+            raise Face3DMMError(f"a video in {self._folder} could not be finished: {error.strerror}") from error
+        finally:
+            self._bag.close()
 
     def _add(self, topic: Topic) -> str:
         """The topic's name in the bag; empty for images that are not recorded."""
@@ -159,63 +212,83 @@ class Recording:
         # On Linux a thread has a priority of its own: nodes with an image in hand go first.
         with contextlib.suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        while (item := self._queue.get()) is not None:
-            if self.failure:
-                self.lost += 1
-                continue
-            try:
-                self._write_one(*item)
-            except Exception as error:
-                self.failure = f"the recording in {self._folder} failed: {type(error).__name__}: {error}"
+        due = time.monotonic() + _FLUSH_PERIOD
+        while True:
+            with contextlib.suppress(queue.Empty):
+                item = self._queue.get(timeout=_LOOK_PERIOD)
+                if item is None:
+                    return
+                self._attempt(item[0], self._write_one, *item)
+                with self._lock:
+                    self._waiting -= len(item[2])
+            if time.monotonic() >= due:
+                self._attempt("", self._flush)
+                due = time.monotonic() + _FLUSH_PERIOD
+
+    def _attempt(self, topic: str, work: Callable[..., None], *arguments: Any) -> None:
+        """Do some work on a message of a topic, if any; once it has failed, what comes is lost."""
+        try:
+            if not self.failure:
+                work(*arguments)
+        except Exception as error:
+            self.failure = f"the recording in {self._folder} failed: {type(error).__name__}: {error}"
+        if self.failure and topic:
+            with self._lock:
+                self.lost[topic] += 1
+
+    def _flush(self) -> None:
+        self._bag.flush()
+        for video in self._videos.values():
+            video.flush()
 
     def _write_one(self, topic: str, time_ns: int, message: bytes) -> None:
-        recorded = self._recorded[topic]
-        compress = recorded == f"{topic}{topics.COMPRESSED}"
+        recorded = self._recorded.get(topic)
         video = self._video_names.get(topic)
+        compress = recorded is not None and recorded != topic
         if video is not None or compress:
-            image_message: Any = deserialize_message(message, Image)
-            image = self._conversion.imgmsg_to_cv2(image_message)
+            # Not by rclpy, which takes 2.5 ms to copy a megabyte.
+            image_message: Any = unpacked(IMAGE_TYPE, memoryview(message))
+            image = image_from_message(image_message, self._depths[topic])
+            encoded = jpeg(image, _JPEG_QUALITY)
             if video is not None:
                 if topic not in self._videos:
-                    self._videos[topic] = _Video(self._folder / video, self._rate, image)
-                self._videos[topic].write(image, stamp_ns(image_message.header), time_ns)
+                    self._videos[topic] = _Video(self._folder / video, image)
+                self._videos[topic].write(image, encoded, stamp_ns(image_message.header), time_ns)
             if compress:
-                message = serialize_message(cv2_to_compressed_imgmsg(image, image_message.header))
-        if recorded:
+                kind = self._types.types[COMPRESSED_TYPE]
+                compressed = kind(header=image_message.header, format=JPEG_FORMAT, data=encoded)
+                message = bytes(self._types.serialize_cdr(compressed, COMPRESSED_TYPE))
+        if recorded is not None:
             self._bag.write_serialized(recorded, time_ns, message)
 
 
 class _Video:
-    """A video of its first image's size, to which later images are scaled, that takes as long as they did.
+    """A video of its first image's size, to which later images are scaled, that takes as long as they did."""
 
-    Its rate is constant: an image is repeated until the next one comes, and left out if others have taken its place.
-    """
-
-    def __init__(self, path: Path, rate: float, first: NDArray[np.uint8]) -> None:
-        self._rate = rate
+    def __init__(self, path: Path, first: NDArray[np.uint8]) -> None:
         self._size = first.shape[1], first.shape[0]
-        self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, self._size)
+        self._writer = MotionJpegWriter(path, self._size)
         self._clock = ImageClock()
-        self._begin_ns: int | None = None
-        self._written = 0
-        self._last = first
+        self._last_ns: int | None = None
+        self._cut_ns = 0
 
-    def write(self, image: NDArray[np.uint8], stamp_ns: int, arrival_ns: int) -> None:
-        """Show an image from its time on; see `ImageClock` for what that is."""
+    def write(self, image: NDArray[np.uint8], encoded: NDArray[np.uint8], stamp_ns: int, arrival_ns: int) -> None:
+        """Show an image, given with its JPEG, from its time on; see `ImageClock` for what that is."""
         time_ns = self._clock.time_of(stamp_ns, arrival_ns)
-        if self._begin_ns is None:
-            self._begin_ns = time_ns
-        place = round(1e-9 * (time_ns - self._begin_ns) * self._rate)
-        if place < self._written - 1:
-            return
-        pause = place - self._written
-        cut = max(0, pause - int(_LONGEST_PAUSE * self._rate))
-        self._begin_ns += int(1e9 * cut / self._rate)
-        for _ in range(pause - cut):
-            self._writer.write(self._last)
-        self._last = resized(image, *self._size)
-        self._writer.write(self._last)
-        self._written += max(0, pause - cut) + 1
+        if self._last_ns is not None:
+            self._cut_ns += max(0, time_ns - self._last_ns - _LONGEST_PAUSE_NS)
+        self._last_ns = time_ns
+        if image.shape[1::-1] != self._size:
+            encoded = jpeg(resized(image, *self._size), _JPEG_QUALITY)
+        self._writer.write(encoded.tobytes(), time_ns - self._cut_ns)
+
+    def flush(self) -> None:
+        self._writer.flush_if_due()
 
     def close(self) -> None:
-        self._writer.release()
+        self._writer.close()
+
+
+def needed_topics(topics: Collection[Topic]) -> list[Topic]:
+    """Those that the others cannot make again: without pictures that are drawn, meshes, clouds and markers."""
+    return [topic for topic in topics if topic.name not in _REMADE]

@@ -33,8 +33,6 @@ from face3dmm_ros.nodes.threaded_node import ThreadedNode
 
 _DEPTH = 300
 """Of the queues of results; chosen by hand, more than an image can have."""
-_VIDEO_RATE = 30.0
-"""Images per second of the video of the overlays; chosen by hand, as most cameras give."""
 _LOOK_PERIOD = 0.05
 """s between two looks at whether to go on; chosen by hand: the least that an end of the bag or a stop waits."""
 
@@ -78,6 +76,8 @@ class ReplayNode(ThreadedNode):
             raise Face3DMMError("name the rosbag2 to replay: the parameter `bag` is empty")
         self.ended = False
         self._reader = BagReader(Path(self.value("bag")).expanduser())
+        if self._reader.notice:
+            self.get_logger().warning(self._reader.notice)
         self._bag_topic = self._reader.image_topic(self.value("bag_image_topic") or None)
         self._camera_infos = self._reader.camera_infos(self._bag_topic)
         if self._camera_infos and is_rectified_topic(self._bag_topic.removesuffix(topics.COMPRESSED)):
@@ -124,7 +124,6 @@ class ReplayNode(ThreadedNode):
             recorded,
             images=self.value("record_images"),
             videos={self.resolve_topic_name(topics.OVERLAY): "overlay.mp4"},
-            rate=_VIDEO_RATE,
         )
 
     def _listen(self, message_type: type, topic: str) -> Topic:
@@ -278,7 +277,8 @@ class ReplayNode(ThreadedNode):
         self.release()
         trouble = self._trouble
         if recording is not None and not trouble:
-            trouble = recording.failure or (f"{recording.lost} messages were not recorded" if recording.lost else "")
+            lost = recording.lost.total()
+            trouble = recording.failure or (f"{lost} messages were not recorded" if lost else "")
         if trouble:
             raise Face3DMMError(f"{self.get_name()}: {trouble}")
         self._on_end()

@@ -27,8 +27,8 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.live.composition import AVATAR, FITTER, LANDMARKS, NODES, RENDERER, SOURCE, VIEWER, node_class
-from face3dmm_ros.live.monitor_node import MonitorNode, percentiles
-from face3dmm_ros.live.recording import Recording, RecordingFolder
+from face3dmm_ros.live.monitor_node import MonitorNode
+from face3dmm_ros.live.recording import Recording, RecordingFolder, needed_topics
 from face3dmm_ros.live.ros_arguments import parameter_arguments
 from face3dmm_ros.nodes.hand_over import hand_over_between_nodes
 from face3dmm_ros.rendering.offscreen import PROBE_TIMEOUT_SECONDS
@@ -50,9 +50,9 @@ _DRAIN_TIMEOUT = 2.0
 """s to wait for the last pictures and statuses; chosen by hand, four periods of the statuses."""
 _STOP_TIMEOUT = 5.0
 """s after which a process that does not end is killed; chosen by hand."""
-_PROGRESS_IMAGES = 60
-"""Last overlays over which rate and latency are given while it runs: two seconds at 30 images/s. Chosen by hand."""
 _LOGGING = ("--log-level", "warn")
+_PUBLISHED = {"/" + topics.IMAGE: SOURCE, "/" + topics.LANDMARKS: LANDMARKS, "/" + topics.PARAMETERS: FITTER}
+"""Topics with one message for each image that their node answers."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class LiveOptions:
         placement: one of `PLACEMENTS`.
         out: folder of the recording; None for no recording.
         record_images: one of `live.recording.IMAGE_RECORDINGS`.
-        video_rate: images per second of the videos; 30, as most cameras give, unless given.
+        record_topics: one of `live.recording.TOPIC_RECORDINGS`.
         viewer: parameters of the viewer node, which is then started too; None for no viewer.
     """
 
@@ -74,7 +74,7 @@ class LiveOptions:
     placement: str = "separate"
     out: Path | None = None
     record_images: str = "jpeg"
-    video_rate: float = 30.0
+    record_topics: str = "needed"
     viewer: dict[str, Any] | None = None
 
 
@@ -86,7 +86,7 @@ class Progress:
         overlays: overlays so far.
         latency_ms: median of the last overlays; None before the first.
         faces: faces in the last image.
-        problems: errors that nodes report, each with the node's name.
+        problems: errors that nodes report, each with the node's name, and that the recording loses messages.
     """
 
     overlays: int
@@ -98,13 +98,20 @@ class Progress:
 class LiveSession(Closing):
     """The nodes and their monitor, from `start` to `stop`; use it as a context manager."""
 
-    def __init__(self, options: LiveOptions) -> None:
+    def __init__(
+        self, options: LiveOptions, report_unwritten: Callable[[int], object] = lambda unwritten: None
+    ) -> None:
         """A run that has yet to start.
+
+        Args:
+            options: what to run.
+            report_unwritten: told from time to time, while `close` waits for the recording, how many bytes are to come.
 
         Raises:
             Face3DMMError: another run takes place in this ROS domain on this machine.
         """
         self._options = options
+        self._report_unwritten = report_unwritten
         self._nodes = NODES + options.extra_nodes
         self._processes: dict[str, subprocess.Popen] = {}
         self._nodes_here: list[Node] = []
@@ -160,10 +167,9 @@ class LiveSession(Closing):
             self._folder.clear((*VIDEOS.values(), SUMMARY))
             self._recording = Recording(
                 self._options.out,
-                topics,
+                topics if self._options.record_topics == "all" else needed_topics(topics),
                 images=self._options.record_images,
                 videos=VIDEOS,
-                rate=self._options.video_rate,
             )
         self._monitor.watch(topics, self._recording)
         if not self._wait(self._all_connected, interrupted):
@@ -196,15 +202,18 @@ class LiveSession(Closing):
 
     def progress(self) -> Progress:
         """The state of the run."""
+        problems = [f"{name}: {problem}" for name, problem in self._monitor.problems.items()]
+        if self._recording is not None and self._recording.problem:
+            problems.append(self._recording.problem)
         return Progress(
-            overlays=self._monitor.overlays,
-            latency_ms=percentiles(self._monitor.latency_ms[-_PROGRESS_IMAGES:])["p50"],
+            overlays=self._monitor.latencies.count,
+            latency_ms=self._monitor.latencies.recent_median,
             faces=self._monitor.faces,
-            problems=tuple(f"{name}: {problem}" for name, problem in self._monitor.problems.items()),
+            problems=tuple(problems),
         )
 
     def stop(self) -> dict[str, Any]:
-        """Stop the images, wait for the last pictures, and return the summary.
+        """Stop the images, wait for the last pictures, and return the summary, but for that of the recording.
 
         Raises:
             Face3DMMError: the source does not answer.
@@ -220,7 +229,11 @@ class LiveSession(Closing):
         return self._summary()
 
     def close(self) -> None:
-        """End all nodes and finish the files."""
+        """End all nodes and finish the files.
+
+        Raises:
+            Face3DMMError: the recording could not be finished.
+        """
         for process in self._processes.values():
             # SIGTERM: ROS ends on it as on Ctrl-C, and Python ends without a word while it still imports.
             process.terminate()
@@ -238,10 +251,26 @@ class LiveSession(Closing):
             node.destroy_node()
         rclpy.try_shutdown()
         self._claim.close()
-        if self._recording is not None:
-            self._recording.close()
-        if self._folder is not None:
-            self._folder.close()
+        try:
+            if self._recording is not None:
+                self._recording.close(self._report_unwritten)
+        finally:
+            if self._folder is not None:
+                self._folder.close()
+
+    def recording_summary(self) -> dict[str, Any]:
+        """What a run that is closed adds to its summary: messages that are not in the recording, and why."""
+        recording = self._recording
+        if recording is None:
+            return {"messages_not_recorded": 0}
+        lost = recording.lost.copy()
+        for topic, node in _PUBLISHED.items():
+            if topic in recording.wanted:
+                # What the middleware did not hold until the recorder fetched it.
+                lost[topic] += max(0, self._answered(node) - recording.received[topic])
+        failure = {"recording_failure": recording.failure} if recording.failure else {}
+        by_topic = {topic: count for topic, count in sorted(lost.items()) if count}
+        return {"messages_not_recorded": lost.total(), "messages_not_recorded_by_topic": by_topic, **failure}
 
     def _require_no_namesakes(self, *, started: bool) -> None:
         """Check that no other nodes have the same names, since they would take part in lifecycle transitions."""
@@ -277,6 +306,7 @@ class LiveSession(Closing):
         """Whether the subscribers of every node are there, so that not even the first image is lost."""
         subscribers = self._monitor.statuses.subscribers
         recorded = self._recording is not None
+        images_recorded = recorded and self._options.record_images != "none"
         fitter_looks = self._options.parameters.get(FITTER, {}).get("fit_method") in REGRESSOR_METHODS
         landmarks = subscribers(LANDMARKS, topics.LANDMARKS)
         avatar = self._options.parameters.get(AVATAR, {}) if AVATAR in self._nodes else None
@@ -284,7 +314,7 @@ class LiveSession(Closing):
         # The renderer listens to parameters, or, where it draws only landmarks, to these.
         results = landmarks + subscribers(FITTER, topics.PARAMETERS)
         return (
-            subscribers(SOURCE, topics.IMAGE) >= 2 + fitter_looks + avatar_looks + recorded
+            subscribers(SOURCE, topics.IMAGE) >= 2 + fitter_looks + avatar_looks + images_recorded
             and subscribers(SOURCE, topics.CAMERA_INFO) >= 1 + recorded
             and landmarks >= 1 + recorded
             and results >= 3 + (avatar is not None) + recorded
@@ -294,14 +324,14 @@ class LiveSession(Closing):
     def _is_behind(self) -> bool:
         """Whether pictures of the last images have yet to come."""
         images = self._answered(SOURCE)
-        return self._monitor.overlays < images or (AVATAR in self._nodes and self._answered(AVATAR) < images)
+        return self._monitor.latencies.count < images or (AVATAR in self._nodes and self._answered(AVATAR) < images)
 
     def _answered(self, node: str) -> int:
         return self._monitor.statuses.count(node, "answered")
 
     def _summary(self) -> dict[str, Any]:
         monitor = self._monitor
-        hops = {name: self._answered(name) for name in NODES} | {"overlay": monitor.overlays}
+        hops = {name: self._answered(name) for name in NODES} | {"overlay": monitor.latencies.count}
         counts = list(hops.values())
         lost = {name: before - after for name, before, after in zip(list(hops)[1:], counts, counts[1:], strict=False)}
         stages = {
@@ -313,16 +343,15 @@ class LiveSession(Closing):
         return {
             "source": self.source,
             "frames_in": hops[SOURCE],
-            "frames_overlay": monitor.overlays,
+            "frames_overlay": monitor.latencies.count,
             "frames_with_face": monitor.images_with_face,
-            "fps": round(_rate(monitor.arrival_s), 3),
-            "latency_ms": percentiles(monitor.latency_ms),
+            "fps": round(monitor.latencies.rate, 3),
+            "latency_ms": monitor.latencies.percentiles(),
             "stage_ms": stages,
             "frames_at_each_hop": hops,
             **({"frames_avatar": self._answered(AVATAR)} if AVATAR in self._nodes else {}),
             "frames_lost_before_each_hop": lost,
             "messages_skipped": {name: monitor.statuses.count(name, "skipped") for name in self._nodes},
-            "messages_not_recorded": 0 if self._recording is None else self._recording.lost,
             "processes": 1 + len(self._processes),
             "problems": dict(monitor.problems),
         }
@@ -365,10 +394,3 @@ def _start_process(module: str, arguments: list[str]) -> subprocess.Popen:
     """A module of this package in a process of its own. It does not hear a terminal's Ctrl-C: this one passes it on."""
     command = [sys.executable, "-m", f"face3dmm_ros.{module}", *arguments]
     return subprocess.Popen(command, start_new_session=True, preexec_fn=end_with_parent, stdin=subprocess.DEVNULL)
-
-
-def _rate(arrival_s: list[float]) -> float:
-    """Arrivals per second."""
-    if len(arrival_s) < 2 or arrival_s[-1] <= arrival_s[0]:
-        return 0.0
-    return (len(arrival_s) - 1) / (arrival_s[-1] - arrival_s[0])
