@@ -24,6 +24,7 @@ from face3dmm_ros.core import topics
 from face3dmm_ros.core.child_process import end_with_parent
 from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.kept_memory import keep_freed_memory
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.live.composition import AVATAR, FITTER, LANDMARKS, NODES, RENDERER, SOURCE, VIEWER, node_class
@@ -119,6 +120,7 @@ class LiveSession(Closing):
         self._recording: Recording | None = None
         self._failure: BaseException | None = None
         self._claim = _claim_domain()
+        keep_freed_memory()
         # Ctrl-C ends a run, but must not end the context before the run's last messages are in.
         rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
         if options.placement == "single":
