@@ -168,7 +168,8 @@ def _watch(session: "LiveSession", duration: float | None, interrupted: threadin
             remaining = _LOOK_S if end is None else min(_LOOK_S, end - time.monotonic())
             if remaining <= 0 or interrupted.wait(remaining):
                 break
-            session.check()
+            for said in session.check():
+                bar.write(said, file=sys.stderr)
             progress = session.progress()
             for problem in set(progress.problems) - shown:
                 bar.write(problem, file=sys.stderr)

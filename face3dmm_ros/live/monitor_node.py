@@ -2,13 +2,15 @@
 
 import importlib
 import threading
+import time
 from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.client import Client
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
@@ -32,6 +34,13 @@ _IMAGE_DEPTH, _DEPTH = 30, 300
 a pause of the monitor is not counted as a loss of the nodes."""
 _SERVICE_TIMEOUT = 30.0
 """s; chosen by hand, longer than any source takes to open."""
+_ANSWER_TIMEOUT = 5.0
+"""s after which an answer is taken to be lost, and asked for again; chosen by hand."""
+_REACHED_BY = {
+    Transition.TRANSITION_CONFIGURE: State.PRIMARY_STATE_INACTIVE,
+    Transition.TRANSITION_ACTIVATE: State.PRIMARY_STATE_ACTIVE,
+    Transition.TRANSITION_DEACTIVATE: State.PRIMARY_STATE_INACTIVE,
+}
 
 
 class MonitorNode(Node):
@@ -54,6 +63,7 @@ class MonitorNode(Node):
         super().__init__("live_monitor", start_parameter_services=False, enable_rosout=False, **options)
         self._source = source
         self._change_state = self.create_client(ChangeState, f"/{source}/change_state")
+        self._get_state = self.create_client(GetState, f"/{source}/get_state")
         self.latencies = Latencies()
         self.images_with_face = 0
         self.faces = 0
@@ -67,7 +77,7 @@ class MonitorNode(Node):
 
     def source_is_ready(self) -> bool:
         """Whether the source's lifecycle state can be changed."""
-        return self._change_state.service_is_ready()
+        return self._change_state.service_is_ready() and self._get_state.service_is_ready()
 
     def namesakes(self, *, started: bool) -> list[str]:
         """The names of watched nodes that other nodes have too; `started`: whether the watched nodes run already."""
@@ -161,13 +171,30 @@ class MonitorNode(Node):
         Raises:
             Face3DMMError: the source does not answer, or its transition failed.
         """
+        deadline = time.monotonic() + _SERVICE_TIMEOUT
+        asked = ChangeState.Request(transition=Transition(id=transition))
+        answer = self._answer(self._change_state, asked)
+        while answer is None or not answer.success:
+            # An answer may be lost while the two discover each other: then the node has changed all the same, or is
+            # about to, and may refuse to do so again.
+            state = self._answer(self._get_state, GetState.Request())
+            if state is not None and state.current_state.id == _REACHED_BY[transition]:
+                return
+            if answer is not None and not answer.success:
+                raise Face3DMMError(f"{self._source} could not be started or stopped: its own message says why")
+            if time.monotonic() > deadline:
+                raise Face3DMMError(f"{self._source} did not answer within {_SERVICE_TIMEOUT:.0f} s")
+            answer = self._answer(self._change_state, asked)
+
+    def _answer(self, client: Client, request: Any) -> Any:
+        """What a service answers; None if it does not in time."""
         done = threading.Event()
-        future = self._change_state.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        future = client.call_async(request)
         future.add_done_callback(lambda _: done.set())
-        if not done.wait(_SERVICE_TIMEOUT):
-            raise Face3DMMError(f"{self._source} did not answer within {_SERVICE_TIMEOUT:.0f} s")
-        if not future.result().success:
-            raise Face3DMMError(f"{self._source} could not be started or stopped: its own message says why")
+        if done.wait(_ANSWER_TIMEOUT):
+            return future.result()
+        client.remove_pending_request(future)
+        return None
 
 
 def _message_class(message_type: str) -> type:

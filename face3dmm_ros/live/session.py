@@ -3,11 +3,10 @@
 import errno
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,7 +20,6 @@ from rclpy.signals import SignalHandlerOptions
 
 from face3dmm_ros.avatar.styles import IN_IMAGE
 from face3dmm_ros.core import topics
-from face3dmm_ros.core.child_process import end_with_parent
 from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.kept_memory import keep_freed_memory
@@ -29,6 +27,7 @@ from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.live.composition import AVATAR, FITTER, LANDMARKS, NODES, RENDERER, SOURCE, VIEWER, node_class
 from face3dmm_ros.live.monitor_node import MonitorNode
+from face3dmm_ros.live.node_processes import NodeProcesses
 from face3dmm_ros.live.recording import Recording, RecordingFolder, needed_topics
 from face3dmm_ros.live.ros_arguments import parameter_arguments
 from face3dmm_ros.nodes.hand_over import hand_over_between_nodes
@@ -114,7 +113,7 @@ class LiveSession(Closing):
         self._options = options
         self._report_unwritten = report_unwritten
         self._nodes = NODES + options.extra_nodes
-        self._processes: dict[str, subprocess.Popen] = {}
+        self._processes = NodeProcesses()
         self._nodes_here: list[Node] = []
         self._folder: RecordingFolder | None = None
         self._recording: Recording | None = None
@@ -151,12 +150,10 @@ class LiveSession(Closing):
                 self._nodes_here.append(node)
                 self._executor.add_node(node)
         elif self._options.placement == "composed":
-            self._processes["composition"] = _start_process(
-                "live.composition", [*self._nodes, *_ros_arguments(parameters)]
-            )
+            self._start_process("composition", "live.composition", self._nodes, parameters)
         else:
             for name in self._nodes:
-                self._processes[name] = _start_process("nodes", [name, *_ros_arguments({name: parameters[name]})])
+                self._start_process(name, "nodes", [name], {name: parameters[name]})
         self._spinning.start()
         if not self._wait(self._monitor.source_is_ready, interrupted):
             return False
@@ -178,8 +175,7 @@ class LiveSession(Closing):
             return False
         self._monitor.change_state(Transition.TRANSITION_ACTIVATE)
         if self._options.viewer is not None:
-            arguments = _ros_arguments({VIEWER: self._options.viewer})
-            self._processes[VIEWER] = _start_process("nodes", [VIEWER, *arguments])
+            self._start_process(VIEWER, "nodes", [VIEWER], {VIEWER: self._options.viewer})
         self._started_at = time.monotonic()
         return True
 
@@ -188,19 +184,15 @@ class LiveSession(Closing):
         """Where the images come from, as the source reports it."""
         return self._monitor.statuses.get(SOURCE, {}).get("source", "nowhere yet")
 
-    def check(self) -> None:
-        """Check that all nodes and the recording still run.
+    def check(self) -> list[str]:
+        """Check that all nodes and the recording still run; returns what to say of processes that were started again.
 
         Raises:
-            Face3DMMError: a node has ended, or the recording failed.
+            Face3DMMError: the nodes of this process stopped, a process was started again too often, or the recording
+                failed.
         """
-        if self._failure is not None:
-            raise Face3DMMError(f"the nodes stopped: {self._failure}") from self._failure
-        if self._recording is not None and self._recording.failure:
-            raise Face3DMMError(self._recording.failure)
-        for name, process in self._processes.items():
-            if process.poll() is not None:
-                raise Face3DMMError(f"{name} ended with exit code {process.returncode}: its own message says why")
+        self._require_no_failure()
+        return self._processes.revive()
 
     def progress(self) -> Progress:
         """The state of the run."""
@@ -236,16 +228,7 @@ class LiveSession(Closing):
         Raises:
             Face3DMMError: the recording could not be finished.
         """
-        for process in self._processes.values():
-            # SIGTERM: ROS ends on it as on Ctrl-C, and Python ends without a word while it still imports.
-            process.terminate()
-        deadline = time.monotonic() + _STOP_TIMEOUT
-        for process in self._processes.values():
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        self._processes.close()
         self._executor.shutdown()
         if self._spinning.is_alive():
             self._spinning.join(_STOP_TIMEOUT)
@@ -287,16 +270,31 @@ class LiveSession(Closing):
         except Exception as error:
             self._failure = error
 
+    def _require_no_failure(self) -> None:
+        if self._failure is not None:
+            raise Face3DMMError(f"the nodes stopped: {self._failure}") from self._failure
+        if self._recording is not None and self._recording.failure:
+            raise Face3DMMError(self._recording.failure)
+
     def _wait(self, condition: Callable[[], bool], interrupted: threading.Event) -> bool:
         deadline = time.monotonic() + _START_TIMEOUT
         while not condition():
-            self.check()
+            self._require_no_failure()
+            self._processes.require_all()
             self._require_no_namesakes(started=True)
             if time.monotonic() > deadline:
                 raise Face3DMMError(f"the nodes were not ready after {_START_TIMEOUT:.0f} s: {self._monitor.statuses}")
             if interrupted.wait(0.05):
                 return False
         return not interrupted.is_set()
+
+    def _start_process(
+        self, name: str, module: str, words: Sequence[str], parameters: dict[str, dict[str, Any]]
+    ) -> None:
+        """Start a module of this package. If it has to be started again, its nodes start by themselves."""
+        command = [sys.executable, "-m", f"face3dmm_ros.{module}", *words]
+        again = {node: values | {"autostart": True} for node, values in parameters.items()}
+        self._processes.start(name, command + _ros_arguments(parameters), command + _ros_arguments(again))
 
     def _all_advertised(self) -> bool:
         """Whether every node has been configured, as far as the monitor can see."""
@@ -390,9 +388,3 @@ def _ros_arguments(parameters: dict[str, dict[str, Any]]) -> list[str]:
     file = str(package_file("config/live.yaml"))
     given = (parameter_arguments(values, node) for node, values in parameters.items())
     return ["--ros-args", "--params-file", file, *_LOGGING, *chain.from_iterable(given)]
-
-
-def _start_process(module: str, arguments: list[str]) -> subprocess.Popen:
-    """A module of this package in a process of its own. It does not hear a terminal's Ctrl-C: this one passes it on."""
-    command = [sys.executable, "-m", f"face3dmm_ros.{module}", *arguments]
-    return subprocess.Popen(command, start_new_session=True, preexec_fn=end_with_parent, stdin=subprocess.DEVNULL)

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -137,18 +137,44 @@ def node_of(status: DiagnosticStatus) -> str:
     return status.name.partition(":")[0]
 
 
+_COUNTED = ("answered", "skipped")
+"""Keys of what a node counts from its start on."""
+
+
 class Statuses(dict[str, dict[str, str]]):
     """What nodes last reported on /diagnostics: their statuses' values by key, by the nodes' names."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        super().__init__()
+        self._before: Counter[tuple[str, str]] = Counter()
 
     def take(self, message: DiagnosticArray) -> None:
         """Keep the statuses of a message."""
         for status in message.status:
-            self[node_of(status)] = {pair.key: pair.value for pair in status.values}
+            node = node_of(status)
+            values = {pair.key: pair.value for pair in status.values}
+            for key in _COUNTED:
+                last = _integer(self.get(node, {}), key)
+                if _integer(values, key) < last:
+                    self._before[node, key] += last
+            self[node] = values
 
     def count(self, node: str, key: str) -> int:
-        """An integer of a node's status; 0 where the node has not reported it."""
-        return int(self.get(node, {}).get(key, 0))
+        """An integer of a node's status; 0 where the node has not reported it.
+
+        What it counts goes on where a node was started again, from what it had last reported.
+        """
+        return self._before[node, key] + _integer(self.get(node, {}), key)
 
     def subscribers(self, node: str, topic: str) -> int:
         """How many subscribers a node sees on a topic that it publishes; 0 where it has not reported that."""
         return self.count(node, f"subscribers/{topic}")
+
+
+def _integer(values: Mapping[str, str], key: str) -> int:
+    """A value as an integer; 0 where there is none, or something else: anybody may publish on /diagnostics."""
+    try:
+        return int(values.get(key, 0))
+    except ValueError:
+        return 0
