@@ -343,6 +343,13 @@ def test_a_camera_that_changes_its_image_size_is_followed() -> None:
     assert len(tracker.track(IMAGE)) == 1
 
 
+@pytest.mark.parametrize("parallel", [False, True])
+def test_images_of_changing_sizes_without_a_face_are_looked_at_each_as_it_is(parallel: bool) -> None:
+    tracker = LandmarkTracker(ScriptedBackend(parallel=parallel), looks_per_image=1)
+    for width, height in [(640, 480), (320, 240), (1600, 1200), (20, 30), (640, 480), (480, 640)] * 3:
+        assert tracker.track(np.zeros((height, width, 3), np.uint8)) == []
+
+
 def test_a_lost_face_is_another_one_after_a_cut() -> None:
     backend = ScriptedBackend([LEFT])
     tracker = LandmarkTracker(backend)

@@ -169,6 +169,7 @@ class LandmarkTracker:
 
     def reset(self) -> None:
         """Forget all faces, as for a new sequence."""
+        self._size = (0, 0)
         self._tracks: list[_Track] = []
         self._images_since_detection = 0
         self._looks_due: list[Look] = []
@@ -184,6 +185,11 @@ class LandmarkTracker:
             Face3DMMError: the image is not such an array, or is empty.
         """
         image = check_image(image)
+        size = (image.shape[1], image.shape[0])
+        if size != self._size:
+            # Nothing that was seen, or is to be looked at, lies where it did.
+            self.reset()
+            self._size = size
         scene = scene_shades(image)
         cut = self._scene is not None and likeness(scene, self._scene) < _SAME_SCENE
         self._scene = scene
@@ -191,7 +197,7 @@ class LandmarkTracker:
         if cut:
             self._under_way = []
             # Where faces are now is looked for while it is found out which of them have gone.
-            ahead = self._begun(image, [look_at_all((image.shape[1], image.shape[0]))])
+            ahead = self._begun(image, [look_at_all(size)])
         followed = self._in_parallel(lambda track: self._follow(image, track, cut), self._tracks)
         tracks = _without_duplicates([track for track in followed if track is not None])
         tracks = self._search(image, tracks, ahead)
