@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import pytest
 pytest.importorskip("rerun", reason="needs rerun-sdk: make viewer")
 
 import rerun
+from listening import listening_ports
 from rerun_files import logged
 
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
@@ -27,7 +29,6 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import pose_angles, rotation_from_pose_angles
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.viewer.blendshape_bars import bars
-from face3dmm_ros.viewer.rerun_program import RerunProgram
 from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, PARAMETERS, FrameAssembler, FrameTimes, Pace
 
 SIZE = (64, 48)
@@ -86,6 +87,25 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextmanager
+def viewing(bag, port):
+    """The command that serves a bag, as a terminal would start it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "face3dmm_ros.cli.main", "view", str(bag), "--web-port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Of a process in a shell's background Ctrl-C is ignored, and so it would be of this one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
 
 
 # Frames.
@@ -313,45 +333,43 @@ def test_the_version_to_install_is_the_one_that_is_required(repository):
         assert f"rerun-sdk=={VERSION}" in (repository / name).read_text(), name
 
 
-# Rerun's program.
+# Bags on a page and in a window.
 
 
-def test_the_page_is_served_on_this_machine_only(tmp_path):
-    web_port, grpc_port = free_port(), free_port()
-    with RerunProgram(web_port=web_port, grpc_port=grpc_port) as program:
-        with urllib.request.urlopen(program.page, timeout=10) as page:
-            assert b"rerun" in page.read().lower()
-        listening = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
-        addresses = {line.split()[1] for line in listening.splitlines() if line.split()[3] == "0A"}
-        for port in (web_port, grpc_port):
-            assert [a for a in addresses if a.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
-    assert not program.running
-
-
-def test_a_port_that_is_taken_is_named():
+def test_a_port_that_is_taken_is_named_before_the_bag_is_read(tmp_path):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(Face3DMMError, match=rf"port {port} cannot be used.*--web-port"):
-            RerunProgram(web_port=port, grpc_port=free_port())
+            command(tmp_path / "no bag", "--web-port", port)
+
+
+def test_a_window_without_a_display_is_refused_before_the_bag_is_read(tmp_path, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(Face3DMMError, match="no display to open a window on"):
+        command(tmp_path / "no bag", "--native")
+
+
+def test_the_page_of_a_bag_has_all_that_a_saved_file_has(face, tmp_path):
+    bag, port = write_bag(tmp_path / "bag", lambda k: [face]), free_port()
+    with viewing(bag, port) as process:
+        address = process.stdout.readline().removeprefix("open ").strip()
+        (recording,) = parse_qs(urlsplit(address).query)["url"]
+        with urllib.request.urlopen(recording, timeout=20) as answer:
+            (tmp_path / "page.rrd").write_bytes(answer.read())
+        assert listening_ports(process.pid) == {f"127.0.0.1:{port}"}
+    served, written = logged(tmp_path / "page.rrd"), saved(bag, tmp_path)
+    assert served.keys() == written.keys()
+    assert [len(rows) for rows in served.values()] == [len(rows) for rows in written.values()]
 
 
 def test_ctrl_c_ends_the_page_of_a_bag_without_a_word(face, tmp_path):
-    bag = write_bag(tmp_path / "bag", lambda k: [face])
-    arguments = ["view", str(bag), "--web-port", str(free_port()), "--grpc-port", str(free_port())]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "face3dmm_ros.cli.main", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # Of a process in a shell's background Ctrl-C is ignored, and so it would be of this one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    line = process.stdout.readline()
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    with viewing(write_bag(tmp_path / "bag", lambda k: [face]), free_port()) as process:
+        line = process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
     assert line.startswith("open http://127.0.0.1:")
     assert process.returncode == 0
     assert errors.strip() == ""

@@ -1,5 +1,7 @@
 """The viewer's node: what is published about an image is logged with it."""
 
+import os
+import re
 import socket
 import urllib.request
 
@@ -10,6 +12,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
 pytest.importorskip("rerun", reason="needs rerun-sdk: make viewer")
 
+from listening import listening_ports
 from located_faces import located
 from rclpy.lifecycle import TransitionCallbackReturn
 from rerun_files import logged
@@ -158,16 +161,39 @@ def test_a_message_that_cannot_be_is_skipped_and_reported(spun, default_model, t
     assert "/face/mesh/4 Mesh3D:vertex_positions" in logged(tmp_path / "live.rrd")
 
 
-def test_the_page_is_there_while_the_node_is_configured(spun):
+def test_the_page_is_there_while_the_node_is_configured(spun, capfd):
     web_port = free_port()
-    viewer = spun.start(ViewerNode, web_port=web_port, grpc_port=free_port())
+    viewer = spun.start(ViewerNode, web_port=web_port)
     spun.spin_until(lambda: viewer._configured, "the viewer")
-    with urllib.request.urlopen(f"http://127.0.0.1:{web_port}/", timeout=10) as page:
+    (address,) = re.findall(r"the viewer is at (http://127\.0\.0\.1:\S+)", capfd.readouterr().out)
+    with urllib.request.urlopen(address, timeout=10) as page:
         assert page.status == 200
     assert viewer.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
     assert viewer.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(f"http://127.0.0.1:{web_port}/", timeout=10)
+        urllib.request.urlopen(address, timeout=10)
+
+
+def test_no_port_but_the_page_is_open_for_the_viewer(spun):
+    before, web_port = listening_ports(os.getpid()), free_port()
+    viewer = spun.start(ViewerNode, web_port=web_port)
+    spun.spin_until(lambda: viewer._configured, "the viewer")
+    assert listening_ports(os.getpid()) - before == {f"127.0.0.1:{web_port}"}
+
+
+def test_a_file_is_written_without_a_port(spun, default_model, tmp_path):
+    before = listening_ports(os.getpid())
+    tracker = Tracker(spun, default_model, tmp_path / "live.rrd")
+    tracker.publish(10_000_000_001, [4])
+    spun.spin_until(lambda: tracker.viewer.activity.answered == 1, "the frame")
+    assert listening_ports(os.getpid()) <= before
+    tracker.seen(1)
+
+
+def test_what_is_no_amount_of_memory_is_the_reason_not_to_start(spun):
+    viewer = spun.start(ViewerNode, autostart=False, memory_limit="much")
+    assert viewer.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert "'much' is no amount of memory" in viewer.failure
 
 
 def test_a_port_that_is_taken_is_the_reason_not_to_start(spun):
@@ -175,6 +201,6 @@ def test_a_port_that_is_taken_is_the_reason_not_to_start(spun):
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        viewer = spun.start(ViewerNode, autostart=False, web_port=port, grpc_port=free_port())
+        viewer = spun.start(ViewerNode, autostart=False, web_port=port)
         assert viewer.trigger_configure() == TransitionCallbackReturn.FAILURE
         assert f"port {port} cannot be used" in viewer.failure

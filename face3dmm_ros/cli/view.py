@@ -2,14 +2,18 @@
 
 import argparse
 import signal
-from functools import partial
+import sys
+import tempfile
 from pathlib import Path
 
 from face3dmm_ros.cli.live import require_ros
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live import middleware
 from face3dmm_ros.live.ros_arguments import parameter_arguments
-from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, require_rerun
+from face3dmm_ros.viewer.frame_buffer import byte_count
+from face3dmm_ros.viewer.page_server import WEB_PORT, require_free
+from face3dmm_ros.viewer.rerun_program import require_rerun
+from face3dmm_ros.viewer.window import require_display
 
 # Pictures a second; 0: all. Chosen by hand: live, the viewer takes time from the tracker.
 _BAG_RATE, _LIVE_RATE = 0.0, 15.0
@@ -30,8 +34,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     where.add_argument("--save", type=Path, metavar="FILE.rrd", help="write a file for Rerun in place of showing")
     add("--open", action="store_true", help="open the page in the browser")
     add("--web-port", type=_port, default=WEB_PORT, help="of the web page")
-    add("--grpc-port", type=_port, default=GRPC_PORT, help="of the page's data")
-    add("--memory-limit", default="1GB", help="of the data that are kept, such as 512MB; then the oldest go")
+    add("--memory-limit", default="1GB", help="of the live data that are kept, such as 512MB; then the oldest go")
     add("--rate", type=float, help=f"pictures a second at most, 0: all; a bag's {_BAG_RATE:g}, live {_LIVE_RATE:g}")
     add("--image-quality", type=int, default=80, help="JPEG quality of raw images, 1 to 100")
     add("--model", default="default", help="face model: default, or a .npz or BFM .mat file")
@@ -44,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         Face3DMMError: Rerun or ROS is not installed, the bag cannot be read, or a port is taken.
     """
     require_rerun()
+    byte_count(arguments.memory_limit)
     if not 1 <= arguments.image_quality <= 100:
         raise Face3DMMError(f"--image-quality goes from 1 to 100, not {arguments.image_quality}")
     if arguments.save is not None and not arguments.save.parent.is_dir():
@@ -62,7 +66,6 @@ def _view_topics(arguments: argparse.Namespace) -> int:
         "show": "window" if arguments.native else "page",
         "save": "" if arguments.save is None else str(arguments.save.absolute()),
         "web_port": arguments.web_port,
-        "grpc_port": arguments.grpc_port,
         "open_browser": arguments.open,
         "memory_limit": arguments.memory_limit,
         "image_rate": _LIVE_RATE if arguments.rate is None else arguments.rate,
@@ -72,19 +75,28 @@ def _view_topics(arguments: argparse.Namespace) -> int:
 
 
 def _view_bag(arguments: argparse.Namespace) -> int:
-    from face3dmm_ros.viewer.bag_program import log_bag, show_bag
+    from face3dmm_ros.viewer.bag_program import show_page, show_window, write_recording
 
     # SIGTERM ends this as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     rate = _BAG_RATE if arguments.rate is None else arguments.rate
-    log = partial(log_bag, arguments.bag, model=arguments.model, rate=rate, quality=arguments.image_quality)
+    options = {"model": arguments.model, "rate": rate, "quality": arguments.image_quality}
     if arguments.save is not None:
-        log(lambda stream: stream.save(arguments.save))
+        write_recording(arguments.bag, arguments.save, **options)
         print(f"written: {arguments.save}")
         return 0
-    ports = {"web_port": arguments.web_port, "grpc_port": arguments.grpc_port}
-    with RerunProgram(native=arguments.native, memory_limit=arguments.memory_limit, **ports) as program:
-        show_bag(log, program, open_browser=arguments.open)
+    # Before the bag is read, which may take long.
+    require_display() if arguments.native else require_free(arguments.web_port)
+    try:
+        with tempfile.TemporaryDirectory(prefix="face3dmm_viewer_") as folder:
+            recording = Path(folder) / "bag.rrd"
+            write_recording(arguments.bag, recording, **options)
+            if arguments.native:
+                show_window(recording)
+            else:
+                show_page(recording, port=arguments.web_port, open_browser=arguments.open)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
     return 0
 
 

@@ -4,21 +4,25 @@ import os
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sensor_msgs.msg import CompressedImage, Image
 
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.core import topics
-from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceMeshArray, FaceTopology
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, fixed
 from face3dmm_ros.nodes.qos import latched_qos
+from face3dmm_ros.viewer.frame_buffer import byte_count
 from face3dmm_ros.viewer.frame_messages import FrameMessages
-from face3dmm_ros.viewer.rerun_program import GRPC_PORT, WEB_PORT, RerunProgram, recording_stream, require_rerun
-from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, ViewedFrame
+from face3dmm_ros.viewer.page_server import WEB_PORT
+from face3dmm_ros.viewer.rerun_program import require_rerun
+from face3dmm_ros.viewer.viewed_frame import IMAGE, LANDMARKS, MESH, OVERLAY, PARAMETERS, Pace, ViewedFrame
+
+if TYPE_CHECKING:
+    from face3dmm_ros.viewer.live_view import LiveView
 
 _FACES = {
     LANDMARKS: (FaceLandmarksArray, topics.LANDMARKS),
@@ -45,7 +49,6 @@ class ViewerNode(FaceNode):
         fixed("show", "page", "Serve a web page, or open a window.", choices=("page", "window")),
         fixed("save", "", "File (.rrd) to write in place of showing; empty: show."),
         fixed("web_port", WEB_PORT, "Port of the web page, on this machine only.", 1, 65535),
-        fixed("grpc_port", GRPC_PORT, "Port of the viewer's data, likewise.", 1, 65535),
         fixed("open_browser", False, "Open the page in the browser."),
         fixed("memory_limit", "1GB", "Of the data that are kept for the page; then the oldest go."),
         fixed("image_rate", 15.0, "Images, landmarks and meshes a second at most; 0: all.", 0.0, 1000.0),
@@ -55,21 +58,11 @@ class ViewerNode(FaceNode):
     def configure(self) -> None:
         """Load the model and start the viewer."""
         require_rerun()
-        from face3dmm_ros.viewer.face_log import FaceLog
-
-        weights = BlendshapeWeights(load_model(self.value("model")))
-        stream = recording_stream()
-        self._program: RerunProgram | None = None
-        if self.value("save"):
-            path = Path(self.value("save")).expanduser()
-            if not path.parent.is_dir():
-                raise Face3DMMError(f"{path.parent} is no folder to write {path.name} to")
-            stream.save(path)
-        else:
-            self._program = self._show(stream)
-        self.resources.callback(stream.disconnect)
-        self._log = FaceLog(stream, weights, rate=self.value("image_rate"), live=True)
-        self._messages = FrameMessages(self._log.due, self.value("image_quality"))
+        self._weights = BlendshapeWeights(load_model(self.value("model")))
+        self._view = self._open_view()
+        self.resources.callback(self._view.close)
+        self._due = Pace(self.value("image_rate")).due
+        self._messages = FrameMessages(self._due, self.value("image_quality"))
         for part in (LANDMARKS, PARAMETERS):
             self._take_faces(part)
         self._takes_meshes = False
@@ -83,29 +76,28 @@ class ViewerNode(FaceNode):
             self.create_input(message_type, self._topics[part], self._taker(part), self.image_qos())
         self.resources.callback(self.destroy_timer, self.create_timer(_LOOK_PERIOD, self._look))
 
-    def _show(self, stream: Any) -> RerunProgram:
-        """Start the viewer and connect a Rerun stream to it."""
-        program = RerunProgram(
-            native=self.value("show") == "window",
-            web_port=self.value("web_port"),
-            grpc_port=self.value("grpc_port"),
-            memory_limit=self.value("memory_limit"),
-        )
-        self.resources.callback(program.close)
-        stream.connect_grpc(program.address)
-        if program.page:
-            # Not by the log, which a launcher may have turned down: without the address the page is of no use.
-            print(f"the viewer is at {program.page}", flush=True)
-            if self.value("open_browser"):
-                webbrowser.open(program.page)
-        return program
+    def _open_view(self) -> "LiveView":
+        """Begin the file, the window or the page, and say where the page is."""
+        from face3dmm_ros.viewer.live_view import FileView, PageView, WindowView
+
+        memory = byte_count(self.value("memory_limit"))
+        if self.value("save"):
+            return FileView(Path(self.value("save")).expanduser(), self._weights)
+        if self.value("show") == "window":
+            return WindowView(self._weights)
+        page = PageView(self._weights, memory, port=self.value("web_port"))
+        # Not by the log, which a launcher may have turned down: without the address the page is of no use.
+        print(f"the viewer is at {page.address}", flush=True)
+        if self.value("open_browser"):
+            webbrowser.open(page.address)
+        return page
 
     def _look(self) -> None:
         """Find which topics have publishers, so that frames wait for those, and whether the viewer still runs."""
         names = {part: self.resolve_topic_name(topic) for part, topic in self._topics.items()}
         published = {part for part, name in names.items() if self.count_publishers(name)}
         self._messages.assembler.expected = frozenset(published)
-        if self._program is not None and not self._program.running:
+        if not self._view.running:
             self.activity.problem = "the viewer has ended"
 
     def _take_faces(self, part: str) -> None:
@@ -131,7 +123,9 @@ class ViewerNode(FaceNode):
 
     def _log_frame(self, frame: ViewedFrame) -> None:
         with self.activity.stage("viewing"):
-            self._log.log(frame)
+            self._view.add(frame, due=self._due(frame.stamp_ns))
+        for face in (frame.parameters or {}).values():
+            self._weights.check(face)
 
 
 def main(args: list[str] | None = None) -> int:

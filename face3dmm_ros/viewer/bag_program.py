@@ -1,10 +1,11 @@
-"""A recorded bag shown in Rerun, or written to an .rrd file."""
+"""A recorded bag written to an .rrd file, or shown in Rerun."""
 
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Generator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Event
 
 from tqdm import tqdm
 
@@ -14,15 +15,22 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.viewer.bag_view import BagView
 from face3dmm_ros.viewer.face_log import FaceLog
-from face3dmm_ros.viewer.rerun_program import RerunProgram, recording_stream
+from face3dmm_ros.viewer.page_files import read_page_files
+from face3dmm_ros.viewer.page_server import PageServer
+from face3dmm_ros.viewer.rerun_program import recording_stream
+from face3dmm_ros.viewer.viewed_frame import Pace
+from face3dmm_ros.viewer.window import Window
+
+_BLOCK = 1 << 20
+"""Bytes that are read of a file at a time."""
 
 
-def log_bag(path: Path, open_stream: Callable[[Any], None], *, model: str, rate: float, quality: int) -> None:
-    """Log all that is in a bag, and print on stderr what could not be shown.
+def write_recording(path: Path, out: Path, *, model: str, rate: float, quality: int) -> None:
+    """Write all that is in a bag to an .rrd file, and print on stderr what could not be shown.
 
     Args:
         path: of the bag.
-        open_stream: connects the stream to a viewer or a file.
+        out: the file to write.
         model: ``default`` or a file.
         rate: pictures a second at most; 0: all.
         quality: JPEG quality of raw images.
@@ -36,13 +44,14 @@ def log_bag(path: Path, open_stream: Callable[[Any], None], *, model: str, rate:
         if reader.notice:
             print(reader.notice, file=sys.stderr)
         view = BagView(reader, face_model, quality=quality)
-        open_stream(stream)
-        log = FaceLog(stream, BlendshapeWeights(face_model), rate=rate, live=False)
+        stream.save(out)
+        due = Pace(rate).due
+        log = FaceLog(stream, BlendshapeWeights(face_model), live=False)
         try:
             with tqdm(total=view.message_count, unit=" messages", leave=False, disable=None) as bar:
-                for frame in view.frames(log.due, bar.update):
+                for number, frame in enumerate(view.frames(due, bar.update)):
                     try:
-                        log.log(frame)
+                        log.log(frame, number, due=due(frame.stamp_ns))
                     except Face3DMMError as error:
                         view.skipped[str(error)] += 1
         finally:
@@ -54,18 +63,30 @@ def log_bag(path: Path, open_stream: Callable[[Any], None], *, model: str, rate:
         print(f"not shown, {count} times: {reason}", file=sys.stderr)
 
 
-def show_bag(log: Callable[[Callable[[Any], None]], None], program: RerunProgram, *, open_browser: bool) -> None:
-    """Show a bag until Ctrl-C, or until the window is closed; `log` is `log_bag` of that bag.
+def show_page(recording: Path, *, port: int, open_browser: bool) -> None:
+    """Serve a recording, an .rrd file, as a web page until Ctrl-C.
 
     Raises:
-        Face3DMMError: as `log_bag`.
+        Face3DMMError: the port is taken, or Rerun is not installed.
     """
-    try:
-        log(lambda stream: stream.connect_grpc(program.address))
-        if program.page:
-            print(f"open {program.page}\nCtrl-C ends it", flush=True)
-            if open_browser:
-                webbrowser.open(program.page)
-        program.wait()
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
+    with PageServer(port, read_page_files(), partial(_blocks, recording)) as server:
+        print(f"open {server.address}\nCtrl-C ends it", flush=True)
+        if open_browser:
+            webbrowser.open(server.address)
+        Event().wait()
+
+
+def show_window(recording: Path) -> None:
+    """Show a recording, an .rrd file, in a window until that is closed.
+
+    Raises:
+        Face3DMMError: there is no display, or Rerun is not installed.
+    """
+    with Window(recording) as window:
+        window.wait()
+
+
+def _blocks(path: Path) -> Generator[bytes, None, None]:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block

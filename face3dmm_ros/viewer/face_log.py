@@ -12,7 +12,7 @@ from face3dmm_ros.core.rotations import pose_angles
 from face3dmm_ros.core.values import FaceParameters, Landmarks, Mesh
 from face3dmm_ros.viewer import layout
 from face3dmm_ros.viewer.blendshape_bars import bars
-from face3dmm_ros.viewer.viewed_frame import PARTS, Pace, ViewedFrame
+from face3dmm_ros.viewer.viewed_frame import PARTS, ViewedFrame
 
 _LANDMARK_COLORS = ((0x50, 0xFF, 0x78), (0xFF, 0xB0, 0x40), (0x60, 0xB0, 0xFF), (0xFF, 0x70, 0xC0), (0xE8, 0xE0, 0x50))
 """Of the landmarks of one face and the next, sRGB; chosen to stand out from skin."""
@@ -31,37 +31,35 @@ _FAR = (0.0, 0.0, 0.5)
 class FaceLog:
     """Logs frames on the timelines `stamp` and `frame`.
 
-    Curves get every frame; image, overlay, landmarks, mesh and blendshape bars at most `rate` a second.
-
-    Attributes:
-        due: whether the pictures of the image of a stamp, ns, are shown.
+    Curves get every frame; image, overlay, landmarks, mesh and blendshape bars those that are due.
     """
 
-    def __init__(self, stream: rr.RecordingStream, weights: BlendshapeWeights, *, rate: float, live: bool) -> None:
-        """Log into a stream, at most `rate` pictures a second (0: all); `live`: the window follows the newest."""
+    def __init__(self, stream: rr.RecordingStream, weights: BlendshapeWeights, *, live: bool) -> None:
+        """Log into a stream; `live`: the window follows the newest."""
         self._stream = stream
         self._weights = weights
-        self.due = Pace(rate).due
         self._live = live
         self._shown: dict[str, set[int]] = {}
         self._surfaces: dict[int, tuple[str, bytes]] = {}
         self._named: set[str] = set()
-        self._frames = 0
         self._looks_at_a_head = False
         stream.log("/", rr.ViewCoordinates.RDF, static=True)
         stream.send_blueprint(layout.layout(_FAR, live=live))
 
-    def log(self, frame: ViewedFrame) -> None:
+    def log(self, frame: ViewedFrame, number: int, *, due: bool) -> None:
         """Log a frame.
+
+        Args:
+            frame: what there is to see.
+            number: of the frame.
+            due: whether its pictures, landmarks, meshes and bars are shown too, or its curves only.
 
         Raises:
             Face3DMMError: the parameters are of another model than the weights; all else has been logged.
         """
         stream = self._stream
         stream.set_time(layout.STAMP, timestamp=np.datetime64(frame.stamp_ns, "ns"))
-        stream.set_time(layout.FRAME, sequence=self._frames)
-        self._frames += 1
-        due = self.due(frame.stamp_ns)
+        stream.set_time(layout.FRAME, sequence=number)
         if due:
             self._log_pictures(frame)
         for part, value in frame.latency_ms.items():

@@ -41,8 +41,8 @@ class BlendshapeWeights:
         if not known:
             self._compare(model, load_model("default"))
 
-    def of(self, parameters: FaceParameters) -> NDArray[np.float32]:
-        """The weights of a face, (52,) float32 in [0, 1].
+    def check(self, parameters: FaceParameters) -> None:
+        """Check that a face is of this model.
 
         Raises:
             Face3DMMError: the parameters are of another model.
@@ -53,6 +53,14 @@ class BlendshapeWeights:
                 f"{len(parameters.beta)} expressions, but {self._name!r} with digest {self._digest[:12]}… and "
                 f"{self._count} is loaded: use the same model everywhere"
             )
+
+    def of(self, parameters: FaceParameters) -> NDArray[np.float32]:
+        """The weights of a face, (52,) float32 in [0, 1].
+
+        Raises:
+            Face3DMMError: the parameters are of another model.
+        """
+        self.check(parameters)
         beta = np.zeros(self._count)
         beta[: len(parameters.beta)] = parameters.beta
         weights = np.zeros(len(ARKIT_NAMES), np.float32)
