@@ -1,11 +1,11 @@
 """A recorded bag written to an .rrd file, or shown in Rerun."""
 
+import signal
 import sys
 import webbrowser
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
-from threading import Event
 
 from tqdm import tqdm
 
@@ -73,7 +73,8 @@ def show_page(recording: Path, *, port: int, open_browser: bool) -> None:
         print(f"open {server.address}\nCtrl-C ends it", flush=True)
         if open_browser:
             webbrowser.open(server.address)
-        Event().wait()
+        while True:
+            signal.pause()
 
 
 def show_window(recording: Path) -> None:
