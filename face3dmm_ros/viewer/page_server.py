@@ -117,7 +117,9 @@ class _Server(ThreadingTCPServer):
         self._lock = Lock()
         self._connected: set[socket.socket] = set()
         super().__init__((_LOOPBACK, port), _Request)
-        self.hosts = {f"{name}:{self.server_address[1]}" for name in (_LOOPBACK, "localhost")}
+        # Browsers leave out the port that is HTTP's own.
+        suffix = f":{self.server_address[1]}".removesuffix(":80")
+        self.hosts = {f"{name}{suffix}" for name in (_LOOPBACK, "localhost")}
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Called for each connection."""
