@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help live build test test-fast lint bench torch viewer docs train-default clean FORCE
+.PHONY: help live build test test-fast lint bench campaign torch viewer docs train-default clean FORCE
 .DELETE_ON_ERROR:
 
 ROS := $(or $(ROS_DISTRO),wheels)
@@ -18,6 +18,7 @@ RUN := tools/in_environment.sh
 help:
 	@echo 'make live    track a face, live: SOURCE=auto|camera|sample|INDEX|DEVICE|URL|FILE|FOLDER DURATION=SECONDS OUT=FOLDER AVATAR=watermelon ARGS="..."'
 	@echo 'make test    lint and test: ARGS="-k camera" chooses tests'
+	@echo 'make campaign  try to break it with hostile files and messages: COUNT=1000 ARGS="--seed 1"'
 	@echo 'make bench   measure each stage and the whole: ARGS="..." goes to benchmarks'
 	@echo 'make torch   add torch, for face3dmm train, and the fit methods photometric and regressor'
 	@echo 'make viewer  add Rerun, for face3dmm view'
@@ -59,6 +60,10 @@ train-default: $(BUILT) $(TORCH)
 
 bench: $(BUILT) $(DEVELOPMENT)
 	@$(RUN) python -m benchmarks $(ARGS)
+
+campaign: $(BUILT) $(DEVELOPMENT)
+	@$(RUN) python -m tools.campaign files --count $${COUNT:-1000} $(ARGS)
+	@$(RUN) python -m tools.campaign messages --count $$(( $${COUNT:-1000} / 20 )) $(ARGS)
 
 clean:
 	rm -rf build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -40,7 +40,19 @@ def _files(numbers: Iterable[int], seed: int, only: str) -> Iterator[Case]:
     return files.run(numbers, seed, only)
 
 
-_CAMPAIGNS: dict[str, Callable[[Iterable[int], int, str], Iterator[Case]]] = {"files": _files}
+def _messages(numbers: Iterable[int], seed: int, only: str) -> Iterator[Case]:
+    from face3dmm_ros.live.middleware import apply_settings
+
+    apply_settings(loopback=True)  # Before rclpy is imported, which looks at the environment once.
+    from tools.campaign import messages
+
+    return messages.run(numbers, seed, only)
+
+
+_CAMPAIGNS: dict[str, Callable[[Iterable[int], int, str], Iterator[Case]]] = {
+    "files": _files,
+    "messages": _messages,
+}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from tools.campaign.hostile_files import CANARY
 from tools.campaign.report import Case
 
 LONGEST_S = 10.0
-"""s that a file may take."""
+"""s that a file may take, on a machine with nothing else to do."""
 GOOD = ("read", "refused")
 """Outcomes of a file that did no harm."""
 
@@ -26,13 +26,14 @@ class _Reader:
     connection: Connection
 
 
-def run(numbers: Iterable[int], seed: int, only: str = "") -> Iterator[Case]:
+def run(numbers: Iterable[int], seed: int, only: str = "", longest_s: float = LONGEST_S) -> Iterator[Case]:
     """Let files be read, the kinds in turn, and yield what came of each.
 
     Args:
         numbers: of the files; number k is made with the seeds (`seed`, k), and is the same whenever it is made.
         seed: of them all.
         only: a part of the names of the kinds to take; all of them if empty.
+        longest_s: that a file may take.
     """
     names: list[str] = []
     with tempfile.TemporaryDirectory(prefix="campaign_") as folder:
@@ -49,7 +50,7 @@ def run(numbers: Iterable[int], seed: int, only: str = "") -> Iterator[Case]:
                 reader = _Reader(process, ours)
                 names = ours.recv()
             name = names[k % len(names)]
-            outcome, words = _read_one(reader, name, (seed, k))
+            outcome, words = _read_one(reader, name, (seed, k), longest_s)
             if outcome in ("hung", "died", "swelled"):
                 reader.process.kill()
                 reader.process.join()
@@ -60,12 +61,12 @@ def run(numbers: Iterable[int], seed: int, only: str = "") -> Iterator[Case]:
             reader.process.join()
 
 
-def _read_one(reader: _Reader, name: str, seed: tuple[int, int]) -> tuple[str, str]:
+def _read_one(reader: _Reader, name: str, seed: tuple[int, int], longest_s: float) -> tuple[str, str]:
     try:
         reader.connection.send((name, seed))
         reader.connection.recv()
-        if not reader.connection.poll(LONGEST_S):
-            return "hung", f"for {LONGEST_S:.0f} s"
+        if not reader.connection.poll(longest_s):
+            return "hung", f"for {longest_s:.0f} s"
         outcome, words = reader.connection.recv()
         return outcome, words
     except (EOFError, BrokenPipeError, ConnectionResetError):
