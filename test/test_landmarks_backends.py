@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.landmark_schemes import SCHEME_SIZES
 from face3dmm_ros.core.values import Landmarks
 from face3dmm_ros.landmarks import BACKENDS, LandmarkBackend, LandmarkTracker, Region, create_backend
 from face3dmm_ros.landmarks.blazeface import FULL_RANGE, SHORT_RANGE, anchor_centers, merge_overlapping
 from face3dmm_ros.landmarks.dlib_model import find_dlib_model
 from face3dmm_ros.landmarks.network import Network
-from face3dmm_ros.landmarks.schemes import IBUG68, IBUG68_IN_MEDIAPIPE478, MEDIAPIPE478, SCHEME_SIZES, convert
+from face3dmm_ros.landmarks.schemes import IBUG68, IBUG68_IN_MEDIAPIPE478, MEDIAPIPE478, convert
 
 skimage_data = pytest.importorskip("skimage.data", reason="needs scikit-image's portrait")
 

@@ -8,12 +8,13 @@ import pytest
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.landmark_schemes import SCHEME_SIZES
 from face3dmm_ros.core.rotations import FRONTAL, rotation_from_pose_angles
 from face3dmm_ros.core.srgb import encoded, linear
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.albedo import AlbedoPoints, PersonColors, albedo_evidence, most_probable
 from face3dmm_ros.landmarks.colors import ColorSampler, sample_colors
-from face3dmm_ros.landmarks.schemes import SCHEME_SIZES, convert
+from face3dmm_ros.landmarks.schemes import convert
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight

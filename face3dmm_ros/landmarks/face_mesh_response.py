@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.compiled import compiled
+from face3dmm_ros.core.landmark_schemes import SCHEME_SIZES
 from face3dmm_ros.core.similarity import scaled_rotation
-from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SCHEME_SIZES, SKIN_COUNT
+from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SKIN_COUNT
 from face3dmm_ros.landmarks.table_file import read_table
 
 _LEAST_VOLUME, _CONVERGED, _MOST_STEPS = 1e-6, 1e-8, 30

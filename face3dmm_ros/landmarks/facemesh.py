@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.landmark_schemes import SCHEME_SIZES
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.values import Box, Landmarks
 from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace
 from face3dmm_ros.landmarks.blazeface import FULL_RANGE, LEFT_EYE, RIGHT_EYE, SHORT_RANGE, BlazeFace, BlazeFaces
 from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import Region, region_around
-from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SCHEME_SIZES, SKIN_COUNT, convert
+from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SKIN_COUNT, convert
 
 _RIGHT_EYE_CORNER, _LEFT_EYE_CORNER = 33, 263
 REGION_SCALE = 1.5

@@ -8,20 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.landmark_schemes import IBUG68, MEDIAPIPE478
 from face3dmm_ros.core.values import Landmarks
-
-IBUG68 = "ibug68"
-"""68 points (Sagonas et al., 300 Faces in-the-Wild, 2013), 0-based."""
-MEDIAPIPE478 = "mediapipe478"
-"""468 points of the skin (Kartynnik et al., Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs,
-2019), then ten of the irises (Grishchenko et al., Attention Mesh: High-fidelity Face Mesh Prediction in Real-time,
-2020): the right one's centre and four points around it, then the left one's."""
 
 SKIN_COUNT = 468
 """Points of `MEDIAPIPE478` before the irises'."""
 RIGHT_IRIS, LEFT_IRIS = 468, 473
 """The irises' centres among them."""
-SCHEME_SIZES = {IBUG68: 68, MEDIAPIPE478: 478}
 
 # fmt: off
 IBUG68_IN_MEDIAPIPE478 = np.array([

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.regular_file import require_regular
+from face3dmm_ros.files.array_archive import ArrayArchive
 
 _MOST_BYTES = 1 << 26
-"""Of a file, by hand: fifty times the largest of ours."""
+"""Of a file and of its arrays, by hand: fifty times the largest of ours."""
 
 
 def read_table(path: Path, shapes: Mapping[str, tuple], what: str) -> dict[str, NDArray]:
@@ -24,12 +24,8 @@ def read_table(path: Path, shapes: Mapping[str, tuple], what: str) -> dict[str, 
     Raises:
         Face3DMMError: the file is missing, lacks an array, or has one of another shape or with NaN.
     """
-    require_regular(path, _MOST_BYTES)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in shapes}
-    except (OSError, ValueError, KeyError) as error:
-        raise Face3DMMError(f"{path} is not {what}: {error}") from error
+    with ArrayArchive(path, what, _MOST_BYTES) as archive:
+        arrays = {name: archive.read(name) for name in shapes}
     lengths: dict[object, int] = {}
     for name, shape in shapes.items():
         array = arrays[name]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.files.array_archive import ArrayArchive
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 
@@ -38,14 +39,14 @@ class MakeHumanLayout:
         """The layout of the default model, or of one with the same triangles.
 
         Raises:
-            Face3DMMError: the model has other triangles.
+            Face3DMMError: the model has other triangles, or the package's file is damaged.
         """
-        with np.load(package_file("resource/makehuman_layout.npz"), allow_pickle=False) as file:
+        with ArrayArchive(package_file("resource/makehuman_layout.npz"), "MakeHuman's layout") as file:
             layout = MakeHumanLayout(
-                file["base_vertex"].astype(np.int32),
-                file["uv"][file["corners"]].astype(np.float32),
-                file["base"].astype(np.float32),
-                str(file["model"]),
+                file.read("base_vertex").astype(np.int32),
+                file.read("uv")[file.read("corners")].astype(np.float32),
+                file.read("base").astype(np.float32),
+                str(file.read("model")),
             )
         if layout.model != triangles_digest(model):
             raise Face3DMMError(

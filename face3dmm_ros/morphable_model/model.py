@@ -10,9 +10,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from face3dmm_ros.core.camera import MetricPose
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.landmark_schemes import SCHEME_SIZES
 from face3dmm_ros.core.values import Mesh
 from face3dmm_ros.morphable_model.gaze import EyeGaze
 from face3dmm_ros.morphable_model.normals import vertex_normals
+
+# What a model may have, by hand: far above any face's, so that no file fills the memory or yields what is no number.
+MOST_VERTICES = 500_000
+"""The Basel Face Model of 2009 has 53,490."""
+MOST_TRIANGLES = 1_000_000
+"""The Basel Face Model of 2009 has 105,840."""
+_MOST_COMPONENTS = 1_000
+"""Of identity, of expression or of albedo: the Basel Face Model of 2009 has 199."""
+_LARGEST = 1e5
+"""Coordinate or displacement by one standard deviation, mm; or colour, where white is 1."""
+_SMALLEST_SIGMA, _LARGEST_SIGMA = 1e-6, 1e7
+"""Standard deviations: those of the BFM layout reach 10⁶."""
+_LARGEST_BOUND = 1e7
+"""Of β, where it is bounded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,10 +152,11 @@ class MorphableModel:
         """Check that the arrays fit together.
 
         Raises:
-            Face3DMMError: shapes disagree, an index is out of range, or a value is not finite (or, for a sigma, not
-                positive).
+            Face3DMMError: shapes disagree, there is too little or too much of something, an index is out of range, or a
+                value is not finite or beyond what a face's could be.
         """
         N, K, E, L = self.vertex_count, self.shape_count, self.expression_count, len(self.albedo_sigma)
+        check_counts(f"model {self.name}", N, len(self.triangles), max(K, E, L))
         expected = {
             "mean": (N, 3),
             "triangles": (len(self.triangles), 3),
@@ -154,19 +170,49 @@ class MorphableModel:
             found = getattr(self, attribute)
             if found.shape != shape:
                 raise Face3DMMError(f"model {self.name}: {attribute} has shape {found.shape}, expected {shape}")
-            if attribute != "expression_bounds" and not np.isfinite(found).all():
-                raise Face3DMMError(f"model {self.name}: {attribute} holds values that are not finite")
-        if len(self.expression_names) != E:
-            raise Face3DMMError(f"model {self.name}: {len(self.expression_names)} names for {E} expressions")
-        for attribute in ("shape_sigma", "expression_sigma", "albedo_sigma"):
-            sigma = getattr(self, attribute)
-            if not (np.isfinite(sigma).all() and (sigma > 0).all()):
-                raise Face3DMMError(f"model {self.name}: {attribute} must be positive and finite")
+        if not len(self.expression_names) == len(set(self.expression_names)) == E:
+            names = f"{len(self.expression_names)} names, {len(set(self.expression_names))} of them different"
+            raise Face3DMMError(f"model {self.name}: {names}, for {E} expressions")
+        self._check_numbers()
         if self.expression_correlation is not None and not _is_correlation(self.expression_correlation, E):
             raise Face3DMMError(
                 f"model {self.name}: expression_correlation must be a positive definite ({E}, {E}) matrix with ones on "
                 f"its diagonal, found one of shape {self.expression_correlation.shape} that is not"
             )
+        self._check_points()
+        for region, mask in self.regions.items():
+            if mask.shape != (N,):
+                raise Face3DMMError(f"model {self.name}: region {region} has shape {mask.shape}, expected {(N,)}")
+
+    def _check_numbers(self) -> None:
+        for attribute in ("shape_sigma", "expression_sigma", "albedo_sigma"):
+            sigma = getattr(self, attribute)
+            if not ((sigma >= _SMALLEST_SIGMA) & (sigma <= _LARGEST_SIGMA)).all():
+                raise Face3DMMError(
+                    f"model {self.name}: {attribute} must be positive and finite, from {_SMALLEST_SIGMA:g} to "
+                    f"{_LARGEST_SIGMA:g}"
+                )
+        for attribute in ("mean", "albedo_mean", "shape_basis", "expression_basis", "albedo_basis"):
+            largest = _largest(getattr(self, attribute))
+            if attribute.endswith("basis"):
+                largest = largest * getattr(self, attribute.replace("basis", "sigma"))
+            if not np.isfinite(largest).all():
+                raise Face3DMMError(f"model {self.name}: {attribute} holds values that are not finite")
+            if (largest > _LARGEST).any():
+                raise Face3DMMError(
+                    f"model {self.name}: {attribute} reaches {largest.max():g}, times sigma in a basis; up to "
+                    f"{_LARGEST:g} is taken: a model is in millimetres and its colours are in [0, 1]"
+                )
+        low, high = self.expression_bounds
+        bounded = self.expression_bounds[np.isfinite(self.expression_bounds)]
+        if not ((low <= high) & (low < np.inf) & (high > -np.inf)).all() or (np.abs(bounded) > _LARGEST_BOUND).any():
+            raise Face3DMMError(
+                f"model {self.name}: expression_bounds must hold a lowest β and one that is no lower, each infinite or "
+                f"within ±{_LARGEST_BOUND:g}"
+            )
+
+    def _check_points(self) -> None:
+        N = self.vertex_count
         indices = {"triangles": self.triangles}
         indices |= {f"landmarks {scheme}": points.vertices for scheme, points in self.landmarks.items()}
         indices |= {f"contour {scheme}": contour.candidates for scheme, contour in self.contours.items()}
@@ -175,9 +221,22 @@ class MorphableModel:
                 raise Face3DMMError(
                     f"model {self.name}: {what} refer to vertices {index.min()} to {index.max()}, but there are {N}"
                 )
-        for region, mask in self.regions.items():
-            if mask.shape != (N,):
-                raise Face3DMMError(f"model {self.name}: region {region} has shape {mask.shape}, expected {(N,)}")
+        for scheme, points in self.landmarks.items():
+            found, size = len(points.vertices), SCHEME_SIZES.get(scheme, len(points.vertices))
+            if found != size or not found:
+                raise Face3DMMError(
+                    f"model {self.name}: landmarks {scheme} are {found} points, expected {size or 'some'}"
+                )
+            if not (np.abs(points.weights.sum(axis=1) - 1.0) < 1e-3).all() or np.abs(points.weights).max() > 10.0:
+                raise Face3DMMError(f"model {self.name}: the weights of landmarks {scheme} must sum to 1")
+        for scheme, contour in self.contours.items():
+            size = len(self.landmarks[scheme].vertices) if scheme in self.landmarks else 0
+            outline = contour.landmarks
+            if outline.min(initial=0) < 0 or outline.max(initial=-1) >= size or not contour.candidates.shape[1]:
+                raise Face3DMMError(
+                    f"model {self.name}: contour {scheme} needs landmarks among the {size} of its scheme, and vertices "
+                    "for each"
+                )
 
     @property
     def vertex_count(self) -> int:
@@ -288,6 +347,24 @@ class MorphableModel:
             known = ", ".join(sorted(self.landmarks)) or "none"
             raise Face3DMMError(f"model {self.name} has no landmark scheme {name!r}; it knows: {known}")
         return self.landmarks[name]
+
+
+def check_counts(name: str, vertices: int, triangles: int, components: int) -> None:
+    """Check how much a model has, which files do before they read it; `name` is what the error calls it.
+
+    Raises:
+        Face3DMMError: it has no vertices or triangles, or too many of these or of components.
+    """
+    counts = (("vertices", vertices, 1, MOST_VERTICES), ("triangles", triangles, 1, MOST_TRIANGLES))
+    for what, found, least, most in (*counts, ("components of one kind", components, 0, _MOST_COMPONENTS)):
+        if not least <= found <= most:
+            raise Face3DMMError(f"{name} has {found} {what}; a face model has {least} to {most}")
+
+
+def _largest(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The largest magnitude in each column, without a copy of all; NaN where there is one."""
+    extremes = (values.max(axis=0, initial=0.0), values.min(axis=0, initial=0.0))
+    return np.maximum(extremes[0], -extremes[1]).astype(np.float64)
 
 
 def _times(basis: NDArray[np.float64], coefficients: NDArray[np.float64]) -> NDArray[np.float64]:

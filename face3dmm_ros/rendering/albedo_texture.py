@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.files.array_archive import ArrayArchive
 from face3dmm_ros.morphable_model.makehuman_layout import triangles_digest
 from face3dmm_ros.morphable_model.model import MorphableModel
 
@@ -49,10 +50,14 @@ class AlbedoTexture:
 
     @staticmethod
     def load(path: Path) -> "AlbedoTexture":
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            detail = file["detail"] * file["step"][:, None, None, None]
-            return AlbedoTexture(detail[0], detail[1:], str(file["model"]))
+        """Read what `save` wrote.
+
+        Raises:
+            Face3DMMError: the file is missing or damaged.
+        """
+        with ArrayArchive(path, "a texture of the albedo") as file:
+            detail = file.read("detail") * file.read("step")[:, None, None, None]
+            return AlbedoTexture(detail[0], detail[1:], str(file.read("model")))
 
     def save(self, path: Path) -> None:
         """Write it, in 8 bits with a step for the mean and for each component."""
