@@ -1,6 +1,8 @@
 """The BFM layout: what each field becomes in the package's conventions, and what is refused."""
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ import scipy.io
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.morphable_model import load_bfm_mat, load_model
+from face3dmm_ros.files import matlab_struct
+from face3dmm_ros.morphable_model import bfm_file, load_bfm_mat, load_model
 
 COLUMNS, ROWS = 12, 10
 COUNT = COLUMNS * ROWS
@@ -42,9 +45,9 @@ def fields() -> dict[str, NDArray]:
     return bfm_fields(np.random.default_rng(0))
 
 
-def write(folder: Path, fields: dict[str, NDArray]) -> Path:
+def write(folder: Path, fields: dict[str, Any], *, compressed: bool = False, **others: Any) -> Path:
     path = folder / "Model_Shape.mat"
-    scipy.io.savemat(path, {"model": fields})
+    scipy.io.savemat(path, {**others, "model": fields}, do_compression=compressed)
     return path
 
 
@@ -136,6 +139,86 @@ def test_fields_that_do_not_fit_are_refused(tmp_path: Path, fields: dict[str, ND
     fields[name] = change(fields[name])
     with pytest.raises(Face3DMMError):
         load_bfm_mat(write(tmp_path, fields))
+
+
+def test_a_compressed_file_holds_the_same(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    expected = load_bfm_mat(write(tmp_path, fields)).digest
+    assert load_bfm_mat(write(tmp_path, fields, compressed=True)).digest == expected
+
+
+def test_what_else_is_in_the_file_is_left_out(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    expected = load_bfm_mat(write(tmp_path, fields)).digest
+    others = {"text": "abc", "cells": np.array([1, "a"], object), "struct": {"a": {"b": 1}}, "matrix": np.eye(3)}
+    path = write(tmp_path, {"note": "by hand", **fields, "more": others}, compressed=True, first=np.eye(4), **others)
+    assert load_bfm_mat(path).digest == expected
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    ("name", "shape", "reason"),
+    [
+        ("tri", (3, 2_000_000), r"tri has shape \(3, 2000000\)"),
+        ("shapeMU", (9_000_000, 1), r"shapeMU has shape \(9000000, 1\)"),
+        ("expEV", (5_000, 1), r"expEV has shape \(5000, 1\)"),
+    ],
+)
+def test_a_matrix_beyond_any_face_is_refused_unread(
+    tmp_path: Path, fields: dict[str, NDArray], name: str, shape: tuple[int, int], reason: str, compressed: bool
+) -> None:
+    fields.pop(name)
+    fields = {name: np.ones(shape, np.int8), **fields}
+    path = write(tmp_path, fields, compressed=compressed)
+    if not compressed:  # its contents are not even there
+        path.write_bytes(path.read_bytes()[: 128 + 20_000])
+    with pytest.raises(Face3DMMError, match=reason):
+        load_bfm_mat(path)
+
+
+def test_a_file_that_unpacks_to_more_than_any_model_is_refused(
+    tmp_path: Path, fields: dict[str, NDArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matlab_struct, "_MOST_BYTES", 200_000)
+    fields = {"junk": np.zeros((500, 500)), **fields}
+    with pytest.raises(Face3DMMError, match="unpack to more"):
+        load_bfm_mat(write(tmp_path, fields, compressed=True))
+
+
+def test_numbers_beyond_what_is_stored_are_refused(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    fields["shapePC"] = fields["shapePC"].astype(np.float64) + 1e39
+    with pytest.raises(Face3DMMError, match="shape_basis holds values that are not finite"):
+        load_bfm_mat(write(tmp_path, fields))
+
+
+def test_memory_that_does_not_suffice_is_told(
+    tmp_path: Path, fields: dict[str, NDArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    path = write(tmp_path, fields)
+    monkeypatch.setattr(bfm_file, "_facing_outward", full)
+    with pytest.raises(Face3DMMError, match="the memory does not suffice"):
+        load_bfm_mat(path)
+
+
+def test_any_flipped_byte_is_refused_or_harmless(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    rng = np.random.default_rng(1)
+    for compressed in (False, True):
+        path = write(tmp_path, fields, compressed=compressed)
+        content = path.read_bytes()
+        for position in rng.integers(0, 1000, 200):
+            damaged = bytearray(content)
+            damaged[position] ^= 0xFF
+            path.write_bytes(damaged)
+            with suppress(Face3DMMError):
+                load_bfm_mat(path)
+
+
+def test_a_file_of_version_7_3_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "new.mat"
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400))
+    with pytest.raises(Face3DMMError, match="'-v7'"):
+        load_bfm_mat(path)
 
 
 def test_a_file_without_the_struct_is_refused(tmp_path: Path) -> None:

@@ -10,15 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.regular_file import require_regular
-from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints
+from face3dmm_ros.files.matlab_struct import read_struct
+from face3dmm_ros.morphable_model.model import (
+    MOST_TRIANGLES,
+    MOST_VERTICES,
+    MorphableModel,
+    SurfacePoints,
+    check_counts,
+)
 
 _MILLIMETRES_PER_UNIT = 1e-3  # The layout is in µm.
-_FIELDS = ("shapeMU", "shapePC", "shapeEV", "expMU", "expPC", "expEV", "texMU", "texPC", "texEV", "tri", "kpt_ind")
+_MOST_BASIS_NUMBERS = 3 * MOST_VERTICES * 1_000
+_FIELDS = {
+    "shapeMU": 3 * MOST_VERTICES,
+    "shapePC": _MOST_BASIS_NUMBERS,
+    "shapeEV": 1_000,
+    "expMU": 3 * MOST_VERTICES,
+    "expPC": _MOST_BASIS_NUMBERS,
+    "expEV": 1_000,
+    "texMU": 3 * MOST_VERTICES,
+    "texPC": _MOST_BASIS_NUMBERS,
+    "texEV": 1_000,
+    "tri": 3 * MOST_TRIANGLES,
+    "kpt_ind": 1_000,
+}
+"""The most numbers of each."""
 _LANDMARK_COUNT = 68
 _EYE_LANDMARKS = slice(36, 48)
-_MOST_BYTES = 2 << 30
-"""Of a file, by hand: ten times the model of 2009."""
 _EYE_CENTER_DEPTH = 12.0
 """mm from the lids, which iBUG's eye points follow, back to the eyeball's centre: the radius of an adult's eye."""
 
@@ -31,27 +49,39 @@ def load_bfm_mat(path: Path) -> MorphableModel:
     them. Coefficients of the expressions, named ``exp_00`` and on, are unbounded.
 
     Raises:
-        Face3DMMError: not a readable .mat file, a field missing, or fields that are not numbers, not finite or do not
-            fit together.
+        Face3DMMError: not a readable .mat file, a field missing, or fields that are not numbers, not finite, too large,
+            or do not fit together.
     """
-    fields = _read_struct(path)
+    try:
+        fields = read_struct(path, "model", _FIELDS)
+        # Numbers beyond float32 become infinite, which the model refuses.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _model(path, fields)
+    except MemoryError as error:
+        raise Face3DMMError(f"{path}: the memory does not suffice for this model") from error
+
+
+def _model(path: Path, fields: dict[str, NDArray]) -> MorphableModel:
+    """The model of some fields, which are taken out of the dictionary as they are used, since they are large."""
     shape, expression = _matrix(path, fields, "shapeMU"), _matrix(path, fields, "expMU")
     count = len(shape) // 3
     if count == 0 or not shape.shape == expression.shape == (3 * count, 1):
         raise Face3DMMError(
             f"{path}: shapeMU and expMU must be columns of 3N numbers, found {shape.shape} and {expression.shape}"
         )
-    vertices = (shape + expression).reshape(-1, 3) * _MILLIMETRES_PER_UNIT
+    components = max(fields[f"{kind}EV"].size for kind in ("shape", "exp", "tex"))
+    check_counts(str(path), count, fields["tri"].shape[1], components)
+    vertices = (shape.astype(np.float64) + expression).reshape(-1, 3) * _MILLIMETRES_PER_UNIT
     landmarks = _indices(path, fields, "kpt_ind", count).ravel()
     if len(landmarks) != _LANDMARK_COUNT:
         raise Face3DMMError(f"{path}: kpt_ind must name {_LANDMARK_COUNT} vertices, found {len(landmarks)}")
     vertices = vertices - vertices[landmarks[_EYE_LANDMARKS]].mean(axis=0) + [0.0, 0.0, _EYE_CENTER_DEPTH]
     triangles = _indices(path, fields, "tri", count)
-    if triangles.ndim != 2 or triangles.shape[0] != 3:
+    if triangles.shape[0] != 3:
         raise Face3DMMError(f"{path}: tri must have shape (3, M), found {triangles.shape}")
-    shape_basis, shape_sigma = _basis(path, fields, "shape", count)
-    expression_basis, expression_sigma = _basis(path, fields, "exp", count)
-    albedo_basis, albedo_sigma = _basis(path, fields, "tex", count)
+    shape_basis, shape_sigma = _basis(path, fields, "shape", count, _MILLIMETRES_PER_UNIT)
+    expression_basis, expression_sigma = _basis(path, fields, "exp", count, _MILLIMETRES_PER_UNIT)
+    albedo_basis, albedo_sigma = _basis(path, fields, "tex", count, 1.0 / 255.0)
     albedo = _matrix(path, fields, "texMU")
     if albedo.size != 3 * count:
         raise Face3DMMError(f"{path}: texMU must be a column of {3 * count} numbers, found {albedo.shape}")
@@ -60,45 +90,22 @@ def load_bfm_mat(path: Path) -> MorphableModel:
         name=path.stem,
         mean=vertices.astype(np.float32),
         triangles=_facing_outward(vertices, triangles.T),
-        shape_basis=shape_basis * np.float32(_MILLIMETRES_PER_UNIT),
+        shape_basis=shape_basis,
         shape_sigma=shape_sigma,
-        expression_basis=expression_basis * np.float32(_MILLIMETRES_PER_UNIT),
+        expression_basis=expression_basis,
         expression_sigma=expression_sigma,
         expression_names=tuple(f"exp_{index:02d}" for index in range(expressions)),
         expression_bounds=np.repeat(np.array([[-np.inf], [np.inf]], np.float32), expressions, axis=1),
         albedo_mean=(albedo.reshape(-1, 3) / 255.0).astype(np.float32),
-        albedo_basis=albedo_basis / np.float32(255.0),
+        albedo_basis=albedo_basis,
         albedo_sigma=albedo_sigma,
         landmarks={"ibug68": SurfacePoints.at_vertices(landmarks)},
     )
 
 
-def _read_struct(path: Path) -> dict[str, NDArray]:
-    """The fields of the struct `model`."""
-    require_regular(path, _MOST_BYTES)
-    try:
-        import scipy.io  # only now: it takes a tenth of a second, and few models are such files
-
-        contents = scipy.io.loadmat(str(path), variable_names=["model"])
-    # A damaged file can make the parser fail in any way; it builds arrays only and runs nothing.
-    except Exception as error:
-        raise Face3DMMError(f"{path} is not a readable MATLAB file (version 7 or older): {error}") from error
-    struct = contents.get("model")
-    if not (isinstance(struct, np.ndarray) and struct.dtype.names and struct.size == 1):
-        raise Face3DMMError(f"{path} holds no struct called model: it is not a face model of the BFM layout")
-    record = struct.ravel()[0]
-    missing = [name for name in _FIELDS if name not in struct.dtype.names]
-    if missing:
-        raise Face3DMMError(f"{path}: the model lacks {', '.join(missing)}; expected {', '.join(_FIELDS)}")
-    return {name: record[name] for name in _FIELDS}
-
-
-def _matrix(path: Path, fields: dict[str, NDArray], name: str) -> NDArray[np.float64]:
-    """A field as a finite matrix."""
-    array = fields[name]
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf" or array.ndim != 2:
-        raise Face3DMMError(f"{path}: {name} must be a matrix of real numbers, found {getattr(array, 'dtype', array)}")
-    array = array.astype(np.float64, copy=False)
+def _matrix(path: Path, fields: dict[str, NDArray], name: str) -> NDArray:
+    """A field, taken out, as a finite matrix."""
+    array = fields.pop(name)
     if not np.isfinite(array).all():
         raise Face3DMMError(f"{path}: {name} holds values that are not finite (NaN or infinity)")
     return array
@@ -113,16 +120,18 @@ def _indices(path: Path, fields: dict[str, NDArray], name: str, count: int) -> N
 
 
 def _basis(
-    path: Path, fields: dict[str, NDArray], kind: str, count: int
+    path: Path, fields: dict[str, NDArray], kind: str, count: int, unit: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Components, (3N, K), and their standard deviations, (K,)."""
+    """Components, (3N, K), times a unit, and their standard deviations, (K,)."""
     basis, sigma = _matrix(path, fields, f"{kind}PC"), _matrix(path, fields, f"{kind}EV").ravel()
     if basis.shape != (3 * count, len(sigma)):
         raise Face3DMMError(
             f"{path}: {kind}PC must have shape ({3 * count}, K) and {kind}EV K numbers, "
             f"found {basis.shape} and {len(sigma)}"
         )
-    return basis.astype(np.float32), sigma.astype(np.float32)
+    scaled = basis.astype(np.float32)
+    scaled *= np.float32(unit)
+    return scaled, sigma.astype(np.float32)
 
 
 def _facing_outward(vertices: NDArray[np.float64], triangles: NDArray[np.int64]) -> NDArray[np.int32]:
