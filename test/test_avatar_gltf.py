@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.avatar import AvatarFace
+from face3dmm_ros.avatar.gltf import file, posing
 from face3dmm_ros.avatar.gltf.avatar import GltfAvatar
 from face3dmm_ros.avatar.gltf.closed_surfaces import on_closed_surfaces
 from face3dmm_ros.avatar.gltf.file import load_gltf
@@ -747,6 +749,112 @@ class TestBadFiles:
         with pytest.raises(Face3DMMError, match=reason) as caught:
             load_gltf(path)
         assert str(path) in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("edit", "reason"),
+        [
+            (set_in("extras", "x" * 17_000_000), "its JSON has 17"),
+            (set_in("extras", [0] * 1_000_001), "some 1000.* values"),
+            (set_in("nodes", [{}] * 10_001), "10001 nodes"),
+            (set_in("meshes", [{}] * 1_001), "1001 meshes"),
+            (set_in("materials", [{}] * 1_001), "1001 materials"),
+            (set_in("skins", [{}] * 1_001), "1001 skins"),
+            (set_in("textures", [{}] * 1_001), "1001 textures"),
+            (set_in("images", [{}] * 1_001), "1001 images"),
+            (set_in("accessors", [{}] * 20_001), "20001 accessors"),
+            (set_in("skins", [{"joints": [0] * 10_001}] * 10), "100010 joints"),
+            (set_in("meshes", 0, "primitives", 0, "targets", [{}] * 10_001), "10001 morph targets"),
+            (set_in("meshes", 0, "primitives", [{"attributes": {"POSITION": 0}}] * 1_001), "1001 primitives"),
+        ],
+    )
+    def test_more_than_any_avatar_has_is_refused(
+        self, tmp_path: Path, edit: Callable[[dict[str, Any]], None], reason: str
+    ) -> None:
+        path = edited(write_head(tmp_path / "head.glb", ["jawOpen"]), edit)
+        with pytest.raises(Face3DMMError, match=reason) as caught:
+            load_gltf(path)
+        assert str(path) in str(caught.value)
+
+    def test_skins_read_no_more_matrices_than_they_have_joints(self, tmp_path: Path) -> None:
+        def edit(content: dict[str, Any]) -> None:
+            content["accessors"].append({"componentType": 5126, "count": 12_000_000, "type": "MAT4"})
+            last = len(content["accessors"]) - 1
+            content["skins"] = [{"joints": [0], "inverseBindMatrices": last}] * 30
+
+        path = edited(write_head(tmp_path / "head.glb", ["jawOpen"]), edit)
+        load_gltf(path)  # what is imported and compiled counts not
+        tracemalloc.start()
+        try:
+            assert len(load_gltf(path).skins) == 30
+            # The file is read into a buffer of 512 MiB; all of the accessor would take 2.3 GB.
+            assert tracemalloc.get_traced_memory()[1] < 600_000_000
+        finally:
+            tracemalloc.stop()
+
+    def test_a_sparse_accessor_replaces_what_is_read(self, tmp_path: Path) -> None:
+        def edit(content: dict[str, Any]) -> None:
+            accessors = content["accessors"]
+            # Of ten matrices the first and the last are replaced, by what the morph target's bytes say.
+            sparse = {"count": 2, "indices": {"bufferView": indices, "componentType": 5121}}
+            sparse["values"] = {"bufferView": accessors[0]["bufferView"]}
+            accessors.append({"componentType": 5126, "count": 10, "type": "MAT4", "sparse": sparse})
+            content["skins"] = [{"joints": [0, 0], "inverseBindMatrices": len(accessors) - 1}]
+
+        writer = Writer()
+        writer.node(mesh=add_head(writer, ["jawOpen"]))
+        indices = writer.view(bytes([0, 9]))
+        bind = load_gltf(edited(writer.save(tmp_path / "head.glb"), edit)).skins[0].inverse_bind
+        np.testing.assert_allclose(bind[0].T.ravel(), [0.0, 0.0, 0.02] * 4 + [0.0] * 4, atol=1e-6)
+        assert not bind[1].any()
+
+    def test_the_files_of_an_avatar_are_bounded_together(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write_loose(tmp_path, "skin.png")
+        cv2.imwrite(str(tmp_path / "skin.png"), np.zeros((4, 4, 3), np.uint8))
+        content = json.loads(path.read_text())
+        content["buffers"] *= 2
+        content["bufferViews"][0]["buffer"] = 1
+        path.write_text(json.dumps(content))
+        load_gltf(path)
+        size = path.stat().st_size + int(1.5 * (tmp_path / "numbers.bin").stat().st_size)
+        monkeypatch.setattr(file, "_LARGEST_FILE", size)
+        with pytest.raises(Face3DMMError, match=rf"numbers.bin has .*\(of {size} for all files of an avatar"):
+            load_gltf(path)
+
+    @pytest.mark.parametrize(
+        "pictures", [[np.zeros((4, 4, 3), np.uint8)] * 2, [np.zeros((4, 4, 3), np.uint16)]], ids=["two", "16 bits"]
+    )
+    def test_pictures_are_bounded_together_before_any_is_unpacked(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[NDArray]
+    ) -> None:
+        writer = Writer()
+        writer.node(mesh=add_head(writer, ["jawOpen"]))
+        for picture in pictures:
+            writer.material(texture=writer.texture(picture))
+        unpacked: list[object] = []
+        monkeypatch.setattr(file, "_MOST_PIXELS", 20)
+        monkeypatch.setattr(file, "decode_picture", lambda *arguments: unpacked.append(arguments))
+        with pytest.raises(Face3DMMError, match="make the textures smaller"):
+            load_gltf(writer.save(tmp_path / "head.glb"))
+        assert not unpacked
+
+    @pytest.mark.parametrize("limit", ["_MOST_PARTS", "_MOST_TARGETS", "_MOST_MOVED"])
+    def test_copies_of_a_mesh_count(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+        def edit(content: dict[str, Any]) -> None:
+            content["nodes"] *= 3
+            content["scenes"][0]["nodes"] = [0, 1, 2]
+
+        path = edited(write_head(tmp_path / "head.glb", ["jawOpen"]), edit)
+        bust_of(path)
+        monkeypatch.setattr(posing, limit, 2)
+        with pytest.raises(Face3DMMError, match="an avatar may have 2"):
+            bust_of(path)
+
+    def test_a_vrm_weight_beyond_all_numbers_is_refused(self, tmp_path: Path) -> None:
+        path = write_figure(tmp_path / "figure.vrm", as_vrm_1({"jawOpen": 0}, {}))
+        binds = ("extensions", "VRMC_vrm", "expressions", "custom", "jawOpen", "morphTargetBinds")
+        path = edited(path, set_in(*binds, 0, "weight", 10**400))
+        with pytest.raises(Face3DMMError, match="expressions are damaged"):
+            bust_of(path)
 
     def test_a_triangle_without_its_vertex_is_refused(self, tmp_path: Path) -> None:
         writer = Writer()

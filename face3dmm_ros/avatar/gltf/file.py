@@ -5,6 +5,8 @@ trusted: no number is used as an index, an offset or a size before it was checke
 picture is decoded before its size is known.
 """
 
+import json
+import warnings
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,12 +27,36 @@ from face3dmm_ros.files.picture_decoding import decode_picture, picture_size
 from face3dmm_ros.morphable_model.normals import vertex_normals
 
 # What is read at most; chosen by hand, so that no file can fill the memory.
-_LARGEST_FILE = 512 * 2**20
+_LARGEST_FILE = 512 * 2**20  # with all files that it refers to
+_LARGEST_JSON = 16 * 2**20  # in a GLB file
+_LARGEST_TEXT = 192 * 2**20  # of a .gltf file, which may have its numbers within as text
+_MOST_VALUES = 1_000_000  # commas and brackets in the JSON
+_MOST_ITEMS = {
+    "nodes": 10_000,
+    "scenes": 1_000,
+    "meshes": 1_000,
+    "materials": 1_000,
+    "skins": 1_000,
+    "textures": 1_000,
+    "images": 1_000,
+    "buffers": 1_000,
+    "bufferViews": 20_000,
+    "accessors": 20_000,
+}
 _MOST_TRIANGLES = 4_000_000
-_MOST = {"vertices": 1_000_000, "triangles": _MOST_TRIANGLES, "vertices in its morph targets": 50_000_000}
+_MOST = {
+    "joints": 100_000,  # of all skins: some exporters write a skin of all bones for each mesh
+    "primitives": 1_000,
+    "morph targets": 10_000,  # of all primitives
+    "vertices": 1_000_000,
+    "triangles": _MOST_TRIANGLES,
+    "vertices in its morph targets": 50_000_000,
+    "vertices that its morph targets move": 10_000_000,
+    "bytes in its pictures": _LARGEST_FILE,
+}
 _LONGEST_NAME = 200
 _LARGEST_SIDE = 8192  # px of a picture in the file
-_MOST_PIXELS = 256 * 2**20  # of all pictures in a file together
+_MOST_PIXELS = 160 * 2**20  # of all pictures in a file together, ten of 4096 px a side; those of 16 bits count twice
 
 _KEPT_SIDE = 1024  # px; larger pictures are averaged down: no head in a camera picture shows more. Chosen by hand
 
@@ -48,6 +74,9 @@ _REFUSED = {
 }
 _KNOWN = ("KHR_mesh_quantization", "KHR_texture_transform", "EXT_texture_webp", "KHR_materials_", "VRM")
 """Beginnings of the names of extensions that are understood, or change only how a surface reflects light."""
+
+_READ = ("asset", "scene", *_MOST_ITEMS, "extensions", "extensionsRequired")
+"""Of the JSON; animations and cameras are not."""
 
 _Item = TypeVar("_Item")
 
@@ -172,7 +201,8 @@ def load_gltf(path: Path) -> Gltf:
         ) from error
     data = read_regular(path, _LARGEST_FILE)
     try:
-        return _Reader(path, _parse(pygltflib, path, data)).read()
+        text, blob = _split(path, data)
+        return _Reader(path, _parse(pygltflib, path, text), blob, len(data)).read()
     except Face3DMMError:
         raise
     # JSON may hold anything anywhere, and pygltflib checks no types: what then fails is the file's fault.
@@ -196,7 +226,9 @@ def reading_extension(path: Path, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (
+        AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError
+    ) as error:  # fmt: skip
         raise Face3DMMError(f"{path}: its VRM {what} damaged ({type(error).__name__}: {error})") from error
 
 
@@ -211,8 +243,8 @@ def parents_first(nodes: Sequence[Node]) -> list[int]:
     return order
 
 
-def _parse(pygltflib: Any, path: Path, data: bytes) -> Any:
-    """The library's object of a file's bytes."""
+def _split(path: Path, data: bytes) -> tuple[bytes, memoryview]:
+    """A file's JSON, and the numbers that a GLB file has behind it."""
     if data[:4] == b"glTF":
         length = int.from_bytes(data[8:12], "little")
         if len(data) < 20 or length > len(data):
@@ -225,20 +257,42 @@ def _parse(pygltflib: Any, path: Path, data: bytes) -> Any:
             )
         if data[16:20] != b"JSON":
             raise Face3DMMError(f"{path}: expected JSON in the first chunk of a GLB file, found {data[16:20]!r}")
-        return pygltflib.GLTF2.load_from_bytes(data)
+        end = 20 + int.from_bytes(data[12:16], "little")
+        if end > 20 + _LARGEST_JSON:
+            raise Face3DMMError(f"{path}: its JSON has {end - 20} bytes; up to {_LARGEST_JSON} are read: simplify it")
+        size = int.from_bytes(data[end : end + 4], "little") if data[end + 4 : end + 8] == b"BIN\0" else 0
+        return data[20:end], memoryview(data)[end + 8 : min(end + 8 + size, length)]
     if data.lstrip()[:1] == b"{":
-        return pygltflib.GLTF2.gltf_from_json(data.decode("utf-8"))
+        if len(data) > _LARGEST_TEXT:
+            raise Face3DMMError(f"{path} has {len(data)} bytes; up to {_LARGEST_TEXT} are read: save it as .glb")
+        return data, memoryview(b"")
     kind = "an empty file" if not data else f"a file that begins with {data[:8]!r}"
     raise Face3DMMError(f"{path}: expected a glTF 2.0, GLB or VRM file, found {kind}")
+
+
+def _parse(pygltflib: Any, path: Path, text: bytes) -> Any:
+    """The library's object of a file's JSON; how much that holds is checked first, for the library takes its time."""
+    values = sum(text.count(character) for character in (b",", b"[", b"{"))
+    if values > _MOST_VALUES:
+        raise Face3DMMError(f"{path}: its JSON has some {values} values; up to {_MOST_VALUES} are read: simplify it")
+    content = json.loads(text.decode("utf-8"))
+    for name, most in _MOST_ITEMS.items():
+        if len(content.get(name) or ()) > most:
+            raise Face3DMMError(f"{path}: it has {len(content[name])} {name}; an avatar may have {most}: simplify it")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of what is missing, which is checked for here
+        return pygltflib.GLTF2.from_dict({key: content[key] for key in _READ if key in content}, infer_missing=True)
 
 
 class _Reader:
     """Turns the library's object into checked arrays."""
 
-    def __init__(self, path: Path, file: Any) -> None:
-        self._path, self._file = path, file
-        self._buffers: dict[int, bytes] = {}
-        self._textures: dict[int, NDArray[np.uint8]] = {}  # by index of their image
+    def __init__(self, path: Path, file: Any, blob: memoryview, size: int) -> None:
+        self._path, self._file, self._blob = path, file, blob
+        self._bytes = size  # of all files so far
+        self._buffers: dict[int, bytes | memoryview] = {}
+        self._binds: dict[tuple[int, int], NDArray[np.float64]] = {}  # by accessor and number of joints
+        self._pictures: dict[int, bytes] = {}  # encoded, by index of the image
         self._pixels = 0
         self._totals = dict.fromkeys(_MOST, 0)
 
@@ -249,6 +303,8 @@ class _Reader:
         nodes = self._nodes()
         materials = [self._material(index) for index in range(len(self._file.materials))]
         skins = tuple(self._skin(skin) for skin in self._file.skins)
+        # Once all of their sizes are known.
+        textures = tuple(self._decoded(index) for index in list(self._pictures))
         # Only meshes that some node carries are read.
         carried = {node.mesh for node in nodes}
         meshes = tuple(
@@ -262,7 +318,7 @@ class _Reader:
             meshes,
             skins,
             (*materials, Material()),
-            tuple(self._textures.values()),
+            textures,
             dict(self._file.extensions or {}),
         )
 
@@ -307,6 +363,7 @@ class _Reader:
             for parent, node in zip(parents, nodes, strict=True)
         )
 
+    @np.errstate(over="ignore", invalid="ignore")  # it is checked for at the end
     def _local(self, node: Any) -> NDArray[np.float64]:
         if node.matrix:
             matrix = np.asarray(node.matrix, np.float64).reshape(4, 4).T
@@ -334,17 +391,24 @@ class _Reader:
         return inside
 
     def _skin(self, skin: Any) -> Skin:
+        self._count("joints", len(skin.joints))
         for joint in skin.joints:
             self._item(self._file.nodes, joint, "node")
         J = len(skin.joints)
         if skin.inverseBindMatrices is None:
             bind = np.tile(np.eye(4), (J, 1, 1))
         else:
-            bind = self._accessor(skin.inverseBindMatrices, ("MAT4",)).astype(np.float64)[:J]
-            bind = bind.reshape(-1, 4, 4).transpose(0, 2, 1)
+            bind = self._inverse_bind(skin.inverseBindMatrices, J)
         if not J or len(bind) != J:
             raise self._fail(f"a skin has {J} joints and {len(bind)} inverse bind matrices")
         return Skin(np.array(skin.joints, np.int32), bind)
+
+    def _inverse_bind(self, index: int, J: int) -> NDArray[np.float64]:
+        """The first J matrices of an accessor, which may have more; skins may share them."""
+        if (index, J) not in self._binds:
+            matrices = self._accessor(index, ("MAT4",), most=J).astype(np.float64)
+            self._binds[index, J] = matrices.reshape(-1, 4, 4).transpose(0, 2, 1)
+        return self._binds[index, J]
 
     def _mesh(self, mesh: Any, default_material: int) -> Mesh:
         primitives = [
@@ -362,12 +426,13 @@ class _Reader:
         )
 
     def _primitive(self, primitive: Any, default_material: int) -> Primitive:
-        attributes = vars(primitive.attributes)
+        self._count("primitives", 1)
+        self._count("morph targets", len(primitive.targets or []))
+        attributes = primitive.attributes
         positions = self._accessor(attributes.get("POSITION"), ("VEC3",))
         N = len(positions)
         self._count("vertices", N)
         triangles = self._indices(primitive, N)
-        self._count("triangles", len(triangles))
         material = default_material if primitive.material is None else primitive.material
         info = self._texture_info(material)
         uv_set = f"TEXCOORD_{(info and info.texCoord) or 0}"
@@ -398,7 +463,9 @@ class _Reader:
             if values.size and int(values.max()) >= N:
                 raise self._fail(f"a triangle refers to vertex {values.max()} of {N}")
             indices = values.ravel().astype(np.int32)
-        first = np.arange(max(len(indices) - 2, 0))
+        lists = primitive.mode not in (_STRIP, _FAN)
+        self._count("triangles", len(indices) // 3 if lists else max(len(indices) - 2, 0))
+        first = np.arange(0 if lists else max(len(indices) - 2, 0))
         if primitive.mode == _STRIP:
             odd = first % 2
             return indices[np.stack([first + odd, first + 1 - odd, first + 2], axis=1)]
@@ -422,6 +489,7 @@ class _Reader:
         added = [self._attribute(target, name, ("VEC3",), nothing) for name in ("POSITION", "NORMAL")]
         points = np.concatenate(added, axis=1)
         moved = np.flatnonzero(points.any(axis=1)).astype(np.int32)
+        self._count("vertices that its morph targets move", len(moved))
         return Deltas(moved, points[moved])
 
     def _attribute(
@@ -432,9 +500,23 @@ class _Reader:
         return default if index is None else self._accessor(index, types, count=len(default))
 
     def _accessor(
-        self, index: object, types: tuple[str, ...], *, integers: bool = False, count: int | None = None
+        self,
+        index: object,
+        types: tuple[str, ...],
+        *,
+        integers: bool = False,
+        count: int | None = None,
+        most: int = 3 * _MOST_TRIANGLES,
     ) -> NDArray:
-        """(count, width) values of an accessor, as float32, or as they are stored with `integers`."""
+        """(count, width) values of an accessor, as float32, or as they are stored with `integers`.
+
+        Args:
+            index: of the accessor.
+            types: that it may have.
+            integers: whether to leave its values as they are.
+            count: that it must have, if that is known.
+            most: how many of its values are read, the first ones.
+        """
         accessor = self._item(self._file.accessors, index, "accessor")
         if accessor.type not in types:
             raise self._fail(f"accessor {index} holds {accessor.type!r}, expected {' or '.join(types)}")
@@ -444,10 +526,11 @@ class _Reader:
             raise self._fail(f"accessor {index} has {accessor.count} elements for {count} vertices")
         width = _WIDTHS[accessor.type]
         what = f"accessor {index}"
+        used = min(accessor.count, most)
         if accessor.bufferView is None:
-            values = np.zeros((accessor.count, width), self._dtype(accessor.componentType, what))
+            values = np.zeros((used, width), self._dtype(accessor.componentType, what))
         else:
-            values = self._view(accessor, accessor.componentType, (accessor.count, width), what)
+            values = self._view(accessor, accessor.componentType, (used, width), what)
         if accessor.sparse is not None:
             values = self._patched(values, accessor, what)
         if integers:
@@ -467,10 +550,11 @@ class _Reader:
             raise self._fail(f"{what} replaces {sparse.count!r} of its {accessor.count} elements")
         rows = self._view(sparse.indices, sparse.indices.componentType, (sparse.count, 1), what).ravel()
         replaced = self._view(sparse.values, accessor.componentType, (sparse.count, values.shape[1]), what)
-        if rows.dtype.kind != "u" or (rows.size and int(rows.max()) >= len(values)):
+        if rows.dtype.kind != "u" or (rows.size and int(rows.max()) >= accessor.count):
             raise self._fail(f"{what} replaces elements that it does not have")
         values = np.array(values)
-        values[rows] = replaced
+        used = rows < len(values)
+        values[rows[used]] = replaced[used]
         return values
 
     def _view(self, source: Any, component: object, shape: tuple[int, int], what: str) -> NDArray:
@@ -503,17 +587,18 @@ class _Reader:
             )
         return memoryview(buffer)[begin : begin + length]
 
-    def _buffer(self, index: int) -> bytes:
+    def _buffer(self, index: int) -> bytes | memoryview:
         buffer = self._item(self._file.buffers, index, "buffer")
         if index not in self._buffers:
             inside = buffer.uri is None
-            self._buffers[index] = self._file.binary_blob() or b"" if inside else self._resource(buffer.uri)
+            self._buffers[index] = self._blob if inside else self._resource(buffer.uri)
         return self._buffers[index]
 
     def _resource(self, uri: str) -> bytes:
         """What a URI holds or names."""
+        left = _LARGEST_FILE - self._bytes
         if uri.startswith("data:"):
-            return b64decode(uri.partition(",")[2])
+            return b64decode(uri.partition(",")[2])  # of a size that the file's own bounds
         name = unquote(uri)
         folder = self._path.resolve().parent
         target = (folder / name).resolve()
@@ -521,9 +606,12 @@ class _Reader:
         if "\\" in name or ":" in name or not target.is_relative_to(folder):
             raise self._fail(f"it refers to {uri!r}; only files in its own folder or below are read")
         try:
-            return read_regular(target, _LARGEST_FILE)
+            data = read_regular(target, left)
         except Face3DMMError as error:
-            raise self._fail(f"it refers to a file that cannot be used: {error}") from error
+            all_bytes = f" (of {_LARGEST_FILE} for all files of an avatar)"
+            raise self._fail(f"it refers to a file that cannot be used: {error}{all_bytes}") from error
+        self._bytes += len(data)
+        return data
 
     def _texture_info(self, material: int) -> Any:
         """The base colour texture's JSON of a material, None if it has none."""
@@ -576,23 +664,31 @@ class _Reader:
         texture = self._item(self._file.textures, index, "texture")
         source = ((texture.extensions or {}).get("EXT_texture_webp") or {}).get("source", texture.source)
         image = self._item(self._file.images, source, "image")
-        if source not in self._textures:
-            self._textures[source] = self._picture(source, image)
-        return list(self._textures).index(source)
+        if source not in self._pictures:
+            self._pictures[source] = self._encoded(source, image)
+        return list(self._pictures).index(source)
 
-    def _picture(self, index: int, image: Any) -> NDArray[np.uint8]:
-        inside = image.uri is None
-        data = bytes(self._view_bytes(image.bufferView)) if inside else self._resource(image.uri)
-        name = f"{self._path}: image {index}"
-        width, height = picture_size(data, name, ("PNG", "JPEG", "WebP"), _LARGEST_SIDE**2)
-        self._pixels += width * height
+    def _encoded(self, index: int, image: Any) -> bytes:
+        """The bytes of a picture, whose size was checked."""
+        view = self._view_bytes(image.bufferView) if image.uri is None else memoryview(self._resource(image.uri))
+        self._count("bytes in its pictures", len(view))
+        data = bytes(view)
+        width, height = picture_size(data, self._image(index), ("PNG", "JPEG", "WebP"), _LARGEST_SIDE**2)
+        deep = data[:4] == b"\x89PNG" and data[24:25] == b"\x10"  # 16 bits a sample
+        self._pixels += width * height * (2 if deep else 1)
         if max(width, height) > _LARGEST_SIDE or self._pixels > _MOST_PIXELS:
             raise self._fail(
                 f"image {index} has {width}×{height} px; up to {_LARGEST_SIDE} px a side are read, "
                 f"and {_MOST_PIXELS >> 20} Mpx in all: make the textures smaller"
             )
+        return data
+
+    def _decoded(self, index: int) -> NDArray[np.uint8]:
         as_stored = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-        return _rgba(decode_picture(data, name, as_stored, _LARGEST_SIDE**2))
+        return _rgba(decode_picture(self._pictures.pop(index), self._image(index), as_stored, _LARGEST_SIDE**2))
+
+    def _image(self, index: int) -> str:
+        return f"{self._path}: image {index}"
 
     def _finite(self, array: NDArray, what: str) -> NDArray:
         if not np.isfinite(array).all():

@@ -30,6 +30,9 @@ _WIDEST = 1.1  # width over height of a head: wider ones are framed as if they w
 _ABOVE, _BELOW = 0.22, 0.62  # in heights of the head, room above and below it
 _MARGIN = 1.25  # height of the frame over that of a scene without a head bone
 _MOST_VERTICES = 1_000_000  # of all copies of meshes that the nodes carry
+_MOST_PARTS = 1_000  # likewise, primitives
+_MOST_TARGETS = 20_000  # likewise, morph targets that something drives
+_MOST_MOVED = 10_000_000  # likewise, vertices that these move
 _LOWEST = -0.7  # height in the frame, whose lower edge is at −0.5, below which nothing is drawn
 _WORTH_SPLITTING = 500  # triangles; fewer cost less than one more surface
 _MODES = ("OPAQUE", "MASK", "BLEND")  # in the order of drawing
@@ -123,6 +126,17 @@ def _parts(file: Gltf, matching: Matching, world: NDArray[np.float64], groups: N
     vertices = sum(len(p.points) for _, node in carriers for p in file.meshes[node.mesh].primitives)
     if vertices > _MOST_VERTICES:
         raise Face3DMMError(f"{file.path}: the scene has {vertices} vertices; an avatar may have {_MOST_VERTICES}")
+    primitives = [(node.mesh, primitive) for _, node in carriers for primitive in file.meshes[node.mesh].primitives]
+    driven = [
+        len(morph.vertices)
+        for mesh, primitive in primitives[:_MOST_PARTS]
+        for target, morph in enumerate(primitive.morphs)
+        if (mesh, target) in targets
+    ]
+    found = (("primitives", len(primitives), _MOST_PARTS), ("driven morph targets", len(driven), _MOST_TARGETS))
+    for what, number, most in (*found, ("vertices that these move", sum(driven), _MOST_MOVED)):
+        if number > most:
+            raise Face3DMMError(f"{file.path}: the scene has {number} {what}; an avatar may have {most}: simplify it")
     parts = [
         _part(file, primitive, index, world, groups, targets)
         for index, node in carriers
