@@ -30,9 +30,9 @@ from face3dmm_ros.morphable_model.normals import vertex_normals
 _LARGEST_FILE = 512 * 2**20  # with all files that it refers to
 _LARGEST_JSON = 16 * 2**20  # in a GLB file
 _LARGEST_TEXT = 192 * 2**20  # of a .gltf file, which may have its numbers within as text
-_MOST_VALUES = 1_000_000  # commas and brackets in the JSON
+_MOST_VALUES = 500_000  # commas and brackets in the JSON
 _MOST_ITEMS = {
-    "nodes": 10_000,
+    "nodes": 5_000,
     "scenes": 1_000,
     "meshes": 1_000,
     "materials": 1_000,
@@ -40,14 +40,14 @@ _MOST_ITEMS = {
     "textures": 1_000,
     "images": 1_000,
     "buffers": 1_000,
-    "bufferViews": 20_000,
-    "accessors": 20_000,
+    "bufferViews": 10_000,
+    "accessors": 10_000,
 }
 _MOST_TRIANGLES = 4_000_000
 _MOST = {
     "joints": 100_000,  # of all skins: some exporters write a skin of all bones for each mesh
     "primitives": 1_000,
-    "morph targets": 10_000,  # of all primitives
+    "morph targets": 5_000,  # of all primitives
     "vertices": 1_000_000,
     "triangles": _MOST_TRIANGLES,
     "vertices in its morph targets": 50_000_000,
