@@ -109,6 +109,19 @@ def test_an_avatar_alone_needs_no_image(spun, default_model):
     assert (first != second).any()
 
 
+@pytest.mark.parametrize("size", [(20_000, 20_000), (60_000_000, 1), (0, 240)])
+@pytest.mark.parametrize("faces", [0, 1])
+def test_an_avatar_alone_makes_no_picture_of_a_size_that_no_image_has(spun, default_model, size, faces):
+    driver = Driver(spun, default_model, style="head", placement="alone")
+    message = driver.message(driver.header(), *[driver.face()] * faces)
+    message.image_width, message.image_height = size
+    driver.parameters.publish(message)
+    spun.spin_until(lambda: driver.node.activity.skipped, "the complaint")
+    assert "the image of a face" in driver.node.activity.skip_reason
+    assert driver.show(driver.face())[1].shape == (240, 320, 3)
+    assert len(spun.received["/avatar/image"]) == 1
+
+
 def test_weights_go_out_under_arkits_names_one_message_an_image(spun, default_model):
     driver = Driver(spun, default_model, style="head", placement="alone")
     faces = driver.face(x=80.0, jawOpen=0.6), driver.face(x=240.0, eyeBlinkLeft=0.9)

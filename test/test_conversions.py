@@ -154,6 +154,7 @@ def test_arrays_enter_messages_as_array_array(landmarks):
         ("confidence", 1.5, "between 0 and 1"),
         ("confidence", float("nan"), "between 0 and 1"),
         ("image_width", 0, "size"),
+        ("image_width", 60_000_000, "image of a face claims 60000000×480 pixels"),
     ],
 )
 def test_landmarks_that_cannot_be_are_refused(landmarks, field, value, complaint):
@@ -211,6 +212,7 @@ def test_parameters_without_gaze_and_deviations_come_back_without(parameters, pa
         ("gaze", array("d", [0, 0, -1, 0, 0, -1, 0, 0, -1.00001]), "three unit vectors or empty"),
         ("gaze", array("d", [0, 0, float("nan")] * 3), "gaze holds values that are not finite"),
         ("image_height", 0, "size"),
+        ("image_height", 100_000, "image of a face claims 640×100000 pixels"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(parameters, parameters_message, field, value, complaint):

@@ -11,8 +11,9 @@ import pytest
 
 from face3dmm_ros.cli.main import main
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.image_limits import LONGEST_SIDE, MOST_PIXELS, check_size
 from face3dmm_ros.files import picture_decoding
-from face3dmm_ros.files.picture_decoding import LONGEST_SIDE, MOST_PIXELS, check_size, decode_picture
+from face3dmm_ros.files.picture_decoding import decode_picture
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.lab.synthesis.backgrounds import draw_background
 from face3dmm_ros.lab.synthesis.scene import Background

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.arkit import WITHOUT_TONGUE
 from face3dmm_ros.core.camera import MetricPose, WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.image_limits import check_size
 from face3dmm_ros.core.rotations import quaternion
 from face3dmm_ros.core.values import (
     AVERAGE_HEAD,
@@ -122,11 +123,24 @@ def pose_from_message(message: Any) -> MetricPose:
     )
 
 
+def image_size_from_message(message: Any) -> tuple[int, int]:
+    """(width, height) px of the image of a `FaceLandmarksArray` or `Face3DMMParamsArray`.
+
+    Raises:
+        Face3DMMError: the image has no size, or one beyond `core.image_limits`.
+    """
+    width, height = message.image_width, message.image_height
+    if width < 1 or height < 1:
+        raise Face3DMMError(f"the image of a face has a size, not {width}×{height}")
+    check_size(width, height, "the image of a face")
+    return width, height
+
+
 def landmarks_from_message(message: Any, face: Any) -> TrackedLandmarks:
     """The landmarks of one of the faces of a `FaceLandmarksArray`; the box is in whole pixels, within the image.
 
     Raises:
-        Face3DMMError: arrays of the wrong length, values that are not finite, or an image without size.
+        Face3DMMError: arrays of the wrong length, values that are not finite, or an image without size or too large.
     """
     points = from_array(face.points, np.float32, 2, "FaceLandmarks.points")
     optional = {name: from_array(getattr(face, name), np.float32, 1, f"FaceLandmarks.{name}") for name in _OPTIONAL}
@@ -151,7 +165,7 @@ def landmarks_from_message(message: Any, face: Any) -> TrackedLandmarks:
         points=points,
         box=Box(roi.x_offset, roi.y_offset, roi.width, roi.height),
         confidence=_confidence(face.confidence),
-        image_size=_image_size(message.image_width, message.image_height),
+        image_size=image_size_from_message(message),
         colors=colors if len(colors) else None,
         **{name: values if len(values) else None for name, values in optional.items()},
     )
@@ -163,7 +177,7 @@ def parameters_from_message(message: Any, face: Any) -> FaceParameters:
 
     Raises:
         Face3DMMError: values that are not finite, a scale that is not positive, an R that is no rotation, a gaze that
-            is not three unit vectors, deviations that are not β's, or an image without size.
+            is not three unit vectors, deviations that are not β's, or an image without size or too large.
     """
     R = np.array(face.rotation, np.float64).reshape(3, 3)
     t = np.array(face.translation, np.float64)
@@ -190,7 +204,7 @@ def parameters_from_message(message: Any, face: Any) -> FaceParameters:
         method=message.method,
         residual_px=face.residual_px,
         confidence=_confidence(face.confidence),
-        image_size=_image_size(message.image_width, message.image_height),
+        image_size=image_size_from_message(message),
         **arrays,
     )
 
@@ -230,9 +244,3 @@ def _confidence(value: float) -> float:
     if not 0.0 <= value <= 1.0:
         raise Face3DMMError(f"a confidence lies between 0 and 1, not {value}")
     return value
-
-
-def _image_size(width: int, height: int) -> tuple[int, int]:
-    if width < 1 or height < 1:
-        raise Face3DMMError(f"the image of a face has a size, not {width}×{height}")
-    return width, height

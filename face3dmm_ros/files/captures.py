@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.files.picture_decoding import check_size
+from face3dmm_ros.core.image_limits import check_size
 from face3dmm_ros.files.sample_depth import SampleDepth
 
 DEVICES = Path("/dev")

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.image_limits import check_size
 from face3dmm_ros.files.image_layout import ImageMessage
-from face3dmm_ros.files.picture_decoding import check_size
 
 _UNITS = {"16UC1": ("u2", 0.001), "32FC1": ("f4", 1.0)}
 """By encoding the type of a pixel, and its unit in m."""

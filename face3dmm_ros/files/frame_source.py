@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.image_limits import check_size
 from face3dmm_ros.files.captures import (
     AS_IT_IS,
     USUAL_RATE,
@@ -22,7 +23,6 @@ from face3dmm_ros.files.captures import (
     is_url,
     without_password,
 )
-from face3dmm_ros.files.picture_decoding import check_size
 from face3dmm_ros.files.pictures import find_pictures, is_picture, read_picture
 from face3dmm_ros.files.sample_depth import SampleDepth
 

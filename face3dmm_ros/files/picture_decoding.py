@@ -22,13 +22,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.image_limits import MOST_PIXELS, check_size
 from face3dmm_ros.files.sample_depth import SampleDepth
-
-MOST_PIXELS = 50_000_000
-"""Of a picture. By hand: what cameras give at most, 150 MB when decoded."""
-
-LONGEST_SIDE = 2**15 - 2
-"""Of a picture, px: the longest that OpenCV 4 can warp, since `cv2.remap` counts in signed 16 bits."""
 
 # Not `Image.open`: its own limit reports neither the claimed size nor the allowed one.
 _HEADERS: dict[str, Callable[[BytesIO], ImageFile]] = {
@@ -40,19 +35,6 @@ _HEADERS: dict[str, Callable[[BytesIO], ImageFile]] = {
     "GIF": GifImageFile,
     "PNM": PpmImageFile,
 }
-
-
-def check_size(width: int, height: int, name: str, most_pixels: int = MOST_PIXELS) -> None:
-    """Check a picture's size, px; `name` is what the error calls it.
-
-    Raises:
-        Face3DMMError: the picture has more than `most_pixels`, or a side longer than `LONGEST_SIDE`.
-    """
-    if width * height > most_pixels or max(width, height) > LONGEST_SIDE:
-        raise Face3DMMError(
-            f"{name} claims {width}×{height} pixels; up to {most_pixels / 1e6:.0f} megapixels and {LONGEST_SIDE} a "
-            "side are taken: make it smaller"
-        )
 
 
 def picture_size(

@@ -20,7 +20,7 @@ from face3dmm_ros.avatar.weights.tuning import Tuning, WeightTuner
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.message_fields import parameters_from_message
+from face3dmm_ros.core.message_fields import image_size_from_message, parameters_from_message
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import load_model
@@ -162,7 +162,7 @@ class AvatarNode(FaceNode):
         if self._looks_at_images:
             self._show_match(self._matcher.add_results(stamp_of(message.header), faces))
         elif self._avatar is not None:
-            self._show(message.header, faces, (message.image_width, message.image_height), None)
+            self._show(message.header, faces, image_size_from_message(message), None)
         else:
             self.answered(message.header, len(faces))
 

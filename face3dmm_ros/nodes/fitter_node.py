@@ -15,7 +15,7 @@ from face3dmm_ros import fit_methods
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.message_fields import landmarks_from_message
+from face3dmm_ros.core.message_fields import image_size_from_message, landmarks_from_message
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, Landmarks, TrackedFace, TrackedLandmarks
 from face3dmm_ros.fitting.albedo import PersonColors
@@ -158,6 +158,7 @@ class FitterNode(FaceNode):
 
     def _on_landmarks(self, message: FaceLandmarksArray) -> None:
         time = self.time_of(message.header)
+        image_size_from_message(message)  # refused at once: it must not wait for an image
         if not message.faces or not self._looks_at_images:
             self._answer(message, time)
         if self._looks_at_images:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.image_limits import check_size
 from face3dmm_ros.core.regular_file import read_regular, require_regular
-from face3dmm_ros.files.picture_decoding import check_size
 
 SUFFIXES = (".exr", ".hdr")
 """Of the files that `read_panorama` reads."""
