@@ -1,5 +1,6 @@
 """Messages that belong together find each other in whatever order they come; what does not fit is counted."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
@@ -41,6 +42,28 @@ def test_no_more_images_wait_than_there_is_room_for():
     assert matcher.images.dropped == 7
     assert matcher.add_results((6, 0), 6) is None
     assert matcher.add_results((7, 0), 7) == (7, 7)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [lambda image: image, lambda image: ("header", image), lambda image: image.reshape(2, 50)[:, :10]],
+    ids=["alone", "with its header", "with padded rows"],
+)
+def test_large_images_that_wait_take_no_more_memory_than_they_may(wrapped):
+    matcher: StampMatcher[object, int] = StampMatcher(5, most_bytes=250)
+    for second in range(4):
+        matcher.add_image((second, 0), wrapped(np.zeros(100, np.uint8)))
+    assert matcher.images.dropped == 2
+    assert matcher.add_results((2, 0), 2) is not None
+    assert matcher.add_results((3, 0), 3) is not None
+
+
+def test_an_image_larger_than_what_may_wait_waits_alone():
+    matcher: StampMatcher[np.ndarray, int] = StampMatcher(5, most_bytes=250)
+    matcher.add_image((1, 0), np.zeros(100, np.uint8))
+    matcher.add_image((2, 0), np.zeros(1000, np.uint8))
+    assert list(matcher.images) == [(2, 0)]
+    assert matcher.add_results((2, 0), 2) is not None
 
 
 def test_no_more_results_wait_than_there_is_room_for():

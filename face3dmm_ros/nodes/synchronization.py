@@ -4,6 +4,8 @@ import struct
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
+import numpy as np
+
 Item = TypeVar("Item")
 Image = TypeVar("Image")
 Results = TypeVar("Results")
@@ -12,6 +14,9 @@ Stamp = tuple[int, int]
 CAPACITY = 30
 """Images that wait for their results at most: a second at 30 images/s, far more than the pipeline's latency. Chosen by
 hand: a larger one only keeps more memory where results are lost, a smaller one gives up images while a node stalls."""
+MOST_BYTES = 300_000_000
+"""Of the images that wait: two of the largest that are taken (`core.image_limits`), 12 of 4K, all `CAPACITY` of full
+HD. Chosen by hand: an encoded image of a few kilobytes may hold 150 MB, and 30 of them would fill the memory."""
 
 
 def stamp_of(header: object) -> Stamp:
@@ -32,16 +37,17 @@ class _Waiting(OrderedDict[Stamp, Item]):
         dropped: how many were given up.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, most_bytes: int) -> None:
         super().__init__()
         self.dropped = 0
         self._capacity = capacity
+        self._most_bytes = most_bytes
 
     def add(self, stamp: Stamp, item: Item) -> None:
-        """Let an item wait, in place of an earlier one of the same stamp."""
+        """Let an item wait, in place of an earlier one of the same stamp, and give up the oldest beyond the limits."""
         self.dropped += self.pop(stamp, None) is not None
         self[stamp] = item
-        if len(self) > self._capacity:
+        while len(self) > self._capacity or (len(self) > 1 and sum(map(_bytes_of, self.values())) > self._most_bytes):
             self.popitem(last=False)
             self.dropped += 1
 
@@ -50,6 +56,16 @@ class _Waiting(OrderedDict[Stamp, Item]):
         while (oldest := self.popitem(last=False))[0] != stamp:
             self.dropped += 1
         return oldest[1]
+
+
+def _bytes_of(item: object) -> int:
+    """Bytes of the pixels in an item that waits: an array, or a tuple that holds one; 0 without.
+
+    Those of what it is a view of: rows of an image may be padded.
+    """
+    parts = item if isinstance(item, tuple) else (item,)
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    return sum((each.base if isinstance(each.base, np.ndarray) else each).nbytes for each in arrays)
 
 
 class StampMatcher(Generic[Image, Results]):
@@ -61,14 +77,14 @@ class StampMatcher(Generic[Image, Results]):
 
     Attributes:
         images: those that wait; its `dropped` counts those that were given up: their results did not come before those
-            of a later image, or within `capacity` images.
+            of a later image, or within `capacity` images and `most_bytes`.
         results: those that wait; its `dropped` counts those that were given up, since their image did not come.
     """
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
-        """Let at most `capacity` images, and as many results, wait."""
-        self.images: _Waiting[Image] = _Waiting(capacity)
-        self.results: _Waiting[Results] = _Waiting(capacity)
+    def __init__(self, capacity: int = CAPACITY, most_bytes: int = MOST_BYTES) -> None:
+        """Let at most `capacity` images, and as many results, wait; of images no more than `most_bytes`, or one."""
+        self.images: _Waiting[Image] = _Waiting(capacity, most_bytes)
+        self.results: _Waiting[Results] = _Waiting(capacity, most_bytes)
         self._last_image: Stamp | None = None
 
     def add_image(self, stamp: Stamp, image: Image) -> tuple[Image, Results] | None:
