@@ -215,6 +215,9 @@ def test_rectified_images_need_p(P: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
+        ({"matrix": np.diag([1e308, 1e308, 1.0])}, r"K has focal lengths of 0.001 to 1e\+07 px"),
+        ({"matrix": np.diag([1e-300, 600.0, 1.0])}, r"K has focal lengths of 0.001 to 1e\+07 px"),
+        ({"matrix": np.array([[600.0, 0, 1e300], [0, 600.0, 240.0], [0, 0, 1.0]])}, r"its centre within 1e\+07 px"),
         ({"rectification": np.full((3, 3), np.nan)}, "R is a rotation"),
         ({"rectification": np.diag([1.0, 1.0, -1.0])}, "R is a rotation"),
         ({"distortion": np.array([0.1, 0.2, 0.3])}, "'plumb_bob' with 3 coefficients"),

@@ -438,6 +438,7 @@ def test_a_pose_that_the_points_do_not_determine_is_refused() -> None:
         (np.zeros((67, 2)), "ibug68", "68 landmarks"),
         (np.full((68, 2), np.nan), "ibug68", "not finite"),
         (np.zeros((68, 2)), "ibug68", "coincide"),
+        (np.linspace([0.0, 0.9], [0.9, 0.0], 68) ** 2, "ibug68", "coincide: they lie within 0.81 px"),
         (np.zeros((5, 2)), "five", "cannot be converted"),
     ],
 )

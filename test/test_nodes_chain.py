@@ -2,6 +2,7 @@
 
 import importlib.util
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -21,8 +22,10 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
+from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.files import frame_source
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
 from face3dmm_ros.msg import (
@@ -422,6 +425,75 @@ def test_landmarks_that_make_no_face_are_answered_with_no_faces(spun):
     spun.spin_until(lambda: spun.received["/face/params"])
     assert not spun.received["/face/params"][0].faces
     assert "unheard of" in node.activity.skip_reason
+
+
+def usual_landmarks(model):
+    camera = WeakPerspective(2.0, FRONTAL, np.array([320.0, 240.0]))
+    return camera.project(model.landmarks["ibug68"].interpolate(model.mean)).astype(np.float32)
+
+
+class Fitted:
+    """A fitter, fed with the landmarks of one face by the test."""
+
+    def __init__(self, spun):
+        self.spun = spun
+        spun.listen(Face3DMMParamsArray, "/face/params")
+        self.node = spun.start(FitterNode)
+        self.publisher = spun.node.create_publisher(FaceLandmarksArray, "/face/landmarks", result_qos(5))
+        spun.spin_until(
+            lambda: self.publisher.get_subscription_count() and self.node._outputs and self.node._outputs[0].subscribers
+        )
+        spun.spin_for(0.1)
+        self._images = 0
+
+    def answer(self, points, **fields):
+        """The parameters of an image's faces."""
+        self._images += 1
+        face = FaceLandmarks(face_id=7, points=points.ravel().tolist(), confidence=1.0, **fields)
+        message = FaceLandmarksArray(scheme="ibug68", image_width=640, image_height=480, faces=[face])
+        message.header.stamp.sec, message.header.stamp.nanosec = 100, self._images * 33_000_000
+        self.publisher.publish(message)
+        self.spun.spin_until(lambda: len(self.spun.received["/face/params"]) == self._images)
+        return self.spun.received["/face/params"][-1].faces
+
+
+def is_finite(face):
+    arrays = face.alpha, face.beta, face.gamma, face.rotation, face.translation, [face.scale, face.residual_px]
+    return all(np.isfinite(np.asarray(values)).all() for values in arrays)
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        lambda points: {"points": points * np.float32(1e-38)},
+        lambda points: {"points": np.sign(points - 300) * np.float32(3e38)},
+        lambda points: {"points": points, "deviation": [1e38] * 68},
+    ],
+    ids=["in one place", "far off", "uncertain"],
+)
+def test_one_message_of_absurd_landmarks_does_not_spoil_a_face(spun, default_model, absurd):
+    fitted, points = Fitted(spun), usual_landmarks(default_model)
+    for image in range(6):
+        assert all(map(is_finite, fitted.answer(**(absurd(points) if image == 2 else {"points": points}))))
+    (face,) = fitted.answer(points)
+    assert face.scale == pytest.approx(2.0, rel=0.1)
+    assert fitted.node.activity.skipped == 1
+
+
+def test_a_fit_that_is_not_finite_is_reported_and_begins_anew(spun, default_model, monkeypatch):
+    fitted, points = Fitted(spun), usual_landmarks(default_model)
+    smooth = fitted.node._smoother.smooth
+
+    def broken(*arguments):
+        face = smooth(*arguments)
+        return replace(face, parameters=replace(face.parameters, beta=np.full_like(face.parameters.beta, np.nan)))
+
+    monkeypatch.setattr(fitted.node._smoother, "smooth", broken)
+    assert not fitted.answer(points)
+    assert "not finite, and begins anew" in fitted.node.activity.skip_reason
+    assert not fitted.node._smoother._faces
+    monkeypatch.undo()
+    assert is_finite(fitted.answer(points)[0])
 
 
 def test_meshes_poses_and_frames_are_made_only_for_listeners_and_meshes_also_where_asked_for(spun, portrait):

@@ -314,6 +314,41 @@ def test_numbers_that_are_not_finite_leave_no_trace(method: str, broken: Tracked
     assert np.isfinite(found.landmarks.points).all()
 
 
+def absurd_faces() -> dict[str, TrackedFace]:
+    """Faces of finite numbers that cannot be smoothed."""
+    usual = face(deviation=1.0)
+    camera, points = usual.parameters.camera, usual.landmarks.points
+    return {
+        "uncertain beyond all measure": face(deviation=1e38),
+        "landmarks in one place": replace(
+            usual,
+            landmarks=replace(usual.landmarks, points=points * np.float32(1e-38)),
+            parameters=replace(usual.parameters, camera=replace(camera, scale=1e-38)),
+        ),
+        "hardly any scale": replace(usual, parameters=replace(usual.parameters, camera=replace(camera, scale=1e-300))),
+        "landmarks far off": replace(
+            usual, landmarks=replace(usual.landmarks, points=np.sign(points - 300) * np.float32(3e38))
+        ),
+        "weights beyond all measure": face(beta=1e300),
+    }
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("method", FILTERS)
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("absurd", absurd_faces().values(), ids=absurd_faces())
+def test_one_image_with_absurd_numbers_leaves_nothing_that_is_not_finite(
+    method: str, first: bool, absurd: TrackedFace
+) -> None:
+    smoother = FaceSmoother(MODEL, method)
+    images = ([] if first else [face(deviation=1.0)] * 3) + [absurd] + [face(deviation=1.0)] * 6
+    for index, each in enumerate(images):
+        found = smoother.smooth(each, index / RATE)
+        assert np.isfinite(seen([found])).all()
+        assert np.isfinite(found.parameters.beta).all()
+        assert np.isfinite(found.landmarks.points).all()
+
+
 def test_tracks_do_not_share_their_memory() -> None:
     smoother = FaceSmoother(MODEL)
     smoother.smooth(face(face_id=1), 0.0)

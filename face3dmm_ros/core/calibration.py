@@ -27,6 +27,11 @@ _MOST_BYTES = 1 << 16
 _UNDONE = 1.0
 """By which undistorted points, distorted again, may miss, px; chosen by hand, a little less than landmarks do."""
 
+_FOCAL_PX = (1e-3, 1e7)
+_FARTHEST_PX = 1e7
+"""Between which focal lengths lie, and how far the principal point is from the image's corner at most; chosen by hand:
+beyond all cameras, and poses stay finite, also in single precision."""
+
 _RADIAL = ("equidistant", "fisheye")
 """Models with radial coefficients alone."""
 
@@ -320,13 +325,19 @@ def _check_pinhole(name: str, matrix: NDArray[np.float64]) -> None:
     """Check a pinhole's matrix.
 
     Raises:
-        Face3DMMError: it is not finite, or not that of a pinhole with positive focal lengths.
+        Face3DMMError: it is not finite, not that of a pinhole with positive focal lengths, or of no possible camera.
     """
     values = np.ravel(matrix).tolist()
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or not (matrix[0, 0] > 0.0 and matrix[1, 1] > 0.0):
         raise Face3DMMError(f"a camera's {name} is a finite 3×3 matrix with positive focal lengths, not {values}")
     if not np.allclose([matrix[0, 1], matrix[1, 0], *matrix[2]], [0.0, 0.0, 0.0, 0.0, 1.0], atol=1e-6):
         raise Face3DMMError(f"a camera's {name} is [fx 0 cx; 0 fy cy; 0 0 1], not {values}")
+    focal, center = np.diag(matrix)[:2], matrix[:2, 2]
+    if focal.min() < _FOCAL_PX[0] or focal.max() > _FOCAL_PX[1] or np.abs(center).max() > _FARTHEST_PX:
+        raise Face3DMMError(
+            f"a camera's {name} has focal lengths of {_FOCAL_PX[0]:g} to {_FOCAL_PX[1]:g} px and its centre within "
+            f"{_FARTHEST_PX:g} px, not {values}"
+        )
 
 
 def _region(window: SensorWindow) -> str:

@@ -29,6 +29,11 @@ _OPTIONAL = ("depth", "deviation", "expression", "expression_deviation")
 _LANDMARK_ARRAYS = dict.fromkeys(("points", *_OPTIONAL), np.float32) | {"colors": np.uint8}
 _PARAMETER_ARRAYS = {"alpha": 1, "beta": 1, "gamma": 1, "gaze": 3, "beta_deviation": 1}
 """Arrays of any length in `Face3DMMParams`, all float64, with their columns."""
+_MOST_POINTS = 10_000
+"""Of a face; chosen by hand: twenty times those of MediaPipe, far fewer than would keep a node busy for seconds."""
+_FARTHEST = 100
+"""How many times the image's longest side landmarks may be away from its corner or uncertain; chosen by hand: no
+detector errs so far, and what is computed with such numbers stays finite."""
 _UNKNOWN_POSE = MetricPose(np.eye(3), np.full(3, np.nan))
 
 
@@ -140,7 +145,8 @@ def landmarks_from_message(message: Any, face: Any) -> TrackedLandmarks:
     """The landmarks of one of the faces of a `FaceLandmarksArray`; the box is in whole pixels, within the image.
 
     Raises:
-        Face3DMMError: arrays of the wrong length, values that are not finite, or an image without size or too large.
+        Face3DMMError: arrays of the wrong length, values that are not finite or absurd beside the image's size, or an
+            image without size or too large.
     """
     points = from_array(face.points, np.float32, 2, "FaceLandmarks.points")
     optional = {name: from_array(getattr(face, name), np.float32, 1, f"FaceLandmarks.{name}") for name in _OPTIONAL}
@@ -157,15 +163,22 @@ def landmarks_from_message(message: Any, face: Any) -> TrackedLandmarks:
             f"FaceLandmarks has an expression of {expression[0]} weights and {expression[1]} deviations, expected "
             f"{len(WITHOUT_TONGUE)} or none of each"
         )
-    if not len(points):
-        raise Face3DMMError("FaceLandmarks of a face has no points")
+    if not 0 < len(points) <= _MOST_POINTS:
+        raise Face3DMMError(f"FaceLandmarks of a face has {len(points) or 'no'} points, expected 1 to {_MOST_POINTS}")
+    image_size = image_size_from_message(message)
+    for name, values in {"points": points, "depth": optional["depth"], "deviation": optional["deviation"]}.items():
+        most = _FARTHEST * max(image_size)
+        if (found := float(np.abs(values).max(initial=0.0))) > most:
+            raise Face3DMMError(
+                f"FaceLandmarks.{name} reaches {found:.3g} px, expected {most} at most: not of this image"
+            )
     roi = face.roi
     landmarks = Landmarks(
         scheme=message.scheme,
         points=points,
         box=Box(roi.x_offset, roi.y_offset, roi.width, roi.height),
         confidence=_confidence(face.confidence),
-        image_size=image_size_from_message(message),
+        image_size=image_size,
         colors=colors if len(colors) else None,
         **{name: values if len(values) else None for name, values in optional.items()},
     )

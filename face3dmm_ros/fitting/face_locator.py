@@ -40,6 +40,17 @@ class LocatedFace:
     camera: Calibration | None = None
 
     @property
+    def is_finite(self) -> bool:
+        """Whether all its numbers are finite."""
+        pose, scale = self.placed.pose, self.scale
+        found = [self.frame.position, pose.position, pose.rotation, np.array([scale.factor, scale.deviation])]
+        for seen in (self.parameters, self.placed.parameters):
+            camera = seen.camera
+            found += [camera.rotation, camera.translation, np.array([camera.scale, seen.residual_px, seen.confidence])]
+            found += [seen.alpha, seen.beta, seen.gamma, seen.gaze, seen.beta_deviation]
+        return bool(np.isfinite(np.concatenate([numbers.ravel() for numbers in found])).all())
+
+    @property
     def gaze_frame(self) -> MetricPose:
         """The frame of where both eyes look, by REP-155; straight ahead where the model has no eyes that turn."""
         direction = None

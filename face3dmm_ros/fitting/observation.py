@@ -12,6 +12,9 @@ from face3dmm_ros.fitting.linear_points import LandmarkModel
 from face3dmm_ros.landmarks.schemes import IBUG68, convert
 from face3dmm_ros.morphable_model.model import MorphableModel
 
+_SMALLEST_PX = 1.0
+"""Extent of a face's landmarks; chosen by hand: in less than a pixel nobody sees a face, and a fit would be of any."""
+
 
 def in_a_known_scheme(landmarks: Landmarks, model: MorphableModel) -> Landmarks:
     """The landmarks in a scheme that the model knows: converted to iBUG's 68 where it lacks theirs, as BFM does.
@@ -50,8 +53,8 @@ class Observation:
         """Landmarks in the order of the model's points.
 
         Raises:
-            Face3DMMError: a wrong number of landmarks, deviations or weights, or values that are not finite (or, for
-                deviations, not positive).
+            Face3DMMError: a wrong number of landmarks, deviations or weights, values that are not finite (or, for
+                deviations, not positive), or landmarks in less than a pixel.
         """
         count = len(model.order)
         points = np.asarray(landmarks.points, dtype=np.float64)
@@ -61,6 +64,10 @@ class Observation:
             )
         if not np.isfinite(points).all():
             raise Face3DMMError("the landmarks hold values that are not finite (NaN or infinity)")
+        if (extent := float(np.ptp(points, axis=0).max(initial=0.0))) < _SMALLEST_PX:
+            raise Face3DMMError(
+                f"the landmarks coincide: they lie within {extent:.2g} px, a face takes {_SMALLEST_PX:g} px or more"
+            )
         deviation = None
         if landmarks.deviation is not None:
             deviation = np.asarray(landmarks.deviation, dtype=np.float64)

@@ -1,5 +1,6 @@
 """Landmarks in, and images where the method looks at them; parameters, pose and meshes out."""
 
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 from typing import Any, TypeAlias
@@ -179,12 +180,10 @@ class FitterNode(FaceNode):
     def _answer(self, message: FaceLandmarksArray, time: float, image: Picture | None = None) -> None:
         """Publish all results of an image's faces; `time` is the image's, s."""
         header, image_size = message.header, (message.image_width, message.image_height)
-        for keeper in (self._fitter, self._colors, self._smoother, self._locator, self._shaper):
-            if keeper is not None:
-                keeper.retain({face.face_id for face in message.faces})
+        self._retain({face.face_id for face in message.faces})
         place = self._place(header, image_size) if message.faces else None
         fitted = [self._fit(message, face, time, image, place) for face in message.faces]
-        faces = [self._locate(face) for face in fitted if face is not None]
+        faces = self._finite([self._locate(face) for face in fitted if face is not None])
         self._parameters_output.publish(
             conversions.parameters_to_message(header, image_size, self._model, self._fitter.method, faces)
         )
@@ -198,6 +197,21 @@ class FitterNode(FaceNode):
             self._publish_meshes(header, faces)
         self._depth.add_faces(header, faces)
         self.answered(header, len(faces))
+
+    def _retain(self, face_ids: Collection[int]) -> None:
+        """Forget all faces but these."""
+        for keeper in (self._fitter, self._colors, self._smoother, self._locator, self._shaper):
+            if keeper is not None:
+                keeper.retain(face_ids)
+
+    def _finite(self, faces: list[LocatedFace]) -> list[LocatedFace]:
+        """The faces whose numbers are finite; the others are reported, and forgotten, so that they can come to be."""
+        finite = [face for face in faces if face.is_finite]
+        if len(finite) < len(faces):
+            self._retain({face.face_id for face in finite})
+            broken = [face.face_id for face in faces if not face.is_finite]
+            self.report_skipped(f"faces {broken} of face/landmarks: their fit is not finite, and begins anew")
+        return finite
 
     def _place(self, header: Header, image_size: tuple[int, int]) -> CameraPlace | None:
         """Where the camera was in the frame in which faces are smoothed; None: they are smoothed in the image's."""

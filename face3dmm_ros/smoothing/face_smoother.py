@@ -86,7 +86,7 @@ class FaceSmoother(FaceMemory[_Track]):
             face: of one image of a sequence. Landmarks in a scheme that the model does not know come out in one that it
                 knows.
             time: when that image was taken, s; the steps between images may differ. A track begins anew where time
-                goes back, leaps or is not finite.
+                goes back, leaps or is not finite, and where numbers are so large or small that none can be smoothed.
             place: where the camera was then, in a frame in which faces are to be smoothed, because the camera moves;
                 None: they are smoothed in the image's own.
 
@@ -121,7 +121,12 @@ class FaceSmoother(FaceMemory[_Track]):
         expression = landmarks.expression
         if expression is not None and len(self._read):
             expression = expression + (beta - fitted.beta)[self._read].astype(np.float32)
-        return TrackedFace(face.face_id, replace(landmarks, points=points, expression=expression), smoothed)
+        result = TrackedFace(face.face_id, replace(landmarks, points=points, expression=expression), smoothed)
+        if not _is_finite(result):
+            # Of finite numbers, squares and quotients need not be: what they left in the filters would stay there.
+            del self._faces[face.face_id]
+            return face
+        return result
 
     def _landmarks_of(self, scheme: str) -> ModelLandmarks:
         if scheme not in self._model_landmarks:

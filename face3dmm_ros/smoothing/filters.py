@@ -217,7 +217,7 @@ class _ConstantVelocity:
         self._smoothed = start.motion
         self._velocity = np.zeros(POSE_SIZE)
         # (3, 6): of the position, of position and velocity, of the velocity.
-        self._covariance = np.tile([[start.noise_mm**2], [0.0], [1e4]], POSE_SIZE)
+        self._covariance = np.tile([[start.noise_mm * start.noise_mm], [0.0], [1e4]], POSE_SIZE)
         self._last_mm = np.zeros(POSE_SIZE)
         self._shared = np.zeros(POSE_SIZE)
 
@@ -225,7 +225,7 @@ class _ConstantVelocity:
         self._smoothed = self._smoothed.carried(carried)
 
     def update(self, seen: Seen, dt: float) -> Motion:
-        options, noise = self._options, seen.noise_mm**2
+        options, noise = self._options, seen.noise_mm * seen.noise_mm  # not **2, which raises where it overflows
         step = np.zeros(len(seen.noise))
         step[:POSE_SIZE] = dt * self._velocity
         predicted = self._smoothed.moved(step)
