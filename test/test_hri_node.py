@@ -21,7 +21,7 @@ from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedLand
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray
 from face3dmm_ros.nodes import hri_node
 from face3dmm_ros.nodes.conversions import landmarks_to_message, parameters_to_message
-from face3dmm_ros.nodes.hri_node import HriNode
+from face3dmm_ros.nodes.hri_node import HriNode, longest_lost
 from face3dmm_ros.nodes.images import PlainConversion
 from face3dmm_ros.nodes.qos import result_qos
 
@@ -242,6 +242,14 @@ def test_parameters_of_another_model_are_reported_and_the_others_go_on(faces, hr
     assert faces.node.activity.skipped == 1
     faces.show(A)
     assert len(faces.spun.received[f"/humans/faces/f{A}/facs"]) == 1
+
+
+def test_of_too_many_faces_those_that_were_lost_longest_are_forgotten():
+    seen = {1: 3.0, 2: 1.0, 3: 2.0, 4: 4.0}
+    assert longest_lost(seen, {4, 5}, 5) == []
+    assert longest_lost(seen, {4, 5}, 3) == [2, 3]
+    assert longest_lost(seen, {2, 5}, 3) == [3, 1]
+    assert longest_lost(seen, {5, 6, 7}, 2) == [2, 3, 1, 4]
 
 
 def test_without_hri_msgs_the_node_refuses_with_what_to_do(spun, monkeypatch):

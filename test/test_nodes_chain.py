@@ -24,7 +24,12 @@ from visualization_msgs.msg import MarkerArray
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.message_fields import landmarks_from_message, mesh_from_message, parameters_from_message
+from face3dmm_ros.core.message_fields import (
+    MOST_FACES,
+    landmarks_from_message,
+    mesh_from_message,
+    parameters_from_message,
+)
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.files import frame_source
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
@@ -494,6 +499,15 @@ def test_a_fit_that_is_not_finite_is_reported_and_begins_anew(spun, default_mode
     assert not fitted.node._smoother._faces
     monkeypatch.undo()
     assert is_finite(fitted.answer(points)[0])
+
+
+def test_of_a_message_of_thousands_of_faces_the_first_are_answered_and_the_others_reported(spun, default_model):
+    fitted, points = Fitted(spun), usual_landmarks(default_model)
+    faces = [FaceLandmarks(face_id=i, points=points.ravel().tolist(), confidence=1.0) for i in range(2000)]
+    fitted.publisher.publish(FaceLandmarksArray(scheme="ibug68", image_width=640, image_height=480, faces=faces))
+    spun.spin_until(lambda: spun.received["/face/params"])
+    assert [face.face_id for face in spun.received["/face/params"][0].faces] == list(range(MOST_FACES))
+    assert fitted.node.activity.skip_reason == "/face/landmarks: 1936 of 2000 faces: 64 of a message are taken"
 
 
 def test_meshes_poses_and_frames_are_made_only_for_listeners_and_meshes_also_where_asked_for(spun, portrait):

@@ -24,6 +24,8 @@ from face3dmm_ros.core.values import (
     TrackedLandmarks,
 )
 
+MOST_FACES = 64
+"""Of an image. Chosen by hand: with more, no node here keeps pace with a camera."""
 _OPTIONAL = ("depth", "deviation", "expression", "expression_deviation")
 """Arrays that landmarks may lack, beside colours."""
 _LANDMARK_ARRAYS = dict.fromkeys(("points", *_OPTIONAL), np.float32) | {"colors": np.uint8}

@@ -1,6 +1,6 @@
 """Landmarks and parameters in, and images where pictures are wanted; ROS4HRI's topics of faces (REP-155) out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.face_ids import face_name
-from face3dmm_ros.core.message_fields import landmarks_from_message, parameters_from_message
+from face3dmm_ros.core.message_fields import MOST_FACES, landmarks_from_message, parameters_from_message
 from face3dmm_ros.core.mutual_gaze import MutualGaze
 from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedLandmarks
 from face3dmm_ros.landmarks.ros4hri import aligned_face, cropped_face, face_region, facial_landmarks
@@ -122,6 +122,7 @@ class HriNode(FaceNode):
                 faces.append(landmarks_from_message(message, face))
             except Face3DMMError as error:
                 self.report_skipped(f"face {face.face_id} of face/landmarks: {error}")
+        self._make_room({face.face_id for face in faces})
         # Whoever learns of a face finds its topics there already.
         for tracked in faces:
             if tracked.face_id not in self._faces:
@@ -136,12 +137,21 @@ class HriNode(FaceNode):
             self._publish_pictures(self._matcher.add_results(stamp_of(header), faces))
         self.answered(header, len(faces))
 
+    def _make_room(self, face_ids: Set[int]) -> None:
+        """Withdraw the topics of lost faces, the longest lost first, where those of an image make too many."""
+        seen = {face_id: face.seen for face_id, face in self._faces.items()}
+        for face_id in longest_lost(seen, face_ids, MOST_FACES):
+            self._withdraw(face_id)
+
     def _forget_lost(self, time: float) -> None:
         """Withdraw the topics of the faces that were last seen long before (or, in time that went back, after) now."""
         for face_id, face in list(self._faces.items()):
             if abs(time - face.seen) > self.value("lost_seconds"):
-                for output in self._faces.pop(face_id).outputs.values():
-                    self.remove_output(output)
+                self._withdraw(face_id)
+
+    def _withdraw(self, face_id: int) -> None:
+        for output in self._faces.pop(face_id).outputs.values():
+            self.remove_output(output)
 
     def _publish_landmarks(self, header: Header, face: _HumanFace, landmarks: Landmarks) -> None:
         if face.wanted(_ROI):
@@ -203,6 +213,18 @@ class HriNode(FaceNode):
             intensity = action_units(self._weights.of(parameters))
             confidence = confidences(parameters.confidence, self._weights.deviations(parameters))
             face.publish(_FACS, hri.FacialActionUnits(header=header, intensity=intensity, confidence=confidence))
+
+
+def longest_lost(seen: Mapping[int, float], face_ids: Set[int], most: int) -> list[int]:
+    """Which faces to forget, so that with those of an image there are no more than `most`, or none but these.
+
+    Args:
+        seen: when each known face was last seen, s.
+        face_ids: the faces of the image.
+        most: how many may be known.
+    """
+    lost = sorted(seen.keys() - face_ids, key=seen.__getitem__)
+    return lost[: max(0, len(seen.keys() | face_ids) - most)]
 
 
 def main(args: list[str] | None = None) -> int:

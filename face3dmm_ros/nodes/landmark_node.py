@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from std_msgs.msg import Header
 
 from face3dmm_ros.core import topics
+from face3dmm_ros.core.message_fields import MOST_FACES
 from face3dmm_ros.core.values import TrackedLandmarks
 from face3dmm_ros.landmarks import BACKENDS, create_backend
 from face3dmm_ros.landmarks.backend import LandmarkBackend
@@ -21,7 +22,7 @@ from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, NodeParameter, fixed
 
 _TRACKER_PARAMETERS = (
-    NodeParameter("max_faces", 1, "Faces to track at most.", 1, 64),
+    NodeParameter("max_faces", 1, "Faces to track at most.", 1, MOST_FACES),
     NodeParameter("prefer", PREFERENCES[0], "Which faces, where there are more.", choices=PREFERENCES),
     NodeParameter("detection_interval", 30, "Images from one look for new faces to the next.", 1, 10_000),
     NodeParameter(

@@ -28,6 +28,7 @@ from std_srvs.srv import SetBool
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_clock import ImageClock, stamp_ns
 from face3dmm_ros.core.library_threads import limit_threads_unless_chosen
+from face3dmm_ros.core.message_fields import MOST_FACES
 from face3dmm_ros.nodes.diagnostics import STAMPS, Activity
 from face3dmm_ros.nodes.endpoints import Input, Output, with_users_qos
 from face3dmm_ros.nodes.hand_over import hand_over_between_nodes, hand_over_of
@@ -162,7 +163,8 @@ class FaceNode(LifecycleNode):
     ) -> Input:
         """Subscribe to a topic; messages are handled while the node is active and enabled.
 
-        A message for which the callback raises `Face3DMMError` is counted, reported on /diagnostics and skipped.
+        A message for which the callback raises `Face3DMMError` is counted, reported on /diagnostics and skipped; so are
+        the faces of a message beyond `MOST_FACES`.
         With `raw` the callback gets messages serialized, as bytes. With `stream` there is a message for each image:
         a node that falls behind skips to the newest, and warns where none come. With `only_arrival` the callback
         gets nothing, whenever a message has come. At least `kept` messages wait that composed nodes hand over, beyond
@@ -170,6 +172,11 @@ class FaceNode(LifecycleNode):
         """
 
         def handle(message: Any) -> None:
+            # Nodes beside this one may be handed the same message: they publish no more faces than may be.
+            if (count := len(getattr(message, "faces", ()))) > MOST_FACES:
+                message.faces = message.faces[:MOST_FACES]
+                beyond = f"{count - MOST_FACES} of {count} faces: {MOST_FACES} of a message are taken"
+                self.report_skipped(f"{self.resolve_topic_name(topic)}: {beyond}")
             try:
                 callback(message)
             except Face3DMMError as error:
