@@ -157,6 +157,20 @@ def test_gains_can_be_changed_while_it_runs_and_nonsense_is_refused(spun, defaul
         assert reason in result.reason
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["9" * 400, "1:" * 200 + "1", "[" * 5000, "{" * 3000, "nan", "&a [*a]", ""],
+    ids=["a huge number", "sixties", "brackets", "braces", "no number", "a loop", "nothing"],
+)
+@pytest.mark.parametrize("name", ["gains", "dead_zones"])
+def test_numbers_by_name_that_are_none_are_refused_with_the_reason(spun, default_model, name, value):
+    driver = Driver(spun, default_model, style="head", placement="alone")
+    result = driver.node.set_parameters([Parameter(name, value=f"jawOpen: {value}")])[0]
+    assert not result.successful
+    assert "is written `jawOpen: 1.2" in result.reason or "lies between 0 and" in result.reason
+    assert len(result.reason) < 300
+
+
 def test_the_neutral_face_can_be_calibrated_by_a_service_call(spun, default_model):
     driver = Driver(spun, default_model, style="head", placement="alone", calibration_seconds=2.0)
     driver.show(driver.face())

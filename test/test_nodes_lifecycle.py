@@ -29,6 +29,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live.replay_node import ReplayNode
 from face3dmm_ros.nodes import endpoints, lifecycle_node
 from face3dmm_ros.nodes.avatar_node import AvatarNode
+from face3dmm_ros.nodes.diagnostics import Activity
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.hri_node import HriNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
@@ -513,3 +514,30 @@ def test_a_list_is_no_text(spun):
     result = node.set_parameters([Parameter("text", value=[1, 2])])[0]
     assert not result.successful
     assert "text is a text, not" in result.reason
+
+
+def test_a_text_that_is_longer_than_any_of_use_is_refused_unread(spun):
+    node = spun.start(EchoNode)
+    result = node.set_parameters([Parameter("text", value="x" * 10_001)])[0]
+    assert not result.successful
+    assert result.reason == "text has 10001 characters: no more than 10000 are taken"
+
+
+class _Interrupted(dict):
+    """Gets a new entry whenever anybody goes through it: as of another thread that has its turn then."""
+
+    def items(self):
+        for entry in super().items():
+            self[f"another {len(self)}"] = next(iter(self.values()))
+            yield entry
+
+    def copy(self):
+        return dict(super().items())
+
+
+@pytest.mark.parametrize("what", ["received", "published", "lost", "stage_ms"])
+def test_a_status_can_be_told_while_another_thread_counts(what):
+    activity = Activity()
+    setattr(activity, what, _Interrupted(camera=[1.0] if what == "stage_ms" else 1))
+    keys = {pair.key for pair in activity.status("node", {}).values}
+    assert f"{what}/camera" in keys

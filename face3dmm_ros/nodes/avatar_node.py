@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -35,6 +34,8 @@ from face3dmm_ros.rendering.offscreen import NoOpenGLError
 
 _WARM_UP_SCALES = (0.7, 1.4, 2.0)
 """px/mm, of faces far and near; chosen by hand."""
+_SHOWN = 100
+"""Characters of a text that is refused which the reason shows; chosen by hand: a line of a terminal."""
 Picture = tuple[Header, NDArray[np.uint8]]
 
 
@@ -210,11 +211,12 @@ def _by_name(text: str, what: str) -> dict[str, float]:
     Raises:
         Face3DMMError: the text is not of the form `name: value, …`.
     """
+    pairs = (entry.partition(":")[::2] for entry in text.split(",") if entry.strip())
     try:
-        found = yaml.safe_load("{" + text + "}")
-        return {str(name): float(value) for name, value in found.items()}
-    except (yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
-        raise Face3DMMError(f"{what} is written `jawOpen: 1.2, eyeBlinkLeft: 1.5`, found {text!r}") from error
+        return {name.strip(): float(value) for name, value in pairs}
+    except ValueError as error:
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        raise Face3DMMError(f"{what} is written `jawOpen: 1.2, eyeBlinkLeft: 1.5`, found {shown!r}") from error
 
 
 def main(args: list[str] | None = None) -> int:

@@ -89,25 +89,26 @@ class Activity:
         are warnings, of which the first is told, or if since the last status a message was skipped or lost, or an image
         dropped, or the answers came late. Keys with a slash belong to one topic or stage.
         """
+        # Other threads count and time meanwhile: a copy is made at once, where going through the original is not.
         now = time.monotonic()
         answered = self.answered - self._answered_before
         rate = answered / max(now - self._reported_at, 1e-3)
-        bad = self.skipped + self.dropped + sum(self.lost.values())
+        bad = self.skipped + self.dropped + sum(self.lost.copy().values())
         values = {
             "rate_hz": f"{rate:.1f}",
             "answered": self.answered,
             "faces": self.faces,
             "skipped": self.skipped,
             "dropped": self.dropped,
-            **self.details,
-            **{f"received/{topic}": count for topic, count in self.received.items()},
-            **{f"published/{topic}": count for topic, count in self.published.items()},
-            **{f"lost/{topic}": count for topic, count in self.lost.items()},
+            **self.details.copy(),
+            **{f"received/{topic}": count for topic, count in self.received.copy().items()},
+            **{f"published/{topic}": count for topic, count in self.published.copy().items()},
+            **{f"lost/{topic}": count for topic, count in self.lost.copy().items()},
             **{f"subscribers/{topic}": count for topic, count in subscribers.items()},
-            **{f"stage_ms/{stage}": f"{np.median(times):.3f}" for stage, times in self.stage_ms.items()},
+            **{f"stage_ms/{stage}": f"{np.median(list(times)):.3f}" for stage, times in self.stage_ms.copy().items()},
         }
         if self.latency_ms:
-            values["latency_ms"] = f"{np.median(self.latency_ms):.2f}"
+            values["latency_ms"] = f"{np.median(list(self.latency_ms)):.2f}"
         status = DiagnosticStatus(name=f"{node}: {TASK}", hardware_id=self.hardware, level=DiagnosticStatus.OK)
         status.message = resting or f"{rate:.1f} images/s"
         if self.problem:
@@ -124,8 +125,8 @@ class Activity:
         if bad > self._bad_before:
             reason = self.skip_reason if self.skipped > self._skipped_before else _LOST
             yield f"{bad - self._bad_before} messages lost, skipped or dropped: {reason}"
-        if STAMPS in self.details:
-            yield self.details[STAMPS]
+        if stamps := self.details.get(STAMPS):
+            yield stamps
             return
         recent = list(self.latency_ms)[-answered:] if answered else []
         if recent and _LATE_MS < (age := float(np.median(recent))) < _OTHER_CLOCK_MS:

@@ -12,6 +12,9 @@ from rclpy.parameter import Parameter
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.rendering.offscreen import PLATFORMS, SOFTWARE
 
+_LONGEST_TEXT = 10_000
+"""Characters of a text; chosen by hand: more than the longest path, and than a gain for each blendshape."""
+
 ParameterValue = bool | int | float | str | list[float]
 
 
@@ -73,11 +76,13 @@ class NodeParameter:
         """Check what a descriptor cannot express.
 
         Raises:
-            Face3DMMError: the value is no text where it should be, or not one of the choices.
+            Face3DMMError: the value is no text where it should be, is too long, or is not one of the choices.
         """
         if isinstance(self.default, str) and not isinstance(value, str | bool | int | float):
             raise Face3DMMError(f"{self.name} is a text, not {value!r}")
         value = self.typed(value)
+        if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+            raise Face3DMMError(f"{self.name} has {len(value)} characters: no more than {_LONGEST_TEXT} are taken")
         if self.choices and value not in self.choices:
             raise Face3DMMError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
 
