@@ -105,7 +105,11 @@ class Activity:
             **{f"published/{topic}": count for topic, count in self.published.copy().items()},
             **{f"lost/{topic}": count for topic, count in self.lost.copy().items()},
             **{f"subscribers/{topic}": count for topic, count in subscribers.items()},
-            **{f"stage_ms/{stage}": f"{np.median(list(times)):.3f}" for stage, times in self.stage_ms.copy().items()},
+            **{
+                f"stage_ms/{stage}": f"{np.median(list(times)):.3f}"
+                for stage, times in self.stage_ms.copy().items()
+                if times
+            },
         }
         if self.latency_ms:
             values["latency_ms"] = f"{np.median(list(self.latency_ms)):.2f}"
