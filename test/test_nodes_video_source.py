@@ -8,11 +8,13 @@ from video_devices import VideoDevices, write_video
 pytest.importorskip("rclpy", reason="needs ROS 2's rclpy")
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_clock import stamp_ns
 from face3dmm_ros.files import captures
-from face3dmm_ros.nodes import video_source_node
+from face3dmm_ros.nodes import threaded_node, video_source_node
 from face3dmm_ros.nodes.qos import image_qos
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
 
@@ -222,3 +224,73 @@ def test_a_film_that_is_shown_at_a_rate_of_ones_own_has_no_pauses(spun, tmp_path
     spun.spin_until(lambda: len(values(spun)) == 4)
     stamps = [1e-9 * stamp_ns(message.header) for message in spun.received[IMAGES]]
     assert np.ptp(stamps) < 15.0, "0.15 s, or more on a busy machine; the film pauses for 20 and for 100"
+
+
+def set_rate(node, fps):
+    return node.set_parameters([Parameter("fps", value=fps)])[0]
+
+
+def test_a_new_rate_holds_at_once_also_while_the_next_image_is_waited_for(spun, tmp_path):
+    write_video(tmp_path / "film.mp4", [0.0, 1000.0, 2000.0, 3000.0])
+    node = start(spun, str(tmp_path / "film.mp4"), loop=False)
+    spun.spin_until(lambda: len(values(spun)) == 1)
+    assert set_rate(node, 50.0).successful
+    spun.spin_until(lambda: len(values(spun)) == 4)
+
+
+@pytest.mark.parametrize("fps", [1e-10, 5e-324, 0.009, -0.5])
+def test_a_rate_that_is_none_is_refused_with_the_reason_and_the_node_goes_on(spun, tmp_path, fps):
+    write_video(tmp_path / "film.mp4", [0.0, 0.02, 0.04])
+    node = start(spun, str(tmp_path / "film.mp4"))
+    spun.spin_until(lambda: values(spun))
+    result = set_rate(node, fps)
+    assert not result.successful
+    assert f"fps is -1, 0, or 0.01 and more, not {fps:g}" in result.reason
+    count = len(values(spun))
+    spun.spin_until(lambda: len(values(spun)) > count + 3)
+
+
+def test_a_node_does_not_start_with_a_rate_that_is_none(spun, tmp_path):
+    write_video(tmp_path / "film.mp4", [0.0, 0.02, 0.04])
+    start(spun, str(tmp_path / "film.mp4"), fps=1e-10)
+    with pytest.raises(Face3DMMError, match="fps is -1, 0, or"):
+        spun.spin_until(lambda: values(spun))
+
+
+def test_the_end_of_a_source_is_a_warning_until_it_is_shown_again(spun, tmp_path):
+    write_video(tmp_path / "film.mp4", [0.0, 0.02, 0.04])
+    node = start(spun, str(tmp_path / "film.mp4"), loop=False)
+    end = DiagnosticStatus.WARN, f"end of {tmp_path / 'film.mp4'}"
+    spun.spin_until(lambda: status(node) == end)
+    node.trigger_deactivate()
+    node.set_parameters([Parameter("loop", value=True)])
+    node.trigger_activate()
+    spun.spin_until(lambda: status(node)[0] == DiagnosticStatus.OK)
+
+
+def test_work_that_an_error_ends_is_told_and_begun_anew(spun, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(threaded_node, "_RESTART_PERIOD", 0.3)
+    write_video(tmp_path / "film.mp4", [0.0, 0.02, 0.04])
+    errors = [OverflowError("timestamp too large")] * 2
+
+    def broken(source, header, image):
+        if errors:
+            raise errors.pop()
+        publish(source, header, image)
+
+    publish = VideoSourceNode._publish
+    monkeypatch.setattr(VideoSourceNode, "_publish", broken)
+    node = start(spun, str(tmp_path / "film.mp4"))
+    problem = "its work was broken off by OverflowError: timestamp too large"
+    spun.spin_until(lambda: status(node) == (DiagnosticStatus.ERROR, problem))
+    spun.spin_until(lambda: values(spun))
+    spun.spin_until(lambda: status(node)[0] == DiagnosticStatus.OK)
+    assert "timestamp too large" in capfd.readouterr().err
+
+
+def test_a_thread_that_has_ended_is_a_warning(spun, tmp_path, monkeypatch):
+    monkeypatch.setattr(VideoSourceNode, "work", lambda _: None)
+    write_video(tmp_path / "film.mp4", [0.0, 0.02, 0.04])
+    node = start(spun, str(tmp_path / "film.mp4"))
+    spun.spin_until(lambda: node._active)
+    spun.spin_until(lambda: "it has nothing left to do: its work has ended" in node.complaints())

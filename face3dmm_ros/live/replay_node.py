@@ -168,18 +168,24 @@ class ReplayNode(ThreadedNode):
                 self.ended = True
         except Face3DMMError as error:
             self._trouble, self.ended = str(error), True
+        except Exception as error:
+            # Begun anew, the replay would record twice what it has recorded.
+            self._trouble, self.ended = f"the replay was broken off by {type(error).__name__}: {error}", True
 
     def _keep_pace(self, recorded: RecordedImage, start: float | None) -> float:
         """Wait until an image is due; returns the time on the monotonic clock, s, of time 0 in the bag.
 
         `start` is what the call for the image before returned; None for the first image.
         """
-        rate = self.value("rate")
-        seconds = 1e-9 * recorded.time_ns / rate if rate > 0.0 else 0.0
-        if start is None or rate == 0.0:
-            return time.monotonic() - seconds
-        self._stop.wait(max(0.0, start + seconds - time.monotonic()))
-        return start
+        while True:
+            rate = self.value("rate")
+            seconds = 1e-9 * recorded.time_ns / rate if rate > 0.0 else 0.0
+            if start is None or rate == 0.0:
+                return time.monotonic() - seconds
+            # For a while only: the rate may change meanwhile, and one near 0 asks for more than any system waits.
+            left = start + seconds - time.monotonic()
+            if left <= 0.0 or self._stop.wait(min(left, _LOOK_PERIOD)):
+                return start
 
     def _publish(self, recorded: RecordedImage) -> bool:
         """Publish an image and wait for its results; False, and reported, if it cannot be read."""

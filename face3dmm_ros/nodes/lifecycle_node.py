@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from time import monotonic
@@ -273,11 +273,17 @@ class FaceNode(LifecycleNode):
             name,
             subscribers,
             resting="" if self._active else state if self._enabled else f"{state}, switched off",
-            warnings=[self._clock_complaint(), *(found.complaint() for found in self._inputs)] if self._active else (),
+            warnings=list(self.complaints()) if self._active else (),
         )
         self._diagnostics.publish(
             DiagnosticArray(header=Header(stamp=self.get_clock().now().to_msg()), status=[status])
         )
+
+    def complaints(self) -> Iterator[str]:
+        """What /diagnostics warns of while the node is active; empty where there is nothing to say."""
+        yield self._clock_complaint()
+        for found in self._inputs:
+            yield found.complaint()
 
     def _clock_complaint(self) -> str:
         """That the simulated time that the node is to live by comes from nowhere; empty if that is not so."""

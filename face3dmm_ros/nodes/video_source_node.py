@@ -38,6 +38,10 @@ from face3dmm_ros.nodes.threaded_node import ThreadedNode
 
 OWN_RATE = -1.0
 """The value of the parameter `fps` that stands for the source's own rate."""
+_LOWEST_RATE = 0.01
+"""Images per second, below which none is a rate; chosen by hand: an image in 100 s."""
+_LONGEST_WAIT = 10.0
+"""s between two looks at when an image is due; by hand: a film may name any time, and no system waits for all."""
 _RESULT_TIMEOUT = 1.0
 """s after which the next image is published though the last one's result is missing, as when it was lost. Chosen by
 hand: longer than any fit method takes for an image."""
@@ -67,8 +71,8 @@ class VideoSourceNode(ThreadedNode):
         NodeParameter(
             "fps",
             OWN_RATE,
-            "Images per second; 0: the next one as soon as the last one's result is out; -1: the source's own rate, in "
-            "a video the times that it gives its images.",
+            "Images per second, from 0.01 on; 0: the next one as soon as the last one's result is out; -1: the "
+            "source's own rate, in a video the times that it gives its images.",
             low=-1.0,
             high=1000.0,
         ),
@@ -98,12 +102,14 @@ class VideoSourceNode(ThreadedNode):
     def __init__(self, **options: Any) -> None:
         """A node that has yet to open its source."""
         self._source: FrameSource | None = None
-        self._asked = self._wanted = ""
+        self._asked = self._wanted = self._end = ""
         self._result_is_out = threading.Event()
+        self._rate_is_new = threading.Event()
         super().__init__(**options)
 
     def configure(self) -> None:
         """Open the source."""
+        self._fps = _checked_rate(self.value("fps"))
         # What `auto` was once decided to be stays, unless the parameter has changed since.
         if self.value("source") != self._asked:
             self._asked = self._wanted = self.value("source")
@@ -129,8 +135,11 @@ class VideoSourceNode(ThreadedNode):
         self._listen(self.value("fps") == 0.0)
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
-        """Subscribe to results if they set the pace."""
-        self._listen(values["fps"] == 0.0)
+        """Go on at the rate that is wanted, at once, and subscribe to results if they set the pace."""
+        fps = _checked_rate(values["fps"])
+        self._listen(fps == 0.0)
+        self._fps = fps
+        self._rate_is_new.set()
 
     def activate(self) -> None:
         """Start capturing."""
@@ -141,6 +150,7 @@ class VideoSourceNode(ThreadedNode):
         """Stop capturing."""
         self._stop.set()
         self._result_is_out.set()
+        self._rate_is_new.set()
         super().deactivate()
 
     def release(self) -> None:
@@ -187,6 +197,8 @@ class VideoSourceNode(ThreadedNode):
         """Publish image after image, until deactivated or to the end of the source."""
         due: float | None = None
         unreadable = 0
+        if self.activity.waiting == self._end:
+            self.activity.waiting = ""
         while not self._stop.is_set():
             if (source := self._source) is None:
                 self._look_for_source()
@@ -199,12 +211,8 @@ class VideoSourceNode(ThreadedNode):
                 continue
             self._images_in_this_round += 1
             grabbed = self.get_clock().now()
-            fps, now = self.value("fps"), time.monotonic()
-            interval = 1.0 / fps if fps > 0.0 else 0.0
-            if fps == OWN_RATE and not source.live:
-                interval = source.interval
-            # A late image does not make the next ones early, unless it is late by less than an interval.
-            next_due = now if due is None else max(due + interval, now - interval)
+            now = time.monotonic()
+            interval, next_due = self._due(source, due, now)
             if source.live and now < next_due - 0.5 / source.rate:
                 continue
             with self.activity.stage("source"):
@@ -216,7 +224,7 @@ class VideoSourceNode(ThreadedNode):
                 continue
             unreadable = 0
             if not source.live:
-                self._wait(interval, next_due)
+                interval, next_due = self._wait(source, due, interval, next_due)
                 if self._stop.is_set():
                     return
                 grabbed = self._time_of(next_due) if interval > 0.0 else self.get_clock().now()
@@ -226,13 +234,31 @@ class VideoSourceNode(ThreadedNode):
             self._publish(Header(stamp=grabbed.to_msg(), frame_id=self.value("frame_id")), image)
             due = next_due
 
-    def _wait(self, interval: float, due: float) -> None:
-        """Wait until the next image is due by the clock or, without an interval, by the last result."""
-        if interval > 0.0:
-            self._stop.wait(max(0.0, due - time.monotonic()))
-        else:
+    def _due(self, source: FrameSource, before: float | None, now: float) -> tuple[float, float]:
+        """The interval before an image, s, 0 where the last result sets the pace, and when it is due.
+
+        `before` is when the image before was due. Moments are of the monotonic clock, s.
+        """
+        fps = self._fps
+        interval = 1.0 / fps if fps > 0.0 else 0.0
+        if fps == OWN_RATE and not source.live:
+            interval = source.interval
+        # A late image does not make the next ones early, unless it is late by less than an interval.
+        return interval, now if before is None else max(before + interval, now - interval)
+
+    def _wait(self, source: FrameSource, before: float | None, interval: float, due: float) -> tuple[float, float]:
+        """Wait until the next image is due by the clock or, without an interval, by the last result.
+
+        Returns the interval and when the image was due, as `_due` does: a new rate holds at once.
+        """
+        while interval > 0.0 and (left := due - time.monotonic()) > 0.0 and not self._stop.is_set():
+            if self._rate_is_new.wait(min(left, _LONGEST_WAIT)):
+                self._rate_is_new.clear()
+                interval, due = self._due(source, before, time.monotonic())
+        if interval == 0.0:
             self._result_is_out.wait(_RESULT_TIMEOUT)
             self._result_is_out.clear()
+        return interval, due
 
     def _time_of(self, moment: float) -> Time:
         """The node's time at a moment of the monotonic clock, s, that has just passed."""
@@ -261,7 +287,9 @@ class VideoSourceNode(ThreadedNode):
         if may_come_back(self._wanted) and not (ended and not self.value("loop")):
             self._lose(source)
             return True
-        self.get_logger().info(f"end of {source.description}")
+        self._end = f"end of {source.description}"
+        self.get_logger().info(self._end)
+        self.activity.waiting = self._end
         return False
 
     def _lose(self, source: FrameSource) -> None:
@@ -302,6 +330,17 @@ class VideoSourceNode(ThreadedNode):
             except Face3DMMError as error:
                 self.activity.problem = f"calibration_file is not used: {error}"
         return CameraInfo(header=header, width=width, height=height)
+
+
+def _checked_rate(fps: float) -> float:
+    """A rate that can be, images per second.
+
+    Raises:
+        Face3DMMError: it cannot be.
+    """
+    if fps in (OWN_RATE, 0.0) or fps >= _LOWEST_RATE:
+        return fps
+    raise Face3DMMError(f"fps is -1, 0, or {_LOWEST_RATE} and more, not {fps:g}")
 
 
 def main(args: list[str] | None = None) -> int:
