@@ -18,12 +18,15 @@ pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterValue
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from ros_harness import harness
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live.replay_node import ReplayNode
@@ -64,8 +67,11 @@ class EchoNode(FaceNode):
     def apply_parameters(self, values):
         if values["even"] % 2:
             raise Face3DMMError(f"even must be even, not {values['even']}")
+        1 / values["even"]
 
     def on_call(self, message):
+        if message.frame_id == "poison":
+            raise ZeroDivisionError("poisoned")
         if message.frame_id == "nonsense":
             raise Face3DMMError("this is nonsense")
         self.output.publish(message)
@@ -541,3 +547,84 @@ def test_a_status_can_be_told_while_another_thread_counts(what):
     setattr(activity, what, _Interrupted(camera=[1.0] if what == "stage_ms" else 1))
     keys = {pair.key for pair in activity.status("node", {}).values}
     assert f"{what}/camera" in keys
+
+
+def given(name, type_number, **value):
+    return ParameterMessage(name=name, value=ParameterValue(type=type_number, **value))
+
+
+@pytest.mark.parametrize("unknown", [10, 77, 255])
+def test_a_parameter_of_a_type_that_there_is_not_is_refused_and_the_node_goes_on(spun, unknown, capfd):
+    node = spun.start(EchoNode)
+    spun.spin_until(lambda: state(node) == "active")
+    wanted = [given("gain", 3, double_value=0.25), given("gain", unknown), given("text", 4, string_value="new")]
+    answer = ask(spun, SetParameters, "/echo_node/set_parameters", SetParameters.Request(parameters=wanted))
+    assert [result.successful for result in answer.results] == [True, False, True]
+    assert f"{unknown} is not a valid Parameter.Type" in answer.results[1].reason
+    assert (node.value("gain"), node.value("text")) == (0.25, "new")
+    wanted[0].value.double_value = 0.75
+    request = SetParametersAtomically.Request(parameters=wanted)
+    answer = ask(spun, SetParametersAtomically, "/echo_node/set_parameters_atomically", request)
+    assert not answer.result.successful
+    assert f"{unknown} is not a valid Parameter.Type" in answer.result.reason
+    assert node.value("gain") == 0.25
+    assert node.activity.skipped == 2
+    assert "a request to " in node.activity.skip_reason
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_a_message_on_which_a_node_fails_is_told_with_where_and_the_node_goes_on(spun, capfd):
+    node = spun.start(EchoNode)
+    publisher = connect(spun)
+    for name in ("poison", "nonsense", "hello"):
+        publisher.publish(Header(frame_id=name))
+    spun.spin_until(lambda: spun.received["echo"])
+    assert [message.frame_id for message in spun.received["echo"]] == ["hello"]
+    assert node.activity.skipped == 2
+    said = capfd.readouterr().err
+    assert "/call: failed, and the node goes on" in said
+    assert "in on_call" in said
+
+
+def test_a_failure_is_a_warning_on_diagnostics(spun):
+    spun.start(EchoNode)
+    publisher = connect(spun)
+    publisher.publish(Header(frame_id="poison"))
+    spun.listen(DiagnosticArray, "/diagnostics")
+    expected = "1 messages lost, skipped or dropped: /call: ZeroDivisionError: poisoned"
+    spun.spin_until(lambda: expected in [m.status[0].message for m in spun.received["/diagnostics"]])
+
+
+def test_a_timer_and_a_service_that_fail_leave_the_node_alone(spun):
+    node = spun.start(EchoNode)
+
+    def fail(*_):
+        raise KeyError("lost")
+
+    node.create_timer(0.01, fail)
+    node.create_service(Trigger, "~/fail", fail)
+    spun.spin_until(lambda: node.activity.skipped > 1)
+    assert node.activity.skip_reason == "the timer of fail: KeyError: 'lost'"
+    answer = ask(spun, Trigger, "/echo_node/fail", Trigger.Request())
+    assert (answer.success, answer.message) == (False, "KeyError: 'lost'")
+
+
+def test_a_parameter_on_which_a_node_fails_is_refused_with_the_reason(spun):
+    node = spun.start(EchoNode)
+    spun.spin_until(lambda: state(node) == "active")
+    result = node.set_parameters([Parameter("even", value=0)])[0]
+    assert (result.successful, result.reason) == (False, "ZeroDivisionError: division by zero")
+    assert node.value("even") == 2
+
+
+def test_a_node_that_fails_to_pause_says_so_and_can_be_configured_again(spun, capfd, monkeypatch):
+    def fail(_):
+        raise RuntimeError("stuck")
+
+    monkeypatch.setattr(EchoNode, "deactivate", fail)
+    node = spun.start(EchoNode)
+    spun.spin_until(lambda: state(node) == "active")
+    node.trigger_deactivate()
+    assert "cannot deactivate: " in capfd.readouterr().err
+    assert state(node) == "unconfigured"
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS

@@ -24,6 +24,7 @@ from face3dmm_ros.live.recording import IMAGE_RECORDINGS, Recording, Topic
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceTopology
 from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of, is_rectified_topic
 from face3dmm_ros.nodes.diagnostics import Statuses
+from face3dmm_ros.nodes.guard import EndOfNodeError, summary
 from face3dmm_ros.nodes.images import serialized_image
 from face3dmm_ros.nodes.lifecycle_node import run_node
 from face3dmm_ros.nodes.parameters import NodeParameter, fixed
@@ -273,11 +274,23 @@ class ReplayNode(ThreadedNode):
         """End the replay in the executor's thread, where an exception ends the process.
 
         Raises:
-            Face3DMMError: the replay or the recording failed; the message says why.
+            EndOfNodeError: the replay or the recording failed; the message says why.
         """
         if not self.ended:
             return
         self._end_timer.cancel()
+        try:
+            self._finish()
+        except Exception as error:
+            raise EndOfNodeError(f"{self.get_name()}: {summary(error)}") from error
+        self._on_end()
+
+    def _finish(self) -> None:
+        """Stop, and finish the recording.
+
+        Raises:
+            Face3DMMError: the replay or the recording failed; the message says why.
+        """
         recording = self._recording
         self._pause()
         self.release()
@@ -286,8 +299,7 @@ class ReplayNode(ThreadedNode):
             lost = recording.lost.total()
             trouble = recording.failure or (f"{lost} messages were not recorded" if lost else "")
         if trouble:
-            raise Face3DMMError(f"{self.get_name()}: {trouble}")
-        self._on_end()
+            raise Face3DMMError(trouble)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import wraps
 from itertools import chain
 from time import monotonic
 from typing import Any, ClassVar
@@ -15,12 +16,15 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from rclpy.service import Service
+from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
@@ -31,11 +35,13 @@ from face3dmm_ros.core.library_threads import limit_threads_unless_chosen
 from face3dmm_ros.core.message_fields import MOST_FACES
 from face3dmm_ros.nodes.diagnostics import STAMPS, Activity
 from face3dmm_ros.nodes.endpoints import Input, Output, with_users_qos
+from face3dmm_ros.nodes.guard import ENDS, EndOfNodeError, refusal, summary
 from face3dmm_ros.nodes.hand_over import hand_over_between_nodes, hand_over_of
 from face3dmm_ros.nodes.node_help import asks_for_help, node_help
 from face3dmm_ros.nodes.parameters import COMMON_PARAMETERS, NodeParameter, declare_parameters
 from face3dmm_ros.nodes.prompt_executor import PromptExecutor
 from face3dmm_ros.nodes.qos import PublisherEventCallbacks, image_qos, result_qos
+from face3dmm_ros.nodes.steady_executor import SteadyExecutor
 
 _STATUS_PERIOD = 0.5
 """s between two statuses on /diagnostics; chosen by hand: `face3dmm live` waits for one before it ends."""
@@ -54,6 +60,9 @@ class FaceNode(LifecycleNode):
     raised by `configure` or `activate` makes the transition fail. A request for a transition that the node's state does
     not allow is refused, and the node goes on. Beside the lifecycle, the service `~/enabled` switches it off and on:
     while it is off, it is subscribed to nothing.
+
+    What a callback raises, be it for a message, a request, a parameter or a timer, is logged, counted and reported, and
+    the node goes on; but for what `ENDS` names, which ends it.
 
     Attributes:
         activity: what it counts and times, for its status.
@@ -74,6 +83,10 @@ class FaceNode(LifecycleNode):
         # rclpy's own answer to a transition that the state does not allow is an exception that ends the process.
         self._transit = self._service_change_state.callback
         self._service_change_state.callback = self._on_change_state
+        for service in self.services:
+            # Those of the lifecycle, which rclpy does not make by `create_service`.
+            if not hasattr(service.callback, "__wrapped__"):
+                service.callback = self._answering(service.srv_name, service.callback)
         self.activity = Activity()
         self._image_clock = ImageClock()
         self._answered_stamp = 0
@@ -135,7 +148,23 @@ class FaceNode(LifecycleNode):
 
     def create_timer(self, period: float, callback: Callable[[], None], **options: Any) -> Timer:
         """A timer by the machine's steady clock: simulated time may stand still, or not have come yet."""
-        return super().create_timer(period, callback, **{"clock": Clock(clock_type=ClockType.STEADY_TIME)} | options)
+        guarded = self._guarded(f"the timer of {callback.__name__}", callback)
+        return super().create_timer(period, guarded, **{"clock": Clock(clock_type=ClockType.STEADY_TIME)} | options)
+
+    def create_subscription(
+        self, msg_type: type, topic: str, callback: Callable[..., None], *more: Any, **options: Any
+    ) -> Subscription:
+        """A subscription as rclpy has it; `create_input` is for what the node works on."""
+        return super().create_subscription(msg_type, topic, self._guarded(topic, callback), *more, **options)
+
+    def create_service(
+        self, srv_type: type, srv_name: str, callback: Callable[[Any, Any], Any], **options: Any
+    ) -> Service:
+        """A service; a request on which the callback fails is refused, with the reason where its answer has one."""
+        answer = self._answering(srv_name, callback)
+        return super().create_service(
+            srv_type, srv_name, _one_by_one(answer) if srv_type is SetParameters else answer, **options
+        )
 
     def create_output(self, message_type: type, topic: str, qos: QoSProfile, *, paced: bool = False) -> Output:
         """Advertise a topic, which exists while the node is configured, or until `remove_output`.
@@ -163,8 +192,8 @@ class FaceNode(LifecycleNode):
     ) -> Input:
         """Subscribe to a topic; messages are handled while the node is active and enabled.
 
-        A message for which the callback raises `Face3DMMError` is counted, reported on /diagnostics and skipped; so are
-        the faces of a message beyond `MOST_FACES`.
+        A message for which the callback raises an error is counted, reported on /diagnostics and skipped; what is no
+        `Face3DMMError` is logged with where it was. So are the faces of a message beyond `MOST_FACES` skipped.
         With `raw` the callback gets messages serialized, as bytes. With `stream` there is a message for each image:
         a node that falls behind skips to the newest, and warns where none come. With `only_arrival` the callback
         gets nothing, whenever a message has come. At least `kept` messages wait that composed nodes hand over, beyond
@@ -179,8 +208,12 @@ class FaceNode(LifecycleNode):
                 self.report_skipped(f"{self.resolve_topic_name(topic)}: {beyond}")
             try:
                 callback(message)
+            except ENDS:
+                raise
             except Face3DMMError as error:
                 self.report_skipped(f"{self.resolve_topic_name(topic)}: {error}")
+            except Exception as error:
+                self.report_failure(self.resolve_topic_name(topic), error)
 
         def report_mismatch(_: Any) -> None:
             name = self.resolve_topic_name(topic)
@@ -225,6 +258,20 @@ class FaceNode(LifecycleNode):
         """Count a message that could not be used, and log why, at most every few seconds."""
         self.activity.skip(reason)
         self.get_logger().warning(f"skipped a message: {reason}", throttle_duration_sec=_SKIP_LOG_PERIOD)
+
+    def report_failure(self, where: str, error: Exception) -> None:
+        """Log what a callback raised, count it with the messages that were skipped, and report it on /diagnostics.
+
+        Raises:
+            Exception: the error, once ROS has ended: a signal ends it under whatever runs at that moment.
+        """
+        if not self.context.ok():
+            raise error
+        self.activity.skip(f"{where}: {summary(error)}")
+        trace = "".join(traceback.format_exception(error))
+        self.get_logger().error(
+            f"{where}: failed, and the node goes on: {trace}", throttle_duration_sec=_SKIP_LOG_PERIOD
+        )
 
     def time_of(self, header: Header) -> float:
         """The time of an image, s; call it once for each image. `ImageClock` says how invalid stamps are replaced."""
@@ -315,9 +362,10 @@ class FaceNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called by rclpy."""
-        self._pause()
+        result = self._attempt("deactivate", self._pause)
         self.report_status()
-        return super().on_deactivate(state)
+        base = super().on_deactivate(state)
+        return base if result == TransitionCallbackReturn.SUCCESS else result
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called by rclpy."""
@@ -331,7 +379,7 @@ class FaceNode(LifecycleNode):
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called by rclpy: back to unconfigured, from where it can be configured again."""
-        self._release_all()
+        self._attempt("release everything", self._release_all)
         return super().on_error(state)
 
     def destroy_node(self) -> None:
@@ -361,10 +409,39 @@ class FaceNode(LifecycleNode):
             if transition() != TransitionCallbackReturn.SUCCESS:
                 if not self.context.ok():
                     return
-                raise Face3DMMError(f"{self.get_name()}: {self.failure}")
+                raise EndOfNodeError(f"{self.get_name()}: {self.failure}")
         # What is loaded now stays. A full garbage collection that goes through it all takes 20 ms.
         gc.collect()
         gc.freeze()
+
+    def _guarded(self, where: str, callback: Callable[..., None]) -> Callable[..., None]:
+        """A callback whose errors are reported."""
+
+        @wraps(callback)
+        def guarded(*given: Any) -> None:
+            try:
+                callback(*given)
+            except ENDS:
+                raise
+            except Exception as error:
+                self.report_failure(where, error)
+
+        return guarded
+
+    def _answering(self, service: str, callback: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """A service's callback which also answers where it fails, so that nobody waits in vain."""
+
+        @wraps(callback)
+        def answer(request: Any, response: Any) -> Any:
+            try:
+                return callback(request, response)
+            except ENDS:
+                raise
+            except Exception as error:
+                self.report_failure(f"a request to {service}", error)
+                return refusal(request, response, summary(error))
+
+        return answer
 
     def _attempt(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
         """rclpy takes an exception in a transition for an error and says nothing about it; so say it."""
@@ -417,9 +494,13 @@ class FaceNode(LifecycleNode):
         return response
 
     def _release_all(self) -> None:
-        self._pause()
-        self.release()
-        self.resources.close()
+        with ExitStack() as rest:  # the last first, and each also where one before it fails
+            rest.callback(self._forget_topics)
+            rest.callback(self.resources.close)
+            rest.callback(self.release)
+            rest.callback(self._pause)
+
+    def _forget_topics(self) -> None:
         self._configured = False
         for found in self._inputs:
             found.destroy()
@@ -441,7 +522,23 @@ class FaceNode(LifecycleNode):
                 self.apply_parameters(self.values() | changed)
         except Face3DMMError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        except Exception as error:
+            names = ", ".join(parameter.name for parameter in ours)
+            self.report_failure(f"a change of {names}", error)
+            return SetParametersResult(successful=False, reason=summary(error))
         return SetParametersResult(successful=True)
+
+
+def _one_by_one(answer: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Set parameters each for itself, so that one on which that fails leaves the others alone."""
+
+    @wraps(answer)
+    def answer_each(request: SetParameters.Request, response: SetParameters.Response) -> SetParameters.Response:
+        for parameter in request.parameters:
+            response.results += answer(SetParameters.Request(parameters=[parameter]), SetParameters.Response()).results
+        return response
+
+    return answer_each
 
 
 def run_node(create: Callable[[], Node], args: Sequence[str] | None = None) -> int:
@@ -489,7 +586,7 @@ def _run_thread(creators: Sequence[Callable[[], Node]], failures: list[Exception
     limit_threads_unless_chosen(openmp=True)
     nodes: list[Node] = []
     try:
-        executor = PromptExecutor() if hand_over_of(rclpy.get_default_context()) else SingleThreadedExecutor()
+        executor = PromptExecutor() if hand_over_of(rclpy.get_default_context()) else SteadyExecutor()
         for create in creators:
             nodes.append(create())
             executor.add_node(nodes[-1])
