@@ -1,9 +1,12 @@
 """The command line as its users type it."""
 
 import argparse
+import errno
 import json
+import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import cv2
@@ -11,9 +14,11 @@ import numpy as np
 import pytest
 import trimesh
 
+from face3dmm_ros.cli import fit, fit_pictures
 from face3dmm_ros.cli.fit_pictures import _Face, _Picture, _Writer
 from face3dmm_ros.cli.main import main
 from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.morphable_model import MorphableModel
@@ -226,6 +231,88 @@ def test_fit_refuses_options_that_cannot_be(
 ) -> None:
     assert main(["fit", str(portrait), "--out", str(tmp_path / "out"), option, value]) == 2
     assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["out", "out/overlay.png/", "out/mesh.glb/"])
+def test_fit_looks_for_the_place_of_its_output_before_the_work(
+    portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    if place.endswith("/"):
+        (tmp_path / place).mkdir(parents=True)
+    else:
+        (tmp_path / place).touch()
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("the picture was read"))
+    assert main(["fit", str(portrait), "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / place) in line
+
+
+def test_fit_without_an_overlay_is_no_success(
+    portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_opengl(*_: object, **__: object) -> None:
+        raise Face3DMMError("there is no OpenGL")
+
+    monkeypatch.setattr(fit_pictures, "FaceRenderer", no_opengl)
+    assert main(["fit", str(portrait), "--out", str(tmp_path / "out"), "--texture-size", "0"]) == 2
+    assert capsys.readouterr().err == "face3dmm fit: no overlay.png, because there is no OpenGL\n"
+    assert (tmp_path / "out" / "params.json").exists()
+
+
+def test_what_the_system_refuses_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fit, "run", full)
+    assert main(["fit", "picture.png", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "face3dmm fit: [Errno 28] No space left on device\n"
+
+
+def test_an_error_is_one_short_line_of_what_can_be_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> int:
+        raise Face3DMMError("in\x1b[31m two\n  lines: \udce9" + 10_000 * "x" + " the end")
+
+    monkeypatch.setattr(fit, "run", fails)
+    assert main(["fit", "picture.png"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("face3dmm fit: in\\x1b[31m two lines: \\udce9xxx")
+    assert line.endswith("xxx the end")
+    assert len(line) < 1000
+
+
+def test_warnings_of_libraries_are_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    def warns(*_: object) -> int:
+        warnings.warn("invalid value encountered", RuntimeWarning, stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(fit, "run", warns)
+    monkeypatch.setattr(sys, "warnoptions", [])
+    assert main(["fit", "picture.png"]) == 0
+    assert capsys.readouterr().err == ""
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff", b"II*\0\x08\0\0\0", b"MThd", b"\0\0\0\x18ftypmp42"])
+def test_opencv_and_ffmpeg_are_silent_about_damaged_files(tmp_path: Path, content: bytes) -> None:
+    """In a process of its own: they write to stderr's descriptor, and read how much once."""
+    path = tmp_path / "damaged"
+    path.write_bytes(content + bytes(range(256)))
+    program = (
+        "import sys, cv2, numpy as np\n"
+        "import face3dmm_ros.files.captures\n"
+        "cv2.imdecode(np.frombuffer(open(sys.argv[1], 'rb').read(), np.uint8), cv2.IMREAD_COLOR)\n"
+        "cv2.VideoCapture(sys.argv[1]).grab()\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENCV_")}
+    command = [sys.executable, "-c", program, str(path)]
+    shown = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    assert shown.stderr == ""
 
 
 def test_help_and_import_are_light() -> None:

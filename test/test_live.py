@@ -312,20 +312,39 @@ def test_a_second_run_in_a_ros_domain_is_refused_and_the_first_goes_on(tmp_path,
 
 
 @pytest.mark.usefixtures("_ros")
-@pytest.mark.parametrize("domain", ["", "0"])
-def test_of_two_runs_that_begin_at_once_one_is_refused(monkeypatch, domain):
+@pytest.mark.parametrize("written", ["{}", "{:#x}", " {}"])
+def test_of_two_runs_that_begin_at_once_one_is_refused_however_their_domain_is_written(
+    ros_domain, monkeypatch, written
+):
     from face3dmm_ros.live import session as live_session
 
-    monkeypatch.setenv("ROS_DOMAIN_ID", "0")
-    claim = live_session._claim_domain()
-    monkeypatch.setenv("ROS_DOMAIN_ID", domain)
-    with pytest.raises(Face3DMMError, match="another face3dmm live in ROS domain 0: stop it"):
-        live_session._claim_domain()
-    monkeypatch.setenv("ROS_DOMAIN_ID", "1")
-    live_session._claim_domain().close()
+    claim = live_session._claim_domain(ros_domain)
+    live_session._claim_domain(ros_domain + 1).close()
+    monkeypatch.setenv("ROS_DOMAIN_ID", written.format(ros_domain))
+    options = live_session.LiveOptions({})
+    with pytest.raises(Face3DMMError, match=f"another face3dmm live in ROS domain {ros_domain}: stop it"):
+        live_session.LiveSession(options)
     claim.close()
-    monkeypatch.setenv("ROS_DOMAIN_ID", domain)
-    live_session._claim_domain().close()
+    live_session.LiveSession(options).close()
+
+
+@pytest.mark.usefixtures("_ros")
+def test_a_domain_that_is_no_number_is_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "abc")
+    assert main(["live", "--source", "sample"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ROS_DOMAIN_ID" in line
+
+
+@pytest.mark.usefixtures("_ros")
+@pytest.mark.parametrize("name", ["summary.json", "overlay.mp4"])
+def test_a_folder_in_the_place_of_a_file_to_write_is_told_before_the_nodes_start(tmp_path, monkeypatch, capsys, name):
+    from face3dmm_ros.live.session import LiveSession
+
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr(LiveSession, "_start_process", lambda *_: pytest.fail("a node was started"))
+    assert main(["live", "--source", "sample", "--out", str(tmp_path)]) == 2
+    assert f"{tmp_path / name} is a folder" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.usefixtures("_ros")

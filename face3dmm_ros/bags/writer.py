@@ -40,10 +40,14 @@ def check_room_for_bag(path: Path) -> None:
     """Check that there is nothing at this path, or a bag, which may be replaced.
 
     Raises:
-        Face3DMMError: there is something else than a bag.
+        Face3DMMError: there is something else than a bag, or one cannot tell.
     """
     storages = [path / f"{path.name}{suffix}" for suffix in (".mcap", ".db3")]
-    if path.exists() and not any(file.is_file() for file in (path / "metadata.yaml", *storages)):
+    try:
+        is_taken = path.exists() and not any(file.is_file() for file in (path / "metadata.yaml", *storages))
+    except OSError as error:
+        raise Face3DMMError(f"{path} cannot be looked at: {error.strerror}") from error
+    if is_taken:
         raise Face3DMMError(f"{path} is there already and is no recording: choose another folder for the output")
 
 
@@ -53,9 +57,9 @@ def remove_bag(path: Path) -> None:
     Raises:
         Face3DMMError: there is something else than a bag, or the bag cannot be removed.
     """
+    check_room_for_bag(path)
     if not path.exists():
         return
-    check_room_for_bag(path)
     try:
         shutil.rmtree(path)
     except OSError as error:

@@ -16,6 +16,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.evaluation.bag.evaluation import evaluate
 from face3dmm_ros.evaluation.bag.report import bag_report, console_lines
 from face3dmm_ros.evaluation.report import write_json
+from face3dmm_ros.files.whole_file import check_writable
 from face3dmm_ros.fit_methods import create_fitter
 from face3dmm_ros.landmarks import create_backend
 from face3dmm_ros.landmarks.tracker import LIVE_LOOKS
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         Face3DMMError: the bag cannot be read or has no images, or an option names something that does not exist.
     """
     out_bag = arguments.out / "bag"
+    page, figures = arguments.out / "report.html", arguments.out / "report.json"
     with BagReader(arguments.bag) as reader:
         if reader.notice:
             print(reader.notice, file=sys.stderr)
@@ -62,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         smoother = FaceSmoother(model, arguments.smoothing)
         if out_bag.resolve() == arguments.bag.resolve():
             raise Face3DMMError(f"the output would take the place of {arguments.bag}: choose another --out")
+        check_writable(arguments.out, (page.name, figures.name))
         remove_bag(out_bag)
 
         def progress(images: Iterable[RecordedImage]) -> Iterable[RecordedImage]:
@@ -81,7 +84,6 @@ def run(arguments: argparse.Namespace) -> int:
         "model_digest": model.digest,
         **{name: getattr(arguments, name) for name in ("backend", "fit_method", "regressor", "smoothing", "max_faces")},
     }
-    page, figures = arguments.out / "report.html", arguments.out / "report.json"
     write_json(settings | evaluation.record | {"notes": evaluation.notes}, figures)
     how = f"{arguments.backend}, {arguments.fit_method}, smoothing {arguments.smoothing}, model {model.name}"
     report = bag_report(evaluation, f"Replay of {arguments.bag.name}", f"{how}; images of {topic}")

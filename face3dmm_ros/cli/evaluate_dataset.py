@@ -15,6 +15,7 @@ from face3dmm_ros.evaluation.dataset.labelled_faces import LabelledFaces
 from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions
 from face3dmm_ros.evaluation.dataset.portraits import Portraits
 from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
+from face3dmm_ros.files.whole_file import check_writable
 from face3dmm_ros.fit_methods import SHIPPED
 
 PORTRAITS = "portraits"
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     jobs = len(os.sched_getaffinity(0)) if arguments.jobs is None else arguments.jobs
     if jobs < 1:
         raise Face3DMMError(f"--jobs must be at least 1, found {jobs}")
+    check_writable(arguments.out, (RESULTS_NAME, "report.html", "report.json"))
     tasks = dataset.tasks(arguments.limit)
     with ResultsFile(arguments.out / RESULTS_NAME, settings(dataset), fresh=arguments.fresh) as results:
         done = 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from face3dmm_ros.cli.train import require_torch
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.files.whole_file import check_writable
 
 EPILOG = """
 Both formats take crops as they are, uint8 BGR (B, 120, 120, 3), and the landmark map (B, 120, 120) where the network
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out or weights.with_suffix(_SUFFIXES[arguments.format])
     if out.resolve() == weights.resolve():
         raise Face3DMMError(f"{out} would be written over itself: name another file with --out")
+    check_writable(out.parent, (out.name,))
     if arguments.format == "weights":
         save_weights(out, load_regressor(weights), read_description(weights))
         checked = "the weights of one network"

@@ -13,7 +13,7 @@ DESCRIPTION = (
     "(mesh_1.obj … for further faces), and overlay.png. Several pictures are fitted each on its own, into "
     "folders of their names below --out; with --same-person they share one identity, whose neutral face is "
     "written besides, as identity.obj, identity.ply and identity.glb, coloured from all of them. Exit code 2 "
-    "where a picture has no face or cannot be read; the others are written all the same."
+    "where a picture has no face or cannot be read, or its overlay cannot be drawn; all else is written all the same."
 )
 
 

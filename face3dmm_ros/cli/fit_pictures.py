@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.cli.options import regressor_file
 from face3dmm_ros.core.calibration import Calibration, read_calibration
 from face3dmm_ros.core.camera import Intrinsics, MetricPose, metric_pose
-from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.rotations import FRONTAL, pose_angles
 from face3dmm_ros.core.values import FaceParameters, Mesh, TrackedFace
 from face3dmm_ros.evaluation.report import write_json
 from face3dmm_ros.files.meshes import SUFFIXES, write_mesh, write_textured_mesh
 from face3dmm_ros.files.pictures import read_picture
+from face3dmm_ros.files.whole_file import check_writable, write_image
 from face3dmm_ros.fit_methods import create_fitter, create_perspective_fitter
 from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.several_pictures import PersonFitter
@@ -34,6 +34,8 @@ from face3dmm_ros.rendering.vertex_colors import merge_vertex_colors, sample_ver
 
 PHOTOMETRIC = "photometric"
 """The fit method that this verb knows besides those that track."""
+_PARAMETERS, _OVERLAY, _IDENTITY = "params.json", "overlay.png", "identity.json"
+"""Names of files, beside the meshes'."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +62,14 @@ class _VertexColors:
 
 
 def fit_pictures(arguments: argparse.Namespace) -> int:
-    """Fit and write; returns 0, or 2 if some of several pictures had no face.
+    """Fit and write; returns 0, or 2 if some of several pictures had no face or an overlay could not be drawn.
 
     Raises:
-        Face3DMMError: no readable picture, no face, or options that contradict each other.
+        Face3DMMError: no readable picture, no face, options that contradict each other, or an output that cannot be
+            written.
     """
     _check(arguments)
+    _check_output(arguments)
     calibration = read_calibration(arguments.camera) if arguments.camera else None
     model = load_model(arguments.model)
     pictures = _fitted(arguments, model, calibration)
@@ -81,7 +85,7 @@ def fit_pictures(arguments: argparse.Namespace) -> int:
     if arguments.same_person:
         writer.write_identity(pictures, colors, uncertainty_mm)
     print(f"written to {arguments.out}/")
-    return 2 if len(pictures) < len(arguments.images) else 0
+    return 2 if len(pictures) < len(arguments.images) or writer.lacks_overlay else 0
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -109,6 +113,22 @@ def _check(arguments: argparse.Namespace) -> None:
         raise Face3DMMError(f"--same-person fits by joint or {PHOTOMETRIC}, not by {arguments.fit_method}")
 
 
+def _check_output(arguments: argparse.Namespace) -> None:
+    """Check that all can be written, before the work.
+
+    Raises:
+        Face3DMMError: some of it cannot.
+    """
+    names = (_PARAMETERS, _OVERLAY, *(f"{_mesh_name(0)}{suffix}" for suffix in SUFFIXES))
+    if len(arguments.images) == 1:
+        check_writable(arguments.out, names)
+    else:
+        for name in _folder_names(arguments.images):
+            check_writable(arguments.out / name, names)
+    if arguments.same_person:
+        check_writable(arguments.out, (_IDENTITY, *(f"identity{suffix}" for suffix in SUFFIXES)))
+
+
 def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: Calibration | None) -> list[_Picture]:
     """The pictures that have a face, each fitted on its own; stderr names the others, unless there is only one.
 
@@ -133,7 +153,7 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
         except Face3DMMError as error:
             if len(arguments.images) == 1:
                 raise
-            print(f"face3dmm fit: {error}", file=sys.stderr)
+            print(f"face3dmm fit: {one_line(error)}", file=sys.stderr)
             continue
         pictures.append(_Picture(path, image, [_Face(face) for face in faces]))
     if not pictures:
@@ -214,18 +234,22 @@ def _folder_names(paths: Sequence[Path]) -> list[str]:
 
 
 class _Writer:
-    """Writes what was fitted into folders."""
+    """Writes what was fitted into folders.
+
+    Attributes:
+        lacks_overlay: whether an overlay could not be drawn.
+    """
 
     def __init__(self, arguments: argparse.Namespace, model: MorphableModel, calibration: Calibration | None) -> None:
         self._arguments = arguments
         self._model = model
         self._calibration = calibration
+        self.lacks_overlay = False
         self._unwrapping: Unwrapping | None = unwrap(model) if arguments.texture_size else None
         self._albedo_texture = AlbedoTexture.of(model) if arguments.texture_size else None
 
     def write(self, picture: _Picture, folder: Path) -> list[_VertexColors]:
         """Write a picture's meshes, overlay and parameters; returns the colours of its faces."""
-        folder.mkdir(parents=True, exist_ok=True)
         posed, colors, records = [], [], []
         for index, face in enumerate(picture.faces):
             posed.append(self._posed(face))
@@ -243,7 +267,7 @@ class _Writer:
             "field_of_view_deg": None if self._calibration else self._arguments.fov,
             "faces": records,
         }
-        write_json(record, folder / "params.json")
+        write_json(record, folder / _PARAMETERS)
         return colors
 
     def write_identity(
@@ -263,7 +287,7 @@ class _Writer:
             "gamma": parameters.gamma.tolist(),
             "uncertainty_mm": uncertainty_mm.tolist(),
         }
-        write_json(record, out / "identity.json")
+        write_json(record, out / _IDENTITY)
         steps = " → ".join(f"{value:.2f}" for value in uncertainty_mm)
         print(f"identity: ± mm per vertex after 0, 1, … {len(pictures)} pictures, by the landmarks: {steps}")
 
@@ -324,11 +348,12 @@ class _Writer:
             lighting = UNLIT if self._arguments.fit_method == PHOTOMETRIC else None
             renderer = FaceRenderer(self._model.triangles, lighting=lighting)
         except Face3DMMError as error:
-            print(f"face3dmm fit: no overlay.png, because {error}", file=sys.stderr)
+            print(f"face3dmm fit: no {_OVERLAY}, because {one_line(error)}", file=sys.stderr)
+            self.lacks_overlay = True
             return
         with renderer:
             overlay = renderer.overlay(picture.image, posed, opacity=self._arguments.opacity)
-        cv2.imwrite(str(folder / "overlay.png"), overlay)
+        write_image(folder / _OVERLAY, overlay)
 
 
 def _mesh_name(index: int) -> str:

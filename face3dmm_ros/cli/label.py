@@ -7,8 +7,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from face3dmm_ros.cli.options import check_apart
-from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.files.pictures import find_pictures
+from face3dmm_ros.files.whole_file import check_writable
 from face3dmm_ros.lab.training.pooled_labels import LABEL_METHODS, PersonLabeller, is_written, write_person
 from face3dmm_ros.landmarks import BACKENDS
 from face3dmm_ros.morphable_model import load_model
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     root: Path = arguments.pictures
     pictures = find_pictures(root)
     check_apart(root, arguments.out)
+    check_writable(arguments.out)
     model = load_model(arguments.model)
     labeller = PersonLabeller(model, arguments.backend, arguments.fit_method)
     people: dict[Path, list[Path]] = {}
@@ -68,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             found = labeller.label(paths)
         except Face3DMMError as error:
-            tqdm.write(f"face3dmm label: {folder} is left out: {error}", file=sys.stderr)
+            tqdm.write(f"face3dmm label: {folder} is left out: {one_line(error)}", file=sys.stderr)
             continue
         write_person(arguments.out / person, found, model, recipe)
         labelled += 1

@@ -16,6 +16,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.files.captures import CameraRequest
 from face3dmm_ros.files.frame_source import AUTO, may_come_back, open_source
+from face3dmm_ros.files.whole_file import write_whole
 from face3dmm_ros.landmarks.tracker import PREFERENCES
 from face3dmm_ros.live import middleware
 from face3dmm_ros.rendering.landmark_view import OVERLAYS
@@ -204,7 +205,7 @@ def _report(summary: dict[str, Any], out: Path | None) -> None:
     if out is not None:
         from face3dmm_ros.live.session import SUMMARY, VIDEOS
 
-        (out / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_whole(out / SUMMARY, json.dumps(summary, indent=2) + "\n")
         written = [out / name for name in (*VIDEOS.values(), "bag", SUMMARY)]
         print(f"written: {', '.join(str(path) for path in written if path.exists())}")
     if summary["messages_not_recorded"]:

@@ -4,11 +4,12 @@ import argparse
 import importlib
 import sys
 import textwrap
+import warnings
 from collections.abc import Sequence
 
 import face3dmm_ros
 from face3dmm_ros.cli.help_formatter import HelpFormatter
-from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError, one_line
 
 VERBS = {
     "fit": "make 3D models of the faces in pictures",
@@ -60,10 +61,16 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     verb = words[0] if words else ""
     try:
-        arguments = parser(words).parse_args(words)
-        return int(arguments.run(arguments))
-    except Face3DMMError as error:
-        print(f"face3dmm {verb}: {error}", file=sys.stderr)
+        if any("\0" in word for word in words):
+            raise Face3DMMError("an argument has a null character, which no name of a file has")
+        with warnings.catch_warnings():
+            # numpy's and Pillow's, of numbers and pictures that are judged anyway; with `python -W` they are shown.
+            if not sys.warnoptions:
+                warnings.simplefilter("ignore")
+            arguments = parser(words).parse_args(words)
+            return int(arguments.run(arguments))
+    except (Face3DMMError, OSError) as error:  # OSError: what the system refuses, such as a full disk
+        print(f"face3dmm {verb}: {one_line(error)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print(f"face3dmm {verb}: interrupted", file=sys.stderr)

@@ -1,6 +1,7 @@
 """`face3dmm synth`: sequences and data sets of rendered faces, with exact truth."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from tqdm import tqdm
 from face3dmm_ros.bags.messages import TRUTH
 from face3dmm_ros.bags.writer import BagWriter, remove_bag
 from face3dmm_ros.cli.options import check_apart
-from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.values import FaceParameters
+from face3dmm_ros.files.whole_file import check_writable
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.synthesis.dataset import write_dataset
 from face3dmm_ros.lab.synthesis.motion import MOTIONS, sequence
@@ -93,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         Face3DMMError: an option is out of range, there is no OpenGL, or the folder cannot be written to.
     """
     _check(arguments)
+    check_writable(arguments.out)
     as_bag = arguments.format == "bag"
     options = SceneOptions(
         image_size=arguments.size or (_SEQUENCE_SIZE if as_bag else _DATASET_SIZE),
@@ -177,7 +180,7 @@ def _write_dataset(arguments: argparse.Namespace, renderer: SceneRenderer, optio
 
 def _write_profiles(arguments: argparse.Namespace, model: MorphableModel, options: SceneOptions) -> None:
     def leave_out(path: Path, reason: Face3DMMError) -> None:
-        tqdm.write(f"face3dmm synth: {path} is left out: {reason}", file=sys.stderr)
+        tqdm.write(f"face3dmm synth: {path} is left out: {one_line(reason)}", file=sys.stderr)
 
     paths = [path for folder in arguments.profiles for path in folder.pictures()]
     photographs = fit_photographs(paths, model, leave_out)
@@ -194,6 +197,6 @@ def _tell(arguments: argparse.Namespace, written: int) -> None:
 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
+    if not (re.fullmatch("[0-9]{1,6}", width) and re.fullmatch("[0-9]{1,6}", height)):
         raise argparse.ArgumentTypeError(f"{text} is not a size such as 640x480")
     return int(width), int(height)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from face3dmm_ros.cli.live import require_ros
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.files.whole_file import check_writable
 from face3dmm_ros.live import middleware
 from face3dmm_ros.live.ros_arguments import parameter_arguments
 from face3dmm_ros.viewer.frame_buffer import byte_count
@@ -52,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise Face3DMMError(f"--image-quality goes from 1 to 100, not {arguments.image_quality}")
     if arguments.save is not None and not arguments.save.parent.is_dir():
         raise Face3DMMError(f"{arguments.save.parent} is no folder to write {arguments.save.name} to")
+    if arguments.save is not None:
+        check_writable(arguments.save.parent, (arguments.save.name,))
     return _view_topics(arguments) if arguments.bag is None else _view_bag(arguments)
 
 

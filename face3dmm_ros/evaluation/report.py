@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.files.whole_file import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +103,7 @@ class Report:
             '</title>\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<style>{_STYLE}</style>\n</head>\n<body>\n" + "\n".join(self._parts) + "\n</body>\n</html>\n"
         )
-        _write(path, page)
+        write_whole(path, page)
 
     def _image(self, media_type: str, data: bytes, caption: str, attributes: str = "") -> None:
         source = f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
@@ -125,7 +126,7 @@ def write_json(record: Mapping[str, Any], path: Path) -> None:
     Raises:
         Face3DMMError: the file cannot be written.
     """
-    _write(path, json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_whole(path, json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def plain_table(headers: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
@@ -152,14 +153,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Face3DMMError(f"{path} cannot be written: {error}") from error
 
 
 def _cell(value: str | float) -> str:

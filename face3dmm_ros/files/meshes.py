@@ -12,6 +12,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.srgb import linear
 from face3dmm_ros.core.values import Mesh
+from face3dmm_ros.files.whole_file import write_whole
 
 SUFFIXES = (".obj", ".ply", ".glb")
 """The formats that `write_mesh` knows."""
@@ -38,7 +39,7 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
         raise Face3DMMError(
             f"{path}: a mesh is written as {', '.join(SUFFIXES)}, not as {suffix or 'a nameless format'}"
         )
-    _write(path, writers[suffix](_in_file(path, mesh)))
+    write_whole(path, writers[suffix](_in_file(path, mesh)))
 
 
 def write_textured_mesh(path: Path, mesh: Mesh, uv: NDArray[np.float32], texture: NDArray[np.uint8]) -> None:
@@ -63,7 +64,7 @@ def write_textured_mesh(path: Path, mesh: Mesh, uv: NDArray[np.float32], texture
     if texture.ndim != 3 or texture.shape[2] != 3 or texture.dtype != np.uint8 or not texture.size:
         raise Face3DMMError(f"{path}: expected a (H, W, 3) uint8 BGR texture, found {texture.shape} {texture.dtype}")
     png = cv2.imencode(".png", texture)[1].tobytes()
-    _write(path, _glb(_in_file(path, mesh), uv.astype("<f4"), png))
+    write_whole(path, _glb(_in_file(path, mesh), uv.astype("<f4"), png))
 
 
 def _in_file(path: Path, mesh: Mesh) -> Mesh:
@@ -79,13 +80,6 @@ def _in_file(path: Path, mesh: Mesh) -> Mesh:
         mesh.rgb,
         mesh.model_digest,
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise Face3DMMError(f"{path} cannot be written: {error}") from error
 
 
 def _obj(mesh: Mesh) -> bytes:

@@ -26,6 +26,7 @@ from face3dmm_ros.files.frame_source import resized
 from face3dmm_ros.files.image_layout import JPEG_FORMAT, image_from_message, jpeg
 from face3dmm_ros.files.motion_jpeg import MotionJpegWriter
 from face3dmm_ros.files.sample_depth import SampleDepth
+from face3dmm_ros.files.whole_file import check_writable
 
 IMAGE_RECORDINGS = ("jpeg", "raw", "none")
 """How images go into a bag: as CompressedImage under image_transport's `/compressed`, as they are, or not at all."""
@@ -73,15 +74,17 @@ class Topic:
 class RecordingFolder:
     """A folder that is locked for one run, until `close` or the end of the process."""
 
-    def __init__(self, path: Path) -> None:
-        """Make the folder if it is missing, and lock it; its files stay.
+    def __init__(self, path: Path, names: Collection[str] = ()) -> None:
+        """Make the folder if it is missing, and lock it; files of these names stay until `clear`.
 
         Raises:
-            Face3DMMError: it cannot be made, another run has locked it, or something else is in the place of its bag.
+            Face3DMMError: it cannot be made or written to, another run has locked it, or something else is in the place
+                of its bag or files.
         """
-        self._path = path
+        self._path, self._names = path, names
+        check_writable(path, names)
+        check_room_for_bag(path / "bag")
         try:
-            check_room_for_bag(path / "bag")
             path.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
@@ -92,15 +95,18 @@ class RecordingFolder:
             self.close()
             raise Face3DMMError(f"another run is writing {path}: choose another folder, or stop that run") from error
 
-    def clear(self, names: Collection[str]) -> None:
-        """Remove an earlier run's bag and files of these names.
+    def clear(self) -> None:
+        """Remove an earlier run's bag and files.
 
         Raises:
-            Face3DMMError: the bag cannot be removed.
+            Face3DMMError: they cannot be removed.
         """
         remove_bag(self._path / "bag")
-        for name in names:
-            (self._path / name).unlink(missing_ok=True)
+        for name in self._names:
+            try:
+                (self._path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise Face3DMMError(f"the earlier {self._path / name} cannot be removed: {error.strerror}") from error
 
     def close(self) -> None:
         """Unlock it."""

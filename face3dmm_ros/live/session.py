@@ -1,7 +1,6 @@
 """A live run from start to summary: the nodes, in one process or several, and a monitor."""
 
 import errno
-import os
 import socket
 import sys
 import threading
@@ -118,10 +117,17 @@ class LiveSession(Closing):
         self._folder: RecordingFolder | None = None
         self._recording: Recording | None = None
         self._failure: BaseException | None = None
-        self._claim = _claim_domain()
         keep_freed_memory()
-        # Ctrl-C ends a run, but must not end the context before the run's last messages are in.
-        rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
+        try:
+            # Ctrl-C ends a run, but must not end the context before the run's last messages are in.
+            rclpy.init(args=["--ros-args", *_LOGGING], signal_handler_options=SignalHandlerOptions.NO)
+        except RuntimeError as error:
+            raise Face3DMMError(f"ROS does not start, as with a ROS_DOMAIN_ID that is no number: {error}") from error
+        try:
+            self._claim = _claim_domain(_domain())
+        except Face3DMMError:
+            rclpy.try_shutdown()
+            raise
         if options.placement == "single":
             hand_over_between_nodes(rclpy.get_default_context())
         self._executor = SingleThreadedExecutor()
@@ -140,7 +146,7 @@ class LiveSession(Closing):
             return False
         self._require_no_namesakes(started=False)
         if self._options.out is not None:
-            self._folder = RecordingFolder(self._options.out)
+            self._folder = RecordingFolder(self._options.out, (*VIDEOS.values(), SUMMARY))
         given = self._options.parameters
         parameters = {name: given.get(name, {}) | {"autostart": name != SOURCE} for name in self._nodes}
         if self._options.placement == "single":
@@ -163,7 +169,7 @@ class LiveSession(Closing):
         topics = self._monitor.topics() or []
         if self._options.out is not None and self._folder is not None:
             # Only now that all nodes have started: a run that could not leaves an earlier one's files alone.
-            self._folder.clear((*VIDEOS.values(), SUMMARY))
+            self._folder.clear()
             self._recording = Recording(
                 self._options.out,
                 topics if self._options.record_topics == "all" else needed_topics(topics),
@@ -260,7 +266,7 @@ class LiveSession(Closing):
     def _require_no_namesakes(self, *, started: bool) -> None:
         """Check that no other nodes have the same names, since they would take part in lifecycle transitions."""
         if namesakes := self._monitor.namesakes(started=started):
-            raise _taken(" and ".join(namesakes))
+            raise _taken(" and ".join(namesakes), _domain())
 
     def _spin(self) -> None:
         try:
@@ -357,8 +363,8 @@ class LiveSession(Closing):
         }
 
 
-def _claim_domain() -> socket.socket:
-    """Hold this ROS domain on this machine for one run, until the socket is closed or the process ends.
+def _claim_domain(domain: int) -> socket.socket:
+    """Hold a ROS domain on this machine for one run, until the socket is closed or the process ends.
 
     Nodes find each other too late to tell of a run that has just begun. The socket's name lies in no folder (Linux).
 
@@ -367,20 +373,21 @@ def _claim_domain() -> socket.socket:
     """
     claim = socket.socket(socket.AF_UNIX)
     try:
-        claim.bind(f"\0face3dmm_ros live in ROS domain {_domain()}")
+        claim.bind(f"\0face3dmm_ros live in ROS domain {domain}")
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             claim.close()
-            raise _taken("face3dmm live") from error
+            raise _taken("face3dmm live", domain) from error
     return claim
 
 
-def _domain() -> str:
-    return os.environ.get("ROS_DOMAIN_ID") or "0"
+def _domain() -> int:
+    """This ROS domain, as ROS understands ROS_DOMAIN_ID: 79 is 0x4f, and 079 is 7."""
+    return int(rclpy.get_default_context().get_domain_id())
 
 
-def _taken(by: str) -> Face3DMMError:
-    return Face3DMMError(f"there is another {by} in ROS domain {_domain()}: stop it, or set another ROS_DOMAIN_ID")
+def _taken(by: str, domain: int) -> Face3DMMError:
+    return Face3DMMError(f"there is another {by} in ROS domain {domain}: stop it, or set another ROS_DOMAIN_ID")
 
 
 def _ros_arguments(parameters: dict[str, dict[str, Any]]) -> list[str]:

@@ -13,7 +13,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.regular_file import read_regular, require_regular
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.validation import complaint
-from face3dmm_ros.files.whole_file import whole_file
+from face3dmm_ros.files.whole_file import write_whole
 from face3dmm_ros.regressor.crops import MARGIN
 from face3dmm_ros.regressor.face_regressor import FaceRegressor
 from face3dmm_ros.regressor.networks import build_network
@@ -100,8 +100,7 @@ def save_weights(path: Path, regressor: FaceRegressor, description: RegressorDes
         tensors[_NETWORK + name] = value.half() if half and value.is_floating_point() else value
     metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "description": description.to_json()}
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    with whole_file(path) as unfinished:
-        unfinished.write_bytes(save(copies, metadata))
+    write_whole(path, save(copies, metadata))
 
 
 def read_description(path: Path) -> RegressorDescription:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import pose_angles
-from face3dmm_ros.files.whole_file import whole_file
+from face3dmm_ros.files.whole_file import write_whole
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer
 from face3dmm_ros.morphable_model import MorphableModel
@@ -70,10 +70,10 @@ def write_picture(path: Path, image: NDArray[np.uint8], values: Mapping[str, obj
     Raises:
         Face3DMMError: the folder cannot be written to.
     """
-    _write(path, cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes())
+    write_whole(path, cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes())
     content = BytesIO()
     scipy.io.savemat(content, dict(values), do_compression=True)
-    _write(path.with_suffix(".mat"), content.getvalue())
+    write_whole(path.with_suffix(".mat"), content.getvalue())
 
 
 def truth(model: MorphableModel, rendered: RenderedScene) -> dict[str, NDArray | str]:
@@ -123,14 +123,9 @@ def keep_record(folder: Path, record: Mapping[str, object]) -> None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        _write(path, (json.dumps(record, indent=1) + "\n").encode())
+        write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
         return
     except (OSError, ValueError) as error:
         raise Face3DMMError(f"{path} is not readable: remove the folder, or choose another") from error
     if found != json.loads(json.dumps(record)):
         raise Face3DMMError(f"{folder} was made with other options (see {RECORD}): choose another folder")
-
-
-def _write(path: Path, content: bytes) -> None:
-    with whole_file(path) as unfinished:
-        unfinished.write_bytes(content)

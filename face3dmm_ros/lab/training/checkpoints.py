@@ -25,7 +25,10 @@ def save_checkpoint(path: Path, config: TrainingConfig, state: Mapping[str, Any]
     """
     with whole_file(path) as unfinished:
         written = config.model_dump(mode="json")
-        torch.save({"format_version": FORMAT_VERSION, "config": written, "state": dict(state)}, unfinished)
+        try:
+            torch.save({"format_version": FORMAT_VERSION, "config": written, "state": dict(state)}, unfinished)
+        except RuntimeError as error:  # torch's for a disk that is full
+            raise Face3DMMError(f"{path} cannot be written: {error}") from error
 
 
 def load_checkpoint(path: Path, config: TrainingConfig) -> dict[str, Any]:
