@@ -106,6 +106,15 @@ def test_a_source_that_is_not_there_is_refused_with_what_could_be():
         open_source("/no/such/file.mp4")
 
 
+@pytest.mark.parametrize(
+    "source", ["", "²", "٣", "12345", "9" * 5000, "-1", " 0", "a" * 5000, "~nouser/film.mp4", "a\0b", "/dev/a\0b"]
+)
+def test_a_text_that_names_nothing_is_refused_without_waiting_for_it(source):
+    assert not may_come_back(source) or source.startswith("/dev/")
+    with pytest.raises(Face3DMMError):
+        open_source(source)
+
+
 def test_a_file_that_is_no_video_is_refused(tmp_path):
     path = tmp_path / "video.mp4"
     path.write_bytes(b"not a video")

@@ -1,9 +1,9 @@
 """The avatars by their names."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.user_path import user_path
 
 if TYPE_CHECKING:
     from face3dmm_ros.avatar.avatar import Avatar
@@ -51,4 +51,4 @@ def create_avatar(style: str, model: "MorphableModel", platform: str = "auto") -
         return Character(platform)
     from face3dmm_ros.avatar.gltf.avatar import GltfAvatar
 
-    return GltfAvatar(Path(style.removeprefix(GLTF)).expanduser(), platform)
+    return GltfAvatar(user_path(style.removeprefix(GLTF)), platform)

@@ -226,7 +226,7 @@ class Video(Capture):
 
 def camera_indices() -> list[int]:
     """The indices of the video devices that there are, in order; not all of them need be cameras."""
-    return sorted(int(number) for path in DEVICES.glob("video*") if (number := path.name[5:]).isdigit())
+    return sorted(int(number) for path in DEVICES.glob("video*") if re.fullmatch("[0-9]+", number := path.name[5:]))
 
 
 def is_device(source: str) -> bool:

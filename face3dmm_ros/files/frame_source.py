@@ -1,6 +1,7 @@
 """Where images come from: a camera, a video, a folder of pictures or the sample clip."""
 
 import importlib.util
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_limits import check_size
+from face3dmm_ros.core.user_path import user_path
 from face3dmm_ros.files.captures import (
     AS_IT_IS,
     USUAL_RATE,
@@ -133,16 +135,17 @@ def open_source(source: str, request: CameraRequest = AS_IT_IS) -> FrameSource:
             return clip
     if source == SAMPLE:
         return Video(str(sample_clip()))
-    if source.isdigit():
+    if _is_index(source):
         return Camera(int(source), request)
     if is_url(source):
         return Video(source)
-    path = Path(source).expanduser()
+    path = user_path(source)
     if is_device(source):
         return Camera(path, request)
-    if path.is_dir():
+    # An empty text would be the present folder.
+    if source and path.is_dir():
         return Pictures(find_pictures(path, nested=False), f"the folder {path}")
-    if not path.is_file():
+    if not (source and path.is_file()):
         raise Face3DMMError(
             f"there is no source {source!r}: give camera, auto, sample, a camera's index (0, 1, …) or device "
             "(/dev/video0), a URL (rtsp://…), or the path of a video, a picture or a folder of pictures"
@@ -152,12 +155,12 @@ def open_source(source: str, request: CameraRequest = AS_IT_IS) -> FrameSource:
 
 def may_come_back(source: str) -> bool:
     """Whether what a word names is waited for while it is not there: any camera, and what a URL leads to."""
-    return source == CAMERA or source.isdigit() or is_url(source) or is_device(source)
+    return source == CAMERA or _is_index(source) or is_url(source) or is_device(source)
 
 
 def source_name(source: str) -> str:
     """What a source that is not there is called: ``camera``, ``camera 2``, a device, or a URL without its password."""
-    return f"camera {source}" if source.isdigit() else without_password(source)
+    return f"camera {source}" if _is_index(source) else without_password(source)
 
 
 def sample_clip() -> Path:
@@ -189,6 +192,11 @@ def resized(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
     check_size(width, height, "an image after scaling")
     method = cv2.INTER_AREA if width < present_width else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+
+
+def _is_index(source: str) -> bool:
+    """Whether a source is named by a camera's index; chosen by hand: of four digits at most."""
+    return re.fullmatch("[0-9]{1,4}", source) is not None
 
 
 def _first_camera(request: CameraRequest) -> Camera:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import cache_folder
+from face3dmm_ros.core.user_path import user_path
 
 FILE_NAME = "shape_predictor_68_face_landmarks.dat"
 FILE_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
@@ -37,7 +38,7 @@ def find_dlib_model(configured: str | None = None) -> Path:
         Face3DMMError: the configured file does not exist, or none is configured and none found.
     """
     if configured:
-        path = Path(configured).expanduser()
+        path = user_path(configured)
         if not path.is_file():
             raise Face3DMMError(f"the configured dlib model {path} is not a file")
         return path

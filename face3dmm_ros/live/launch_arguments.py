@@ -1,7 +1,6 @@
 """What the launch files share: arguments, and how those given become nodes' parameters. Needs `launch` of ROS 2."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -14,6 +13,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.core.user_path import user_path
 from face3dmm_ros.fit_methods import FIT_METHODS, SHIPPED
 from face3dmm_ros.landmarks import BACKENDS
 from face3dmm_ros.landmarks.tracker import PREFERENCES
@@ -86,7 +86,7 @@ def parameter_files(context: LaunchContext, given: Mapping[str, Mapping[str, Any
     Raises:
         Face3DMMError: `params_file` is no file.
     """
-    file = Path(text(context, "params_file")).expanduser()
+    file = user_path(text(context, "params_file"))
     if not file.is_file():
         raise Face3DMMError(f"params_file {file} is no file")
     # ROS applies the sections that match a node in the order in which their names first came, over all files. So these

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -20,6 +19,7 @@ from face3dmm_ros.bags.reader import BagReader, RecordedImage
 from face3dmm_ros.bags.writer import remove_bag
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.user_path import user_path
 from face3dmm_ros.live.recording import IMAGE_RECORDINGS, Recording, Topic
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceTopology
 from face3dmm_ros.nodes.camera_input import camera_info_topic_of, image_topic_of, is_rectified_topic
@@ -76,7 +76,7 @@ class ReplayNode(ThreadedNode):
         if not self.value("bag"):
             raise Face3DMMError("name the rosbag2 to replay: the parameter `bag` is empty")
         self.ended = False
-        self._reader = BagReader(Path(self.value("bag")).expanduser())
+        self._reader = BagReader(user_path(self.value("bag")))
         if self._reader.notice:
             self.get_logger().warning(self._reader.notice)
         self._bag_topic = self._reader.image_topic(self.value("bag_image_topic") or None)
@@ -118,7 +118,7 @@ class ReplayNode(ThreadedNode):
             recording.close()
 
     def _record(self, recorded: list[Topic]) -> Recording:
-        out = Path(self.value("out")).expanduser()
+        out = user_path(self.value("out"))
         remove_bag(out / "bag")
         return Recording(
             out,

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from face3dmm_ros.core import topics
 from face3dmm_ros.core.calibration import read_calibration
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.picture_turns import turned
+from face3dmm_ros.core.user_path import user_path
 from face3dmm_ros.files.captures import CameraRequest, is_url
 from face3dmm_ros.files.frame_source import (
     AUTO,
@@ -115,7 +115,7 @@ class VideoSourceNode(ThreadedNode):
             self._asked = self._wanted = self.value("source")
         self._conversion = image_conversion()
         file = self.value("calibration_file")
-        self._calibration = read_calibration(Path(file).expanduser()).turned(self.value("rotate")) if file else None
+        self._calibration = read_calibration(user_path(file)).turned(self.value("rotate")) if file else None
         self._attempts = 0
         request = self._request()
         try:

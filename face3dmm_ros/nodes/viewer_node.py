@@ -3,13 +3,13 @@
 import os
 import webbrowser
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sensor_msgs.msg import CompressedImage, Image
 
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.core import topics
+from face3dmm_ros.core.user_path import user_path
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import Face3DMMParamsArray, FaceLandmarksArray, FaceMeshArray, FaceTopology
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
@@ -82,7 +82,7 @@ class ViewerNode(FaceNode):
 
         memory = byte_count(self.value("memory_limit"))
         if self.value("save"):
-            return FileView(Path(self.value("save")).expanduser(), self._weights)
+            return FileView(user_path(self.value("save")), self._weights)
         if self.value("show") == "window":
             return WindowView(self._weights)
         page = PageView(self._weights, memory, port=self.value("web_port"))
