@@ -99,6 +99,34 @@ def test_an_error_of_opencv_is_a_damaged_picture(monkeypatch: pytest.MonkeyPatch
         decode_picture(encoded(".png"), "it")
 
 
+def jpeg_with_scans(count: int, before: bytes = b"", after: bytes = b"") -> bytes:
+    """A progressive JPEG whose last scan is there so many times, with a comment and bytes behind its end."""
+    pixels = np.random.default_rng(1).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    last = data[data.rindex(b"\xff\xda") : -2]
+    comment = b"\xff\xfe" + (2 + len(before)).to_bytes(2, "big") + before
+    return data[:2] + comment + data[2:-2] + (count - data.count(b"\xff\xda")) * last + data[-2:] + after
+
+
+def test_a_jpeg_of_so_many_scans_that_it_takes_minutes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert decode_picture(jpeg_with_scans(100), "it").shape == (24, 32, 3)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was unpacked"))
+    with pytest.raises(Face3DMMError, match="it is a JPEG of more than 100 scans"):
+        decode_picture(jpeg_with_scans(101), "it")
+
+
+def test_the_larger_a_jpeg_the_fewer_scans_it_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_decoding, "_MOST_SCANNED", 20 * 24 * 32)
+    assert decode_picture(jpeg_with_scans(20), "it").shape == (24, 32, 3)
+    with pytest.raises(Face3DMMError, match=r"more than 20 scans; up to 20 are taken with 32×24 pixels"):
+        decode_picture(jpeg_with_scans(21), "it")
+
+
+def test_what_looks_like_scans_in_a_comment_or_behind_the_end_is_none() -> None:
+    no_scans = 200 * b"\xff\xda"
+    assert decode_picture(jpeg_with_scans(12, before=no_scans, after=no_scans), "it").shape == (24, 32, 3)
+
+
 def test_the_limits_themselves_are_allowed() -> None:
     check_size(10_000, MOST_PIXELS // 10_000, "it")
     check_size(LONGEST_SIDE, 1, "it")

@@ -4,6 +4,7 @@ Such bytes may be anything, and a few of them may claim gigabytes of pixels: a p
 and judged before anything is unpacked, and whatever goes wrong is a `Face3DMMError`.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -24,6 +25,14 @@ from PIL.WebPImagePlugin import WebPImageFile
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_limits import MOST_PIXELS, check_size
 from face3dmm_ros.files.sample_depth import SampleDepth
+
+_MOST_SCANS = 100
+"""Of a JPEG, each of which goes over all its pixels; usual programs write 20 at most. By hand."""
+_MOST_SCANNED = 1_000_000_000
+"""Of a JPEG, pixels times scans. By hand: they are decoded in some three seconds, and the largest pictures have 20."""
+_SCAN = re.compile(b"\xff\xda")
+_NEXT_MARKER = re.compile(b"\xff[^\0\xd0-\xd7\xff]")
+"""After a scan's header: neither a stuffed byte, nor a restart marker, nor a byte to fill."""
 
 # Not `Image.open`: its own limit reports neither the claimed size nor the allowed one.
 _HEADERS: dict[str, Callable[[BytesIO], ImageFile]] = {
@@ -68,7 +77,7 @@ def decode_picture(
     Raises:
         Face3DMMError: the picture is of no known format, too large, or damaged.
     """
-    picture_size(data, name, most_pixels=most_pixels)
+    _check_scans(data, picture_size(data, name, most_pixels=most_pixels), name)
     decoded = None
     with suppress(cv2.error):
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -94,6 +103,36 @@ def decode_bgr(data: bytes, name: str, *, upright: bool = True, depth: SampleDep
     if picture.dtype == np.uint16:
         return (depth or SampleDepth()).scaled(picture)
     return picture if picture.dtype == np.uint8 else decode_picture(data, name, flags)
+
+
+def _check_scans(data: bytes, size: tuple[int, int], name: str) -> None:
+    """Check that a picture of (width, height) px is no JPEG of a few bytes that takes a decoder minutes.
+
+    Raises:
+        Face3DMMError: it is one with too many scans.
+    """
+    most = min(_MOST_SCANS, _MOST_SCANNED // max(size[0] * size[1], 1))
+    # Mostly it is enough to count: only what lies in other data, such as a thumbnail, is taken for a scan so.
+    if data[:2] != b"\xff\xd8" or sum(1 for _ in _SCAN.finditer(data)) <= most:
+        return
+    if (found := _scans(data, most)) > most:
+        raise Face3DMMError(
+            f"{name} is a JPEG of more than {found - 1} scans; up to {most} are taken with {size[0]}×{size[1]} pixels: "
+            "save it again, as a usual program does"
+        )
+
+
+def _scans(data: bytes, most: int) -> int:
+    """How many scans a JPEG has (ITU-T T.81, annex B); counted up to one more than `most`."""
+    count, place = 0, 2
+    while count <= most and (marker := _NEXT_MARKER.search(data, place)):
+        kind, place = data[marker.start() + 1], marker.end()
+        if kind == 0xD9:  # the image's end
+            break
+        if kind not in (0x01, 0xD8):  # which have no content
+            place += int.from_bytes(data[place : place + 2], "big")
+        count += kind == 0xDA
+    return count
 
 
 def _claimed_size(data: bytes, formats: Sequence[str]) -> tuple[int, int] | None:
