@@ -68,6 +68,16 @@ def test_the_number_of_tiles_suits_the_image(size: tuple[int, int], tiles: int) 
     assert len(tiles_of(*size)) == tiles
 
 
+@pytest.mark.parametrize("size", [(1000, 1), (1, 30000), (3000, 19), (32766, 20)])
+def test_a_thin_strip_is_looked_at_as_a_whole_alone(size: tuple[int, int]) -> None:
+    assert tiles_of(*size) == []
+
+
+@pytest.mark.parametrize("size", [(8160, 6120), (32766, 1525), (1525, 32766)])
+def test_the_largest_images_are_tiled(size: tuple[int, int]) -> None:
+    assert len(tiles_of(*size)) > 200
+
+
 def test_a_panorama_is_tiled_along_its_length() -> None:
     tiles = tiles_of(3912, 512)
     assert {tile.top for tile in tiles} == {0}

@@ -23,6 +23,11 @@ _TILED_FROM = 480
 """Longer side, px, of the smallest image that is searched in tiles; by hand: smaller ones fit the thumbnail well."""
 _TILE_OVERLAP = 1 / 3
 """Of a tile's side, by hand: a face too large to lie whole in any tile is found in the whole image."""
+_SMALLEST_TILE = 20
+"""px of the shorter side of the smallest image that is searched in tiles; by hand: smaller ones show no face."""
+_MOST_TILES = 320
+"""Of an image; a little more than one of 50 megapixels has. By hand: of longer strips no tile is looked at, which would
+take minutes."""
 _CUT = 0.01
 """A face whose box is nearer to a tile's inner edge than this share of its side is cut by it: another tile shows it.
 By hand."""
@@ -69,15 +74,7 @@ def closer_looks(image_size: tuple[int, int]) -> list[Look]:
     First upside down, then the tiles row by row, and in the end the whole in another exposure.
     """
     whole = look_at_all(image_size)
-    side = min(float(np.clip(_TILE * np.sqrt(whole.width * whole.height), *_TILE_PX)), *image_size)
-    tiles = [
-        Look(left, top, round(side), round(side))
-        for top in _starts(whole.height, side)
-        for left in _starts(whole.width, side)
-    ]
-    if max(image_size) < _TILED_FROM:
-        tiles = []
-    return [replace(whole, upside_down=True), *tiles, replace(whole, equalized=True)]
+    return [replace(whole, upside_down=True), *_tiles(image_size), replace(whole, equalized=True)]
 
 
 def detect(backend: LandmarkBackend, image: NDArray[np.uint8], look: Look) -> list[Detection]:
@@ -90,6 +87,18 @@ def detect(backend: LandmarkBackend, image: NDArray[np.uint8], look: Look) -> li
     found = [_in_image(detection, look) for detection in backend.detect(np.ascontiguousarray(part))]
     height, width = image.shape[:2]
     return [detection for detection in found if _whole(detection.box, look, width, height)]
+
+
+def _tiles(image_size: tuple[int, int]) -> list[Look]:
+    """The looks at parts of an image of (width, height) px, row by row."""
+    width, height = image_size
+    if max(image_size) < _TILED_FROM or min(image_size) < _SMALLEST_TILE:
+        return []
+    side = min(float(np.clip(_TILE * np.sqrt(width * height), *_TILE_PX)), *image_size)
+    across, down = _starts(width, side), _starts(height, side)
+    if len(across) * len(down) > _MOST_TILES:
+        return []
+    return [Look(left, top, round(side), round(side)) for top in down for left in across]
 
 
 def _starts(length: int, side: float) -> list[int]:
