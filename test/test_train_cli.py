@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from face3dmm_ros.cli.main import main
+from face3dmm_ros.lab.training import checked_yaml
 
 CONFIG = """
 network: tiny
@@ -65,6 +67,9 @@ def test_check_reads_configuration_and_data_only(
         ),
         (["train", "light", "--set", "stepz=3"], "did you mean 'steps'?"),
         (["train", "light", "--set", "steps"], "expected KEY=VALUE"),
+        (["train", "light", "--set", "datasets.²=1"], "has no part '²'"),
+        (["train", "light", "--set", "datasets." + "9" * 5000 + "=1"], "datasets.99999"),
+        (["train", "light", "--set", "new" + ".a" * 5000 + "=1"], "leads deeper"),
         (["export", "nowhere.safetensors"], "nowhere.safetensors"),
     ],
 )
@@ -76,6 +81,24 @@ def test_mistake_is_one_line_and_exit_code_2(
     error = capsys.readouterr().err
     assert complaint in error
     assert error.strip().count("\n") == 0
+
+
+def test_a_file_of_very_many_keys_is_looked_through_once(tmp_path: Path) -> None:
+    """To count each of them among all would take minutes: text is compared some thousand million times."""
+    compared = 0
+
+    class Key(str):
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    keys = [yaml.ScalarNode("tag:yaml.org,2002:str", Key(f"k{number}")) for number in range(1000)]
+    node = yaml.MappingNode("tag:yaml.org,2002:map", [(key, key) for key in keys])
+    assert len(checked_yaml._Loader("").construct_mapping(node)) == 1000
+    assert compared < 10_000
 
 
 def test_export_refuses_what_is_no_regressor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class Part(BaseModel):
             if name not in cls.model_fields:
                 near = difflib.get_close_matches(str(name), cls.model_fields, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(cls.model_fields)}"
-                raise Face3DMMError(f"unknown key {name!r}; {hint}")
+                raise Face3DMMError(f"unknown key {shown(name)}; {hint}")
         return values
 
 
@@ -62,18 +63,21 @@ def with_override(document: Mapping[str, Any], assignment: str) -> dict[str, Any
         value = yaml.load(text, _Loader)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise Face3DMMError(f"{assignment!r}: {text!r} is not a YAML value") from error
-    return _replaced(document, name.split("."), value, assignment)
+    try:
+        return _replaced(document, name.split("."), value, assignment)
+    except RecursionError as error:
+        raise Face3DMMError(f"{shown(assignment)} leads deeper than any value lies") from error
 
 
 class _Loader(yaml.SafeLoader):
     """YAML that builds plain values only, and refuses a key that stands twice, where the last would silently win."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, count in keys.items():
+            if count > 1:
                 raise ValueError(
-                    f"the key {key!r} stands twice, the second time at or after line {node.start_mark.line + 1}"
+                    f"the key {shown(key)} stands twice, the second time at or after line {node.start_mark.line + 1}"
                 )
         return dict(super().construct_mapping(node, deep))
 
@@ -92,7 +96,7 @@ def _replaced(part: Any, names: list[str], value: Any, assignment: str) -> Any:
     if isinstance(part, Mapping) or part is None:
         known = dict(part or {})
         return known | {name: _replaced(known.get(name), rest, value, assignment)}
-    if isinstance(part, list) and name.isdigit() and int(name) < len(part):
+    if isinstance(part, list) and re.fullmatch("[0-9]{1,9}", name) and int(name) < len(part):
         k = int(name)
         return [*part[:k], _replaced(part[k], rest, value, assignment), *part[k + 1 :]]
-    raise Face3DMMError(f"{assignment!r} leads through {shown(part)}, which has no part {name!r}")
+    raise Face3DMMError(f"{assignment!r} leads through {shown(part)}, which has no part {shown(name)}")
