@@ -17,6 +17,7 @@ from face3dmm_ros.core.camera import Intrinsics, MetricPose, WeakPerspective, me
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.picture_turns import quarters_of_a_turn
 from face3dmm_ros.core.regular_file import read_regular
+from face3dmm_ros.core.validation import shown
 
 DISTORTION_MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,), "fisheye": (4,)}
 """The lens models known (sensor_msgs/CameraInfo and OpenCV name them so), each with its possible numbers of
@@ -24,6 +25,10 @@ coefficients."""
 
 _MOST_BYTES = 1 << 16
 """Of a calibration's file; chosen by hand: sixty times what ROS writes, read in a second."""
+_LONGEST_SIDE = 1 << 16
+"""Of a sensor, px; chosen by hand: more than the largest have."""
+_LARGEST_NUMBER = 1e9
+"""In K, D, R and P; chosen by hand: far beyond any lens, and far below what overflows."""
 _UNDONE = 1.0
 """By which undistorted points, distorted again, may miss, px; chosen by hand, a little less than landmarks do."""
 
@@ -93,16 +98,21 @@ class Calibration:
         """Check K, the image size, the distortion, R and the window.
 
         Raises:
-            Face3DMMError: K is not a finite pinhole matrix with positive focal lengths, the images have no size, the
-                distortion coefficients are not finite or do not fit the lens model, R is no rotation, or the window
-                does not lie on the sensor.
+            Face3DMMError: K is not a finite pinhole matrix with positive focal lengths, the images have no size or an
+                absurd one, a number is absurd, the distortion coefficients are not finite or do not fit the lens model,
+                R is no rotation, or the window does not lie on the sensor.
         """
         D = np.asarray(self.distortion)
         _check_pinhole("K", np.asarray(self.matrix))
-        if min(self.image_size) < 1:
-            raise Face3DMMError(f"a camera's images have a size, not {self.image_size[0]}×{self.image_size[1]}")
         if not np.isfinite(D).all():
             raise Face3DMMError(f"a lens's distortion coefficients are finite, not {D.tolist()}")
+        if not 1 <= min(self.image_size) <= max(self.image_size) <= _LONGEST_SIDE:
+            width, height = map(shown, self.image_size)
+            raise Face3DMMError(f"a camera's images have 1 to {_LONGEST_SIDE} px a side, not {width}×{height}")
+        for name, array in (("K", self.matrix), ("D", D), ("R", self.rectification), ("P", self.projection)):
+            if (np.abs(array) > _LARGEST_NUMBER).any():
+                values = np.ravel(array).tolist()
+                raise Face3DMMError(f"a camera's {name} has numbers up to {_LARGEST_NUMBER:g}, not {values}")
         if D.any() and len(D) not in DISTORTION_MODELS.get(self.distortion_model, ()):
             known = ", ".join(f"{name} of {' or '.join(map(str, n))}" for name, n in DISTORTION_MODELS.items())
             raise Face3DMMError(
