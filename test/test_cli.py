@@ -247,6 +247,34 @@ def test_fit_looks_for_the_place_of_its_output_before_the_work(
     assert str(tmp_path / place) in line
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["fit", "a.png", "--nothere"], ["fit", "a.png", "--max-faces", "9" * 5000], ["fit"], ["evaluate", "dataset"]],
+)
+def test_arguments_that_are_none_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("face3dmm")
+    assert len(line) < 800
+
+
+@pytest.mark.parametrize("arguments", [["--out", ""], ["--out="], ["--out", "null\0"]])
+def test_an_empty_output_or_one_with_a_null_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "picture.png", *arguments]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_png_that_ends_early_is_one_line(portrait: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """libpng writes to the descriptor itself."""
+    portrait.write_bytes(portrait.read_bytes()[:100_000])
+    assert main(["fit", str(portrait), "--out", str(portrait.parent / "out")]) == 2
+    assert len(capfd.readouterr().err.splitlines()) == 1
+
+
 def test_fit_without_an_overlay_is_no_success(
     portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -299,15 +327,16 @@ def test_warnings_of_libraries_are_not_shown(
 
 
 @pytest.mark.parametrize("content", [b"\xff\xd8\xff", b"II*\0\x08\0\0\0", b"MThd", b"\0\0\0\x18ftypmp42"])
-def test_opencv_and_ffmpeg_are_silent_about_damaged_files(tmp_path: Path, content: bytes) -> None:
+def test_opencv_ffmpeg_and_pillow_are_silent_about_damaged_files(tmp_path: Path, content: bytes) -> None:
     """In a process of its own: they write to stderr's descriptor, and read how much once."""
     path = tmp_path / "damaged"
     path.write_bytes(content + bytes(range(256)))
     program = (
-        "import sys, cv2, numpy as np\n"
+        "import logging, sys, cv2, numpy as np\n"
         "import face3dmm_ros.files.captures\n"
         "cv2.imdecode(np.frombuffer(open(sys.argv[1], 'rb').read(), np.uint8), cv2.IMREAD_COLOR)\n"
         "cv2.VideoCapture(sys.argv[1]).grab()\n"
+        "logging.getLogger('PIL.TiffImagePlugin').error('More samples per pixel than can be decoded')\n"
     )
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENCV_")}
     command = [sys.executable, "-c", program, str(path)]

@@ -14,6 +14,7 @@ from face3dmm_ros.avatar.styles import HEAD, IN_IMAGE, PLACEMENTS, STYLES, WATER
 from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_tracking_options
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
+from face3dmm_ros.core.silent_libraries import silent_libraries
 from face3dmm_ros.files.captures import CameraRequest
 from face3dmm_ros.files.frame_source import AUTO, may_come_back, open_source
 from face3dmm_ros.files.whole_file import write_whole
@@ -85,7 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     CameraRequest(pixel_format=arguments.camera_format)
     if arguments.source != AUTO and not may_come_back(arguments.source):
-        open_source(arguments.source).close()
+        # OpenCV's reader of AVI files tells of a damaged one besides.
+        with silent_libraries():
+            open_source(arguments.source).close()
     if arguments.viewer:
         require_rerun()
     if arguments.avatar is not None:

@@ -6,6 +6,8 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import NoReturn
 
 import face3dmm_ros
 from face3dmm_ros.cli.help_formatter import HelpFormatter
@@ -31,9 +33,17 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments, without the usage of many lines, which `--help` shows."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program."""
+        self.exit(BAD_INPUT, f"{self.prog}: {one_line(ValueError(message))}; see {self.prog} --help\n")
+
+
 def parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The command line, with the arguments of the verb that is the first of its words, if one is."""
-    command = argparse.ArgumentParser(
+    command = _Parser(
         prog="face3dmm",
         description="Turn pictures of faces into the parameters of a 3D morphable face model.",
         epilog="See `face3dmm VERB --help` for each verb.",
@@ -61,8 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     verb = words[0] if words else ""
     try:
-        if any("\0" in word for word in words):
-            raise Face3DMMError("an argument has a null character, which no name of a file has")
+        _check_words(words)
         with warnings.catch_warnings():
             # numpy's and Pillow's, of numbers and pictures that are judged anyway; with `python -W` they are shown.
             if not sys.warnoptions:
@@ -75,6 +84,18 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"face3dmm {verb}: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Check what argparse takes for names of files as it is.
+
+    Raises:
+        Face3DMMError: a word has a null character, or is an empty `--out`, which would be the present folder.
+    """
+    if any("\0" in word for word in words):
+        raise Face3DMMError("an argument has a null character, which no name of a file has")
+    if "--out=" in words or ("--out", "") in pairwise(words):
+        raise Face3DMMError("--out is empty: name a folder, '.' for the present one")
 
 
 if __name__ == "__main__":

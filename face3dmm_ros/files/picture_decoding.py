@@ -4,6 +4,7 @@ Such bytes may be anything, and a few of them may claim gigabytes of pixels: a p
 and judged before anything is unpacked, and whatever goes wrong is a `Face3DMMError`.
 """
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -33,6 +34,9 @@ _MOST_SCANNED = 1_000_000_000
 _SCAN = re.compile(b"\xff\xda")
 _NEXT_MARKER = re.compile(b"\xff[^\0\xd0-\xd7\xff]")
 """After a scan's header: neither a stuffed byte, nor a restart marker, nor a byte to fill."""
+
+# Pillow logs what it finds wrong, which without a handler goes to stderr.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Not `Image.open`: its own limit reports neither the claimed size nor the allowed one.
 _HEADERS: dict[str, Callable[[BytesIO], ImageFile]] = {

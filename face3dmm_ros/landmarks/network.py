@@ -1,9 +1,6 @@
 """A TensorFlow Lite image network on LiteRT."""
 
-import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.silent_libraries import silent_libraries
 
 _LOADING = threading.Lock()
 """Held while a network is loaded, when what LiteRT prints is held back."""
@@ -99,7 +97,8 @@ def interpreter(path: Path) -> Any:
             f"the landmark networks need LiteRT, which cannot be imported ({error}): pip install ai-edge-litert"
         ) from error
     try:
-        with _without_greeting():
+        # Of LiteRT's line about its delegate.
+        with silent_libraries():
             # One thread: several would wait for each other over networks as small as these.
             loaded = Interpreter(str(path), num_threads=1)
             loaded.allocate_tensors()
@@ -132,17 +131,3 @@ def tflite_weights(path: Path) -> list[NDArray[np.float32]]:
     except Exception as error:  # the schema's own code raises whatever a damaged file leads it to
         raise Face3DMMError(f"{path} is not a .tflite file that can be read: {error}") from error
     return arrays
-
-
-@contextmanager
-def _without_greeting() -> Iterator[None]:
-    """Keep LiteRT's line about its delegate off stderr: it writes to the descriptor itself, and no switch stops it."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
