@@ -290,8 +290,9 @@ def test_a_calibration_is_read_from_ros_yaml(tmp_path: Path) -> None:
 def test_what_is_no_camera_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "camera.yaml"
     path.write_text(text)
-    with pytest.raises(Face3DMMError, match=r"camera\.yaml"):
+    with pytest.raises(Face3DMMError, match=r"camera\.yaml") as found:
         read_calibration(path)
+    assert "\n" not in str(found.value)
 
 
 def test_a_missing_calibration_is_named(tmp_path: Path) -> None:

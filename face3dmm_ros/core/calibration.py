@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import Intrinsics, MetricPose, WeakPerspective, metric_pose
-from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.picture_turns import quarters_of_a_turn
 from face3dmm_ros.core.regular_file import read_regular
 from face3dmm_ros.core.validation import shown
@@ -378,7 +378,7 @@ def read_calibration(path: Path) -> Calibration:
         )
     except (yaml.YAMLError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise Face3DMMError(
-            f"{path} is not a camera's calibration as ROS's camera_calibration writes it: {error}"
+            f"{path} is not a camera's calibration as ROS's camera_calibration writes it: {one_line(error)}"
         ) from error
 
 
