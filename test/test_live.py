@@ -344,7 +344,8 @@ def test_a_folder_in_the_place_of_a_file_to_write_is_told_before_the_nodes_start
     (tmp_path / name).mkdir()
     monkeypatch.setattr(LiveSession, "_start_process", lambda *_: pytest.fail("a node was started"))
     assert main(["live", "--source", "sample", "--out", str(tmp_path)]) == 2
-    assert f"{tmp_path / name} is a folder" in capsys.readouterr().err.splitlines()[-1]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path / name} is a folder" in line
 
 
 @pytest.mark.usefixtures("_ros")

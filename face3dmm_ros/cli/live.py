@@ -17,7 +17,7 @@ from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.silent_libraries import silent_libraries
 from face3dmm_ros.files.captures import CameraRequest
 from face3dmm_ros.files.frame_source import AUTO, may_come_back, open_source
-from face3dmm_ros.files.whole_file import write_whole
+from face3dmm_ros.files.whole_file import check_writable, write_whole
 from face3dmm_ros.landmarks.tracker import PREFERENCES
 from face3dmm_ros.live import middleware
 from face3dmm_ros.rendering.landmark_view import OVERLAYS
@@ -76,14 +76,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the nodes; returns the exit code: 0, or 3 where the recording lacks messages.
 
     Raises:
-        Face3DMMError: ROS is not installed, the source cannot be read, or a node could not start.
+        Face3DMMError: ROS is not installed, the source cannot be read, `--out` cannot be written, or a node could not
+            start.
     """
     require_ros()
     middleware.apply_settings(loopback=not arguments.network)
     middleware.free_stale_segments()
     # Only now: these import rclpy, which looks at the environment once.
-    from face3dmm_ros.live.session import LiveSession
+    from face3dmm_ros.live.session import SUMMARY, VIDEOS, LiveSession
 
+    if arguments.out is not None:
+        check_writable(arguments.out, (*VIDEOS.values(), SUMMARY))
     CameraRequest(pixel_format=arguments.camera_format)
     if arguments.source != AUTO and not may_come_back(arguments.source):
         # OpenCV's reader of AVI files tells of a damaged one besides.
