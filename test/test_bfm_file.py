@@ -241,3 +241,9 @@ def test_a_truncated_file_is_refused(tmp_path: Path, fields: dict[str, NDArray],
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(Face3DMMError, match=r"absent\.mat"):
         load_bfm_mat(tmp_path / "absent.mat")
+
+
+def test_numbers_are_rounded_as_ever_since_the_digest_depends_on_it(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    model = load_bfm_mat(write(tmp_path, fields))
+    np.testing.assert_array_equal(model.albedo_basis, fields["texPC"].astype(np.float32) / np.float32(255.0))
+    np.testing.assert_array_equal(model.shape_basis, fields["shapePC"].astype(np.float32) * np.float32(1e-3))

@@ -79,9 +79,13 @@ def _model(path: Path, fields: dict[str, NDArray]) -> MorphableModel:
     triangles = _indices(path, fields, "tri", count)
     if triangles.shape[0] != 3:
         raise Face3DMMError(f"{path}: tri must have shape (3, M), found {triangles.shape}")
-    shape_basis, shape_sigma = _basis(path, fields, "shape", count, _MILLIMETRES_PER_UNIT)
-    expression_basis, expression_sigma = _basis(path, fields, "exp", count, _MILLIMETRES_PER_UNIT)
-    albedo_basis, albedo_sigma = _basis(path, fields, "tex", count, 1.0 / 255.0)
+    shape_basis, shape_sigma = _basis(path, fields, "shape", count)
+    expression_basis, expression_sigma = _basis(path, fields, "exp", count)
+    albedo_basis, albedo_sigma = _basis(path, fields, "tex", count)
+    # In place; and just so, for the model's digest depends on how its numbers are rounded.
+    shape_basis *= np.float32(_MILLIMETRES_PER_UNIT)
+    expression_basis *= np.float32(_MILLIMETRES_PER_UNIT)
+    albedo_basis /= np.float32(255.0)
     albedo = _matrix(path, fields, "texMU")
     if albedo.size != 3 * count:
         raise Face3DMMError(f"{path}: texMU must be a column of {3 * count} numbers, found {albedo.shape}")
@@ -96,7 +100,7 @@ def _model(path: Path, fields: dict[str, NDArray]) -> MorphableModel:
         expression_sigma=expression_sigma,
         expression_names=tuple(f"exp_{index:02d}" for index in range(expressions)),
         expression_bounds=np.repeat(np.array([[-np.inf], [np.inf]], np.float32), expressions, axis=1),
-        albedo_mean=(albedo.reshape(-1, 3) / 255.0).astype(np.float32),
+        albedo_mean=(albedo.reshape(-1, 3).astype(np.float64) / 255.0).astype(np.float32),
         albedo_basis=albedo_basis,
         albedo_sigma=albedo_sigma,
         landmarks={"ibug68": SurfacePoints.at_vertices(landmarks)},
@@ -120,18 +124,16 @@ def _indices(path: Path, fields: dict[str, NDArray], name: str, count: int) -> N
 
 
 def _basis(
-    path: Path, fields: dict[str, NDArray], kind: str, count: int, unit: float
+    path: Path, fields: dict[str, NDArray], kind: str, count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Components, (3N, K), times a unit, and their standard deviations, (K,)."""
+    """Components, (3N, K), and their standard deviations, (K,)."""
     basis, sigma = _matrix(path, fields, f"{kind}PC"), _matrix(path, fields, f"{kind}EV").ravel()
     if basis.shape != (3 * count, len(sigma)):
         raise Face3DMMError(
             f"{path}: {kind}PC must have shape ({3 * count}, K) and {kind}EV K numbers, "
             f"found {basis.shape} and {len(sigma)}"
         )
-    scaled = basis.astype(np.float32)
-    scaled *= np.float32(unit)
-    return scaled, sigma.astype(np.float32)
+    return basis.astype(np.float32), sigma.astype(np.float32)
 
 
 def _facing_outward(vertices: NDArray[np.float64], triangles: NDArray[np.int64]) -> NDArray[np.int32]:
