@@ -333,7 +333,7 @@ def test_opencv_ffmpeg_and_pillow_are_silent_about_damaged_files(tmp_path: Path,
     path.write_bytes(content + bytes(range(256)))
     program = (
         "import logging, sys, cv2, numpy as np\n"
-        "import face3dmm_ros.files.captures\n"
+        "import face3dmm_ros.files.captures, face3dmm_ros.files.picture_decoding\n"
         "cv2.imdecode(np.frombuffer(open(sys.argv[1], 'rb').read(), np.uint8), cv2.IMREAD_COLOR)\n"
         "cv2.VideoCapture(sys.argv[1]).grab()\n"
         "logging.getLogger('PIL.TiffImagePlugin').error('More samples per pixel than can be decoded')\n"
