@@ -49,9 +49,16 @@ def _messages(numbers: Iterable[int], seed: int, only: str) -> Iterator[Case]:
     return messages.run(numbers, seed, only)
 
 
+def _runs(numbers: Iterable[int], seed: int, only: str) -> Iterator[Case]:
+    from tools.campaign import runs
+
+    return runs.run(numbers, seed, only)
+
+
 _CAMPAIGNS: dict[str, Callable[[Iterable[int], int, str], Iterator[Case]]] = {
     "files": _files,
     "messages": _messages,
+    "runs": _runs,
 }
 
 
