@@ -18,7 +18,7 @@ RUN := tools/in_environment.sh
 help:
 	@echo 'make live    track a face, live: SOURCE=auto|camera|sample|INDEX|DEVICE|URL|FILE|FOLDER DURATION=SECONDS OUT=FOLDER AVATAR=watermelon ARGS="..."'
 	@echo 'make test    lint and test: ARGS="-k camera" chooses tests'
-	@echo 'make campaign  try to break it with hostile files and messages: COUNT=1000 ARGS="--seed 1"'
+	@echo 'make campaign  try to break it with hostile files and messages, and kills: COUNT=1000 ARGS="--seed 1"'
 	@echo 'make bench   measure each stage and the whole: ARGS="..." goes to benchmarks'
 	@echo 'make torch   add torch, for face3dmm train, and the fit methods photometric and regressor'
 	@echo 'make viewer  add Rerun, for face3dmm view'
@@ -64,6 +64,7 @@ bench: $(BUILT) $(DEVELOPMENT)
 campaign: $(BUILT) $(DEVELOPMENT)
 	@$(RUN) python -m tools.campaign files --count $${COUNT:-1000} $(ARGS)
 	@$(RUN) python -m tools.campaign messages --count $$(( $${COUNT:-1000} / 20 )) $(ARGS)
+	@$(RUN) python -m tools.campaign runs --count $$(( $${COUNT:-1000} / 50 )) $(ARGS)
 
 clean:
 	rm -rf build install log dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -188,9 +188,13 @@ def test_a_driver_that_crashes_takes_only_its_own_process_along(monkeypatch: pyt
 def test_a_driver_that_hangs_is_given_up_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offscreen, "PROBE_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(offscreen.subprocess, "run", _run_instead("#!/bin/sh\nexec sleep 30\n"))
-    failure = offscreen._probe.__wrapped__("egl") or ""
+    offscreen._probe.cache_clear()
+    failure = offscreen.probe("egl") or ""
     assert failure.startswith("timed out")
     assert "import" not in failure
+    monkeypatch.setattr(offscreen.subprocess, "run", _run_instead("#!/bin/sh\ntrue\n"))
+    assert offscreen.probe("egl") is None, "what took too long once is not remembered"
+    offscreen._probe.cache_clear()
 
 
 def test_a_machine_that_was_too_busy_once_is_asked_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

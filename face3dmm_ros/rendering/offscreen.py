@@ -194,9 +194,15 @@ def probe_ahead(*, software: bool = False) -> None:
 
 
 def probe(platform: str) -> str | None:
-    """Try a platform in a process of its own; returns None if it works, else why it does not. Each is tried once."""
+    """Try a platform in a process of its own; returns None if it works, else why it does not.
+
+    Each is tried once, and again if that took too long: a machine may be busy for a while.
+    """
     with _PROBING:
-        return _probe(platform)
+        try:
+            return _probe(platform)
+        except TimeoutError as error:
+            return str(error)
 
 
 @cache
@@ -216,7 +222,10 @@ def _probe(platform: str) -> str | None:
     except OSError as error:
         return str(error)
     if child is None:
-        return f"timed out, twice after {PROBE_TIMEOUT_SECONDS:.0f} s: the machine is too busy, or the driver hangs"
+        # Raised, since what is returned is remembered.
+        raise TimeoutError(
+            f"timed out, twice after {PROBE_TIMEOUT_SECONDS:.0f} s: the machine is too busy, or the driver hangs"
+        )
     if child.returncode == 0:
         return None
     lines = child.stderr.strip().splitlines()
