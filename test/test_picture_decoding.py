@@ -2,8 +2,12 @@
 
 import struct
 import zlib
+from array import array
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -113,6 +117,15 @@ def test_a_jpeg_of_so_many_scans_that_it_takes_minutes_is_refused(monkeypatch: p
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was unpacked"))
     with pytest.raises(Face3DMMError, match="it is a JPEG of more than 100 scans"):
         decode_picture(jpeg_with_scans(101), "it")
+
+
+@pytest.mark.parametrize(
+    "kind", [bytes, bytearray, memoryview, partial(array, "B"), partial(np.frombuffer, dtype=np.uint8)]
+)
+def test_scans_are_counted_in_whatever_holds_the_bytes(kind: Callable[[bytes], Any]) -> None:
+    assert decode_picture(kind(jpeg_with_scans(100)), "it").shape == (24, 32, 3)
+    with pytest.raises(Face3DMMError, match="more than 100 scans"):
+        decode_picture(kind(jpeg_with_scans(101)), "it")
 
 
 def test_the_larger_a_jpeg_the_fewer_scans_it_may_have(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,8 @@ def decode_picture(
     Raises:
         Face3DMMError: the picture is of no known format, too large, or damaged.
     """
-    _check_scans(data, picture_size(data, name, most_pixels=most_pixels), name)
+    # Messages have arrays of several kinds, which compare and are searched otherwise.
+    _check_scans(memoryview(data).cast("B"), picture_size(data, name, most_pixels=most_pixels), name)
     decoded = None
     with suppress(cv2.error):
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -109,7 +110,7 @@ def decode_bgr(data: bytes, name: str, *, upright: bool = True, depth: SampleDep
     return picture if picture.dtype == np.uint8 else decode_picture(data, name, flags)
 
 
-def _check_scans(data: bytes, size: tuple[int, int], name: str) -> None:
+def _check_scans(data: memoryview, size: tuple[int, int], name: str) -> None:
     """Check that a picture of (width, height) px is no JPEG of a few bytes that takes a decoder minutes.
 
     Raises:
@@ -126,7 +127,7 @@ def _check_scans(data: bytes, size: tuple[int, int], name: str) -> None:
         )
 
 
-def _scans(data: bytes, most: int) -> int:
+def _scans(data: memoryview, most: int) -> int:
     """How many scans a JPEG has (ITU-T T.81, annex B); counted up to one more than `most`."""
     count, place = 0, 2
     while count <= most and (marker := _NEXT_MARKER.search(data, place)):
