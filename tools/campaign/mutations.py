@@ -15,6 +15,8 @@ _LEAVES: tuple[Any, ...] = (
 """What may stand in a tree in place of anything else."""
 _DEEP, _WIDE = 200, 100_000
 """How deep and how wide a tree is made."""
+_FEW = 100
+"""How often a whole branch is repeated, and how many of a list's items are looked at for a place to damage."""
 _NESTING = (b"[", b'{"a":', b"- ", b"(", b"a: {")
 _NESTED = 20_000
 """What opens another level in texts, and how often it is put into one."""
@@ -91,7 +93,7 @@ def _replacement(value: Any, rng: Generator) -> Any:
             nested = [nested]
         return nested
     if rng.random() < 0.1:
-        return [value] * _WIDE
+        return [value] * (_WIDE if not isinstance(value, dict | list) else _FEW)
     if isinstance(value, int | float) and not isinstance(value, bool) and rng.random() < 0.5:
         return [-value, value + 1, value * 1000, int(rng.choice(_EDGES))][int(rng.integers(4))]
     return _LEAVES[int(rng.integers(len(_LEAVES)))]
@@ -105,7 +107,7 @@ def _copy(tree: Any) -> Any:
 
 def _places(tree: Any) -> Any:
     """Each (holder, key) of a tree."""
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree[:_FEW]) if isinstance(tree, list) else ()
     for key, value in list(items):
         yield tree, key
         yield from _places(value)

@@ -545,9 +545,14 @@ def _finite(rows: Sequence[Sequence[float]] | NDArray[np.float64], columns: int,
 
 
 def _fitting(rows: NDArray[np.float64], scales: Mapping[str, tuple[int, int, float]], path: Path) -> Fitting:
-    if (rows[:, :3] < 0).any() or (rows[:, :3] != np.round(rows[:, :3])).any() or np.abs(rows[:, 3:]).max() > 1e3:
+    vertices = rows[:, :3]
+    if (
+        (vertices != np.round(vertices)).any()
+        or not 0 <= vertices.min() <= vertices.max() < 1e9
+        or (np.abs(rows[:, 3:]).max() > 1e3)
+    ):
         raise Face3DMMError(f"{path}: its references to the base mesh are no vertices, weights and offsets")
-    return Fitting(rows[:, :3].astype(np.int64), rows[:, 3:6], rows[:, 6:9], scales)
+    return Fitting(vertices.astype(np.int64), rows[:, 3:6], rows[:, 6:9], scales)
 
 
 def _json_faces(numbers: Sequence[int]) -> list[list[tuple[int, int]]]:
