@@ -72,6 +72,8 @@ def messages_of(out: Path) -> dict[str, list[tuple[int, bytes]]]:
 class SlowBackend(LandmarkBackend):
     """Takes its time, finds no face, and remembers the brightness of the images that it was shown."""
 
+    parallel = False
+
     def __init__(self) -> None:
         self.seen: list[int] = []
 

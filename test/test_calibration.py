@@ -221,7 +221,6 @@ def test_rectified_images_need_p(P: np.ndarray) -> None:
         ({"rectification": np.full((3, 3), np.nan)}, "R is a rotation"),
         ({"rectification": np.diag([1.0, 1.0, -1.0])}, "R is a rotation"),
         ({"rectification": np.full((3, 3), 1e308)}, "R has numbers up to"),
-        ({"matrix": np.array([[1e38, 0.0, 1e38], [0.0, 500.0, 240.0], [0.0, 0.0, 1.0]])}, "K has numbers up to"),
         ({"distortion": np.array([1e308, 1e308, 0.0, 0.0, 1e308])}, "D has numbers up to"),
         ({"projection": np.full((3, 4), -1e308)}, "P has numbers up to"),
         ({"image_size": (10**400, 960)}, "have 1 to 65536 px a side"),

@@ -370,7 +370,7 @@ def test_a_camera_with_k_of_zero_is_uncalibrated():
     [
         ({"k": [-500.0, *K[1:]]}, "positive focal"),
         ({"k": [float("nan"), *K[1:]]}, "positive focal"),
-        ({"k": K, "width": 0}, "have a size"),
+        ({"k": K, "width": 0}, "have 1 to 65536 px a side"),
         ({"k": K, "d": [float("inf")] * 5, "distortion_model": "plumb_bob"}, "finite"),
         ({"k": K, "d": [0.1] * 5, "distortion_model": "cobweb"}, "cobweb"),
     ],
