@@ -388,7 +388,8 @@ class TestBrokenFiles:
 
     def test_a_json_that_is_no_beard_is_refused(self, default_model: MorphableModel, tmp_path: Path) -> None:
         (tmp_path / "beard").mkdir()
-        for content in ("{", "[]", '{"metadata": {}}'):
+        too_large = '{"metadata": {"ref_vIdxs": [[1%s]]}}' % ("0" * 400)
+        for content in ("{", "[]", '{"metadata": {}}', too_large, "[" * 100_000):
             (tmp_path / "beard" / "Full_beard.json").write_text(content)
             with pytest.raises(Face3DMMError, match="not a mesh in MakeHuman's JSON"):
                 MakeHumanAssets(tmp_path, default_model).asset("beard", "Full_beard")

@@ -13,8 +13,8 @@ _LEAVES: tuple[Any, ...] = (
     "../canary", "/etc/passwd", "A" * 5000, "9" * 4000, [], {}, [[]], {"": 0},
 )  # fmt: skip
 """What may stand in a tree in place of anything else."""
-_DEEP, _WIDE = 200, 100_000
-"""How deep and how wide a tree is made."""
+_DEEP, _WIDE = 80, 100_000
+"""How deep and how wide a tree is made; what writes it down goes no deeper."""
 _FEW = 100
 """How often a whole branch is repeated, and how many of a list's items are looked at for a place to damage."""
 _NESTING = (b"[", b'{"a":', b"- ", b"(", b"a: {")
@@ -73,7 +73,11 @@ def damaged_array(array: Any, rng: Generator) -> Any:
     choices: tuple[Callable[[], Any], ...] = (
         lambda: array[: len(array) // 2] if array.ndim else array,
         lambda: np.zeros((0, *array.shape[1:]), array.dtype),
-        lambda: array.astype(object) if rng.random() < 0.2 else array.astype(np.complex64),
+        lambda: (
+            array.astype(object)
+            if rng.random() < 0.2
+            else array.astype(np.complex64 if array.dtype.kind in "biuf" else object)
+        ),
         lambda: np.full_like(array, 1e38) if array.dtype.kind == "f" else np.full_like(array, np.iinfo(np.int8).max),
         lambda: np.full(array.shape, np.nan),
         lambda: array.reshape(-1)[None],
@@ -96,7 +100,7 @@ def _replacement(value: Any, rng: Generator) -> Any:
         return [value] * (_WIDE if not isinstance(value, dict | list) else _FEW)
     if isinstance(value, int | float) and not isinstance(value, bool) and rng.random() < 0.5:
         return [-value, value + 1, value * 1000, int(rng.choice(_EDGES))][int(rng.integers(4))]
-    return _LEAVES[int(rng.integers(len(_LEAVES)))]
+    return _copy(_LEAVES[int(rng.integers(len(_LEAVES)))])
 
 
 def _copy(tree: Any) -> Any:

@@ -91,7 +91,10 @@ class PicturedMesh:
         triangles = [(face[0], face[k], face[k + 1]) for face in faces for k in range(1, len(face) - 1)]
         if not triangles:
             raise Face3DMMError(f"{path}: found no faces")
-        pairs = np.array(triangles, np.int64).reshape(-1, 2)
+        try:
+            pairs = np.array(triangles, np.int64).reshape(-1, 2)
+        except OverflowError:
+            raise Face3DMMError(f"{path}: a face names what is not there") from None
         for column, count, what in ((0, vertex_count, "vertex"), (1, len(texture), "texture vertex")):
             if pairs[:, column].min() < 0 or pairs[:, column].max() >= count:
                 raise Face3DMMError(f"{path}: a face names a {what} that is not there; there are {count}")
@@ -165,7 +168,7 @@ def read_json(path: Path) -> tuple[Fitting, PicturedMesh]:
         rows = np.hstack([np.asarray(data[name], np.float64) for name in ("ref_vIdxs", "weights", "offsets")])
         texture = _finite(np.reshape(content["uvs"][0], (-1, 2)), 2, path)
         faces = _json_faces(content["faces"])
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, OverflowError, RecursionError):
         raise Face3DMMError(f"{path}: not a mesh in MakeHuman's JSON with references to the base mesh") from None
     return _fitting(_finite(rows, 9, path), {}, path), PicturedMesh.of(faces, texture, len(rows), path)
 
