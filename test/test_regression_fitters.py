@@ -301,7 +301,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_that_is_not_there_is_one_clear_error(default_model: MorphableModel, tmp_path: Path) -> None:
-    with pytest.raises(Face3DMMError, match="none.safetensors cannot be read: No such file"):
+    with pytest.raises(Face3DMMError, match=r"none\.safetensors cannot be read: No such file"):
         create_fitter(default_model, "regressor", RegressorFile(str(tmp_path / "none.safetensors")))
 
 
