@@ -648,6 +648,13 @@ def edited(path: Path, edit: Callable[[dict[str, Any]], None]) -> Path:
     return path
 
 
+def assert_refused(path: Path, reason: str) -> None:
+    """Check that a file is refused with its name and the reason."""
+    with pytest.raises(Face3DMMError, match=reason) as caught:
+        load_gltf(path)
+    assert str(path) in str(caught.value)
+
+
 def set_in(*keys: Any) -> Callable[[dict[str, Any]], None]:
     """Put the last of some keys where the others lead."""
 
@@ -745,10 +752,7 @@ class TestBadFiles:
     def test_numbers_that_lead_nowhere_are_refused(
         self, tmp_path: Path, edit: Callable[[dict[str, Any]], None], reason: str
     ) -> None:
-        path = edited(write_head(tmp_path / "head.glb", ["jawOpen"]), edit)
-        with pytest.raises(Face3DMMError, match=reason) as caught:
-            load_gltf(path)
-        assert str(path) in str(caught.value)
+        assert_refused(edited(write_head(tmp_path / "head.glb", ["jawOpen"]), edit), reason)
 
     @pytest.mark.parametrize(
         ("edit", "reason"),
@@ -770,10 +774,7 @@ class TestBadFiles:
     def test_more_than_any_avatar_has_is_refused(
         self, tmp_path: Path, edit: Callable[[dict[str, Any]], None], reason: str
     ) -> None:
-        path = edited(write_head(tmp_path / "head.glb", ["jawOpen"]), edit)
-        with pytest.raises(Face3DMMError, match=reason) as caught:
-            load_gltf(path)
-        assert str(path) in str(caught.value)
+        assert_refused(edited(write_head(tmp_path / "head.glb", ["jawOpen"]), edit), reason)
 
     def test_skins_read_no_more_matrices_than_they_have_joints(self, tmp_path: Path) -> None:
         def edit(content: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """Motion JPEG in MP4: readable when it is finished, and, up to its last fragment, when it is not."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -23,6 +25,14 @@ def shown(path):
     return found
 
 
+def finished_video(path: Path) -> cv2.VideoCapture:
+    """Ten pictures, a tenth of a second each, as they are read back."""
+    with MotionJpegWriter(path, (64, 48)) as video:
+        for k in range(10):
+            video.write(picture(k), TENTH * k)
+    return cv2.VideoCapture(str(path))
+
+
 @pytest.fixture(params=[0.0, 1e9], ids=["a fragment an image", "one fragment"])
 def _period(request, monkeypatch):
     monkeypatch.setattr(motion_jpeg, "_FRAGMENT_PERIOD", request.param)
@@ -30,10 +40,7 @@ def _period(request, monkeypatch):
 
 @pytest.mark.usefixtures("_period")
 def test_a_finished_video_tells_its_images_and_how_long_it_takes(tmp_path):
-    with MotionJpegWriter(tmp_path / "video.mp4", (64, 48)) as video:
-        for k in range(10):
-            video.write(picture(k), TENTH * k)
-    capture = cv2.VideoCapture(str(tmp_path / "video.mp4"))
+    capture = finished_video(tmp_path / "video.mp4")
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 10
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10.0)
     assert (capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (64, 48)
@@ -42,10 +49,7 @@ def test_a_finished_video_tells_its_images_and_how_long_it_takes(tmp_path):
 
 @pytest.mark.usefixtures("_period")
 def test_an_image_can_be_sought_in_a_finished_video(tmp_path):
-    with MotionJpegWriter(tmp_path / "video.mp4", (64, 48)) as video:
-        for k in range(10):
-            video.write(picture(k), TENTH * k)
-    capture = cv2.VideoCapture(str(tmp_path / "video.mp4"))
+    capture = finished_video(tmp_path / "video.mp4")
     capture.set(cv2.CAP_PROP_POS_FRAMES, 7)
     assert round(float(capture.read()[1].mean()) / 8) == 7
 

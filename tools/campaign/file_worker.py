@@ -10,6 +10,7 @@ import numpy as np
 
 from face3dmm_ros.core.errors import Face3DMMError
 from tools.campaign.hostile_files import CANARY, kinds
+from tools.campaign.memory import peak_bytes, reset_peak
 
 MOST_BYTES = 1_500_000_000
 """Of memory that reading a file may take."""
@@ -51,8 +52,8 @@ def serve(connection: Connection, folder: Path, only: str) -> None:
         path = folder / f"case{kind.suffix}"
         path.write_bytes(kind.make(np.random.default_rng(seed)))
         connection.send(None)  # It has been made; reading begins.
-        _reset_peak()
-        before = _peak()
+        reset_peak()
+        before = peak_bytes("self")
         watch.begin()
         try:
             kind.read(path)
@@ -63,8 +64,8 @@ def serve(connection: Connection, folder: Path, only: str) -> None:
             outcome, words = "crashed", traceback.format_exc()
         if seen := watch.end():
             outcome, words = "reached out", "; ".join(seen)
-        elif _peak() - before > MOST_BYTES:
-            outcome, words = "swelled", f"to {_peak() - before} bytes"
+        elif (grown := peak_bytes("self") - before) > MOST_BYTES:
+            outcome, words = "swelled", f"by {grown} bytes"
         connection.send((outcome, words))
 
 
@@ -92,15 +93,3 @@ class _Watch:
             opened = arguments[0] if isinstance(arguments[0], str) else arguments[0].decode(errors="replace")
             if CANARY in opened or opened.startswith("/etc/"):
                 self._seen.append(f"open {opened}")
-
-
-def _reset_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak() -> int:
-    """Bytes of memory that the process had at most since `_reset_peak`."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return 1024 * int(line.split()[1])
-    return 0

@@ -9,7 +9,6 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from face3dmm_ros.core import topics
 from face3dmm_ros.msg import BlendshapesArray, Face3DMMParamsArray, FaceLandmarksArray
 from face3dmm_ros.nodes.images import cv2_to_compressed_imgmsg, image_conversion
 from face3dmm_ros.nodes.qos import image_output_qos, image_qos, result_qos
+from tools.campaign.memory import peak_bytes
 from tools.campaign.mutations import damaged_bytes
 from tools.campaign.report import Case
 
@@ -181,7 +181,7 @@ class _Bench:
 
     def most_bytes(self) -> int:
         """Bytes of memory that one of the nodes had at most."""
-        return max(map(_peak, (process.pid for process in self._processes.values())))
+        return max(peak_bytes(process.pid) for process in self._processes.values())
 
     def close_processes(self) -> None:
         for process in self._processes.values():
@@ -258,10 +258,3 @@ def _other(value: Any, rng: Generator) -> Any:
         count = int(rng.choice([0, 1, 3, len(values) // 2, len(values) + 1, 3 * len(values)]))
         values = (values * 4)[:count]
     return type(value)(value.typecode, values) if isinstance(value, array) else values
-
-
-def _peak(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return 1024 * int(line.split()[1])
-    return 0
