@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -17,13 +18,14 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1000, help="of trials, with those of earlier runs into the folder")
     parser.add_argument("--seed", type=int, default=0, help="the same trials have the same seed")
     parser.add_argument("--only", default="", help="a part of the names of the kinds to try")
+    parser.add_argument("--minutes", type=float, default=60.0, help="that each trial of soak goes on (default: 60)")
     parser.add_argument("--out", type=Path, default=Path("build/campaign"), help="folder to keep what came of them in")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{options.what}{options.seed}{options.only and '-' + options.only.strip('. ')}.jsonl"
     cases = report.read(path)
     left = progress_bar(range(len(cases), options.count), initial=len(cases), total=options.count, unit="trial")
-    for case in _CAMPAIGNS[options.what](left, options.seed, options.only):
+    for case in _CAMPAIGNS[options.what](left, options):
         report.append(path, case)
         cases.append(case)
     print(report.table(cases))
@@ -34,31 +36,38 @@ def main() -> int:
     return 1 if bad else 0
 
 
-def _files(numbers: Iterable[int], seed: int, only: str) -> Iterator[Case]:
+def _files(numbers: Iterable[int], options: Namespace) -> Iterator[Case]:
     from tools.campaign import files
 
-    return files.run(numbers, seed, only)
+    return files.run(numbers, options.seed, options.only)
 
 
-def _messages(numbers: Iterable[int], seed: int, only: str) -> Iterator[Case]:
+def _messages(numbers: Iterable[int], options: Namespace) -> Iterator[Case]:
     from face3dmm_ros.live.middleware import apply_settings
 
     apply_settings(loopback=True)  # Before rclpy is imported, which looks at the environment once.
     from tools.campaign import messages
 
-    return messages.run(numbers, seed, only)
+    return messages.run(numbers, options.seed, options.only)
 
 
-def _runs(numbers: Iterable[int], seed: int, only: str) -> Iterator[Case]:
+def _runs(numbers: Iterable[int], options: Namespace) -> Iterator[Case]:
     from tools.campaign import runs
 
-    return runs.run(numbers, seed, only)
+    return runs.run(numbers, options.seed, options.only)
 
 
-_CAMPAIGNS: dict[str, Callable[[Iterable[int], int, str], Iterator[Case]]] = {
+def _soak(numbers: Iterable[int], options: Namespace) -> Iterator[Case]:
+    from tools.campaign import soak
+
+    return soak.run(numbers, options.minutes, options.only, options.out)
+
+
+_CAMPAIGNS: dict[str, Callable[[Iterable[int], Namespace], Iterator[Case]]] = {
     "files": _files,
     "messages": _messages,
     "runs": _runs,
+    "soak": _soak,
 }
 
 
