@@ -35,8 +35,9 @@ MOST_BYTES = 1_500_000_000
 _ANSWER_S, _START_S = 20.0, 90.0
 """s in which a good image has to be answered, and nodes to start; chosen by hand for a busy machine."""
 _SIZE = (320, 240)
-_RAW, _COMPRESSED = "/raw", "/compressed"
-"""Namespaces of two sets of nodes, by how they take images."""
+_RAW, _COMPRESSED, _COMPOSED = "/raw", "/compressed", "/composed"
+"""Namespaces of three sets of nodes: two of a process for each, by how they take images, and one in one process, where
+they hand each other what comes of it."""
 _NODES = ("landmark_node", "fitter_node", "renderer_node", "avatar_node")
 _EDGES = (0.0, -0.0, 1e-38, -1.0, 1e38, -1e38, 1e308, float("nan"), float("inf"), -float("inf"))
 _INTEGERS = (0, 1, -1, 2, 127, 255, 65535, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1)
@@ -89,7 +90,7 @@ def run(numbers: Iterable[int], seed: int, only: str) -> Iterator[Case]:
 
 
 class _Bench:
-    """Two sets of nodes, publishers on all topics that they take, and ears for what they answer."""
+    """Three sets of nodes, publishers on all topics that they take, and ears for what they answer."""
 
     def __init__(self) -> None:
         self._processes: dict[str, subprocess.Popen] = {}
@@ -98,7 +99,7 @@ class _Bench:
         self._clip = clip_frames(_SIZE)
         self._sent = 0
         self.targets: dict[str, tuple[Any, Any]] = {}
-        for space in (_RAW, _COMPRESSED):
+        for space in (_RAW, _COMPRESSED, _COMPOSED):
             image = (f"{space}/{topics.IMAGE}", Image, image_output_qos())
             if space == _COMPRESSED:
                 image = (f"{space}/{topics.IMAGE}{topics.COMPRESSED}", CompressedImage, image_output_qos())
@@ -133,17 +134,21 @@ class _Bench:
         """Start all nodes anew, and wait until they answer."""
         self.close_processes()
         for space in (_RAW, _COMPRESSED):
-            transport = "raw" if space == _RAW else "compressed"
             for name in _NODES:
-                command = [sys.executable, "-m", "face3dmm_ros.nodes", name, "--ros-args", "--log-level", "fatal"]
-                command += ["-r", f"__ns:={space}"]
-                if name != "fitter_node":
-                    command += ["-p", f"image_transport:={transport}"]
-                self._processes[f"{space}/{name}"] = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+                command = [sys.executable, "-m", "face3dmm_ros.nodes", name, "--ros-args", "-r", f"__ns:={space}"]
+                if space == _COMPRESSED and name != "fitter_node":
+                    command += ["-p", "image_transport:=compressed"]
+                self._start(f"{space}/{name}", command)
+        composed = [sys.executable, "-m", "face3dmm_ros.live.composition", *_NODES]
+        self._start(_COMPOSED, [*composed, "--ros-args", "-r", f"__ns:={_COMPOSED}"])
         end = time.monotonic() + _START_S
         while not self.answers():
             if time.monotonic() > end:
                 raise SystemExit(f"the nodes do not answer a good image: {self.ended() or 'all run'}")
+
+    def _start(self, name: str, command: list[str]) -> None:
+        command = [*command, "--log-level", "fatal"]
+        self._processes[name] = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
     def send(self, target: str, rng: Generator) -> None:
         """Publish a batch on a topic."""
@@ -165,7 +170,8 @@ class _Bench:
             header = Header()
             header.stamp.sec = 1_000_000 + self._sent
             image = conversion.cv2_to_imgmsg(self._clip[self._sent % len(self._clip)], header)
-            self.targets[f"{_RAW}/{topics.IMAGE}"][1].publish(image)
+            for space in (_RAW, _COMPOSED):
+                self.targets[f"{space}/{topics.IMAGE}"][1].publish(image)
             small = cv2_to_compressed_imgmsg(self._clip[self._sent % len(self._clip)], header)
             self.targets[f"{_COMPRESSED}/{topics.IMAGE}{topics.COMPRESSED}"][1].publish(small)
             wait = time.monotonic() + 0.3
