@@ -15,6 +15,7 @@ from face3dmm_ros.core.errors import Face3DMMError, one_line
 
 VERBS = {
     "fit": "make 3D models of the faces in pictures",
+    "track": "track the faces in films: curves, an animated head, a video",
     "live": "track faces live with the ROS nodes",
     "evaluate": "measure accuracy on a data set or a bag",
     "synth": "render faces with exact truth: sequences as bags, pictures as data sets",

@@ -21,8 +21,7 @@ def add_fit_options(verb: argparse.ArgumentParser, *, more_methods: Sequence[str
     needing_torch = " and ".join((*REGRESSOR_METHODS, *more_methods))
     methods = f"{', '.join((*FIT_METHODS, *more_methods))}; {needing_torch} need torch"
     add = verb.add_argument
-    add("--backend", default=BACKENDS[0], metavar="NAME", help=f"landmark detector: {', '.join(BACKENDS)}")
-    add("--model", default="default", metavar="FILE", help="face model: 'default', a model .npz, or a BFM .mat")
+    add_backend_and_model(verb)
     if several:
         together = f"{methods}; several are set side by side"
         add("--fit-method", nargs="+", default=[FIT_METHODS[0]], metavar="NAME", help=together)
@@ -32,6 +31,13 @@ def add_fit_options(verb: argparse.ArgumentParser, *, more_methods: Sequence[str
         "(.safetensors) that `face3dmm train` wrote, or a TorchScript archive of `face3dmm export`")  # fmt: skip
     add("--regressor-sha256", default="", metavar="HEX", help="hash of that archive; one that you do not name is not "
         "opened, since an archive can run any code")  # fmt: skip
+
+
+def add_backend_and_model(verb: argparse.ArgumentParser) -> None:
+    """Add landmark backend and model."""
+    add = verb.add_argument
+    add("--backend", default=BACKENDS[0], metavar="NAME", help=f"landmark detector: {', '.join(BACKENDS)}")
+    add("--model", default="default", metavar="FILE", help="face model: 'default', a model .npz, or a BFM .mat")
 
 
 def add_tracking_options(verb: argparse.ArgumentParser) -> None:

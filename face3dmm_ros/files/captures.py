@@ -64,6 +64,7 @@ class Capture:
 
     description: str
     notice = ""
+    count = 0
     interval: float
     _capture: cv2.VideoCapture
 
@@ -187,7 +188,8 @@ class Video(Capture):
                 else f"{location} is not a readable video"
             )
         # How many images there are is known of recordings alone.
-        self.live = is_url(location) and not self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+        self.count = max(0, int(np.nan_to_num(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))))
+        self.live = is_url(location) and not self.count
         if not self.live:
             self.rewind()
 

@@ -47,6 +47,7 @@ class FrameSource(Protocol):
         rate: its own rate, images per second.
         interval: s from the image before to the one last grabbed, by the times that a video gives its images; else
             1 / rate.
+        count: how many images it has, as far as it says; 0 if unknown.
         notice: what people should know of it, as that a camera does not give what it was asked for; mostly empty.
     """
 
@@ -54,6 +55,7 @@ class FrameSource(Protocol):
     live: bool
     rate: float
     interval: float
+    count: int
     notice: str
 
     def grab(self) -> bool:
@@ -89,6 +91,7 @@ class Pictures:
         """Show these files."""
         self.description = description
         self._paths = list(paths)
+        self.count = len(self._paths)
         self._next = 0
         self._depth = SampleDepth()
 

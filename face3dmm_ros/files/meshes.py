@@ -153,6 +153,11 @@ def _glb(mesh: Mesh, uv: NDArray[np.float32] | None = None, png: bytes = b"") ->
             "samplers": [{"wrapS": REPEAT, "wrapT": REPEAT, "magFilter": LINEAR, "minFilter": LINEAR_MIPMAP_LINEAR}],
         }
     document["buffers"] = [{"byteLength": len(binary)}]
+    return glb_file(document, binary)
+
+
+def glb_file(document: dict, binary: bytes) -> bytes:
+    """A binary glTF 2.0 file of a document and its buffer, whose length is a multiple of four."""
     text = json.dumps(document, separators=(",", ":")).encode()
     chunks = _glb_chunk(b"JSON", text + b" " * (-len(text) % 4)) + _glb_chunk(b"BIN\0", binary)
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks

@@ -147,7 +147,12 @@ class TrackFitter(FaceMemory[_Track]):
             self._unseen_variance = np.linalg.inv(model.expression_precision).diagonal()
         self._expression_alone = self._prior(np.zeros((0, 0)), np.zeros(0))
         self._landmark_models: dict[tuple[str, bool], LandmarkModel] = {}
+        self._settled = False
         super().__init__()
+
+    def settle(self) -> None:
+        """From now on, keep the identities that are known as they are."""
+        self._settled = True
 
     def fit(
         self,
@@ -176,10 +181,12 @@ class TrackFitter(FaceMemory[_Track]):
         if track is not None and track.model is not model:
             track = None
         if track is not None:
-            if track.frames_since >= min(2**track.frames, self.options.identity_interval):
+            if not self._settled and track.frames_since >= min(2**track.frames, self.options.identity_interval):
                 self._refine_identity(track, observed)
             fit = self._follow(track, observed)
-        if track is None or fit.residual_px > 3.0 * self.options.landmark_noise_mm * track.camera.scale:
+            if self._settled and self._is_off(fit, track):
+                fit = self._find_again(track, observed)
+        if track is None or (not self._settled and self._is_off(fit, track)):
             track, fit = self._begin(model, observed, start)
         self._faces[face.face_id] = track
         c = np.concatenate([track.alpha, track.beta])
@@ -213,9 +220,20 @@ class TrackFitter(FaceMemory[_Track]):
         track = _Track(model, fit.camera, alpha, beta, deviation, points, fit, np.zeros((K, K)), np.zeros(K), beta)
         return track, fit
 
-    def _follow(self, track: _Track, observed: Observation) -> JointFit:
+    def _is_off(self, fit: JointFit, track: _Track) -> bool:
+        """Whether a fit that went on from a track's last image ended elsewhere than at the face."""
+        return fit.residual_px > 3.0 * self.options.landmark_noise_mm * track.camera.scale
+
+    def _find_again(self, track: _Track, observed: Observation) -> JointFit:
+        """Go on with a track whose face has moved too far: pose and expression anew, the identity stays."""
+        points = track.expression_points
+        track.beta = np.clip(np.zeros(self.model.expression_count), *self._bounds[:, self.model.shape_count :])
+        track.camera = estimate_weak_perspective(points.points(track.beta).T, observed.points.T)
+        return self._follow(track, observed, self.options.max_iterations)
+
+    def _follow(self, track: _Track, observed: Observation, iterations: int | None = None) -> JointFit:
         """A later frame: pose and expression move, the identity stays."""
-        points, iterations = track.expression_points, self.options.tracked_iterations
+        points, iterations = track.expression_points, iterations or self.options.tracked_iterations
         prior = self._expression_prior(observed)
         sigma_scale = None if self._reading(observed) is None else self.options.held_sigma_scale
         fit = self._solve(points, observed, track.camera, track.beta, prior, iterations, sigma_scale, np.float32)

@@ -1,0 +1,221 @@
+"""`face3dmm track SOURCE…`: films to curves, animations and videos, without ROS."""
+
+import argparse
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from face3dmm_ros.cli.options import add_backend_and_model
+from face3dmm_ros.core.errors import Face3DMMError, one_line
+from face3dmm_ros.core.progress_bar import progress_bar
+from face3dmm_ros.core.worker_process import begin_worker
+from face3dmm_ros.films.film_fitter import SMOOTHINGS
+from face3dmm_ros.films.film_job import OVERLAY, REPORT, FilmJob, check_job, track_film
+from face3dmm_ros.rendering.face_renderer import VIEWS
+
+DESCRIPTION = (
+    "Track the faces in films: every image once and in order, with what comes before and after it, and without ROS. "
+    "Writes, for each film, weights.csv (ARKit's 52 weights by name, head and gaze), arkit.csv (as Live Link Face "
+    "records it, for Unreal), params.npz (all parameters), animation.glb (the person's head, moving; for Blender and "
+    "three.js), overlay.mp4 and report.html (curves, gaps, and where to look again)."
+)
+EPILOG = """
+A SOURCE is a video, a rosbag2, a folder of pictures, a camera (camera, or its index: until Ctrl-C or --duration), a
+URL, or sample. Several are tracked at a time, one a core, into folders of their names below --out. What was stopped
+goes on with the same command. Further faces (--max-faces) get files of their own: arkit_1.csv, animation_1.glb …
+
+examples:
+  face3dmm track talk.mp4 --out talk                 curves and an animation of one face
+  face3dmm track *.mp4 --out films --max-faces 3     several films, up to three people in each
+  face3dmm track camera --duration 20 --out me       twenty seconds of the camera
+  face3dmm track sample --out sample --no-overlay    without the video
+"""
+_SHARES = {"landmarks": (0.0, 0.5), "fit": (0.5, 0.7), "overlay": (0.7, 1.0)}
+"""Where the steps begin and end in all the work on a film; about what they take."""
+_LEAST_TOLD = 0.005
+"""Of the work on a film, between two reports of a worker."""
+
+
+def add_arguments(verb: argparse.ArgumentParser) -> None:
+    """Describe the verb."""
+    add = verb.add_argument
+    add("sources", nargs="+", metavar="SOURCE", help="videos, folders of pictures, cameras, URLs, or sample")
+    add("--out", type=Path, default=Path("out"), metavar="DIR", help="folder to write to, made if missing")
+    add("--smooth", choices=SMOOTHINGS, default=SMOOTHINGS[0], help="offline: by what comes before and after, without "
+        "lag; live: as live images are; or none")  # fmt: skip
+    add_backend_and_model(verb)
+    add("--max-faces", type=int, default=1, metavar="N", help="faces to track at most")
+    add("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")
+    add("--duration", type=float, default=0.0, metavar="SECONDS", help="end a film there; 0: at its own end")
+    add("--view", choices=VIEWS, default=VIEWS[0], help="what the overlay shows")
+    add("--overlay", action=argparse.BooleanOptionalAction, default=True, help=f"write {OVERLAY}")
+    add("--jobs", type=int, default=0, metavar="N", help="films at a time; 0: one a core")
+    add("--json", action="store_true", help="print what came of each film as a line of JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Track all films; returns 0, or 2 if some of several could not be tracked.
+
+    Raises:
+        Face3DMMError: an option is out of range, or the only film cannot be tracked.
+    """
+    if not 0.0 < arguments.fov < 180.0:
+        raise Face3DMMError(f"the field of view must lie between 0 and 180 degrees, not {arguments.fov}")
+    if not arguments.duration >= 0.0:
+        raise Face3DMMError(f"--duration is 0 or more seconds, not {arguments.duration}")
+    if arguments.max_faces < 1 or arguments.jobs < 0:
+        raise Face3DMMError("--max-faces is at least 1, and --jobs at least 0")
+    jobs = _jobs(arguments)
+    for job in jobs:
+        check_job(job)
+    if len(jobs) == 1:
+        stop = _Stop()
+        try:
+            with _bar(1) as bar:
+                outcome = track_film(jobs[0], _shown(bar), stop)
+        finally:
+            stop.close()
+        _tell(jobs[0], outcome, arguments.json)
+        return 0
+    return _several(jobs, arguments.jobs or len(os.sched_getaffinity(0)), arguments.json)
+
+
+def _jobs(arguments: argparse.Namespace) -> list[FilmJob]:
+    """A job for each source, in a folder of its own where there are several."""
+    names: list[str] = []
+    for source in arguments.sources:
+        stem = Path(source).stem or "film"
+        candidates = [stem, *(f"{stem}_{number}" for number in range(1, len(arguments.sources) + 1))]
+        names.append(next(name for name in candidates if name not in names))
+    several = len(names) > 1
+    return [
+        FilmJob(
+            source=source,
+            out=arguments.out / name if several else arguments.out,
+            model=arguments.model,
+            backend=arguments.backend,
+            smoothing=arguments.smooth,
+            max_faces=arguments.max_faces,
+            fov=arguments.fov,
+            view=arguments.view if arguments.overlay else "",
+            duration=arguments.duration,
+        )
+        for source, name in zip(arguments.sources, names, strict=True)
+    ]
+
+
+@contextmanager
+def _bar(films: int) -> Iterator[Any]:
+    """A progress bar over films, which moves by parts of them."""
+    form = "{l_bar}{bar}| {n:.2f}/{total_fmt} films [{elapsed}<{remaining}{postfix}]"
+    with progress_bar(total=films, bar_format=form) as bar:
+        yield bar
+
+
+def _shown(bar: Any) -> Callable[[str, int, int], None]:
+    def show(what: str, done: int, total: int) -> None:
+        bar.set_postfix_str(f"{what} {done}/{total or '?'}", refresh=False)
+        bar.update(_share(what, done, total) - bar.n)
+
+    return show
+
+
+def _share(what: str, done: int, total: int) -> float:
+    """The share of the work on a film that is done."""
+    begin, end = _SHARES[what]
+    return begin + (end - begin) * min(done / total, 1.0) if total else begin
+
+
+class _Stop:
+    """Ends a camera's film at the first Ctrl-C; all else is interrupted, as always."""
+
+    def __init__(self) -> None:
+        self._is_asked_for = self._asked = False
+        self._usual = signal.signal(signal.SIGINT, self._hear)
+
+    def __call__(self) -> bool:
+        """Whether the film is to end; only a film without an end of its own asks."""
+        self._is_asked_for = True
+        return self._asked
+
+    def close(self) -> None:
+        """Let Ctrl-C do what it did before."""
+        signal.signal(signal.SIGINT, self._usual)
+
+    def _hear(self, *_: object) -> None:
+        if self._asked or not self._is_asked_for:
+            raise KeyboardInterrupt
+        self._asked = True
+
+
+def _several(jobs: Sequence[FilmJob], at_once: int, as_json: bool) -> int:
+    """Track films in processes; 2 if some failed."""
+    context = multiprocessing.get_context("spawn")
+    reports = context.SimpleQueue()
+    failed = 0
+    with _bar(len(jobs)) as bar, ProcessPoolExecutor(min(at_once, len(jobs)), context, _begin, (reports,)) as pool:
+        follower = threading.Thread(target=_follow, args=(reports, bar, len(jobs)), daemon=True)
+        follower.start()
+        running = {pool.submit(_work, place, job): job for place, job in enumerate(jobs)}
+        for future in as_completed(running):
+            try:
+                _tell(running[future], future.result(), as_json)
+            except (Face3DMMError, BrokenProcessPool) as error:
+                failed += 1
+                print(f"face3dmm track: {running[future].source}: {one_line(error)}", file=sys.stderr)
+        reports.put(None)
+        follower.join()
+    return 2 if failed else 0
+
+
+_reports: Any = None
+"""A worker's way to tell how far it is."""
+
+
+def _begin(reports: Any) -> None:
+    global _reports
+    begin_worker()
+    _reports = reports
+
+
+def _work(place: int, job: FilmJob) -> dict[str, Any]:
+    """Track a film in a worker, which tells how far it is now and then."""
+    told = 0.0
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal told
+        share = _share(what, done, total)
+        if share - told >= _LEAST_TOLD or share == 1.0:
+            told = share
+            _reports.put((place, share))
+
+    return track_film(job, progress)
+
+
+def _follow(reports: Any, bar: Any, count: int) -> None:
+    """Show how far all films are, until None comes."""
+    shares = [0.0] * count
+    while (report := reports.get()) is not None:
+        place, share = report
+        shares[place] = share
+        bar.update(sum(shares) - bar.n)
+
+
+def _tell(job: FilmJob, outcome: dict[str, Any], as_json: bool) -> None:
+    """Say what came of a film."""
+    if as_json:
+        print(json.dumps({"source": job.source, "out": str(job.out), **outcome}))
+        return
+    for notice in outcome["notices"]:
+        print(f"face3dmm track: {job.source}: {notice}", file=sys.stderr)
+    faces = ", ".join(f"face {face_id} in {count}" for face_id, count in outcome["faces"].items()) or "no face"
+    print(f"{job.source}: {outcome['frames']} images, {faces}; {job.out / REPORT}")

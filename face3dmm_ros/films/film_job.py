@@ -1,0 +1,230 @@
+"""One film from its images to its files: the work item of `face3dmm track`."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import face3dmm_ros
+from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
+from face3dmm_ros.bags.frames import BagFrames, is_bag
+from face3dmm_ros.core.errors import Face3DMMError, one_line
+from face3dmm_ros.core.user_path import user_path
+from face3dmm_ros.files.frame_source import FrameSource, open_source
+from face3dmm_ros.files.image_layout import jpeg
+from face3dmm_ros.files.motion_jpeg import MotionJpegWriter
+from face3dmm_ros.files.whole_file import check_writable, make_folder
+from face3dmm_ros.films.animation import write_animation
+from face3dmm_ros.films.curves import write_live_link, write_weights
+from face3dmm_ros.films.film_fitter import PASSES, fit_film
+from face3dmm_ros.films.landmark_store import LandmarkStore, LocatedFrame
+from face3dmm_ros.films.locating import frames_of, locate
+from face3dmm_ros.films.overlay_video import with_sound, write_overlay
+from face3dmm_ros.films.parameters_file import write_parameters
+from face3dmm_ros.films.report import doubtful_frames, write_report
+from face3dmm_ros.films.tracks import TrackedFilm
+from face3dmm_ros.landmarks import create_backend
+from face3dmm_ros.landmarks.tracker import LIVE_LOOKS, LandmarkTracker
+from face3dmm_ros.morphable_model import load_model
+
+WORK, FILM, OVERLAY, REPORT = ".work", "film.mp4", "overlay.mp4", "report.html"
+PARAMETERS, WEIGHTS = "params.npz", "weights.csv"
+LIVE_LINK, ANIMATION = "arkit{}.csv", "animation{}.glb"
+"""Files of each face; that of the first has no number."""
+_FILM_QUALITY = 90
+"""Of the JPEGs that a camera's images are kept as; chosen by hand."""
+_SHORTEST_TRACK = 5
+"""Images of a face, of which fewer are no person's; chosen by hand."""
+
+Progress = Callable[[str, int, int], None]
+"""Hears what is being done, how far it is, and of how much (0: unknown)."""
+
+
+@dataclass(frozen=True)
+class FilmJob:
+    """What to do with a film.
+
+    Attributes:
+        source: as `open_film` has it.
+        out: folder to write to.
+        model, backend: as everywhere.
+        smoothing: one of `film_fitter.SMOOTHINGS`.
+        max_faces: to track at most.
+        fov: the camera's horizontal field of view, degrees.
+        view: of the overlay; empty for no video.
+        duration: s after which a film ends; 0: at its own end.
+    """
+
+    source: str
+    out: Path
+    model: str = "default"
+    backend: str = "dense"
+    smoothing: str = "offline"
+    max_faces: int = 1
+    fov: float = 60.0
+    view: str = "shaded"
+    duration: float = 0.0
+
+
+def check_job(job: FilmJob) -> None:
+    """Check, before work begins, that a job's folder can be written.
+
+    Raises:
+        Face3DMMError: it cannot.
+    """
+    check_writable(job.out, (FILM, OVERLAY, REPORT, PARAMETERS, WEIGHTS, LIVE_LINK.format(""), ANIMATION.format("")))
+
+
+def track_film(job: FilmJob, progress: Progress, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+    """Do it: landmarks, fit, files.
+
+    Landmarks that an earlier call left are used, if film and options are the same.
+
+    Args:
+        job: what to do.
+        progress: hears how far it is.
+        stopped: whether a camera's film is to end now.
+
+    Returns:
+        `frames`, `faces` (images of each, by face_id), `seconds` that the film lasts, and `notices` for the user.
+
+    Raises:
+        Face3DMMError: the film cannot be read, a file not written, or an option names something that does not exist.
+    """
+    model = load_model(job.model)
+    source = open_film(job.source)
+    notices = [source.notice] if source.notice else []
+    try:
+        make_folder(job.out)
+        store = LandmarkStore(job.out / WORK, _depends_on(job, source))
+        film_path = _film_path(job, source)
+        sizes: list[tuple[int, int]] = []
+        if not store.complete:
+            damage = _located(job, source, store, progress, stopped, film_path)
+            notices += [f"{count} images could not be read: {why}" for why, count in damage.items()]
+    finally:
+        source.close()
+    times = []
+    for frame in store.frames():
+        times.append(frame.time)
+        sizes.append(frame.image_size)
+    total, done = PASSES * len(times), 0
+
+    def passed(frame: LocatedFrame) -> None:
+        nonlocal done
+        done += 1
+        progress("fit", done, total)
+
+    tracks = [track for track in fit_film(store, model, job.smoothing, passed) if len(track.frames) >= _SHORTEST_TRACK]
+    film = TrackedFilm(Path(job.source).name or job.source, np.array(times), max(sizes, default=(0, 0)), tracks)
+    retargeting = BlendshapeWeights(model)
+    write_parameters(job.out / PARAMETERS, film, model)
+    write_weights(job.out / WEIGHTS, film, retargeting)
+    for place, track in enumerate(film.tracks):
+        number = f"_{place}" if place else ""
+        write_live_link(job.out / LIVE_LINK.format(number), film, track, retargeting)
+        write_animation(job.out / ANIMATION.format(number), film, track, model, job.fov)
+    if job.view:
+        notices += _drawn(job, film, model, film_path, progress)
+    write_report(job.out / REPORT, film, retargeting, _pictures(film, film_path), notices)
+    store.remove()
+    return {
+        "frames": len(film.times),
+        "faces": {track.face_id: len(track.frames) for track in film.tracks},
+        "seconds": float(film.times[-1]) if len(film.times) else 0.0,
+        "notices": notices,
+    }
+
+
+def open_film(source: str) -> FrameSource:
+    """What `open_source` opens, or a rosbag2.
+
+    Raises:
+        Face3DMMError: there is no such source, or it cannot be read.
+    """
+    path = user_path(source)
+    return BagFrames(path) if source and is_bag(path) else open_source(source)
+
+
+def _depends_on(job: FilmJob, source: FrameSource) -> dict[str, Any]:
+    """What the landmarks depend on; a camera's are never the same again."""
+    path = Path(job.source)
+    of = {"version": face3dmm_ros.__version__, **asdict(job), "out": "", "smoothing": "", "view": "", "fov": 0.0}
+    if source.live:
+        return of | {"begun": time.time()}
+    if path.is_file():
+        return of | {"bytes": path.stat().st_size, "changed": path.stat().st_mtime_ns}
+    return of
+
+
+def _film_path(job: FilmJob, source: FrameSource) -> str:
+    """Where the film can be read again: where it is, or the copy that is made of a camera's images."""
+    return str(job.out / FILM) if source.live else job.source
+
+
+def _located(
+    job: FilmJob,
+    source: FrameSource,
+    store: LandmarkStore,
+    progress: Progress,
+    stopped: Callable[[], bool],
+    film_path: str,
+) -> dict[str, int]:
+    """Fill the store; how many images could not be read, by reason."""
+    tracker = LandmarkTracker(create_backend(job.backend), max_faces=job.max_faces, looks_per_image=LIVE_LOOKS)
+    total = source.count
+    video: MotionJpegWriter | None = None
+
+    def seen(frame: LocatedFrame, image: NDArray[np.uint8]) -> None:
+        nonlocal video
+        if source.live and image.size:
+            video = video or MotionJpegWriter(Path(film_path), frame.image_size)
+            video.write(jpeg(image, _FILM_QUALITY).tobytes(), round(frame.time * 1e9))
+        progress("landmarks", frame.index + 1, total)
+
+    def until(at: float) -> bool:
+        return (source.live and stopped()) or (job.duration > 0.0 and at >= job.duration)
+
+    try:
+        return dict(locate(source, tracker, store, seen=seen, until=until).counts)
+    finally:
+        if video is not None:
+            video.close()
+
+
+def _drawn(job: FilmJob, film: TrackedFilm, model: Any, film_path: str, progress: Progress) -> list[str]:
+    """Draw the overlay; notices."""
+    total = len(film.times)
+    source = open_film(film_path)
+    try:
+        write_overlay(
+            job.out / OVERLAY, film, source, model, job.view, lambda index: progress("overlay", index + 1, total)
+        )
+    except Face3DMMError as error:
+        return [f"no {OVERLAY}: {one_line(error)}"]
+    finally:
+        source.close()
+    without = with_sound(job.out / OVERLAY, Path(film_path)) if Path(film_path).is_file() else ""
+    return [f"{OVERLAY} is {without}"] if without else []
+
+
+def _pictures(film: TrackedFilm, film_path: str) -> dict[int, NDArray[np.uint8]]:
+    """The images to look at again."""
+    wanted = set(doubtful_frames(film))
+    pictures: dict[int, NDArray[np.uint8]] = {}
+    if not wanted:
+        return pictures
+    source = open_film(film_path)
+    try:
+        for index, _ in frames_of(source):
+            if index in wanted:
+                pictures[index] = source.retrieve()
+            if index >= max(wanted):
+                break
+    finally:
+        source.close()
+    return pictures

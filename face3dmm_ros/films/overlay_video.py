@@ -1,0 +1,100 @@
+"""The film again, with its faces drawn over it, and its sound where FFmpeg's program is installed."""
+
+import shutil
+import subprocess
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.values import FaceParameters
+from face3dmm_ros.files.frame_source import FrameSource, resized
+from face3dmm_ros.files.image_layout import jpeg
+from face3dmm_ros.files.motion_jpeg import MotionJpegWriter
+from face3dmm_ros.files.whole_file import whole_file
+from face3dmm_ros.films.locating import frames_of
+from face3dmm_ros.films.tracks import TrackedFilm
+from face3dmm_ros.morphable_model.model import MorphableModel
+from face3dmm_ros.morphable_model.shaper import FaceShaper
+from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
+
+_JPEG_QUALITY = 85
+"""Chosen by hand: no blocks to be seen at 640×480, in 40 kB an image."""
+_FFMPEG_S = 3600.0
+"""s that FFmpeg may take; chosen by hand."""
+
+
+def write_overlay(
+    path: Path,
+    film: TrackedFilm,
+    source: FrameSource,
+    model: MorphableModel,
+    view: str,
+    drawn: Callable[[int], None] = lambda index: None,
+) -> None:
+    """Draw a film's faces over it, as Motion JPEG without sound; images are shown at the film's own times.
+
+    Args:
+        path: ends in ``.mp4``.
+        film: with the tracks.
+        source: the film from its beginning.
+        model: of the tracks' parameters.
+        view: one of the renderer's.
+        drawn: hears of each image that was drawn, by its index.
+
+    Raises:
+        Face3DMMError: nothing can be drawn here, or the file cannot be written.
+    """
+    faces: defaultdict[int, list[tuple[int, FaceParameters]]] = defaultdict(list)
+    for track in film.tracks:
+        for frame, parameters in zip(track.frames.tolist(), track.parameters, strict=True):
+            faces[frame].append((track.face_id, parameters))
+    rgb = {track.face_id: model.rgb(track.parameters[0].gamma) for track in film.tracks}
+    shaper = FaceShaper(model)
+    with ExitStack() as stack:
+        unfinished = stack.enter_context(whole_file(path))
+        renderer = stack.enter_context(FaceRenderer(model.triangles))
+        video = stack.enter_context(MotionJpegWriter(unfinished, film.image_size))
+        for index, time in frames_of(source):
+            if index >= len(film.times):
+                break
+            try:
+                image = source.retrieve()
+            except Face3DMMError:
+                continue  # The image before it is shown on.
+            posed = []
+            for face_id, parameters in faces[index]:
+                vertices = shaper.vertices(face_id, parameters)
+                posed.append(PosedFace(vertices, model.normals(vertices), rgb[face_id], parameters.camera))
+            picture = resized(renderer.overlay(image, posed, view=view), *film.image_size)
+            video.write(jpeg(picture, _JPEG_QUALITY).tobytes(), round(time * 1e9))
+            drawn(index)
+
+
+def with_sound(video: Path, film: Path) -> str:
+    """Encode a video anew as H.264, which browsers play too, with a film's sound; why that was not done, if so."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        return "without sound, as Motion JPEG: FFmpeg's program is not installed (apt install ffmpeg)"
+    encoded = video.with_name(f".{video.stem}.h264.mp4")
+    # No picture may be dropped or doubled (passthrough), sound is kept as it is where MP4 can hold it.
+    streams = ["-map", "0:v:0", "-map", "1:a:0?", "-fps_mode", "passthrough", "-c:v", "libx264", "-pix_fmt", "yuv420p"]
+    even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:a", "aac", "-movflags", "+faststart"]
+    files = ["-protocol_whitelist", "file", "-i", str(video), "-protocol_whitelist", "file", "-i", str(film)]
+    try:
+        done = subprocess.run(
+            [program, "-nostdin", "-v", "error", "-y", *files, *streams, *even, str(encoded)],
+            capture_output=True,
+            text=True,
+            timeout=_FFMPEG_S,
+            check=False,
+        )
+        if done.returncode:
+            return f"without sound, as Motion JPEG: ffmpeg: {done.stderr.strip().splitlines()[-1:] or done.returncode}"
+        encoded.replace(video)
+        return ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"without sound, as Motion JPEG: ffmpeg: {error}"
+    finally:
+        encoded.unlink(missing_ok=True)
