@@ -21,7 +21,7 @@ def is_bag(path: Path) -> bool:
 
 
 class BagFrames:
-    """The images of a bag at the times of their stamps, of /camera/image_raw or its only image topic: a `FrameSource`."""
+    """A bag's images, of /camera/image_raw or its only image topic, at the times of their stamps: a `FrameSource`."""
 
     live = False
     rate = USUAL_RATE

@@ -34,6 +34,8 @@ MOST_BYTES = 1_500_000_000
 """Of memory that a node may take."""
 _ANSWER_S, _START_S = 20.0, 90.0
 """s in which a good image has to be answered, and nodes to start; chosen by hand for a busy machine."""
+_MANY = 2000
+"""Faces, or other messages within one, at most."""
 _SIZE = (320, 240)
 _RAW, _COMPRESSED, _COMPOSED = "/raw", "/compressed", "/composed"
 """Namespaces of three sets of nodes: two of a process for each, by how they take images, and one in one process, where
@@ -233,7 +235,8 @@ def damage(message: Any, rng: Generator) -> None:
             message = value
         elif isinstance(value, list) and value and hasattr(value[0], "get_fields_and_field_types"):
             if rng.random() < 0.2:
-                setattr(message, name, value * int(rng.choice([0, 2, 50, 2000])))
+                # Not more, also where this comes twice: four million faces would end the sender.
+                setattr(message, name, (value * int(rng.choice([0, 2, 50, _MANY])))[:_MANY])
                 return
             message = value[int(rng.integers(len(value)))]
         else:
