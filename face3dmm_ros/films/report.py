@@ -117,7 +117,7 @@ def _add_track(report: Report, film: TrackedFilm, track: FaceTrack, retargeting:
         if what != "head, degrees":
             axes.set_ylim(0.0, 1.0)
         if len(lines) > 1:
-            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small", frameon=False)
+            axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=len(lines), fontsize="small", frameon=False)
         report.plot(figure)
     if found := gaps(film, track):
         report.table(["not found from, s", "to, s"], [[begin, end] for begin, end in found])
