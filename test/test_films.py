@@ -447,9 +447,7 @@ def test_ctrl_c_ends_a_cameras_film_and_interrupts_all_else():
 def test_a_live_sources_images_are_kept_as_a_film(tmp_path, monkeypatch):
     source = open_source("sample")
     source.live = True
-    monkeypatch.setattr(
-        "face3dmm_ros.films.film_job.open_source", lambda word: source if word == "0" else open_source(word)
-    )
+    monkeypatch.setattr(film_job, "open_source", lambda word: source if word == "0" else open_source(word))
     asked = iter([False] * 8 + [True] * 100)
     outcome = track_film(FilmJob("0", tmp_path / "out"), nothing, lambda: next(asked))
     assert outcome["frames"] == 8
