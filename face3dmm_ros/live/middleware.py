@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import shutil
+import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,8 +21,13 @@ is less than an image."""
 _SHARED_MEMORY = Path("/dev/shm")
 _SEGMENT_NAME = re.compile("fastrtps_[0-9a-f]{16}")
 """What Fast DDS calls a process's segment; its ports, of some KB each, are shared by those that listen to them."""
+_PORT_NAME = re.compile("fastrtps_port[0-9]+")
+_STATE, _READY = struct.Struct("=I"), 2
+"""How a managed segment of Boost.Interprocess begins: 0 or 1 until it is ready, then 2, or 3 if that failed."""
 _STARTING_S = 5.0
 """Age of a segment's lock, s, before which nobody else touches it; chosen by hand."""
+_FINISHING_S = 0.5
+"""s that are given to a port which somebody is making; chosen by hand: it takes microseconds."""
 
 
 def fast_dds_settings(environment: Mapping[str, str], *, loopback: bool = False) -> dict[str, str]:
@@ -70,7 +76,8 @@ def free_stale_segments(folder: Path = _SHARED_MEMORY) -> int:
     """Remove the shared memory that killed processes left behind, and return how many bytes that were.
 
     Fast DDS has each living process lock a file of no content beside its segment; the system unlocks it for the dead.
-    What other users left is theirs to remove.
+    A port that was not finished when its maker was killed is removed too: whoever opens it waits for that without end,
+    so that nothing starts in its ROS domain any more. What other users left is theirs to remove.
     """
     freed = 0
     for lock in folder.glob("fastrtps_*_el"):
@@ -84,7 +91,34 @@ def free_stale_segments(folder: Path = _SHARED_MEMORY) -> int:
             segment.unlink()
             lock.unlink()
             freed += size
-    return freed
+    return freed + sum(map(_freed, _unfinished_ports(folder)))
+
+
+def _unfinished_ports(folder: Path) -> list[Path]:
+    """Ports that were left before they were ready; what is in the making, which takes no time, is waited for."""
+    ports = [port for port in folder.glob("fastrtps_port*") if _PORT_NAME.fullmatch(port.name) and _is_unfinished(port)]
+    if ports:
+        time.sleep(_FINISHING_S)
+    return [port for port in ports if _is_unfinished(port)]
+
+
+def _is_unfinished(port: Path) -> bool:
+    """Whether Boost's managed shared memory is not ready, as its first word says."""
+    try:
+        with port.open("rb") as file:
+            state = file.read(_STATE.size)
+    except OSError:
+        return False
+    return len(state) < _STATE.size or _STATE.unpack(state)[0] < _READY
+
+
+def _freed(port: Path) -> int:
+    """Remove a file; how many bytes it had."""
+    with suppress(OSError):
+        size = port.stat().st_size
+        port.unlink()
+        return size
+    return 0
 
 
 def apply_settings(*, loopback: bool) -> None:

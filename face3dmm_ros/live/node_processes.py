@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from face3dmm_ros.core.child_process import end_with_parent
 from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.live.middleware import free_stale_segments
 
 _MOST_ENDS, _WITHIN_S = 3, 60.0
 """Ends of a process within so many seconds after which it is given up: it would end again. Chosen by hand."""
@@ -67,6 +68,8 @@ class NodeProcesses(Closing):
             started.ends = [end for end in started.ends if now - end < _WITHIN_S] + [now]
             if len(started.ends) >= _MOST_ENDS:
                 raise Face3DMMError(f"{ended}, for the {len(started.ends)}rd time within a minute: it is given up")
+            # What it was making in shared memory when it was killed would keep the new one from starting.
+            free_stale_segments()
             started.process = _run(started.again)
             said.append(f"{ended}: it is started again")
         return said

@@ -43,8 +43,9 @@ def _files(numbers: Iterable[int], options: Namespace) -> Iterator[Case]:
 
 
 def _messages(numbers: Iterable[int], options: Namespace) -> Iterator[Case]:
-    from face3dmm_ros.live.middleware import apply_settings
+    from face3dmm_ros.live.middleware import apply_settings, free_stale_segments
 
+    free_stale_segments()
     apply_settings(loopback=True)  # Before rclpy is imported, which looks at the environment once.
     from tools.campaign import messages
 
