@@ -160,8 +160,7 @@ def stages() -> dict[str, Callable[[], object]]:
     shaper, renderer = FaceShaper(model), FaceRenderer(model.triangles)
 
     def shape(fitted: TrackedFace) -> PosedFace:
-        vertices, rgb = shaper.vertices(fitted.face_id, fitted.parameters), model.rgb(fitted.parameters.gamma)
-        return PosedFace(vertices, model.normals(vertices), rgb, fitted.parameters.camera)
+        return PosedFace.of(model, fitted.parameters, shaper.vertices(fitted.face_id, fitted.parameters))
 
     posed = shape(face)
 
@@ -191,9 +190,7 @@ def posed_portrait() -> AbstractContextManager[dict[str, Callable[[], object]]]:
     """The portrait's face, drawn over it with OpenGL and without."""
     image, model = portrait(), load_model("default")
     fitted = TrackFitter(model).fit(LandmarkTracker(create_backend()).track(image)[0])
-    vertices = model.vertices(fitted.alpha, fitted.beta)
-    face = PosedFace(vertices, model.normals(vertices), model.rgb(), fitted.camera)
-    return overlay_peers.overlays(model.triangles, image, face)
+    return overlay_peers.overlays(model.triangles, image, PosedFace.of(model, fitted))
 
 
 def default_model_fits() -> dict[str, Callable[[], object]]:

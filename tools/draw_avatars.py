@@ -46,14 +46,11 @@ class Studio:
         self.model = model
         self._weights = BlendshapeWeights(model)
         self._renderer = FaceRenderer(model.triangles)
-        self._rgb = model.rgb()
         self._avatars = {style: create_avatar(style, model) for style in (WATERMELON, HEAD)}
 
     def overlay(self, image: Picture, face: TrackedFace, view: str) -> Picture:
         """The fitted model over the image."""
-        vertices = self.model.vertices(face.parameters.alpha, face.parameters.beta)
-        posed = PosedFace(vertices, self.model.normals(vertices), self._rgb, face.parameters.camera)
-        return self._renderer.overlay(image, [posed], opacity=0.85, view=view)
+        return self._renderer.overlay(image, [PosedFace.of(self.model, face.parameters)], opacity=0.85, view=view)
 
     def avatar(self, style: str, image: Picture, face: TrackedFace, *, alone: bool) -> Picture:
         """An avatar in the person's place, or alone."""

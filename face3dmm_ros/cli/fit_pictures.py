@@ -301,13 +301,11 @@ class _Writer:
     def _posed(self, face: _Face) -> PosedFace:
         """The face as the overlay shows it: in the fitted light, or in colours that the renderer lights."""
         model, parameters = self._model, face.tracked.parameters
-        vertices = model.vertices(parameters.alpha, parameters.beta)
-        normals = model.normals(vertices)
+        posed = PosedFace.of(model, parameters)
         if face.light is None:
-            rgb = model.rgb(parameters.gamma)
-        else:
-            rgb = face.light.shade(model.albedo(parameters.gamma), normals @ parameters.camera.rotation.T)
-        return PosedFace(vertices, normals, rgb, parameters.camera)
+            return posed
+        rgb = face.light.shade(model.albedo(parameters.gamma), posed.normals @ parameters.camera.rotation.T)
+        return replace(posed, rgb=rgb)
 
     def _colors(self, image: NDArray[np.uint8], face: _Face, posed: PosedFace) -> _VertexColors:
         """The vertices' colours in the picture, or the model's where it does not show them."""

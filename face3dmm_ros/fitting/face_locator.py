@@ -51,14 +51,16 @@ class LocatedFace:
         return bool(np.isfinite(np.concatenate([numbers.ravel() for numbers in found])).all())
 
     @property
+    def gaze(self) -> NDArray[np.float64]:
+        """Where the left eye, the right eye and both look in the camera's space, (3, 3) unit rows; (0, 3) where the
+        model has no eyes that turn."""
+        # The parameters' gaze is relative to the viewing ray, as R is.
+        return self.parameters.gaze @ self.parameters.camera.rotation @ self.placed.pose.rotation.T
+
+    @property
     def gaze_frame(self) -> MetricPose:
         """The frame of where both eyes look, by REP-155; straight ahead where the model has no eyes that turn."""
-        direction = None
-        if len(self.parameters.gaze):
-            # The gaze is relative to the viewing ray, as R is.
-            in_model = self.parameters.camera.rotation.T @ self.parameters.gaze[2]
-            direction = self.placed.pose.rotation @ in_model
-        return gaze_frame(self.frame, direction)
+        return gaze_frame(self.frame, self.gaze[2] if len(self.gaze) else None)
 
 
 class FaceLocator:

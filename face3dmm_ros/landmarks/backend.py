@@ -84,15 +84,31 @@ def check_image(image: object) -> NDArray[np.uint8]:
     Raises:
         Face3DMMError: the image is not a non-empty (H, W, 3) uint8 array.
     """
+    if image is None:
+        raise Face3DMMError(
+            "expected an image as a (H, W, 3) uint8 array, found None: the camera or the file gave none, so check that "
+            "it is there, and has not come to its end"
+        )
     if not isinstance(image, np.ndarray):
         raise Face3DMMError(f"expected an image as a (H, W, 3) uint8 array, found {type(image).__name__}")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise Face3DMMError(
-            f"expected an image as a (H, W, 3) uint8 BGR array, found shape {image.shape} of {image.dtype}: "
-            "convert it first"
+            f"expected an image as a (H, W, 3) uint8 array, found shape {image.shape} of {image.dtype}: "
+            f"{_remedy(image)}"
         )
     if image.size == 0:
         raise Face3DMMError(f"the image is empty: its shape is {image.shape}")
     read_only = np.ascontiguousarray(image).view()
     read_only.flags.writeable = False
     return read_only
+
+
+def _remedy(image: NDArray) -> str:
+    """How to make an image of three channels of uint8 of an array that is none."""
+    if image.dtype != np.uint8:
+        return "scale its values to 0 … 255 and convert it with .astype(np.uint8)"
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        return "it is grey, so give it three channels with cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)"
+    if image.ndim == 3 and image.shape[2] == 4:
+        return "it has a fourth channel, so take image[..., :3]"
+    return "give it one image, rows first and channels last"

@@ -66,7 +66,6 @@ class RendererNode(FaceNode):
         """Load the model and open the renderer."""
         self._model = load_model(self.value("model"))
         self._shaper = FaceShaper(self._model)
-        self._mean_rgb = self._model.rgb()
         self._conversion = image_conversion()
         self._results_input: Any = None
         self._overlay_output = self.create_output(Image, topics.OVERLAY, image_output_qos())
@@ -103,9 +102,11 @@ class RendererNode(FaceNode):
     def _warm_up(self) -> None:
         """Draw the mean face: the first times are the slowest, and no image should have to wait for them."""
         nothing = np.zeros((480, 640, 3), np.uint8)
+        mean = self._model.mean
+        normals, rgb = self._model.normals(mean), self._model.rgb()
         for scale in _WARM_UP_SCALES:
             camera = WeakPerspective(scale, FRONTAL, np.array([320.0, 240.0]))
-            face = PosedFace(self._model.mean, self._model.normals(self._model.mean), self._mean_rgb, camera)
+            face = PosedFace(mean, normals, rgb, camera)
             self._renderer.overlay(nothing, [face])
 
     def _show(self, view: str) -> None:
@@ -155,9 +156,7 @@ class RendererNode(FaceNode):
         return self._renderer.overlay(image, posed, opacity=self._opacity, view=self._view)
 
     def _posed(self, face_id: int, parameters: FaceParameters) -> PosedFace:
-        vertices = self._shaper.vertices(face_id, parameters)
-        rgb = self._model.rgb(parameters.gamma) if parameters.gamma.size else self._mean_rgb
-        return PosedFace(vertices, self._model.normals(vertices), rgb, parameters.camera)
+        return PosedFace.of(self._model, parameters, self._shaper.vertices(face_id, parameters))
 
 
 def main(args: list[str] | None = None) -> int:

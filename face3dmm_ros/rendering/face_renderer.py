@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
+from face3dmm_ros.core.values import FaceParameters
+from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.drawer import Drawer
 from face3dmm_ros.rendering.layer import Framing, Layer, check_image, depth_range, posed_box
 from face3dmm_ros.rendering.lighting import Lighting
@@ -47,6 +49,19 @@ class PosedFace:
     normals: NDArray[np.float32]
     rgb: NDArray[np.uint8]
     camera: WeakPerspective
+
+    @staticmethod
+    def of(
+        model: MorphableModel, parameters: FaceParameters, vertices: NDArray[np.float32] | None = None
+    ) -> "PosedFace":
+        """A fitted face in its own colours, or the mean ones where γ is empty; `vertices` if they are there already.
+
+        Raises:
+            Face3DMMError: the parameters do not fit the model.
+        """
+        if vertices is None:
+            vertices = model.vertices(parameters.alpha, parameters.beta)
+        return PosedFace(vertices, model.normals(vertices), model.rgb(parameters.gamma), parameters.camera)
 
 
 class FaceRenderer(Drawer[Union["FaceCanvas", "SoftwareCanvas"]]):
