@@ -6,7 +6,7 @@ tracker, and OpenGL with the first overlay.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,8 +87,8 @@ class Face:
     gaze: Gaze | None
     landmarks: Landmarks
     parameters: FaceParameters
-    _located: "LocatedFace"
-    _model: "MorphableModel"
+    _located: "LocatedFace" = field(repr=False)
+    _model: "MorphableModel" = field(repr=False)
 
     @property
     def confidence(self) -> float:

@@ -1,8 +1,10 @@
 """The library's front door: what `FaceTracker` takes, gives and refuses."""
 
 import inspect
+import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -366,3 +368,54 @@ def test_two_faces_are_told_apart(astronaut: np.ndarray, default_model: Morphabl
         first = [face.id for face in tracker.track(both)]
         assert len(set(first)) == 2
         assert [face.id for face in tracker.track(both)] == first
+
+
+@pytest.fixture
+def folder(tmp_path: Path, astronaut: np.ndarray) -> Path:
+    """A folder with what the documents' programs read: a picture, and a film of twelve images."""
+    cv2.imwrite(str(tmp_path / "portrait.jpg"), astronaut)
+    write_film(tmp_path / "film.mp4", 12)
+    return tmp_path
+
+
+def programs(document: Path) -> list[str]:
+    """The programs in a document that open a tracker."""
+    blocks = re.findall(r"^```python\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if "FaceTracker(" in block]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "prints", "writes"),
+    [
+        ("README.md", 12, "overlay.png"),
+        ("docs/python/face_tracker.md", 13, "overlay.mp4"),
+    ],
+)
+def test_the_documents_programs_run_as_they_are(folder, repository, name, prints, writes) -> None:
+    printed = "".join(run_program(program, folder) for program in programs(repository / name))
+    assert len(re.findall(r"^\d.*\d", printed, re.MULTILINE)) == prints, "a face in each image"
+    assert cv2.VideoCapture(str(folder / writes)).read()[1].shape == (144, 176, 3)
+
+
+def test_the_readme_and_the_page_of_python_show_the_same_program(repository: Path) -> None:
+    (shown,) = programs(repository / "README.md")
+    assert programs(repository / "docs" / "python" / "index.md") == [shown]
+    assert len(shown.splitlines()) <= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "writes"), [("picture_to_model", "face.glb"), ("film_to_curves", "curves.csv")])
+def test_a_notebooks_cells_run_in_their_order(folder: Path, repository: Path, name: str, writes: str) -> None:
+    notebook = json.loads((repository / "examples" / f"{name}.ipynb").read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    run_program("\n".join("".join(cell["source"]) for cell in cells), folder)
+    assert (folder / writes).stat().st_size > 1000
+
+
+def test_notebooks_are_kept_without_what_they_print(repository: Path) -> None:
+    notebooks = sorted((repository / "examples").glob("*.ipynb"))
+    cells = [cell for path in notebooks for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert code
+    assert [cell for cell in code if cell["outputs"] or cell["execution_count"]] == []

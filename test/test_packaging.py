@@ -73,6 +73,12 @@ def test_an_installed_package_finds_its_resources(installed: Path) -> None:
     assert found.strip() == str(installed / "face3dmm_ros" / "resource" / "default_model.npz")
 
 
+def test_an_installed_package_opens_a_face_tracker(installed: Path) -> None:
+    code = "from face3dmm_ros import FaceTracker, face_tracker; FaceTracker().close(); print(face_tracker.__file__)"
+    found = run_python(code, installed, PYTHONPATH=str(installed))
+    assert found.strip() == str(installed / "face3dmm_ros" / "face_tracker.py")
+
+
 def test_an_installed_package_finds_its_messages_and_hides_no_generated_module(installed: Path) -> None:
     code = "from face3dmm_ros.core.resource_files import package_file; package_file('msg/Face3DMMParams.msg'); "
     code += "from importlib.util import find_spec; print(find_spec('face3dmm_ros.msg'))"

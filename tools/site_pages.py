@@ -10,7 +10,8 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.rst": "changelog.md"}
-OTHERS = ("NOTICE", "LICENSE", "examples/avatar_subscriber.py")
+NOTEBOOKS = ("examples/picture_to_model.ipynb", "examples/film_to_curves.ipynb")
+OTHERS = ("NOTICE", "LICENSE", "examples/avatar_subscriber.py", *NOTEBOOKS)
 """Files that those pages link to."""
 
 
