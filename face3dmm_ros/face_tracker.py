@@ -190,8 +190,8 @@ class FaceTracker(Closing):
 
         Raises:
             Face3DMMError: the image is none, or its colours are not three of uint8; the time is no finite number or
-                not later than the last; the camera's calibration is for images of another shape; none of the faces can
-                be fitted; or the tracker is closed.
+                not later than the last; the camera's calibration is for images of another shape; there are faces, and
+                none can be fitted; or the tracker is closed.
         """
         steps, image = self._open_steps(), self._bgr(frame)
         camera = self._camera_of(image)
@@ -354,9 +354,21 @@ def _load(
 
 
 def _faces(steps: _Steps, faces: Sequence[TrackedFace], camera: "Calibration | Intrinsics") -> list[Face]:
-    """What the pipeline found in an image, before its camera."""
+    """What the pipeline found in an image, before its camera; a face that cannot be placed there is left out.
+
+    Raises:
+        Face3DMMError: there are faces, and none can be placed.
+    """
     steps.locator.retain({face.face_id for face in faces})
-    return [_face(steps, face, steps.locator.locate(face, camera)) for face in faces]
+    placed, failures = [], []
+    for face in faces:
+        try:
+            placed.append(_face(steps, face, steps.locator.locate(face, camera)))
+        except Face3DMMError as error:
+            failures.append(error)
+    if failures and not placed:
+        raise failures[0]
+    return placed
 
 
 def _face(steps: _Steps, face: TrackedFace, located: "LocatedFace") -> Face:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.calibration import pinhole
 from face3dmm_ros.core.camera import Intrinsics
 from face3dmm_ros.core.rotations import rotation_from_pose_angles
+from face3dmm_ros.core.values import TrackedFace
 from face3dmm_ros.files.frame_source import sample_clip
 from face3dmm_ros.fit_methods import FIT_METHODS
+from face3dmm_ros.fitting.face_locator import FaceLocator, LocatedFace
 from face3dmm_ros.landmarks import BACKENDS
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.pipeline import FacePipeline
@@ -368,6 +371,35 @@ def test_two_faces_are_told_apart(astronaut: np.ndarray, default_model: Morphabl
         first = [face.id for face in tracker.track(both)]
         assert len(set(first)) == 2
         assert [face.id for face in tracker.track(both)] == first
+
+
+def test_a_face_that_cannot_be_placed_does_not_take_its_neighbour_with_it(
+    astronaut: np.ndarray, default_model: MorphableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locate = FaceLocator.locate
+
+    def locate_but_the_first(self: FaceLocator, face: TrackedFace, camera: Intrinsics) -> LocatedFace:
+        if face.face_id == 0:
+            raise Face3DMMError("the landmarks make no face")
+        return locate(self, face, camera)
+
+    monkeypatch.setattr(FaceLocator, "locate", locate_but_the_first)
+    with FaceTracker(model=default_model, max_faces=2) as tracker:
+        assert [face.id for face in tracker.track(np.hstack([astronaut, astronaut]))] == [1]
+        tracker.reset()
+    with (
+        FaceTracker(model=default_model) as tracker,
+        pytest.raises(Face3DMMError, match="picture 0: the landmarks make no face"),
+    ):
+        tracker.track_pictures([astronaut])
+
+
+def test_any_thread_may_call_one_after_another(tracker: FaceTracker, face: Face, astronaut: np.ndarray) -> None:
+    drawn = tracker.draw(astronaut, [face])
+    with ThreadPoolExecutor(1) as thread:
+        (same,) = thread.submit(tracker.track, astronaut).result()
+        np.testing.assert_array_equal(thread.submit(tracker.draw, astronaut, [face]).result(), drawn)
+    assert same.id == face.id
 
 
 @pytest.fixture
