@@ -11,6 +11,8 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
 
+from face3dmm_ros.avatar.network.sender import DEFAULT_PORTS, DESTINATION
+from face3dmm_ros.avatar.network.vmc import BLEND_NAMES
 from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES, WATERMELON
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.picture_turns import TURNS
@@ -61,8 +63,18 @@ ARGUMENTS = (
     ),
     argument("hri", "false", "also start hri_node, which gives ROS4HRI's topics under /humans (needs hri_msgs)"),
     argument("viewer", "false", "also serve Rerun's viewer as a web page (pip install rerun-sdk)"),
-    parameter_argument("vmc", "nowhere", "the avatar node also sends to this HOST:PORT as VMC protocol"),
-    parameter_argument("live_link_face", "nowhere", "the avatar node also sends to this HOST:PORT as Live Link Face"),
+    parameter_argument(
+        "send",
+        "nowhere",
+        f"the avatar node also sends to these avatar programs, {DESTINATION} and commas between; KIND: "
+        f"{', '.join(DEFAULT_PORTS)}",
+    ),
+    parameter_argument(
+        "vmc_names",
+        "pascal",
+        "names of the blendshapes with vmc: JawOpen, jawOpen, or VRM's presets",
+        tuple(BLEND_NAMES),
+    ),
     parameter_argument("allow_network", "false", "whether these may lie outside this machine"),
     parameter_argument(
         "image_transport",
@@ -106,8 +118,8 @@ NODE_ARGUMENTS: dict[str, dict[str, type]] = {
         "image_transport": str,
         "avatar": str,
         "avatar_placement": str,
-        "vmc": str,
-        "live_link_face": str,
+        "send": list,
+        "vmc_names": str,
         "allow_network": bool,
     },
     "hri_node": {"model": str, "image_transport": str},

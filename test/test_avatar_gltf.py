@@ -19,9 +19,10 @@ from face3dmm_ros.avatar.gltf import file, posing
 from face3dmm_ros.avatar.gltf.avatar import GltfAvatar
 from face3dmm_ros.avatar.gltf.closed_surfaces import on_closed_surfaces
 from face3dmm_ros.avatar.gltf.file import load_gltf
-from face3dmm_ros.avatar.gltf.morphs import PRESETS, arkit_name, match_morphs
+from face3dmm_ros.avatar.gltf.morphs import arkit_name, match_morphs
 from face3dmm_ros.avatar.gltf.posing import Bust, make_bust
 from face3dmm_ros.avatar.gltf.skeleton import find_bones, gaze_limits, rest_pose
+from face3dmm_ros.avatar.weights.vrm_presets import PRESETS
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError

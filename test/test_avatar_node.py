@@ -243,18 +243,33 @@ def test_weights_also_go_out_over_udp(spun, default_model):
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(10.0)
         port = receiver.getsockname()[1]
-        driver = Driver(spun, default_model, style="head", placement="alone", live_link_face=f"127.0.0.1:{port}")
+        driver = Driver(spun, default_model, style="head", placement="alone", send=[f"live_link_face:127.0.0.1:{port}"])
         driver.show(driver.face(jawOpen=0.6))
         packet = receiver.recv(2000)
     assert b"face3dmm" in packet
     assert np.float32(0.6).tobytes()[::-1] in packet
-    assert driver.node.activity.published["live_link_face"] == 1
+    assert driver.node.activity.published[f"live_link_face:127.0.0.1:{port}"] == 1
 
 
 def test_weights_leave_this_machine_only_if_they_may(spun):
-    node = spun.start(AvatarNode, autostart=False, style="head", vmc="192.0.2.1:39539")
+    node = spun.start(AvatarNode, autostart=False, style="head", send=["vmc:192.0.2.1:39539"])
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     assert "outside this machine" in node.failure
+
+
+def test_weights_go_out_to_several_programs_at_once(spun, default_model):
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as second,
+    ):
+        for receiver in (first, second):
+            receiver.bind(("127.0.0.1", 0))
+            receiver.settimeout(10.0)
+        send = [f"ifacialmocap:127.0.0.1:{first.getsockname()[1]}", "", f"vrchat:127.0.0.1:{second.getsockname()[1]}"]
+        driver = Driver(spun, default_model, style="head", placement="alone", send=send)
+        driver.show(driver.face(jawOpen=0.6))
+        assert b"|jawOpen-60|" in first.recv(2000)
+        assert b"/avatar/parameters/" in second.recv(2000)
 
 
 @pytest.mark.parametrize("style", ["pumpkin", "gltf:", "gltf:/no/such/file.glb"])

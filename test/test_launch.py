@@ -320,6 +320,16 @@ def test_arguments_that_are_parameters_exist_in_their_nodes_with_their_types(fil
                 assert specifications[node][names["RENAMED"].get(argument, argument)] is kind, f"{node} {argument}"
 
 
+def test_destinations_are_given_with_commas_between():
+    launch_module = pytest.importorskip("launch", reason="needs launch")
+    pytest.importorskip("launch_ros", reason="needs launch_ros")
+    from face3dmm_ros.live.launch_arguments import given_parameters
+
+    context = launch_module.LaunchContext()
+    context.launch_configurations["send"] = "vmc:127.0.0.1, vrchat:[::1]:9000"
+    assert given_parameters(context, {"send": list}) == {"send": ["vmc:127.0.0.1", "vrchat:[::1]:9000"]}
+
+
 def test_what_is_no_node_is_not_composed(capsys):
     assert composition.main(["fitter_node", "fittr_node", "--ros-args", "--log-level", "warn"]) == 2
     assert "there is no fittr_node: name some of video_source_node, landmark_node" in capsys.readouterr().err

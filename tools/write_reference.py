@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
 COMMAND = "tools/in_environment.sh python -m tools.write_reference"
 NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode, AvatarNode, HriNode, ViewerNode, ReplayNode)
-TYPES = {bool: "bool", int: "integer", float: "double", str: "string", list: "double array"}
+TYPES = {bool: "bool", int: "integer", float: "double", str: "string"}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -48,7 +48,9 @@ def parameter_row(parameter: NodeParameter) -> tuple[str, ...]:
     if parameter.low is not None and parameter.high is not None:
         steps = f", in steps of {parameter.step}" if parameter.step > 1 else ""
         allowed = f"{parameter.low:g} to {parameter.high:g}{steps}"
-    kind, changes = TYPES[type(parameter.default)], "" if parameter.fixed else "yes"
+    default = parameter.default
+    kind = f"{TYPES[type(default[0])]} array" if isinstance(default, list) else TYPES[type(default)]
+    changes = "" if parameter.fixed else "yes"
     return code(parameter.name), kind, code(parameter.default), allowed, parameter.description, changes
 
 

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from face3dmm_ros.avatar.network.sender import DEFAULT_PORTS, DESTINATION, split_destination
+from face3dmm_ros.avatar.network.vmc import BLEND_NAMES
 from face3dmm_ros.avatar.styles import HEAD, IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style
 from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_tracking_options
 from face3dmm_ros.core.errors import Face3DMMError
@@ -61,15 +63,18 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--view", choices=OVERLAYS, default=OVERLAYS[0], help="what the overlay shows")
     add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}")
     add("--avatar-placement", choices=PLACEMENTS, default=IN_IMAGE, help="in the person's place, or by itself")
-    add("--vmc", default="", metavar="HOST:PORT", help="also send to an avatar program, as VMC protocol")
-    add("--live-link-face", default="", metavar="HOST:PORT", help="also send to Unreal, as Live Link Face")
+    add("--send", action="append", default=[], metavar=DESTINATION, help="also send to an avatar program; KIND: "
+        f"{', '.join(DEFAULT_PORTS)}; without :PORT to the protocol's own; may be given several times")  # fmt: skip
+    add("--vmc-names", choices=tuple(BLEND_NAMES), default="pascal", help="names of the blendshapes with vmc: JawOpen, "
+        "jawOpen, or VRM's presets")  # fmt: skip
     add("--viewer", action="store_true", help="also serve Rerun's viewer as a web page (after `make viewer`)")
     add("--record-images", choices=("jpeg", "raw", "none"), default="jpeg", help="how images go into the bag")
     add("--record-topics", choices=("needed", "all"), default="needed", help="which topics go into the bag: those that "
         "the others cannot make again, or meshes, point clouds, markers and drawn pictures too")  # fmt: skip
     add("--composed", action=argparse.BooleanOptionalAction, default=True, help="all nodes in one process, beside this "
         "one's, which is faster; or each in its own, which can be stopped and started by itself")  # fmt: skip
-    add("--network", action="store_true", help="let other machines see the topics; otherwise nothing leaves this one")
+    add("--network", action="store_true", help="let other machines see the topics, and send to them; otherwise "
+        "nothing leaves this one")  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -96,6 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
         require_rerun()
     if arguments.avatar is not None:
         check_style(arguments.avatar)
+    for destination in arguments.send:
+        split_destination(destination)
     interrupted = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: interrupted.set())
@@ -132,7 +139,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
     from face3dmm_ros.live.session import LiveOptions
 
     placement = "composed" if arguments.composed else "separate"
-    avatar = arguments.avatar or (HEAD if arguments.vmc or arguments.live_link_face else None)
+    avatar = arguments.avatar or (HEAD if arguments.send else None)
     extra = () if avatar is None else (AVATAR,)
     processes = {
         "separate": 5 + len(extra) + arguments.viewer,
@@ -155,7 +162,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
             LANDMARKS: given("backend", "max_faces", "prefer"),
             FITTER: given(*fitting),
             RENDERER: given("model", "view"),
-            AVATAR: given("model", "vmc", "live_link_face") | shown,
+            AVATAR: given("model", "vmc_names") | {"send": arguments.send or [""]} | shown,
         },
         extra_nodes=extra,
         placement=placement,

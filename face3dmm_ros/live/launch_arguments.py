@@ -59,7 +59,8 @@ def given_parameters(
 
     Args:
         context: has the arguments' values.
-        arguments: argument → type of the parameter; a string stays one whatever it looks like.
+        arguments: argument → type of the parameter; a string stays one whatever it looks like, and a list is of texts
+            with commas between.
         renamed: argument → parameter, where their names differ.
     """
     return {
@@ -70,6 +71,8 @@ def given_parameters(
 
 
 def _typed(context: LaunchContext, name: str, kind: type) -> Any:
+    if kind is list:
+        return [part.strip() for part in text(context, name).split(",")]
     try:
         return ParameterValue(LaunchConfiguration(name), value_type=kind).evaluate(context)
     except ValueError as error:

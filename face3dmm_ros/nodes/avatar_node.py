@@ -11,7 +11,7 @@ from std_srvs.srv import Trigger
 
 from face3dmm_ros.avatar.avatar import Avatar, AvatarFace
 from face3dmm_ros.avatar.backdrop import backdrop
-from face3dmm_ros.avatar.network.sender import LIVE_LINK_FACE, VMC, WeightSender
+from face3dmm_ros.avatar.network.sender import DEFAULT_PORTS, DESTINATION, WeightSender
 from face3dmm_ros.avatar.network.vmc import BLEND_NAMES
 from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style, create_avatar
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
@@ -68,10 +68,22 @@ class AvatarNode(FaceNode):
         NodeParameter("gains", "", "Gains of single blendshapes instead: `name: value, …`."),
         NodeParameter("dead_zone", 0.05, "Weights up to this are shown as 0.", 0.0, 0.9),
         NodeParameter("dead_zones", "", "Dead zones of single blendshapes instead: `name: value, …`."),
-        fixed("vmc", "", "Also send as VMC protocol (OSC) to HOST:PORT; empty: do not."),
-        fixed("vmc_names", "pascal", "Names of the blendshapes there: JawOpen or jawOpen.", choices=tuple(BLEND_NAMES)),
-        fixed("live_link_face", "", "Also send as Live Link Face (UDP) to HOST:PORT; empty: do not."),
-        fixed("allow_network", False, "Whether these may lie outside this machine; what is sent is not encrypted."),
+        fixed(
+            "send",
+            [""],
+            f"Avatar programs to send to, each {DESTINATION}; KIND: {', '.join(DEFAULT_PORTS)}. Empty: none.",
+        ),
+        fixed(
+            "vmc_names",
+            "pascal",
+            "Names of the blendshapes with vmc: JawOpen, jawOpen, or VRM's presets (A, Blink, Joy).",
+            choices=tuple(BLEND_NAMES),
+        ),
+        fixed(
+            "allow_network",
+            False,
+            "Whether those of `send` may lie outside this machine; what is sent is not encrypted.",
+        ),
     )
 
     def __init__(self, **options: Any) -> None:
@@ -90,11 +102,10 @@ class AvatarNode(FaceNode):
         self._matcher = StampMatcher[Picture, list[AvatarFace]]()
         self._open_avatar()
         self._senders: list[WeightSender] = []
-        for protocol in (VMC, LIVE_LINK_FACE):
-            if address := self.value(protocol):
-                network, names = self.value("allow_network"), self.value("vmc_names")
-                self._senders.append(WeightSender(protocol, address, allow_network=network, names=names))
-                self.resources.callback(self._senders[-1].close)
+        network, names = self.value("allow_network"), self.value("vmc_names")
+        for destination in self.value("send"):
+            self._senders.append(WeightSender(destination, allow_network=network, names=names))
+            self.resources.callback(self._senders[-1].close)
         self._image_output = self.create_output(Image, topics.AVATAR_IMAGE, image_output_qos())
         self._weights_output = self.create_output(BlendshapesArray, topics.BLENDSHAPES, self.result_qos())
         self._in_image = self._avatar is not None and self.value("placement") == IN_IMAGE
@@ -158,8 +169,8 @@ class AvatarNode(FaceNode):
         self._weights_output.publish(blendshapes_to_message(message.header, weights))
         for sender in self._senders:
             sender.send(faces, time)
-            self.activity.published[sender.protocol] = sender.sent
-            self.activity.lost[sender.protocol] = sender.failed
+            self.activity.published[str(sender.destination)] = sender.sent
+            self.activity.lost[str(sender.destination)] = sender.failed
         if self._looks_at_images:
             self._show_match(self._matcher.add_results(stamp_of(message.header), faces))
         elif self._avatar is not None:

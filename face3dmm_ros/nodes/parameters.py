@@ -15,7 +15,7 @@ from face3dmm_ros.rendering.offscreen import PLATFORMS, SOFTWARE
 _LONGEST_TEXT = 10_000
 """Characters of a text; chosen by hand: more than the longest path, and than a gain for each blendshape."""
 
-ParameterValue = bool | int | float | str | list[float]
+ParameterValue = bool | int | float | str | list[float] | list[str]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,12 @@ class NodeParameter:
         return descriptor
 
     def typed(self, value: Any) -> Any:
-        """A value as the node uses it: text also where YAML made a truth value or a number of it, as of `source:=0`."""
+        """A value as the node uses it: text also where YAML made a truth value or a number of it, as of `source:=0`.
+
+        Of a list of texts the empty ones are left out: ROS has no list of texts without any.
+        """
+        if self._is_texts():
+            return [text for text in value if text]
         if not isinstance(self.default, str) or isinstance(value, str):
             return value
         return str(value).lower() if isinstance(value, bool) else str(value)
@@ -78,6 +83,10 @@ class NodeParameter:
         Raises:
             Face3DMMError: the value is no text where it should be, is too long, or is not one of the choices.
         """
+        if self._is_texts() and any(len(text) > _LONGEST_TEXT for text in value):
+            raise Face3DMMError(
+                f"{self.name} has texts of more than {_LONGEST_TEXT} characters: no longer ones are taken"
+            )
         if isinstance(self.default, str) and not isinstance(value, str | bool | int | float):
             raise Face3DMMError(f"{self.name} is a text, not {value!r}")
         value = self.typed(value)
@@ -85,6 +94,10 @@ class NodeParameter:
             raise Face3DMMError(f"{self.name} has {len(value)} characters: no more than {_LONGEST_TEXT} are taken")
         if self.choices and value not in self.choices:
             raise Face3DMMError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
+
+    def _is_texts(self) -> bool:
+        """Whether it is a list of texts."""
+        return isinstance(self.default, list) and isinstance(self.default[0], str)
 
 
 def fixed(

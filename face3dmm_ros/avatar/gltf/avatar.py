@@ -13,7 +13,7 @@ from face3dmm_ros.avatar.gltf.file import load_gltf
 from face3dmm_ros.avatar.gltf.morphs import match_morphs
 from face3dmm_ros.avatar.gltf.posing import HEAD, LEFT_EYE, RIGHT_EYE, Bust, make_bust
 from face3dmm_ros.avatar.gltf.skeleton import about
-from face3dmm_ros.core.arkit import weight_of
+from face3dmm_ros.avatar.weights.gaze import FULL_GAZE, WAYS, eye_angles
 from face3dmm_ros.core.camera import clip_to_screen
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 # Chosen by hand.
 _DISTANCE = 4.0  # of the camera, in heights of the frame: the perspective of a portrait lens
 _NARROWEST = 0.62  # width of what the picture shows at least, in heights of the frame
-_WAYS = ("Up", "Down", "In", "Out")
-_GAZE = np.radians([14.0, 14.0, 20.0, 20.0])  # how far an eye bone turns each way at weight 1
 _LEAST_VALUE = 1e-3  # morph targets with smaller values are skipped
 
 
@@ -67,7 +65,7 @@ class GltfAvatar(Drawer["GltfCanvas"]):
     def missing(self) -> tuple[str, ...]:
         """The ARKit names that move nothing in the file."""
         turning = [side for side, turns in zip(("Left", "Right"), self._bust.eyes_turn, strict=True) if turns]
-        by_bone = tuple(f"eyeLook{way}{side}" for way in _WAYS for side in turning)
+        by_bone = tuple(f"eyeLook{way}{side}" for way in WAYS for side in turning)
         return tuple(name for name in self._matching.missing if name not in by_bone)
 
     @property
@@ -116,12 +114,11 @@ class GltfAvatar(Drawer["GltfCanvas"]):
         """(TURNS, 4, 4): the motions of the head and the eyes, each about its own pivot."""
         turns = np.empty((TURNS, 4, 4))
         turns[HEAD] = about(self._bust.pivots[HEAD], FRONTAL @ face.parameters.camera.rotation)
-        reach = np.minimum(_GAZE, self._bust.gaze_limits)
+        reach = np.minimum(FULL_GAZE, self._bust.gaze_limits)
         for part, side in ((LEFT_EYE, "Left"), (RIGHT_EYE, "Right")):
-            up, down, inward, outward = reach * [weight_of(face.weights, f"eyeLook{way}{side}") for way in _WAYS]
             # A person's left is +x, where a positive turn about y looks.
-            aside = outward - inward if part == LEFT_EYE else inward - outward
-            gaze = rotation_from_vector([down - up, aside, 0.0])
+            yaw, pitch = eye_angles(face.weights, side, reach)
+            gaze = rotation_from_vector([-pitch, yaw, 0.0])
             turns[part] = turns[HEAD] @ about(self._bust.pivots[part], gaze)
         return turns
 

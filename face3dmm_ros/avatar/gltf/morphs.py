@@ -20,31 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.gltf.file import Gltf, reading_extension
+from face3dmm_ros.avatar.weights.mixing import mixing_matrix
+from face3dmm_ros.avatar.weights.vrm_presets import PRESETS
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.errors import Face3DMMError
-
-PRESETS: Mapping[str, Mapping[str, float]] = {
-    "blinkLeft": {"eyeBlinkLeft": 1.0},
-    "blinkRight": {"eyeBlinkRight": 1.0},
-    "blink": {"eyeBlinkLeft": 0.5, "eyeBlinkRight": 0.5},
-    "aa": {"jawOpen": 1.0},
-    "oh": {"mouthFunnel": 1.0},
-    "ou": {"mouthPucker": 1.0},
-    "ee": {"mouthStretchLeft": 0.5, "mouthStretchRight": 0.5},
-    "ih": {"mouthUpperUpLeft": 0.5, "mouthUpperUpRight": 0.5},
-    # Artists close the eyes of a joyful face, and open its mouth: all of it would hide the person's own.
-    "happy": {"mouthSmileLeft": 0.35, "mouthSmileRight": 0.35},
-    "angry": {"browDownLeft": 0.5, "browDownRight": 0.5},
-    "sad": {"mouthFrownLeft": 0.5, "mouthFrownRight": 0.5},
-    "surprised": {"eyeWideLeft": 0.5, "eyeWideRight": 0.5},
-    "lookUp": {"eyeLookUpLeft": 0.5, "eyeLookUpRight": 0.5},
-    "lookDown": {"eyeLookDownLeft": 0.5, "eyeLookDownRight": 0.5},
-    "lookLeft": {"eyeLookOutLeft": 0.5, "eyeLookInRight": 0.5},
-    "lookRight": {"eyeLookInLeft": 0.5, "eyeLookOutRight": 0.5},
-}
-"""VRM 1's presets as sums of ARKit's weights. ``relaxed`` and ``neutral`` have no counterpart. Where two weights drive
-one preset they have half of it each; other shares were chosen by hand.
-"""
 
 _ALIASES = {
     "blinkLeft": ("blink_l", "eye_close_l"),
@@ -92,11 +71,7 @@ class Matching:
 
     def mixing(self) -> NDArray[np.float32]:
         """(channels, 52) matrix from `ARKIT_NAMES`' weights to the channels' values before clipping to [0, 1]."""
-        matrix = np.zeros((len(self.channels), len(ARKIT_NAMES)), np.float32)
-        for row, channel in zip(matrix, self.channels, strict=True):
-            for name, share in channel.drivers.items():
-                row[ARKIT_NAMES.index(name)] = share
-        return matrix
+        return mixing_matrix(channel.drivers for channel in self.channels)
 
 
 def match_morphs(file: Gltf) -> Matching:

@@ -1,4 +1,4 @@
-"""A head's rotation in the conventions of other programs.
+"""A head's and its eyes' rotations in the conventions of other programs.
 
 Rotations are relative to a face that looks into the camera, about the axes of the model: x toward the person's own
 left, y up, z out of the face. R of weak perspective is relative to the viewing ray, so that a person at the picture's
@@ -8,6 +8,7 @@ edge who looks into the camera makes an avatar look straight ahead.
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.avatar.weights.gaze import eye_angles
 from face3dmm_ros.core.rotations import FRONTAL, rotation_vector
 
 
@@ -23,7 +24,22 @@ def unity_quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float
     Returns:
         x, y, z and w of a unit quaternion, w ≥ 0.
     """
-    vector = rotation_vector(FRONTAL @ rotation)
+    return _unity(rotation_vector(FRONTAL @ rotation))
+
+
+def unity_eye_quaternion(weights: NDArray[np.float32], side: str) -> tuple[float, float, float, float]:
+    """The rotation of an avatar's eye bone relative to its head, as `unity_quaternion` gives that of the head.
+
+    Args:
+        weights: (52,) of `ARKIT_NAMES`.
+        side: ``Left`` or ``Right``.
+    """
+    yaw, pitch = eye_angles(weights, side)
+    return _unity(np.array([-pitch, yaw, 0.0]))
+
+
+def _unity(vector: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """The quaternion in Unity's axes of a rotation vector in the model's."""
     angle = float(np.linalg.norm(vector))
     x, y, z = vector * (0.5 * np.sinc(angle / (2.0 * np.pi)))  # sin(angle / 2) / angle, also at 0
     return float(x), float(-y), float(-z), float(np.cos(angle / 2.0))
