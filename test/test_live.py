@@ -145,6 +145,12 @@ def test_a_run_with_an_avatar_records_it_too(tmp_path, ros_domain):
 
 
 @pytest.mark.usefixtures("_ros")
+def test_a_destination_that_is_none_ends_with_one_line_and_exit_code_2(capsys):
+    assert main(["live", "--source", "sample", "--send", "vmc:127.0.0.1", "--send", "127.0.0.1:39539"]) == 2
+    assert "'127.0.0.1:39539' names no protocol: write KIND:HOST:PORT" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_ros")
 def test_an_avatar_that_is_none_ends_with_one_line_and_exit_code_2(capsys):
     assert main(["live", "--source", "sample", "--avatar", "pumpkin"]) == 2
     assert "choose watermelon, head or gltf:PATH" in capsys.readouterr().err

@@ -39,6 +39,11 @@ class Avatar(Protocol):
         """What a user should be told once, such as weights that it cannot show; empty if there is nothing."""
         ...
 
+    @property
+    def mapping(self) -> str:
+        """What is moved by which weights, where that was found out from names; else empty."""
+        ...
+
     def draw(
         self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None
     ) -> Sequence[Layer]:

@@ -133,6 +133,8 @@ class AvatarNode(FaceNode):
             self.resources.callback(avatar.close)
             self._warm_up(avatar)
             self._avatar = avatar
+            if avatar.mapping:
+                self.get_logger().info(f"{self.value('style')}: {avatar.mapping}")
             if avatar.report:
                 self.get_logger().warning(f"{self.value('style')}: {avatar.report}")
         except NoOpenGLError as error:

@@ -38,6 +38,7 @@ class Character(Drawer["CharacterCanvas"]):
 
     needs_image = False
     report = ""
+    mapping = ""
 
     def __init__(self, platform: str = "auto") -> None:
         """Build the character and open an offscreen OpenGL context.

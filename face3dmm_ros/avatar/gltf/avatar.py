@@ -51,7 +51,6 @@ class GltfAvatar(Drawer["GltfCanvas"]):
         self._matching = match_morphs(file)
         self._bust = make_bust(file, self._matching)
         self._path = file.path
-        self._mixing = self._matching.mixing()
         self._zmax = _reach(self._bust)
 
         def make_canvas() -> "GltfCanvas":
@@ -70,13 +69,20 @@ class GltfAvatar(Drawer["GltfCanvas"]):
 
     @property
     def report(self) -> str:
-        """How many of its morph targets are driven, which ARKit names it lacks, and which targets nothing drives."""
+        """How much is driven, which ARKit names it lacks, which targets nothing drives, and what leads nowhere."""
         lines = [f"{self._path}: {len(self._matching.channels)} of its morph targets and expressions are driven"]
         if self.missing:
             lines.append("ARKit's names that it lacks: " + ", ".join(self.missing))
         if self._matching.unused:
             lines.append("its morph targets that no ARKit name drives: " + ", ".join(self._matching.unused))
+        if self._matching.dangling:
+            lines.append("left out: " + ", ".join(self._matching.dangling))
         return "; ".join(lines)
+
+    @property
+    def mapping(self) -> str:
+        """Which of its expressions and morph targets is moved by which of ARKit's weights."""
+        return self._matching.described()
 
     def draw(
         self, faces: Sequence[AvatarFace], image_size: tuple[int, int], image: NDArray[np.uint8] | None = None
@@ -97,7 +103,7 @@ class GltfAvatar(Drawer["GltfCanvas"]):
         framing = self._framing(to_clip, turns[HEAD], image_size)
         if framing is None:
             return []
-        points = self._moved(np.clip(self._mixing @ face.weights, 0.0, 1.0))
+        points = self._moved(self._matching.values(face.weights))
         with self._drawing() as canvas:
             canvas.move(points)
             return [framing.layer(canvas.draw(framing.size, framing.clip_to_canvas() @ to_clip, turns))]

@@ -57,6 +57,7 @@ class Watermelon(Drawer["MelonCanvas"]):
 
     needs_image = True
     report = ""
+    mapping = ""
 
     def __init__(self, model: MorphableModel, platform: str = "auto") -> None:
         """Prepare for faces of a model and open an offscreen OpenGL context.
