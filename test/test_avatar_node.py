@@ -272,6 +272,19 @@ def test_weights_go_out_to_several_programs_at_once(spun, default_model):
         assert b"/avatar/parameters/" in second.recv(2000)
 
 
+def test_what_an_avatars_file_moves_is_told_once_in_the_log(spun, default_model, tmp_path, capfd):
+    pytest.importorskip("pygltflib")
+    from test_avatar_gltf import write_head
+
+    path = write_head(tmp_path / "head.glb", ["jawOpen", "Puff"])
+    driver = Driver(spun, default_model, style=f"gltf:{path}", placement="alone")
+    if driver.node._avatar is None:
+        pytest.skip("no OpenGL here")
+    driver.show(driver.face(jawOpen=0.6))
+    said = capfd.readouterr()
+    assert (said.out + said.err).count("1 under ARKit's names, Puff ← cheekPuff") == 1
+
+
 @pytest.mark.parametrize("style", ["pumpkin", "gltf:", "gltf:/no/such/file.glb"])
 def test_an_avatar_that_is_not_there_keeps_the_node_from_starting(spun, style):
     node = spun.start(AvatarNode, autostart=False, style=style)

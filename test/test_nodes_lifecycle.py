@@ -52,6 +52,7 @@ class EchoNode(FaceNode):
         NodeParameter("gain", 0.5, "A number.", low=0.0, high=1.0),
         NodeParameter("mode", "fast", "A word.", choices=("fast", "slow")),
         NodeParameter("text", "", "Any text."),
+        NodeParameter("texts", [""], "Any texts."),
         NodeParameter("size", 3, "Fixed.", low=1, high=9, fixed=True),
         NodeParameter("even", 2, "Only even numbers will do."),
         NodeParameter("broken", False, "Fail to configure."),
@@ -607,6 +608,18 @@ def test_a_timer_and_a_service_that_fail_leave_the_node_alone(spun):
     assert node.activity.skip_reason == "the timer of fail: KeyError: 'lost'"
     answer = ask(spun, Trigger, "/echo_node/fail", Trigger.Request())
     assert (answer.success, answer.message) == (False, "KeyError: 'lost'")
+
+
+def test_empty_ones_of_several_texts_are_left_out(spun):
+    node = spun.start(EchoNode, texts=["one", "", "another"])
+    assert node.value("texts") == ["one", "another"]
+
+
+def test_a_text_among_several_that_is_too_long_is_refused(spun):
+    node = spun.start(EchoNode)
+    result = node.set_parameters([Parameter("texts", value=["one", "x" * 10_001])])[0]
+    assert not result.successful
+    assert "texts has a text of more than 10000 characters" in result.reason
 
 
 def test_a_parameter_on_which_a_node_fails_is_refused_with_the_reason(spun):

@@ -83,10 +83,8 @@ class NodeParameter:
         Raises:
             Face3DMMError: the value is no text where it should be, is too long, or is not one of the choices.
         """
-        if self._is_texts() and any(len(text) > _LONGEST_TEXT for text in value):
-            raise Face3DMMError(
-                f"{self.name} has texts of more than {_LONGEST_TEXT} characters: no longer ones are taken"
-            )
+        if self._is_texts():
+            self._check_texts(value)
         if isinstance(self.default, str) and not isinstance(value, str | bool | int | float):
             raise Face3DMMError(f"{self.name} is a text, not {value!r}")
         value = self.typed(value)
@@ -94,6 +92,14 @@ class NodeParameter:
             raise Face3DMMError(f"{self.name} has {len(value)} characters: no more than {_LONGEST_TEXT} are taken")
         if self.choices and value not in self.choices:
             raise Face3DMMError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
+
+    def _check_texts(self, value: Any) -> None:
+        if not (isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)):
+            raise Face3DMMError(f'{self.name} is a list of texts, such as ["one", "another"], not {value!r}')
+        if any(len(text) > _LONGEST_TEXT for text in value):
+            raise Face3DMMError(
+                f"{self.name} has a text of more than {_LONGEST_TEXT} characters, the most that are taken"
+            )
 
     def _is_texts(self) -> bool:
         """Whether it is a list of texts."""
@@ -123,7 +129,7 @@ def declare_parameters(node: Node, parameters: Iterable[NodeParameter]) -> None:
             node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         wrong_type = isinstance(error, InvalidParameterTypeException)
-        hint = " (a number with a fraction is written 30.0, not 30)" if wrong_type else ""
+        hint = ' (a number with a fraction is written 30.0, not 30; a list of texts ["one"])' if wrong_type else ""
         raise Face3DMMError(f"{node.get_name()}: {error}{hint}") from error
 
 
