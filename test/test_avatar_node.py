@@ -1,5 +1,6 @@
 """The avatar node: weights at the parameters' rate, and pictures of another face that moves."""
 
+import json
 import socket
 
 import numpy as np
@@ -41,7 +42,8 @@ class Driver:
         spun.listen(BlendshapesArray, "/avatar/blendshapes")
         self.parameters = spun.node.create_publisher(Face3DMMParamsArray, "/face/params", result_qos(10))
         self.images = spun.node.create_publisher(Image, "/camera/image_raw", result_qos(10))
-        self.node = spun.start(AvatarNode, **{"calibration_seconds": 0.0, "dead_zone": 0.0, "gain": 1.0} | parameters)
+        plain = {"calibration_seconds": 0.0, "learn_range": False, "dead_zone": 0.0, "gain": 1.0}
+        self.node = spun.start(AvatarNode, **plain | parameters)
         spun.spin_until(lambda: self.node._active, "the node to start", timeout=60.0)
         spun.spin_until(
             lambda: (
@@ -171,27 +173,43 @@ def test_numbers_by_name_that_are_none_are_refused_with_the_reason(spun, default
     assert len(result.reason) < 300
 
 
+def calibrate(spun):
+    """Ask for a calibration; returns the answer."""
+    client = spun.node.create_client(Trigger, "/avatar_node/calibrate")
+    spun.spin_until(client.service_is_ready, "the service")
+    future = client.call_async(Trigger.Request())
+    spun.spin_until(future.done)
+    return future.result()
+
+
 def test_the_neutral_face_can_be_calibrated_by_a_service_call(spun, default_model):
     driver = Driver(spun, default_model, style="head", placement="alone", calibration_seconds=2.0)
     driver.show(driver.face())
     driver.second += 10
     weights, _ = driver.show(driver.face(jawOpen=0.5))
     assert weight_of(np.array(weights.faces[0].weights), "jawOpen") == pytest.approx(0.5)
-    client = spun.node.create_client(Trigger, "/avatar_node/calibrate")
-    spun.spin_until(client.service_is_ready, "the service")
-    future = client.call_async(Trigger.Request())
-    spun.spin_until(future.done)
-    assert future.result().success
-    assert "neutral face for 2 s" in future.result().message
+    answer = calibrate(spun)
+    assert answer.success
+    assert "neutral face for 2 s" in answer.message
     driver.show(driver.face(jawOpen=0.5))
     driver.second += 10
     weights, _ = driver.show(driver.face(jawOpen=0.5))
     assert weight_of(np.array(weights.faces[0].weights), "jawOpen") == 0.0
+    assert "face 0: your face at rest is taken" in driver.node.activity.details["calibration"]
+    assert "open the mouth" in driver.node.activity.details["calibration"]
+
+
+def test_where_calibration_is_switched_off_the_service_says_so(spun, default_model):
+    Driver(spun, default_model, style="head", placement="alone", calibration_seconds=0.0)
+    answer = calibrate(spun)
+    assert not answer.success
+    assert answer.message == "calibration_seconds is 0"
 
 
 def test_without_stamps_the_neutral_face_is_calibrated_by_the_time_at_which_images_come(spun, default_model):
     driver = Driver(spun, default_model, style="head", placement="alone", calibration_seconds=0.5)
     spun.received["/avatar/blendshapes"].clear()
+    assert calibrate(spun).success
 
     def weight(jaw):
         message = driver.message(Header(), driver.face(jawOpen=jaw))
@@ -205,8 +223,44 @@ def test_without_stamps_the_neutral_face_is_calibrated_by_the_time_at_which_imag
         weight(0.2)
     spun.spin_for(0.6)
     assert weight(0.6) == weight(0.6) == pytest.approx(0.5, abs=1e-6)
-    (rest,) = driver.node._tuner._faces.values()
-    assert not rest._seen
+    (person,) = driver.node._tuner._faces.values()
+    assert not person.rest.calibrating
+
+
+def test_a_profile_of_the_nearest_face_is_kept_between_runs(spun, default_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    options = {"style": "head", "placement": "alone", "profile": "ann", "calibration_seconds": 2.0}
+    driver = Driver(spun, default_model, **options)
+    far, near = driver.face(x=60.0, scale=0.5), driver.face(x=220.0, jawOpen=0.5)
+    assert calibrate(spun).success
+    driver.show(far, near)
+    driver.second += 10
+    driver.show(far, near)
+    path = tmp_path / "face3dmm_ros" / "profiles" / "ann.json"
+    assert json.loads(path.read_text())["rest"] == {"jawOpen": 0.5}
+    path.unlink()
+    for transition in ("deactivate", "cleanup"):
+        assert getattr(driver.node, f"trigger_{transition}")() == TransitionCallbackReturn.SUCCESS
+    assert json.loads(path.read_text())["rest"] == {"jawOpen": 0.5}
+    for transition in ("configure", "activate"):
+        assert getattr(driver.node, f"trigger_{transition}")() == TransitionCallbackReturn.SUCCESS
+    spun.spin_until(lambda: all(output.subscribers for output in driver.node._outputs), "all to connect")
+    spun.spin_until(lambda: driver.parameters.get_subscription_count() == 1)
+    spun.spin_for(0.1)
+    weights, _ = driver.show(driver.face(jawOpen=0.5))
+    assert weight_of(np.array(weights.faces[0].weights), "jawOpen") == 0.0
+
+
+@pytest.mark.parametrize(("name", "reason"), [("../ann", "a profile's name has"), ("bob", "is no profile of a face")])
+def test_a_profile_that_is_none_keeps_the_node_from_starting(spun, tmp_path, monkeypatch, name, reason):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    file = tmp_path / "face3dmm_ros" / "profiles" / "bob.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("[")
+    node = spun.start(AvatarNode, autostart=False, style="head", profile=name)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert reason in node.failure
+    assert file.read_text() == "["
 
 
 def test_parameters_of_another_model_are_skipped_with_a_complaint(spun, default_model):

@@ -7,12 +7,15 @@ import pytest
 from scipy.optimize import lsq_linear
 
 from benchmarks.random_model import random_model
+from face3dmm_ros.avatar.weights.profile import Profile, profile_path, read_profile, write_profile
+from face3dmm_ros.avatar.weights.rest import rest_in_words
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.weights.tuning import Tuning, WeightTuner
 from face3dmm_ros.core.arkit import ARKIT_NAMES, weight_of
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
+from face3dmm_ros.core.user_path import configuration_folder
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import MorphableModel
 
@@ -123,7 +126,29 @@ def test_parameters_of_another_model_are_refused(default_model):
         BlendshapeWeights(default_model).of(face(random_model(300, 3, 4), np.zeros(4)))
 
 
-PLAIN = Tuning(calibration_s=0.0, dead_zone=0.0)
+PLAIN = Tuning(calibration_s=0.0, learn_range=False, dead_zone=0.0)
+REST_ONLY = Tuning(learn_range=False, dead_zone=0.0)
+"""Of what is learnt, the rest alone; gains of 1."""
+LIVE = Tuning(gain=1.5)
+"""As the avatar node has it."""
+
+
+def watch(tuner, seconds, start=0.0, rate=30.0, face_id=1, **weights):
+    """What is shown of weights that are held for some seconds, one row an image."""
+    times = start + np.arange(round(seconds * rate)) / rate
+    return np.array([tuner.tune(face_id, shown(**weights), time) for time in times])
+
+
+def column(rows, name):
+    return rows[:, ARKIT_NAMES.index(name)]
+
+
+def smile(weight):
+    """A smile with what goes along with it."""
+    return {
+        "mouthSmileLeft": weight, "mouthSmileRight": weight, "cheekSquintLeft": 0.2, "cheekSquintRight": 0.2,
+        "mouthFrownLeft": 0.15, "mouthFrownRight": 0.15,
+    }  # fmt: skip
 
 
 def test_without_tuning_weights_stay_as_they_are():
@@ -131,56 +156,303 @@ def test_without_tuning_weights_stay_as_they_are():
     np.testing.assert_allclose(WeightTuner(PLAIN).tune(1, weights, 0.0), weights, atol=1e-7)
 
 
-def test_the_first_seconds_are_taken_for_the_rest_and_the_range_above_it_is_stretched():
-    tuner = WeightTuner(Tuning(calibration_s=1.0, dead_zone=0.0))
-    for time in (0.0, 0.3, 0.6, 0.9):
-        tuner.tune(1, shown(jawOpen=0.2), 10.0 + time)
-    assert not tuner.tune(1, shown(jawOpen=0.2), 12.0).any()
-    assert weight_of(tuner.tune(1, shown(jawOpen=0.6), 12.0), "jawOpen") == pytest.approx(0.5)
+@pytest.mark.parametrize("rate", [5.0, 60.0])
+@pytest.mark.parametrize("weight", [0.5, 0.6, 1.0])
+def test_a_smile_that_is_held_from_the_first_image_is_shown_all_the_time(rate, weight):
+    rows = watch(WeightTuner(LIVE), 60.0, rate=rate, **smile(weight))
+    assert column(rows, "mouthSmileLeft").min() >= 0.5
+    assert column(rows, "mouthSmileRight").min() >= 0.5
+
+
+def test_after_a_smile_in_the_first_seconds_the_face_gets_to_rest_and_smiles_again():
+    tuner = WeightTuner(LIVE)
+    rest = {"browInnerUp": 0.3, "mouthSmileLeft": 0.05}
+    watch(tuner, 10.0, **rest | smile(0.7))
+    assert not watch(tuner, 10.0, start=10.0, **rest)[-1].any()
+    assert column(watch(tuner, 1.0, start=20.0, **rest | smile(0.7)), "mouthSmileLeft").min() >= 0.5
+
+
+@pytest.mark.parametrize("rate", [5.0, 60.0])
+@pytest.mark.parametrize(
+    "rest",
+    [{"browInnerUp": 0.3, "browOuterUpLeft": 0.35}, {"browDownLeft": 0.3}, {"jawOpen": 0.12}, {"eyeBlinkLeft": 0.2}],
+    ids=["high brows", "low brows", "a mouth that stands open", "narrow eyes"],
+)
+def test_what_people_have_at_rest_is_gone_after_some_seconds(rate, rest):
+    rows = watch(WeightTuner(LIVE), 10.0, rate=rate, **rest)
+    assert rows[0].any()
+    assert rows[round(8 * rate) :].max() < 0.05
+
+
+def test_any_rate_of_images_learns_alike():
+    rng = np.random.default_rng(1)
+    rest = {}
+    for rate in (5.0, 60.0):
+        tuner = WeightTuner(REST_ONLY)
+        for time in np.arange(0.0, 40.0, 1.0 / rate):
+            weight = 0.2 + 0.05 * np.sin(time) + rng.normal(0.0, 0.02)
+            tuner.tune(1, shown(browInnerUp=weight, jawOpen=0.4 * weight), time)
+        rest[rate] = tuner._faces[1].rest.weights
+    np.testing.assert_allclose(rest[5.0], rest[60.0], atol=0.01)
+
+
+def test_blinks_and_words_do_not_move_the_rest():
+    tuner = WeightTuner(REST_ONLY)
+    for time in np.arange(0.0, 120.0, 1.0 / 30.0):
+        blink = 1.0 if time % 3.0 < 0.2 else 0.05
+        tuner.tune(1, shown(eyeBlinkLeft=blink, jawOpen=0.25 * (1.0 + np.sin(12.0 * time))), time)
+    now = tuner.tune(1, shown(eyeBlinkLeft=1.0, jawOpen=0.5), 120.0)
+    assert weight_of(now, "eyeBlinkLeft") == pytest.approx(1.0)
+    assert weight_of(now, "jawOpen") > 0.4
+
+
+def test_the_rest_follows_a_slow_drift():
+    tuner = WeightTuner(LIVE)
+    for time in np.arange(0.0, 120.0, 0.1):
+        now = tuner.tune(1, shown(browInnerUp=0.05 + 0.2 * time / 120.0), time)
+        assert weight_of(now, "browInnerUp") < 0.05
+
+
+def test_a_raised_brow_of_some_seconds_is_shown_and_does_not_become_the_rest():
+    tuner = WeightTuner(LIVE)
+    watch(tuner, 30.0, browInnerUp=0.1)
+    assert column(watch(tuner, 5.0, start=30.0, browInnerUp=0.8), "browInnerUp").min() > 0.9
+    assert not watch(tuner, 1.0, start=35.0, browInnerUp=0.1).any()
+
+
+def test_a_gap_between_images_counts_for_no_more_than_half_a_second():
+    tuner = WeightTuner(REST_ONLY)
+    tuner.tune(1, shown(browInnerUp=0.3), 0.0)
+    tuner.tune(1, shown(browInnerUp=0.3), 600.0)
+    assert weight_of(tuner._faces[1].rest.weights, "browInnerUp") == pytest.approx(0.3 * 0.5 / 1.5)
+
+
+def test_a_clock_that_goes_back_does_not_disturb_the_rest():
+    tuner = WeightTuner(REST_ONLY)
+    watch(tuner, 10.0, start=100.0, browInnerUp=0.3)
+    before = tuner._faces[1].rest.weights
+    tuner.tune(1, shown(browInnerUp=0.0), 0.0)
+    np.testing.assert_array_equal(tuner._faces[1].rest.weights, before)
+
+
+def test_the_same_images_are_always_shown_alike():
+    stream = np.random.default_rng(2).uniform(0.0, 1.0, (200, 52)).astype(np.float32)
+    first, second = (
+        [tuner.tune(1, weights, k / 30.0) for k, weights in enumerate(stream)]
+        for tuner in (WeightTuner(LIVE), WeightTuner(LIVE))
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def test_with_learning_switched_off_the_models_neutral_face_is_the_rest():
+    tuner = WeightTuner(Tuning(learn_rest=False, learn_range=False, dead_zone=0.0))
+    rows = watch(tuner, 10.0, browInnerUp=0.3)
+    np.testing.assert_allclose(column(rows, "browInnerUp"), 0.3, atol=1e-6)
+
+
+def calibrated(tuner, start=0.0, face_id=1, **weights):
+    """A tuner that was told to calibrate, and has."""
+    tuner.recalibrate()
+    watch(tuner, 1.5, start=start, face_id=face_id, **weights)
+    return tuner
+
+
+def test_calibration_takes_what_is_shown_for_the_rest_and_the_range_above_it_is_stretched():
+    tuner = calibrated(WeightTuner(REST_ONLY), jawOpen=0.4)
+    assert not tuner.tune(1, shown(jawOpen=0.4), 12.0).any()
+    assert weight_of(tuner.tune(1, shown(jawOpen=0.7), 12.0), "jawOpen") == pytest.approx(0.5)
     assert weight_of(tuner.tune(1, shown(jawOpen=1.0), 12.0), "jawOpen") == pytest.approx(1.0)
     assert weight_of(tuner.tune(1, shown(jawOpen=0.1), 12.0), "jawOpen") == 0.0
 
 
-def test_a_rest_that_does_not_end_keeps_no_more_than_a_minute_of_images():
+def test_a_calibrated_rest_stays():
+    tuner = calibrated(WeightTuner(LIVE), **smile(0.6))
+    watch(tuner, 120.0, start=2.0)
+    assert not tuner.tune(1, shown(**smile(0.6)), 122.0).any()
+
+
+def test_a_calibration_that_does_not_end_keeps_no_more_than_a_minute_of_images():
     tuner = WeightTuner(Tuning(calibration_s=1.0))
+    tuner.recalibrate()
     tuner.tune(1, shown(), 0.0)
-    (rest,) = tuner._faces.values()
+    rest = tuner._faces[1].rest
     rest._seen.extend([shown()] * 10_000)
     tuner.tune(1, shown(), 0.0)
     assert len(rest._seen) == 1800
 
 
 def test_a_blink_during_calibration_is_not_taken_for_the_rest():
-    tuner = WeightTuner(Tuning(calibration_s=1.0, dead_zone=0.0))
-    for k in range(10):
+    tuner = WeightTuner(REST_ONLY)
+    tuner.recalibrate()
+    for k in range(11):
         tuner.tune(1, shown(eyeBlinkLeft=1.0 if k == 4 else 0.0), 0.1 * k)
     assert weight_of(tuner.tune(1, shown(eyeBlinkLeft=0.5), 2.0), "eyeBlinkLeft") == pytest.approx(0.5)
 
 
 def test_a_mouth_held_open_during_calibration_can_still_be_seen_to_open():
-    tuner = WeightTuner(Tuning(calibration_s=1.0, dead_zone=0.0))
-    for k in range(10):
-        tuner.tune(1, shown(jawOpen=1.0), 0.1 * k)
+    tuner = calibrated(WeightTuner(REST_ONLY), jawOpen=1.0)
     assert weight_of(tuner.tune(1, shown(jawOpen=1.0), 2.0), "jawOpen") == pytest.approx(1.0)
 
 
 def test_every_face_has_a_rest_of_its_own_until_it_is_gone():
-    tuner = WeightTuner(Tuning(calibration_s=1.0, dead_zone=0.0))
-    tuner.tune(1, shown(jawOpen=0.5), 0.0)
-    tuner.tune(2, shown(jawOpen=0.0), 0.0)
-    assert weight_of(tuner.tune(1, shown(jawOpen=0.5), 2.0), "jawOpen") == 0.0
-    assert weight_of(tuner.tune(2, shown(jawOpen=0.5), 2.0), "jawOpen") == pytest.approx(0.5)
+    tuner = WeightTuner(REST_ONLY)
+    for time in np.arange(0.0, 10.0, 0.1):
+        tuner.tune(1, shown(browInnerUp=0.3), time)
+        tuner.tune(2, shown(), time)
+    assert weight_of(tuner.tune(1, shown(browInnerUp=0.3), 10.0), "browInnerUp") < 0.05
+    assert weight_of(tuner.tune(2, shown(browInnerUp=0.3), 10.0), "browInnerUp") > 0.25
     tuner.retain({2})
-    tuner.tune(1, shown(), 5.0)
-    assert weight_of(tuner.tune(1, shown(jawOpen=0.5), 7.0), "jawOpen") == pytest.approx(0.5)
+    assert weight_of(tuner.tune(1, shown(browInnerUp=0.3), 11.0), "browInnerUp") == pytest.approx(0.3)
+
+
+def test_calibration_is_of_the_faces_that_are_there_and_of_the_next_where_there_is_none():
+    tuner = WeightTuner(REST_ONLY)
+    tuner.recalibrate()
+    for face_id in (1, 2):
+        watch(tuner, 1.5, face_id=face_id, **smile(0.5))
+    assert not tuner.tune(1, shown(**smile(0.5)), 2.0).any()
+    assert weight_of(tuner.tune(2, shown(**smile(0.5)), 2.0), "mouthSmileLeft") == pytest.approx(0.5)
 
 
 def test_calibration_can_be_asked_for_again():
-    tuner = WeightTuner(Tuning(calibration_s=1.0, dead_zone=0.0))
-    tuner.tune(1, shown(), 0.0)
-    tuner.recalibrate()
-    tuner.tune(1, shown(jawOpen=0.3), 20.0)
+    tuner = calibrated(WeightTuner(REST_ONLY))
+    calibrated(tuner, start=20.0, jawOpen=0.3)
     assert not tuner.tune(1, shown(jawOpen=0.3), 22.0).any()
+
+
+def test_a_calibration_after_which_no_image_came_in_time_takes_the_next_one():
+    tuner = WeightTuner(REST_ONLY)
+    tuner.recalibrate()
+    tuner.tune(1, shown(), 0.0)
+    assert list(tuner.calibrated) == []
+    tuner.tune(1, shown(), 5.0)
+    assert list(tuner.calibrated) == [1]
+
+
+def test_calibration_says_what_is_larger_than_with_most_people_and_looks_like():
+    assert rest_in_words(shown(browInnerUp=0.2, mouthSmileLeft=0.1)).endswith("nothing in it is unusual")
+    words = rest_in_words(shown(**smile(0.5), jawOpen=0.3))
+    assert "mouthSmileLeft 0.50, mouthSmileRight 0.50, jawOpen 0.30" in words
+    assert "seem to smile and open the mouth" in words
+
+
+def sweep(tuner, largest, seconds=240.0, name="mouthSmile", start=0.0):
+    """Shows expressions that come and go, up to a largest weight; returns the weights at such a one thereafter."""
+    for time in np.arange(start, start + seconds, 0.1):
+        weight = largest * max(0.0, np.sin(time)) ** 0.5
+        tuner.tune(1, shown(**{f"{name}Left": weight, f"{name}Right": weight}), time)
+    return tuner.tune(1, shown(**{f"{name}Left": largest}), start + seconds)
+
+
+def test_who_smiles_widely_gets_a_smaller_gain_and_who_smiles_little_a_larger_one_within_bounds():
+    wide, little = (WeightTuner(LIVE) for _ in range(2))
+    sweep(wide, 1.0)
+    sweep(little, 0.45)
+    gains = [1.5 * weight_of(t._faces[1].reach.factors(), "mouthSmileLeft") for t in (wide, little)]
+    assert 1.0 <= gains[0] < 1.15
+    assert 1.8 < gains[1] <= 2.0
+
+
+def test_noise_and_what_never_moves_keep_their_gain():
+    tuner, rng = WeightTuner(LIVE), np.random.default_rng(3)
+    for time in np.arange(0.0, 300.0, 0.1):
+        tuner.tune(1, np.abs(rng.normal(0.0, 0.05, 52)).astype(np.float32), time)
+    np.testing.assert_allclose(tuner._faces[1].reach.factors(), 1.0, atol=1e-6)
+
+
+def test_one_image_does_not_set_the_range():
+    tuner = WeightTuner(LIVE)
+    watch(tuner, 10.0)
+    tuner.tune(1, shown(mouthPucker=1.0), 10.0)
+    assert weight_of(tuner._faces[1].reach.factors(), "mouthPucker") > 0.95
+
+
+def test_both_sides_of_a_face_have_one_range_and_gaze_keeps_its_own():
+    tuner = WeightTuner(LIVE)
+    watch(tuner, 30.0, mouthSmileLeft=1.0, eyeLookOutLeft=1.0)
+    factors = tuner._faces[1].reach.factors()
+    assert weight_of(factors, "mouthSmileLeft") == weight_of(factors, "mouthSmileRight") < 0.8
+    assert weight_of(factors, "eyeLookOutLeft") == pytest.approx(1.0)
+
+
+def test_a_gain_that_was_given_by_name_and_a_range_that_is_not_learnt_stay():
+    for tuning in (Tuning(gains={"jawOpen": 1.2}, dead_zone=0.0), Tuning(gain=1.2, learn_range=False, dead_zone=0.0)):
+        tuner = WeightTuner(tuning)
+        watch(tuner, 60.0, jawOpen=1.0)
+        assert weight_of(tuner.tune(1, shown(jawOpen=0.5), 60.0), "jawOpen") == pytest.approx(0.6, abs=0.01)
+
+
+def known():
+    return Profile(shown(browInnerUp=0.25, mouthSmileLeft=0.5), True, np.full(52, 0.75, np.float32))
+
+
+def test_a_profile_is_the_first_owners_and_others_have_their_own_rest():
+    tuner = WeightTuner(REST_ONLY, known())
+    tuner.own(7)
+    tuner.own(8)
+    assert not tuner.tune(7, shown(mouthSmileLeft=0.5), 0.0).any()
+    assert weight_of(tuner.tune(8, shown(mouthSmileLeft=0.5), 0.0), "mouthSmileLeft") == pytest.approx(0.5)
+
+
+def test_what_a_profile_knows_is_kept_while_its_face_is_gone():
+    tuner = WeightTuner(REST_ONLY)
+    tuner.own(1)
+    calibrated(tuner, browInnerUp=0.5)
+    tuner.retain(())
+    assert weight_of(tuner.profile.rest, "browInnerUp") == pytest.approx(0.5)
+    tuner.own(2)
+    assert not tuner.tune(2, shown(browInnerUp=0.5), 30.0).any()
+
+
+def test_a_face_whose_profile_is_yet_to_be_made_keeps_what_was_learnt_of_it():
+    tuner = calibrated(WeightTuner(REST_ONLY), jawOpen=0.5)
+    tuner.own(1)
+    assert weight_of(tuner.profile.rest, "jawOpen") == pytest.approx(0.5)
+
+
+def test_a_profile_comes_back_as_it_was_written_and_only_its_owner_can_look(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = profile_path("Ann-1_b")
+    assert path == tmp_path / "face3dmm_ros" / "profiles" / "Ann-1_b.json"
+    write_profile(path, known())
+    read = read_profile(path)
+    np.testing.assert_allclose(read.rest, known().rest, atol=1e-6)
+    np.testing.assert_allclose(WeightTuner(LIVE, read).profile.reach, known().reach, atol=1e-6)
+    assert read.calibrated
+    assert path.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["", "../ann", "a/b", "a.b", "Ä", "a b", "a" * 65, "a\n", "\0"])
+def test_a_name_that_could_be_a_path_is_none_of_a_profile(name):
+    with pytest.raises(Face3DMMError, match="a profile's name has 1 to 64 letters"):
+        profile_path(name)
+
+
+GOOD = '{"rest": {"jawOpen": 0.1}, "calibrated": false, "reach": {}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[" * 50_000, "1", "{}", "\udcff", '{"rest": {}}', "9" * 5000,
+        GOOD.replace("0.1", "NaN"), GOOD.replace("0.1", "-1"), GOOD.replace("0.1", "1e999"), GOOD.replace("0.1", "0.9"),
+        GOOD.replace("0.1", "true"), GOOD.replace("0.1", '"0.1"'), GOOD.replace("0.1", "9" * 400),
+        GOOD.replace("jawOpen", "jaw"), GOOD.replace("false", "0"), GOOD.replace('"reach": {}', '"reach": []'),
+        GOOD.replace('"reach": {}', '"reach": {"jawOpen": 0.1}'), GOOD + " " * 70_000,
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_profile_is_refused(tmp_path, text):
+    path = tmp_path / "ann.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(Face3DMMError, match=r"ann\.json"):
+        read_profile(path)
+
+
+def test_settings_go_into_the_home_where_the_environment_names_no_whole_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    for given in ("", "relative/path"):
+        monkeypatch.setenv("XDG_CONFIG_HOME", given)
+        assert str(configuration_folder()) == "/home/ann/.config/face3dmm_ros"
 
 
 def test_small_weights_fall_into_the_dead_zone_and_the_rest_keeps_its_range():
@@ -196,9 +468,8 @@ def test_gains_multiply_and_stay_within_bounds():
 
 
 def test_a_change_of_gains_keeps_what_is_known_of_the_rest():
-    tuner = WeightTuner(Tuning(calibration_s=1.0, dead_zone=0.0))
-    tuner.tune(1, shown(jawOpen=0.5), 0.0)
-    tuner.change(Tuning(calibration_s=1.0, dead_zone=0.0, gain=2.0))
+    tuner = calibrated(WeightTuner(REST_ONLY), jawOpen=0.5)
+    tuner.change(Tuning(dead_zone=0.0, gain=2.0))
     assert not tuner.tune(1, shown(jawOpen=0.5), 2.0).any()
 
 

@@ -1,5 +1,6 @@
-"""Paths as users type them."""
+"""Paths as users type them, and where their settings are kept."""
 
+import os
 from pathlib import Path
 
 from face3dmm_ros.core.errors import Face3DMMError
@@ -20,3 +21,14 @@ def user_path(text: str) -> Path:
     if "\0" in text:
         raise Face3DMMError(f"{text!r} cannot be a path: it has a null character")
     return path
+
+
+def configuration_folder() -> Path:
+    """The folder of this user's settings, be it there or not: `face3dmm_ros` in $XDG_CONFIG_HOME, else in ~/.config.
+
+    Raises:
+        Face3DMMError: the user's home is unknown.
+    """
+    given = os.environ.get("XDG_CONFIG_HOME", "")
+    # The XDG Base Directory Specification: a relative path is to be ignored.
+    return (user_path(given) if given.startswith("/") else user_path("~/.config")) / "face3dmm_ros"

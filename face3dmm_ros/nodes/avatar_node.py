@@ -14,6 +14,8 @@ from face3dmm_ros.avatar.backdrop import backdrop
 from face3dmm_ros.avatar.network.sender import DEFAULT_PORTS, DESTINATION, WeightSender
 from face3dmm_ros.avatar.network.vmc import BLEND_NAMES
 from face3dmm_ros.avatar.styles import IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style, create_avatar
+from face3dmm_ros.avatar.weights.profile import Profile, profile_path, read_profile, write_profile
+from face3dmm_ros.avatar.weights.rest import rest_in_words
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.weights.tuning import Tuning, WeightTuner
 from face3dmm_ros.core import topics
@@ -34,6 +36,8 @@ from face3dmm_ros.rendering.offscreen import NoOpenGLError
 
 _WARM_UP_SCALES = (0.7, 1.4, 2.0)
 """px/mm, of faces far and near; chosen by hand."""
+CALIBRATION = "calibration"
+"""The entry of the node's status that says what came of the last calibration."""
 _SHOWN = 100
 """Characters of a text that is refused which the reason shows; chosen by hand: a line of a terminal."""
 Picture = tuple[Header, NDArray[np.uint8]]
@@ -60,10 +64,13 @@ class AvatarNode(FaceNode):
         NodeParameter(
             "calibration_seconds",
             1.0,
-            "A new face's first seconds, which are taken for its neutral face; ~/calibrate takes the coming ones.",
+            "How long ~/calibrate takes what is shown for the neutral face; with 0 that is the model's, for all faces.",
             low=0.0,
             high=60.0,
         ),
+        NodeParameter("learn_rest", True, "Whether neutral faces are also learnt, slowly, from what is usual."),
+        NodeParameter("learn_range", True, "Whether gains follow, slowly, how far each person's expressions go."),
+        fixed("profile", "", "Name under which the nearest face's rest and range are kept between runs; empty: none."),
         NodeParameter("gain", 1.5, "All weights times this; detectors report a part of a movement.", 0.0, 10.0),
         NodeParameter("gains", "", "Gains of single blendshapes instead: `name: value, …`."),
         NodeParameter("dead_zone", 0.05, "Weights up to this are shown as 0.", 0.0, 0.9),
@@ -96,8 +103,11 @@ class AvatarNode(FaceNode):
         check_style(self.value("style"))
         self._model = load_model(self.value("model"))
         self._weights = BlendshapeWeights(self._model)
-        self._tuner = WeightTuner(Tuning())
+        self._profile_path = profile_path(self.value("profile")) if self.value("profile") else None
+        self._tuner = WeightTuner(Tuning(), self._read_profile())
+        self._calibrations = 0
         self.apply_parameters(self.values())
+        self.resources.callback(self._write_profile)
         self._conversion = image_conversion()
         self._matcher = StampMatcher[Picture, list[AvatarFace]]()
         self._open_avatar()
@@ -119,6 +129,8 @@ class AvatarNode(FaceNode):
         """Change how weights are tuned from now on; the neutral faces that were measured are kept."""
         tuning = Tuning(
             calibration_s=values["calibration_seconds"],
+            learn_rest=values["learn_rest"],
+            learn_range=values["learn_range"],
             gain=values["gain"],
             gains=_by_name(values["gains"], "gains"),
             dead_zone=values["dead_zone"],
@@ -154,10 +166,37 @@ class AvatarNode(FaceNode):
         response.success = self._configured
         response.message = "the node is not configured"
         if self._configured:
-            self._tuner.recalibrate()
             seconds = self.value("calibration_seconds")
+            response.success = seconds > 0.0
             response.message = f"keep a neutral face for {seconds:g} s" if seconds else "calibration_seconds is 0"
+            if seconds:
+                self._tuner.recalibrate()
         return response
+
+    def _read_profile(self) -> Profile | None:
+        """The profile that was asked for, if it was written before."""
+        path = self._profile_path
+        return read_profile(path) if path is not None and path.exists() else None
+
+    def _write_profile(self) -> None:
+        """Keep what is known of the profile's person; reported where that fails."""
+        profile = self._tuner.profile
+        if self._profile_path is None or profile is None:
+            return
+        try:
+            write_profile(self._profile_path, profile)
+        except Face3DMMError as error:
+            self.report_problem(f"the profile is not kept: {error}")
+
+    def _tell_of_calibrations(self) -> None:
+        """Log and report what came of the calibrations that have ended."""
+        while self._tuner.calibrated:
+            face_id, rest = self._tuner.calibrated.popitem()
+            self._calibrations += 1
+            said = f"calibration {self._calibrations}, face {face_id}: {rest_in_words(rest)}"
+            self.activity.details[CALIBRATION] = said
+            self.get_logger().info(said)
+            self._write_profile()
 
     def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
         self._show_match(self._matcher.add_image(stamp_of(header), (header, image)))
@@ -165,7 +204,10 @@ class AvatarNode(FaceNode):
     def _on_parameters(self, message: Face3DMMParamsArray) -> None:
         time = self.time_of(message.header)
         self._tuner.retain({face.face_id for face in message.faces})
+        if self._profile_path is not None and message.faces:
+            self._tuner.own(max(message.faces, key=lambda face: face.scale).face_id)
         driven = [self._driven(message, face, time) for face in message.faces]
+        self._tell_of_calibrations()
         faces = [face for face in driven if face is not None]
         weights = {face.face_id: face.weights for face in faces}
         self._weights_output.publish(blendshapes_to_message(message.header, weights))

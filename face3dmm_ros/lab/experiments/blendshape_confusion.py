@@ -100,7 +100,8 @@ class Observer:
         # A tracker replaces what it remembers and never changes it: the copy forgets what follows.
         tracker = copy.copy(self._tracker)
         frames = [*self._rest, *(self._look(tracker, shown, seeds) for shown in [ramp, *[held] * _HELD_FRAMES])]
-        tuner = WeightTuner(Tuning(calibration_s=(_REST_FRAMES - 0.5) / _RATE, dead_zone=0.0))
+        tuner = WeightTuner(Tuning(calibration_s=(_REST_FRAMES - 0.5) / _RATE, learn_range=False, dead_zone=0.0))
+        tuner.recalibrate()
         fits = (self._fitter.fit(face, image) for face, image in frames)
         weights = [tuner.tune(0, self._weights.of(fitted), k / _RATE) for k, fitted in enumerate(fits)]
         rises = np.array(weights[-_READ_FRAMES:], np.float64).mean(axis=0)[: len(NAMES)]
