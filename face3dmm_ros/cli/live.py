@@ -7,12 +7,16 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from face3dmm_ros.avatar.network.sender import DEFAULT_PORTS, DESTINATION, split_destination
 from face3dmm_ros.avatar.network.vmc import BLEND_NAMES
 from face3dmm_ros.avatar.styles import HEAD, IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style
+from face3dmm_ros.avatar.weights.profile import profile_path, read_profile
+from face3dmm_ros.cli.calibration import KEY, Calibration, Keys
 from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_tracking_options
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
@@ -63,6 +67,13 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--view", choices=OVERLAYS, default=OVERLAYS[0], help="what the overlay shows")
     add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}")
     add("--avatar-placement", choices=PLACEMENTS, default=IN_IMAGE, help="in the person's place, or by itself")
+    add("--gain", type=_number(0.0, 10.0), help="factor of the avatar's weights; without it the node's own")
+    add("--dead-zone", type=_number(0.0, 0.9), help="the avatar's weights up to this are shown as 0; without it the "
+        "node's own")  # fmt: skip
+    add("--calibrate", action="store_true", help="begin with the avatar's neutral face: look into the camera with a "
+        "relaxed face; at a terminal the key c does so at any time")  # fmt: skip
+    add("--profile", default="", metavar="NAME", help="keep the nearest face's rest and range under this name, from "
+        "run to run")  # fmt: skip
     add("--send", action="append", default=[], metavar=DESTINATION, help="also send to an avatar program; KIND: "
         f"{', '.join(DEFAULT_PORTS)}; without :PORT to the protocol's own; may be given several times")  # fmt: skip
     add("--vmc-names", choices=tuple(BLEND_NAMES), default="pascal", help="names of the blendshapes with vmc: JawOpen, "
@@ -81,9 +92,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the nodes; returns the exit code: 0, or 3 where the recording lacks messages.
 
     Raises:
-        Face3DMMError: ROS is not installed, the source cannot be read, `--out` cannot be written, or a node could not
-            start.
+        Face3DMMError: ROS is not installed, the source cannot be read, `--out` cannot be written, an option needs an
+            avatar, the profile cannot be read, or a node could not start.
     """
+    _check_avatar_options(arguments)
     require_ros()
     middleware.apply_settings(loopback=not arguments.network)
     middleware.free_stale_segments()
@@ -112,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not session.start(interrupted):
             return 0
         print(f"images from {session.source}", file=sys.stderr)
-        _watch(session, arguments.duration, interrupted)
+        _watch(session, arguments.duration, interrupted, calibrate=arguments.calibrate)
         summary = session.stop()
     summary |= session.recording_summary()
     _report(summary, arguments.out)
@@ -139,7 +151,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
     from face3dmm_ros.live.session import LiveOptions
 
     placement = "composed" if arguments.composed else "separate"
-    avatar = arguments.avatar or (HEAD if arguments.send else None)
+    avatar = _avatar(arguments)
     extra = () if avatar is None else (AVATAR,)
     processes = {
         "separate": 5 + len(extra) + arguments.viewer,
@@ -156,13 +168,14 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
 
     fitting = "model", "fit_method", "regressor", "regressor_sha256", "estimate_colors", "smoothing"
     shown = {"style": avatar or WATERMELON, "placement": arguments.avatar_placement, "allow_network": arguments.network}
+    tuning = {name: value for name, value in given("gain", "dead_zone").items() if value is not None}
     return LiveOptions(
         parameters={
             SOURCE: given("source", "camera_format", "width", "height", "rotate", "fps"),
             LANDMARKS: given("backend", "max_faces", "prefer"),
             FITTER: given(*fitting),
             RENDERER: given("model", "view"),
-            AVATAR: given("model", "vmc_names") | {"send": arguments.send or [""]} | shown,
+            AVATAR: given("model", "vmc_names", "profile") | {"send": arguments.send or [""]} | shown | tuning,
         },
         extra_nodes=extra,
         placement=placement,
@@ -173,11 +186,35 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
     )
 
 
-def _watch(session: "LiveSession", duration: float | None, interrupted: threading.Event) -> None:
-    """Print the progress until the duration is over or a signal comes."""
+def _check_avatar_options(arguments: argparse.Namespace) -> None:
+    """Check what is for an avatar, before the nodes start.
+
+    Raises:
+        Face3DMMError: there is none, or the profile is none.
+    """
+    needy = {"--gain": arguments.gain is not None, "--dead-zone": arguments.dead_zone is not None}
+    needy |= {"--calibrate": arguments.calibrate, "--profile": bool(arguments.profile)}
+    if (given := [name for name, is_given in needy.items() if is_given]) and _avatar(arguments) is None:
+        raise Face3DMMError(f"{given[0]} is for an avatar: add --avatar STYLE, --vmc or --live-link-face")
+    if arguments.profile and (path := profile_path(arguments.profile)).exists():
+        read_profile(path)
+
+
+def _avatar(arguments: argparse.Namespace) -> str | None:
+    """The avatar's style; None where there is none."""
+    return arguments.avatar or (HEAD if arguments.send else None)
+
+
+def _watch(session: "LiveSession", duration: float | None, interrupted: threading.Event, *, calibrate: bool) -> None:
+    """Print the progress until the duration is over or a signal comes; calibrate at the start, or at the key."""
     end = None if duration is None else time.monotonic() + duration
     shown: set[str] = set()
-    with progress_bar(unit="image") as bar:
+    with Keys() if session.has_avatar else nullcontext() as keys, progress_bar(unit="image") as bar:
+        calibration = Calibration(session, lambda said: bar.write(said, file=sys.stderr))
+        if keys is not None and keys.available:
+            bar.write(f"press {KEY} to calibrate the avatar's neutral face", file=sys.stderr)
+        if calibrate:
+            calibration.ask()
         while not interrupted.is_set():
             remaining = _LOOK_S if end is None else min(_LOOK_S, end - time.monotonic())
             if remaining <= 0 or interrupted.wait(remaining):
@@ -188,6 +225,9 @@ def _watch(session: "LiveSession", duration: float | None, interrupted: threadin
             for problem in set(progress.problems) - shown:
                 bar.write(problem, file=sys.stderr)
             shown.update(progress.problems)
+            if keys is not None and KEY in keys.pressed().lower():
+                calibration.ask()
+            calibration.look(progress.faces, time.monotonic())
             bar.set_postfix(latency_ms=progress.latency_ms, faces=progress.faces, refresh=False)
             bar.update(progress.overlays - bar.n)
 
@@ -232,3 +272,15 @@ def _positive(text: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
     return value
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    """A type of arguments: a number within bounds."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} does not lie between {low:g} and {high:g}")
+        return value
+
+    return number

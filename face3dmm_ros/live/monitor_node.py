@@ -14,6 +14,7 @@ from rclpy.client import Client
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
+from std_srvs.srv import Trigger
 
 from face3dmm_ros.bags.messages import IMAGE_TYPE
 from face3dmm_ros.core import topics
@@ -64,6 +65,7 @@ class MonitorNode(Node):
         self._source = source
         self._change_state = self.create_client(ChangeState, f"/{source}/change_state")
         self._get_state = self.create_client(GetState, f"/{source}/get_state")
+        self._calibrate: Client | None = None
         self.latencies = Latencies()
         self.images_with_face = 0
         self.faces = 0
@@ -185,6 +187,14 @@ class MonitorNode(Node):
             if time.monotonic() > deadline:
                 raise Face3DMMError(f"{self._source} did not answer within {_SERVICE_TIMEOUT:.0f} s")
             answer = self._answer(self._change_state, asked)
+
+    def calibrate(self, node: str) -> Trigger.Response | None:
+        """What a node answers when it is to calibrate; None if it does not in time. From another thread, as above."""
+        if self._calibrate is None:
+            self._calibrate = self.create_client(Trigger, f"/{node}/calibrate")
+        # Else the request is lost while the two discover each other.
+        self._calibrate.wait_for_service(_ANSWER_TIMEOUT)
+        return self._answer(self._calibrate, Trigger.Request())
 
     def _answer(self, client: Client, request: Any) -> Any:
         """What a service answers; None if it does not in time."""

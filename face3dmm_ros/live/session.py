@@ -29,6 +29,7 @@ from face3dmm_ros.live.monitor_node import MonitorNode
 from face3dmm_ros.live.node_processes import NodeProcesses
 from face3dmm_ros.live.recording import Recording, RecordingFolder, needed_topics
 from face3dmm_ros.live.ros_arguments import parameter_arguments
+from face3dmm_ros.nodes.diagnostics import CALIBRATION
 from face3dmm_ros.nodes.hand_over import hand_over_between_nodes
 from face3dmm_ros.rendering.offscreen import PROBE_TIMEOUT_SECONDS
 
@@ -189,6 +190,21 @@ class LiveSession(Closing):
     def source(self) -> str:
         """Where the images come from, as the source reports it."""
         return self._monitor.statuses.get(SOURCE, {}).get("source", "nowhere yet")
+
+    @property
+    def has_avatar(self) -> bool:
+        """Whether there is an avatar, whose neutral face can be calibrated."""
+        return AVATAR in self._nodes
+
+    def calibrate(self) -> str:
+        """Have the avatar node calibrate neutral faces; returns what it answers."""
+        answer = self._monitor.calibrate(AVATAR) if self.has_avatar else None
+        return "no avatar answers, nothing is calibrated" if answer is None else str(answer.message)
+
+    @property
+    def calibrated(self) -> str:
+        """What came of the last calibration, as the avatar node reports it; empty before one."""
+        return self._monitor.statuses.get(AVATAR, {}).get(CALIBRATION, "")
 
     def check(self) -> list[str]:
         """Check that all nodes and the recording still run; returns what to say of processes that were started again.

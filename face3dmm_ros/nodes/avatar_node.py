@@ -27,6 +27,7 @@ from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.msg import BlendshapesArray, Face3DMMParams, Face3DMMParamsArray
 from face3dmm_ros.nodes.conversions import blendshapes_to_message
+from face3dmm_ros.nodes.diagnostics import CALIBRATION
 from face3dmm_ros.nodes.images import create_image_input, image_conversion, publish_image
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import GL_PLATFORM, IMAGE_TRANSPORT, MODEL, NodeParameter, fixed
@@ -36,8 +37,6 @@ from face3dmm_ros.rendering.offscreen import NoOpenGLError
 
 _WARM_UP_SCALES = (0.7, 1.4, 2.0)
 """px/mm, of faces far and near; chosen by hand."""
-CALIBRATION = "calibration"
-"""The entry of the node's status that says what came of the last calibration."""
 _SHOWN = 100
 """Characters of a text that is refused which the reason shows; chosen by hand: a line of a terminal."""
 Picture = tuple[Header, NDArray[np.uint8]]

@@ -16,6 +16,8 @@ medians are steadier and show a change later."""
 TASK = "images"
 """What a status is about; its name is that of the node and this."""
 STAMPS = "stamps"
+CALIBRATION = "calibration"
+"""The entry of the avatar node's status that says what came of the last calibration."""
 _LOST = "it falls behind, or the middleware loses them (docs/live.md)"
 _LATE_MS = 250.0
 """Median age of the answers, ms, from which a node is told to be late; chosen by hand: an avatar lags visibly."""

@@ -1,0 +1,153 @@
+"""Calibration during `face3dmm live`: its words, its countdown, and the key."""
+
+import argparse
+import os
+import pty
+import sys
+import termios
+
+import pytest
+
+from face3dmm_ros.cli import calibration
+from face3dmm_ros.cli.calibration import Calibration, Keys
+from face3dmm_ros.cli.live import add_arguments
+from face3dmm_ros.cli.live import run as run_live
+from face3dmm_ros.core.errors import Face3DMMError
+
+
+class Run:
+    """A live run that calibrates at once."""
+
+    def __init__(self):
+        self.asked, self.calibrated = 0, ""
+
+    def calibrate(self):
+        self.asked += 1
+        return "keep a neutral face for 1 s"
+
+
+def test_calibration_waits_for_a_face_counts_down_and_says_what_came_of_it():
+    run, said = Run(), []
+    calibrating = Calibration(run, said.append)
+    calibrating.look(1, 0.0)
+    calibrating.ask()
+    for time in range(5):
+        calibrating.look(0, float(time))
+    assert said == ["calibration: look into the camera with a relaxed face"]
+    for half_seconds in range(10):
+        calibrating.look(1, 10.0 + 0.5 * half_seconds)
+    counted = [f"calibration in {k} …" for k in (3, 2, 1)]
+    assert said[1:] == [*counted, "keep a neutral face for 1 s"]
+    assert run.asked == 1
+    run.calibrated = "calibration 1, face 0: you seem to smile"
+    for time in range(3):
+        calibrating.look(1, 20.0 + time)
+    assert said[5:] == [run.calibrated]
+
+
+def test_calibration_can_be_asked_for_again_while_it_counts_down():
+    run, said = Run(), []
+    calibrating = Calibration(run, said.append)
+    calibrating.ask()
+    calibrating.look(1, 0.0)
+    calibrating.look(1, 2.0)
+    calibrating.ask()
+    for time in range(3, 10):
+        calibrating.look(1, float(time))
+    assert said.count("calibration in 3 …") == 2
+    assert run.asked == 1
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """The other end of a terminal that is standard input and has this process in its foreground."""
+    ours, theirs = pty.openpty()
+    with open(theirs, closefd=False) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(calibration.os, "tcgetpgrp", lambda _: os.getpgrp())
+        yield ours, theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_a_key_is_heard_without_enter_and_the_terminal_is_as_before_afterwards(terminal):
+    ours, theirs = terminal
+    before = termios.tcgetattr(theirs)
+    with Keys() as keys:
+        assert keys.available
+        assert keys.pressed() == ""
+        os.write(ours, b"c")
+        calibration.select.select([theirs], [], [], 10.0)
+        assert keys.pressed() == "c"
+        assert termios.tcgetattr(theirs) != before
+    assert termios.tcgetattr(theirs) == before
+
+
+def test_the_terminal_is_as_before_after_an_error_too(terminal):
+    before = termios.tcgetattr(terminal[1])
+    with pytest.raises(Face3DMMError), Keys():
+        raise Face3DMMError("a node died")
+    assert termios.tcgetattr(terminal[1]) == before
+
+
+def test_a_terminal_that_listens_to_another_job_is_left_alone(terminal, monkeypatch):
+    monkeypatch.setattr(calibration.os, "tcgetpgrp", lambda _: os.getpgrp() + 1)
+    with Keys() as keys:
+        assert not keys.available
+        assert keys.pressed() == ""
+
+
+def test_input_that_is_no_terminal_is_not_read(tmp_path, monkeypatch):
+    file = tmp_path / "input"
+    file.write_text("c\n")
+    with file.open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with Keys() as keys:
+            assert keys.pressed() == ""
+        assert stdin.read() == "c\n"
+    monkeypatch.setattr(sys, "stdin", None)
+    with Keys() as keys:
+        assert not keys.available
+
+
+def live_arguments(*words):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--calibrate"], "--calibrate is for an avatar"),
+        (["--profile", "ann"], "--profile is for an avatar"),
+        (["--gain", "2"], "--gain is for an avatar"),
+        (["--avatar", "head", "--profile", "../ann"], "a profile's name has"),
+        (["--avatar", "head", "--profile", "bob"], "is no profile of a face"),
+    ],
+)
+def test_options_of_an_avatar_that_cannot_be_are_refused_before_the_nodes_start(tmp_path, monkeypatch, words, reason):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    file = tmp_path / "face3dmm_ros" / "profiles" / "bob.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("[]")
+    with pytest.raises(Face3DMMError, match=reason):
+        run_live(live_arguments(*words))
+
+
+@pytest.mark.parametrize("words", [["--gain", "11"], ["--gain", "nan"], ["--dead-zone", "1"], ["--dead-zone", "x"]])
+def test_gains_and_dead_zones_out_of_range_are_refused(words, capsys):
+    with pytest.raises(SystemExit):
+        live_arguments(*words)
+    assert "0 and" in capsys.readouterr().err or words[1] == "x"
+
+
+def test_gain_dead_zone_and_profile_become_the_nodes_parameters(monkeypatch):
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
+    from face3dmm_ros.cli.live import _options
+
+    given = _options(live_arguments("--avatar", "head", "--gain", "2", "--dead-zone", "0.1", "--profile", "ann"))
+    parameters = given.parameters["avatar_node"]
+    assert (parameters["gain"], parameters["dead_zone"], parameters["profile"]) == (2.0, 0.1, "ann")
+    assert "gain" not in _options(live_arguments("--avatar", "head")).parameters["avatar_node"]
