@@ -1,7 +1,7 @@
 """What an avatar costs a frame: its drawing and laying it over the image, beside the overlay."""
 
 from collections.abc import Callable
-from itertools import cycle
+from itertools import count, cycle
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ def avatars(
     model: MorphableModel, image: NDArray[np.uint8], faces: list[TrackedFace]
 ) -> dict[str, Callable[[], object]]:
     """One face on an image that moves from frame to frame; by the names of the table's rows."""
-    weights, tuner = BlendshapeWeights(model), WeightTuner(Tuning(calibration_s=0.0))
+    weights, tuner = BlendshapeWeights(model), WeightTuner(Tuning())
     size = image.shape[1], image.shape[0]
     driven = [AvatarFace(face.face_id, face.parameters, weights.of(face.parameters)) for face in faces]
 
@@ -33,10 +33,10 @@ def avatars(
 
         return draw
 
-    turn = cycle(faces)
+    turn, images = cycle(faces), count()
 
     def weigh() -> NDArray[np.float32]:
         face = next(turn)
-        return tuner.tune(face.face_id, weights.of(face.parameters), 0.0)
+        return tuner.tune(face.face_id, weights.of(face.parameters), next(images) / 30.0)
 
     return {"weights": weigh} | {style: drawing(style) for style in (WATERMELON, HEAD)}
