@@ -5,6 +5,7 @@ import os
 import pty
 import sys
 import termios
+import threading
 
 import pytest
 
@@ -151,3 +152,21 @@ def test_gain_dead_zone_and_profile_become_the_nodes_parameters(monkeypatch):
     parameters = given.parameters["avatar_node"]
     assert (parameters["gain"], parameters["dead_zone"], parameters["profile"]) == (2.0, 0.1, "ann")
     assert "gain" not in _options(live_arguments("--avatar", "head")).parameters["avatar_node"]
+
+
+def test_a_live_run_has_the_avatar_node_calibrate_and_hears_what_it_answers(spun):
+    from std_srvs.srv import Trigger
+
+    from face3dmm_ros.live.monitor_node import MonitorNode
+
+    def answer(_, response):
+        response.success, response.message = True, "keep a neutral face for 1 s"
+        return response
+
+    spun.node.create_service(Trigger, "/avatar_node/calibrate", answer)
+    monitor = spun.add(MonitorNode(["avatar_node"], "video_source_node", context=spun.context))
+    heard = []
+    asking = threading.Thread(target=lambda: heard.append(monitor.calibrate("avatar_node").message))
+    asking.start()
+    spun.spin_until(lambda: not asking.is_alive(), "the answer")
+    assert heard == ["keep a neutral face for 1 s"]
