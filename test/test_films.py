@@ -12,7 +12,10 @@ import cv2
 import numpy as np
 import pygltflib
 import pytest
+from scipy.spatial.transform import Rotation
+from test_avatar_gltf import Writer, add_head
 
+from face3dmm_ros.avatar.gltf.file import load_gltf
 from face3dmm_ros.avatar.network.live_link_face import LIVE_LINK_NAMES
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.cli import track
@@ -26,6 +29,7 @@ from face3dmm_ros.files.frame_source import open_source, sample_clip
 from face3dmm_ros.files.motion_jpeg import MotionJpegWriter
 from face3dmm_ros.films import film_job, landmark_store
 from face3dmm_ros.films.animation import write_animation
+from face3dmm_ros.films.avatar_animation import AnimatedAvatar, shown_weights
 from face3dmm_ros.films.curves import timecode, write_live_link
 from face3dmm_ros.films.film_fitter import fit_film
 from face3dmm_ros.films.film_job import FilmJob, open_film, track_film
@@ -460,3 +464,90 @@ def test_live_links_table_of_a_face_in_some_images_has_rows_for_these(tmp_path, 
     some = FaceTrack(0, face.frames[[3, 9]], [face.parameters[3], face.parameters[9]])
     write_live_link(tmp_path / "some.csv", film, some, BlendshapeWeights(default_model))
     assert len((tmp_path / "some.csv").read_text().splitlines()) == 3
+
+
+# An avatar of one's own
+
+
+def animated(path: Path) -> tuple[pygltflib.GLTF2, dict[tuple[int, str], np.ndarray]]:
+    """A file and the values of its last animation, by node and what moves."""
+    file = pygltflib.GLTF2().load(str(path))
+    animation = file.animations[-1]
+    values = {
+        (channel.target.node, channel.target.path): accessor(file, animation.samplers[channel.sampler].output)
+        for channel in animation.channels
+    }
+    return file, values
+
+
+def write_avatar(path: Path, change=None) -> Path:
+    """A head with all of ARKit's morph targets on a bone that a matrix places, and an eye's bone."""
+    writer = Writer()
+    mesh = add_head(writer, [name for name in ARKIT_NAMES if not name.startswith("eyeLook")])
+    eye = writer.node(root=False, name="leftEye", translation=[0.03, 0.05, 0.08])
+    ball = writer.node(root=False, name="face", mesh=mesh)
+    turned = [0.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.5, 0.0, 1.0]  # column by column
+    head = writer.node(root=False, name="Head", matrix=turned, children=[ball, eye])
+    writer.node(name="Neck", rotation=[0.0, 0.38268343, 0.0, 0.92387953], children=[head])
+    if change is not None:
+        change(writer)
+    return writer.save(path)
+
+
+def test_an_avatars_morph_targets_follow_the_weights(tmp_path, film, default_model):
+    retargeting = BlendshapeWeights(default_model)
+    AnimatedAvatar(write_avatar(tmp_path / "me.glb")).write(tmp_path / "out.glb", film, film.tracks[0], retargeting)
+    file, values = animated(tmp_path / "out.glb")
+    (node,) = (k for k, each in enumerate(file.nodes) if each.name == "face")
+    names = file.meshes[0].extras["targetNames"]
+    shown = values[node, "weights"].reshape(len(film.times), len(names))
+    wanted = shown_weights(film.tracks[0], film.times, retargeting)
+    jaw = names.index("jawOpen")
+    np.testing.assert_allclose(shown[:, jaw], wanted[:, ARKIT_NAMES.index("jawOpen")], atol=1e-6)
+
+
+def test_an_avatars_head_turns_in_the_world_as_the_persons_does(tmp_path, film, default_model):
+    path = write_avatar(tmp_path / "me.glb")
+    AnimatedAvatar(path).write(tmp_path / "out.glb", film, film.tracks[0], BlendshapeWeights(default_model))
+    file, values = animated(tmp_path / "out.glb")
+    (head,) = (k for k, each in enumerate(file.nodes) if each.name == "Head")
+    assert file.nodes[head].matrix is None
+    before = load_gltf(path).nodes
+    neck = before[before[head].parent].matrix[:3, :3]
+    x, y, z, w = values[head, "rotation"][12]
+    local = Rotation.from_quat([x, y, z, w]).as_matrix()
+    turned = neck @ local @ np.linalg.inv(neck @ before[head].matrix[:3, :3])
+    np.testing.assert_allclose(turned, FRONTAL @ film.tracks[0].parameters[12].camera.rotation, atol=1e-5)
+    again = load_gltf(tmp_path / "out.glb").nodes[head]
+    np.testing.assert_allclose(again.matrix, before[head].matrix, atol=1e-6)
+
+
+def test_an_eyes_bone_turns_where_no_morph_target_does(tmp_path, film, default_model):
+    AnimatedAvatar(write_avatar(tmp_path / "me.glb")).write(
+        tmp_path / "out.glb", film, film.tracks[0], BlendshapeWeights(default_model)
+    )
+    file, values = animated(tmp_path / "out.glb")
+    (eye,) = (k for k, each in enumerate(file.nodes) if each.name == "leftEye")
+    assert np.ptp(values[eye, "rotation"], axis=0).max() > 1e-3
+
+
+def test_all_else_of_an_avatars_file_stays(tmp_path, film, default_model):
+    path = write_avatar(tmp_path / "me.glb")
+    AnimatedAvatar(path).write(tmp_path / "out.glb", film, film.tracks[0], BlendshapeWeights(default_model))
+    before, after = pygltflib.GLTF2().load(str(path)), pygltflib.GLTF2().load(str(tmp_path / "out.glb"))
+    assert after.accessors[: len(before.accessors)] == before.accessors
+    assert after.binary_blob().startswith(before.binary_blob())
+    assert after.materials == before.materials
+
+
+def test_an_avatar_that_cannot_be_animated_is_refused_before_the_work(tmp_path, capsys):
+    (tmp_path / "me.glb").write_bytes(b"no avatar")
+    assert main(["track", "sample", "--avatar", str(tmp_path / "me.glb"), "--out", str(tmp_path / "out")]) == 2
+    assert "expected a glTF 2.0, GLB or VRM file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_animates_an_avatar(tmp_path):
+    job = FilmJob("sample", tmp_path / "out", view="", duration=0.2, avatar=str(write_avatar(tmp_path / "me.glb")))
+    track_film(job, nothing)
+    assert load_gltf(tmp_path / "out" / "avatar.glb").nodes

@@ -37,6 +37,7 @@ examples:
   face3dmm track talk.mp4 --out talk                 curves and an animation of one face
   face3dmm track *.mp4 --out films --max-faces 3     several films, up to three people in each
   face3dmm track camera --duration 20 --out me       twenty seconds of the camera
+  face3dmm track talk.mp4 --avatar me.vrm            an avatar of one's own, animated, too
   face3dmm track sample --out sample --no-overlay    without the video
 """
 _SHARES = {"landmarks": (0.0, 0.5), "fit": (0.5, 0.7), "overlay": (0.7, 1.0)}
@@ -55,6 +56,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add_backend_and_model(verb)
     add("--max-faces", type=int, default=1, metavar="N", help="faces to track at most")
     add("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")
+    add("--avatar", default="", metavar="FILE", help="also animate a .glb or .vrm: avatar.glb")
     add("--duration", type=float, default=0.0, metavar="SECONDS", help="end a film there; 0: at its own end")
     add("--view", choices=VIEWS, default=VIEWS[0], help="what the overlay shows")
     add("--overlay", action=argparse.BooleanOptionalAction, default=True, help=f"write {OVERLAY}")
@@ -108,6 +110,7 @@ def _jobs(arguments: argparse.Namespace) -> list[FilmJob]:
             fov=arguments.fov,
             view=arguments.view if arguments.overlay else "",
             duration=arguments.duration,
+            avatar=arguments.avatar,
         )
         for source, name in zip(arguments.sources, names, strict=True)
     ]

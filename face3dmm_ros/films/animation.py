@@ -5,7 +5,6 @@ animated, with a key for each image.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,12 @@ from face3dmm_ros.core.camera import Intrinsics, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, quaternion
 from face3dmm_ros.core.srgb import linear
-from face3dmm_ros.files.meshes import glb_file
 from face3dmm_ros.files.whole_file import write_whole
+from face3dmm_ros.films.glb import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, GlbArrays, one_sided
 from face3dmm_ros.films.tracks import FaceTrack, TrackedFilm
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 _MM = 1e-3
-_FLOAT, _UNSIGNED_INT, _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 5126, 5125, 34962, 34963
 
 
 def write_animation(path: Path, film: TrackedFilm, track: FaceTrack, model: MorphableModel, fov: float) -> None:
@@ -42,16 +40,16 @@ def write_animation(path: Path, film: TrackedFilm, track: FaceTrack, model: Morp
         raise Face3DMMError(f"{path}: an animation is written as .glb")
     if not track.parameters:
         raise Face3DMMError(f"{path}: face {track.face_id} is in no image")
-    file = _File()
+    file = GlbArrays({})
     first = track.parameters[0]
     vertices = model.identity(first.alpha)
     # Normals of targets are left out, as most files do: programs keep those of the face at rest.
     attributes = {
-        "POSITION": file.add(vertices * _MM, "VEC3", _ARRAY_BUFFER, limits=True),
-        "NORMAL": file.add(model.normals(vertices), "VEC3", _ARRAY_BUFFER),
-        "COLOR_0": file.add(linear(model.rgb(first.gamma) / 255.0), "VEC3", _ARRAY_BUFFER),
+        "POSITION": file.add(vertices * _MM, "VEC3", ARRAY_BUFFER, limits=True),
+        "NORMAL": file.add(model.normals(vertices), "VEC3", ARRAY_BUFFER),
+        "COLOR_0": file.add(linear(model.rgb(first.gamma) / 255.0), "VEC3", ARRAY_BUFFER),
     }
-    indices = file.add(model.triangles.reshape(-1, 1).astype("<u4"), "SCALAR", _ELEMENT_ARRAY_BUFFER)
+    indices = file.add(model.triangles.reshape(-1, 1).astype("<u4"), "SCALAR", ELEMENT_ARRAY_BUFFER)
     targets = [
         {"POSITION": file.add_sparse(_MM * model.expression_basis[:, place].reshape(-1, 3))}
         for place in range(model.expression_count)
@@ -82,7 +80,8 @@ def write_animation(path: Path, film: TrackedFilm, track: FaceTrack, model: Morp
             }
         ],
     }
-    write_whole(path, file.packed(document))
+    file.document |= document
+    write_whole(path, file.packed())
 
 
 def _motion(track: FaceTrack, fov: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -92,56 +91,4 @@ def _motion(track: FaceTrack, fov: float) -> tuple[NDArray[np.float64], NDArray[
         pose = metric_pose(face.camera, Intrinsics.from_field_of_view(face.image_size, fov))
         turns.append(quaternion(FRONTAL @ pose.rotation))
         places.append(FRONTAL @ pose.position)
-    rotations = np.array(turns)
-    # q and −q are one rotation, between which players would turn all the way round.
-    flips = np.sign((rotations[1:] * rotations[:-1]).sum(axis=1))
-    rotations[1:] *= np.cumprod(np.where(flips < 0.0, -1.0, 1.0))[:, None]
-    return rotations, np.array(places)
-
-
-class _File:
-    """Arrays of a binary glTF file, in the order in which they were added."""
-
-    def __init__(self) -> None:
-        self._binary = bytearray()
-        self._views: list[dict[str, int]] = []
-        self._accessors: list[dict[str, Any]] = []
-
-    def add(self, array: NDArray, kind: str, target: int = 0, *, limits: bool = False) -> int:
-        """The accessor of an array (n, components), float32 unless it is uint32."""
-        array = array if array.dtype == np.uint32 else np.ascontiguousarray(array, "<f4")
-        view = self._view(array.tobytes(), target)
-        component = _UNSIGNED_INT if array.dtype == np.uint32 else _FLOAT
-        accessor = {"bufferView": view, "componentType": component, "count": len(array), "type": kind}
-        if limits:
-            accessor |= {"min": array.min(axis=0).tolist(), "max": array.max(axis=0).tolist()}
-        return self._accessor(accessor)
-
-    def add_sparse(self, moved: NDArray) -> int:
-        """The accessor of displacements (n, 3), of which those that are not 0 take room."""
-        moved = np.ascontiguousarray(moved, "<f4")
-        at = np.flatnonzero(np.abs(moved).max(axis=1) > 0.0)
-        accessor: dict[str, Any] = {"componentType": _FLOAT, "count": len(moved), "type": "VEC3"}
-        accessor |= {"min": moved.min(axis=0).tolist(), "max": moved.max(axis=0).tolist()}
-        if len(at):
-            accessor["sparse"] = {
-                "count": len(at),
-                "indices": {"bufferView": self._view(at.astype("<u4").tobytes()), "componentType": _UNSIGNED_INT},
-                "values": {"bufferView": self._view(moved[at].tobytes())},
-            }
-        return self._accessor(accessor)
-
-    def packed(self, document: dict[str, Any]) -> bytes:
-        """The file of a document, to which the arrays are added."""
-        arrays = {"bufferViews": self._views, "accessors": self._accessors}
-        return glb_file(document | arrays | {"buffers": [{"byteLength": len(self._binary)}]}, bytes(self._binary))
-
-    def _view(self, content: bytes, target: int = 0) -> int:
-        view = {"buffer": 0, "byteOffset": len(self._binary), "byteLength": len(content)}
-        self._views.append(view | ({"target": target} if target else {}))
-        self._binary += content + bytes(-len(content) % 4)
-        return len(self._views) - 1
-
-    def _accessor(self, accessor: dict[str, Any]) -> int:
-        self._accessors.append(accessor)
-        return len(self._accessors) - 1
+    return one_sided(np.array(turns)), np.array(places)

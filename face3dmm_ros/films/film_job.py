@@ -19,6 +19,7 @@ from face3dmm_ros.files.image_layout import jpeg
 from face3dmm_ros.files.motion_jpeg import MotionJpegWriter
 from face3dmm_ros.files.whole_file import check_writable, make_folder
 from face3dmm_ros.films.animation import write_animation
+from face3dmm_ros.films.avatar_animation import AnimatedAvatar
 from face3dmm_ros.films.curves import write_live_link, write_weights
 from face3dmm_ros.films.film_fitter import PASSES, fit_film
 from face3dmm_ros.films.landmark_store import LandmarkStore, LocatedFrame
@@ -33,7 +34,7 @@ from face3dmm_ros.morphable_model import load_model
 
 WORK, FILM, OVERLAY, REPORT = ".work", "film.mp4", "overlay.mp4", "report.html"
 PARAMETERS, WEIGHTS = "params.npz", "weights.csv"
-LIVE_LINK, ANIMATION = "arkit{}.csv", "animation{}.glb"
+LIVE_LINK, ANIMATION, AVATAR = "arkit{}.csv", "animation{}.glb", "avatar{}.glb"
 """Files of each face; that of the first has no number."""
 _FILM_QUALITY = 90
 """Of the JPEGs that a camera's images are kept as; chosen by hand."""
@@ -57,6 +58,7 @@ class FilmJob:
         fov: the camera's horizontal field of view, degrees.
         view: of the overlay; empty for no video.
         duration: s after which a film ends; 0: at its own end.
+        avatar: path of a .glb or .vrm to animate besides; empty for none.
     """
 
     source: str
@@ -68,14 +70,17 @@ class FilmJob:
     fov: float = 60.0
     view: str = "shaded"
     duration: float = 0.0
+    avatar: str = ""
 
 
 def check_job(job: FilmJob) -> None:
-    """Check, before work begins, that a job's folder can be written.
+    """Check, before work begins, that a job's folder can be written, and its avatar be animated.
 
     Raises:
         Face3DMMError: it cannot.
     """
+    if job.avatar:
+        AnimatedAvatar(user_path(job.avatar))
     check_writable(job.out, (FILM, OVERLAY, REPORT, PARAMETERS, WEIGHTS, LIVE_LINK.format(""), ANIMATION.format("")))
 
 
@@ -96,8 +101,9 @@ def track_film(job: FilmJob, progress: Progress, stopped: Callable[[], bool] = l
         Face3DMMError: the film cannot be read, a file not written, or an option names something that does not exist.
     """
     model = load_model(job.model)
+    avatar = AnimatedAvatar(user_path(job.avatar)) if job.avatar else None
     source = open_film(job.source)
-    notices = [source.notice] if source.notice else []
+    notices = [notice for notice in (source.notice, avatar.notice if avatar else "") if notice]
     try:
         make_folder(job.out)
         store = LandmarkStore(job.out / WORK, _depends_on(job, source))
@@ -128,6 +134,8 @@ def track_film(job: FilmJob, progress: Progress, stopped: Callable[[], bool] = l
         number = f"_{place}" if place else ""
         write_live_link(job.out / LIVE_LINK.format(number), film, track, retargeting)
         write_animation(job.out / ANIMATION.format(number), film, track, model, job.fov)
+        if avatar is not None:
+            avatar.write(job.out / AVATAR.format(number), film, track, retargeting)
     if job.view:
         notices += _drawn(job, film, model, film_path, progress)
     write_report(job.out / REPORT, film, retargeting, _pictures(film, film_path), notices)
@@ -153,7 +161,15 @@ def open_film(source: str) -> FrameSource:
 def _depends_on(job: FilmJob, source: FrameSource) -> dict[str, Any]:
     """What the landmarks depend on; a camera's are never the same again."""
     path = Path(job.source)
-    of = {"version": face3dmm_ros.__version__, **asdict(job), "out": "", "smoothing": "", "view": "", "fov": 0.0}
+    of = {
+        "version": face3dmm_ros.__version__,
+        **asdict(job),
+        "out": "",
+        "smoothing": "",
+        "view": "",
+        "fov": 0.0,
+        "avatar": "",
+    }
     if source.live:
         return of | {"begun": time.time()}
     if path.is_file():

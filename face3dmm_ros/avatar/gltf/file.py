@@ -213,6 +213,22 @@ def load_gltf(path: Path) -> Gltf:
         ) from error
 
 
+def glb_parts(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The JSON and the buffer of a binary file that `load_gltf` has read.
+
+    Raises:
+        Face3DMMError: it cannot be read, or is a .gltf, whose parts are other files.
+    """
+    data = read_regular(path, _LARGEST_FILE)
+    if data[:4] != b"glTF":
+        raise Face3DMMError(
+            f"{path} is glTF in several files, expected one (.glb, .vrm): convert it, e.g. with "
+            "`npx @gltf-transform/cli copy IN.gltf OUT.glb`"
+        )
+    text, blob = _split(path, data)
+    return json.loads(text.decode("utf-8")), bytes(blob)
+
+
 @contextmanager
 def reading_extension(path: Path, what: str) -> Iterator[None]:
     """A context for code that takes an extension's JSON apart, whose types nothing has checked.

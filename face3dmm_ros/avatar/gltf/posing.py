@@ -16,7 +16,7 @@ from face3dmm_ros.avatar.gltf.closed_surfaces import on_closed_surfaces
 from face3dmm_ros.avatar.gltf.figure import TURNS, Figure, Material, Surface
 from face3dmm_ros.avatar.gltf.file import Deltas, Gltf, Primitive, Skin
 from face3dmm_ros.avatar.gltf.morphs import Matching
-from face3dmm_ros.avatar.gltf.skeleton import find_bones, gaze_limits, nodes_below, rest_pose
+from face3dmm_ros.avatar.gltf.skeleton import eyes_that_turn, find_bones, gaze_limits, nodes_below, rest_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model.normals import vertex_normals
 
@@ -95,11 +95,7 @@ def make_bust(file: Gltf, matching: Matching) -> Bust:
     world = rest_pose(file, bones)
     head = bones.get("head", -1)
     limits = gaze_limits(file)
-    eyes_may_turn = head >= 0 and bool(limits.any())
-    eyes_turn = tuple(
-        eyes_may_turn and f"{side}Eye" in bones and f"eyeLookUp{side.capitalize()}" in matching.missing
-        for side in ("left", "right")
-    )
+    eyes_turn = tuple(eyes_that_turn(file, matching.missing, bones).values())
     marks = {head: 1 + HEAD} if head >= 0 else {}
     for side, part, turns in zip(("left", "right"), (LEFT_EYE, RIGHT_EYE), eyes_turn, strict=True):
         if turns:

@@ -1,7 +1,7 @@
 """Which nodes of a glTF or VRM file are a person's bones, and the rest pose in which it is shown."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,20 @@ def gaze_limits(file: Gltf) -> NDArray[np.float64]:
         ways = ("VerticalUp", "VerticalDown", "HorizontalInner", "HorizontalOuter")
         degrees = [float((look_at.get(prefix + way) or {}).get(key, np.inf)) for way in ways]
     return np.radians(np.fmax(degrees, 0.0)) if by_bones else np.zeros(4)
+
+
+def eyes_that_turn(file: Gltf, missing: Collection[str], bones: Mapping[str, int]) -> dict[str, bool]:
+    """For ``Left`` and ``Right``, whether that eye's bone is to move the gaze, because no morph target does.
+
+    Args:
+        file: of the figure.
+        missing: ARKit's names that drive no morph target.
+        bones: as `find_bones` gives them.
+    """
+    may_turn = bones.get("head", -1) >= 0 and bool(gaze_limits(file).any())
+    return {
+        side: may_turn and f"{side.lower()}Eye" in bones and f"eyeLookUp{side}" in missing for side in ("Left", "Right")
+    }
 
 
 def nodes_below(file: Gltf, marks: Mapping[int, int]) -> NDArray[np.int32]:
