@@ -134,10 +134,26 @@ def test_the_end_tells_how_many_bytes_are_yet_to_be_written(tmp_path, stuck):
     assert told[-1] == 0
 
 
-def test_what_comes_after_a_failure_is_lost(tmp_path):
-    recording = Recording(tmp_path, [IMAGES], images="jpeg", videos={})
-    for data in (b"no image", message()):
+def test_what_is_no_image_is_refused_and_the_recording_goes_on(tmp_path):
+    recording = Recording(tmp_path, [IMAGES], images="jpeg", videos={"/face/overlay": "overlay.mp4"})
+    for data in (b"", b"no image", message()[:-1], message()):
         recording.write("/camera/image_raw", 7, data)
+        recording.write("/face/overlay", 7, data)
+    recording.close()
+    assert (recording.failure, recording.lost.total()) == ("", 0)
+    assert recording.refused == {"/camera/image_raw": 3, "/face/overlay": 3}
+    with BagReader(tmp_path / "bag") as bag:
+        assert len(list(bag.messages("/camera/image_raw/compressed"))) == 1
+
+
+def test_what_comes_after_a_failure_is_lost(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError("no space left on device")
+
+    recording = Recording(tmp_path, [IMAGES], images="jpeg", videos={})
+    monkeypatch.setattr(recording._bag, "write_serialized", fail)
+    for _ in range(2):
+        recording.write("/camera/image_raw", 7, message())
     recording.close()
     assert "failed" in recording.failure
     assert recording.lost == {"/camera/image_raw": 2}

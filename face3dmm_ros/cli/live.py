@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _LOOK_S = 0.5
 """Between looks at how the run is doing."""
 
+_REMEMBERED = 100
+"""Problems that are told once; chosen by hand: anybody may make up others for days."""
 _INCOMPLETE = 3
 """Exit code of a run whose recording lacks messages."""
 
@@ -195,7 +198,7 @@ def _check_avatar_options(arguments: argparse.Namespace) -> None:
     needy = {"--gain": arguments.gain is not None, "--dead-zone": arguments.dead_zone is not None}
     needy |= {"--calibrate": arguments.calibrate, "--profile": bool(arguments.profile)}
     if (given := [name for name, is_given in needy.items() if is_given]) and _avatar(arguments) is None:
-        raise Face3DMMError(f"{given[0]} is for an avatar: add --avatar STYLE, --vmc or --live-link-face")
+        raise Face3DMMError(f"{given[0]} is for an avatar: add --avatar STYLE or --send")
     if arguments.profile and (path := profile_path(arguments.profile)).exists():
         read_profile(path)
 
@@ -208,7 +211,7 @@ def _avatar(arguments: argparse.Namespace) -> str | None:
 def _watch(session: "LiveSession", duration: float | None, interrupted: threading.Event, *, calibrate: bool) -> None:
     """Print the progress until the duration is over or a signal comes; calibrate at the start, or at the key."""
     end = None if duration is None else time.monotonic() + duration
-    shown: set[str] = set()
+    shown: deque[str] = deque(maxlen=_REMEMBERED)
     with Keys() if session.has_avatar else nullcontext() as keys, progress_bar(unit="image") as bar:
         calibration = Calibration(session, lambda said: bar.write(said, file=sys.stderr))
         if keys is not None and keys.available:
@@ -222,9 +225,10 @@ def _watch(session: "LiveSession", duration: float | None, interrupted: threadin
             for said in session.check():
                 bar.write(said, file=sys.stderr)
             progress = session.progress()
-            for problem in set(progress.problems) - shown:
-                bar.write(problem, file=sys.stderr)
-            shown.update(progress.problems)
+            for problem in progress.problems:
+                if problem not in shown:
+                    bar.write(problem, file=sys.stderr)
+                    shown.append(problem)
             if keys is not None and KEY in keys.pressed().lower():
                 calibration.ask()
             calibration.look(progress.faces, time.monotonic())

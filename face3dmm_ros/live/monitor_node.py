@@ -4,7 +4,7 @@ import importlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -24,6 +24,7 @@ from face3dmm_ros.live.recorded_topics import RecordedTopics
 from face3dmm_ros.live.recording import Recording, Topic
 from face3dmm_ros.msg import Face3DMMParamsArray
 from face3dmm_ros.nodes.diagnostics import Statuses, node_of
+from face3dmm_ros.nodes.guard import for_people, summary
 from face3dmm_ros.nodes.qos import SubscriptionEventCallbacks
 from face3dmm_ros.nodes.synchronization import serialized_stamp
 
@@ -33,6 +34,13 @@ _DIAGNOSTICS = "/diagnostics"
 _IMAGE_DEPTH, _DEPTH = 30, 300
 """Queue depths of images and of all else; chosen by hand: a second of images and ten of results at 30 images/s, so that
 a pause of the monitor is not counted as a loss of the nodes."""
+_MOST_BYTES = 1_000_000
+"""Of a message whose content is looked at; chosen by hand: statuses of a node have some two thousand, parameters of 64
+faces 300,000."""
+_MOST_KEYS = 200
+"""Of a node's status; chosen by hand: nodes have some 30."""
+_LONGEST_VALUE = 10_000
+"""Characters of a status's value; chosen by hand: more than the longest path."""
 _SERVICE_TIMEOUT = 30.0
 """s; chosen by hand, longer than any source takes to open."""
 _ANSWER_TIMEOUT = 5.0
@@ -47,7 +55,8 @@ _REACHED_BY = {
 class MonitorNode(Node):
     """Subscribes to the topics of some nodes, and changes the lifecycle state of one, the source of the images.
 
-    All messages are received serialized, since few are deserialized.
+    All messages are received serialized, since few are deserialized. Anybody may send them: one that cannot be used is
+    left out, and told as a problem of this node.
 
     Attributes:
         latencies: of the overlays.
@@ -75,7 +84,9 @@ class MonitorNode(Node):
         self._watched = frozenset(watched)
         self._recording: Recording | None = None
         self._recorded: RecordedTopics | None = None
-        self.create_subscription(DiagnosticArray, _DIAGNOSTICS, self._on_diagnostics, _DEPTH)
+        self.create_subscription(
+            DiagnosticArray, _DIAGNOSTICS, self._guarded(_DIAGNOSTICS, self._on_diagnostics), _DEPTH, raw=True
+        )
 
     def source_is_ready(self) -> bool:
         """Whether the source's lifecycle state can be changed."""
@@ -119,7 +130,7 @@ class MonitorNode(Node):
                 self._subscribe_to_overlays(topic)
             elif topic.name == _PARAMETERS or topic.name in wanted:
                 others.append((topic, _message_class(topic.message_type)))
-        self._recorded = RecordedTopics(others, self._take, context=self.context)
+        self._recorded = RecordedTopics(others, self._take, self.report_failure, context=self.context)
 
     def destroy_node(self) -> None:
         """Unsubscribe, once what has come is written."""
@@ -138,15 +149,31 @@ class MonitorNode(Node):
         self.create_subscription(
             _message_class(topic.message_type),
             topic.name,
-            take,
+            self._guarded(topic.name, take),
             topic.qos,
             raw=True,
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
         )
 
+    def report_failure(self, where: str, error: Exception) -> None:
+        """Tell of what went wrong with a message of a topic, or elsewhere; the monitor goes on."""
+        # The first of them: each that is told is a line, and there may be thousands.
+        self.problems.setdefault(self.get_name(), f"{where}: {for_people(summary(error))}")
+
+    def _guarded(self, topic: str, take: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """What takes a topic's messages, whatever they are."""
+
+        def take_or_report(message: bytes) -> None:
+            try:
+                take(message)
+            except Exception as error:
+                self.report_failure(topic, error)
+
+        return take_or_report
+
     def _take(self, topic: str, time_ns: int, message: bytes) -> None:
         if topic == _PARAMETERS:
-            self._count_faces(message)
+            self._guarded(topic, self._count_faces)(message)
         self._record(topic, time_ns, message)
 
     def _record(self, topic: str, time_ns: int, message: bytes) -> None:
@@ -154,18 +181,23 @@ class MonitorNode(Node):
             self._recording.write(topic, time_ns, message)
 
     def _count_faces(self, serialized: bytes) -> None:
-        self.faces = len(deserialize_message(serialized, Face3DMMParamsArray).faces)
+        self.faces = len(_read(serialized, Face3DMMParamsArray).faces)
         self.images_with_face += bool(self.faces)
 
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+    def _on_diagnostics(self, serialized: bytes) -> None:
+        message = _read(serialized, DiagnosticArray)
         message.status = [status for status in message.status if node_of(status) in self._watched]
+        for status in message.status:
+            status.values = status.values[:_MOST_KEYS]
+            for pair in status.values:
+                pair.value = for_people(pair.value, _LONGEST_VALUE)
         self.statuses.take(message)
         for status in message.status:
             node = node_of(status)
             self.status_count[node] += 1
             self.problems.pop(node, None)
             if status.level == DiagnosticStatus.ERROR:
-                self.problems[node] = status.message
+                self.problems[node] = for_people(status.message)
 
     def change_state(self, transition: int) -> None:
         """Make the source go through a lifecycle transition; to be called from another thread than the one that spins.
@@ -205,6 +237,18 @@ class MonitorNode(Node):
             return future.result()
         client.remove_pending_request(future)
         return None
+
+
+def _read(serialized: bytes, kind: type) -> Any:
+    """A message of a type.
+
+    Raises:
+        Face3DMMError: it is larger than what is looked at.
+        Exception: the bytes are no such message; of many kinds.
+    """
+    if len(serialized) > _MOST_BYTES:
+        raise Face3DMMError(f"it has {len(serialized)} bytes; up to {_MOST_BYTES} are looked at")
+    return deserialize_message(serialized, kind)
 
 
 def _message_class(message_type: str) -> type:

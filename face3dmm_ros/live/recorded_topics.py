@@ -27,14 +27,16 @@ class RecordedTopics(Closing):
         self,
         topics: Iterable[tuple[Topic, type]],
         write: Callable[[str, int, bytes], None],
+        report: Callable[[str, Exception], object] = lambda topic, error: None,
         *,
         context: Context | None = None,
     ) -> None:
         """Subscribe to topics, given with the classes of their messages.
 
-        `write` gets of each message the topic's name, when it came, in ns, and its bytes.
+        `write` gets of each message the topic's name, when it came, in ns, and its bytes; `report` gets a topic's name
+        and the error of one that could not be fetched or written.
         """
-        self._write = write
+        self._write, self._report = write, report
         self._node = Node("live_recorder", start_parameter_services=False, enable_rosout=False, context=context)
         events = SubscriptionEventCallbacks(use_default_callbacks=False)
         self._subscriptions: list[tuple[str, Any]] = [
@@ -63,11 +65,18 @@ class RecordedTopics(Closing):
 
     def _fetch(self) -> None:
         for name, subscription in self._subscriptions:
-            while True:
-                with subscription.handle:
-                    taken = subscription.handle.take_message(subscription.msg_type, True)
-                if taken is None:
-                    break
-                message, about = taken
-                # Not every middleware tells when a message came.
-                self._write(name, about["received_timestamp"] or self._node.get_clock().now().nanoseconds, message)
+            # What goes wrong with one is no reason to fetch no others.
+            try:
+                self._fetch_from(name, subscription)
+            except Exception as error:
+                self._report(name, error)
+
+    def _fetch_from(self, name: str, subscription: Any) -> None:
+        while True:
+            with subscription.handle:
+                taken = subscription.handle.take_message(subscription.msg_type, True)
+            if taken is None:
+                return
+            message, about = taken
+            # Not every middleware tells when a message came.
+            self._write(name, about["received_timestamp"] or self._node.get_clock().now().nanoseconds, message)

@@ -122,6 +122,7 @@ class Recording:
         wanted: the topics that go into the bag or a video; messages of others need not be handed over.
         received: by topic, how many messages were handed over.
         lost: by topic, how many of these were not written, because disk or encoder did not keep up, or failed.
+        refused: by topic, how many of these were images that cannot be read: anybody may send them.
         failure: what ended the recording early; empty if nothing did.
     """
 
@@ -139,6 +140,7 @@ class Recording:
         """
         self.received: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
         self.failure = ""
         self._folder = folder
         self._images = images
@@ -252,10 +254,15 @@ class Recording:
         video = self._video_names.get(topic)
         compress = recorded is not None and recorded != topic
         if video is not None or compress:
-            # Not by rclpy, which takes 2.5 ms to copy a megabyte.
-            image_message: Any = unpacked(IMAGE_TYPE, memoryview(message))
-            image = image_from_message(image_message, self._depths[topic])
-            encoded = jpeg(image, _JPEG_QUALITY)
+            try:
+                # Not by rclpy, which takes 2.5 ms to copy a megabyte.
+                image_message: Any = unpacked(IMAGE_TYPE, memoryview(message))
+                image = image_from_message(image_message, self._depths[topic])
+                encoded = jpeg(image, _JPEG_QUALITY)
+            except Exception:
+                # Of many kinds: what is no image is not written, and the recording goes on.
+                self.refused[topic] += 1
+                return
             if video is not None:
                 if topic not in self._videos:
                     self._videos[topic] = _Video(self._folder / video, image)

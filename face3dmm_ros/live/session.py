@@ -13,7 +13,7 @@ from typing import Any
 
 import rclpy
 from lifecycle_msgs.msg import Transition
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -29,8 +29,9 @@ from face3dmm_ros.live.monitor_node import MonitorNode
 from face3dmm_ros.live.node_processes import NodeProcesses
 from face3dmm_ros.live.recording import Recording, RecordingFolder, needed_topics
 from face3dmm_ros.live.ros_arguments import parameter_arguments
-from face3dmm_ros.nodes.diagnostics import CALIBRATION
+from face3dmm_ros.nodes.diagnostics import CALIBRATION, number
 from face3dmm_ros.nodes.hand_over import hand_over_between_nodes
+from face3dmm_ros.nodes.steady_executor import SteadyExecutor
 from face3dmm_ros.rendering.offscreen import PROBE_TIMEOUT_SECONDS
 
 PLACEMENTS = ("separate", "composed", "single")
@@ -131,7 +132,7 @@ class LiveSession(Closing):
             raise
         if options.placement == "single":
             hand_over_between_nodes(rclpy.get_default_context())
-        self._executor = SingleThreadedExecutor()
+        self._executor = SteadyExecutor()
         self._monitor = MonitorNode(self._nodes, source=SOURCE)
         self._executor.add_node(self._monitor)
         self._spinning = threading.Thread(target=self._spin, name="executor", daemon=True)
@@ -274,10 +275,12 @@ class LiveSession(Closing):
         for topic, node in _PUBLISHED.items():
             if topic in recording.wanted:
                 # What the middleware did not hold until the recorder fetched it.
-                lost[topic] += max(0, self._answered(node) - recording.received[topic])
-        failure = {"recording_failure": recording.failure} if recording.failure else {}
+                lost[topic] += max(0, self._answered(node) - recording.received[topic] + recording.refused[topic])
+        more: dict[str, Any] = {"recording_failure": recording.failure} if recording.failure else {}
+        if recording.refused:
+            more |= {"messages_refused_by_topic": dict(sorted(recording.refused.items()))}
         by_topic = {topic: count for topic, count in sorted(lost.items()) if count}
-        return {"messages_not_recorded": lost.total(), "messages_not_recorded_by_topic": by_topic, **failure}
+        return {"messages_not_recorded": lost.total(), "messages_not_recorded_by_topic": by_topic, **more}
 
     def _require_no_namesakes(self, *, started: bool) -> None:
         """Check that no other nodes have the same names, since they would take part in lifecycle transitions."""
@@ -357,10 +360,10 @@ class LiveSession(Closing):
         counts = list(hops.values())
         lost = {name: before - after for name, before, after in zip(list(hops)[1:], counts, counts[1:], strict=False)}
         stages = {
-            key.removeprefix("stage_ms/"): float(value)
+            key.removeprefix("stage_ms/"): ms
             for name in self._nodes
             for key, value in monitor.statuses.get(name, {}).items()
-            if key.startswith("stage_ms/")
+            if key.startswith("stage_ms/") and (ms := number(value)) is not None
         }
         return {
             "source": self.source,

@@ -1,5 +1,6 @@
 """What a node did, counted and timed, as the status that it reports on /diagnostics; and such statuses read again."""
 
+import math
 import socket
 import time
 from collections import Counter, defaultdict, deque
@@ -146,6 +147,8 @@ def node_of(status: DiagnosticStatus) -> str:
 
 _COUNTED = ("answered", "skipped")
 """Keys of what a node counts from its start on."""
+_MOST = 2**63 - 1
+"""Of a count: no node comes so far, and a number of thousands of digits cannot even be written."""
 
 
 class Statuses(dict[str, dict[str, str]]):
@@ -180,8 +183,17 @@ class Statuses(dict[str, dict[str, str]]):
 
 
 def _integer(values: Mapping[str, str], key: str) -> int:
-    """A value as an integer; 0 where there is none, or something else: anybody may publish on /diagnostics."""
+    """A value as a count; 0 where there is none, or something else: anybody may publish on /diagnostics."""
     try:
-        return int(values.get(key, 0))
+        return min(max(int(values.get(key, 0)), 0), _MOST)
     except ValueError:
         return 0
+
+
+def number(value: str) -> float | None:
+    """A value as a number; None where it is none, or not finite."""
+    try:
+        found = float(value)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None

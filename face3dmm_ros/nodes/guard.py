@@ -22,8 +22,16 @@ ENDS = (EndOfNodeError, ExternalShutdownException, ShutdownException)
 
 def summary(error: Exception) -> str:
     """An error in a line, for people."""
-    text = str(error) if isinstance(error, Face3DMMError) else f"{type(error).__name__}: {error}"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return _short(str(error) if isinstance(error, Face3DMMError) else f"{type(error).__name__}: {error}")
+
+
+def for_people(text: str, most: int = _SHOWN) -> str:
+    """What somebody sent, as it can be shown: `most` characters, and none of those that move a terminal's cursor."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in _short(text, most))
+
+
+def _short(text: str, most: int = _SHOWN) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def refusal(request: Any, response: Any, reason: str) -> Any:
