@@ -10,7 +10,7 @@ from tqdm import tqdm
 from face3dmm_ros.bags.reader import BagReader, RecordedImage
 from face3dmm_ros.bags.replay import IMAGE_RECORDINGS, ObservedTracker, replay
 from face3dmm_ros.bags.writer import BagWriter, remove_bag
-from face3dmm_ros.cli.options import add_fit_options, add_tracking_options, regressor_file
+from face3dmm_ros.cli.options import add_fit_options, add_megapixels_option, add_tracking_options, regressor_file
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.evaluation.bag.evaluation import evaluate
@@ -40,6 +40,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--truth-topic", default="/" + topics.TRUTH, metavar="TOPIC", help="the true parameters, used where they are")
     add_fit_options(verb)
     add_tracking_options(verb)
+    add_megapixels_option(verb)
     add("--record-images", choices=IMAGE_RECORDINGS, default="none", help="how images go into the output bag")
     add("--storage", choices=("mcap", "sqlite3"), default="mcap", help="of the output bag")
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from face3dmm_ros.cli.fit_pictures import PHOTOMETRIC, fit_pictures
-from face3dmm_ros.cli.options import add_colors_option, add_fit_options
+from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_megapixels_option
 from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE
 
 DESCRIPTION = (
@@ -28,6 +28,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
         "it the largest")  # fmt: skip
     add_fit_options(verb, more_methods=(PHOTOMETRIC,))
     add_colors_option(verb)
+    add_megapixels_option(verb)
     add("--max-faces", type=int, default=20, metavar="N", help="fit at most N faces")
     add("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")
     add("--camera", type=Path, metavar="FILE", help="the camera's calibration (ROS camera_info YAML) instead of --fov: "

@@ -18,7 +18,7 @@ from face3dmm_ros.avatar.network.vmc import BLEND_NAMES
 from face3dmm_ros.avatar.styles import HEAD, IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style
 from face3dmm_ros.avatar.weights.profile import profile_path, read_profile
 from face3dmm_ros.cli.calibration import KEY, Calibration, Keys
-from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_tracking_options
+from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_megapixels_option, add_tracking_options
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.silent_libraries import silent_libraries
@@ -66,6 +66,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add_fit_options(verb)
     add_tracking_options(verb)
     add_colors_option(verb)
+    add_megapixels_option(verb)
     add("--prefer", choices=PREFERENCES, default=PREFERENCES[0], help="which faces, where there are more")
     add("--view", choices=OVERLAYS, default=OVERLAYS[0], help="what the overlay shows")
     add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}")
@@ -172,20 +173,22 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
     fitting = "model", "fit_method", "regressor", "regressor_sha256", "estimate_colors", "smoothing"
     shown = {"style": avatar or WATERMELON, "placement": arguments.avatar_placement, "allow_network": arguments.network}
     tuning = {name: value for name, value in given("gain", "dead_zone").items() if value is not None}
+    send = {"send": arguments.send or [""]}
+    limit = given("max_megapixels")
     return LiveOptions(
         parameters={
-            SOURCE: given("source", "camera_format", "width", "height", "rotate", "fps"),
-            LANDMARKS: given("backend", "max_faces", "prefer"),
-            FITTER: given(*fitting),
-            RENDERER: given("model", "view"),
-            AVATAR: given("model", "vmc_names", "profile") | {"send": arguments.send or [""]} | shown | tuning,
+            SOURCE: given("source", "camera_format", "width", "height", "rotate", "fps") | limit,
+            LANDMARKS: given("backend", "max_faces", "prefer") | limit,
+            FITTER: given(*fitting) | limit,
+            RENDERER: given("model", "view") | limit,
+            AVATAR: given("model", "vmc_names", "profile") | send | shown | tuning | limit,
         },
         extra_nodes=extra,
         placement=placement,
         out=arguments.out,
         record_images=arguments.record_images,
         record_topics=arguments.record_topics,
-        viewer=given("model") if arguments.viewer else None,
+        viewer=given("model") | limit if arguments.viewer else None,
     )
 
 

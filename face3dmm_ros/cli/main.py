@@ -12,6 +12,7 @@ from typing import NoReturn
 import face3dmm_ros
 from face3dmm_ros.cli.help_formatter import HelpFormatter
 from face3dmm_ros.core.errors import Face3DMMError, one_line
+from face3dmm_ros.core.image_limits import MEGAPIXELS, megapixels_allowed
 
 VERBS = {
     "fit": "make 3D models of the faces in pictures",
@@ -78,7 +79,8 @@ def main(argv: list[str] | None = None) -> int:
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")
             arguments = parser(words).parse_args(words)
-            return int(arguments.run(arguments))
+            with megapixels_allowed(getattr(arguments, "max_megapixels", MEGAPIXELS)):
+                return int(arguments.run(arguments))
     except (Face3DMMError, OSError) as error:  # OSError: what the system refuses, such as a full disk
         print(f"face3dmm {verb}: {one_line(error)}", file=sys.stderr)
         return BAD_INPUT

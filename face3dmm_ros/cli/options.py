@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.image_limits import LEAST_MEGAPIXELS, MEGAPIXELS, MOST_MEGAPIXELS
 from face3dmm_ros.fit_methods import FIT_METHODS, REGRESSOR_METHODS, SHIPPED, RegressorFile
 from face3dmm_ros.landmarks import BACKENDS
 from face3dmm_ros.smoothing import SMOOTHING_METHODS
@@ -51,6 +52,19 @@ def add_colors_option(verb: argparse.ArgumentParser) -> None:
     """Add whether the person's colours are estimated from the image."""
     verb.add_argument("--estimate-colors", action=argparse.BooleanOptionalAction, default=True,
         help="tell the person's colours, gamma, from the image")  # fmt: skip
+
+
+def add_megapixels_option(verb: argparse.ArgumentParser) -> None:
+    """Add how large images may be, which `cli.main` lets hold for the verb."""
+    verb.add_argument("--max-megapixels", type=_megapixels, default=MEGAPIXELS, metavar="N", help="larger images are "
+        "refused; a limit of memory, of which each takes 3 MB a megapixel and more")  # fmt: skip
+
+
+def _megapixels(text: str) -> float:
+    value = float(text)
+    if not LEAST_MEGAPIXELS <= value <= MOST_MEGAPIXELS:
+        raise argparse.ArgumentTypeError(f"{text} is not between {LEAST_MEGAPIXELS:g} and {MOST_MEGAPIXELS:g}")
+    return value
 
 
 def regressor_file(arguments: argparse.Namespace) -> RegressorFile:

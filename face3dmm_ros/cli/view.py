@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from face3dmm_ros.cli.live import require_ros
+from face3dmm_ros.cli.options import add_megapixels_option
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.whole_file import check_writable
 from face3dmm_ros.live import middleware
@@ -39,6 +40,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--rate", type=float, help=f"pictures a second at most, 0: all; a bag's {_BAG_RATE:g}, live {_LIVE_RATE:g}")
     add("--image-quality", type=int, default=80, help="JPEG quality of raw images, 1 to 100")
     add("--model", default="default", help="face model: default, or a .npz or BFM .mat file")
+    add_megapixels_option(verb)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -73,6 +75,7 @@ def _view_topics(arguments: argparse.Namespace) -> int:
         "memory_limit": arguments.memory_limit,
         "image_rate": _LIVE_RATE if arguments.rate is None else arguments.rate,
         "image_quality": arguments.image_quality,
+        "max_megapixels": arguments.max_megapixels,
     }
     return main(["--ros-args", *parameter_arguments(parameters)])
 

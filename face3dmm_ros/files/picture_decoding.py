@@ -24,13 +24,14 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.image_limits import MOST_PIXELS, check_size
+from face3dmm_ros.core.image_limits import MOST_PIXELS, check_size, pixels_allowed
 from face3dmm_ros.files.sample_depth import SampleDepth
 
 _MOST_SCANS = 100
 """Of a JPEG, each of which goes over all its pixels; usual programs write 20 at most. By hand."""
 _MOST_SCANNED = 1_000_000_000
-"""Of a JPEG, pixels times scans. By hand: they are decoded in some three seconds, and the largest pictures have 20."""
+"""Of a JPEG, pixels times scans, and more where larger images are allowed. By hand: they are decoded in some three
+seconds, and pictures of `MOST_PIXELS` have 20."""
 _SCAN = re.compile(b"\xff\xda")
 _NEXT_MARKER = re.compile(b"\xff[^\0\xd0-\xd7\xff]")
 """After a scan's header: neither a stuffed byte, nor a restart marker, nor a byte to fill."""
@@ -51,7 +52,7 @@ _HEADERS: dict[str, Callable[[BytesIO], ImageFile]] = {
 
 
 def picture_size(
-    data: bytes, name: str, formats: Sequence[str] = tuple(_HEADERS), most_pixels: int = MOST_PIXELS
+    data: bytes, name: str, formats: Sequence[str] = tuple(_HEADERS), most_pixels: int | None = None
 ) -> tuple[int, int]:
     """(width, height) px that an encoded picture's header claims; nothing is unpacked.
 
@@ -68,7 +69,7 @@ def picture_size(
 
 
 def decode_picture(
-    data: bytes, name: str, flags: int = cv2.IMREAD_COLOR, most_pixels: int = MOST_PIXELS
+    data: bytes, name: str, flags: int = cv2.IMREAD_COLOR, most_pixels: int | None = None
 ) -> NDArray[np.uint8]:
     """The pixels of an encoded picture, (H, W, 3) BGR uint8 unless OpenCV's `flags` say otherwise.
 
@@ -76,7 +77,7 @@ def decode_picture(
         data: the file's bytes, or another buffer of them.
         name: what the picture is called in errors.
         flags: of `cv2.imdecode`.
-        most_pixels: how many it may claim.
+        most_pixels: how many it may claim; None: as many as `core.image_limits` allows here.
 
     Raises:
         Face3DMMError: the picture is of no known format, too large, or damaged.
@@ -116,7 +117,8 @@ def _check_scans(data: memoryview, size: tuple[int, int], name: str) -> None:
     Raises:
         Face3DMMError: it is one with too many scans.
     """
-    most = min(_MOST_SCANS, _MOST_SCANNED // max(size[0] * size[1], 1))
+    scanned = _MOST_SCANNED * max(pixels_allowed(), MOST_PIXELS) // MOST_PIXELS
+    most = min(_MOST_SCANS, scanned // max(size[0] * size[1], 1))
     # Mostly it is enough to count: only what lies in other data, such as a thumbnail, is taken for a scan so.
     if data[:2] != b"\xff\xd8" or sum(1 for _ in _SCAN.finditer(data)) <= most:
         return

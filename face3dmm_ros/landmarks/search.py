@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.image_limits import MOST_PIXELS, pixels_allowed
 from face3dmm_ros.core.values import Box
 from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend
 from face3dmm_ros.landmarks.region import Region
@@ -26,8 +27,8 @@ _TILE_OVERLAP = 1 / 3
 _SMALLEST_TILE = 20
 """px of the shorter side of the smallest image that is searched in tiles; by hand: smaller ones show no face."""
 _MOST_TILES = 320
-"""Of an image; a little more than one of 50 megapixels has. By hand: of longer strips no tile is looked at, which would
-take minutes."""
+"""Of an image; a little more than one of `MOST_PIXELS` has, and more where larger ones are allowed. By hand: of longer
+strips no tile is looked at, which would take minutes."""
 _CUT = 0.01
 """A face whose box is nearer to a tile's inner edge than this share of its side is cut by it: another tile shows it.
 By hand."""
@@ -96,7 +97,7 @@ def _tiles(image_size: tuple[int, int]) -> list[Look]:
         return []
     side = min(float(np.clip(_TILE * np.sqrt(width * height), *_TILE_PX)), *image_size)
     across, down = _starts(width, side), _starts(height, side)
-    if len(across) * len(down) > _MOST_TILES:
+    if len(across) * len(down) > _MOST_TILES * max(pixels_allowed(), MOST_PIXELS) / MOST_PIXELS:
         return []
     return [Look(left, top, round(side), round(side)) for top in down for left in across]
 

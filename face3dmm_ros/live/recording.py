@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,8 @@ class Recording:
         self._waiting = 0
         self._losses = 0
         self._lost_at = -math.inf
-        self._thread = threading.Thread(target=self._write_all, name="recording")
+        # With the limits of images that hold where the recording begins.
+        self._thread = threading.Thread(target=copy_context().run, args=(self._write_all,), name="recording")
         self._thread.start()
 
     @property

@@ -6,7 +6,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import wraps
 from itertools import chain
 from time import monotonic
@@ -31,6 +31,7 @@ from std_srvs.srv import SetBool
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_clock import ImageClock, stamp_ns
+from face3dmm_ros.core.image_limits import megapixels_allowed
 from face3dmm_ros.core.library_threads import limit_threads_unless_chosen
 from face3dmm_ros.core.message_fields import MOST_FACES
 from face3dmm_ros.nodes.diagnostics import STAMPS, Activity
@@ -207,7 +208,8 @@ class FaceNode(LifecycleNode):
                 beyond = f"{count - MOST_FACES} of {count} faces: {MOST_FACES} of a message are taken"
                 self.report_skipped(f"{self.resolve_topic_name(topic)}: {beyond}")
             try:
-                callback(message)
+                with self.size_limit():
+                    callback(message)
             except ENDS:
                 raise
             except Face3DMMError as error:
@@ -248,6 +250,10 @@ class FaceNode(LifecycleNode):
         """Unsubscribe from an input's topic."""
         self._inputs.remove(found)
         found.destroy()
+
+    def size_limit(self) -> AbstractContextManager[None]:
+        """Within it images may be as large as the parameter `max_megapixels` says."""
+        return megapixels_allowed(self.value("max_megapixels"))
 
     def report_problem(self, problem: str) -> None:
         """Log an error, and report it on /diagnostics until `activity.problem` is cleared."""
@@ -446,7 +452,8 @@ class FaceNode(LifecycleNode):
     def _attempt(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
         """rclpy takes an exception in a transition for an error and says nothing about it; so say it."""
         try:
-            action()
+            with self.size_limit():
+                action()
         except Face3DMMError as error:
             self.failure = str(error)
             # A signal ends ROS under whatever runs at that moment.

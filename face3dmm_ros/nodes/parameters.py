@@ -10,6 +10,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.image_limits import LEAST_MEGAPIXELS, MEGAPIXELS, MOST_MEGAPIXELS
 from face3dmm_ros.rendering.offscreen import PLATFORMS, SOFTWARE
 
 _LONGEST_TEXT = 10_000
@@ -136,6 +137,14 @@ def declare_parameters(node: Node, parameters: Iterable[NodeParameter]) -> None:
 COMMON_PARAMETERS = (
     fixed("autostart", True, "Configure and activate without being told to.", at_start=True),
     fixed("reliable_images", False, "Take images reliably instead of missing some, as a replay needs it."),
+    fixed(
+        "max_megapixels",
+        MEGAPIXELS,
+        "Larger images are skipped: of camera, files and messages, also those that only speak of one. A limit of "
+        "memory, of which each image takes 3 MB a megapixel, and more while it is worked on.",
+        LEAST_MEGAPIXELS,
+        MOST_MEGAPIXELS,
+    ),
 )
 """Parameters of every node."""
 

@@ -59,7 +59,8 @@ class ThreadedNode(FaceNode):
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self.work()
+                with self.size_limit():
+                    self.work()
                 return
             except Exception as error:
                 # Ctrl-C ends ROS under this thread.
