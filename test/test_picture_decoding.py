@@ -1,6 +1,9 @@
 """Encoded pictures: what is none, damaged or absurdly large is a clear error, and the last is never unpacked."""
 
+import contextlib
+import os
 import struct
+import threading
 import zlib
 from array import array
 from collections.abc import Callable
@@ -16,6 +19,7 @@ import pytest
 from face3dmm_ros.cli.main import main
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_limits import LONGEST_SIDE, MOST_PIXELS, check_size
+from face3dmm_ros.core.silent_libraries import silent_in_main_thread
 from face3dmm_ros.files import picture_decoding
 from face3dmm_ros.files.picture_decoding import decode_picture
 from face3dmm_ros.files.pictures import read_picture
@@ -92,6 +96,26 @@ def test_what_claims_too_many_pixels_is_refused_before_it_is_unpacked(
 def test_what_is_no_whole_picture_is_refused(kind: str) -> None:
     with pytest.raises(Face3DMMError, match=r"^it is not a picture that can be read: it is (no JPEG, PNG|damaged).*$"):
         decode_picture(BROKEN[kind], "it")
+
+
+def test_a_damaged_picture_is_told_of_by_an_error_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for extension in (".png", ".jpg"):
+        data = cv2.imencode(extension, noise)[1].tobytes()
+        with contextlib.suppress(Face3DMMError):
+            decode_picture(data[: len(data) // 2], "it")
+    assert capfd.readouterr().err == ""  # of libpng and libjpeg, which write to the descriptor
+
+
+def test_beside_other_threads_nothing_is_kept_off_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    def write() -> None:
+        with silent_in_main_thread():
+            os.write(2, b"a node's line")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+    assert capfd.readouterr().err == "a node's line"
 
 
 def test_an_error_of_opencv_is_a_damaged_picture(monkeypatch: pytest.MonkeyPatch) -> None:

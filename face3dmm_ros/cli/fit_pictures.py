@@ -14,7 +14,6 @@ from face3dmm_ros.core.calibration import Calibration, read_calibration
 from face3dmm_ros.core.camera import Intrinsics, MetricPose, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.rotations import FRONTAL, pose_angles
-from face3dmm_ros.core.silent_libraries import silent_libraries
 from face3dmm_ros.core.values import FaceParameters, Mesh, TrackedFace
 from face3dmm_ros.evaluation.report import write_json
 from face3dmm_ros.files.meshes import SUFFIXES, write_mesh, write_textured_mesh
@@ -144,9 +143,7 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
     pictures = []
     for path in arguments.images:
         try:
-            # libpng tells of a damaged picture besides.
-            with silent_libraries():
-                image = read_picture(path, upright=True)
+            image = read_picture(path, upright=True)
             if calibration is not None:
                 _camera_of(image, calibration, arguments)
             pipeline.reset()

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 _ALONE = threading.Lock()
 
@@ -25,3 +25,8 @@ def silent_libraries() -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
             os.close(nowhere)
+
+
+def silent_in_main_thread() -> AbstractContextManager[None]:
+    """The same in the main thread; nothing in others, beside which a process may have lines of its own to write."""
+    return silent_libraries() if threading.current_thread() is threading.main_thread() else nullcontext()

@@ -25,6 +25,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_limits import MOST_PIXELS, check_size, pixels_allowed
+from face3dmm_ros.core.silent_libraries import silent_in_main_thread
 from face3dmm_ros.files.sample_depth import SampleDepth
 
 _MOST_SCANS = 100
@@ -85,7 +86,8 @@ def decode_picture(
     # Messages have arrays of several kinds, which compare and are searched otherwise.
     _check_scans(memoryview(data).cast("B"), picture_size(data, name, most_pixels=most_pixels), name)
     decoded = None
-    with suppress(cv2.error):
+    # libpng and libjpeg tell of a damaged picture besides.
+    with suppress(cv2.error), silent_in_main_thread():
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if decoded is None:
         raise Face3DMMError(f"{name} is not a picture that can be read: it is damaged")
