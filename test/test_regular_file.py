@@ -2,6 +2,8 @@
 
 import os
 import socket
+import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +25,25 @@ def test_a_file_of_the_expected_size_is_read_whole(tmp_path):
     (tmp_path / "file").write_bytes(b"12345")
     assert read_regular(tmp_path / "file", 5) == b"12345"
     require_regular(tmp_path / "file", 5)
+
+
+def test_no_room_is_made_for_more_than_a_file_holds(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    tracemalloc.start()
+    try:
+        read_regular(tmp_path / "file", 1 << 29)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
+def test_a_file_whose_size_the_system_does_not_tell_is_read_whole_or_refused():
+    path = Path("/proc/self/smaps")
+    assert path.stat().st_size == 0
+    assert len(read_regular(path, 1 << 29)) > 1 << 16
+    with pytest.raises(Face3DMMError, match="has more than 70000 bytes; up to 70000 are read"):
+        read_regular(path, 70_000)
 
 
 @READERS

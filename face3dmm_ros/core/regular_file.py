@@ -6,6 +6,8 @@ from pathlib import Path
 
 from face3dmm_ros.core.errors import Face3DMMError
 
+_PART = 1 << 16
+"""Bytes that are asked for at once beyond a file's size; chosen by hand."""
 _KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
 
 
@@ -31,13 +33,24 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         # Without waiting for who writes to a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            _check(path, os.fstat(descriptor), most_bytes)
+            found = os.fstat(descriptor)
+            _check(path, found, most_bytes)
             with open(descriptor, "rb", closefd=False) as file:
-                return file.read(most_bytes)
+                # Not `most_bytes` at once, for which room would be made; nor the file's size alone, which some file
+                # systems do not tell, and which may grow.
+                parts = [file.read(found.st_size)]
+                left = most_bytes - len(parts[0])
+                while left >= 0 and (part := file.read(_PART)):
+                    parts.append(part)
+                    left -= len(part)
         finally:
             os.close(descriptor)
     except OSError as error:
         raise _unreadable(path, error) from error
+    content = b"".join(parts)
+    if len(content) > most_bytes:
+        raise Face3DMMError(f"{path} has more than {most_bytes} bytes; up to {most_bytes} are read")
+    return content
 
 
 def _check(path: Path, found: os.stat_result, most_bytes: int) -> None:
