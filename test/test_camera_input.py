@@ -143,7 +143,7 @@ def test_a_camera_that_changes_its_region_is_another_one(looker, tell):
 @pytest.mark.parametrize(
     ("fields", "topic", "complaint"),
     [
-        ({"k": [float("nan"), *K[1:]]}, "image_raw", "positive focal"),
+        ({"k": [float("nan"), *K[1:]]}, "image_raw", "finite 3×3 matrix"),
         ({"width": 1920, "height": 1080}, "image_raw", "1920×1080, these have 640×480"),
         ({"p": [0.0] * 12}, "image_rect", "P, of which rectified images are made"),
         ({"d": [0.1], "distortion_model": "cobweb"}, "image_raw", "cobweb"),

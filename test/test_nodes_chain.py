@@ -268,7 +268,7 @@ def test_a_camera_info_that_cannot_be_is_told_of_and_the_field_of_view_taken_unt
         spun.spin_until(lambda number=number: chain.fitter_node._camera.received == number)
         distances.append(chain.answer(portrait)[2]["/face/poses"][-1].poses[0].position.z)
         problems.append(chain.fitter_node.activity.problem)
-    assert "positive focal" in problems[0]
+    assert "finite 3×3 matrix" in problems[0]
     assert "640×300" in problems[1]
     assert not problems[2]
     assert distances[0] == pytest.approx(distances[1], rel=0.02)

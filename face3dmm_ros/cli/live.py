@@ -24,7 +24,7 @@ from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.silent_libraries import silent_libraries
 from face3dmm_ros.files.captures import CameraRequest
 from face3dmm_ros.files.frame_source import AUTO, may_come_back, open_source
-from face3dmm_ros.files.whole_file import check_writable, write_whole
+from face3dmm_ros.files.whole_file import write_whole
 from face3dmm_ros.landmarks.tracker import PREFERENCES
 from face3dmm_ros.live import middleware
 from face3dmm_ros.rendering.landmark_view import OVERLAYS
@@ -104,10 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
     middleware.apply_settings(loopback=not arguments.network)
     middleware.free_stale_segments()
     # Only now: these import rclpy, which looks at the environment once.
-    from face3dmm_ros.live.session import SUMMARY, VIDEOS, LiveSession
+    from face3dmm_ros.live.session import LiveSession
 
-    if arguments.out is not None:
-        check_writable(arguments.out, (*VIDEOS.values(), SUMMARY))
     CameraRequest(pixel_format=arguments.camera_format)
     if arguments.source != AUTO and not may_come_back(arguments.source):
         # OpenCV's reader of AVI files tells of a damaged one besides.
@@ -124,6 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: interrupted.set())
     options = _options(arguments)
     with LiveSession(options, _UnwrittenBar()) as session:
+        if not session.reserve(interrupted):
+            return 0
         print(f"starting the nodes, {_WHERE_NODES_RUN[options.placement]} …", file=sys.stderr)
         if not session.start(interrupted):
             return 0

@@ -28,7 +28,7 @@ _MOST_BYTES = 1 << 16
 _LONGEST_SIDE = 1 << 16
 """Of a sensor, px; chosen by hand: more than the largest have."""
 _LARGEST_NUMBER = 1e9
-"""In K, D, R and P; chosen by hand: far beyond any lens, and far below what overflows."""
+"""In D, R and P; chosen by hand: far beyond any lens, and far below what overflows."""
 _UNDONE = 1.0
 """By which undistorted points, distorted again, may miss, px; chosen by hand, a little less than landmarks do."""
 
@@ -109,7 +109,7 @@ class Calibration:
         if not 1 <= min(self.image_size) <= max(self.image_size) <= _LONGEST_SIDE:
             width, height = map(shown, self.image_size)
             raise Face3DMMError(f"a camera's images have 1 to {_LONGEST_SIDE} px a side, not {width}×{height}")
-        for name, array in (("K", self.matrix), ("D", D), ("R", self.rectification), ("P", self.projection)):
+        for name, array in (("D", D), ("R", self.rectification), ("P", self.projection)):
             if (np.abs(array) > _LARGEST_NUMBER).any():
                 values = np.ravel(array).tolist()
                 raise Face3DMMError(f"a camera's {name} has numbers up to {_LARGEST_NUMBER:g}, not {values}")
@@ -335,11 +335,11 @@ def _check_pinhole(name: str, matrix: NDArray[np.float64]) -> None:
     """Check a pinhole's matrix.
 
     Raises:
-        Face3DMMError: it is not finite, not that of a pinhole with positive focal lengths, or of no possible camera.
+        Face3DMMError: it is not finite, not that of a pinhole, or of no possible camera.
     """
     values = np.ravel(matrix).tolist()
-    if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or not (matrix[0, 0] > 0.0 and matrix[1, 1] > 0.0):
-        raise Face3DMMError(f"a camera's {name} is a finite 3×3 matrix with positive focal lengths, not {values}")
+    if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
+        raise Face3DMMError(f"a camera's {name} is a finite 3×3 matrix, not {values}")
     if not np.allclose([matrix[0, 1], matrix[1, 0], *matrix[2]], [0.0, 0.0, 0.0, 0.0, 1.0], atol=1e-6):
         raise Face3DMMError(f"a camera's {name} is [fx 0 cx; 0 fy cy; 0 0 1], not {values}")
     focal, center = np.diag(matrix)[:2], matrix[:2, 2]

@@ -97,7 +97,7 @@ class Progress:
 
 
 class LiveSession(Closing):
-    """The nodes and their monitor, from `start` to `stop`; use it as a context manager."""
+    """The nodes and their monitor, from `reserve` and `start` to `stop`; use it as a context manager."""
 
     def __init__(
         self, options: LiveOptions, report_unwritten: Callable[[int], object] = lambda unwritten: None
@@ -137,11 +137,11 @@ class LiveSession(Closing):
         self._executor.add_node(self._monitor)
         self._spinning = threading.Thread(target=self._spin, name="executor", daemon=True)
 
-    def start(self, interrupted: threading.Event) -> bool:
-        """Start all nodes, and the images once all subscribers are there; False if interrupted before that.
+    def reserve(self, interrupted: threading.Event) -> bool:
+        """Make sure of the nodes' names and of the recording's folder; False if interrupted before that.
 
         Raises:
-            Face3DMMError: a node could not start, or another node has its name.
+            Face3DMMError: another node has a name, or nothing can be recorded there.
         """
         # Before there is anything of this run that the nodes of another could hear.
         if interrupted.wait(_DISCOVERY_TIME):
@@ -149,6 +149,16 @@ class LiveSession(Closing):
         self._require_no_namesakes(started=False)
         if self._options.out is not None:
             self._folder = RecordingFolder(self._options.out, (*VIDEOS.values(), SUMMARY))
+        return True
+
+    def start(self, interrupted: threading.Event) -> bool:
+        """Start all nodes, and the images once all subscribers are there; False if interrupted before that.
+
+        Call `reserve` first.
+
+        Raises:
+            Face3DMMError: a node could not start, or another node has its name.
+        """
         given = self._options.parameters
         parameters = {name: given.get(name, {}) | {"autostart": name != SOURCE} for name in self._nodes}
         if self._options.placement == "single":
