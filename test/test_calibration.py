@@ -208,7 +208,7 @@ def test_images_that_the_calibration_does_not_describe_are_refused(window, size,
 def test_rectified_images_need_p(P: np.ndarray) -> None:
     camera = replace(SENSOR, projection=P)
     assert camera.of((640, 480)).image_size == (640, 480)
-    with pytest.raises(Face3DMMError, match="a camera's P, of which rectified images are made, (is|has) "):
+    with pytest.raises(Face3DMMError, match=r"a camera's P, of which rectified images are made, (is|has) "):
         camera.of((640, 480), rectified=True)
 
 
