@@ -53,6 +53,9 @@ def _messages(numbers: Iterable[int], options: Namespace) -> Iterator[Case]:
 
 
 def _runs(numbers: Iterable[int], options: Namespace) -> Iterator[Case]:
+    from face3dmm_ros.live.middleware import apply_settings
+
+    apply_settings(loopback=True)  # As above; what runs are started with is the same.
     from tools.campaign import runs
 
     return runs.run(numbers, options.seed, options.only)

@@ -72,15 +72,15 @@ class LiveRun:
         return (self.out.parent / f"{self.mark}.txt").read_text(errors="replace")[-600:]
 
 
-def started(folder: Path, *arguments: str) -> LiveRun:
-    """Start `face3dmm live` with a recording in a folder of its own, and more arguments."""
+def started(folder: Path, *arguments: str, domain: int | None = None) -> LiveRun:
+    """Start `face3dmm live` with a recording in a folder of its own, and more arguments, perhaps in a ROS domain."""
     mark = uuid.uuid4().hex
     out = folder / mark
     command = [sys.executable, "-m", "face3dmm_ros.cli.main", "live"]
     with (folder / f"{mark}.txt").open("w") as said:
         process = subprocess.Popen(
             [*command, "--out", str(out), *arguments],
-            env=os.environ | {_MARK: mark},
+            env=os.environ | {_MARK: mark} | ({} if domain is None else {"ROS_DOMAIN_ID": str(domain)}),
             stdout=said,
             stderr=said,
             start_new_session=True,
