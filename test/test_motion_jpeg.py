@@ -1,5 +1,6 @@
 """Motion JPEG in MP4: readable when it is finished, and, up to its last fragment, when it is not."""
 
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -70,3 +71,16 @@ def test_a_video_that_was_not_finished_shows_its_complete_fragments(tmp_path, mo
 def test_a_video_without_an_image_can_be_finished(tmp_path):
     MotionJpegWriter(tmp_path / "video.mp4", (64, 48)).close()
     assert shown(tmp_path / "video.mp4") == []
+
+
+def test_finishing_a_long_video_takes_a_few_bytes_an_image(tmp_path):
+    video, count = MotionJpegWriter(tmp_path / "video.mp4", (64, 48)), 30_000
+    for k in range(count):
+        video.write(b"x", TENTH * k)
+    video._write_fragment()
+    tracemalloc.start()
+    try:
+        video.close()
+        assert tracemalloc.get_traced_memory()[1] < 60 * count
+    finally:
+        tracemalloc.stop()

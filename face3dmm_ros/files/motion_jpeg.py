@@ -8,9 +8,10 @@ data of that table.
 import struct
 import time
 from array import array
-from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from face3dmm_ros.core.closing import Closing
 
@@ -167,26 +168,31 @@ class MotionJpegWriter(Closing):
         name = b"Motion JPEG"
         entry = struct.pack(">6xH16xHHIIIH", 1, *self._size, 0x480000, 0x480000, 0, 1)
         entry += bytes([len(name)]) + name.ljust(31, b"\0") + struct.pack(">Hh", 24, -1)
-        durations = [(len(list(same)), duration) for duration, same in groupby(self._durations)]
+        # As arrays: a day has millions of images, of which lists of Python's numbers would take half a gigabyte.
+        shown, counts = np.array(self._durations, np.uint32), np.array(self._counts, np.uint32)
+        begins = _changes(shown)
+        repeats = np.diff(begins, append=len(shown))
         # A fragment is what the table calls a chunk; those with as many images as the one before are not named.
-        changes = [
-            (number, count, 1)
-            for number, (count, before) in enumerate(zip(self._counts, [0, *self._counts], strict=False), 1)
-            if count != before
-        ]
+        chunks = _changes(counts)
         return _box(
             b"stbl",
             _full_box(b"stsd", struct.pack(">I", 1), _box(b"jpeg", entry)),
-            _full_box(b"stts", _table(">II", durations)),
-            _full_box(b"stsc", _table(">III", changes)),
-            _full_box(b"stsz", struct.pack(">I", 0), _table(">I", [(size,) for size in self._sizes])),
-            _full_box(b"co64", _table(">Q", [(offset,) for offset in self._offsets])),
+            _full_box(b"stts", _table(repeats, shown[begins])),
+            _full_box(b"stsc", _table(chunks + 1, counts[chunks], np.ones(len(chunks)))),
+            _full_box(b"stsz", struct.pack(">I", 0), _table(self._sizes)),
+            _full_box(b"co64", _table(self._offsets, layout=">u8")),
         )
 
 
-def _table(layout: str, rows: Sequence[tuple[int, ...]]) -> bytes:
+def _changes(values: NDArray[np.uint32]) -> NDArray[np.intp]:
+    """Where values are other than the one before, and the first."""
+    return np.flatnonzero(np.append(np.ones(min(1, len(values)), bool), values[1:] != values[:-1]))
+
+
+def _table(*columns: ArrayLike, layout: str = ">u4") -> bytes:
     """How many rows there are, and the rows."""
-    return struct.pack(">I", len(rows)) + b"".join(struct.pack(layout, *row) for row in rows)
+    rows = np.column_stack([np.asarray(column).astype(layout) for column in columns])
+    return struct.pack(">I", len(rows)) + rows.astype(layout, copy=False).tobytes()
 
 
 def _box(kind: bytes, *content: bytes) -> bytes:
