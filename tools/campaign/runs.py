@@ -1,5 +1,5 @@
-"""`python -m tools.campaign runs`: live runs that start, are told to end, are killed, in whole or in part, lack room on the
-disk, or meet another run, and nodes whose clock jumps."""
+"""`python -m tools.campaign runs`: live runs that start, are told to end, are killed, in whole or in part, lack room on
+the disk, or meet another run, and nodes whose clock jumps."""
 
 import errno
 import json
