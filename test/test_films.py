@@ -484,7 +484,8 @@ def write_avatar(path: Path, change=None) -> Path:
     """A head with all of ARKit's morph targets on a bone that a matrix places, and an eye's bone."""
     writer = Writer()
     mesh = add_head(writer, [name for name in ARKIT_NAMES if not name.startswith("eyeLook")])
-    eye = writer.node(root=False, name="leftEye", translation=[0.03, 0.05, 0.08])
+    pupil = writer.node(root=False, name="pupil")
+    eye = writer.node(root=False, name="leftEye", translation=[0.03, 0.05, 0.08], children=[pupil])
     ball = writer.node(root=False, name="face", mesh=mesh)
     turned = [0.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.5, 0.0, 1.0]  # column by column
     head = writer.node(root=False, name="Head", matrix=turned, children=[ball, eye])

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ LIVE_LINK, ANIMATION, AVATAR = "arkit{}.csv", "animation{}.glb", "avatar{}.glb"
 """Files of each face; that of the first has no number."""
 _FILM_QUALITY = 90
 """Of the JPEGs that a camera's images are kept as; chosen by hand."""
+_LANDMARKS_DEPEND_ON = ("source", "backend", "max_faces", "duration")
 _SHORTEST_TRACK = 5
 """Images of a face, of which fewer are no person's; chosen by hand."""
 
@@ -160,16 +161,8 @@ def open_film(source: str) -> FrameSource:
 
 def _depends_on(job: FilmJob, source: FrameSource) -> dict[str, Any]:
     """What the landmarks depend on; a camera's are never the same again."""
-    path = Path(job.source)
-    of = {
-        "version": face3dmm_ros.__version__,
-        **asdict(job),
-        "out": "",
-        "smoothing": "",
-        "view": "",
-        "fov": 0.0,
-        "avatar": "",
-    }
+    path = user_path(job.source)
+    of = {"version": face3dmm_ros.__version__} | {name: getattr(job, name) for name in _LANDMARKS_DEPEND_ON}
     if source.live:
         return of | {"begun": time.time()}
     if path.is_file():
