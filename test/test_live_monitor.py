@@ -144,6 +144,8 @@ def test_what_somebody_sent_does_not_move_the_cursor_of_a_terminal():
 def test_problems_that_change_all_the_time_are_not_all_remembered(monkeypatch, capsys):
     class Session:
         told = 0
+        has_avatar = False
+        calibrated = ""
 
         def check(self):
             return []
@@ -162,7 +164,7 @@ def test_problems_that_change_all_the_time_are_not_all_remembered(monkeypatch, c
             self.left -= 1
 
     monkeypatch.setattr(live, "_REMEMBERED", 5)
-    live._watch(Session(), None, Interrupted())
+    live._watch(Session(), None, Interrupted(), calibrate=False)
     said = capsys.readouterr().err
     assert [said.count(f"problem {k}") for k in range(3)] == [1, 1, 1]
     assert said.count("other") == 12

@@ -8,6 +8,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+from rclpy.serialization import serialize_message
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
@@ -508,6 +509,29 @@ def test_of_a_message_of_thousands_of_faces_the_first_are_answered_and_the_other
     spun.spin_until(lambda: spun.received["/face/params"])
     assert [face.face_id for face in spun.received["/face/params"][0].faces] == list(range(MOST_FACES))
     assert fitted.node.activity.skip_reason == "/face/landmarks: 1936 of 2000 faces: 64 of a message are taken"
+
+
+def test_a_message_of_more_bytes_than_all_faces_may_have_is_not_read(spun, default_model):
+    fitted, points = Fitted(spun), usual_landmarks(default_model)
+    usual = FaceLandmarks(points=points.ravel().tolist(), confidence=1.0)
+    heavy = FaceLandmarks(points=[0.0] * 2_000_000, confidence=1.0)
+    fitted.publisher.publish(FaceLandmarksArray(scheme="ibug68", image_width=640, image_height=480, faces=[heavy]))
+    spun.spin_until(lambda: fitted.node.activity.skip_reason)
+    assert "up to 4194304 are read" in fitted.node.activity.skip_reason
+    fitted.publisher.publish(FaceLandmarksArray(scheme="ibug68", image_width=640, image_height=480, faces=[usual]))
+    spun.spin_until(lambda: spun.received["/face/params"])
+    assert len(spun.received["/face/params"][0].faces) == 1
+
+
+def test_bytes_that_make_no_message_are_reported_and_skipped(spun, default_model):
+    fitted, points = Fitted(spun), usual_landmarks(default_model)
+    face = FaceLandmarks(points=points.ravel().tolist(), confidence=1.0)
+    good = FaceLandmarksArray(scheme="ibug68", image_width=640, image_height=480, faces=[face])
+    fitted.publisher.publish(serialize_message(good)[:60])
+    spun.spin_until(lambda: fitted.node.activity.skip_reason)
+    assert "cannot be read" in fitted.node.activity.skip_reason
+    fitted.publisher.publish(good)
+    spun.spin_until(lambda: spun.received["/face/params"])
 
 
 def test_meshes_poses_and_frames_are_made_only_for_listeners_and_meshes_also_where_asked_for(spun, portrait):

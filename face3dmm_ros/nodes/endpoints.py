@@ -14,7 +14,7 @@ from rclpy.qos_overriding_options import InvalidQosOverridesError
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 
-from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.nodes.diagnostics import Activity
 from face3dmm_ros.nodes.hand_over import Taker, hand_over_of
 from face3dmm_ros.nodes.qos import OVERRIDABLE, PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -144,20 +144,24 @@ class Input:
         stream: bool,
         only_arrival: bool,
         kept: int,
+        most_bytes: int,
         is_wanted: Callable[[], bool],
         on_mismatch: Callable[[Any], None],
+        on_refused: Callable[[str], None],
     ) -> None:
         """Subscribe; Face3DMMError if the user's QoS for the topic cannot be.
 
         `handle` is called with each message that comes while `is_wanted`: serialized where `raw`, with nothing where
         `only_arrival`. At least `kept` that nodes beside this one hand over wait for it. `on_mismatch` is called where
-        a publisher's QoS does not go with this one.
+        a publisher's QoS does not go with this one, `on_refused` with why a message of more than `most_bytes`, if that
+        is not 0, was not read.
         """
         self.topic, self.msg_type = topic, message_type
         self.topic_name: str = node.resolve_topic_name(topic)
         self._node, self._activity, self._handle, self._qos = node, activity, handle, qos
         self._raw, self._stream, self._on_mismatch = raw, stream, on_mismatch
         self._only_arrival, self._kept = only_arrival, kept
+        self._most_bytes, self._on_refused = most_bytes, on_refused
         self._is_wanted = is_wanted
         self._subscription: Any = None
         self._hand_over = None if raw and not only_arrival else hand_over_of(node.context)
@@ -224,9 +228,9 @@ class Input:
     def _serialized(self) -> bool:
         """Whether messages are taken from the middleware serialized.
 
-        Copies of what a node beside this one has handed over are left so.
+        Copies of what a node beside this one has handed over are left so, and what is too large.
         """
-        return self._raw or self._only_arrival or self._hand_over is not None
+        return self._raw or self._only_arrival or self._hand_over is not None or self._most_bytes > 0
 
     def _take(self, message: Any, info: Mapping[str, Any]) -> None:
         """Handle a message, and with it those that wait behind it, as far as the node keeps pace."""
@@ -238,8 +242,10 @@ class Input:
         if not new:
             return
         self._count(len(taken), taken[-1][1].get("publication_sequence_number", 0))
-        read = self._hand_over is not None and not self._only_arrival
-        self._work_through([deserialize_message(message, self.msg_type) for message in new] if read else new)
+        if self._serialized and not (self._raw or self._only_arrival):
+            new = [read for message in new if (read := self._read(message)) is not None]
+        if new:
+            self._work_through(new)
 
     def _take_handed(self) -> None:
         """Handle what nodes beside this one have handed over, as far as the node keeps pace."""
@@ -257,6 +263,17 @@ class Input:
     def _was_handed(self, message: Any) -> bool:
         """Whether a serialized message is the copy of one that was handed over."""
         return self._taker is not None and self._taker.had(serialized_stamp(message))
+
+    def _read(self, message: bytes) -> Any:
+        """A message of its bytes; None, which is said, where they are too many or make none."""
+        if 0 < self._most_bytes < len(message):
+            self._on_refused(f"a message of {len(message)} bytes: up to {self._most_bytes} are read")
+            return None
+        try:
+            return deserialize_message(message, self.msg_type)
+        except Exception as error:  # rclpy has a kind of error for each middleware
+            self._on_refused(f"a message that cannot be read: {one_line(error)}")
+            return None
 
     def _work_through(self, messages: list[Any]) -> None:
         """Handle messages that have come together; of a stream the newest alone where the node does not keep pace."""

@@ -54,6 +54,10 @@ _DISCOVERY = 3.0
 """s in which other nodes are discovered, also on a busy machine: whose absence is told only after that."""
 
 
+_FACE_BYTES = 1 << 16
+"""Of a message, for each of `MOST_FACES`; by hand: six times the landmarks of a face, which are the largest."""
+
+
 class FaceNode(LifecycleNode):
     """A lifecycle node; a subclass sets `NAME` and `PARAMETERS` and overrides `configure`, `activate` and the like.
 
@@ -232,8 +236,10 @@ class FaceNode(LifecycleNode):
             stream=stream,
             only_arrival=only_arrival,
             kept=kept,
+            most_bytes=MOST_FACES * _FACE_BYTES if hasattr(message_type, "faces") else 0,
             is_wanted=lambda: self._active,
             on_mismatch=report_mismatch,
+            on_refused=lambda why: self.report_skipped(f"{self.resolve_topic_name(topic)}: {why}"),
         )
         self._inputs.append(found)
         if not self._enabled:
