@@ -60,7 +60,7 @@ def run(numbers: Iterable[int], minutes: float, only: str, out: Path) -> Iterato
         with tempfile.TemporaryDirectory(prefix="campaign_") as folder:
             clip = _clip(Path(folder) / "clip.mp4", faces)
             source = ("--source", str(clip), "--fps", str(_FPS), "--max-faces", str(faces), placement)
-            live = started(Path(folder), *source, "--duration", str(60.0 * minutes + 30.0))
+            live = started(Path(folder), *source)
             stopped, samples = _watch(live, 60.0 * minutes)
             ended = live.end(signal.SIGINT, (0, 3))
             summary = json.loads(path.read_text()) if (path := live.out / "summary.json").exists() else {}
