@@ -341,12 +341,13 @@ def test_the_overlay_has_every_image(tracked):
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs FFmpeg's program (apt install ffmpeg)")
 def test_the_overlay_has_the_films_sound_and_times(tmp_path):
     film = tmp_path / "film.mkv"
-    picture = video(tmp_path / "picture.mp4", [0.0, 0.1, 0.5, 0.6])
+    times = [0.0, 0.1, 0.117, 0.13, 0.5, 0.6]
+    picture = video(tmp_path / "picture.mp4", times)
     made = f"ffmpeg -v error -y -i {picture} -f lavfi -i sine=duration=0.7 -c:v copy -c:a aac {film}"
     assert os.system(made) == 0
-    overlay = video(tmp_path / "overlay.mp4", [0.0, 0.1, 0.5, 0.6])
+    overlay = video(tmp_path / "overlay.mp4", times)
     assert with_sound(overlay, film) == ""
-    assert [time for _, time in frames_of(open_film(str(overlay)))] == pytest.approx([0.0, 0.1, 0.5, 0.6], abs=1e-3)
+    assert [time for _, time in frames_of(open_film(str(overlay)))] == pytest.approx(times, abs=1e-3)
     streams = os.popen(f"ffprobe -v error -show_entries stream=codec_type -of csv=p=0 {overlay}").read().split()
     assert sorted(streams) == ["audio", "video"]
 

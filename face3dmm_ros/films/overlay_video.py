@@ -78,22 +78,26 @@ def with_sound(video: Path, film: Path) -> str:
     if program is None:
         return "without sound, as Motion JPEG: FFmpeg's program is not installed (apt install ffmpeg)"
     encoded = video.with_name(f".{video.stem}.h264.mp4")
-    # No picture may be dropped or doubled (passthrough), sound is kept as it is where MP4 can hold it.
-    streams = ["-map", "0:v:0", "-map", "1:a:0?", "-fps_mode", "passthrough", "-c:v", "libx264", "-pix_fmt", "yuv420p"]
-    even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:a", "aac", "-movflags", "+faststart"]
+    # Sound is kept where the film has some. Each picture keeps its own time, in the ticks of `motion_jpeg`.
     files = ["-protocol_whitelist", "file", "-i", str(video), "-protocol_whitelist", "file", "-i", str(film)]
+    streams = ["-map", "0:v:0", "-map", "1:a:0?", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac"]
+    times = ["-enc_time_base", "1:90000", "-video_track_timescale", "90000", "-movflags", "+faststart"]
+    even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
     try:
-        done = subprocess.run(
-            [program, "-nostdin", "-v", "error", "-y", *files, *streams, *even, str(encoded)],
-            capture_output=True,
-            text=True,
-            timeout=_FFMPEG_S,
-            check=False,
-        )
-        if done.returncode:
-            return f"without sound, as Motion JPEG: ffmpeg: {done.stderr.strip().splitlines()[-1:] or done.returncode}"
-        encoded.replace(video)
-        return ""
+        for every_picture in ("-fps_mode", "-vsync"):  # its name from FFmpeg 5.1 on, and before
+            options = [*files, *streams, *times, *even, every_picture, "passthrough"]
+            done = subprocess.run(
+                [program, "-nostdin", "-v", "error", "-y", *options, str(encoded)],
+                capture_output=True,
+                text=True,
+                timeout=_FFMPEG_S,
+                check=False,
+            )
+            if not done.returncode:
+                encoded.replace(video)
+                return ""
+        said = done.stderr.strip().splitlines()
+        return f"without sound, as Motion JPEG: ffmpeg: {said[-1] if said else done.returncode}"
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"without sound, as Motion JPEG: ffmpeg: {error}"
     finally:
