@@ -1,6 +1,7 @@
 """A live run with a recording, as the campaigns start it, look at it and end it."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 
 _MARK = "FACE3DMM_CAMPAIGN"
 """A variable by which processes of one run are found."""
+_OWN = f"{os.getpid()}_"
+"""How its values begin for the runs of this process."""
 READY_S, END_S = 90.0, 60.0
 """s in which a run gives its first overlay, and ends; chosen by hand for a busy machine."""
 _SOME_BYTES = 20_000
@@ -29,12 +32,7 @@ class LiveRun:
 
     def processes(self) -> dict[int, str]:
         """The command lines of all living processes of the run, by their ids."""
-        found = {}
-        for folder in Path("/proc").iterdir():
-            with suppress(OSError):
-                if folder.name.isdigit() and f"{_MARK}={self.mark}".encode() in (folder / "environ").read_bytes():
-                    found[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace")
-        return found
+        return _processes(self.mark)
 
     def wait_for_overlays(self, after: int = 0) -> str:
         """Wait until the video of overlays has grown beyond a number of bytes; an error if it does not."""
@@ -54,7 +52,7 @@ class LiveRun:
         try:
             self.process.wait(END_S)
         except subprocess.TimeoutExpired:
-            return f"does not end by signal {number}"
+            return f"does not end by signal {number}: {self.said()}"
         said = self.said()
         if self.process.returncode not in allowed:
             return f"ended with {self.process.returncode} by signal {number}: {said}"
@@ -74,7 +72,7 @@ class LiveRun:
 
 def started(folder: Path, *arguments: str, domain: int | None = None) -> LiveRun:
     """Start `face3dmm live` with a recording in a folder of its own, and more arguments, perhaps in a ROS domain."""
-    mark = uuid.uuid4().hex
+    mark = f"{_OWN}{uuid.uuid4().hex}"
     out = folder / mark
     command = [sys.executable, "-m", "face3dmm_ros.cli.main", "live"]
     with (folder / f"{mark}.txt").open("w") as said:
@@ -86,3 +84,20 @@ def started(folder: Path, *arguments: str, domain: int | None = None) -> LiveRun
             start_new_session=True,
         )
     return LiveRun(process, out, mark)
+
+
+def kill_what_is_left() -> None:
+    """Kill all processes of the runs that this process started, so that they are in no later run's way."""
+    for pid in _processes(_OWN):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _processes(mark: str) -> dict[int, str]:
+    """The command lines of the processes of runs whose marks begin so, by their ids."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            if folder.name.isdigit() and f"{_MARK}={mark}".encode() in (folder / "environ").read_bytes():
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace")
+    return found

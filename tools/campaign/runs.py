@@ -19,7 +19,7 @@ from numpy.random import Generator
 
 from face3dmm_ros.bags.reader import BagReader
 from face3dmm_ros.core.errors import Face3DMMError
-from tools.campaign.live_run import END_S, READY_S, LiveRun, started
+from tools.campaign.live_run import END_S, READY_S, LiveRun, kill_what_is_left, started
 from tools.campaign.report import Case
 
 _LOST_S = 2.0
@@ -51,8 +51,7 @@ def _start(folder: Path, rng: Generator) -> str:
     try:
         code = run.process.wait(READY_S + END_S)
     except subprocess.TimeoutExpired:
-        run.process.kill()
-        return "does not end"
+        return f"does not end: {run.said()}"
     if code not in (0, 3):
         return f"ended with {code}: {run.said()}"
     overlays = json.loads((run.out / "summary.json").read_text())["frames_overlay"]
@@ -219,4 +218,5 @@ def run(numbers: Iterable[int], seed: int, only: str) -> Iterator[Case]:
         name = names[k % len(names)]
         with tempfile.TemporaryDirectory(prefix="campaign_") as folder:
             wrong = _TRIALS[name](Path(folder), np.random.default_rng((seed, k)))
+            kill_what_is_left()
         yield Case(name, f"{seed},{k}", "failed" if wrong else "survived", wrong, not wrong)
