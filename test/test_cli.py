@@ -4,6 +4,7 @@ import argparse
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -382,3 +383,26 @@ def test_a_face_takes_its_colours_from_the_pictures_pixels(
     (colored,) = _Writer(options, model, None).write(picture, tmp_path)
     assert (colored.visibility > 0.0).any() == seen
     assert (colored.rgb == [0, 255, 0]).all(axis=1).any() == seen
+
+
+def test_ctrl_c_during_imports_ends_the_process():
+    """An exception would get lost: importlib's own callbacks swallow it, and the program goes on."""
+    program = (
+        "import os, signal, weakref\n"
+        "from face3dmm_ros.cli.main import ended_by_interrupt\n"
+        "class Imported: pass\n"
+        "with ended_by_interrupt():\n"
+        "    it = Imported()\n"
+        "    kept = weakref.ref(it, lambda _: os.kill(os.getpid(), signal.SIGINT))\n"
+        "    del it\n"
+        "print('went on')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGINT
+    assert done.stdout == done.stderr == ""
+
+
+def test_ctrl_c_is_as_it_was_once_the_arguments_are_read(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    main(["fit", "nowhere.png"])
+    assert signal.getsignal(signal.SIGINT) is before

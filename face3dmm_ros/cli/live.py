@@ -99,6 +99,10 @@ def run(arguments: argparse.Namespace) -> int:
         Face3DMMError: ROS is not installed, the source cannot be read, `--out` cannot be written, an option needs an
             avatar, the profile cannot be read, or a node could not start.
     """
+    interrupted = threading.Event()
+    # First: what is imported swallows some exceptions, that of Ctrl-C too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: interrupted.set())
     _check_avatar_options(arguments)
     require_ros()
     middleware.apply_settings(loopback=not arguments.network)
@@ -117,9 +121,6 @@ def run(arguments: argparse.Namespace) -> int:
         check_style(arguments.avatar)
     for destination in arguments.send:
         split_destination(destination)
-    interrupted = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: interrupted.set())
     options = _options(arguments)
     with LiveSession(options, _UnwrittenBar()) as session:
         if not session.reserve(interrupted):

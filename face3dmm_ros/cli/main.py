@@ -2,10 +2,13 @@
 
 import argparse
 import importlib
+import signal
 import sys
 import textwrap
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import NoReturn
 
@@ -78,7 +81,8 @@ def main(argv: list[str] | None = None) -> int:
             # numpy's and Pillow's, of numbers and pictures that are judged anyway; with `python -W` they are shown.
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")
-            arguments = parser(words).parse_args(words)
+            with ended_by_interrupt():
+                arguments = parser(words).parse_args(words)
             with megapixels_allowed(getattr(arguments, "max_megapixels", MEGAPIXELS)):
                 return int(arguments.run(arguments))
     except (Face3DMMError, OSError) as error:  # OSError: what the system refuses, such as a full disk
@@ -87,6 +91,22 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"face3dmm {verb}: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+@contextmanager
+def ended_by_interrupt() -> Iterator[None]:
+    """A context for imports: Ctrl-C ends the process at once, as the system does it.
+
+    An exception is not sure to arrive: what imports swallows some, and the program would go on as if nothing had come.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Only the main thread may say what a signal does.
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _check_words(words: Sequence[str]) -> None:

@@ -574,9 +574,9 @@ def run_composed(threads: Sequence[Sequence[Callable[[], Node]]], args: Sequence
         print(node_help(chain.from_iterable(threads)))
         return 0
     failures: list[Exception] = []
-    # rclpy's own handler ends the spinning. Python's would throw KeyboardInterrupt into whatever runs at that moment,
-    # once for the terminal's Ctrl-C and once more for the launcher's.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # rclpy's own handler ends the spinning, and until that is there the system ends the process. Python's would throw
+    # KeyboardInterrupt into whatever runs at that moment, once for the terminal's Ctrl-C, once more for the launcher's.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     rclpy.init(args=args)
     if sum(map(len, threads)) > 1:
         hand_over_between_nodes(rclpy.get_default_context())
