@@ -157,7 +157,7 @@ def stages() -> dict[str, Callable[[], object]]:
     for _ in range(200):
         # The identity settles first, as it has in any live second but the first ones.
         face = pipeline.process(image)[0]
-    shaper, renderer = FaceShaper(model), FaceRenderer(model.triangles)
+    shaper, renderer = FaceShaper(model), FaceRenderer.of(model)
 
     def shape(fitted: TrackedFace) -> PosedFace:
         return PosedFace.of(model, fitted.parameters, shaper.vertices(fitted.face_id, fitted.parameters))

@@ -69,7 +69,7 @@ def _to_overlay(model: MorphableModel, image: Image, faces: int) -> Callable[[],
     """What takes an image, whose faces are tracked already, to its overlay."""
     tracker = LandmarkTracker(create_backend(), max_faces=faces, looks_per_image=LIVE_LOOKS)
     pipeline = FacePipeline(tracker, TrackFitter(model))
-    shaper, renderer = FaceShaper(model), FaceRenderer(model.triangles)
+    shaper, renderer = FaceShaper(model), FaceRenderer.of(model)
     rgb = model.rgb()
 
     def run() -> int:

@@ -48,7 +48,7 @@ def _drawn_alone(renderer: FaceRenderer, image: NDArray[np.uint8], face: PosedFa
     def draw() -> NDArray[np.uint8]:
         with renderer._drawing() as canvas:
             canvas.begin(*size)
-            canvas.load(face.vertices, face.normals, face.rgb)
+            canvas.load(face.vertices, face.normals, face.rgb, np.ones(len(face.vertices), np.float32))
             canvas.draw_shaded(model_to_clip, normal_to_world, lighting, per_pixel=False)
             return canvas.read()
 

@@ -51,7 +51,7 @@ class Stages:
         self.model = model
         self._tracker = LandmarkTracker(create_backend(), looks_per_image=LIVE_LOOKS)
         self._fitter, self._colors, self._smoother = TrackFitter(model), PersonColors(model), FaceSmoother(model)
-        self._shaper, self._renderer = FaceShaper(model), FaceRenderer(model.triangles, platform=SOFTWARE)
+        self._shaper, self._renderer = FaceShaper(model), FaceRenderer.of(model, platform=SOFTWARE)
         self._images = count()
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.last: TrackedFace | None = None

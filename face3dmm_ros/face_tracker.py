@@ -229,7 +229,13 @@ class FaceTracker(Closing):
         return found
 
     def draw(
-        self, frame: NDArray[np.uint8], faces: Sequence[Face], *, view: str = "shaded", opacity: float = 0.7
+        self,
+        frame: NDArray[np.uint8],
+        faces: Sequence[Face],
+        *,
+        view: str = "shaded",
+        opacity: float = 0.7,
+        extent: str = "face",
     ) -> NDArray[np.uint8]:
         """A copy of an image with faces drawn over it, its colours in the tracker's order.
 
@@ -241,10 +247,11 @@ class FaceTracker(Closing):
             faces: as `track` gave them.
             view: ``shaded``, ``wireframe``, ``toon``, or ``landmarks``.
             opacity: of the faces, in [0, 1].
+            extent: ``face``, which fades toward hairline, ears and neck, or ``head``, the whole model.
 
         Raises:
-            Face3DMMError: the image or its size is another, the faces are of another model or none, the view is
-                unknown, the opacity is out of range, or the tracker is closed.
+            Face3DMMError: the image or its size is another, the faces are of another model or none, the view or the
+                extent is unknown, the opacity is out of range, or the tracker is closed.
         """
         from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
         from face3dmm_ros.rendering.landmark_view import LANDMARKS, OVERLAYS, draw_landmarks
@@ -256,9 +263,9 @@ class FaceTracker(Closing):
         if view == LANDMARKS:
             return self._in_order(draw_landmarks(image, [face.landmarks for face in faces]))
         if self._renderer is None:
-            self._renderer = FaceRenderer(model.triangles)
+            self._renderer = FaceRenderer.of(model)
         posed = [PosedFace.of(model, face.parameters) for face in faces]
-        return self._in_order(self._renderer.overlay(image, posed, opacity=opacity, view=view))
+        return self._in_order(self._renderer.overlay(image, posed, opacity=opacity, view=view, extent=extent))
 
     def reset(self) -> None:
         """Forget all faces and the last time: the next image has nothing to do with the last.

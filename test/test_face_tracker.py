@@ -293,6 +293,16 @@ def test_an_overlay_is_a_new_image_with_the_face_on_it(
     assert not np.shares_memory(empty, frame)
 
 
+def test_an_overlay_covers_the_face_and_not_the_hair(tracker: FaceTracker, face: Face, astronaut: np.ndarray) -> None:
+    covered, whole = (
+        (tracker.draw(astronaut, [face], extent=extent) != astronaut).any(axis=2) for extent in ("face", "head")
+    )
+    y = int(face.landmarks.points[10, 1])  # the middle of the hairline
+    assert not covered[: y - 10].any()
+    assert whole[: y - 10].any()
+    np.testing.assert_array_equal((tracker.draw(astronaut, [face]) != astronaut).any(axis=2), covered)
+
+
 def test_what_cannot_be_drawn_is_refused(tracker: FaceTracker, face: Face, astronaut: np.ndarray) -> None:
     for faces in (face, [face.parameters], None):
         with pytest.raises(Face3DMMError, match="draw takes a list of faces as track gives them"):
@@ -303,6 +313,8 @@ def test_what_cannot_be_drawn_is_refused(tracker: FaceTracker, face: Face, astro
         tracker.draw(astronaut, [face], view="solid")
     with pytest.raises(Face3DMMError, match="opacity"):
         tracker.draw(astronaut, [face], opacity=2.0)
+    with pytest.raises(Face3DMMError, match="unknown extent 'hat': choose one of face, head"):
+        tracker.draw(astronaut, [face], extent="hat")
     stranger = replace(face, parameters=replace(face.parameters, model_digest="0" * 64))
     with pytest.raises(Face3DMMError, match="the tracker that found it"):
         tracker.draw(astronaut, [stranger])

@@ -343,6 +343,16 @@ def test_the_view_can_change_while_it_runs(spun, portrait):
     assert all((a != b).any() for a, b in pairwise(overlays))
 
 
+def test_the_overlay_covers_the_face_or_where_asked_for_the_head(spun, portrait):
+    chain = Chain(spun)
+    covered = []
+    for extent in ("face", "head"):
+        assert chain.renderer_node.set_parameters([Parameter("extent", value=extent)])[0].successful
+        spun.spin_for(0.5)
+        covered.append(np.count_nonzero((PLAIN.imgmsg_to_cv2(chain.answer(portrait)[1]) != portrait).any(axis=2)))
+    assert covered[0] < 0.8 * covered[1]
+
+
 def test_compressed_images_are_taken_where_asked_for(spun, portrait):
     spun.listen(FaceLandmarksArray, "/face/landmarks")
     node = spun.start(LandmarkNode, image_transport="compressed")

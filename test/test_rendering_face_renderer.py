@@ -23,15 +23,24 @@ SQUARE = np.array([[0, 1, 2], [0, 2, 3]])  # counter-clockwise seen from +z
 
 
 class OpenRenderer(Protocol):
-    def __call__(self, triangles: NDArray[np.integer], lighting: Lighting | None = None) -> FaceRenderer: ...
+    def __call__(
+        self,
+        triangles: NDArray[np.integer],
+        lighting: Lighting | None = None,
+        opacity: NDArray[np.floating] | None = None,
+    ) -> FaceRenderer: ...
 
 
 @pytest.fixture(scope="module", params=["opengl", SOFTWARE])
 def open_renderer(request: pytest.FixtureRequest) -> OpenRenderer:
     """Makes renderers, with OpenGL and without: what is told here of the pictures holds for both."""
 
-    def open_one(triangles: NDArray[np.integer], lighting: Lighting | None = None) -> FaceRenderer:
-        return FaceRenderer(triangles, lighting=lighting, platform=platform)
+    def open_one(
+        triangles: NDArray[np.integer],
+        lighting: Lighting | None = None,
+        opacity: NDArray[np.floating] | None = None,
+    ) -> FaceRenderer:
+        return FaceRenderer(triangles, opacity=opacity, lighting=lighting, platform=platform)
 
     platform = request.param
     if platform != SOFTWARE:
@@ -195,6 +204,43 @@ class TestOverlay:
         inside = np.s_[25:35, 35:45]
         expected = opacity * np.array([50.0, 100.0, 200.0]) + (1 - opacity) * self.image[inside]
         assert np.abs(drawn[inside] - expected).max() <= 1.5
+
+    @pytest.mark.parametrize("scale", [1.0, 20.0])
+    def test_a_face_fades_by_its_vertices_opacities(self, open_renderer: OpenRenderer, scale: float) -> None:
+        size = round(40 * scale)
+        face = square(frontal(scale, size / 2, size / 2), rgb=(200, 200, 200))
+        black = np.zeros((size, size, 3), np.uint8)
+        with open_renderer(SQUARE, UNLIT, np.array([0.0, 1.0, 1.0, 0.0])) as renderer:
+            row = renderer.overlay(black, [face], opacity=1.0)[size // 2, :, 0]
+        share = (np.arange(size) - size / 2) / (20.0 * scale) + 0.5
+        inside = (share > 0.06) & (share < 0.94)
+        assert np.abs(row[inside] - 200.0 * share[inside]).max() < 3.0
+        assert not row[share < -0.06].any()
+
+    @pytest.mark.parametrize("view", face_renderer.VIEWS)
+    def test_what_does_not_show_of_a_face_leaves_the_image_as_it_is(
+        self, open_renderer: OpenRenderer, view: str
+    ) -> None:
+        face, triangles = egg_face(frontal(1.0, 150.0, 160.0))
+        image = np.random.default_rng(0).integers(0, 256, (320, 300, 3), np.uint8)
+        with open_renderer(triangles, UNLIT, face.vertices[:, 1] < 0.0) as renderer:
+            below, whole = (renderer.overlay(image, [face], view=view, extent=extent) for extent in ("face", "head"))
+        changed = (below != image).any(axis=2)
+        assert not changed[:140].any()
+        assert changed[180:250, 100:200].any()
+        assert (whole != image).any(axis=2)[100:140].any()
+
+    def test_a_head_hides_what_lies_behind_it_also_where_it_does_not_show(self, open_renderer: OpenRenderer) -> None:
+        near, far = square(frontal(1.0, 40.0, 30.0)), square(frontal(0.9, 32.0, 30.0))
+        with open_renderer(SQUARE, UNLIT, np.array([0.0, 1.0, 1.0, 0.0])) as renderer:
+            drawn = renderer.overlay(self.image, [near, far], opacity=1.0)
+            alone = renderer.overlay(self.image, [near], opacity=1.0)
+        np.testing.assert_array_equal(drawn[25:35, 32:48], alone[25:35, 32:48])
+
+    def test_without_opacities_all_of_a_face_shows(self, square_renderer: FaceRenderer) -> None:
+        face = square(frontal(1.0, 40.0, 30.0))
+        drawn = [square_renderer.overlay(self.image, [face], extent=extent) for extent in ("face", "head")]
+        np.testing.assert_array_equal(*drawn)
 
     def test_a_small_face_has_smooth_edges(self, square_renderer: FaceRenderer) -> None:
         black = np.zeros((40, 40, 3), np.uint8)
@@ -398,6 +444,11 @@ class TestUse:
             with pytest.raises(Face3DMMError, match="triangles"):
                 FaceRenderer(triangles)
 
+    def test_opacities_must_be_those_of_the_vertices(self) -> None:
+        for opacity in (np.ones(3), np.ones((4, 1)), np.zeros(4), np.full(4, 1.5), np.full(4, np.nan)):
+            with pytest.raises(Face3DMMError, match="opacity must"):
+                FaceRenderer(SQUARE, opacity=opacity)
+
     def test_arrays_that_do_not_fit_are_refused(self, square_renderer: FaceRenderer) -> None:
         good = square(frontal())
         three = slice(0, 3)
@@ -417,6 +468,10 @@ class TestUse:
             (lambda: square_renderer.render((0, 20), []), "positive width"),
             (lambda: square_renderer.render((20, 20), [], view="sketch"), "unknown view 'sketch'"),
             (lambda: square_renderer.overlay(image, [], opacity=1.5), "opacity"),
+            (
+                lambda: square_renderer.overlay(image, [], extent="hat"),
+                "unknown extent 'hat': choose one of",
+            ),
             (lambda: square_renderer.overlay(image, [], opacity=float("nan")), "opacity"),
             (lambda: square_renderer.overlay(image[..., 0], []), "BGR"),
             (lambda: square_renderer.overlay(image.astype(float), []), "BGR"),

@@ -45,7 +45,7 @@ class Studio:
         """Draw a model and the avatars that follow it."""
         self.model = model
         self._weights = BlendshapeWeights(model)
-        self._renderer = FaceRenderer(model.triangles)
+        self._renderer = FaceRenderer.of(model)
         self._avatars = {style: create_avatar(style, model) for style in (WATERMELON, HEAD)}
 
     def overlay(self, image: Picture, face: TrackedFace, view: str) -> Picture:

@@ -50,7 +50,7 @@ def main() -> None:
         camera.scale * factor, camera.rotation, (camera.translation - [CROP[1].start, CROP[0].start]) * factor
     )
     panels = [enlarged, _enlarge(draw_landmarks(image, [face.landmarks]))[0]]
-    with FaceRenderer(model.triangles) as renderer:
+    with FaceRenderer.of(model) as renderer:
         panels.append(renderer.overlay(enlarged, [PosedFace(vertices, normals, model.rgb(gamma), large)], opacity=0.7))
     panels += [_turned(model, unwrapping, vertices, texture, yaw) for yaw in YAWS]
     cv2.imwrite(str(OUT), np.hstack(panels), [cv2.IMWRITE_JPEG_QUALITY, 88])

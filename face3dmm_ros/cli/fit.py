@@ -5,6 +5,7 @@ from pathlib import Path
 
 from face3dmm_ros.cli.fit_pictures import PHOTOMETRIC, fit_pictures
 from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_megapixels_option
+from face3dmm_ros.rendering.face_extent import EXTENTS
 from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE
 
 DESCRIPTION = (
@@ -38,6 +39,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--texture-size", type=int, default=DEFAULT_TEXTURE_SIZE, metavar="PX", help="of mesh.glb; 0: vertex colours "
         "instead")  # fmt: skip
     add("--opacity", type=float, default=0.7, help="of the faces in overlay.png, 0 to 1")
+    add("--extent", choices=EXTENTS, default=EXTENTS[0], help="how much of the head overlay.png covers")
 
 
 run = fit_pictures

@@ -344,13 +344,15 @@ class _Writer:
         try:
             # What the photometric fit found is the light of the picture itself, and drawn as it is.
             lighting = UNLIT if self._arguments.fit_method == PHOTOMETRIC else None
-            renderer = FaceRenderer(self._model.triangles, lighting=lighting)
+            renderer = FaceRenderer.of(self._model, lighting=lighting)
         except Face3DMMError as error:
             print(f"face3dmm fit: no {_OVERLAY}, because {one_line(error)}", file=sys.stderr)
             self.lacks_overlay = True
             return
         with renderer:
-            overlay = renderer.overlay(picture.image, posed, opacity=self._arguments.opacity)
+            overlay = renderer.overlay(
+                picture.image, posed, opacity=self._arguments.opacity, extent=self._arguments.extent
+            )
         write_image(folder / _OVERLAY, overlay)
 
 

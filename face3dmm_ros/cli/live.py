@@ -27,6 +27,7 @@ from face3dmm_ros.files.frame_source import AUTO, may_come_back, open_source
 from face3dmm_ros.files.whole_file import write_whole
 from face3dmm_ros.landmarks.tracker import PREFERENCES
 from face3dmm_ros.live import middleware
+from face3dmm_ros.rendering.face_extent import EXTENTS
 from face3dmm_ros.rendering.landmark_view import OVERLAYS
 from face3dmm_ros.viewer.rerun_program import require_rerun
 
@@ -69,6 +70,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add_megapixels_option(verb)
     add("--prefer", choices=PREFERENCES, default=PREFERENCES[0], help="which faces, where there are more")
     add("--view", choices=OVERLAYS, default=OVERLAYS[0], help="what the overlay shows")
+    add("--extent", choices=EXTENTS, default=EXTENTS[0], help="how much of the head the overlay covers")
     add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}")
     add("--avatar-placement", choices=PLACEMENTS, default=IN_IMAGE, help="in the person's place, or by itself")
     add("--gain", type=_number(0.0, 10.0), help="factor of the avatar's weights; without it the node's own")
@@ -181,7 +183,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
             SOURCE: given("source", "camera_format", "width", "height", "rotate", "fps") | limit,
             LANDMARKS: given("backend", "max_faces", "prefer") | limit,
             FITTER: given(*fitting) | limit,
-            RENDERER: given("model", "view") | limit,
+            RENDERER: given("model", "view", "extent") | limit,
             AVATAR: given("model", "vmc_names", "profile") | send | shown | tuning | limit,
         },
         extra_nodes=extra,

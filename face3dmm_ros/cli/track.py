@@ -20,6 +20,7 @@ from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.worker_process import begin_worker
 from face3dmm_ros.films.film_fitter import SMOOTHINGS
 from face3dmm_ros.films.film_job import OVERLAY, REPORT, FilmJob, check_job, track_film
+from face3dmm_ros.rendering.face_extent import EXTENTS
 from face3dmm_ros.rendering.face_renderer import VIEWS
 
 DESCRIPTION = (
@@ -59,6 +60,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--avatar", default="", metavar="FILE", help="also animate a .glb or .vrm: avatar.glb")
     add("--duration", type=float, default=0.0, metavar="SECONDS", help="end a film there; 0: at its own end")
     add("--view", choices=VIEWS, default=VIEWS[0], help="what the overlay shows")
+    add("--extent", choices=EXTENTS, default=EXTENTS[0], help="how much of the head the overlay covers")
     add("--overlay", action=argparse.BooleanOptionalAction, default=True, help=f"write {OVERLAY}")
     add("--jobs", type=int, default=0, metavar="N", help="films at a time; 0: one a core")
     add("--json", action="store_true", help="print what came of each film as a line of JSON")
@@ -109,6 +111,7 @@ def _jobs(arguments: argparse.Namespace) -> list[FilmJob]:
             max_faces=arguments.max_faces,
             fov=arguments.fov,
             view=arguments.view if arguments.overlay else "",
+            extent=arguments.extent,
             duration=arguments.duration,
             avatar=arguments.avatar,
         )

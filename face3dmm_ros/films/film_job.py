@@ -31,6 +31,7 @@ from face3dmm_ros.films.tracks import TrackedFilm
 from face3dmm_ros.landmarks import create_backend
 from face3dmm_ros.landmarks.tracker import LIVE_LOOKS, LandmarkTracker
 from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.rendering.face_extent import FACE
 
 WORK, FILM, OVERLAY, REPORT = ".work", "film.mp4", "overlay.mp4", "report.html"
 PARAMETERS, WEIGHTS = "params.npz", "weights.csv"
@@ -58,6 +59,7 @@ class FilmJob:
         max_faces: to track at most.
         fov: the camera's horizontal field of view, degrees.
         view: of the overlay; empty for no video.
+        extent: of the overlay: the face or the whole head.
         duration: s after which a film ends; 0: at its own end.
         avatar: path of a .glb or .vrm to animate besides; empty for none.
     """
@@ -70,6 +72,7 @@ class FilmJob:
     max_faces: int = 1
     fov: float = 60.0
     view: str = "shaded"
+    extent: str = FACE
     duration: float = 0.0
     avatar: str = ""
 
@@ -211,7 +214,13 @@ def _drawn(job: FilmJob, film: TrackedFilm, model: Any, film_path: str, progress
     source = open_film(film_path)
     try:
         write_overlay(
-            job.out / OVERLAY, film, source, model, job.view, lambda index: progress("overlay", index + 1, total)
+            job.out / OVERLAY,
+            film,
+            source,
+            model,
+            job.view,
+            job.extent,
+            lambda index: progress("overlay", index + 1, total),
         )
     except Face3DMMError as error:
         return [f"no {OVERLAY}: {one_line(error)}"]

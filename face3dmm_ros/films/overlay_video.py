@@ -31,6 +31,7 @@ def write_overlay(
     source: FrameSource,
     model: MorphableModel,
     view: str,
+    extent: str,
     drawn: Callable[[int], None] = lambda index: None,
 ) -> None:
     """Draw a film's faces over it, as Motion JPEG without sound; images are shown at the film's own times.
@@ -40,7 +41,7 @@ def write_overlay(
         film: with the tracks.
         source: the film from its beginning.
         model: of the tracks' parameters.
-        view: one of the renderer's.
+        view, extent: one of the renderer's each.
         drawn: hears of each image that was drawn, by its index.
 
     Raises:
@@ -54,7 +55,7 @@ def write_overlay(
     shaper = FaceShaper(model)
     with ExitStack() as stack:
         unfinished = stack.enter_context(whole_file(path))
-        renderer = stack.enter_context(FaceRenderer(model.triangles))
+        renderer = stack.enter_context(FaceRenderer.of(model))
         video = stack.enter_context(MotionJpegWriter(unfinished, film.image_size))
         for index, time in frames_of(source):
             if index >= len(film.times):
@@ -67,7 +68,7 @@ def write_overlay(
             for face_id, parameters in faces[index]:
                 vertices = shaper.vertices(face_id, parameters)
                 posed.append(PosedFace(vertices, model.normals(vertices), rgb[face_id], parameters.camera))
-            picture = resized(renderer.overlay(image, posed, view=view), *film.image_size)
+            picture = resized(renderer.overlay(image, posed, view=view, extent=extent), *film.image_size)
             video.write(jpeg(picture, _JPEG_QUALITY).tobytes(), round(time * 1e9))
             drawn(index)
 

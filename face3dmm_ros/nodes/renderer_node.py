@@ -21,6 +21,7 @@ from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, OVERLAY_PLATFORM, NodeParameter
 from face3dmm_ros.nodes.qos import image_output_qos
 from face3dmm_ros.nodes.synchronization import CAPACITY, StampMatcher, stamp_of
+from face3dmm_ros.rendering.face_extent import EXTENTS
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.landmark_view import LANDMARKS, OVERLAYS, draw_landmarks
 from face3dmm_ros.rendering.lighting import LIGHTING_MODELS, Lighting
@@ -48,6 +49,7 @@ class RendererNode(FaceNode):
         MODEL,
         IMAGE_TRANSPORT,
         NodeParameter("view", "shaded", "What is drawn over the image.", choices=OVERLAYS),
+        NodeParameter("extent", EXTENTS[0], "How much of the head is drawn.", choices=EXTENTS),
         NodeParameter("opacity", 0.7, "Of the faces.", 0.0, 1.0),
         OVERLAY_PLATFORM,
         _rgb_parameter(
@@ -77,7 +79,7 @@ class RendererNode(FaceNode):
         self.apply_parameters(self.values())
 
     def apply_parameters(self, values: dict[str, Any]) -> None:
-        """Change light, opacity and view for the images from now on."""
+        """Change light, opacity, extent and view for the images from now on."""
         lighting = Lighting(
             direction=tuple(values["light_direction"]),
             color=tuple(values["light_color"]),
@@ -89,15 +91,15 @@ class RendererNode(FaceNode):
             model=values["lighting_model"],
         )
         self._renderer.lighting = lighting
-        self._opacity = values["opacity"]
+        self._opacity, self._extent = values["opacity"], values["extent"]
         self._show(values["view"])
 
     def _open_renderer(self) -> FaceRenderer:
         try:
-            return FaceRenderer(self._model.triangles, platform=self.value("gl_platform"))
+            return FaceRenderer.of(self._model, platform=self.value("gl_platform"))
         except NoOpenGLError as error:
             self.report_problem(f"the overlay is drawn without OpenGL: {error}")
-            return FaceRenderer(self._model.triangles, platform=SOFTWARE)
+            return FaceRenderer.of(self._model, platform=SOFTWARE)
 
     def _warm_up(self) -> None:
         """Draw the mean face: the first times are the slowest, and no image should have to wait for them."""
@@ -153,7 +155,7 @@ class RendererNode(FaceNode):
             return draw_landmarks(image, [landmarks_from_message(results, face).landmarks for face in results.faces])
         self._shaper.retain({face.face_id for face in results.faces})
         posed = [self._posed(face.face_id, parameters_from_message(results, face)) for face in results.faces]
-        return self._renderer.overlay(image, posed, opacity=self._opacity, view=self._view)
+        return self._renderer.overlay(image, posed, opacity=self._opacity, view=self._view, extent=self._extent)
 
     def _posed(self, face_id: int, parameters: FaceParameters) -> PosedFace:
         return PosedFace.of(self._model, parameters, self._shaper.vertices(face_id, parameters))

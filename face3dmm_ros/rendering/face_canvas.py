@@ -24,14 +24,23 @@ class FaceCanvas(GrowingFramebuffer):
         self._lightings: dict[ShaderProgram, Lighting] = {}
         """Those that the programs were last given."""
 
-        self._mesh = VertexArray([(3, np.float32), (3, np.float32), (3, np.uint8)])
+        self._mesh = VertexArray([(3, np.float32), (3, np.float32), (3, np.uint8), (1, np.float32)])
         self._triangles, self._edges = self._mesh.load_indices(triangles, edges)
         prepare(GL.GL_DEPTH_TEST, GL.GL_SCISSOR_TEST)
         GL.glPolygonOffset(1.0, 1.0)
 
-    def load(self, vertices: NDArray[np.floating], normals: NDArray[np.floating], rgb: NDArray[np.uint8]) -> None:
-        """Upload the mesh that is drawn next: (N, 3) each. It will hide what was drawn before."""
-        self._mesh.load(0, vertices, normals, rgb)
+    def load(
+        self,
+        vertices: NDArray[np.floating],
+        normals: NDArray[np.floating],
+        rgb: NDArray[np.uint8],
+        opacity: NDArray[np.float32],
+    ) -> None:
+        """Upload the mesh that is drawn next: (N, 3) each, and how much of each vertex shows, (N,) in [0, 1].
+
+        It will hide what was drawn before, also where it does not show itself.
+        """
+        self._mesh.load(0, vertices, normals, rgb, opacity)
         GL.glClear(GL.GL_DEPTH_BUFFER_BIT)
 
     def draw_shaded(

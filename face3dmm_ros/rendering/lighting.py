@@ -101,6 +101,14 @@ uniform mat3 normal_to_world;
 """
 """Inputs of a painted mesh's vertex shaders."""
 
+FADING_INPUTS = (
+    MESH_INPUTS
+    + """
+layout(location = 3) in float shown;  // opacity, 0 to 1
+"""
+)
+"""The same of a mesh that fades out."""
+
 _LIGHTING_FUNCTION = """
 uniform vec3 to_light;
 uniform vec3 light_color;
@@ -133,13 +141,15 @@ vec3 lit(vec3 albedo, vec3 normal, bool front) {
 """
 
 LIT_PER_PIXEL = (
-    MESH_INPUTS
+    FADING_INPUTS
     + DECODED_FUNCTION
     + """
 out vec3 albedo;
 out vec3 world_normal;
+out float opacity;
 
 void main() {
+    opacity = shown;
     gl_Position = model_to_clip * vec4(position, 1.0);
     albedo = decoded(paint.rgb);
     world_normal = normal_to_world * normal;
@@ -149,25 +159,28 @@ void main() {
     + """
 in vec3 albedo;
 in vec3 world_normal;
+in float opacity;
 
 out vec4 color;
 
 void main() {
-    color = vec4(lit(albedo, world_normal, gl_FrontFacing), 1.0);
+    color = opacity * vec4(lit(albedo, world_normal, gl_FrontFacing), 1.0);
 }
 """,
 )
 """Vertex and fragment shader that light each pixel."""
 
 LIT_PER_VERTEX = (
-    MESH_INPUTS
+    FADING_INPUTS
     + DECODED_FUNCTION
     + _LIGHTING_FUNCTION
     + """
 out vec3 front_color;
 out vec3 back_color;
+out float opacity;
 
 void main() {
+    opacity = shown;
     gl_Position = model_to_clip * vec4(position, 1.0);
     front_color = lit(decoded(paint.rgb), normal_to_world * normal, true);
     back_color = lit(decoded(paint.rgb), normal_to_world * normal, false);
@@ -176,30 +189,36 @@ void main() {
     """
 in vec3 front_color;
 in vec3 back_color;
+in float opacity;
 
 out vec4 color;
 
 void main() {
-    color = vec4(gl_FrontFacing ? front_color : back_color, 1.0);
+    color = opacity * vec4(gl_FrontFacing ? front_color : back_color, 1.0);
 }
 """,
 )
 """The same light, at each vertex: where triangles are a few pixels wide the same picture at half the cost."""
 
 FLAT = (
-    MESH_INPUTS
+    FADING_INPUTS
     + """
+out float opacity;
+
 void main() {
+    opacity = shown;
     gl_Position = model_to_clip * vec4(position, 1.0);
 }
 """,
     """
 uniform vec3 flat_color;
 
+in float opacity;
+
 out vec4 color;
 
 void main() {
-    color = vec4(flat_color, 1.0);
+    color = opacity * vec4(flat_color, 1.0);
 }
 """,
 )

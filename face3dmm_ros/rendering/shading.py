@@ -1,7 +1,7 @@
 """The formulas of `lighting` and `toon` without OpenGL, in compiled loops over vertices and pixels.
 
-Pictures are (H, W, 4) uint8 BGRA, and what is painted is opaque; the fragments' first pixel lies at `corner`, (row,
-column), of the picture. Axes are OpenGL's: x right, y up, z toward the viewer.
+Pictures are (H, W, 4) uint8 BGRA, premultiplied; the fragments' first pixel lies at `corner`, (row, column), of the
+picture. Axes are OpenGL's: x right, y up, z toward the viewer.
 """
 
 import math
@@ -35,12 +35,14 @@ class Drawn(NamedTuple):
         triangles: (M, 3) int32.
         seen: (h, w) int32, the triangle of each fragment, −1 for none.
         weights: (h, w, 3) float32, barycentric.
+        opacity: (N,) float32 in [0, 1], of the vertices.
     """
 
     vertices: NDArray[np.float64]
     triangles: NDArray[np.int32]
     seen: NDArray[np.int32]
     weights: NDArray[np.float32]
+    opacity: NDArray[np.float32]
 
 
 class Light(NamedTuple):
@@ -153,12 +155,24 @@ def _blend(values: NDArray[np.floating], a: int, b: int, c: int, weights: _Vecto
 
 
 @compiled
-def _put(pixels: NDArray[np.uint8], y: int, x: int, rgb: _Vector) -> None:
+def _put(pixels: NDArray[np.uint8], y: int, x: int, rgb: _Vector, opacity: float) -> None:
     """Paint a pixel in sRGB from 0 to 255."""
-    pixels[y, x, 0] = np.uint8(rgb[2] + 0.5)
-    pixels[y, x, 1] = np.uint8(rgb[1] + 0.5)
-    pixels[y, x, 2] = np.uint8(rgb[0] + 0.5)
-    pixels[y, x, 3] = 255
+    pixels[y, x, 0] = np.uint8(opacity * rgb[2] + 0.5)
+    pixels[y, x, 1] = np.uint8(opacity * rgb[1] + 0.5)
+    pixels[y, x, 2] = np.uint8(opacity * rgb[0] + 0.5)
+    pixels[y, x, 3] = np.uint8(opacity * 255.0 + 0.5)
+
+
+@compiled
+def _opacity(opacity: NDArray[np.float32], a: int, b: int, c: int, weights: _Vector) -> float:
+    """A vertex attribute at barycentric weights between three vertices, within [0, 1] whatever rounding does."""
+    return min(max(weights[0] * opacity[a] + weights[1] * opacity[b] + weights[2] * opacity[c], 0.0), 1.0)
+
+
+@compiled
+def _clear(pixels: NDArray[np.uint8], y: int, x: int) -> None:
+    """Let a pixel show nothing: what lies there hides what was painted before."""
+    pixels[y, x, 0], pixels[y, x, 1], pixels[y, x, 2], pixels[y, x, 3] = 0, 0, 0, 0
 
 
 @compiled
@@ -186,12 +200,12 @@ def paint_lit_at_vertices(
         pixels: (H, W, 4), changed in place.
         corner: where the fragments lie in it.
     """
-    vertices, triangles, seen, weights = drawn
+    vertices, triangles, seen, weights, opacity = drawn
     # Of each vertex's front, then of each one's back, and only of those that show: half of a face's, or fewer.
     colors = np.empty((2 * len(rgb), 3))
     lit = np.zeros(2 * len(rgb), np.bool_)
     top, left = corner
-    a, b, c, side, last = 0, 0, 0, 0, -1
+    a, b, c, side, last, hidden = 0, 0, 0, 0, -1, False
     for y in range(seen.shape[0]):
         for x in range(seen.shape[1]):
             t = seen[y, x]
@@ -201,14 +215,19 @@ def paint_lit_at_vertices(
                     a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
                     front = _is_front(vertices, a, b, c)
                     side = 0 if front else len(rgb)
+                    hidden = max(opacity[a], opacity[b], opacity[c]) <= 0.0
                     for i in (a, b, c):
-                        if not lit[side + i]:
+                        if not hidden and not lit[side + i]:
                             lit[side + i] = True
                             normal = normals[i, 0], normals[i, 1], normals[i, 2]
                             color = _lit(_albedo(rgb, i), normal, front, light)
                             colors[side + i, 0], colors[side + i, 1], colors[side + i, 2] = color
-                at = weights[y, x, 0], weights[y, x, 1], weights[y, x, 2]
-                _put(pixels, top + y, left + x, _blend(colors, side + a, side + b, side + c, at))
+                if hidden:
+                    _clear(pixels, top + y, left + x)
+                else:
+                    at = weights[y, x, 0], weights[y, x, 1], weights[y, x, 2]
+                    color = _blend(colors, side + a, side + b, side + c, at)
+                    _put(pixels, top + y, left + x, color, _opacity(opacity, a, b, c, at))
 
 
 @compiled
@@ -221,7 +240,7 @@ def paint_lit(
     corner: tuple[int, int],
 ) -> None:
     """Paint what is seen, lit pixel by pixel; arguments as of `paint_lit_at_vertices`."""
-    vertices, triangles, seen, weights = drawn
+    vertices, triangles, seen, weights, opacity = drawn
     albedo = np.empty((len(rgb), 3))
     for i in range(len(rgb)):
         albedo[i, 0], albedo[i, 1], albedo[i, 2] = _albedo(rgb, i)
@@ -231,9 +250,12 @@ def paint_lit(
             t = seen[y, x]
             if t >= 0:
                 a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                if max(opacity[a], opacity[b], opacity[c]) <= 0.0:
+                    _clear(pixels, top + y, left + x)
+                    continue
                 front, at = _is_front(vertices, a, b, c), (weights[y, x, 0], weights[y, x, 1], weights[y, x, 2])
                 color = _lit(_blend(albedo, a, b, c, at), _blend(normals, a, b, c, at), front, light)
-                _put(pixels, top + y, left + x, color)
+                _put(pixels, top + y, left + x, color, _opacity(opacity, a, b, c, at))
 
 
 @compiled
@@ -283,7 +305,7 @@ def paint_toon(
     corner: tuple[int, int],
 ) -> None:
     """Paint what is seen like a cartoon; arguments as of `paint_lit_at_vertices` and `Light`."""
-    vertices, triangles, seen, weights = drawn
+    vertices, triangles, seen, weights, opacity = drawn
     srgb = rgb / 255.0
     top, left = corner
     for y in range(seen.shape[0]):
@@ -291,12 +313,30 @@ def paint_toon(
             t = seen[y, x]
             if t >= 0:
                 a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                if max(opacity[a], opacity[b], opacity[c]) <= 0.0:
+                    _clear(pixels, top + y, left + x)
+                    continue
                 at = weights[y, x, 0], weights[y, x, 1], weights[y, x, 2]
                 nx, ny, nz = _unit(_blend(normals, a, b, c, at))
                 if not _is_front(vertices, a, b, c):
                     nx, ny, nz = -nx, -ny, -nz
                 flat_color = _flattened(_blend(srgb, a, b, c, at))
-                _put(pixels, top + y, left + x, _toon(flat_color, (nx, ny, nz), to_light, to_viewer))
+                color = _toon(flat_color, (nx, ny, nz), to_light, to_viewer)
+                _put(pixels, top + y, left + x, color, _opacity(opacity, a, b, c, at))
+
+
+@compiled
+def paint_flat(drawn: Drawn, rgb: _Vector, pixels: NDArray[np.uint8], corner: tuple[int, int]) -> None:
+    """Paint what is seen in one colour, sRGB from 0 to 255; other arguments as of `paint_lit_at_vertices`."""
+    _, triangles, seen, weights, opacity = drawn
+    top, left = corner
+    for y in range(seen.shape[0]):
+        for x in range(seen.shape[1]):
+            t = seen[y, x]
+            if t >= 0:
+                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                at = weights[y, x, 0], weights[y, x, 1], weights[y, x, 2]
+                _put(pixels, top + y, left + x, rgb, _opacity(opacity, a, b, c, at))
 
 
 @compiled
@@ -304,6 +344,7 @@ def paint_lines(
     vertices: NDArray[np.float64],
     edges: NDArray[np.int32],
     nearest: NDArray[np.float64],
+    opacity: NDArray[np.float32],
     rgb: _Vector,
     pixels: NDArray[np.uint8],
     corner: tuple[int, int],
@@ -314,6 +355,7 @@ def paint_lines(
         vertices: (N, 3) as `rasterization.draw` took them.
         edges: (E, 2) vertex indices.
         nearest: (h, w) depth buffer.
+        opacity: (N,) in [0, 1], of the vertices.
         rgb: their colour, sRGB from 0 to 255.
         pixels: (H, W, 4), changed in place.
         corner: where the depth buffer lies in it.
@@ -334,4 +376,5 @@ def paint_lines(
             share = min(max((first + step - begin) / slope, 0.0), 1.0)
             x, y = int(np.round(ax + share * dx)), int(np.round(ay + share * dy))
             if 0 <= x < width and 0 <= y < height and az + share * dz <= nearest[y, x]:
-                _put(pixels, top + y, left + x, rgb)
+                shown = (1.0 - share) * opacity[a] + share * opacity[b]
+                _put(pixels, top + y, left + x, rgb, shown)

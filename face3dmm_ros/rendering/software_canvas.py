@@ -26,11 +26,21 @@ class SoftwareCanvas:
         """Begin a picture of a size, px, that shows nothing."""
         self._pixels = np.zeros((height, width, 4), np.uint8)
 
-    def load(self, vertices: NDArray[np.floating], normals: NDArray[np.floating], rgb: NDArray[np.uint8]) -> None:
-        """Take the mesh that is drawn next: (N, 3) each. It will hide what was drawn before."""
+    def load(
+        self,
+        vertices: NDArray[np.floating],
+        normals: NDArray[np.floating],
+        rgb: NDArray[np.uint8],
+        opacity: NDArray[np.float32],
+    ) -> None:
+        """Take the mesh that is drawn next: (N, 3) each, and how much of each vertex shows, (N,) in [0, 1].
+
+        It will hide what was drawn before, also where it does not show itself.
+        """
         self._vertices = np.ascontiguousarray(vertices, np.float32)
         self._normals = np.ascontiguousarray(normals, np.float32)
         self._rgb = np.ascontiguousarray(rgb)
+        self._opacity = np.ascontiguousarray(opacity, np.float32)
 
     def read(self) -> NDArray[np.uint8]:
         """The picture, (height, width, 4) uint8 BGRA, its first row the lowest in clip space."""
@@ -52,7 +62,7 @@ class SoftwareCanvas:
         def draw_band(first: int, depth: NDArray[np.float64]) -> None:
             moved = vertices - [0.0, first, 0.0]
             fragments = rasterization.draw(moved, self._triangles, depth)
-            drawn = shading.Drawn(moved, self._triangles, fragments.triangle, fragments.weights)
+            drawn = shading.Drawn(moved, self._triangles, fragments.triangle, fragments.weights, self._opacity)
             paint(drawn, self._rgb, self._normals, light, self._pixels, (top + first, left))
 
         count = max(1, min(len(os.sched_getaffinity(0)), nearest.size // _BAND_PIXELS))
@@ -69,9 +79,8 @@ class SoftwareCanvas:
         vertices, corner, nearest = self._placed(self._in_pixels(model_to_clip))
         rasterization.draw(vertices, self._triangles, nearest, offset=1.0)
         red, green, blue = color
-        shading.paint_lines(
-            vertices, self._edges, nearest, (255.0 * red, 255.0 * green, 255.0 * blue), self._pixels, corner
-        )
+        rgb = 255.0 * red, 255.0 * green, 255.0 * blue
+        shading.paint_lines(vertices, self._edges, nearest, self._opacity, rgb, self._pixels, corner)
 
     def draw_toon(
         self,
@@ -100,13 +109,13 @@ class SoftwareCanvas:
         surface, hull = np.split(both, 2)
         fragments = rasterization.draw(surface, self._triangles, nearest)
         to_model = normal_to_world.T
-        drawn = shading.Drawn(surface, self._triangles, fragments.triangle, fragments.weights)
+        drawn = shading.Drawn(surface, self._triangles, fragments.triangle, fragments.weights, self._opacity)
         towards = shading.as_vector(to_model @ to_light), shading.as_vector(to_model[:, 2])
         shading.paint_toon(drawn, self._rgb, self._normals, *towards, self._pixels, corner)
-        behind = rasterization.draw(hull, self._triangles, nearest, backs_only=True).triangle >= 0
-        top, left = corner
-        opaque = [*(np.rint(255.0 * channel) for channel in reversed(outline_color)), 255]
-        self._pixels[top : top + len(behind), left : left + behind.shape[1]][behind] = opaque
+        behind = rasterization.draw(hull, self._triangles, nearest, backs_only=True)
+        red, green, blue = outline_color
+        drawn = shading.Drawn(hull, self._triangles, behind.triangle, behind.weights, self._opacity)
+        shading.paint_flat(drawn, (255.0 * red, 255.0 * green, 255.0 * blue), self._pixels, corner)
 
     @property
     def _pixels_per_clip(self) -> NDArray[np.float64]:

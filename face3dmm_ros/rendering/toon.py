@@ -5,7 +5,7 @@ outline is an inverted hull: the surface's back, pushed out along its normals an
 where it stands out beyond the front. Colours are mixed as they are stored, in sRGB, which is how painters pick them.
 """
 
-from face3dmm_ros.rendering.lighting import FLAT, MESH_INPUTS
+from face3dmm_ros.rendering.lighting import FADING_INPUTS, FLAT, MESH_INPUTS
 
 SHADOW_TINT, MIDDLE_TINT = (0.66, 0.54, 0.66), (0.87, 0.80, 0.87)
 """Factors of an sRGB colour; chosen by hand: shadows of a painted face are cool."""
@@ -56,11 +56,24 @@ void main() {
 """Vertex shader of a painted mesh."""
 
 TOON = (
-    PAINTED_VERTEX,
+    FADING_INPUTS
+    + """
+out vec3 paint_at;
+out vec3 normal_at;
+out float opacity;
+
+void main() {
+    gl_Position = model_to_clip * vec4(position, 1.0);
+    paint_at = paint.rgb;
+    normal_at = normal_to_world * normal;
+    opacity = shown;
+}
+""",
     TOON_FUNCTION
     + """
-in vec4 paint_at;
+in vec3 paint_at;
 in vec3 normal_at;
+in float opacity;
 
 uniform vec3 to_light;
 
@@ -78,17 +91,20 @@ vec3 flattened(vec3 srgb) {
 
 void main() {
     vec3 N = normalize(gl_FrontFacing ? normal_at : -normal_at);
-    color = vec4(toon(flattened(paint_at.rgb), N, to_light), 1.0);
+    color = opacity * vec4(toon(flattened(paint_at), N, to_light), 1.0);
 }
 """,
 )
 """Vertex and fragment shader of a face in its own colours."""
 
 OUTLINE = (
-    MESH_INPUTS
+    FADING_INPUTS
     + HULL_FUNCTION
     + """
+out float opacity;
+
 void main() {
+    opacity = shown;
     gl_Position = pushed_out(model_to_clip * vec4(position, 1.0), normalize(normal_to_world * normal));
 }
 """,

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse.csgraph
 from numpy.typing import NDArray
 
-from face3dmm_ros.lab.default_model.face_mesh_points import FACE_OVAL
+from face3dmm_ros.core.landmark_schemes import FACE_OVAL
 from face3dmm_ros.morphable_model import Contour, MorphableModel, SurfacePoints
 
 IBUG_OUTLINE = (*range(8), *range(9, 17))

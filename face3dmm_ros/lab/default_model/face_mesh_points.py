@@ -36,11 +36,6 @@ _LEAST_FACING = 0.3
 # The loop of the model's lips that each of Face Mesh's rings follows, upper and lower lip, from `Anatomy.lips`: judged
 # on renderings, where Face Mesh draws the lower lip some 3 mm thinner than it is.
 _UPPER_LIP_LOOPS, _LOWER_LIP_LOOPS = (0, 1, 3, 5), (1, 2, 4, 5)
-FACE_OVAL = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)  # fmt: skip
-"""The outline of the face, from the middle of the forehead over the person's left to the chin and back."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,9 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.landmark_schemes import FACE_OVAL
 from face3dmm_ros.lab.default_model.anatomy import Anatomy
-from face3dmm_ros.lab.default_model.face_mesh_points import FACE_OVAL, along_loop, corners
+from face3dmm_ros.lab.default_model.face_mesh_points import along_loop, corners
 from face3dmm_ros.lab.default_model.surface import interpolated, nearest_on_surface
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from face3dmm_ros.core.camera import WeakPerspective
+from face3dmm_ros.core.landmark_schemes import FACE_OVAL
 from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.lab.default_model.albedo import COMPONENTS
-from face3dmm_ros.lab.default_model.face_mesh_points import FACE_OVAL, detect, first_face_mesh, random_view
+from face3dmm_ros.lab.default_model.face_mesh_points import detect, first_face_mesh, random_view
 from face3dmm_ros.landmarks.schemes import BROWS, LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING, SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
