@@ -130,6 +130,17 @@ class TestExpression:
         for half in (np.s_[:, :150], np.s_[:, 150:]):
             assert (middle(looking[half]) - middle(neutral[half])) @ direction > 2.0
 
+    def test_a_grin_bares_the_teeth_and_lifts_the_corners(self, character: Character) -> None:
+        at, across = np.array(AT, int), int(45 * 1.1)
+        below = slice(at[1] + int(40 * 1.1), at[1] + int(110 * 1.1)), slice(at[0] - across, at[0] + across)
+        calm, grin = (
+            picture(character, face(mouthSmileLeft=weight, mouthSmileRight=weight, jawOpen=0.125 * weight))[below]
+            for weight in (0.0, 0.8)
+        )
+        teeth = [int((image.min(axis=-1) > 200).sum()) for image in (calm, grin)]
+        assert teeth[0] < 20
+        assert teeth[1] > 120
+
     def test_a_stronger_blendshape_shows_more(self, character: Character) -> None:
         counts = [changed_part(character, jawOpen=weight)[2] for weight in (0.1, 0.4, 1.0)]
         assert counts[0] < counts[1] < counts[2]

@@ -93,7 +93,10 @@ def count_of(color: tuple[int, int, int], image: Image) -> int:
     return int((np.abs(image.astype(int) - color).max(axis=-1) < 60).sum())
 
 
-def test_a_part_of_the_picture_laid_where_it_was_shows_the_very_pixels(watermelon: Watermelon) -> None:
+@pytest.mark.parametrize("brightness", [1.0, 1.8])
+def test_a_part_of_the_picture_laid_where_it_was_shows_the_very_pixels_or_brighter_ones(
+    watermelon: Watermelon, brightness: float
+) -> None:
     """To the half pixel: from one to the next the picture grows brighter by 4 of 255."""
     size = 60
     y, x = np.mgrid[:size, :size]
@@ -110,10 +113,12 @@ def test_a_part_of_the_picture_laid_where_it_was_shows_the_very_pixels(watermelo
     with watermelon._drawing() as canvas:
         canvas.begin(size, size)
         canvas.load_picture(picture)
-        canvas.draw_cutouts([position, places, look, np.ones((len(places), 3))], to_clip)
+        canvas.draw_cutouts([position, places, look, np.ones((len(places), 3))], to_clip, brightness)
         shown = canvas.read()
     inside = np.hypot(x - (size - 1) / 2.0, y - (size - 1) / 2.0) < 24.0
-    np.testing.assert_allclose(shown[inside][:, :3].astype(int), picture[inside][:, :3].astype(int), atol=1)
+    share = picture[inside][:, :3] / 255.0
+    expected = 255.0 * brightness * share / (1.0 + (brightness - 1.0) * share)
+    np.testing.assert_allclose(shown[inside][:, :3].astype(int), expected, atol=1.5)
 
 
 def outline(layer: Layer) -> NDArray[np.float64]:
@@ -191,9 +196,22 @@ class TestFace:
         face = a_face(default_model, yaw=5)
         image = marked(skin(), default_model, face, part, BLUE)
         picture = on_black(drawn(watermelon, face, image))
-        assert count_of(BLUE, picture) > 1.3 * count_of(BLUE, image)
+        assert count_of(BLUE, picture) > 2.4 * count_of(BLUE, image)
         rows, columns = np.nonzero(np.abs(picture.astype(int) - BLUE).max(axis=-1) < 60)
         assert np.hypot(*(np.array([columns.mean(), rows.mean()]) - place(default_model, face, part))) < 20
+
+    @pytest.mark.parametrize("dimmed", [1.0, 0.5])
+    def test_they_are_brighter_than_the_picture(
+        self, watermelon: Watermelon, default_model: MorphableModel, dimmed: float
+    ) -> None:
+        face = a_face(default_model)
+        grey = round(130 * dimmed)
+        bare = skin(tuple(round(dimmed * c) for c in SKIN))
+        plain = on_black(drawn(watermelon, face, bare)).astype(int)
+        image = marked(bare, default_model, face, MOUTH, (grey, grey, grey))
+        picture = on_black(drawn(watermelon, face, image)).astype(int)
+        neutral = (np.ptp(picture, axis=-1) < 6) & (np.abs(picture - plain).max(axis=-1) > 12)
+        assert np.median(picture[neutral].mean(axis=-1)) > 1.08 * grey
 
     def test_they_follow_an_expression(self, watermelon: Watermelon, default_model: MorphableModel) -> None:
         face = a_face(default_model, jawOpen=0.8)

@@ -62,13 +62,20 @@ _GAINS = {
     "browDown": 1.7,
     "browInnerUp": 1.9,
     "browOuterUp": 1.6,
-    "mouthSmile": 1.1,
+    "mouthSmile": 1.45,
+    "mouthUpperUp": 1.2,
+    "mouthLowerDown": 1.2,
+    "mouthStretch": 1.3,
+    "cheekSquint": 1.3,
     "mouthFrown": 1.6,
     "mouthPucker": 1.15,
     "noseSneer": 1.3,
-    "jawOpen": 0.9,
+    "jawOpen": 1.1,
 }
 """Factors of blendshapes, by the beginning of their names."""
+
+_GRIN = {"mouthUpperUp": 0.26, "mouthLowerDown": 0.1, "cheekSquint": 0.15}
+"""Weights of what comes with a smile on its side, so that it bares the teeth and lifts the cheek."""
 
 # Face Mesh's points along the left brow's edges and the left upper lid, from the temple to the nose, and their mirrors.
 _BROWS = {
@@ -195,6 +202,9 @@ def _caricatured(model: MorphableModel) -> tuple[NDArray[np.float64], NDArray[np
     above = (model.regions["teeth"] > 0.5) & (np.abs(basis[:, 1, names.index("jawOpen")]) < 1.0)
     neutral[above] += _UPPER_TEETH_SHIFT
     basis = basis * gain
+    for side in ("Left", "Right"):
+        for name, weight in _GRIN.items():
+            basis[:, :, names.index(f"mouthSmile{side}")] += weight * basis[:, :, names.index(f"{name}{side}")]
     # Lids that rest wider open have farther to go until they are closed, or until a lowered brow is above them.
     for side in ("Left", "Right"):
         opening = [names.index(f"{name}{side}") for name in ("eyeWide", "eyeSquint")]

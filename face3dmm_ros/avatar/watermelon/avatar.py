@@ -31,14 +31,19 @@ if TYPE_CHECKING:
     from face3dmm_ros.avatar.watermelon.canvas import MelonCanvas
 
 # All chosen by hand. Of right eye, left eye and mouth, which are enlarged and farther apart than on a face:
-_CENTERS = np.array([(-37.0, 10.0), (37.0, 10.0), (0.0, -68.0)])[:, None]  # mm, on the melon, seen from the front
-_ENLARGEMENTS = np.array([1.5, 1.5, 1.4])[:, None, None]
+_CENTERS = np.array([(-38.0, 14.0), (38.0, 14.0), (0.0, -62.0)])[:, None]  # mm, on the melon, seen from the front
+_ENLARGEMENTS = np.array([1.9, 1.9, 1.75])[:, None, None]
 _OWN_MM, _RELIEF_MM = 0.3, 5.5
 """Distances beyond a part's outline up to which the picture's pixels show, and from which only their relief does."""
 
 _USUAL_TO_LIGHT = np.array([-0.40, 0.62, 0.70])  # x right, y up, z toward the viewer
 _USUAL_BRIGHTNESS = 0.6  # sRGB, of skin in a well lit room
 _EXPOSURES = (0.5, 1.15)  # least and greatest
+_BRIGHTENING, _BRIGHTENINGS = 1.4, (1.25, 2.0)
+"""How much brighter eyes and mouth are than in a well lit picture, and the least and the greatest in any light: beside
+the rind they are small, and look dark.
+"""
+
 _LUMA = np.array([0.11, 0.59, 0.30])  # BGR weights of brightness (ITU-R BT.601)
 _SIDE_LIGHT = 0.8  # how far the light moves sideways if the skin around one eye is e times as bright as the other's
 _TONE_BLOCK = 6  # px over which the skin's tone is averaged
@@ -120,7 +125,8 @@ class Watermelon(Drawer["MelonCanvas"]):
             canvas.draw_melon(vertices, normals, model_to_clip, FRONTAL @ camera.rotation, to_light, exposure)
             if parts is not None:
                 canvas.load_picture(parts.picture)
-                canvas.draw_cutouts(self._on_melon(parts, squash, camera), model_to_clip)
+                brightness = float(np.clip(_BRIGHTENING / exposure, *_BRIGHTENINGS))
+                canvas.draw_cutouts(self._on_melon(parts, squash, camera), model_to_clip, brightness)
             return framing.layer(canvas.read())
 
     def _on_melon(self, parts: "_SeenParts", squash: Squash, camera: WeakPerspective) -> list[NDArray[np.floating]]:

@@ -81,16 +81,19 @@ class MelonCanvas(GrowingFramebuffer):
             self._picture_size = size
         GL.glTexSubImage2D(GL.GL_TEXTURE_2D, 0, 0, 0, width, height, GL.GL_BGRA, GL.GL_UNSIGNED_BYTE, picture)
 
-    def draw_cutouts(self, vertices: Sequence[NDArray[np.floating]], model_to_clip: NDArray[np.float64]) -> None:
+    def draw_cutouts(
+        self, vertices: Sequence[NDArray[np.floating]], model_to_clip: NDArray[np.float64], brightness: float = 1.0
+    ) -> None:
         """Draw parts of the loaded picture over the melon, with y downward in clip space.
 
         Args:
             vertices: the inputs of `shaders.CUTOUT` by location, but the places in the picture in px, (0, 0) being the
                 centre of its top left pixel.
             model_to_clip: (4, 4).
+            brightness: factor of what is dark; white stays white. 1 leaves the picture as it is.
         """
         position, picture, *others = vertices
-        self._cutout_program.use(model_to_clip=model_to_clip)
+        self._cutout_program.use(model_to_clip=model_to_clip, brightness=brightness)
         self._cutouts.load(0, position, (picture + 0.5) / self._picture_size, *others)
         GL.glBindTexture(GL.GL_TEXTURE_2D, self._picture)
         GL.glEnable(GL.GL_BLEND)

@@ -89,6 +89,7 @@ in vec3 place_at;  // x: below 0 the picture itself shows, above 1 only its reli
 in vec3 tone_at;
 
 uniform sampler2D picture_texture;
+uniform float brightness;
 
 // What is drawn is: what was there · kept + added.
 layout(location = 0, index = 0) out vec4 added;
@@ -105,7 +106,9 @@ void main() {
     float grey = dot(ratio, vec3(0.3, 0.5, 0.2));
     ratio = mix(vec3(grey), ratio, 0.35);
     vec3 gloss = clamp(ratio - 1.0, 0.0, 0.5);
-    added = vec4(own * pixel + (1.0 - own) * relief * 0.25 * gloss, 0.0);
+    // Brighter, with black and white where they are.
+    vec3 bright = brightness * pixel / (1.0 + (brightness - 1.0) * pixel);
+    added = vec4(own * bright + (1.0 - own) * relief * 0.25 * gloss, 0.0);
     ratio = min(ratio, 1.0);
     kept = vec4((1.0 - own) * mix(vec3(1.0), ratio * sqrt(ratio), relief), 1.0);  // a little stronger than life
 }
