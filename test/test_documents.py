@@ -3,12 +3,15 @@
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tools import drawing_code
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -102,6 +105,23 @@ def test_every_file_and_program_that_is_named_is_there(document: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize("name", sorted(drawing_code.SOURCES))
+def test_the_pictures_show_what_the_code_draws(name: str) -> None:
+    assert drawing_code.recorded().get(name) == drawing_code.digest(name), (
+        f"docs/images is older than the code that draws it ({', '.join(drawing_code.SOURCES[name])}): draw it anew "
+        f"(tools/draw_{name}*.py), or, where the change cannot be seen, python -m tools.drawing_code {name}"
+    )
+
+
+def test_a_change_of_the_drawing_code_is_noticed(tmp_path: Path) -> None:
+    for source in ("face3dmm_ros/rendering", "face3dmm_ros/avatar", "tools"):
+        shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
+    before = drawing_code.digest("avatars", tmp_path)
+    with (tmp_path / "face3dmm_ros/avatar/watermelon/shaders.py").open("a") as file:
+        file.write("# \n")
+    assert before == drawing_code.digest("avatars") != drawing_code.digest("avatars", tmp_path)
 
 
 def test_contributing_lists_the_rooms_in_their_order() -> None:

@@ -26,6 +26,7 @@ from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
+from tools.drawing_code import record
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 PANEL, CLIP_PANEL, GAP = 300, 240, 4
@@ -71,6 +72,7 @@ def main() -> None:
     rows = [still_row(studio, images) for images in people]
     cv2.imwrite(str(IMAGES / "avatars.jpg"), joined(rows, axis=0), [cv2.IMWRITE_JPEG_QUALITY, 88])
     clip(studio, frames_of(model, CLIP_SEED, "free", RATE * SECONDS))
+    record("avatars")
 
 
 def frames_of(model: MorphableModel, seed: int, motion: str, frames: int) -> list[Picture]:

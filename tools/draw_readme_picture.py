@@ -21,6 +21,7 @@ from face3dmm_ros.rendering.person_texture import paint_albedo
 from face3dmm_ros.rendering.rasterization import rasterize
 from face3dmm_ros.rendering.spherical_harmonics import SphericalHarmonicsLight
 from face3dmm_ros.rendering.texture import Unwrapping, look_at_texels, unwrap
+from tools.drawing_code import record
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "images" / "readme.jpg"
 CROP = (slice(10, 230), slice(130, 330))
@@ -54,6 +55,7 @@ def main() -> None:
         panels.append(renderer.overlay(enlarged, [PosedFace(vertices, normals, model.rgb(gamma), large)], opacity=0.7))
     panels += [_turned(model, unwrapping, vertices, texture, yaw) for yaw in YAWS]
     cv2.imwrite(str(OUT), np.hstack(panels), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    record("readme")
 
 
 def _turned(
