@@ -17,6 +17,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
+from face3dmm_ros.avatar.backdrop import backdrop
 from face3dmm_ros.core.arkit import ARKIT_NAMES, weight_of
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.rotations import FRONTAL
@@ -109,6 +110,17 @@ def test_an_avatar_alone_needs_no_image(spun, default_model):
     second = driver.show(driver.face(jawOpen=1.0))[1]
     assert first.shape == (240, 320, 3)
     assert (first != second).any()
+
+
+def test_an_avatar_alone_may_be_larger_than_the_image(spun, default_model):
+    face = Driver(spun, default_model, style="head", placement="alone", height=720)
+    picture = face.show(face.face())[1]
+    assert picture.shape == (720, 960, 3)
+    shown = (np.abs(picture.astype(int) - backdrop((960, 720))) > 8).any(axis=2)
+    x, y = np.argwhere(shown).mean(axis=0)[::-1] / 3.0
+    assert abs(x - 160.0) < 10.0
+    assert abs(y - 110.0) < 25.0
+    assert 200.0 < np.ptp(np.argwhere(shown)[:, 0]) / 3.0 < 260.0
 
 
 @pytest.mark.parametrize("size", [(20_000, 20_000), (60_000_000, 1), (0, 240)])

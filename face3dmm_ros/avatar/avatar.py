@@ -1,12 +1,13 @@
 """What an avatar is: something that draws faces' expressions and poses."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.rendering.layer import Layer
 
@@ -24,6 +25,14 @@ class AvatarFace:
     face_id: int
     parameters: FaceParameters
     weights: NDArray[np.float32]
+
+    def enlarged(self, factor: float) -> "AvatarFace":
+        """The same in a picture that is larger by a factor; what is told of its image stays as it is."""
+        camera = self.parameters.camera
+        # The middle of the first pixel is (0, 0), so that the picture's corner lies at −0.5.
+        translation = factor * (camera.translation + 0.5) - 0.5
+        larger = WeakPerspective(factor * camera.scale, camera.rotation, translation)
+        return replace(self, parameters=replace(self.parameters, camera=larger))
 
 
 class Avatar(Protocol):

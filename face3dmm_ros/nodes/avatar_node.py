@@ -59,6 +59,7 @@ class AvatarNode(FaceNode):
             "Where it is shown: in the person's place in the camera's image, or alone before a backdrop.",
             choices=PLACEMENTS,
         ),
+        fixed("height", 0, "Of the picture of an avatar alone, px; 0: the camera image's.", low=0, high=2160),
         GL_PLATFORM,
         NodeParameter(
             "calibration_seconds",
@@ -118,6 +119,7 @@ class AvatarNode(FaceNode):
         self._image_output = self.create_output(Image, topics.AVATAR_IMAGE, image_output_qos())
         self._weights_output = self.create_output(BlendshapesArray, topics.BLENDSHAPES, self.result_qos())
         self._in_image = self._avatar is not None and self.value("placement") == IN_IMAGE
+        self._height = 0 if self._in_image else self.value("height")
         self._looks_at_images = self._in_image or (self._avatar is not None and self._avatar.needs_image)
         # Images first: they are taken in this order, and an image comes before its results.
         if self._looks_at_images:
@@ -248,6 +250,10 @@ class AvatarNode(FaceNode):
         if not self._image_output.subscribers:
             self.answered(header, len(faces))
             return
+        if self._height and image is None:
+            factor = self._height / image_size[1]
+            image_size = max(1, round(factor * image_size[0])), self._height
+            faces = [face.enlarged(factor) for face in faces]
         with self.activity.stage("avatar"):
             picture = np.array(image if image is not None and self._in_image else backdrop(image_size))
             try:
