@@ -276,13 +276,22 @@ def test_a_png_that_ends_early_is_one_line(portrait: Path, capfd: pytest.Capture
     assert len(capfd.readouterr().err.splitlines()) == 1
 
 
+def test_the_overlay_of_fit_covers_the_face_or_where_asked_for_the_head(portrait: Path, tmp_path: Path) -> None:
+    image, covered = cv2.imread(str(portrait)), []
+    for extent in ("face", "head"):
+        out = tmp_path / extent
+        assert main(["fit", str(portrait), "--out", str(out), "--texture-size", "0", "--extent", extent]) == 0
+        covered.append(np.count_nonzero((cv2.imread(str(out / "overlay.png")) != image).any(axis=2)))
+    assert covered[0] < 0.8 * covered[1]
+
+
 def test_fit_without_an_overlay_is_no_success(
     portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def no_opengl(*_: object, **__: object) -> None:
         raise Face3DMMError("there is no OpenGL")
 
-    monkeypatch.setattr(fit_pictures, "FaceRenderer", no_opengl)
+    monkeypatch.setattr(fit_pictures.FaceRenderer, "of", no_opengl)
     assert main(["fit", str(portrait), "--out", str(tmp_path / "out"), "--texture-size", "0"]) == 2
     assert capsys.readouterr().err == "face3dmm fit: no overlay.png, because there is no OpenGL\n"
     assert (tmp_path / "out" / "params.json").exists()
