@@ -392,7 +392,7 @@ def test_the_parameter_file_names_only_parameters_that_exist(spun):
     declared = {}
     for node_class in NODES:
         node = spun.start(node_class, autostart=False)
-        declared[f"/**/{node.get_name()}"] = {name: node.value(name) for name in node._specifications}
+        declared[f"/**/{node.get_name()}"] = {name: node.get_parameter(name).value for name in node._specifications}
     assert document.keys() == declared.keys()
     for name, section in document.items():
         for parameter, value in section["ros__parameters"].items():
