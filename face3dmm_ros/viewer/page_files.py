@@ -5,9 +5,9 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.viewer.guarded_server import PageFile
 from face3dmm_ros.viewer.rerun_program import RerunProgram
 
 _LOOPBACK = "127.0.0.1"
@@ -18,19 +18,6 @@ _NO_RECORDING = f"http://{_LOOPBACK}:1/none.rrd"
 _START_TIMEOUT = 20.0
 # Links from the page to other machines, as to Google's for a font.
 _OUTWARD_LINK = re.compile(rb"<link\b[^>]*\bhref=\"https?://[^>]*>")
-
-
-@dataclass(frozen=True)
-class PageFile:
-    """A file of a web page.
-
-    Attributes:
-        content_type: as HTTP has it.
-        content: its bytes.
-    """
-
-    content_type: str
-    content: bytes
 
 
 def read_page_files() -> dict[str, PageFile]:
