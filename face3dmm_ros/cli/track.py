@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from face3dmm_ros.cli.options import add_backend_and_model
 from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.worker_process import begin_worker
+from face3dmm_ros.files.captures import without_password
+from face3dmm_ros.files.whole_file import make_folder
 from face3dmm_ros.films.film_fitter import SMOOTHINGS
-from face3dmm_ros.films.film_job import OVERLAY, REPORT, FilmJob, check_job, track_film
+from face3dmm_ros.films.film_job import OVERLAY, REPORT, FilmCopy, FilmJob, check_job, open_film, track_film
 from face3dmm_ros.rendering.face_extent import EXTENTS
 from face3dmm_ros.rendering.face_renderer import VIEWS
 
@@ -40,7 +43,10 @@ examples:
   face3dmm track camera --duration 20 --out me       twenty seconds of the camera
   face3dmm track talk.mp4 --avatar me.vrm            an avatar of one's own, animated, too
   face3dmm track sample --out sample --no-overlay    without the video
+  face3dmm track camera --show                       the camera, live, on a page in the browser
 """
+OUT = Path("out")
+"""The folder where none is named."""
 _SHARES = {"landmarks": (0.0, 0.5), "fit": (0.5, 0.7), "overlay": (0.7, 1.0)}
 """Where the steps begin and end in all the work on a film; about what they take."""
 _LEAST_TOLD = 0.005
@@ -51,7 +57,10 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
     add = verb.add_argument
     add("sources", nargs="+", metavar="SOURCE", help="videos, folders of pictures, cameras, URLs, or sample")
-    add("--out", type=Path, default=Path("out"), metavar="DIR", help="folder to write to, made if missing")
+    add("--out", type=Path, metavar="DIR", help=f"folder to write to, made if missing (default: {OUT}; with --show: "
+        "nothing is written)")  # fmt: skip
+    add("--show", action="store_true", help="track one source live, at its own pace, and show it on a page in the "
+        "browser, until Ctrl-C or --duration; with --out, files are written after that")  # fmt: skip
     add("--smooth", choices=SMOOTHINGS, default=SMOOTHINGS[0], help="offline: by what comes before and after, without "
         "lag; live: as live images are; or none")  # fmt: skip
     add_backend_and_model(verb)
@@ -78,9 +87,17 @@ def run(arguments: argparse.Namespace) -> int:
         raise Face3DMMError(f"--duration is 0 or more seconds, not {arguments.duration}")
     if arguments.max_faces < 1 or arguments.jobs < 0:
         raise Face3DMMError("--max-faces is at least 1, and --jobs at least 0")
+    if arguments.show and len(arguments.sources) > 1:
+        raise Face3DMMError(f"--show shows one source, found {len(arguments.sources)}: name one")
     jobs = _jobs(arguments)
-    for job in jobs:
-        check_job(job)
+    if not arguments.show or arguments.out is not None:
+        for job in jobs:
+            check_job(job)
+    if arguments.show:
+        film = _show(jobs[0], write=arguments.out is not None)
+        if film is None:
+            return 0
+        jobs = [film]
     if len(jobs) == 1:
         stop = _Stop()
         try:
@@ -100,11 +117,11 @@ def _jobs(arguments: argparse.Namespace) -> list[FilmJob]:
         stem = Path(source).stem or "film"
         candidates = [stem, *(f"{stem}_{number}" for number in range(1, len(arguments.sources) + 1))]
         names.append(next(name for name in candidates if name not in names))
-    several = len(names) > 1
+    several, out = len(names) > 1, arguments.out or OUT
     return [
         FilmJob(
             source=source,
-            out=arguments.out / name if several else arguments.out,
+            out=out / name if several else out,
             model=arguments.model,
             backend=arguments.backend,
             smoothing=arguments.smooth,
@@ -117,6 +134,35 @@ def _jobs(arguments: argparse.Namespace) -> list[FilmJob]:
         )
         for source, name in zip(arguments.sources, names, strict=True)
     ]
+
+
+def _show(job: FilmJob, *, write: bool) -> FilmJob | None:
+    """Track a source live and show it, until Ctrl-C or its end; returns what to write then, None for nothing.
+
+    Raises:
+        Face3DMMError: the source cannot be read, or nothing came of it that could be written.
+    """
+    from face3dmm_ros.viewer.live_page import LivePage
+    from face3dmm_ros.viewer.shown_tracking import OFFERS, Controls, ShownFilm, show_tracking
+
+    controls = Controls(job.view or VIEWS[0])
+    stop = _Stop()
+    with LivePage(OFFERS, controls.do, source=without_password(job.source)) as page, ExitStack() as opened:
+        opened.callback(stop.close)
+        # At once: what follows takes seconds.
+        print(f"the page is at {page.address}", flush=True)
+        source = open_film(job.source)
+        opened.callback(source.close)
+        page.tell(source=source.description)
+        copy = opened.enter_context(FilmCopy(job.out)) if write and source.live else None
+        if copy is not None:
+            make_folder(job.out)
+        shown = ShownFilm(job.model, job.backend, job.max_faces, job.fov, controls.view, job.duration, not write)
+        count = show_tracking(source, shown, page, controls, stop, copy.write if copy is not None else lambda *_: None)
+    print(f"{job.source}: {count} images shown", file=sys.stderr)
+    if write and not count:
+        raise Face3DMMError(f"{job.source} was stopped before its first image: there is nothing to write")
+    return replace(job, source=str(copy.path), duration=0.0) if copy is not None else job if write else None
 
 
 @contextmanager

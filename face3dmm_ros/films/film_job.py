@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import face3dmm_ros
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.bags.frames import BagFrames, is_bag
+from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.user_path import user_path
 from face3dmm_ros.files.frame_source import FrameSource, open_source
@@ -114,7 +115,7 @@ def track_film(job: FilmJob, progress: Progress, stopped: Callable[[], bool] = l
         film_path = _film_path(job, source)
         sizes: list[tuple[int, int]] = []
         if not store.complete:
-            damage = _located(job, source, store, progress, stopped, film_path)
+            damage = _located(job, source, store, progress, stopped)
             notices += [f"{count} images could not be read: {why}" for why, count in damage.items()]
     finally:
         source.close()
@@ -152,6 +153,33 @@ def track_film(job: FilmJob, progress: Progress, stopped: Callable[[], bool] = l
     }
 
 
+class FilmCopy(Closing):
+    """A camera's images as a film, to be read again; use it as a context manager.
+
+    Attributes:
+        path: of the file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """The copy will be in a job's folder, as `FILM`; the file begins with the first image."""
+        self.path = folder / FILM
+        self._video: MotionJpegWriter | None = None
+
+    def write(self, image: NDArray[np.uint8], at: float) -> None:
+        """Keep an image and its time, s.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self._video = self._video or MotionJpegWriter(self.path, (image.shape[1], image.shape[0]))
+        self._video.write(jpeg(image, _FILM_QUALITY).tobytes(), round(at * 1e9))
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._video is not None:
+            self._video.close()
+
+
 def open_film(source: str) -> FrameSource:
     """What `open_source` opens, or a rosbag2.
 
@@ -184,28 +212,22 @@ def _located(
     store: LandmarkStore,
     progress: Progress,
     stopped: Callable[[], bool],
-    film_path: str,
 ) -> dict[str, int]:
     """Fill the store; how many images could not be read, by reason."""
     tracker = LandmarkTracker(create_backend(job.backend), max_faces=job.max_faces, looks_per_image=LIVE_LOOKS)
     total = source.count
-    video: MotionJpegWriter | None = None
+    copy = FilmCopy(job.out)
 
     def seen(frame: LocatedFrame, image: NDArray[np.uint8]) -> None:
-        nonlocal video
         if source.live and image.size:
-            video = video or MotionJpegWriter(Path(film_path), frame.image_size)
-            video.write(jpeg(image, _FILM_QUALITY).tobytes(), round(frame.time * 1e9))
+            copy.write(image, frame.time)
         progress("landmarks", frame.index + 1, total)
 
     def until(at: float) -> bool:
         return (source.live and stopped()) or (job.duration > 0.0 and at >= job.duration)
 
-    try:
+    with copy:
         return dict(locate(source, tracker, store, seen=seen, until=until).counts)
-    finally:
-        if video is not None:
-            video.close()
 
 
 def _drawn(job: FilmJob, film: TrackedFilm, model: Any, film_path: str, progress: Progress) -> list[str]:
