@@ -32,6 +32,7 @@ from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.hri_node import HriNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.node_help import asks_for_help
+from face3dmm_ros.nodes.page_node import PageNode
 from face3dmm_ros.nodes.parameters import COMMON_PARAMETERS
 from face3dmm_ros.nodes.qos import image_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
@@ -41,7 +42,7 @@ from tools.write_reference import launch_arguments, launch_file
 
 LAUNCH_FILE = Path(__file__).parent.parent / "launch" / "live.launch.py"
 SHOWN_NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode, AvatarNode)
-NODES = (*SHOWN_NODES, HriNode, ViewerNode)
+NODES = (*SHOWN_NODES, HriNode, ViewerNode, PageNode)
 AVATAR_LAUNCH_FILE = LAUNCH_FILE.with_name("avatar.launch.py")
 REPLAY_LAUNCH_FILE = LAUNCH_FILE.with_name("replay.launch.py")
 ALONE = ("source:=none", "render:=false", "autostart:=false")

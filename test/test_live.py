@@ -94,7 +94,7 @@ def test_a_run_in_separate_processes_records_every_topic_and_adds_up(tmp_path, r
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary.keys() >= KEYS
     assert summary["latency_ms"].keys() == {"p50", "p90", "p99"}
-    assert summary["processes"] == 5
+    assert summary["processes"] == 6
     frames = summary["frames_in"]
     assert 5 < frames <= 30  # a busy machine starts late, and sends no more than 5 a second
     # A busy machine leaves images out, and says so.
@@ -158,7 +158,7 @@ def test_an_avatar_that_is_none_ends_with_one_line_and_exit_code_2(capsys):
 
 @pytest.mark.usefixtures("_ros")
 @pytest.mark.parametrize(
-    ("memory_is_short", "number", "processes"), [(False, signal.SIGINT, 2), (True, signal.SIGTERM, 1)]
+    ("memory_is_short", "number", "processes"), [(False, signal.SIGINT, 3), (True, signal.SIGTERM, 1)]
 )
 def test_a_composed_run_that_is_interrupted_leaves_readable_files(
     tmp_path, ros_domain, memory_is_short, number, processes

@@ -37,6 +37,7 @@ from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.hri_node import HriNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.lifecycle_node import FaceNode
+from face3dmm_ros.nodes.page_node import PageNode
 from face3dmm_ros.nodes.parameters import NodeParameter
 from face3dmm_ros.nodes.qos import result_qos
 from face3dmm_ros.nodes.renderer_node import RendererNode
@@ -131,7 +132,8 @@ def test_with_autostart_off_a_node_waits_to_be_told(spun):
 
 
 @pytest.mark.parametrize(
-    "node_class", [AvatarNode, FitterNode, HriNode, LandmarkNode, RendererNode, ReplayNode, VideoSourceNode, ViewerNode]
+    "node_class",
+    [AvatarNode, FitterNode, HriNode, LandmarkNode, PageNode, RendererNode, ReplayNode, VideoSourceNode, ViewerNode],
 )
 def test_a_transition_that_the_state_does_not_allow_is_refused_and_the_node_goes_on(spun, node_class, capfd):
     node = spun.start(node_class, autostart=False)

@@ -18,6 +18,7 @@ from face3dmm_ros.nodes.avatar_node import AvatarNode
 from face3dmm_ros.nodes.fitter_node import FitterNode
 from face3dmm_ros.nodes.hri_node import HriNode
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
+from face3dmm_ros.nodes.page_node import PageNode
 from face3dmm_ros.nodes.parameters import COMMON_PARAMETERS, NodeParameter
 from face3dmm_ros.nodes.renderer_node import RendererNode
 from face3dmm_ros.nodes.video_source_node import VideoSourceNode
@@ -26,7 +27,7 @@ from face3dmm_ros.nodes.viewer_node import ViewerNode
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
 COMMAND = "tools/in_environment.sh python -m tools.write_reference"
-NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode, AvatarNode, HriNode, ViewerNode, ReplayNode)
+NODES = (VideoSourceNode, LandmarkNode, FitterNode, RendererNode, AvatarNode, HriNode, ViewerNode, PageNode, ReplayNode)
 TYPES = {bool: "bool", int: "integer", float: "double", str: "string"}
 
 

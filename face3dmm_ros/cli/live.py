@@ -84,6 +84,8 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
         f"{', '.join(DEFAULT_PORTS)}; without :PORT to the protocol's own; may be given several times")  # fmt: skip
     add("--vmc-names", choices=tuple(BLEND_NAMES), default="pascal", help="names of the blendshapes with vmc: JawOpen, "
         "jawOpen, or VRM's presets")  # fmt: skip
+    add("--page", action=argparse.BooleanOptionalAction, default=True, help="serve a page for this machine's browser: "
+        "picture, head in 3D, weights; its address is printed, and it costs nothing while nobody looks")  # fmt: skip
     add("--viewer", action="store_true", help="also serve Rerun's viewer as a web page (after `make viewer`)")
     add("--record-images", choices=("jpeg", "raw", "none"), default="jpeg", help="how images go into the bag")
     add("--record-topics", choices=("needed", "all"), default="needed", help="which topics go into the bag: those that "
@@ -148,7 +150,8 @@ def require_ros() -> None:
         if importlib.util.find_spec(module) is None:
             raise Face3DMMError(
                 f"{module} is not there: source your ROS 2 and this package's workspace (. install/setup.bash after "
-                "colcon build), or run `make live` in the package's folder, which installs and builds what is missing"
+                "colcon build), or run `make live` in the package's folder, which installs and builds what is missing; "
+                "without ROS, `face3dmm track camera --show` tracks live on a page in the browser"
             )
 
 
@@ -168,6 +171,11 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
     while placement != "single" and (shortage := middleware.shared_memory_shortage(processes[placement])):
         placement = "composed" if placement == "separate" else "single"
         print(f"{shortage}; running in {processes[placement]} instead", file=sys.stderr)
+    has_page = arguments.page
+    # In this process it gets images without shared memory.
+    if has_page and placement != "single" and (lack := middleware.shared_memory_shortage(processes[placement] + 1)):
+        has_page = False
+        print(f"{lack}; going on without the page", file=sys.stderr)
 
     def given(*names: str) -> dict[str, Any]:
         """Options that have the names of the nodes' parameters."""
@@ -192,6 +200,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
         record_images=arguments.record_images,
         record_topics=arguments.record_topics,
         viewer=given("model") | limit if arguments.viewer else None,
+        page=given("model") if has_page else None,
     )
 
 

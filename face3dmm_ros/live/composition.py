@@ -12,7 +12,7 @@ from face3dmm_ros.nodes.lifecycle_node import run_composed
 from face3dmm_ros.rendering.offscreen import probe_ahead
 
 SOURCE, LANDMARKS, FITTER, RENDERER = "video_source_node", "landmark_node", "fitter_node", "renderer_node"
-AVATAR, HRI, VIEWER = "avatar_node", "hri_node", "viewer_node"
+AVATAR, HRI, VIEWER, PAGE = "avatar_node", "hri_node", "viewer_node", "page_node"
 
 NODES = (SOURCE, LANDMARKS, FITTER, RENDERER)
 """The nodes of every live run, in the order in which an image passes them."""

@@ -24,7 +24,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.kept_memory import keep_freed_memory
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.fit_methods import REGRESSOR_METHODS
-from face3dmm_ros.live.composition import AVATAR, FITTER, LANDMARKS, NODES, RENDERER, SOURCE, VIEWER, node_class
+from face3dmm_ros.live.composition import AVATAR, FITTER, LANDMARKS, NODES, PAGE, RENDERER, SOURCE, VIEWER, node_class
 from face3dmm_ros.live.monitor_node import MonitorNode
 from face3dmm_ros.live.node_processes import NodeProcesses
 from face3dmm_ros.live.recording import Recording, RecordingFolder, needed_topics
@@ -68,6 +68,7 @@ class LiveOptions:
         record_images: one of `live.recording.IMAGE_RECORDINGS`.
         record_topics: one of `live.recording.TOPIC_RECORDINGS`.
         viewer: parameters of the viewer node, which is then started too; None for no viewer.
+        page: the same of the page node, which tells its address before all else.
     """
 
     parameters: dict[str, dict[str, Any]]
@@ -77,6 +78,7 @@ class LiveOptions:
     record_images: str = "jpeg"
     record_topics: str = "needed"
     viewer: dict[str, Any] | None = None
+    page: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,10 @@ class LiveSession(Closing):
         parameters = {name: given.get(name, {}) | {"autostart": name != SOURCE} for name in self._nodes}
         if self._options.placement == "single":
             # Nodes of one thread take turns in this order: an image under way goes on before the next one begins.
-            for name in reversed(self._nodes):
+            if self._options.page is not None:
+                parameters[PAGE] = self._options.page
+            # The page's first, so that its address is told before all else.
+            for name in ((PAGE,) if PAGE in parameters else ()) + self._nodes[::-1]:
                 node = node_class(name)(cli_args=_ros_arguments({name: parameters[name]}), use_global_arguments=False)
                 self._nodes_here.append(node)
                 self._executor.add_node(node)
@@ -192,6 +197,9 @@ class LiveSession(Closing):
         if not self._wait(self._all_connected, interrupted):
             return False
         self._monitor.change_state(Transition.TRANSITION_ACTIVATE)
+        # Only now: what they import would keep the other nodes from starting.
+        if self._options.page is not None and self._options.placement != "single":
+            self._start_process(PAGE, "nodes", [PAGE], {PAGE: self._options.page})
         if self._options.viewer is not None:
             self._start_process(VIEWER, "nodes", [VIEWER], {VIEWER: self._options.viewer})
         self._started_at = time.monotonic()

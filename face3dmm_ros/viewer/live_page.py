@@ -181,6 +181,11 @@ def encoded(state: Mapping[str, Any], frame: PageFrame | None) -> bytes:
     return b"".join([len(text).to_bytes(4, "little"), text, *parts])
 
 
+def rate_of(times: Sequence[float]) -> float:
+    """Images per second, by the times of some, s; 0 where there are fewer than two."""
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
+
+
 def _face(face: PageFace) -> dict[str, Any]:
     weights = {name: round(float(weight), 3) for name, weight in face.weights.items()}
     angles = [round(float(angle), 1) for angle in face.angles]

@@ -21,7 +21,7 @@ from face3dmm_ros.files.frame_source import FrameSource, resized
 from face3dmm_ros.files.image_layout import jpeg
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.rendering.landmark_view import OVERLAYS
-from face3dmm_ros.viewer.live_page import PAUSE, RECALIBRATE, VIEW, LivePage, PageFace, PageFrame, PageHead
+from face3dmm_ros.viewer.live_page import PAUSE, RECALIBRATE, VIEW, LivePage, PageFace, PageFrame, PageHead, rate_of
 
 if TYPE_CHECKING:
     from face3dmm_ros.avatar.avatar import Avatar
@@ -302,8 +302,3 @@ def page_face(face: Face, weights: NDArray[np.float32] | None) -> PageFace:
     """A face's numbers for the page, with the weights that are shown of it."""
     named = {} if weights is None else dict(zip(ARKIT_NAMES, weights.tolist(), strict=True))
     return PageFace(face.id, named, (face.pose.yaw, face.pose.pitch, face.pose.roll), face.confidence)
-
-
-def rate_of(times: Sequence[float]) -> float:
-    """Images per second, by the times of some, s; 0 where there are fewer than two."""
-    return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
