@@ -231,3 +231,12 @@ def test_a_picture_file_of_8_bits_stays_as_it_is(tmp_path):
 def test_a_picture_file_of_signed_values_is_read_as_opencv_does(tmp_path):
     cv2.imwrite(str(tmp_path / "signed.tiff"), np.full((4, 6), 60, np.int8))
     assert read_picture(tmp_path / "signed.tiff")[0, 0].tolist() == [60, 60, 60]
+
+
+@pytest.mark.parametrize(
+    ("kind", "begin"),
+    [("HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"), ("AVIF", b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf")],
+)
+def test_phones_formats_that_are_not_read_are_named_with_what_converts_them(kind: str, begin: bytes) -> None:
+    with pytest.raises(Face3DMMError, match=rf"photo is in {kind}, which is not read: .* `heif-convert photo "):
+        decode_picture(begin + bytes(100), "photo")

@@ -33,6 +33,8 @@ _MOST_SCANS = 100
 _MOST_SCANNED = 1_000_000_000
 """Of a JPEG, pixels times scans, and more where larger images are allowed. By hand: they are decoded in some three
 seconds, and pictures of `MOST_PIXELS` have 20."""
+_FILE_TYPE_BYTES = 32
+"""Of HEIC's and AVIF's first box, where their names are; by hand: it has four or five."""
 _SCAN = re.compile(b"\xff\xda")
 _NEXT_MARKER = re.compile(b"\xff[^\0\xd0-\xd7\xff]")
 """After a scan's header: neither a stuffed byte, nor a restart marker, nor a byte to fill."""
@@ -62,6 +64,11 @@ def picture_size(
     """
     claimed = _claimed_size(data, formats)
     if claimed is None:
+        if kind := _heif_kind(data):
+            raise Face3DMMError(
+                f"{name} is in {kind}, which is not read: make it a JPEG, as by `heif-convert {name} picture.jpg` (apt "
+                "install libheif-examples)"
+            )
         known = f"{', '.join(formats[:-1])} or {formats[-1]}"
         raise Face3DMMError(f"{name} is not a picture that can be read: it is no {known}")
     width, height = claimed
@@ -142,6 +149,15 @@ def _scans(data: memoryview, most: int) -> int:
             place += int.from_bytes(data[place : place + 2], "big")
         count += kind == 0xDA
     return count
+
+
+def _heif_kind(data: bytes) -> str:
+    """HEIC or AVIF, if a file calls itself so (ISO/IEC 23008-12); else nothing."""
+    begin = bytes(memoryview(data).cast("B")[:_FILE_TYPE_BYTES])
+    if begin[4:8] != b"ftyp":
+        return ""
+    brands = {begin[place : place + 4] for place in range(8, len(begin), 4)}
+    return "AVIF" if brands & {b"avif", b"avis"} else "HEIC" if brands & {b"heic", b"heix", b"hevc", b"mif1"} else ""
 
 
 def _claimed_size(data: bytes, formats: Sequence[str]) -> tuple[int, int] | None:
