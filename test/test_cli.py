@@ -17,7 +17,7 @@ import trimesh
 
 from face3dmm_ros.cli import fit, fit_pictures
 from face3dmm_ros.cli.fit_pictures import _Face, _Picture, _Writer
-from face3dmm_ros.cli.main import main
+from face3dmm_ros.cli.main import VERBS, main
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
@@ -354,6 +354,24 @@ def test_opencv_ffmpeg_and_pillow_are_silent_about_damaged_files(tmp_path: Path,
     assert shown.stderr == ""
 
 
+@pytest.mark.parametrize("verb", [*VERBS, "evaluate dataset", "evaluate bag"])
+def test_the_help_of_every_verb_has_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([*verb.split(), "--help"])
+    assert end.value.code == 0
+    assert f"  face3dmm {verb}" in capsys.readouterr().out
+
+
+def test_a_shell_completes_verbs_and_their_options(tmp_path: Path) -> None:
+    pytest.importorskip("argcomplete", reason="needs argcomplete: pip install argcomplete")
+    for line, expected in (("face3dmm tr", {"track", "train"}), ("face3dmm track --no-ov", {"--no-overlay"})):
+        answer = tmp_path / "answer"
+        asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line))}
+        asked |= {"_ARGCOMPLETE_STDOUT_FILENAME": str(answer), "_ARGCOMPLETE_IFS": " "}
+        subprocess.run([sys.executable, "-m", "face3dmm_ros.cli.main"], env=os.environ | asked, check=True)
+        assert {word.strip() for word in answer.read_text().split(" ")} - {""} == expected
+
+
 def test_help_and_import_are_light() -> None:
     """Neither torch nor ROS nor OpenGL nor OpenCV is loaded by `face3dmm --help` or `import face3dmm_ros`."""
     program = (
@@ -387,7 +405,7 @@ def test_a_face_takes_its_colours_from_the_pictures_pixels(
     parameters = FaceParameters(camera, *neutral, "joint", 0.0, 1.0, (40, 30))
     landmarks = Landmarks("ibug68", np.zeros((68, 2), np.float32), Box(0, 0, 40, 30), 1.0, (40, 30))
     green = np.tile(np.uint8([0, 255, 0]), (30, 40, 1))
-    options = argparse.Namespace(texture_size=0, fov=60.0, fit_method="joint", opacity=1.0)
+    options = argparse.Namespace(texture_size=0, fov=60.0, fit_method="joint", opacity=1.0, extent="face")
     picture = _Picture(tmp_path / "picture.png", green, [_Face(TrackedFace(0, landmarks, parameters), None)])
     (colored,) = _Writer(options, model, None).write(picture, tmp_path)
     assert (colored.visibility > 0.0).any() == seen

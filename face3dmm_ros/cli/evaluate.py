@@ -7,7 +7,13 @@ from face3dmm_ros.cli import evaluate_bag, evaluate_dataset
 from face3dmm_ros.cli.help_formatter import HelpFormatter
 
 DESCRIPTION = "Measure how far the results are from the truth."
-EPILOG = "See `face3dmm evaluate KIND --help` for each kind."
+EPILOG = """
+See `face3dmm evaluate KIND --help` for each kind.
+
+examples:
+  face3dmm evaluate dataset AFLW2000 --format aflw2000 --out accuracy
+  face3dmm evaluate bag run/bag --out accuracy
+"""
 KINDS = {"dataset": evaluate_dataset, "bag": evaluate_bag}
 
 
@@ -16,7 +22,9 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     kinds = verb.add_subparsers(dest="kind", metavar="KIND", required=True)
     for name, module in KINDS.items():
         description = textwrap.fill(module.DESCRIPTION, 100)
-        kind = kinds.add_parser(name, help=module.PURPOSE, description=description, formatter_class=HelpFormatter)
+        kind = kinds.add_parser(
+            name, help=module.PURPOSE, description=description, epilog=module.EPILOG, formatter_class=HelpFormatter
+        )
         module.add_arguments(kind)
 
 

@@ -29,6 +29,11 @@ DESCRIPTION = (
     "the machine is, and without ROS. Writes report.html, report.json and bag/ with /face/landmarks and "
     "/face/params. Where the bag has /truth/params, errors against that truth are reported too."
 )
+EPILOG = """
+examples:
+  face3dmm evaluate bag run/bag --out accuracy
+  face3dmm evaluate bag run/bag --out unsmoothed --smoothing none --record-images jpeg
+"""
 
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:

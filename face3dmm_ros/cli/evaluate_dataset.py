@@ -31,6 +31,13 @@ DESCRIPTION = (
 )
 
 
+EPILOG = """
+examples:
+  face3dmm evaluate dataset AFLW2000 --format aflw2000 --out accuracy
+  face3dmm evaluate dataset AFLW2000 --format aflw2000 --out quick --limit 100 --fit-method joint alternating
+"""
+
+
 def add_arguments(kind: argparse.ArgumentParser) -> None:
     """Describe the kind of evaluation."""
     add = kind.add_argument

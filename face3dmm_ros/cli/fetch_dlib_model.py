@@ -8,6 +8,10 @@ DESCRIPTION = (
     "Download dlib's 68-point shape predictor (100 MB, through pip) and keep it for the dlib backend. It was trained "
     "on iBUG 300-W, whose licence excludes commercial use; that is why it does not ship with this package."
 )
+EPILOG = """
+example:
+  face3dmm fetch-dlib-model && face3dmm live --backend dlib
+"""
 
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:

@@ -16,6 +16,12 @@ DESCRIPTION = (
     "written besides, as identity.obj, identity.ply and identity.glb, coloured from all of them. Exit code 2 "
     "where a picture has no face or cannot be read, or its overlay cannot be drawn; all else is written all the same."
 )
+EPILOG = """
+examples:
+  face3dmm fit portrait.jpg --out me                        a model of every face in a picture
+  face3dmm fit a.jpg b.jpg c.jpg --same-person --out me     one identity from several pictures of a person
+  face3dmm fit portrait.jpg --camera camera.yaml            under full perspective, by the camera's calibration
+"""
 
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:

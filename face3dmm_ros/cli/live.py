@@ -18,6 +18,7 @@ from face3dmm_ros.avatar.network.vmc import BLEND_NAMES
 from face3dmm_ros.avatar.styles import HEAD, IN_IMAGE, PLACEMENTS, STYLES, WATERMELON, check_style
 from face3dmm_ros.avatar.weights.profile import profile_path, read_profile
 from face3dmm_ros.cli.calibration import KEY, Calibration, Keys
+from face3dmm_ros.cli.exit_codes import INCOMPLETE
 from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_megapixels_option, add_tracking_options
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
@@ -39,8 +40,6 @@ _LOOK_S = 0.5
 
 _REMEMBERED = 100
 """Problems that are told once; chosen by hand: anybody may make up others for days."""
-_INCOMPLETE = 3
-"""Exit code of a run whose recording lacks messages."""
 
 _WHERE_NODES_RUN = {
     "separate": "each in a process of its own",
@@ -49,6 +48,13 @@ _WHERE_NODES_RUN = {
 }
 
 DESCRIPTION = "Run the ROS nodes on a camera or clip, until the duration is over or Ctrl-C."
+EPILOG = """
+examples:
+  face3dmm live                                             a camera, else the sample clip, until Ctrl-C
+  face3dmm live --source sample --duration 10 --out run     ten seconds, recorded, with a summary
+  face3dmm live --source camera --avatar watermelon         with an avatar on /avatar/image
+  face3dmm live --send vmc:127.0.0.1                        to an avatar program
+"""
 
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:
@@ -137,7 +143,7 @@ def run(arguments: argparse.Namespace) -> int:
         summary = session.stop()
     summary |= session.recording_summary()
     _report(summary, arguments.out)
-    return _INCOMPLETE if summary["messages_not_recorded"] else 0
+    return INCOMPLETE if summary["messages_not_recorded"] else 0
 
 
 def require_ros() -> None:

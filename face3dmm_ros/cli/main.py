@@ -1,7 +1,9 @@
+# PYTHON_ARGCOMPLETE_OK
 """The `face3dmm` command. The module of a verb is loaded only where that verb is named, so that `--help` is instant."""
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 import textwrap
@@ -9,10 +11,12 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import NoReturn
 
 import face3dmm_ros
+from face3dmm_ros.cli.exit_codes import BAD_INPUT, INTERRUPTED
 from face3dmm_ros.cli.help_formatter import HelpFormatter
 from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.image_limits import MEGAPIXELS, megapixels_allowed
@@ -32,10 +36,6 @@ VERBS = {
 }
 """Each verb's purpose. Its module has DESCRIPTION, perhaps EPILOG, `add_arguments`, and `run`, which returns the exit
 code and raises `Face3DMMError` for input that cannot be used."""
-BAD_INPUT = 2
-"""Exit code for input that cannot be used, as argparse has it."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,6 +73,8 @@ def parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; returns the exit code: 0, 2 with one clear line on stderr, or 130 after Ctrl-C."""
+    if argv is None and "_ARGCOMPLETE" in os.environ:
+        _complete(os.environ.get("COMP_LINE", ""))
     words = sys.argv[1:] if argv is None else argv
     verb = words[0] if words else ""
     try:
@@ -107,6 +109,14 @@ def ended_by_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _complete(line: str) -> None:
+    """Answer a shell that asks how a line goes on, and end the program; nothing happens without argcomplete."""
+    if find_spec("argcomplete") is not None:
+        import argcomplete
+
+        argcomplete.autocomplete(parser(line.split()[1:]))
 
 
 def _check_words(words: Sequence[str]) -> None:

@@ -12,6 +12,10 @@ DESCRIPTION = (
     "Finish a recording (MCAP) that was killed, so that ros2 bag and other programs read it: what had been written, "
     "up to a second or two before the end. This package's own programs read it as it is."
 )
+EPILOG = """
+example:
+  face3dmm recover run/bag
+"""
 
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:

@@ -24,6 +24,12 @@ DESCRIPTION = (
     "Show what is tracked: the live topics, or a recorded bag. Serves a page on this machine, until Ctrl-C, "
     "and prints its address. Needs Rerun: `make viewer`."
 )
+EPILOG = """
+examples:
+  face3dmm view                         the live topics, as a web page
+  face3dmm view run/bag --open          a recording, in the browser
+  face3dmm view run/bag --save run.rrd  as a file for Rerun
+"""
 
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:
