@@ -79,11 +79,12 @@ def with_sound(video: Path, film: Path) -> str:
     if program is None:
         return "without sound, as Motion JPEG: FFmpeg's program is not installed (apt install ffmpeg)"
     encoded = video.with_name(f".{video.stem}.h264.mp4")
-    # Sound is kept where the film has some. Each picture keeps its own time, in the ticks of `motion_jpeg`.
+    # Sound is kept where the film has some. Each picture keeps its own time, in the ticks of `motion_jpeg`. A quick
+    # preset: the usual one takes a third of a second more of a processor for each second of film at 640×480.
     files = ["-protocol_whitelist", "file", "-i", str(video), "-protocol_whitelist", "file", "-i", str(film)]
-    streams = ["-map", "0:v:0", "-map", "1:a:0?", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac"]
+    streams = ["-map", "0:v:0", "-map", "1:a:0?", "-c:v", "libx264", "-preset", "veryfast"]
     times = ["-enc_time_base", "1:90000", "-video_track_timescale", "90000", "-movflags", "+faststart"]
-    even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
+    even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p", "-c:a", "aac"]
     try:
         for every_picture in ("-fps_mode", "-vsync"):  # its name from FFmpeg 5.1 on, and before
             options = [*files, *streams, *times, *even, every_picture, "passthrough"]
