@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.cli.options import regressor_file
+from face3dmm_ros.cli.options import folder_names, regressor_file
 from face3dmm_ros.core.calibration import Calibration, read_calibration
 from face3dmm_ros.core.camera import Intrinsics, MetricPose, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError, one_line
@@ -78,7 +78,7 @@ def fit_pictures(arguments: argparse.Namespace) -> int:
         pictures, uncertainty_mm = _with_one_identity(pictures, arguments, model)
     several = len(arguments.images) > 1
     colors = []
-    for picture, name in zip(pictures, _folder_names([picture.path for picture in pictures]), strict=True):
+    for picture, name in zip(pictures, folder_names([picture.path.stem for picture in pictures]), strict=True):
         if several:
             print(f"{picture.path}:")
         colors += writer.write(picture, arguments.out / name if several else arguments.out)
@@ -123,7 +123,7 @@ def _check_output(arguments: argparse.Namespace) -> None:
     if len(arguments.images) == 1:
         check_writable(arguments.out, names)
     else:
-        for name in _folder_names(arguments.images):
+        for name in folder_names([path.stem for path in arguments.images]):
             check_writable(arguments.out / name, names)
     if arguments.same_person:
         check_writable(arguments.out, (_IDENTITY, *(f"identity{suffix}" for suffix in SUFFIXES)))
@@ -222,15 +222,6 @@ def _person(picture: _Picture, index: int | None) -> TrackedFace:
     if not 0 <= index < len(faces):
         raise Face3DMMError(f"{picture.path} has no face {index}: it shows {len(faces)}, counted from 0")
     return faces[index]
-
-
-def _folder_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each picture's folder: the file's, with a number if an earlier picture has that."""
-    names: list[str] = []
-    for path in paths:
-        candidates = [path.stem, *(f"{path.stem}_{number}" for number in range(1, len(paths) + 1))]
-        names.append(next(name for name in candidates if name not in names))
-    return names
 
 
 class _Writer:

@@ -72,6 +72,15 @@ def regressor_file(arguments: argparse.Namespace) -> RegressorFile:
     return RegressorFile(arguments.regressor, arguments.regressor_sha256)
 
 
+def folder_names(stems: Sequence[str]) -> list[str]:
+    """A folder's name for each of several files: its stem, with a number if an earlier one has that."""
+    names: list[str] = []
+    for stem in stems:
+        candidates = [stem, *(f"{stem}_{number}" for number in range(1, len(stems) + 1))]
+        names.append(next(name for name in candidates if name not in names))
+    return names
+
+
 def check_apart(pictures: Path, out: Path) -> None:
     """Check that the output is not among the pictures, where the next run would take it for the person's.
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from face3dmm_ros.cli.options import add_backend_and_model
+from face3dmm_ros.cli.options import add_backend_and_model, folder_names
 from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.worker_process import begin_worker
@@ -112,11 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _jobs(arguments: argparse.Namespace) -> list[FilmJob]:
     """A job for each source, in a folder of its own where there are several."""
-    names: list[str] = []
-    for source in arguments.sources:
-        stem = Path(source).stem or "film"
-        candidates = [stem, *(f"{stem}_{number}" for number in range(1, len(arguments.sources) + 1))]
-        names.append(next(name for name in candidates if name not in names))
+    names = folder_names([Path(source).stem or "film" for source in arguments.sources])
     several, out = len(names) > 1, arguments.out or OUT
     return [
         FilmJob(

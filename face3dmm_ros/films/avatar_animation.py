@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.gltf.file import glb_parts, load_gltf
 from face3dmm_ros.avatar.gltf.morphs import match_morphs
-from face3dmm_ros.avatar.gltf.skeleton import eyes_that_turn, find_bones, gaze_limits, rest_pose
+from face3dmm_ros.avatar.gltf.skeleton import eyes_that_turn, facing, find_bones, gaze_limits, rest_pose
 from face3dmm_ros.avatar.weights.gaze import FULL_GAZE, eye_angles
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.weights.tuning import Tuning, WeightTuner
@@ -99,7 +99,7 @@ class AnimatedAvatar:
         A bone that the file places by a matrix gets its parts in place of that, as glTF wants it of what is animated.
         """
         above = self._file.nodes[node].parent
-        parent = nearest_rotation((self._world[above] if above >= 0 else self._root())[:3, :3])
+        parent = nearest_rotation((self._world[above] if above >= 0 else facing(self._file))[:3, :3])
         own = self._file.nodes[node].matrix
         rest = nearest_rotation(own[:3, :3])
         if nodes[node].pop("matrix", None) is not None:
@@ -110,9 +110,6 @@ class AnimatedAvatar:
                 "scale": scale.tolist(),
             }
         return one_sided(np.array([quaternion(parent.T @ turn @ parent @ rest) for turn in turns]))
-
-    def _root(self) -> NDArray[np.float64]:
-        return np.diag([-1.0, 1.0, -1.0, 1.0]) if "VRM" in self._file.extensions else np.eye(4)
 
 
 def shown_weights(track: FaceTrack, times: NDArray[np.float64], retargeting: BlendshapeWeights) -> NDArray[np.float32]:

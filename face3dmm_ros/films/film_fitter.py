@@ -49,7 +49,7 @@ def fit_film(
         store: the film's landmarks.
         model: the face model.
         smoothing: one of `SMOOTHINGS`.
-        passed: hears of each frame that is done with, `PASSES` times of each.
+        passed: hears of each frame that is done with, `PASSES` times of each, the first time in the film's order.
 
     Raises:
         Face3DMMError: an unknown smoothing, or the store is damaged.

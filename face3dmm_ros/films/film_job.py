@@ -113,20 +113,20 @@ def track_film(job: FilmJob, progress: Progress, stopped: Callable[[], bool] = l
         make_folder(job.out)
         store = LandmarkStore(job.out / WORK, _depends_on(job, source))
         film_path = _film_path(job, source)
-        sizes: list[tuple[int, int]] = []
         if not store.complete:
             damage = _located(job, source, store, progress, stopped)
             notices += [f"{count} images could not be read: {why}" for why, count in damage.items()]
     finally:
         source.close()
-    times = []
-    for frame in store.frames():
-        times.append(frame.time)
-        sizes.append(frame.image_size)
-    total, done = PASSES * len(times), 0
+    times: list[float] = []
+    sizes: list[tuple[int, int]] = []
+    total, done = PASSES * store.kept, 0
 
     def passed(frame: LocatedFrame) -> None:
         nonlocal done
+        if done < store.kept:  # the first time, which goes forward
+            times.append(frame.time)
+            sizes.append(frame.image_size)
         done += 1
         progress("fit", done, total)
 

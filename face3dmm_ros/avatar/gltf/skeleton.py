@@ -54,14 +54,21 @@ def find_bones(file: Gltf) -> dict[str, int]:
     return bones
 
 
+def facing(file: Gltf) -> NDArray[np.float64]:
+    """(4, 4), a file's space → the world, in which its figure looks along +z.
+
+    VRM 0 figures look along −z (VRM 0.0 specification), all others along +z, as glTF prescribes.
+    """
+    return np.diag([-1.0, 1.0, -1.0, 1.0]) if "VRM" in file.extensions else np.eye(4)
+
+
 def rest_pose(file: Gltf, bones: Mapping[str, int]) -> NDArray[np.float64]:
     """(nodes, 4, 4), each node's space → the world, in which the figure looks along +z with its arms lowered.
 
     Files mostly have their figures in T pose.
     """
     world = np.tile(np.eye(4), (len(file.nodes), 1, 1))
-    # VRM 0 figures look along −z (VRM 0.0 specification), all others along +z, as glTF prescribes.
-    root = np.diag([-1.0, 1.0, -1.0, 1.0]) if "VRM" in file.extensions else np.eye(4)
+    root = facing(file)
     for index in parents_first(file.nodes):
         parent = file.nodes[index].parent
         world[index] = (root if parent < 0 else world[parent]) @ file.nodes[index].matrix
