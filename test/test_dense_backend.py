@@ -1,5 +1,8 @@
 """The dense network, how Face Mesh's errors are undone, and both together."""
 
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from face3dmm_ros.core import second_thread
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
@@ -133,18 +137,86 @@ def test_deviations_tell_how_far_the_points_are_off(backend: DenseBackend, profi
     assert 0.1 < np.median(ratios) < 2.0
 
 
+def with_cores(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(second_thread.os, "sched_getaffinity", lambda _: set(range(count)))
+
+
+@pytest.mark.parametrize("cores", [1, 2])
 def test_from_the_side_the_mirror_image_is_looked_at_and_face_mesh_is_not_asked(
-    backend: DenseBackend, profiles: list[RenderedScene], monkeypatch: pytest.MonkeyPatch
+    backend: DenseBackend, profiles: list[RenderedScene], monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
+    region = upright_region(profiles[0].landmarks("mediapipe478")[:, :2], REGION_SCALE)
+    before = backend.locate(profiles[0].image, region)
     asked = []
-    monkeypatch.setattr(backend._face_mesh, "locate", lambda *_: asked.append("Face Mesh"))
+    monkeypatch.setattr(backend._face_mesh, "look", lambda *_: pytest.fail("Face Mesh was asked"))
     locate = backend._network.locate_in_crop
     monkeypatch.setattr(
         backend._network, "locate_in_crop", lambda *given: asked.append(f"{len(given)} given") or locate(*given)
     )
-    truth = profiles[0].landmarks("mediapipe478")
-    backend.locate(profiles[0].image, upright_region(truth[:, :2], REGION_SCALE))
-    assert asked == ["2 given", "3 given"]
+    with_cores(monkeypatch, cores)
+    backend.locate(profiles[0].image, region, before)
+    assert sorted(asked) == ["2 given", "3 given"]
+
+
+def at_the_same_time(backend: DenseBackend, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Lets every look of a network wait for a second one; names those that it did not wait for in vain."""
+    both, met = threading.Barrier(2), []
+
+    def meeting(name: str, look: Callable[..., object]) -> Callable[..., object]:
+        def look_and_wait(*given: object) -> object:
+            with suppress(threading.BrokenBarrierError):
+                both.wait(20.0)
+                met.append(name)
+            return look(*given)
+
+        return look_and_wait
+
+    monkeypatch.setattr(backend._face_mesh, "look", meeting("Face Mesh", backend._face_mesh.look))
+    monkeypatch.setattr(backend._network, "locate_in_crop", meeting("dense", backend._network.locate_in_crop))
+    return met
+
+
+def test_on_two_cores_both_networks_look_at_a_new_face_at_the_same_time(
+    backend: DenseBackend, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    region = backend.detect(astronaut)[0].region
+    with_cores(monkeypatch, 2)
+    met = at_the_same_time(backend, monkeypatch)
+    backend.locate(astronaut, region)
+    assert sorted(met) == ["Face Mesh", "dense"]
+
+
+def test_on_two_cores_a_followed_profile_and_its_mirror_image_are_looked_at_at_the_same_time(
+    backend: DenseBackend, profiles: list[RenderedScene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    region = upright_region(profiles[0].landmarks("mediapipe478")[:, :2], REGION_SCALE)
+    before = backend.locate(profiles[0].image, region)
+    with_cores(monkeypatch, 2)
+    met = at_the_same_time(backend, monkeypatch)
+    backend.locate(profiles[0].image, region, before)
+    assert met == ["dense", "dense"]
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["from the front", "from the side"])
+def test_what_is_located_does_not_depend_on_the_number_of_cores(
+    backend: DenseBackend,
+    astronaut: NDArray[np.uint8],
+    profiles: list[RenderedScene],
+    monkeypatch: pytest.MonkeyPatch,
+    turned: bool,
+) -> None:
+    image = profiles[0].image if turned else astronaut
+    truth = profiles[0].landmarks("mediapipe478")[:, :2]
+    region = upright_region(truth, REGION_SCALE) if turned else backend.detect(astronaut)[0].region
+    located = {}
+    for cores in (1, 2):
+        with_cores(monkeypatch, cores)
+        face = backend.locate(image, region)
+        located[cores] = face, backend.locate(image, region, face)
+    for alone, beside in zip(located[1], located[2], strict=True):
+        np.testing.assert_array_equal(alone.landmarks.points, beside.landmarks.points)
+        np.testing.assert_array_equal(alone.landmarks.deviation, beside.landmarks.deviation)
+        assert (alone.confirmed, alone.region) == (beside.confirmed, beside.region)
 
 
 def test_a_mirror_image_is_located_as_the_mirrored_picture_is(
@@ -351,9 +423,14 @@ def test_the_dense_network_looks_at_once_where_a_face_changes_or_is_doubtful(
     assert len(looks) == 1
 
 
-def test_from_the_side_nothing_is_remembered(backend: DenseBackend, profiles: list[RenderedScene]) -> None:
+def test_from_the_side_nothing_is_remembered(
+    backend: DenseBackend, profiles: list[RenderedScene], monkeypatch: pytest.MonkeyPatch
+) -> None:
     region = upright_region(profiles[0].landmarks("mediapipe478")[:, :2], REGION_SCALE)
-    assert backend.locate(profiles[0].image, region).seen is None
+    looks, face = counted_looks(backend, monkeypatch), None
+    for _ in range(2):
+        face = backend.locate(profiles[0].image, region, face)
+    assert len(looks) == 4  # each time as it is, and as its mirror image
 
 
 def test_a_wall_is_no_face(backend: DenseBackend) -> None:

@@ -7,15 +7,20 @@ covers the face both guess, and σ grows. On a followed face the dense network r
 """
 
 import math
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.arkit import WITHOUT_TONGUE
+from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.compiled import compiled
 from face3dmm_ros.core.resource_files import package_file
+from face3dmm_ros.core.second_thread import SecondThread
 from face3dmm_ros.core.values import Landmarks
 from face3dmm_ros.landmarks.appearance import lightness_at
 from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace
@@ -161,6 +166,24 @@ class _Seen:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Looks:
+    """What the networks gave: the dense one, Face Mesh unless from the side, the dense one's mirror image from there.
+
+    `seen` is what was carried on from former images, if anything; `view` is Face Mesh's of the face.
+    """
+
+    dense: DensePoints
+    mesh: Landmarks | None
+    mirrored: DensePoints | None
+    seen: _Seen | None
+    view: WeakPerspective
+
+
+_ASIDE = object()
+"""What is carried on of a face that was seen from the side, where Face Mesh is not asked."""
+
+
 class DenseBackend(LandmarkBackend):
     """BlazeFace, Face Mesh and the dense network. `scheme` is ``mediapipe478`` or its subset ``ibug68``."""
 
@@ -178,6 +201,7 @@ class DenseBackend(LandmarkBackend):
         self.scheme = scheme
         self.parallel = True
         models = package_file("resource/landmark_models/dense.tflite").parent
+        self._second_thread = SecondThread("second_network")
         self._face_mesh = FaceMeshBackend(min_score=_MIN_SCORE)
         self._network = DenseNetwork(network or models / "dense.tflite")
         self._response = FaceMeshResponse.load(models / "face_mesh_response.npz")
@@ -195,19 +219,10 @@ class DenseBackend(LandmarkBackend):
 
     def locate(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None = None) -> LocatedFace:
         """478 points of the face in a region of a (H, W, 3) BGR image; see `LandmarkBackend`."""
-        inner = replace(region, size=region.size * _INNER)
-        mesh = dense = seen = None
-        if before is not None and isinstance(before.seen, _Seen) and before.seen.age < _REMEMBERED:
-            mesh = self._face_mesh.look(image, region)
-            dense = before.seen.carried_to(mesh, lightness_at(image, mesh.points, _LIGHT_EVERY))
-            seen = replace(before.seen, age=before.seen.age + 1)
-        if dense is None:
-            dense, seen = self._network.locate_in_crop(inner.crop(image, SIDE), inner), None
-        view = self._response.view(dense.points, dense.depth)
+        looks = self._looks(image, region, before)
+        dense, mesh, seen, view = looks.dense, looks.mesh, looks.seen, looks.view
         yaw = abs(yaw_degrees(view.rotation))
         aside = _passed(yaw, _FROM_THE_SIDE)
-        if mesh is None and aside < 1.0:
-            mesh = self._face_mesh.look(image, region)
         confirmed = 0.0 if mesh is None else mesh.confidence
         if mesh is not None and (mesh.confidence < _GIVES_UP or aside >= 1.0):
             mesh = None
@@ -226,9 +241,8 @@ class DenseBackend(LandmarkBackend):
         confidence = dense.confidence
         if mesh is None:
             confidence *= _UNCONFIRMED + (1.0 - _UNCONFIRMED) * _passed(yaw, _TRUST_YAW)
-        if aside > 0.0:
-            mirrored = self._network.locate_in_crop(inner.crop(image, SIDE), inner, self._mirror)
-            dense = dense.mixed(mirrored, aside / 2.0)
+        if looks.mirrored is not None:
+            dense = dense.mixed(looks.mirrored, aside / 2.0)
         theirs, their_deviation = _NO_POINTS, _NO_DEVIATION
         if mesh is not None:
             theirs, their_deviation = self._response.undo(mesh.points, view)
@@ -252,7 +266,37 @@ class DenseBackend(LandmarkBackend):
             expression_deviation=expression_deviation,
         )
         region = upright_region(points[:SKIN_COUNT], REGION_SCALE)
-        return LocatedFace(convert(landmarks, self.scheme), region, seen, confirmed)
+        return LocatedFace(convert(landmarks, self.scheme), region, _ASIDE if aside >= 1.0 else seen, confirmed)
+
+    def _looks(self, image: NDArray[np.uint8], region: Region, before: LocatedFace | None) -> _Looks:
+        """What the networks say of the face in a region: of two that are wanted, one runs beside the other."""
+        inner = replace(region, size=region.size * _INNER)
+        mesh = dense = seen = None
+        if before is not None and isinstance(before.seen, _Seen) and before.seen.age < _REMEMBERED:
+            mesh = self._face_mesh.look(image, region)
+            dense = before.seen.carried_to(mesh, lightness_at(image, mesh.points, _LIGHT_EVERY))
+            seen = replace(before.seen, age=before.seen.age + 1)
+        crop = cache(partial(inner.crop, image, SIDE))
+        look: Callable[[], Landmarks] = partial(self._face_mesh.look, image, region)
+
+        def mirrored() -> DensePoints:
+            return self._network.locate_in_crop(crop(), inner, self._mirror)
+
+        look_mirrored: Callable[[], DensePoints] = mirrored
+        with ExitStack() as begun:
+            if dense is None:
+                seen = None
+                crop()
+                if before is not None and before.seen is _ASIDE:
+                    look_mirrored = begun.enter_context(self._second_thread.beside(look_mirrored))
+                elif mesh is None:
+                    look = begun.enter_context(self._second_thread.beside(look))
+                dense = self._network.locate_in_crop(crop(), inner)
+            view = self._response.view(dense.points, dense.depth)
+            aside = _passed(abs(yaw_degrees(view.rotation)), _FROM_THE_SIDE)
+            if mesh is None and aside < 1.0:
+                mesh = look()
+            return _Looks(dense, mesh, look_mirrored() if aside > 0.0 else None, seen, view)
 
     def glance(self, image: NDArray[np.uint8], region: Region) -> LocatedFace:
         """The points by the dense network alone; see `LandmarkBackend`."""
