@@ -362,7 +362,7 @@ def test_without_ffmpeg_the_overlay_stays_as_it_is_and_that_is_said(tmp_path, mo
 
 def test_the_page_has_curves_and_says_where_to_look_again(tracked):
     page = (tracked / "report.html").read_text()
-    assert page.count("<img") >= 4
+    assert page.count("<img") >= 1
     assert "Face 0" in page
 
 

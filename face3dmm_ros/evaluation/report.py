@@ -84,7 +84,7 @@ class Report:
     def plot(self, figure: "Figure", caption: str = "") -> None:
         """Add a matplotlib figure; one made with `matplotlib.figure.Figure` leaves no global state."""
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=_PLOT_DPI, bbox_inches="tight")
+        figure.savefig(buffer, format="png", dpi=_PLOT_DPI)
         self._image("image/png", buffer.getvalue(), caption)
 
     def picture(self, bgr: NDArray[np.uint8], caption: str = "") -> None:
@@ -118,6 +118,20 @@ def new_plot(width: float, height: float) -> "tuple[Figure, Axes]":
 
     figure = Figure((width, height), layout="constrained")
     return figure, figure.subplots()
+
+
+def new_plots(count: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
+    """Empty plots, one below the other, with one axis across for all of them; the size of each in inches.
+
+    Their places are fixed: matplotlib takes longer to fit them to their labels than to draw them.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure((width, height * count))
+    stacked = figure.subplots(count, sharex=True, squeeze=False)[:, 0]
+    figure.align_ylabels(stacked)
+    figure.subplots_adjust(left=0.07, right=0.99, bottom=0.2 / count, top=1.0 - 0.14 / count, hspace=0.16)
+    return figure, list(stacked)
 
 
 def write_json(record: Mapping[str, Any], path: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.rotations import pose_angles
-from face3dmm_ros.evaluation.report import Report, new_plot
+from face3dmm_ros.evaluation.report import Report, new_plots
 from face3dmm_ros.films.tracks import FaceTrack, TrackedFilm
 
 DOUBTFUL = 0.5
@@ -107,17 +107,17 @@ def _add_track(report: Report, film: TrackedFilm, track: FaceTrack, retargeting:
         **{what: {name: weights[:, ARKIT_NAMES.index(name)] for name in names} for what, names in _SHOWN.items()},
         "confidence": {"confidence": track.confidence},
     }
-    for what, lines in curves.items():
-        figure, axes = new_plot(9.0, 2.2)
+    figure, stacked = new_plots(len(curves), 9.0, 2.2)
+    for axes, (what, lines) in zip(stacked, curves.items(), strict=True):
         for name, values in lines.items():
             axes.plot(np.insert(times, breaks, np.nan), np.insert(values, breaks, np.nan), label=name, linewidth=1.0)
-        axes.set_xlabel("s")
         axes.set_ylabel(what)
         axes.margins(x=0.0)
         if what != "head, degrees":
             axes.set_ylim(0.0, 1.0)
         if len(lines) > 1:
             axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=len(lines), fontsize="small", frameon=False)
-        report.plot(figure)
+    stacked[-1].set_xlabel("s")
+    report.plot(figure)
     if found := gaps(film, track):
         report.table(["not found from, s", "to, s"], [[begin, end] for begin, end in found])
