@@ -1,5 +1,6 @@
 """Points to parameters."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import lsq_linear, minimize_scalar
 
 from benchmarks.random_model import random_model
+from face3dmm_ros.core import second_thread
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
@@ -187,6 +189,45 @@ def test_identity_grows_closer_to_the_truth_along_a_track() -> None:
         fitted = fitter.fit(tracked(points, "mediapipe478"))
         errors.append(np.linalg.norm((fitted.alpha - alpha) / BLENDSHAPES.shape_sigma))
     assert errors[-1] < 0.6 * errors[0]
+
+
+def talking(count: int) -> list[TrackedLandmarks]:
+    """One person's landmarks, with other expressions in each of so many images."""
+    camera, alpha, _ = random_face(BLENDSHAPES, 2)
+    betas = [random_face(BLENDSHAPES, 50 + k)[2] for k in range(count)]
+    return [tracked(points_of(BLENDSHAPES, "mediapipe478", camera, alpha, b), "mediapipe478") for b in betas]
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_no_image_waits_for_the_identity_to_be_refined(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    monkeypatch.setattr(second_thread.os, "sched_getaffinity", lambda _: set(range(cores)))
+    may_go_on, refined = threading.Event(), []
+
+    class Slow(TrackFitter):
+        def _refined(self, *given: object) -> object:
+            assert may_go_on.wait(20.0)
+            refined.append(threading.current_thread() is threading.main_thread())
+            return super()._refined(*given)
+
+    fitter = Slow(BLENDSHAPES)
+    faces = talking(4)
+    alphas = [fitter.fit(face).alpha for face in faces[:3]]
+    may_go_on.set()
+    alphas.append(fitter.fit(faces[3]).alpha)
+    assert refined == [cores == 1]
+    np.testing.assert_array_equal(alphas[2], alphas[0])
+    assert not np.array_equal(alphas[3], alphas[0])
+
+
+def test_a_track_is_fitted_alike_on_any_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = {}
+    for cores in (1, 2):
+        monkeypatch.setattr(second_thread.os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)))
+        fitter = TrackFitter(BLENDSHAPES)
+        fits[cores] = [fitter.fit(face) for face in talking(40)]
+    for alone, beside in zip(fits[1], fits[2], strict=True):
+        np.testing.assert_array_equal(alone.alpha, beside.alpha)
+        np.testing.assert_array_equal(alone.beta, beside.beta)
 
 
 def test_tracks_do_not_share_their_memory() -> None:

@@ -57,12 +57,22 @@ def test_on_one_core_work_that_nobody_asks_for_is_not_done(cores: int) -> None:
         pass
 
 
+def test_begun_work_goes_on_beside_the_next(cores: int) -> None:
+    second, may_end = SecondThread("second"), threading.Event()
+    first = second.begin(lambda: may_end.wait(20.0))
+    next_one = second.begin(lambda: "next")
+
+    assert next_one() == "next"
+    may_end.set()
+    assert first()
+
+
 @pytest.mark.parametrize("cores", [2], indirect=True)
-def test_who_finds_the_thread_taken_does_the_work_itself(cores: int) -> None:
-    second = SecondThread("second")
-    with second.beside(lambda: "theirs") as theirs, second.beside(lambda: threading.current_thread()) as own:
+def test_who_finds_the_thread_at_work_does_the_work_itself(cores: int) -> None:
+    second, may_end = SecondThread("second"), threading.Event()
+    with second.beside(lambda: may_end.wait(20.0)), second.beside(threading.current_thread) as own:
         assert own() is threading.current_thread()
-        assert theirs() == "theirs"
+        may_end.set()
 
 
 @pytest.mark.parametrize("cores", [2], indirect=True)

@@ -7,7 +7,7 @@ eliminated (as bundle adjustment does: Triggs et al., Bundle Adjustment – A Mo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,18 +67,17 @@ class PersonFitter(TrackFitter):
             raise Face3DMMError("a person is fitted in at least one picture, there is none")
         K, options = self.model.shape_count, self.options
         seen = [self._observe(landmarks) for landmarks in pictures]
-        tracks = [self._begin(model, observed)[0] for model, observed, _ in seen]
-        evidence = np.zeros((len(seen), K, K)), np.zeros((len(seen), K))
+        tracks, evidence = [], (np.zeros((len(seen), K, K)), np.zeros((len(seen), K)))
+        for i, (model, observed, _) in enumerate(seen):
+            track, fit = self._begin(model, observed)
+            tracks.append(track)
+            evidence[0][i], evidence[1][i] = self._evidence(fit)
 
         def pooled(chosen: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             """(Λ, η) of the identity by some of the pictures."""
             S, h = (values[chosen].sum(axis=0) for values in evidence)
-            return self._pooled(replace(tracks[0], precision=S, shift=h, frames=int(chosen.sum())))
+            return self._pooled(S, h, int(chosen.sum()))
 
-        for i, track in enumerate(tracks):
-            assert track.first_fit is not None
-            self._absorb(track, track.first_fit)
-            evidence[0][i], evidence[1][i] = track.precision, track.shift
         everyone = np.ones(len(seen), bool)
         alpha = solve_symmetric(*pooled(everyone))
         for _ in range(_ROUNDS if len(seen) > 1 else 0):
@@ -89,9 +88,7 @@ class PersonFitter(TrackFitter):
                 start = np.concatenate([alpha, track.beta])
                 fit = self._solve(model.points, observed, track.camera, start, prior, options.tracked_iterations)
                 track.camera, track.beta = fit.camera, fit.coefficients[K:]
-                track.precision, track.shift = np.zeros((K, K)), np.zeros(K)
-                self._absorb(track, fit)
-                evidence[0][i], evidence[1][i] = track.precision, track.shift
+                evidence[0][i], evidence[1][i] = self._evidence(fit)
             before, alpha = alpha, solve_symmetric(*pooled(everyone))
             if np.abs(alpha - before).max() * np.sqrt(options.shape_prior or 1.0) < _SETTLED:
                 break

@@ -1,6 +1,8 @@
 """Tracked landmarks to parameters: the identity is pooled over a track, pose and expression follow each frame."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.camera import WeakPerspective, estimate_weak_perspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.face_memory import FaceMemory
+from face3dmm_ros.core.second_thread import SecondThread
 from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedLandmarks
 from face3dmm_ros.fitting.alternating import alternating_fit
 from face3dmm_ros.fitting.bounded import solve_symmetric
@@ -86,28 +89,39 @@ class FitOptions:
     frame_correlation: float = 0.5
 
 
+@dataclass(frozen=True, eq=False)
+class _Identity:
+    """What is known of a face's identity, coefficients in the fit's units.
+
+    `precision` and `shift` sum the information ½αᵀSα − hᵀα of `frames` frames. That of the first frame is computed from
+    `first_fit` when a second frame needs it, so never for a single picture. `points` move with the expression alone.
+    """
+
+    alpha: NDArray[np.float64]
+    points: LinearPoints
+    precision: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    frames: int = 0
+    first_fit: JointFit | None = None
+
+
 @dataclass(eq=False)
 class _Track:
     """The state of one face, coefficients in the fit's units.
 
-    `precision` and `shift` sum the information ½αᵀSα − hᵀα of `frames` frames on the identity. That of the first frame
-    is computed from `first_fit` when a second frame needs it, so never for a single picture. `known` is β as it was
-    last seen well, and `usual_variance` its posterior variance by such a frame alone.
+    `refined` gives the identity that the next image is to be fitted with, and may still be worked on. `known` is β as
+    it was last seen well, and `usual_variance` its posterior variance by such a frame alone.
     """
 
     model: LandmarkModel
+    identity: _Identity
     camera: WeakPerspective
-    alpha: NDArray[np.float64]
     beta: NDArray[np.float64]
     beta_deviation: NDArray[np.float64] | None
-    expression_points: LinearPoints
-    first_fit: JointFit | None
-    precision: NDArray[np.float64]
-    shift: NDArray[np.float64]
     known: NDArray[np.float64]
     usual_variance: NDArray[np.float64] | None = None
-    frames: int = 0
     frames_since: int = 0
+    refined: Callable[[], _Identity] | None = None
 
 
 @dataclass(eq=False)
@@ -148,6 +162,7 @@ class TrackFitter(FaceMemory[_Track]):
         self._expression_alone = self._prior(np.zeros((0, 0)), np.zeros(0))
         self._landmark_models: dict[tuple[str, bool], LandmarkModel] = {}
         self._settled = False
+        self._second_thread = SecondThread("identity")
         super().__init__()
 
     def settle(self) -> None:
@@ -177,19 +192,24 @@ class TrackFitter(FaceMemory[_Track]):
         if self.method == "alternating":
             camera, c, residual_px = alternating_fit(model, observed.points, self._bounds)
             return self._parameters(camera, c, residual_px, landmarks)
-        track = self._faces.get(face.face_id)
+        track, due = self._faces.get(face.face_id), False
         if track is not None and track.model is not model:
             track = None
         if track is not None:
-            if not self._settled and track.frames_since >= min(2**track.frames, self.options.identity_interval):
-                self._refine_identity(track, observed)
+            if track.refined is not None:
+                track.identity, track.refined = track.refined(), None
+            due = track.frames_since >= min(2**track.identity.frames, self.options.identity_interval)
             fit = self._follow(track, observed)
             if self._settled and self._is_off(fit, track):
                 fit = self._find_again(track, observed)
         if track is None or (not self._settled and self._is_off(fit, track)):
             track, fit = self._begin(model, observed, start)
+        elif due and not self._settled:
+            # The next image takes it up, however long it takes, so that results do not depend on the machine.
+            refine = partial(self._refined, track.model, track.identity, track.camera, track.beta, observed)
+            track.frames_since, track.refined = 1, self._second_thread.begin(refine)
         self._faces[face.face_id] = track
-        c = np.concatenate([track.alpha, track.beta])
+        c = np.concatenate([track.identity.alpha, track.beta])
         return self._parameters(_posed(fit, observed), c, fit.residual_px, landmarks, track.beta_deviation)
 
     def _landmark_model(self, landmarks: Landmarks) -> LandmarkModel:
@@ -215,10 +235,8 @@ class TrackFitter(FaceMemory[_Track]):
         prior = self._prior(float(self.options.shape_prior > 0) * np.eye(K), np.zeros(K), observed)
         fit = self._solve(model.points, observed, camera, c, prior, self.options.max_iterations)
         alpha, beta = fit.coefficients[:K], fit.coefficients[K:]
-        points = model.points.holding(alpha)
-        deviation = posterior_deviation(fit, K)
-        track = _Track(model, fit.camera, alpha, beta, deviation, points, fit, np.zeros((K, K)), np.zeros(K), beta)
-        return track, fit
+        identity = _Identity(alpha, model.points.holding(alpha), np.zeros((K, K)), np.zeros(K), first_fit=fit)
+        return _Track(model, identity, fit.camera, beta, posterior_deviation(fit, K), beta), fit
 
     def _is_off(self, fit: JointFit, track: _Track) -> bool:
         """Whether a fit that went on from a track's last image ended elsewhere than at the face."""
@@ -226,14 +244,14 @@ class TrackFitter(FaceMemory[_Track]):
 
     def _find_again(self, track: _Track, observed: Observation) -> JointFit:
         """Go on with a track whose face has moved too far: pose and expression anew, the identity stays."""
-        points = track.expression_points
+        points = track.identity.points
         track.beta = np.clip(np.zeros(self.model.expression_count), *self._bounds[:, self.model.shape_count :])
         track.camera = estimate_weak_perspective(points.points(track.beta).T, observed.points.T)
         return self._follow(track, observed, self.options.max_iterations)
 
     def _follow(self, track: _Track, observed: Observation, iterations: int | None = None) -> JointFit:
         """A later frame: pose and expression move, the identity stays."""
-        points, iterations = track.expression_points, iterations or self.options.tracked_iterations
+        points, iterations = track.identity.points, iterations or self.options.tracked_iterations
         prior = self._expression_prior(observed)
         sigma_scale = None if self._reading(observed) is None else self.options.held_sigma_scale
         fit = self._solve(points, observed, track.camera, track.beta, prior, iterations, sigma_scale, np.float32)
@@ -261,35 +279,44 @@ class TrackFitter(FaceMemory[_Track]):
         track.known = share * known + (1.0 - share) * fit.coefficients
         return fit
 
-    def _refine_identity(self, track: _Track, observed: Observation) -> None:
-        """Use this frame for the identity too: fit it under the earlier frames' information, then pool all."""
-        if track.first_fit is not None:
-            self._absorb(track, track.first_fit)
-            track.first_fit = None
-        start = np.concatenate([track.alpha, track.beta])
-        prior = self._prior(*self._pooled(track), observed)
-        points = track.model.points
+    def _refined(
+        self,
+        model: LandmarkModel,
+        identity: _Identity,
+        camera: WeakPerspective,
+        beta: NDArray[np.float64],
+        observed: Observation,
+    ) -> _Identity:
+        """An identity after one more frame: that is fitted anew under the earlier frames' information, and all pooled.
+
+        The fit starts at the frame's camera and β.
+        """
+        precision, shift, frames = identity.precision, identity.shift, identity.frames
+        if identity.first_fit is not None:
+            precision, shift = self._evidence(identity.first_fit)
+            frames = 1
+        start = np.concatenate([identity.alpha, beta])
+        prior = self._prior(*self._pooled(precision, shift, frames), observed)
         iterations = self.options.tracked_iterations
-        fit = self._solve(points, observed, track.camera, start, prior, iterations, precision=np.float32)
-        self._absorb(track, fit)
-        track.alpha = solve_symmetric(*self._pooled(track))
-        track.expression_points = points.holding(track.alpha)
-        track.frames_since = 0
+        fit = self._solve(model.points, observed, camera, start, prior, iterations, precision=np.float32)
+        more_precision, more_shift = self._evidence(fit)
+        precision, shift, frames = precision + more_precision, shift + more_shift, frames + 1
+        alpha = solve_symmetric(*self._pooled(precision, shift, frames))
+        return _Identity(alpha, model.points.holding(alpha), precision, shift, frames)
 
-    def _absorb(self, track: _Track, fit: JointFit) -> None:
-        """Add a frame's information on the identity."""
-        K = len(track.alpha)
-        S, h = identity_information(fit, self._prior(np.zeros((K, K)), np.zeros(K)), K)
-        track.precision += S
-        track.shift += h
-        track.frames += 1
+    def _evidence(self, fit: JointFit) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(S, h): the information ½αᵀSα − hᵀα of a frame's fit on the identity."""
+        K = self.model.shape_count
+        return identity_information(fit, self._prior(np.zeros((K, K)), np.zeros(K)), K)
 
-    def _pooled(self, track: _Track) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(Λ, η) of the identity after all frames so far, discounted for the correlation of their errors."""
-        weight = 1.0 / (1.0 + (track.frames - 1) * self.options.frame_correlation)
+    def _pooled(
+        self, precision: NDArray[np.float64], shift: NDArray[np.float64], frames: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(Λ, η) of the identity by the sums over so many frames, discounted for the correlation of their errors."""
+        weight = 1.0 / (1.0 + (frames - 1) * self.options.frame_correlation)
         # Without a prior, directions that no frame has seen would make the system singular.
         prior = 1.0 if self.options.shape_prior > 0 else 1e-6
-        return weight * track.precision + prior * np.eye(len(track.alpha)), weight * track.shift
+        return weight * precision + prior * np.eye(len(shift)), weight * shift
 
     def _reading(self, observed: Observation) -> NDArray[np.float64] | None:
         """The detector's reading of the expression, (2, 51); None if the model's expressions are not ARKit's."""
