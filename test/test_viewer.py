@@ -280,7 +280,7 @@ def test_a_bag_without_images_still_shows_heads_and_curves(face, tmp_path):
 
 
 def test_a_rate_thins_pictures_and_meshes_and_leaves_the_curves(face, tmp_path):
-    rows = saved(write_bag(tmp_path / "bag", lambda k: [face]), tmp_path, "--rate", "15")
+    rows = saved(write_bag(tmp_path / "bag", lambda k: [face]), tmp_path, "--image-rate", "15")
     for key in ("/camera/image EncodedImage:blob", "/face/mesh/0 Mesh3D:vertex_positions"):
         assert [frame for _, frame, _ in rows[key]] == [0, 2, 4], key
     assert len(rows["/face/pose/0 Scalars:scalars"]) == 6

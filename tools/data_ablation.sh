@@ -40,7 +40,7 @@ look drawn "$(synthetic drawn 1 "")"
 look skins "$(synthetic skins 1 "$skins")"
 look hair_and_light "$(synthetic dressed 1 "$dressed")"
 look skins_of_people "$(synthetic people 1 "$dressed, $peoples")"
-face3dmm synth --format dataset --profiles "${people[@]}" --count 3000 --seed 3 --max-yaw 95 --size 300x300 --out "$out/turned"
+face3dmm synth --format dataset --photographs "${people[@]}" --count 3000 --seed 3 --max-yaw 95 --size 300x300 --out "$out/turned"
 look turned "$everything"
 say "photographs of which landmarks alone are known: 2DASL's second branch"
 python - "$out/photographs" "${people[@]}" <<'END'

@@ -13,7 +13,7 @@ say() { echo "train-default: $*" >&2; }
 lab() { python -m "face3dmm_ros.lab.landmark_networks.$1" "${@:2}"; }
 
 say "photographs turned, into runs/turned"
-face3dmm synth --format dataset --profiles "${people[@]}" --count 3000 --seed 3 --max-yaw 95 --size 300x300 --out runs/turned
+face3dmm synth --format dataset --photographs "${people[@]}" --count 3000 --seed 3 --max-yaw 95 --size 300x300 --out runs/turned
 say "the dense network, on drawn people"
 face3dmm train dense --out runs/dense
 say "and on people"

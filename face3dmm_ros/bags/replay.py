@@ -21,7 +21,7 @@ from face3dmm_ros.landmarks.tracker import LandmarkTracker
 from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.smoothing import FaceSmoother
 
-IMAGE_RECORDINGS = ("none", "jpeg", "raw")
+IMAGE_RECORDINGS = ("jpeg", "raw", "none")
 """How the images go into the output bag."""
 
 STAGES = ("decode", "landmarks", "fit")

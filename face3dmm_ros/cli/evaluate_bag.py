@@ -46,7 +46,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add_fit_options(verb)
     add_tracking_options(verb)
     add_megapixels_option(verb)
-    add("--record-images", choices=IMAGE_RECORDINGS, default="none", help="how images go into the output bag")
+    add("--record-images", choices=IMAGE_RECORDINGS, default="none", help="how images go into the bag")
     add("--storage", choices=("mcap", "sqlite3"), default="mcap", help="of the output bag")
 
 

@@ -52,9 +52,11 @@ def add_arguments(kind: argparse.ArgumentParser) -> None:
     add_fit_options(kind, more_methods=("photometric",), several=True)
     add("--dense-network", default=SHIPPED, metavar="FILE", help="network of the backend dense: 'default', or the "
         ".tflite that `face3dmm train dense` wrote")  # fmt: skip
-    add("--negatives", type=Path, metavar="FOLDER", help="more pictures without a face, to count false alarms on")
-    add("--limit", type=int, metavar="N", help="only N pictures (portraits: people), spread evenly over the set")
-    add("--jobs", type=int, metavar="N", help="worker processes of one thread each; one per core without it")
+    add("--negatives", type=Path, metavar="DIR", help="more pictures without a face, to count false alarms on; "
+        "without it none")  # fmt: skip
+    add("--limit", type=int, metavar="N", help="only N pictures (portraits: people), spread evenly over the set; "
+        "without it all")  # fmt: skip
+    add("--jobs", type=int, metavar="N", help="worker processes of one thread each; without it one a core")
     again = kind.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with the results in --out, as it does anyway")
     again.add_argument("--fresh", action="store_true", help="drop the results in --out")

@@ -20,8 +20,8 @@ it was written.
 
 examples:
   face3dmm export runs/light                              runs/light/weights.pt, TorchScript
-  face3dmm export runs/light --format onnx --out face.onnx
-  face3dmm export runs/light --format weights --out face.safetensors      the weights themselves, checked, in 16 bits
+  face3dmm export runs/light --format onnx --save face.onnx
+  face3dmm export runs/light --format weights --save face.safetensors     the weights themselves, checked, in 16 bits
 """
 _SUFFIXES = {"torchscript": ".pt", "onnx": ".onnx", "weights": ".safetensors"}
 
@@ -32,7 +32,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
     verb.add_argument("weights", type=Path, metavar="WEIGHTS", help=".safetensors file, or the folder of a training")
     verb.add_argument("--format", choices=tuple(_SUFFIXES), default="torchscript", help="what to write")
-    verb.add_argument("--out", type=Path, metavar="FILE", help="to write (default beside the weights)")
+    verb.add_argument("--save", type=Path, metavar="FILE", help="to write; without it one beside the weights")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,9 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     from face3dmm_ros.regressor.weights_file import digest_of, load_regressor, read_description, save_weights
 
     weights = arguments.weights / WEIGHTS if arguments.weights.is_dir() else arguments.weights
-    out = arguments.out or weights.with_suffix(_SUFFIXES[arguments.format])
+    out = arguments.save or weights.with_suffix(_SUFFIXES[arguments.format])
     if out.resolve() == weights.resolve():
-        raise Face3DMMError(f"{out} would be written over itself: name another file with --out")
+        raise Face3DMMError(f"{out} would be written over itself: name another file with --save")
     check_writable(out.parent, (out.name,))
     if arguments.format == "weights":
         save_weights(out, load_regressor(weights), read_description(weights))

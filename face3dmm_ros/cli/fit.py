@@ -4,7 +4,13 @@ import argparse
 from pathlib import Path
 
 from face3dmm_ros.cli.fit_pictures import PHOTOMETRIC, fit_pictures
-from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_megapixels_option
+from face3dmm_ros.cli.options import (
+    add_colors_option,
+    add_fit_options,
+    add_fov_option,
+    add_max_faces_option,
+    add_megapixels_option,
+)
 from face3dmm_ros.rendering.face_extent import EXTENTS
 from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE
 
@@ -36,11 +42,11 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add_fit_options(verb, more_methods=(PHOTOMETRIC,))
     add_colors_option(verb)
     add_megapixels_option(verb)
-    add("--max-faces", type=int, default=20, metavar="N", help="fit at most N faces")
-    add("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")
+    add_max_faces_option(verb, default=20)
+    add_fov_option(verb)
     add("--camera", type=Path, metavar="FILE", help="the camera's calibration (ROS camera_info YAML) instead of --fov: "
         "meshes and their places in space are then fitted under full perspective; pictures may be resized, but not "
-        "cropped")  # fmt: skip
+        "cropped; without it --fov holds")  # fmt: skip
     add("--rectified", action="store_true", help="the pictures are rectified: the P of --camera holds, not its K and D")
     add("--texture-size", type=int, default=DEFAULT_TEXTURE_SIZE, metavar="PX", help="of mesh.glb; 0: vertex colours "
         "instead")  # fmt: skip

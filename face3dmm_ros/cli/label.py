@@ -6,12 +6,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from face3dmm_ros.cli.options import check_apart
+from face3dmm_ros.cli.options import add_backend_and_model, check_apart
 from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.files.pictures import find_pictures
 from face3dmm_ros.files.whole_file import check_writable
 from face3dmm_ros.lab.training.pooled_labels import LABEL_METHODS, PersonLabeller, is_written, write_person
-from face3dmm_ros.landmarks import BACKENDS
 from face3dmm_ros.morphable_model import load_model
 
 EPILOG = """
@@ -33,10 +32,9 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add("pictures", type=Path, metavar="PHOTOGRAPHS", help="folder of one person's pictures, or with one folder each")
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write to, made if missing")
-    add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
-    add("--backend", default=BACKENDS[0], help=f"landmark detector: {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
-    add("--fit-method", choices=LABEL_METHODS, default="joint", help="of each picture: joint fits landmarks, "
-        "photometric then pixels too, and labels have an albedo")  # fmt: skip
+    add_backend_and_model(verb)
+    add("--fit-method", choices=LABEL_METHODS, default="joint", metavar="NAME", help="of each picture: joint "
+        "fits landmarks, photometric then pixels too, and labels have an albedo")  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:

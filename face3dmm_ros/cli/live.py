@@ -19,7 +19,13 @@ from face3dmm_ros.avatar.styles import HEAD, IN_IMAGE, PLACEMENTS, STYLES, WATER
 from face3dmm_ros.avatar.weights.profile import profile_path, read_profile
 from face3dmm_ros.cli.calibration import KEY, Calibration, Keys
 from face3dmm_ros.cli.exit_codes import INCOMPLETE
-from face3dmm_ros.cli.options import add_colors_option, add_fit_options, add_megapixels_option, add_tracking_options
+from face3dmm_ros.cli.options import (
+    add_colors_option,
+    add_fit_options,
+    add_megapixels_option,
+    add_tracking_options,
+    positive_seconds,
+)
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.silent_libraries import silent_libraries
@@ -63,9 +69,10 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--source", default="auto", help="auto (a camera if there is one at the start, else the sample clip), camera "
         "(the first that opens; waits for one), sample, a camera's index or device, a URL, or a path")  # fmt: skip
     add("--camera-format", default="", metavar="FOURCC", help="how the camera is to send its pixels, such as MJPG; "
-        "empty: as it does")  # fmt: skip
-    add("--duration", type=_positive, metavar="SECONDS", help="how long; without it until Ctrl-C")
-    add("--out", type=Path, metavar="DIR", help="folder for overlay.mp4, avatar.mp4, bag/ and summary.json")
+        "without it as it does")  # fmt: skip
+    add("--duration", type=positive_seconds, metavar="SECONDS", help="how long; without it until Ctrl-C")
+    add("--out", type=Path, metavar="DIR", help="folder for overlay.mp4, avatar.mp4, bag/ and "
+        "summary.json; without it nothing is written")  # fmt: skip
     add("--width", type=int, default=0, help="scale images to this width, px; 0: as they are")
     add("--height", type=int, default=0, help="scale images to this height, px; 0: as they are")
     add("--rotate", type=int, choices=(0, 90, 180, 270), default=0, help="turn images clockwise by so many degrees")
@@ -77,7 +84,8 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--prefer", choices=PREFERENCES, default=PREFERENCES[0], help="which faces, where there are more")
     add("--view", choices=OVERLAYS, default=OVERLAYS[0], help="what the overlay shows")
     add("--extent", choices=EXTENTS, default=EXTENTS[0], help="how much of the head the overlay covers")
-    add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}")
+    add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}; without it none, "
+        "but for --send")  # fmt: skip
     add("--avatar-placement", choices=PLACEMENTS, default=IN_IMAGE, help="in the person's place, or by itself")
     add("--gain", type=_number(0.0, 10.0), help="factor of the avatar's weights; without it the node's own")
     add("--dead-zone", type=_number(0.0, 0.9), help="the avatar's weights up to this are shown as 0; without it the "
@@ -85,9 +93,10 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--calibrate", action="store_true", help="begin with the avatar's neutral face: look into the camera with a "
         "relaxed face; at a terminal the key c does so at any time")  # fmt: skip
     add("--profile", default="", metavar="NAME", help="keep the nearest face's rest and range under this name, from "
-        "run to run")  # fmt: skip
+        "run to run; without it forget them")  # fmt: skip
     add("--send", action="append", default=[], metavar=DESTINATION, help="also send to an avatar program; KIND: "
-        f"{', '.join(DEFAULT_PORTS)}; without :PORT to the protocol's own; may be given several times")  # fmt: skip
+        f"{', '.join(DEFAULT_PORTS)}; without :PORT to the protocol's own; may be given several "
+        "times; without it nothing is sent")  # fmt: skip
     add("--vmc-names", choices=tuple(BLEND_NAMES), default="pascal", help="names of the blendshapes with vmc: JawOpen, "
         "jawOpen, or VRM's presets")  # fmt: skip
     add("--page", action=argparse.BooleanOptionalAction, default=True, help="serve a page for this machine's browser: "
@@ -98,7 +107,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
         "the others cannot make again, or meshes, point clouds, markers and drawn pictures too")  # fmt: skip
     add("--composed", action=argparse.BooleanOptionalAction, default=True, help="all nodes in one process, beside this "
         "one's, which is faster; or each in its own, which can be stopped and started by itself")  # fmt: skip
-    add("--network", action="store_true", help="let other machines see the topics, and send to them; otherwise "
+    add("--allow-network", action="store_true", help="let other machines see the topics, and send to them; otherwise "
         "nothing leaves this one")  # fmt: skip
 
 
@@ -115,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: interrupted.set())
     _check_avatar_options(arguments)
     require_ros()
-    middleware.apply_settings(loopback=not arguments.network)
+    middleware.apply_settings(loopback=not arguments.allow_network)
     middleware.free_stale_segments()
     # Only now: these import rclpy, which looks at the environment once.
     from face3dmm_ros.live.session import LiveSession
@@ -188,7 +197,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
         return {name: getattr(arguments, name) for name in names}
 
     fitting = "model", "fit_method", "regressor", "regressor_sha256", "estimate_colors", "smoothing"
-    shown = {"style": avatar or WATERMELON, "placement": arguments.avatar_placement, "allow_network": arguments.network}
+    shown = {"style": avatar or WATERMELON, "placement": arguments.avatar_placement}
     tuning = {name: value for name, value in given("gain", "dead_zone").items() if value is not None}
     send = {"send": arguments.send or [""]}
     limit = given("max_megapixels")
@@ -198,7 +207,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
             LANDMARKS: given("backend", "max_faces", "prefer") | limit,
             FITTER: given(*fitting) | limit,
             RENDERER: given("model", "view", "extent") | limit,
-            AVATAR: given("model", "vmc_names", "profile") | send | shown | tuning | limit,
+            AVATAR: given("model", "vmc_names", "profile", "allow_network") | send | shown | tuning | limit,
         },
         extra_nodes=extra,
         placement=placement,
@@ -290,13 +299,6 @@ def _report(summary: dict[str, Any], out: Path | None) -> None:
         counts = ", ".join(f"{count} of {topic}" for topic, count in summary["messages_not_recorded_by_topic"].items())
         reason = summary.get("recording_failure", "processor or disk did not keep up")
         print(f"the recording is incomplete, {counts} are missing: {reason}", file=sys.stderr)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
-    return value
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:

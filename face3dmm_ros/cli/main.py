@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import face3dmm_ros
 from face3dmm_ros.cli.exit_codes import BAD_INPUT, INTERRUPTED
@@ -39,7 +39,13 @@ code and raises `Face3DMMError` for input that cannot be used."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with the arguments, without the usage of many lines, which `--help` shows."""
+    """Says in one line what is wrong with the arguments, without the usage of many lines, which `--help` shows.
+
+    Options are written in full: what abbreviates one today abbreviates two, or another one, with the next option.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         """End the program."""

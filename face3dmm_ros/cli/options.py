@@ -30,22 +30,38 @@ def add_fit_options(verb: argparse.ArgumentParser, *, more_methods: Sequence[str
         add("--fit-method", default=FIT_METHODS[0], metavar="NAME", help=methods)
     add("--regressor", default=SHIPPED, metavar="FILE", help="network of the regressor methods: 'default', weights "
         "(.safetensors) that `face3dmm train` wrote, or a TorchScript archive of `face3dmm export`")  # fmt: skip
-    add("--regressor-sha256", default="", metavar="HEX", help="hash of that archive; one that you do not name is not "
-        "opened, since an archive can run any code")  # fmt: skip
+    add("--regressor-sha256", default="", metavar="HEX", help="hash of that archive; without it none is opened, "
+        "since an archive can run any code")  # fmt: skip
 
 
 def add_backend_and_model(verb: argparse.ArgumentParser) -> None:
     """Add landmark backend and model."""
     add = verb.add_argument
     add("--backend", default=BACKENDS[0], metavar="NAME", help=f"landmark detector: {', '.join(BACKENDS)}")
-    add("--model", default="default", metavar="FILE", help="face model: 'default', a model .npz, or a BFM .mat")
+    add_model_option(verb)
+
+
+def add_model_option(verb: argparse.ArgumentParser) -> None:
+    """Add the face model."""
+    verb.add_argument("--model", default="default", metavar="FILE", help="face model: 'default', a model .npz, or a "
+        "BFM .mat")  # fmt: skip
 
 
 def add_tracking_options(verb: argparse.ArgumentParser) -> None:
     """Add smoothing and the number of tracked faces."""
     add = verb.add_argument
     add("--smoothing", default=SMOOTHING_METHODS[0], metavar="NAME", help=f"over time: {', '.join(SMOOTHING_METHODS)}")
-    add("--max-faces", type=int, default=1, metavar="N", help="faces to track at most")
+    add_max_faces_option(verb)
+
+
+def add_max_faces_option(verb: argparse.ArgumentParser, default: int = 1) -> None:
+    """Add the number of faces."""
+    verb.add_argument("--max-faces", type=int, default=default, metavar="N", help="faces to take at most")
+
+
+def add_fov_option(verb: argparse.ArgumentParser) -> None:
+    """Add the camera's field of view."""
+    verb.add_argument("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")
 
 
 def add_colors_option(verb: argparse.ArgumentParser) -> None:
@@ -58,6 +74,14 @@ def add_megapixels_option(verb: argparse.ArgumentParser) -> None:
     """Add how large images may be, which `cli.main` lets hold for the verb."""
     verb.add_argument("--max-megapixels", type=_megapixels, default=MEGAPIXELS, metavar="N", help="larger images are "
         "refused; a limit of memory, of which each takes 3 MB a megapixel and more")  # fmt: skip
+
+
+def positive_seconds(text: str) -> float:
+    """A duration as it is typed, s; a type of arguments."""
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return value
 
 
 def _megapixels(text: str) -> float:

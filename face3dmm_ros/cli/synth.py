@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from face3dmm_ros.bags.messages import TRUTH
 from face3dmm_ros.bags.writer import BagWriter, remove_bag
-from face3dmm_ros.cli.options import check_apart
+from face3dmm_ros.cli.options import add_fov_option, add_model_option, check_apart
 from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.files.whole_file import check_writable
@@ -29,19 +29,19 @@ EPILOG = """
 A bag holds one person moving: images on /camera/image_raw, camera_info, and on /truth/params the s, R, t, alpha, beta
 and gamma of every frame. A data set holds as many people as pictures, each as NAME.jpg and NAME.mat in the layout of
 AFLW2000-3D (pt3d_68, Pose_Para, roi), with scale, rotation, translation, alpha, beta, gamma and the visibility of the
-landmarks beside. With --profiles it holds a folder's photographs of people, each fitted as `face3dmm fit` does, meshed
-in depth and turned to the side; the fit under the turned camera is the truth. The same seed makes the same pictures;
-the same command continues a data set that was stopped.
+landmarks beside. With --photographs it holds a folder's photographs of people, each fitted as `face3dmm fit` does,
+meshed in depth and turned to the side; the fit under the turned camera is the truth. The same seed makes the same
+pictures; the same command continues a data set that was stopped.
 
 examples:
   face3dmm synth --out talk --motion talk --duration 10 --seed 1        ten seconds of somebody talking, talk/bag
   face3dmm synth --out rest --motion still --noise 3                    for measuring jitter: only sensor noise moves
-  face3dmm synth --out nods --motion nod --camera perspective --fov 60  in perspective, with a calibrated camera_info
+  face3dmm synth --out nods --motion nod --projection perspective       in perspective, with a calibrated camera_info
   face3dmm synth --out faces --format dataset --count 1000 --max-yaw 90
   face3dmm synth --out faces --format dataset --count 1000 --backgrounds ~/Pictures
   face3dmm synth --out faces --format dataset --count 1000 --assets makehuman     skins, hair and eyes of MakeHuman
   face3dmm synth --out faces --format dataset --count 1000 --people london:odd    skins mixed from those of people
-  face3dmm synth --out turned --format dataset --count 1000 --profiles ~/Portraits
+  face3dmm synth --out turned --format dataset --count 1000 --photographs ~/Portraits
 """
 
 DESCRIPTION = (
@@ -57,34 +57,38 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--format", choices=("bag", "dataset"), default="bag", help="a rosbag2 with one sequence, or a folder of "
         "pictures")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N", help="the same seed makes the same pictures")
-    add("--size", type=_size, metavar="WxH", help="of the pictures, px (default 640x480 in bags, 450x450 in data sets)")
-    add("--model", default="default", help="'default', a model .npz, or a BFM .mat")
+    add("--size", type=_size, metavar="WxH", help="of the pictures, px; without it 640x480 in bags, 450x450 "
+        "in data sets")  # fmt: skip
+    add_model_option(verb)
     add("--backgrounds", type=Path, metavar="DIR", help="pictures to stand behind the faces; without it procedural "
         "textures and, where scikit-image is installed, its free photographs")  # fmt: skip
     add("--people", nargs="+", default=[], metavar="DIR", help="portraits with 189 points set by hand (NAME.jpg, "
-        "NAME.json): skins mixed from theirs, which nobody has; DIR:odd, DIR:even: of such numbers")  # fmt: skip
+        "NAME.json): skins mixed from theirs, which nobody has; DIR:odd, DIR:even: of such numbers; "
+        "without it none")  # fmt: skip
     add("--assets", type=Path, metavar="DIR", help="MakeHuman's skins, hair, eyebrows, eyelashes, teeth, eyes and "
         "beards, as its repositories lay them out, and panoramas (hdri/*.exr, *.hdr) for light; without it all is "
         "drawn from colours and noise")  # fmt: skip
-    add("--camera", choices=("weak", "perspective"), default="weak",
-        help="projection: weak perspective, in which the truth is exact, or perspective, whose weak "
+    add("--projection", choices=("weak", "perspective"), default="weak",
+        help="of the camera: weak perspective, in which the truth is exact, or perspective, whose weak "
         "perspective is that of the model's origin")  # fmt: skip
-    add("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view in perspective")
+    add_fov_option(verb)
     add("--clean", action="store_true", help="no blur, noise, compression or colour cast")
     sequences = verb.add_argument_group("bags")
     sequences.add_argument("--motion", choices=MOTIONS, default="free", help="what the face does")
     sequences.add_argument("--duration", type=float, default=10.0, metavar="SECONDS", help="of the sequence")
-    sequences.add_argument("--fps", type=float, default=30.0, help="frames per second")
-    sequences.add_argument("--noise", type=float, metavar="SIGMA", help="of the sensor, fresh in each frame, of 255")
+    sequences.add_argument("--fps", type=float, default=30.0, help="images per second")
+    sequences.add_argument("--noise", type=float, metavar="SIGMA", help="of the sensor, fresh in each image, of 255; "
+        "without it 2, or 0 with --clean")  # fmt: skip
     sequences.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap", help="of the bag")
-    sequences.add_argument("--jpeg", action="store_true", help="record compressed images; they are no longer exact")
+    sequences.add_argument("--record-images", choices=("raw", "jpeg"), default="raw", help="how images go into the "
+        "bag; as jpeg they are no longer exact")  # fmt: skip
     sets = verb.add_argument_group("data sets")
     sets.add_argument("--count", type=int, default=1000, metavar="N", help="how many pictures")
     sets.add_argument("--max-yaw", type=float, default=90.0, metavar="DEG", help="yaw is uniform to both sides up to "
         "it")  # fmt: skip
-    sets.add_argument("--profiles", type=PeopleFolder.parse, nargs="+", metavar="DIR", help="turn the people in these "
-        "photographs instead of rendering random ones; photographs without a face, or with one that is turned far or "
-        "fits badly, are left out; DIR:odd and DIR:even take people of such numbers alone")  # fmt: skip
+    sets.add_argument("--photographs", type=PeopleFolder.parse, nargs="+", metavar="DIR", help="turn the people in "
+        "these photographs instead of rendering random ones, as without it; photographs without a face, or with one "
+        "that is turned far or fits badly, are left out; DIR:odd and DIR:even take people of such numbers alone")  # fmt: skip
     sets.add_argument("--suffix", choices=("jpg", "png"), default="jpg", help="of the pictures")
 
 
@@ -104,12 +108,12 @@ def run(arguments: argparse.Namespace) -> int:
         pictures=find_pictures(arguments.backgrounds),
         clean=arguments.clean,
         occluder=0.0 if as_bag else 0.1,
-        field_of_view=arguments.fov if arguments.camera == "perspective" else None,
+        field_of_view=arguments.fov if arguments.projection == "perspective" else None,
         assets=arguments.assets,
         people=tuple(arguments.people),
     )
     model = load_model(arguments.model)
-    if arguments.profiles is not None:
+    if arguments.photographs is not None:
         _write_profiles(arguments, model, options)
         return 0
     options.open(model)  # what is missing shows before anything is written
@@ -131,19 +135,19 @@ def _check(arguments: argparse.Namespace) -> None:
     for what, value, low, high in (
         ("the seed", arguments.seed, 0, 2**63),
         ("the duration", arguments.duration, 1e-3, 3600.0),
-        ("the frame rate", arguments.fps, 0.1, 1000.0),
+        ("the images per second", arguments.fps, 0.1, 1000.0),
         ("the noise", arguments.noise, 0.0, 255.0),
         ("the count", arguments.count, 1, 10_000_000),
     ):
         if value is not None and not low <= value <= high:
             raise Face3DMMError(f"{what} must lie between {low} and {high}, not {value}")
-    if arguments.profiles is not None:
+    if arguments.photographs is not None:
         if arguments.format != "dataset":
-            raise Face3DMMError("--profiles makes a data set: give --format dataset too")
-        if arguments.camera != "weak" or arguments.backgrounds is not None:
-            raise Face3DMMError("--profiles keeps the photographs' background and turns in weak perspective: leave out "
-                "--backgrounds and --camera")  # fmt: skip
-        for folder in arguments.profiles:
+            raise Face3DMMError("--photographs makes a data set: give --format dataset too")
+        if arguments.projection != "weak" or arguments.backgrounds is not None:
+            raise Face3DMMError("--photographs keeps the photographs' background and turns in weak perspective: leave "
+                "out --backgrounds and --projection")  # fmt: skip
+        for folder in arguments.photographs:
             check_apart(folder.root, arguments.out)
 
 
@@ -163,7 +167,7 @@ def _write_bag(
             # From one second on: a stamp of zero means "unknown" to some.
             stamp = 1_000_000_000 + round(index * 1e9 / arguments.fps)
             image = renderer.render(scene).image
-            writer.write_image(image, stamp, compressed=arguments.jpeg)
+            writer.write_image(image, stamp, compressed=arguments.record_images == "jpeg")
             writer.write_camera_info(scene.intrinsics, scene.image_size, stamp)
             face = FaceParameters(
                 scene.camera, scene.alpha, scene.beta, model.name, model.digest, "truth", 0.0, 1.0, scene.image_size,
@@ -182,7 +186,7 @@ def _write_profiles(arguments: argparse.Namespace, model: MorphableModel, option
     def leave_out(path: Path, reason: Face3DMMError) -> None:
         tqdm.write(f"face3dmm synth: {path} is left out: {one_line(reason)}", file=sys.stderr)
 
-    paths = [path for folder in arguments.profiles for path in folder.pictures()]
+    paths = [path for folder in arguments.photographs for path in folder.pictures()]
     photographs = fit_photographs(paths, model, leave_out)
     written = write_profiles(
         arguments.out, photographs, model, options, arguments.count, arguments.seed, arguments.suffix

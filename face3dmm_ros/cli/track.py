@@ -15,13 +15,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from face3dmm_ros.cli.options import add_backend_and_model, folder_names
+from face3dmm_ros.avatar.styles import GLTF
+from face3dmm_ros.cli.options import (
+    add_backend_and_model,
+    add_fov_option,
+    add_max_faces_option,
+    folder_names,
+    positive_seconds,
+)
 from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.worker_process import begin_worker
 from face3dmm_ros.files.captures import without_password
 from face3dmm_ros.files.whole_file import make_folder
-from face3dmm_ros.films.film_fitter import SMOOTHINGS
+from face3dmm_ros.films.film_fitter import OFFLINE, SMOOTHINGS
 from face3dmm_ros.films.film_job import OVERLAY, REPORT, FilmCopy, FilmJob, check_job, open_film, track_film
 from face3dmm_ros.rendering.face_extent import EXTENTS
 from face3dmm_ros.rendering.face_renderer import VIEWS
@@ -41,7 +48,7 @@ examples:
   face3dmm track talk.mp4 --out talk                 curves and an animation of one face
   face3dmm track *.mp4 --out films --max-faces 3     several films, up to three people in each
   face3dmm track camera --duration 20 --out me       twenty seconds of the camera
-  face3dmm track talk.mp4 --avatar me.vrm            an avatar of one's own, animated, too
+  face3dmm track talk.mp4 --avatar gltf:me.vrm       an avatar of one's own, animated, too
   face3dmm track sample --out sample --no-overlay    without the video
   face3dmm track camera --show                       the camera, live, on a page in the browser
 """
@@ -61,17 +68,18 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
         "nothing is written)")  # fmt: skip
     add("--show", action="store_true", help="track one source live, at its own pace, and show it on a page in the "
         "browser, until Ctrl-C or --duration; with --out, files are written after that")  # fmt: skip
-    add("--smooth", choices=SMOOTHINGS, default=SMOOTHINGS[0], help="offline: by what comes before and after, without "
-        "lag; live: as live images are; or none")  # fmt: skip
+    add("--smoothing", choices=SMOOTHINGS, default=SMOOTHINGS[0], metavar="NAME", help=f"over time: {OFFLINE}, by what "
+        f"comes after too, without lag; or as live, {', '.join(SMOOTHINGS[1:])}")  # fmt: skip
     add_backend_and_model(verb)
-    add("--max-faces", type=int, default=1, metavar="N", help="faces to track at most")
-    add("--fov", type=float, default=60.0, metavar="DEG", help="horizontal field of view of the camera")
-    add("--avatar", default="", metavar="FILE", help="also animate a .glb or .vrm: avatar.glb")
-    add("--duration", type=float, default=0.0, metavar="SECONDS", help="end a film there; 0: at its own end")
+    add_max_faces_option(verb)
+    add_fov_option(verb)
+    add("--avatar", metavar="STYLE", help=f"also animate an avatar, avatar.glb: {GLTF}PATH, a .glb or .vrm file; "
+        "without it none")  # fmt: skip
+    add("--duration", type=positive_seconds, metavar="SECONDS", help="how long; without it to a film's own end")
     add("--view", choices=VIEWS, default=VIEWS[0], help="what the overlay shows")
     add("--extent", choices=EXTENTS, default=EXTENTS[0], help="how much of the head the overlay covers")
     add("--overlay", action=argparse.BooleanOptionalAction, default=True, help=f"write {OVERLAY}")
-    add("--jobs", type=int, default=0, metavar="N", help="films at a time; 0: one a core")
+    add("--jobs", type=int, metavar="N", help="films at a time; without it one a core")
     add("--json", action="store_true", help="print what came of each film as a line of JSON")
 
 
@@ -83,10 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if not 0.0 < arguments.fov < 180.0:
         raise Face3DMMError(f"the field of view must lie between 0 and 180 degrees, not {arguments.fov}")
-    if not arguments.duration >= 0.0:
-        raise Face3DMMError(f"--duration is 0 or more seconds, not {arguments.duration}")
-    if arguments.max_faces < 1 or arguments.jobs < 0:
-        raise Face3DMMError("--max-faces is at least 1, and --jobs at least 0")
+    if arguments.max_faces < 1 or (arguments.jobs is not None and arguments.jobs < 1):
+        raise Face3DMMError("--max-faces and --jobs are at least 1")
     if arguments.show and len(arguments.sources) > 1:
         raise Face3DMMError(f"--show shows one source, found {len(arguments.sources)}: name one")
     jobs = _jobs(arguments)
@@ -120,16 +126,29 @@ def _jobs(arguments: argparse.Namespace) -> list[FilmJob]:
             out=out / name if several else out,
             model=arguments.model,
             backend=arguments.backend,
-            smoothing=arguments.smooth,
+            smoothing=arguments.smoothing,
             max_faces=arguments.max_faces,
             fov=arguments.fov,
             view=arguments.view if arguments.overlay else "",
             extent=arguments.extent,
-            duration=arguments.duration,
-            avatar=arguments.avatar,
+            duration=arguments.duration or 0.0,
+            avatar=_avatar_file(arguments.avatar),
         )
         for source, name in zip(arguments.sources, names, strict=True)
     ]
+
+
+def _avatar_file(style: str | None) -> str:
+    """The file of the avatar to animate; empty without one.
+
+    Raises:
+        Face3DMMError: the avatar has no file that could be animated.
+    """
+    if style is None:
+        return ""
+    if not style.startswith(GLTF) or style == GLTF:
+        raise Face3DMMError(f"--avatar of a film is {GLTF}PATH, a .glb or .vrm file, not {style!r}")
+    return style.removeprefix(GLTF)
 
 
 def _show(job: FilmJob, *, write: bool) -> FilmJob | None:

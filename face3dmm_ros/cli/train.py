@@ -38,9 +38,10 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
     add = verb.add_argument
     add("config", type=Path, metavar="CONFIG", help="YAML file, or the name of a shipped one")
-    add("--out", type=Path, metavar="DIR", help="folder to write to, made if missing (default runs/CONFIG's name)")
+    add("--out", type=Path, metavar="DIR", help="folder to write to, made if missing; without it runs/NAME of "
+        "CONFIG")  # fmt: skip
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="replace a value of the configuration, such as "
-        "optimizer.rate=0.01; repeatable")  # fmt: skip
+        "optimizer.rate=0.01; may be given several times; without it they are as CONFIG has them")  # fmt: skip
     add("--fresh", action="store_true", help="start over, without the folder's checkpoint")
     add("--check", action="store_true", help="read the configuration and a face of each data set, and stop")
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from face3dmm_ros.cli.live import require_ros
-from face3dmm_ros.cli.options import add_megapixels_option
+from face3dmm_ros.cli.options import add_megapixels_option, add_model_option
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.whole_file import check_writable
 from face3dmm_ros.live import middleware
@@ -39,13 +39,15 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     where = verb.add_mutually_exclusive_group()
     where.add_argument("--web", action="store_true", help="serve a web page, which is the default")
     where.add_argument("--native", action="store_true", help="open a window in place of the web page")
-    where.add_argument("--save", type=Path, metavar="FILE.rrd", help="write a file for Rerun in place of showing")
+    where.add_argument("--save", type=Path, metavar="FILE", help="write a .rrd file for Rerun in place of showing; "
+        "without it none is written")  # fmt: skip
     add("--open", action="store_true", help="open the page in the browser")
     add("--web-port", type=_port, default=WEB_PORT, help="of the web page")
     add("--memory-limit", default="1GB", help="of the live data that are kept, such as 512MB; then the oldest go")
-    add("--rate", type=float, help=f"pictures a second at most, 0: all; a bag's {_BAG_RATE:g}, live {_LIVE_RATE:g}")
+    add("--image-rate", type=float, metavar="HZ", help="images a second at most, 0: all; without it of a bag "
+        f"{_BAG_RATE:g}, live {_LIVE_RATE:g}")  # fmt: skip
     add("--image-quality", type=int, default=80, help="JPEG quality of raw images, 1 to 100")
-    add("--model", default="default", help="face model: default, or a .npz or BFM .mat file")
+    add_model_option(verb)
     add_megapixels_option(verb)
 
 
@@ -79,7 +81,7 @@ def _view_topics(arguments: argparse.Namespace) -> int:
         "web_port": arguments.web_port,
         "open_browser": arguments.open,
         "memory_limit": arguments.memory_limit,
-        "image_rate": _LIVE_RATE if arguments.rate is None else arguments.rate,
+        "image_rate": _LIVE_RATE if arguments.image_rate is None else arguments.image_rate,
         "image_quality": arguments.image_quality,
         "max_megapixels": arguments.max_megapixels,
     }
@@ -91,7 +93,7 @@ def _view_bag(arguments: argparse.Namespace) -> int:
 
     # SIGTERM ends this as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    rate = _BAG_RATE if arguments.rate is None else arguments.rate
+    rate = _BAG_RATE if arguments.image_rate is None else arguments.image_rate
     options = {"model": arguments.model, "rate": rate, "quality": arguments.image_quality}
     if arguments.save is not None:
         write_recording(arguments.bag, arguments.save, **options)

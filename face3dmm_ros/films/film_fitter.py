@@ -19,9 +19,11 @@ from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.fitting.pose_step import moved, step_between
 from face3dmm_ros.fitting.track_fitter import TrackFitter
 from face3dmm_ros.morphable_model.model import MorphableModel
-from face3dmm_ros.smoothing import FaceSmoother
+from face3dmm_ros.smoothing import SMOOTHING_METHODS, FaceSmoother
 
-SMOOTHINGS = ("offline", "live", "none")
+OFFLINE = "offline"
+SMOOTHINGS = (OFFLINE, *SMOOTHING_METHODS)
+"""By what comes before and after, or by one of the filters of live images, which know what comes before alone."""
 """How tracks are smoothed, the default first: from both sides; as live images are, by the past alone; not at all."""
 PASSES = 3
 """How often `fit_film` goes through all frames; the last time only smooths."""
@@ -64,7 +66,9 @@ def fit_film(
                 gammas[face.face_id] = colors.color(fitted).parameters.gamma
         passed(frame)
     fitter.settle()
-    by_future = FaceSmoother(model, _method(smoothing == "offline"))
+    # Its filter is that of live images unless told otherwise; backwards it is needed offline alone.
+    offline = smoothing == OFFLINE
+    by_future = FaceSmoother(model, SMOOTHING_METHODS[0] if offline else "none")
     kept: dict[tuple[int, int], _Kept] = {}
     for frame in store.frames(backward=True):
         for face in frame.faces:
@@ -72,14 +76,14 @@ def fit_film(
                 smoothed = by_future.smooth(fitted, -frame.time)
                 kept[frame.index, face.face_id] = _Kept(fitted.parameters, smoothed.parameters)
         passed(frame)
-    by_past = FaceSmoother(model, _method(smoothing != "none"))
+    by_past = FaceSmoother(model, SMOOTHING_METHODS[0] if offline else smoothing)
     found: defaultdict[int, dict[int, FaceParameters]] = defaultdict(dict)
     for frame in store.frames():
         for face in frame.faces:
             if (known := kept.pop((frame.index, face.face_id), None)) is not None:
                 smoothed = by_past.smooth(TrackedFace(face.face_id, face.landmarks, known.fitted), frame.time)
                 parameters = smoothed.parameters
-                if smoothing == "offline":
+                if offline:
                     parameters = _between(parameters, known.by_future, model)
                 gamma = gammas.get(face.face_id, parameters.gamma)
                 found[face.face_id][frame.index] = replace(parameters, gamma=gamma)
@@ -95,10 +99,6 @@ def _fitted(fitter: TrackFitter, face: TrackedLandmarks) -> TrackedFace | None:
         return TrackedFace(face.face_id, face.landmarks, fitter.fit(face))
     except Face3DMMError:
         return None
-
-
-def _method(smooths: bool) -> str:
-    return "constant_velocity" if smooths else "none"
 
 
 def _between(one: FaceParameters, other: FaceParameters, model: MorphableModel) -> FaceParameters:

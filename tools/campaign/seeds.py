@@ -107,7 +107,8 @@ def aflw_fields() -> dict[str, NDArray]:
 def recording() -> bytes:
     """A rosbag2 of two images of a rendered face, as MCAP."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
-        arguments = ["synth", "--out", folder, "--size", "64x48", "--duration", "0.2", "--fps", "10", "--jpeg"]
+        arguments = ["synth", "--out", folder, "--size", "64x48", "--duration", "0.2", "--fps", "10"]
+        arguments += ["--record-images", "jpeg"]
         if main(arguments) != 0:
             raise RuntimeError("no recording could be made")
         return next(Path(folder).rglob("*.mcap")).read_bytes()

@@ -83,8 +83,8 @@ class WeightSender:
         if not (allow_network or ip_address(self._target[0]).is_loopback):
             raise Face3DMMError(
                 f"{destination} lies outside this machine ({self._target[0]}): faces are sent there, unencrypted, only "
-                "if the network is allowed; allow it (allow_network, or --network of `face3dmm live`), or send to "
-                "127.0.0.1"
+                "if the network is allowed; allow it (allow_network, or --allow-network of `face3dmm live`), or "
+                "send to 127.0.0.1"
             )
         self.names, self.subject = names, subject
         self.sent = self.failed = 0
