@@ -61,6 +61,11 @@ ARGUMENTS = (
         "the avatar in the person's place in the camera's image, or alone before a backdrop",
         PLACEMENTS,
     ),
+    parameter_argument("avatar_height", "the camera image's", "height of the picture of an avatar alone, px"),
+    parameter_argument(
+        "profile", "none", "name under which the nearest face's rest and range are kept, from run to run"
+    ),
+    argument("page", "false", "also serve the page: picture, head in 3D, weights; its address is printed"),
     argument("hri", "false", "also start hri_node, which gives ROS4HRI's topics under /humans (needs hri_msgs)"),
     argument("viewer", "false", "also serve Rerun's viewer as a web page (pip install rerun-sdk)"),
     parameter_argument(
@@ -118,17 +123,22 @@ NODE_ARGUMENTS: dict[str, dict[str, type]] = {
         "image_transport": str,
         "avatar": str,
         "avatar_placement": str,
+        "avatar_height": int,
+        "profile": str,
         "send": list,
         "vmc_names": str,
         "allow_network": bool,
     },
     "hri_node": {"model": str, "image_transport": str},
     "viewer_node": {"model": str, "image_transport": str},
+    "page_node": {"model": str, "image_transport": str},
 }
 """By node, the arguments that are its parameters, and their types."""
 COMMON_ARGUMENTS = {"autostart": bool, "use_sim_time": bool}
 """Those that are parameters of all nodes."""
-RENAMED = {"avatar": "style", "avatar_placement": "placement"}
+APART = ("viewer_node", "page_node")
+"""Nodes that run in processes of their own, also where the others are composed: they work after all others."""
+RENAMED = {"avatar": "style", "avatar_placement": "placement", "avatar_height": "height"}
 """Parameters that have other names than their arguments."""
 
 
@@ -153,6 +163,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "avatar_node": text(context, "avatar") not in ("", "false"),
         "hri_node": is_on(context, "hri"),
         "viewer_node": is_on(context, "viewer"),
+        "page_node": is_on(context, "page"),
     }
     nodes = [name for name in NODE_ARGUMENTS if wanted[name]]
     given = {name: given_parameters(context, NODE_ARGUMENTS[name] | COMMON_ARGUMENTS, RENAMED) for name in nodes}
@@ -160,7 +171,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         del given["avatar_node"]["style"]
     files = parameter_files(context, given)
     if is_on(context, "composed"):
-        composed = [name for name in nodes if name != "viewer_node"]
+        composed = [name for name in nodes if name not in APART]
         processes = [_process(context, files, "composed_node", arguments=composed)]
         processes += [_process(context, files, name, name=name) for name in nodes if name not in composed]
     else:

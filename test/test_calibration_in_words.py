@@ -123,6 +123,7 @@ def live_arguments(*words):
         (["--calibrate"], "--calibrate is for an avatar"),
         (["--profile", "ann"], "--profile is for an avatar"),
         (["--gain", "2"], "--gain is for an avatar"),
+        (["--avatar-height", "480"], "--avatar-height is for an avatar"),
         (["--avatar", "head", "--profile", "../ann"], "a profile's name has"),
         (["--avatar", "head", "--profile", "bob"], "is no profile of a face"),
     ],
@@ -136,21 +137,25 @@ def test_options_of_an_avatar_that_cannot_be_are_refused_before_the_nodes_start(
         run_live(live_arguments(*words))
 
 
-@pytest.mark.parametrize("words", [["--gain", "11"], ["--gain", "nan"], ["--dead-zone", "1"], ["--dead-zone", "x"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--avatar-height", "2161"], ["--gain", "11"], ["--gain", "nan"], ["--dead-zone", "1"], ["--dead-zone", "x"]],
+)
 def test_gains_and_dead_zones_out_of_range_are_refused(words, capsys):
     with pytest.raises(SystemExit):
         live_arguments(*words)
     assert "0 and" in capsys.readouterr().err or words[1] == "x"
 
 
-def test_gain_dead_zone_and_profile_become_the_nodes_parameters(monkeypatch):
+def test_what_is_for_the_avatar_becomes_its_nodes_parameters():
     pytest.importorskip("rclpy", reason="needs ROS 2")
     pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
     from face3dmm_ros.cli.live import _options
 
-    given = _options(live_arguments("--avatar", "head", "--gain", "2", "--dead-zone", "0.1", "--profile", "ann"))
-    parameters = given.parameters["avatar_node"]
-    assert (parameters["gain"], parameters["dead_zone"], parameters["profile"]) == (2.0, 0.1, "ann")
+    words = ("--gain", "2", "--dead-zone", "0.1", "--profile", "ann", "--avatar-height", "480")
+    parameters = _options(live_arguments("--avatar", "head", *words)).parameters["avatar_node"]
+    expected = {"gain": 2.0, "dead_zone": 0.1, "profile": "ann", "height": 480}
+    assert {name: parameters[name] for name in expected} == expected
     assert "gain" not in _options(live_arguments("--avatar", "head")).parameters["avatar_node"]
 
 

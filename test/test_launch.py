@@ -306,6 +306,31 @@ def test_rviz_takes_the_users_settings_as_they_are(spun, rviz2):
     assert "-d /home/me/my.rviz" in rviz2.read_text()
 
 
+@pytest.mark.parametrize("given", [{}, {"page": "true"}, {"page": "true", "composed": "true"}])
+def test_the_page_is_served_by_a_process_of_its_own_where_it_is_asked_for(monkeypatch, given):
+    start, started = launch_file(LAUNCH_FILE)["_start"], []
+    stand_ins = {
+        "text": lambda _, name: given.get(name, ""),
+        "is_on": lambda _, name: given.get(name) == "true",
+        "given_parameters": lambda *_: {},
+        "parameter_files": lambda *_: ["parameters.yaml"],
+        "_process": lambda _context, _files, executable, **_options: started.append(executable),
+        "free_stale_segments": lambda: None,
+        "shared_memory_shortage": lambda _: "",
+    }
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setitem(start.__globals__, name, stand_in)
+    start(None)
+    assert started.count("page_node") == len(given.keys() & {"page"})
+    assert ("composed_node" in started) == ("composed" in given)
+
+
+def test_the_avatars_arguments_become_its_parameters():
+    names = launch_file(LAUNCH_FILE)
+    arguments = names["NODE_ARGUMENTS"]["avatar_node"]
+    assert {"profile", "height", "placement"} <= {names["RENAMED"].get(name, name) for name in arguments}
+
+
 @pytest.mark.parametrize("file", [LAUNCH_FILE, REPLAY_LAUNCH_FILE], ids=lambda file: file.name)
 def test_arguments_that_are_parameters_exist_in_their_nodes_with_their_types(file):
     names = launch_file(file)
@@ -329,6 +354,16 @@ def test_destinations_are_given_with_commas_between():
     context = launch_module.LaunchContext()
     context.launch_configurations["send"] = "vmc:127.0.0.1, vrchat:[::1]:9000"
     assert given_parameters(context, {"send": list}) == {"send": ["vmc:127.0.0.1", "vrchat:[::1]:9000"]}
+
+
+def test_a_launched_page_has_an_address(spun):
+    process = launch(LAUNCH_FILE, *ALONE, "page:=true")
+    try:
+        spun.spin_until(lambda: "page_node" in spun.node.get_node_names(), "the page's node", timeout=60.0)
+        spun.spin_for(1.0)
+    finally:
+        said = stop(process)
+    assert "the page is at http://127.0.0.1:" in said
 
 
 def test_what_is_no_node_is_not_composed(capsys):

@@ -87,6 +87,8 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--avatar", metavar="STYLE", help=f"also show an avatar on /avatar/image: {STYLES}; without it none, "
         "but for --send")  # fmt: skip
     add("--avatar-placement", choices=PLACEMENTS, default=IN_IMAGE, help="in the person's place, or by itself")
+    add("--avatar-height", type=_number(0, 2160, int), default=0, metavar="PX", help="of the picture of an avatar by "
+        "itself; 0: the camera image's")  # fmt: skip
     add("--gain", type=_number(0.0, 10.0), help="factor of the avatar's weights; without it the node's own")
     add("--dead-zone", type=_number(0.0, 0.9), help="the avatar's weights up to this are shown as 0; without it the "
         "node's own")  # fmt: skip
@@ -197,7 +199,7 @@ def _options(arguments: argparse.Namespace) -> "LiveOptions":
         return {name: getattr(arguments, name) for name in names}
 
     fitting = "model", "fit_method", "regressor", "regressor_sha256", "estimate_colors", "smoothing"
-    shown = {"style": avatar or WATERMELON, "placement": arguments.avatar_placement}
+    shown = {"style": avatar or WATERMELON, "placement": arguments.avatar_placement, "height": arguments.avatar_height}
     tuning = {name: value for name, value in given("gain", "dead_zone").items() if value is not None}
     send = {"send": arguments.send or [""]}
     limit = given("max_megapixels")
@@ -226,6 +228,7 @@ def _check_avatar_options(arguments: argparse.Namespace) -> None:
         Face3DMMError: there is none, or the profile is none.
     """
     needy = {"--gain": arguments.gain is not None, "--dead-zone": arguments.dead_zone is not None}
+    needy |= {"--avatar-height": bool(arguments.avatar_height)}
     needy |= {"--calibrate": arguments.calibrate, "--profile": bool(arguments.profile)}
     if (given := [name for name, is_given in needy.items() if is_given]) and _avatar(arguments) is None:
         raise Face3DMMError(f"{given[0]} is for an avatar: add --avatar STYLE or --send")
@@ -301,11 +304,11 @@ def _report(summary: dict[str, Any], out: Path | None) -> None:
         print(f"the recording is incomplete, {counts} are missing: {reason}", file=sys.stderr)
 
 
-def _number(low: float, high: float) -> Callable[[str], float]:
+def _number(low: float, high: float, kind: type[int | float] = float) -> Callable[[str], float]:
     """A type of arguments: a number within bounds."""
 
     def number(text: str) -> float:
-        value = float(text)
+        value = kind(text)
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} does not lie between {low:g} and {high:g}")
         return value

@@ -88,7 +88,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
         "it")  # fmt: skip
     sets.add_argument("--photographs", type=PeopleFolder.parse, nargs="+", metavar="DIR", help="turn the people in "
         "these photographs instead of rendering random ones, as without it; photographs without a face, or with one "
-        "that is turned far or fits badly, are left out; DIR:odd and DIR:even take people of such numbers alone")  # fmt: skip
+        "that is turned far or fits badly, are left out; DIR:odd and DIR:even take such numbers alone")  # fmt: skip
     sets.add_argument("--suffix", choices=("jpg", "png"), default="jpg", help="of the pictures")
 
 

@@ -128,7 +128,7 @@ TRACKING_ARGUMENTS = (
     argument(
         "composed",
         "false",
-        "run all nodes but the viewer in one process, which ends if one cannot start",
+        "run all nodes but viewer and page in one process, which ends if one cannot start",
     ),
     parameter_argument("use_sim_time", "false", "take the time from /clock"),
     argument("log_level", "info", "what the nodes log", ("debug", "info", "warn", "error", "fatal")),

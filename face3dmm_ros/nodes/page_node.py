@@ -74,7 +74,7 @@ class PageNode(FaceNode):
         """Open the page, and say where it is."""
         self._asked: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._page: LivePage | None = None
-        self._paused, self._view, self._picture = False, OVERLAYS[0], topics.OVERLAY
+        self._paused, self._view = False, OVERLAYS[0]
         self._open: list[Input] = []
         self._listening: tuple[str, bool] | None = None
         self._statuses = Statuses()
@@ -114,17 +114,24 @@ class PageNode(FaceNode):
                 break
         has_avatar = self.count_publishers(self.resolve_topic_name(topics.AVATAR_IMAGE)) > 0
         views = [*(OVERLAYS if self._set_view.service_is_ready() else ()), _CAMERA, *([_AVATAR] if has_avatar else ())]
+        # What was asked for may not be there, as an overlay without a renderer: then what is.
+        view = self._view if self._view in views else views[-1]
         recalibrate = {RECALIBRATE: [""]} if self._calibrate.service_is_ready() else {}
         source = self._statuses.get(_SOURCE, {}).get("source", "live")
         page.tell(
             source=source,
             offers={PAUSE: ["on", "off"], VIEW: views, **recalibrate},
             paused=self._paused,
-            view=self._view,
+            view=view,
         )
-        wanted = (self._picture, has_avatar) if page.wanted and not self._paused else None
+        picture = {_CAMERA: topics.IMAGE, _AVATAR: topics.AVATAR_IMAGE}.get(view, topics.OVERLAY)
+        wanted = (picture, has_avatar) if page.wanted and not self._paused else None
         if wanted != self._listening:
             self._listen(wanted)
+        if wanted is not None:
+            # A picture waits for its faces only where somebody tells of faces.
+            has_faces = self.count_publishers(self.resolve_topic_name(topics.PARAMETERS)) > 0
+            self._messages.assembler.expected = frozenset({OVERLAY, PARAMETERS} if has_faces else {OVERLAY})
 
     def _listen(self, wanted: tuple[str, bool] | None) -> None:
         """Subscribe to a topic of pictures, to parameters and, where they are, to an avatar's weights; or to nothing.
@@ -144,7 +151,6 @@ class PageNode(FaceNode):
         self._load()
         picture, has_avatar = wanted
         self._messages = FrameMessages(Pace(self.value("image_rate")).due, self.value("image_quality"))
-        self._messages.assembler.expected = frozenset({OVERLAY, PARAMETERS})
         self._tuned: dict[int, dict[str, float]] = {}
         self._times: deque[float] = deque(maxlen=_RATED)
         message_type: Any = Image
@@ -187,7 +193,6 @@ class PageNode(FaceNode):
             self._calibrate.call_async(Trigger.Request()).add_done_callback(self._on_calibrating)
         elif name == VIEW:
             self._view = value
-            self._picture = {_CAMERA: topics.IMAGE, _AVATAR: topics.AVATAR_IMAGE}.get(value, topics.OVERLAY)
             if value in OVERLAYS:
                 text = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)
                 request = SetParameters.Request(parameters=[Parameter(name="view", value=text)])
