@@ -139,6 +139,14 @@ def test_a_rendered_sequence_is_tracked_close_to_its_truth(true_bag: Path, tmp_p
     assert (tmp_path / "report.html").read_text().count("<img") == 5
 
 
+def test_the_report_is_printed_for_scripts(true_bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(true_bag, tmp_path, "--json") == 0
+    told = capsys.readouterr()
+    (line,) = told.out.splitlines()
+    assert json.loads(line) == {"out": str(tmp_path), **report_of(tmp_path)}
+    assert f"{FRAMES} images" in told.err
+
+
 @pytest.mark.slow
 def test_results_carry_the_stamps_of_their_images_and_are_the_same_every_time(true_bag: Path, tmp_path: Path) -> None:
     for out in ("a", "b"):

@@ -71,6 +71,24 @@ def test_fit_writes_parameters_meshes_and_overlay(
     assert (overlay != image).any()
 
 
+def test_fit_prints_what_it_found_for_scripts(
+    portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    black, out = tmp_path / "black.png", tmp_path / "result"
+    write_black_picture(black)
+    assert main(["fit", str(portrait), str(black), "--out", str(out), "--texture-size", "0", "--json"]) == 2
+    told = capsys.readouterr()
+    (line,) = told.out.splitlines()
+    record = json.loads(line)
+    (picture,) = record["pictures"]
+    written = json.loads((out / "portrait" / "params.json").read_text())
+    assert picture == {"source": str(portrait), "out": str(out / "portrait"), **written}
+    assert record["out"] == str(out)
+    assert record["identity"] is None
+    assert record["skipped"].keys() == {str(black)}
+    assert "face 0: pitch" in told.err
+
+
 def test_fit_leaves_the_mean_skin_where_colours_are_not_wanted(portrait: Path, tmp_path: Path) -> None:
     command = ["fit", str(portrait), "--out", str(tmp_path), "--texture-size", "0", "--no-estimate-colors"]
     assert main(command) == 0

@@ -92,6 +92,14 @@ def run(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_the_report_is_printed_for_scripts(labelled: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = evaluate(labelled, run, "--fit-method", "joint", "alternating", "--jobs", "1", "--json")
+    told = capsys.readouterr()
+    (line,) = told.out.splitlines()
+    assert json.loads(line) == {"out": str(run), **report}
+    assert f"written to {run}/" in told.err
+
+
 def test_the_reports_figures_are_those_of_the_pipeline_against_the_truth(labelled: Path, run: Path) -> None:
     report = json.loads((run / "report.json").read_text())
     expected = json.loads((labelled / "nme.json").read_text())

@@ -402,6 +402,7 @@ def test_several_films_go_into_folders_of_their_names(tmp_path, capsys):
     told = capsys.readouterr()
     (line,) = told.out.splitlines()
     assert json.loads(line)["faces"] == {"0": 12}
+    assert "12 images, face 0 in 12" in told.err
     assert "two.mp4 is not a readable video" in told.err
     assert "Traceback" not in told.err
     assert (tmp_path / "out" / "one" / "weights.csv").is_file()

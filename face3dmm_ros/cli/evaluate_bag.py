@@ -10,12 +10,19 @@ from tqdm import tqdm
 from face3dmm_ros.bags.reader import BagReader, RecordedImage
 from face3dmm_ros.bags.replay import IMAGE_RECORDINGS, ObservedTracker, replay
 from face3dmm_ros.bags.writer import BagWriter, remove_bag
-from face3dmm_ros.cli.options import add_fit_options, add_megapixels_option, add_tracking_options, regressor_file
+from face3dmm_ros.cli.options import (
+    add_fit_options,
+    add_json_option,
+    add_megapixels_option,
+    add_tracking_options,
+    for_people,
+    regressor_file,
+)
 from face3dmm_ros.core import topics
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.evaluation.bag.evaluation import evaluate
 from face3dmm_ros.evaluation.bag.report import bag_report, console_lines
-from face3dmm_ros.evaluation.report import write_json
+from face3dmm_ros.evaluation.report import json_line, write_json
 from face3dmm_ros.files.whole_file import check_writable
 from face3dmm_ros.fit_methods import create_fitter
 from face3dmm_ros.landmarks import create_backend
@@ -47,6 +54,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add_tracking_options(verb)
     add_megapixels_option(verb)
     add("--record-images", choices=IMAGE_RECORDINGS, default="none", help="how images go into the bag")
+    add_json_option(verb, "the figures, as report.json has them,")
     add("--storage", choices=("mcap", "sqlite3"), default="mcap", help="of the output bag")
 
 
@@ -90,10 +98,14 @@ def run(arguments: argparse.Namespace) -> int:
         "model_digest": model.digest,
         **{name: getattr(arguments, name) for name in ("backend", "fit_method", "regressor", "smoothing", "max_faces")},
     }
-    write_json(settings | evaluation.record | {"notes": evaluation.notes}, figures)
+    record = settings | evaluation.record | {"notes": evaluation.notes}
+    write_json(record, figures)
     how = f"{arguments.backend}, {arguments.fit_method}, smoothing {arguments.smoothing}, model {model.name}"
     report = bag_report(evaluation, f"Replay of {arguments.bag.name}", f"{how}; images of {topic}")
     report.write(page)
-    print("\n".join(console_lines(evaluation)))
-    print(f"written: {page}, {figures}, {out_bag}")
+    with for_people(arguments.json):
+        print("\n".join(console_lines(evaluation)))
+        print(f"written: {page}, {figures}, {out_bag}")
+    if arguments.json:
+        print(json_line({"out": str(arguments.out), **record}))
     return 0

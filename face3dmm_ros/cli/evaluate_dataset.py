@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from face3dmm_ros.cli.options import add_fit_options, regressor_file
+from face3dmm_ros.cli.options import add_fit_options, add_json_option, for_people, regressor_file
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.evaluation.dataset.datasets import FORMATS
@@ -15,6 +15,7 @@ from face3dmm_ros.evaluation.dataset.labelled_faces import LabelledFaces
 from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions
 from face3dmm_ros.evaluation.dataset.portraits import Portraits
 from face3dmm_ros.evaluation.dataset.results_file import ResultsFile
+from face3dmm_ros.evaluation.report import json_line
 from face3dmm_ros.files.whole_file import check_writable
 from face3dmm_ros.fit_methods import SHIPPED
 
@@ -57,6 +58,7 @@ def add_arguments(kind: argparse.ArgumentParser) -> None:
     add("--limit", type=int, metavar="N", help="only N pictures (portraits: people), spread evenly over the set; "
         "without it all")  # fmt: skip
     add("--jobs", type=int, metavar="N", help="worker processes of one thread each; without it one a core")
+    add_json_option(kind, "the figures, as report.json has them,")
     again = kind.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with the results in --out, as it does anyway")
     again.add_argument("--fresh", action="store_true", help="drop the results in --out")
@@ -83,9 +85,12 @@ def run(arguments: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print(f"stopped: {done} of {len(tasks)} are done; the same command goes on", file=sys.stderr)
             raise
-        figures = dataset.report(tasks, results, arguments.out)
-    print(figures)
-    print(f"written to {arguments.out}/")
+        evaluation = dataset.report(tasks, results, arguments.out)
+    with for_people(arguments.json):
+        print(evaluation.console_table())
+        print(f"written to {arguments.out}/")
+    if arguments.json:
+        print(json_line({"out": str(arguments.out), **evaluation.record()}))
     return 0
 
 

@@ -8,6 +8,7 @@ from face3dmm_ros.cli.options import (
     add_colors_option,
     add_fit_options,
     add_fov_option,
+    add_json_option,
     add_max_faces_option,
     add_megapixels_option,
 )
@@ -50,6 +51,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--rectified", action="store_true", help="the pictures are rectified: the P of --camera holds, not its K and D")
     add("--texture-size", type=int, default=DEFAULT_TEXTURE_SIZE, metavar="PX", help="of mesh.glb; 0: vertex colours "
         "instead")  # fmt: skip
+    add_json_option(verb, "what was found, as params.json and identity.json have it,")
     add("--opacity", type=float, default=0.7, help="of the faces in overlay.png, 0 to 1")
     add("--extent", choices=EXTENTS, default=EXTENTS[0], help="how much of the head overlay.png covers")
 

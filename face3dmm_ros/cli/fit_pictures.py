@@ -5,17 +5,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.cli.options import folder_names, regressor_file
+from face3dmm_ros.cli.options import folder_names, for_people, regressor_file
 from face3dmm_ros.core.calibration import Calibration, read_calibration
 from face3dmm_ros.core.camera import Intrinsics, MetricPose, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.rotations import FRONTAL, pose_angles
 from face3dmm_ros.core.values import FaceParameters, Mesh, TrackedFace
-from face3dmm_ros.evaluation.report import write_json
+from face3dmm_ros.evaluation.report import json_line, write_json
 from face3dmm_ros.files.meshes import SUFFIXES, write_mesh, write_textured_mesh
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.files.whole_file import check_writable, write_image
@@ -72,19 +73,22 @@ def fit_pictures(arguments: argparse.Namespace) -> int:
     _check_output(arguments)
     calibration = read_calibration(arguments.camera) if arguments.camera else None
     model = load_model(arguments.model)
-    pictures = _fitted(arguments, model, calibration)
+    pictures, skipped = _fitted(arguments, model, calibration)
     writer = _Writer(arguments, model, calibration)
     if arguments.same_person:
         pictures, uncertainty_mm = _with_one_identity(pictures, arguments, model)
     several = len(arguments.images) > 1
     colors = []
-    for picture, name in zip(pictures, folder_names([picture.path.stem for picture in pictures]), strict=True):
-        if several:
-            print(f"{picture.path}:")
-        colors += writer.write(picture, arguments.out / name if several else arguments.out)
-    if arguments.same_person:
-        writer.write_identity(pictures, colors, uncertainty_mm)
-    print(f"written to {arguments.out}/")
+    with for_people(arguments.json):
+        for picture, name in zip(pictures, folder_names([picture.path.stem for picture in pictures]), strict=True):
+            if several:
+                print(f"{picture.path}:")
+            colors += writer.write(picture, arguments.out / name if several else arguments.out)
+        if arguments.same_person:
+            writer.write_identity(pictures, colors, uncertainty_mm)
+        print(f"written to {arguments.out}/")
+    if arguments.json:
+        print(json_line({"out": str(arguments.out), **writer.written, "skipped": skipped}))
     return 2 if len(pictures) < len(arguments.images) or writer.lacks_overlay else 0
 
 
@@ -129,8 +133,12 @@ def _check_output(arguments: argparse.Namespace) -> None:
         check_writable(arguments.out, (_IDENTITY, *(f"identity{suffix}" for suffix in SUFFIXES)))
 
 
-def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: Calibration | None) -> list[_Picture]:
-    """The pictures that have a face, each fitted on its own; stderr names the others, unless there is only one.
+def _fitted(
+    arguments: argparse.Namespace, model: MorphableModel, calibration: Calibration | None
+) -> tuple[list[_Picture], dict[str, str]]:
+    """The pictures that have a face, each fitted on its own, and why others were left out, by their names.
+
+    Standard error tells of the others, too, unless there is only one picture.
 
     Raises:
         Face3DMMError: no picture has a face.
@@ -140,7 +148,7 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
     method = "joint" if photometric else arguments.fit_method
     colors = PersonColors(model) if arguments.estimate_colors else None
     pipeline = FacePipeline(tracker, create_fitter(model, method, regressor_file(arguments)), colors=colors)
-    pictures = []
+    pictures, skipped = [], {}
     for path in arguments.images:
         try:
             image = read_picture(path, upright=True)
@@ -153,7 +161,8 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
         except Face3DMMError as error:
             if len(arguments.images) == 1:
                 raise
-            print(f"face3dmm fit: {one_line(error)}", file=sys.stderr)
+            skipped[str(path)] = one_line(error)
+            print(f"face3dmm fit: {skipped[str(path)]}", file=sys.stderr)
             continue
         pictures.append(_Picture(path, image, [_Face(face) for face in faces]))
     if not pictures:
@@ -164,7 +173,7 @@ def _fitted(arguments: argparse.Namespace, model: MorphableModel, calibration: C
             replace(picture, faces=[_to_pixels([picture.image], [face.tracked], model)[0] for face in picture.faces])
             for picture in pictures
         ]
-    return pictures
+    return pictures, skipped
 
 
 def _camera_of(image: NDArray[np.uint8], calibration: Calibration, arguments: argparse.Namespace) -> Calibration:
@@ -229,6 +238,7 @@ class _Writer:
 
     Attributes:
         lacks_overlay: whether an overlay could not be drawn.
+        written: what the files of JSON hold, by picture, with its file and its folder, and of the identity.
     """
 
     def __init__(self, arguments: argparse.Namespace, model: MorphableModel, calibration: Calibration | None) -> None:
@@ -236,6 +246,7 @@ class _Writer:
         self._model = model
         self._calibration = calibration
         self.lacks_overlay = False
+        self.written: dict[str, Any] = {"pictures": [], "identity": None}
         self._unwrapping: Unwrapping | None = unwrap(model) if arguments.texture_size else None
         self._albedo_texture = AlbedoTexture.of(model) if arguments.texture_size else None
 
@@ -259,6 +270,7 @@ class _Writer:
             "faces": records,
         }
         write_json(record, folder / _PARAMETERS)
+        self.written["pictures"].append({"source": str(picture.path), "out": str(folder), **record})
         return colors
 
     def write_identity(
@@ -279,6 +291,7 @@ class _Writer:
             "uncertainty_mm": uncertainty_mm.tolist(),
         }
         write_json(record, out / _IDENTITY)
+        self.written["identity"] = record
         steps = " → ".join(f"{value:.2f}" for value in uncertainty_mm)
         print(f"identity: ± mm per vertex after 0, 1, … {len(pictures)} pictures, by the landmarks: {steps}")
 

@@ -1,8 +1,11 @@
 """The options that several verbs share: landmark detector, face model, fit method and tracking."""
 
 import argparse
+import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.image_limits import LEAST_MEGAPIXELS, MEGAPIXELS, MOST_MEGAPIXELS
@@ -74,6 +77,17 @@ def add_megapixels_option(verb: argparse.ArgumentParser) -> None:
     """Add how large images may be, which `cli.main` lets hold for the verb."""
     verb.add_argument("--max-megapixels", type=_megapixels, default=MEGAPIXELS, metavar="N", help="larger images are "
         "refused; a limit of memory, of which each takes 3 MB a megapixel and more")  # fmt: skip
+
+
+def add_json_option(verb: argparse.ArgumentParser, what: str) -> None:
+    """Add whether a result is printed for programs."""
+    verb.add_argument("--json", action="store_true", help=f"print {what} as a line of JSON; what is for people goes to "
+        "stderr")  # fmt: skip
+
+
+def for_people(as_json: bool) -> AbstractContextManager[Any]:
+    """A context in which what is printed is for people: it goes to stderr where stdout is for a program."""
+    return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
 def positive_seconds(text: str) -> float:

@@ -19,8 +19,10 @@ from face3dmm_ros.avatar.styles import GLTF
 from face3dmm_ros.cli.options import (
     add_backend_and_model,
     add_fov_option,
+    add_json_option,
     add_max_faces_option,
     folder_names,
+    for_people,
     positive_seconds,
 )
 from face3dmm_ros.core.errors import Face3DMMError, one_line
@@ -80,7 +82,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--extent", choices=EXTENTS, default=EXTENTS[0], help="how much of the head the overlay covers")
     add("--overlay", action=argparse.BooleanOptionalAction, default=True, help=f"write {OVERLAY}")
     add("--jobs", type=int, metavar="N", help="films at a time; without it one a core")
-    add("--json", action="store_true", help="print what came of each film as a line of JSON")
+    add_json_option(verb, "what came of each film")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -100,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
         for job in jobs:
             check_job(job)
     if arguments.show:
-        film = _show(jobs[0], write=arguments.out is not None)
+        film = _show(jobs[0], write=arguments.out is not None, as_json=arguments.json)
         if film is None:
             return 0
         jobs = [film]
@@ -151,7 +153,7 @@ def _avatar_file(style: str | None) -> str:
     return style.removeprefix(GLTF)
 
 
-def _show(job: FilmJob, *, write: bool) -> FilmJob | None:
+def _show(job: FilmJob, *, write: bool, as_json: bool) -> FilmJob | None:
     """Track a source live and show it, until Ctrl-C or its end; returns what to write then, None for nothing.
 
     Raises:
@@ -165,7 +167,8 @@ def _show(job: FilmJob, *, write: bool) -> FilmJob | None:
     with LivePage(OFFERS, controls.do, source=without_password(job.source)) as page, ExitStack() as opened:
         opened.callback(stop.close)
         # At once: what follows takes seconds.
-        print(f"the page is at {page.address}", flush=True)
+        with for_people(as_json):
+            print(f"the page is at {page.address}", flush=True)
         source = open_film(job.source)
         opened.callback(source.close)
         page.tell(source=source.description)
@@ -281,8 +284,8 @@ def _tell(job: FilmJob, outcome: dict[str, Any], as_json: bool) -> None:
     """Say what came of a film."""
     if as_json:
         print(json.dumps({"source": job.source, "out": str(job.out), **outcome}))
-        return
     for notice in outcome["notices"]:
         print(f"face3dmm track: {job.source}: {notice}", file=sys.stderr)
     faces = ", ".join(f"face {face_id} in {count}" for face_id, count in outcome["faces"].items()) or "no face"
-    print(f"{job.source}: {outcome['frames']} images, {faces}; {job.out / REPORT}")
+    with for_people(as_json):
+        print(f"{job.source}: {outcome['frames']} images, {faces}; {job.out / REPORT}")

@@ -143,6 +143,11 @@ def write_json(record: Mapping[str, Any], path: Path) -> None:
     write_whole(path, json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def json_line(record: Mapping[str, Any]) -> str:
+    """A record as one line of JSON, in ASCII; NaN and infinities become null."""
+    return json.dumps(_finite(record), allow_nan=False)
+
+
 def plain_table(headers: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
     """A table for a terminal, as `Report.table` shows it: the first column to the left, the others to the right."""
     cells = [list(headers), *([format_cell(cell) for cell in row] for row in rows)]

@@ -80,8 +80,8 @@ class DataSet(ABC):
     ) -> Evaluation[Any] | None:
         """The evaluation of these records of `results`, None if they are empty; iterating them fills `skipped`."""
 
-    def report(self, tasks: Sequence[Task], results: ResultsFile, out: Path) -> str:
-        """Write report.json and report.html to the folder `out`; returns the figures as plain text.
+    def report(self, tasks: Sequence[Task], results: ResultsFile, out: Path) -> Evaluation[Any]:
+        """Write report.json and report.html to the folder `out`; returns what is in them.
 
         Raises:
             Face3DMMError: no task could be done, or a file cannot be written.
@@ -91,7 +91,8 @@ class DataSet(ABC):
         if evaluation is None:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
             raise Face3DMMError(f"none of the {len(tasks)} could be used as a {self.unit}, such as {reasons}")
-        return evaluation.write(out)
+        evaluation.write(out)
+        return evaluation
 
 
 def settings(dataset: DataSet) -> Record:

@@ -76,15 +76,14 @@ class Evaluation(ABC, Generic[AnyFindings]):
             "failures": {method: found.failures for method, found in self.methods.items()},
         }
 
-    def write(self, out: Path) -> str:
-        """Write report.json and report.html to a folder; returns the figures as plain text.
+    def write(self, out: Path) -> None:
+        """Write report.json and report.html to a folder.
 
         Raises:
             Face3DMMError: a file cannot be written.
         """
         write_json(self.record(), out / "report.json")
         self.html_report().write(out / "report.html")
-        return self.console_table()
 
     def add_appendix(self, report: Report, incidents: Mapping[str, Mapping[str, str]] | None = None) -> None:
         """Add tables of what was skipped, of failures, of other incidents by title and picture, and of the versions."""
