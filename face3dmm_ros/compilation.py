@@ -9,12 +9,14 @@ import numpy as np
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.landmark_schemes import MEDIAPIPE478, SCHEME_SIZES
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.fitting.albedo import PersonColors
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.pipeline import FacePipeline
+from face3dmm_ros.rendering.face_cover import FaceCover
 from face3dmm_ros.rendering.face_renderer import VIEWS, FaceRenderer, PosedFace
 from face3dmm_ros.rendering.offscreen import SOFTWARE
 from face3dmm_ros.smoothing import FaceSmoother
@@ -40,6 +42,7 @@ def compile_ahead() -> None:
             drawn = [renderer.overlay(image, [face], opacity=1.0, view=view) for view in VIEWS]
             if scale == 1.5:
                 portrait = drawn[0]
+    FaceCover(model).shown(np.full(SCHEME_SIZES[MEDIAPIPE478], 255, np.uint8), FRONTAL)
     tracker = LandmarkTracker(create_backend())
     pipeline = FacePipeline(tracker, TrackFitter(model), FaceSmoother(model), PersonColors(model))
     for number in range(_IMAGES):

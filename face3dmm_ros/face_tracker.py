@@ -77,7 +77,8 @@ class Face:
             blendshapes nor the 68 landmarks by which other expressions are compared with them.
         pose: in metres, for a head of average size.
         gaze: None where the model has no eyes that turn.
-        landmarks: `points` (N, 2), px; `deviation` (N,), px, None where the detector gives none; the `scheme`'s name.
+        landmarks: `points` (N, 2), px; `deviation` (N,), px, and `covered` (N,), how likely something lies over each,
+            255 for certain, None where the detector gives none; the `scheme`'s name.
         parameters: of the model in weak perspective: `camera` with s, R and t; `alpha`, `beta` and `gamma`.
     """
 
@@ -239,6 +240,8 @@ class FaceTracker(Closing):
     ) -> NDArray[np.uint8]:
         """A copy of an image with faces drawn over it, its colours in the tracker's order.
 
+        What lies over a face, as a hand or sunglasses, is left out where the detector is certain of it.
+
         The first call opens an offscreen OpenGL context where there is a graphics processor; elsewhere it is drawn
         without.
 
@@ -264,7 +267,7 @@ class FaceTracker(Closing):
             return self._in_order(draw_landmarks(image, [face.landmarks for face in faces]))
         if self._renderer is None:
             self._renderer = FaceRenderer.of(model)
-        posed = [PosedFace.of(model, face.parameters) for face in faces]
+        posed = [PosedFace.of(model, face.parameters, covered=face.landmarks.covered) for face in faces]
         return self._in_order(self._renderer.overlay(image, posed, opacity=opacity, view=view, extent=extent))
 
     def reset(self) -> None:

@@ -280,7 +280,7 @@ def with_two_opinions(
     monkeypatch.setattr(backend, "_response", alike)
     monkeypatch.setattr(backend._network, "locate_in_crop", lambda *_: there)
     monkeypatch.setattr(backend._face_mesh, "look", lambda *_: mesh)
-    monkeypatch.setattr(backend, "_covered", lambda _: np.zeros(SKIN_COUNT, np.float32))
+    monkeypatch.setattr(backend, "_share", lambda _: np.zeros(SKIN_COUNT, np.float32))
     return points, lower, 2.0 * scale
 
 
@@ -358,8 +358,8 @@ def test_landmarks_are_as_precise_as_their_message(backend: DenseBackend, astron
     first = backend.locate(astronaut, region)
     for face in (first, backend.locate(astronaut, region, first)):
         arrays = [value for value in vars(face.landmarks).values() if isinstance(value, np.ndarray)]
-        assert len(arrays) == 5
-        assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
+        assert len(arrays) == 6
+        assert {array.dtype for array in arrays} == {np.dtype(np.float32), np.dtype(np.uint8)}
 
 
 def counted_looks(backend: DenseBackend, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -588,3 +588,30 @@ def test_the_dense_network_looks_at_once_where_something_comes_before_the_face(
     assert not looks
     backend.locate(masked, region, before)
     assert len(looks) == 1
+
+
+def test_points_under_something_are_told_to_be_covered(backend: DenseBackend, astronaut: NDArray[np.uint8]) -> None:
+    before = backend.locate(astronaut, backend.locate(astronaut, backend.detect(astronaut)[0].region).region)
+    free = before.landmarks
+    assert free.covered.dtype == np.uint8
+    assert np.median(free.covered) < 64
+    picture = astronaut.copy()
+    eyes = [*PARTS["left eye"], *PARTS["right eye"]]
+    (left, top), (right, bottom) = free.points[eyes].min(axis=0) - 8, free.points[eyes].max(axis=0) + 8
+    picture[int(top) : int(bottom), int(left) : int(right)] = [20, 20, 20]
+    covered = backend.locate(picture, before.region).landmarks.covered
+    assert np.median(covered[eyes]) > 200
+    assert covered[SKIN_COUNT:].min() > 150  # the irises
+    assert np.median(covered[PARTS["mouth"]]) < 64
+
+
+def test_what_is_covered_is_carried_on_between_looks(backend: DenseBackend, astronaut: NDArray[np.uint8]) -> None:
+    first = backend.locate(astronaut, backend.locate(astronaut, backend.detect(astronaut)[0].region).region)
+    second = backend.locate(astronaut, first.region, first)
+    assert second.seen.age == 1
+    np.testing.assert_array_equal(second.landmarks.covered, first.landmarks.covered)
+
+
+def test_the_sparse_scheme_is_told_what_is_covered_too(astronaut: NDArray[np.uint8]) -> None:
+    sparse = DenseBackend("ibug68")
+    assert sparse.locate(astronaut, sparse.detect(astronaut)[0].region).landmarks.covered.shape == (68,)

@@ -27,6 +27,7 @@ from face3dmm_ros.files.frame_source import sample_clip
 from face3dmm_ros.fit_methods import FIT_METHODS
 from face3dmm_ros.fitting.face_locator import FaceLocator, LocatedFace
 from face3dmm_ros.landmarks import BACKENDS
+from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, RIGHT_EYE_RING
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.pipeline import FacePipeline
 from face3dmm_ros.smoothing import SMOOTHING_METHODS
@@ -301,6 +302,18 @@ def test_an_overlay_covers_the_face_and_not_the_hair(tracker: FaceTracker, face:
     assert not covered[: y - 10].any()
     assert whole[: y - 10].any()
     np.testing.assert_array_equal((tracker.draw(astronaut, [face]) != astronaut).any(axis=2), covered)
+
+
+def test_a_bar_over_the_eyes_is_not_painted_over(tracker: FaceTracker, face: Face, astronaut: np.ndarray) -> None:
+    eyes = face.landmarks.points[[*RIGHT_EYE_RING, *LEFT_EYE_RING]]
+    (left, top), (right, bottom) = (eyes.min(axis=0) - 10).astype(int), (eyes.max(axis=0) + 10).astype(int)
+    barred = astronaut.copy()
+    barred[top:bottom, left:right] = 20
+    ((under_bar,),) = tracker.track_pictures([barred])
+    between = slice(top + 8, bottom - 8), slice(left + 12, right - 12)
+    drawn, free = tracker.draw(barred, [under_bar]), tracker.draw(astronaut, [face])
+    assert np.abs(drawn[between].astype(int) - 20).mean() < 5
+    assert np.abs(free[between].astype(int) - 20).mean() > 50
 
 
 def test_what_cannot_be_drawn_is_refused(tracker: FaceTracker, face: Face, astronaut: np.ndarray) -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "docs" / "images" / "drawn_by.json"
 _OVERLAY = tuple(
     f"face3dmm_ros/rendering/{name}.py"
-    for name in ("face_extent", "face_renderer", "landmark_view", "lighting", "shading", "toon")
+    for name in ("face_cover", "face_extent", "face_renderer", "landmark_view", "lighting", "shading", "toon")
 )
 _AVATARS = ("face3dmm_ros/avatar/backdrop.py", "face3dmm_ros/avatar/character", "face3dmm_ros/avatar/watermelon")
 SOURCES = {

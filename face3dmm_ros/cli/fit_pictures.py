@@ -302,7 +302,7 @@ class _Writer:
     def _posed(self, face: _Face) -> PosedFace:
         """The face as the overlay shows it: in the fitted light, or in colours that the renderer lights."""
         model, parameters = self._model, face.tracked.parameters
-        posed = PosedFace.of(model, parameters)
+        posed = PosedFace.of(model, parameters, covered=face.tracked.landmarks.covered)
         if face.light is None:
             return posed
         rgb = face.light.shade(model.albedo(parameters.gamma), posed.normals @ parameters.camera.rotation.T)

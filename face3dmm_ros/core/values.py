@@ -37,6 +37,8 @@ class Landmarks:
         expression_deviation: (51,) float32, the standard deviation of each; None where `expression` is.
         colors: (N, 3) uint8 sRGB of the image about each point, (0, 0, 0) where that is outside of the image; None
             where the image was not looked at for them, as in most of a track's.
+        covered: (N,) uint8, how likely something lies over each point, 255 for certain; None where the detector does
+            not tell.
         box: region of the image in which the landmarks were looked for, px.
         confidence: of the detector that there is a face at all, in [0, 1].
         image_size: (width, height) of the image, px.
@@ -52,6 +54,7 @@ class Landmarks:
     expression: NDArray[np.float32] | None = None
     expression_deviation: NDArray[np.float32] | None = None
     colors: NDArray[np.uint8] | None = None
+    covered: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, eq=False)

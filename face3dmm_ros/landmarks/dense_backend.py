@@ -135,10 +135,12 @@ _NO_COVER, _NO_SCALE = np.zeros(SKIN_COUNT, np.float32), 0.0
 class _Seen:
     """What both networks and the readers gave for a frontal face, `age` images ago.
 
-    `shown` (51,) is the share of each blendshape's precision that its part's cover leaves; `scale` is px per mm.
+    `likely` (478,) is as landmarks carry it; `shown` (51,) is the share of each blendshape's precision that its part's
+    cover leaves; `scale` is px per mm.
     """
 
     dense: DensePoints
+    likely: NDArray[np.uint8]
     covered: NDArray[np.float32]
     shown: NDArray[np.float32]
     read: NDArray[np.float32]
@@ -227,17 +229,17 @@ class DenseBackend(LandmarkBackend):
         if mesh is not None and (mesh.confidence < _GIVES_UP or aside >= 1.0):
             mesh = None
         if seen is None:
-            covered = self._covered(dense)
+            likelihood = self._cover.read(dense.features, dense.on_crop)
+            likely, covered = _in_bytes(likelihood), self._share(likelihood)
             shown = (1.0 - _PART_OF @ covered) ** 2
         else:
-            covered, shown = seen.covered, seen.shown
+            likely, covered, shown = seen.likely, seen.covered, seen.shown
         read = None
         if aside < 1.0:
             read = self._reader.read(dense.features) if seen is None else seen.read
             if seen is None and mesh is not None and yaw < _TRUST_YAW[0]:
-                seen = _Seen(
-                    dense, covered, shown, read, mesh.points, lightness_at(image, mesh.points, _LIGHT_EVERY), view.scale
-                )
+                lightness = lightness_at(image, mesh.points, _LIGHT_EVERY)
+                seen = _Seen(dense, likely, covered, shown, read, mesh.points, lightness, view.scale)
         confidence = dense.confidence
         if mesh is None:
             confidence *= _UNCONFIRMED + (1.0 - _UNCONFIRMED) * _passed(yaw, _TRUST_YAW)
@@ -264,6 +266,7 @@ class DenseBackend(LandmarkBackend):
             deviation=deviation,
             expression=expression,
             expression_deviation=expression_deviation,
+            covered=likely,
         )
         region = upright_region(points[:SKIN_COUNT], REGION_SCALE)
         return LocatedFace(convert(landmarks, self.scheme), region, _ASIDE if aside >= 1.0 else seen, confirmed)
@@ -315,10 +318,10 @@ class DenseBackend(LandmarkBackend):
         )
         return LocatedFace(convert(landmarks, self.scheme), upright_region(points[:SKIN_COUNT], REGION_SCALE))
 
-    def _covered(self, dense: DensePoints) -> NDArray[np.float32]:
-        """(468,) in [0, 1]: the share of `_COVERED_MM` that each point's deviation gets."""
-        likely = self._cover.read(dense.features, dense.on_crop)
-        return np.interp(likely, _COVERED, (0.0, 1.0)).astype(np.float32) ** 2
+    @staticmethod
+    def _share(likelihood: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(468,) in [0, 1]: the share of `_COVERED_MM` that points' deviation gets by how likely they are covered."""
+        return np.interp(likelihood, _COVERED, (0.0, 1.0)).astype(np.float32) ** 2
 
     def _expression(
         self, read: NDArray[np.float32] | None, mesh: Landmarks | None, seen: NDArray[np.float32]
@@ -337,6 +340,12 @@ class DenseBackend(LandmarkBackend):
         for at_rest, said in readings:
             precision, weighed = precision + at_rest.precision, weighed + at_rest.precision * at_rest.measured(said)
         return weighed / precision, (np.maximum(seen, _LEAST_SEEN) * precision) ** np.float32(-0.5)
+
+
+def _in_bytes(likelihood: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Likelihoods (468,) in [0, 1] as landmarks carry them, (478,): irises are as likely covered as what is around."""
+    irises = likelihood[_EYE_RINGS].mean(axis=1).repeat(_IRIS_COUNT)
+    return np.rint(255.0 * np.concatenate([likelihood, irises])).astype(np.uint8)
 
 
 def _passed(yaw: float, limits: tuple[float, float]) -> float:

@@ -64,4 +64,5 @@ def convert(landmarks: Landmarks, scheme: str) -> Landmarks:
         depth=None if landmarks.depth is None else landmarks.depth[IBUG68_IN_MEDIAPIPE478],
         deviation=None if landmarks.deviation is None else landmarks.deviation[IBUG68_IN_MEDIAPIPE478],
         colors=None if landmarks.colors is None else landmarks.colors[IBUG68_IN_MEDIAPIPE478],
+        covered=None if landmarks.covered is None else landmarks.covered[IBUG68_IN_MEDIAPIPE478],
     )

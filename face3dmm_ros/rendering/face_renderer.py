@@ -14,6 +14,7 @@ from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import FaceParameters
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.drawer import Drawer
+from face3dmm_ros.rendering.face_cover import FaceCover
 from face3dmm_ros.rendering.face_extent import EXTENTS, FACE, HEAD, face_opacity
 from face3dmm_ros.rendering.layer import Framing, Layer, check_image, depth_range, posed_box
 from face3dmm_ros.rendering.lighting import Lighting
@@ -44,16 +45,22 @@ class PosedFace:
         normals: (N, 3) float32, model space, pointing out of the face.
         rgb: (N, 3) uint8 sRGB.
         camera: how it is projected into the image.
+        covered: (L,) uint8, how likely something lies over each landmark, as `core.values.Landmarks` has it; None where
+            that is not known.
     """
 
     vertices: NDArray[np.float32]
     normals: NDArray[np.float32]
     rgb: NDArray[np.uint8]
     camera: WeakPerspective
+    covered: NDArray[np.uint8] | None = None
 
     @staticmethod
     def of(
-        model: MorphableModel, parameters: FaceParameters, vertices: NDArray[np.float32] | None = None
+        model: MorphableModel,
+        parameters: FaceParameters,
+        vertices: NDArray[np.float32] | None = None,
+        covered: NDArray[np.uint8] | None = None,
     ) -> "PosedFace":
         """A fitted face in its own colours, or the mean ones where γ is empty; `vertices` if they are there already.
 
@@ -62,7 +69,7 @@ class PosedFace:
         """
         if vertices is None:
             vertices = model.vertices(parameters.alpha, parameters.beta)
-        return PosedFace(vertices, model.normals(vertices), model.rgb(parameters.gamma), parameters.camera)
+        return PosedFace(vertices, model.normals(vertices), model.rgb(parameters.gamma), parameters.camera, covered)
 
 
 class FaceRenderer(Drawer[Union["FaceCanvas", "SoftwareCanvas"]]):
@@ -77,6 +84,7 @@ class FaceRenderer(Drawer[Union["FaceCanvas", "SoftwareCanvas"]]):
         triangles: NDArray[np.integer],
         *,
         opacity: NDArray[np.floating] | None = None,
+        cover: FaceCover | None = None,
         lighting: Lighting | None = None,
         platform: str = "auto",
     ) -> None:
@@ -85,6 +93,7 @@ class FaceRenderer(Drawer[Union["FaceCanvas", "SoftwareCanvas"]]):
         Args:
             triangles: (M, 3) vertex indices, counter-clockwise seen from outside.
             opacity: (N,) in [0, 1], how much of each vertex an overlay of the face shows; all of it if None.
+            cover: how an overlay leaves out what is covered; it shows that too if None.
             lighting: how the faces are lit; `Lighting()` if None.
             platform: ``auto``, ``software``, or OpenGL's ``egl``, ``osmesa`` or ``glx``; see
                 `face3dmm_ros.rendering.offscreen.open_context`.
@@ -99,6 +108,7 @@ class FaceRenderer(Drawer[Union["FaceCanvas", "SoftwareCanvas"]]):
         if triangles.min() < 0:
             raise Face3DMMError(f"triangles must be vertex indices, found {triangles.min()}")
         self.lighting = lighting or Lighting()
+        self._cover = cover
         self._triangle_count = len(triangles)
         self._least_vertex_count = int(triangles.max()) + 1
         self._fade = None if opacity is None else _checked_opacity(opacity, self._least_vertex_count)
@@ -127,8 +137,12 @@ class FaceRenderer(Drawer[Union["FaceCanvas", "SoftwareCanvas"]]):
 
     @staticmethod
     def of(model: MorphableModel, *, lighting: Lighting | None = None, platform: str = "auto") -> "FaceRenderer":
-        """A renderer of a model's faces, whose overlays fade as `face_opacity` says; arguments and errors as above."""
-        return FaceRenderer(model.triangles, opacity=face_opacity(model), lighting=lighting, platform=platform)
+        """A renderer of a model's faces, whose overlays fade as `face_opacity` says and leave out what is covered.
+
+        Arguments and errors as above.
+        """
+        opacity, cover = face_opacity(model), FaceCover.of(model)
+        return FaceRenderer(model.triangles, opacity=opacity, cover=cover, lighting=lighting, platform=platform)
 
     def render(
         self, image_size: tuple[int, int], faces: Sequence[PosedFace], *, view: str = "shaded"
@@ -148,7 +162,7 @@ class FaceRenderer(Drawer[Union["FaceCanvas", "SoftwareCanvas"]]):
         if width < 1 or height < 1:
             raise Face3DMMError(f"an image has a positive width and height, not {width}×{height}")
         picture = np.zeros((height, width, 4), np.uint8)
-        layer = self._draw(image_size, faces, view, HEAD)
+        layer = self._draw(image_size, faces, view, HEAD, None)
         if layer is not None:
             rgba = cv2.cvtColor(layer.pixels, cv2.COLOR_BGRA2RGBA)
             picture[layer.rectangle.rows_and_columns] = cv2.cvtColor(rgba, cv2.COLOR_mRGBA2RGBA)
@@ -164,6 +178,8 @@ class FaceRenderer(Drawer[Union["FaceCanvas", "SoftwareCanvas"]]):
         extent: str = FACE,
     ) -> NDArray[np.uint8]:
         """Draw faces over a copy of an image, (H, W, 3) uint8 BGR; pixels that no face covers stay as they are.
+
+        What lies over a face by its `covered` is left out where the renderer knows its model's landmarks.
 
         Args:
             image: (H, W, 3) uint8 BGR.
@@ -181,12 +197,14 @@ class FaceRenderer(Drawer[Union["FaceCanvas", "SoftwareCanvas"]]):
             raise Face3DMMError(f"opacity must lie between 0 and 1, not {opacity}")
         check_image(image)
         result = np.array(image, order="C")
-        layer = self._draw((image.shape[1], image.shape[0]), faces, view, extent)
+        layer = self._draw((image.shape[1], image.shape[0]), faces, view, extent, self._cover)
         if layer is not None:
             layer.over(result, opacity)
         return result
 
-    def _draw(self, image_size: tuple[int, int], faces: Sequence[PosedFace], view: str, extent: str) -> Layer | None:
+    def _draw(
+        self, image_size: tuple[int, int], faces: Sequence[PosedFace], view: str, extent: str, cover: FaceCover | None
+    ) -> Layer | None:
         """The part of the image that the faces cover; None if they cover none."""
         self._require_open()
         if view not in VIEWS:
@@ -195,7 +213,7 @@ class FaceRenderer(Drawer[Union["FaceCanvas", "SoftwareCanvas"]]):
             raise Face3DMMError(f"unknown extent {extent!r}: choose one of {', '.join(EXTENTS)}")
         fade = self._fade if extent == FACE else None
         for face in faces:
-            _check_face(face, self._least_vertex_count, fade)
+            _check_face(face, self._least_vertex_count, fade, cover)
         if not faces:
             return None
         far_to_near = sorted(faces, key=lambda face: face.camera.scale)
@@ -220,8 +238,11 @@ class FaceRenderer(Drawer[Union["FaceCanvas", "SoftwareCanvas"]]):
                 reach = depth_range(box)
                 model_to_clip = framing.model_to_clip(face.camera, reach)
                 normal_to_world = FRONTAL @ face.camera.rotation
-                whole = np.ones(len(face.vertices), np.float32)
-                canvas.load(face.vertices, face.normals, face.rgb, whole if fade is None else fade)
+                opacity = np.ones(len(face.vertices), np.float32) if fade is None else fade
+                shown = None if cover is None else cover.shown(face.covered, face.camera.rotation)
+                if shown is not None:
+                    opacity = opacity * shown
+                canvas.load(face.vertices, face.normals, face.rgb, opacity)
                 if view == "shaded":
                     width, height = box[:2, 1] - box[:2, 0]
                     per_pixel = width * height > _PER_PIXEL_TRIANGLE * self._triangle_count
@@ -249,7 +270,9 @@ def _checked_opacity(opacity: NDArray[np.floating], least_vertex_count: int) -> 
     return checked
 
 
-def _check_face(face: PosedFace, least_vertex_count: int, opacity: NDArray[np.float32] | None) -> None:
+def _check_face(
+    face: PosedFace, least_vertex_count: int, opacity: NDArray[np.float32] | None, cover: FaceCover | None
+) -> None:
     """Raise Face3DMMError if a face's arrays do not fit together or its vertices are too few for the triangles."""
     N = len(face.vertices)
     shapes = {name: getattr(face, name).shape for name in ("vertices", "normals", "rgb")}
@@ -259,5 +282,7 @@ def _check_face(face: PosedFace, least_vertex_count: int, opacity: NDArray[np.fl
         raise Face3DMMError(f"the triangles refer to {least_vertex_count} vertices, the face has {N}")
     if opacity is not None and len(opacity) != N:
         raise Face3DMMError(f"the face has {N} vertices, and the renderer opacities of {len(opacity)}")
+    if cover is not None and cover.vertex_count != N:
+        raise Face3DMMError(f"the face has {N} vertices, and the renderer's model {cover.vertex_count}")
     if face.rgb.dtype != np.uint8:
         raise Face3DMMError(f"vertex colours must be uint8, found {face.rgb.dtype}")
