@@ -20,7 +20,7 @@ from face3dmm_ros.core.rotations import (
 )
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.smoothing import SMOOTHING_METHODS, FaceSmoother, SmoothingOptions
+from face3dmm_ros.smoothing import SMOOTHING_METHODS, CoverSmoother, FaceSmoother, SmoothingOptions
 from face3dmm_ros.smoothing.filters import ModelLandmarks
 
 MODEL = random_model(300, 5, 51, landmarks=68, blendshapes=True)
@@ -607,3 +607,50 @@ def test_a_face_without_a_size_is_left_as_it_is(scale: float) -> None:
     assert smoother.smooth(broken, 1 / RATE) is broken
     after = face(shift=(9.0, 0.0))
     assert smoother.smooth(after, 2 / RATE).parameters is after.parameters, "it begins anew"
+
+
+def told(covered: int) -> np.ndarray:
+    return np.full(478, covered, np.uint8)
+
+
+def test_what_comes_before_a_face_is_taken_over_within_some_images() -> None:
+    smoother = CoverSmoother()
+    course = [smoother.smooth(1, told(255 if image else 0), image / RATE)[0] for image in range(30)]
+    assert course[0] == 0
+    assert 0 < course[1] < 100
+    assert course[14] > 220
+    assert (np.diff(np.array(course, int)) >= 0).all()
+    assert course[-1] >= 252
+
+
+def test_a_cover_that_flickers_becomes_steady() -> None:
+    smoother = CoverSmoother()
+    course = [int(smoother.smooth(1, told(255 if image // 4 % 2 else 0), image / RATE)[0]) for image in range(90)]
+    assert max(abs(b - a) for a, b in pairwise(course[30:])) < 45
+
+
+@pytest.mark.parametrize("time", [-1.0, 3.0, np.nan])
+def test_a_cover_begins_anew_where_time_leaps(time: float) -> None:
+    smoother = CoverSmoother()
+    smoother.smooth(1, told(0), 0.0)
+    assert smoother.smooth(1, told(255), time)[0] == 255
+
+
+def test_covers_of_faces_are_told_apart_and_forgotten() -> None:
+    smoother = CoverSmoother()
+    smoother.smooth(1, told(0), 0.0)
+    assert smoother.smooth(2, told(255), 0.03)[0] == 255
+    smoother.retain({2})
+    assert smoother.smooth(1, told(255), 0.06)[0] == 255
+    assert smoother.smooth(1, None, 0.1) is None
+
+
+@pytest.mark.parametrize("method", FILTERS)
+def test_a_smoothed_face_has_a_smoothed_cover(method: str) -> None:
+    smoother = FaceSmoother(MODEL, method)
+    seen = face()
+    free, hidden = (replace(seen, landmarks=replace(seen.landmarks, covered=told(value)[:68])) for value in (0, 255))
+    assert smoother.smooth(free, 0.0).landmarks.covered[0] == 0
+    assert 0 < smoother.smooth(hidden, 1.0 / RATE).landmarks.covered[0] < 100
+    smoother.reset()
+    assert smoother.smooth(hidden, 2.0 / RATE).landmarks.covered[0] == 255

@@ -14,10 +14,12 @@ compensates remain coupled: where the former are smoothed, the latter may show.
 
 Landmarks move with the smoothed model, and so does the expression that a detector has read; their residual to the model
 is averaged as the weights are. So a later fit to them, such as that under full perspective, finds the smoothed face.
+What is told to lie over them is smoothed for those who draw (`smoothing.cover_smoother`); no fit asks for it.
 The identity α passes unchanged: the fit already averages it over the track.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -29,6 +31,7 @@ from face3dmm_ros.core.values import FaceParameters, Landmarks, TrackedFace
 from face3dmm_ros.fitting.observation import in_a_known_scheme, weights_read
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.smoothing.camera_motion import CameraPlace, carried
+from face3dmm_ros.smoothing.cover_smoother import CoverSmoother
 from face3dmm_ros.smoothing.filters import (
     FILTERS,
     SMOOTHING_METHODS,
@@ -75,6 +78,7 @@ class FaceSmoother(FaceMemory[_Track]):
         self.method = method
         self._model = model
         self.options = options or SmoothingOptions()
+        self._cover = CoverSmoother()
         self._read = weights_read(model)
         self._model_landmarks: dict[str, ModelLandmarks] = {}
         super().__init__()
@@ -99,7 +103,9 @@ class FaceSmoother(FaceMemory[_Track]):
             # What is not finite must not stay in a filter's memory.
             self._faces.pop(face.face_id, None)
             return face
-        face = replace(face, landmarks=in_a_known_scheme(face.landmarks, self._model))
+        landmarks = in_a_known_scheme(face.landmarks, self._model)
+        covered = self._cover.smooth(face.face_id, landmarks.covered, time)
+        face = replace(face, landmarks=replace(landmarks, covered=covered))
         fitted, landmarks = face.parameters, face.landmarks
         model = self._landmarks_of(landmarks.scheme)
         seen = self._see(model, fitted, landmarks)
@@ -127,6 +133,16 @@ class FaceSmoother(FaceMemory[_Track]):
             del self._faces[face.face_id]
             return face
         return result
+
+    def retain(self, face_ids: Collection[int]) -> None:
+        """Forget all faces but these."""
+        super().retain(face_ids)
+        self._cover.retain(face_ids)
+
+    def reset(self) -> None:
+        """Forget all faces."""
+        super().reset()
+        self._cover.reset()
 
     def _landmarks_of(self, scheme: str) -> ModelLandmarks:
         if scheme not in self._model_landmarks:

@@ -1,0 +1,40 @@
+"""What lies over a face, made steady over time, so that an overlay fades there and does not flicker.
+
+The dense network looks at a followed face in some images only, and its reading wavers: what it says from look to look
+is averaged, and what comes before a face at once is left out within a few images.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.core.face_memory import FaceMemory
+
+_HALF_LIFE_S = 0.15
+"""s in which half of a change is taken over. Chosen by hand: a few images of a camera, a look and a bit."""
+_LONGEST_GAP_S = 0.5
+"""s after which a face begins anew, as `SmoothingOptions.longest_gap_s`."""
+
+
+class CoverSmoother(FaceMemory[tuple[float, NDArray[np.float32]]]):
+    """Smooths what is told of tracked faces' covers; for each it keeps the last image's time, s, and what it knows."""
+
+    def smooth(self, face_id: int, covered: NDArray[np.uint8] | None, time: float) -> NDArray[np.uint8] | None:
+        """How likely each of a face's landmarks is covered, (L,), steadier than it was told.
+
+        Args:
+            face_id: of the track.
+            covered: as `core.values.Landmarks` has it; of None comes None.
+            time: of the image, s. Where it goes back or leaps, or is not finite, the track begins anew.
+        """
+        if covered is None or not math.isfinite(time):
+            self._faces.pop(face_id, None)
+            return covered
+        before = self._faces.get(face_id)
+        known = covered.astype(np.float32)
+        if before is not None and 0.0 <= time - before[0] <= _LONGEST_GAP_S and len(before[1]) == len(covered):
+            kept = np.float32(2.0 ** (-(time - before[0]) / _HALF_LIFE_S))
+            known += kept * (before[1] - known)
+        self._faces[face_id] = time, known
+        return np.rint(known).astype(np.uint8)
