@@ -36,7 +36,7 @@ from face3dmm_ros.films.film_fitter import fit_film
 from face3dmm_ros.films.film_job import FilmJob, open_film, track_film
 from face3dmm_ros.films.landmark_store import LandmarkStore, LocatedFrame
 from face3dmm_ros.films.locating import frames_of, locate
-from face3dmm_ros.films.overlay_video import with_sound
+from face3dmm_ros.films.overlay_video import with_sound, write_overlay
 from face3dmm_ros.films.parameters_file import read_parameters, write_parameters
 from face3dmm_ros.films.report import doubtful_frames, gaps
 from face3dmm_ros.films.tracks import FaceTrack, TrackedFilm
@@ -86,9 +86,9 @@ def test_landmarks_come_back_as_they_were_kept(tmp_path):
     store = LandmarkStore(tmp_path / "work", {"film": "a"})
     deviation = np.ones(68, np.float32)
     face = a_face()
-    marked = TrackedLandmarks(
-        7, replace(face.landmarks, deviation=deviation, expression=np.arange(51, dtype=np.float32))
-    )
+    covered = np.arange(68, dtype=np.uint8)
+    expression = np.arange(51, dtype=np.float32)
+    marked = TrackedLandmarks(7, replace(face.landmarks, deviation=deviation, expression=expression, covered=covered))
     store.append(LocatedFrame(0, 0.0, (100, 100), [face, marked]))
     store.append(LocatedFrame(1, 0.5, (100, 100), []))
     store.finish()
@@ -99,8 +99,18 @@ def test_landmarks_come_back_as_they_were_kept(tmp_path):
     np.testing.assert_array_equal(bare.landmarks.points, face.landmarks.points)
     np.testing.assert_array_equal(full.landmarks.deviation, deviation)
     np.testing.assert_array_equal(full.landmarks.expression, np.arange(51))
+    np.testing.assert_array_equal(full.landmarks.covered, covered)
+    assert full.landmarks.covered.dtype == np.uint8
     assert bare.landmarks.deviation is None
     assert full.landmarks.colors is None
+
+
+def test_landmarks_kept_with_other_arrays_are_not_used(tmp_path, monkeypatch):
+    store = LandmarkStore(tmp_path / "work", {"film": "a"})
+    store.append(frames(1)[0])
+    store.finish()
+    monkeypatch.setattr(landmark_store, "_OPTIONAL", (*landmark_store._OPTIONAL, "depth"))
+    assert LandmarkStore(tmp_path / "work", {"film": "a"}).kept == 0
 
 
 def test_whole_pieces_survive_a_stop_and_are_read_from_both_ends(tmp_path, monkeypatch):
@@ -337,6 +347,24 @@ def test_the_overlay_has_every_image(tracked):
     while read.read()[0]:
         count += 1
     assert count == 30
+
+
+def test_the_overlay_leaves_out_what_lies_over_a_face(film, default_model, tmp_path):
+    few = replace(film, times=film.times[:3])
+
+    def changed(covered: int) -> int:
+        """In how many pixels the overlay of the third image differs much from the image."""
+        told = replace(a_face().landmarks, covered=np.full(478, covered, np.uint8))
+        faces = [TrackedLandmarks(track.face_id, told) for track in film.tracks]
+        located = [LocatedFrame(k, time, film.image_size, faces) for k, time in enumerate(few.times)]
+        path = tmp_path / f"{covered}.mp4"
+        write_overlay(path, few, located, open_film("sample"), default_model, "shaded", "face")
+        drawn, plain = cv2.VideoCapture(str(path)), open_film("sample")
+        for _ in range(3):
+            picture, _ = drawn.read()[1], plain.grab()
+        return int((np.abs(picture.astype(int) - plain.retrieve()).max(axis=2) > 50).sum())  # more than JPEG changes
+
+    assert changed(255) < 0.1 * changed(0)
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs FFmpeg's program (apt install ffmpeg)")

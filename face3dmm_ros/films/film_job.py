@@ -142,7 +142,7 @@ def track_film(job: FilmJob, progress: Progress, stopped: Callable[[], bool] = l
         if avatar is not None:
             avatar.write(job.out / AVATAR.format(number), film, track, retargeting)
     if job.view:
-        notices += _drawn(job, film, model, film_path, progress)
+        notices += _drawn(job, film, store, model, film_path, progress)
     write_report(job.out / REPORT, film, retargeting, _pictures(film, film_path), notices)
     store.remove()
     return {
@@ -230,7 +230,9 @@ def _located(
         return dict(locate(source, tracker, store, seen=seen, until=until).counts)
 
 
-def _drawn(job: FilmJob, film: TrackedFilm, model: Any, film_path: str, progress: Progress) -> list[str]:
+def _drawn(
+    job: FilmJob, film: TrackedFilm, store: LandmarkStore, model: Any, film_path: str, progress: Progress
+) -> list[str]:
     """Draw the overlay; notices."""
     total = len(film.times)
     source = open_film(film_path)
@@ -238,6 +240,7 @@ def _drawn(job: FilmJob, film: TrackedFilm, model: Any, film_path: str, progress
         write_overlay(
             job.out / OVERLAY,
             film,
+            store.frames(),
             source,
             model,
             job.view,

@@ -26,7 +26,7 @@ PIECE = 300
 """Images in a piece: ten seconds at 30 images/s, which a stop costs at most. Chosen by hand."""
 _OF, _END = "film.json", "end.json"
 """Files that tell of which film and how a folder's pieces are, and that they are all there are."""
-_OPTIONAL = ("deviation", "expression", "expression_deviation", "colors")
+_OPTIONAL = ("deviation", "expression", "expression_deviation", "colors", "covered")
 _MOST_BYTES = 1_000_000
 
 
@@ -56,7 +56,7 @@ class LandmarkStore:
     """
 
     def __init__(self, folder: Path, of: Mapping[str, Any]) -> None:
-        """Open a folder, made if missing; pieces of another film, or made with other options, are removed.
+        """Open a folder, made if missing; pieces of another film, of other options or with other arrays are removed.
 
         Args:
             folder: of this store alone.
@@ -67,6 +67,7 @@ class LandmarkStore:
         """
         self._folder = folder
         self._waiting: list[LocatedFrame] = []
+        of = {**of, "arrays": _OPTIONAL}
         if _json(folder / _OF) != json.loads(json.dumps(of)):
             self.remove()
             make_folder(folder)

@@ -3,9 +3,12 @@
 import shutil
 import subprocess
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.values import FaceParameters
@@ -13,11 +16,13 @@ from face3dmm_ros.files.frame_source import FrameSource, resized
 from face3dmm_ros.files.image_layout import jpeg
 from face3dmm_ros.files.motion_jpeg import MotionJpegWriter
 from face3dmm_ros.files.whole_file import whole_file
+from face3dmm_ros.films.landmark_store import LocatedFrame
 from face3dmm_ros.films.locating import frames_of
 from face3dmm_ros.films.tracks import TrackedFilm
 from face3dmm_ros.morphable_model.model import MorphableModel
 from face3dmm_ros.morphable_model.shaper import FaceShaper
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
+from face3dmm_ros.smoothing import CoverSmoother
 
 _JPEG_QUALITY = 85
 """Chosen by hand: no blocks to be seen at 640×480, in 40 kB an image."""
@@ -28,6 +33,7 @@ _FFMPEG_S = 3600.0
 def write_overlay(
     path: Path,
     film: TrackedFilm,
+    located: Iterable[LocatedFrame],
     source: FrameSource,
     model: MorphableModel,
     view: str,
@@ -39,6 +45,7 @@ def write_overlay(
     Args:
         path: ends in ``.mp4``.
         film: with the tracks.
+        located: its landmarks, in its order, which tell what lies over the faces.
         source: the film from its beginning.
         model: of the tracks' parameters.
         view, extent: one of the renderer's each.
@@ -52,7 +59,7 @@ def write_overlay(
         for frame, parameters in zip(track.frames.tolist(), track.parameters, strict=True):
             faces[frame].append((track.face_id, parameters))
     rgb = {track.face_id: model.rgb(track.parameters[0].gamma) for track in film.tracks}
-    shaper = FaceShaper(model)
+    shaper, cover, covers = FaceShaper(model), CoverSmoother(), _Covers(located)
     with ExitStack() as stack:
         unfinished = stack.enter_context(whole_file(path))
         renderer = stack.enter_context(FaceRenderer.of(model))
@@ -64,13 +71,31 @@ def write_overlay(
                 image = source.retrieve()
             except Face3DMMError:
                 continue  # The image before it is shown on.
-            posed = []
+            posed, told = [], covers.of(index)
             for face_id, parameters in faces[index]:
                 vertices = shaper.vertices(face_id, parameters)
-                posed.append(PosedFace(vertices, model.normals(vertices), rgb[face_id], parameters.camera))
+                covered = cover.smooth(face_id, told.get(face_id), time)
+                posed.append(PosedFace(vertices, model.normals(vertices), rgb[face_id], parameters.camera, covered))
             picture = resized(renderer.overlay(image, posed, view=view, extent=extent), *film.image_size)
             video.write(jpeg(picture, _JPEG_QUALITY).tobytes(), round(time * 1e9))
             drawn(index)
+
+
+class _Covers:
+    """What landmarks tell of covers, image by image, read once from the first to the last."""
+
+    def __init__(self, located: Iterable[LocatedFrame]) -> None:
+        """Begin at the first."""
+        self._left = iter(located)
+        self._frame = next(self._left, None)
+
+    def of(self, index: int) -> dict[int, NDArray[np.uint8] | None]:
+        """`Landmarks.covered` of the faces in the image of an index, no lower than the last one's, by face_id."""
+        while self._frame is not None and self._frame.index < index:
+            self._frame = next(self._left, None)
+        if self._frame is None or self._frame.index > index:
+            return {}
+        return {face.face_id: face.landmarks.covered for face in self._frame.faces}
 
 
 def with_sound(video: Path, film: Path) -> str:
