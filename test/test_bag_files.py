@@ -27,6 +27,7 @@ from face3dmm_ros.bags.writer import BagWriter, remove_bag
 from face3dmm_ros.core.camera import Intrinsics, WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.message_fields import landmarks_from_message
+from face3dmm_ros.core.resource_files import PACKAGE
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, FaceParameters, Landmarks, TrackedFace, TrackedLandmarks
 
@@ -339,6 +340,27 @@ def test_messages_of_another_definition_are_refused_with_the_fields_that_differ(
     path = bag_of_definition(tmp_path / "bag", storage, LANDMARKS_TYPE, earlier, bytes(400))
     with BagReader(path) as reader, pytest.raises(Face3DMMError, match="which differs in colors, confidence: record"):
         next(reader.read([LANDMARKS]))
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_landmarks_that_were_recorded_before_they_told_covers_are_read(tmp_path: Path, storage: str) -> None:
+    earlier = message_types(earlier=True)
+    definition, _ = earlier.generate_msgdef(LANDMARKS_TYPE, ros_version=2)
+    assert "covered" not in definition
+    with BagWriter(tmp_path / "now") as bag:
+        bag.write_landmarks([face(4)], 5, image_size=SIZE)
+    with BagReader(tmp_path / "now") as reader:
+        ((_, _, message),) = reader.read([LANDMARKS])
+    old = earlier.types[f"{PACKAGE}/msg/FaceLandmarks"]
+    message.faces = [
+        old(**{name: getattr(message.faces[0], name) for name, _ in earlier.fielddefs[old.__msgtype__][1]})
+    ]
+    data = bytes(earlier.serialize_cdr(message, LANDMARKS_TYPE))
+    with BagReader(bag_of_definition(tmp_path / "bag", storage, LANDMARKS_TYPE, definition, data)) as reader:
+        ((_, _, read),) = reader.read([LANDMARKS])
+    landmarks = landmarks_from_message(read, read.faces[0]).landmarks
+    np.testing.assert_array_equal(landmarks.points, face(4).landmarks.points)
+    assert landmarks.covered is None
 
 
 @pytest.mark.parametrize("storage", STORAGES)

@@ -44,7 +44,8 @@ def landmarks() -> Landmarks:
     expression, doubt = np.linspace(-0.2, 1.1, 51, dtype=np.float32), np.linspace(0.2, 2, 51, dtype=np.float32)
     colors = np.random.default_rng(3).integers(0, 256, (68, 3), dtype=np.uint8)
     box = Box(10, 20, 300, 200)
-    return Landmarks("ibug68", points, box, 0.75, (640, 480), depth, deviation, expression, doubt, colors)
+    covered = np.arange(68, dtype=np.uint8)
+    return Landmarks("ibug68", points, box, 0.75, (640, 480), depth, deviation, expression, doubt, colors, covered)
 
 
 @pytest.fixture
@@ -115,15 +116,16 @@ def test_landmarks_come_back(landmarks):
     np.testing.assert_array_equal(back.expression, landmarks.expression)
     np.testing.assert_array_equal(back.expression_deviation, landmarks.expression_deviation)
     np.testing.assert_array_equal(back.colors, landmarks.colors)
+    np.testing.assert_array_equal(back.covered, landmarks.covered)
     assert (back.scheme, back.box, back.confidence, back.image_size) == ("ibug68", landmarks.box, 0.75, (640, 480))
 
 
 def test_landmarks_without_depth_and_colours_come_back_without(landmarks):
     flat = Landmarks(landmarks.scheme, landmarks.points, landmarks.box, 1.0, (640, 480))
     message, face = landmarks_message(flat)
-    assert len(face.depth) == len(face.colors) == 0
+    assert len(face.depth) == len(face.colors) == len(face.covered) == 0
     back = message_fields.landmarks_from_message(message, face).landmarks
-    assert back.depth is back.colors is None
+    assert back.depth is back.colors is back.covered is None
 
 
 def test_a_box_is_cut_to_the_image(landmarks):
@@ -155,6 +157,7 @@ def test_arrays_enter_messages_as_array_array(landmarks):
         ("expression_deviation", array("f"), "0 deviations"),
         ("colors", array("B", [1, 2]), "multiple of 3"),
         ("colors", array("B", [1] * 9), "68 points but 3 colours, expected as many or none"),
+        ("covered", array("B", [1] * 9), "68 points, of 9 of which it says how likely they are covered, expected all"),
         ("confidence", 1.5, "between 0 and 1"),
         ("confidence", float("nan"), "between 0 and 1"),
         ("image_width", 0, "size"),

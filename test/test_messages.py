@@ -19,6 +19,7 @@ FIELDS = {
         "float32[] expression",
         "float32[] expression_deviation",
         "uint8[] colors",
+        "uint8[] covered",
     ],
     "Face3DMMParamsArray": [
         *IMAGE,

@@ -62,6 +62,8 @@ pytestmark = pytest.mark.slow
 
 PLAIN = PlainConversion()
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
+BAR = (122, 84), (208, 122)
+"""Left and top, right and bottom of a bar over the portrait's eyes, px."""
 RESULTS = {
     "/face/landmarks": FaceLandmarksArray,
     "/face/params": Face3DMMParamsArray,
@@ -97,7 +99,7 @@ class Chain:
             ),
             "the chain to connect",
         )
-        spun.spin_until(lambda: self.landmark_node._outputs[0].subscribers >= 2, "the fitter to listen")
+        spun.spin_until(lambda: self.landmark_node._outputs[0].subscribers >= 3, "fitter and renderer to listen")
         spun.spin_until(lambda: spun.received["/face/topology"], "the topology")
         spun.spin_for(0.2)
         self._second = 100
@@ -351,6 +353,33 @@ def test_the_overlay_covers_the_face_or_where_asked_for_the_head(spun, portrait)
         spun.spin_for(0.5)
         covered.append(np.count_nonzero((PLAIN.imgmsg_to_cv2(chain.answer(portrait)[1]) != portrait).any(axis=2)))
     assert covered[0] < 0.8 * covered[1]
+
+
+def barred(portrait):
+    """A picture with a dark bar over the eyes, and where the bar is."""
+    (left, top), (right, bottom) = BAR
+    bar = slice(top, bottom), slice(left, right)
+    picture = portrait.copy()
+    picture[bar] = 20
+    return picture, bar
+
+
+def painted(overlay, bar):
+    """How far the middle of the bar is from dark."""
+    return np.abs(PLAIN.imgmsg_to_cv2(overlay)[bar][8:-8, 14:-14].astype(int) - 20).mean()
+
+
+def test_what_the_landmarks_tell_to_lie_over_a_face_is_not_painted_over(spun, portrait):
+    picture, bar = barred(portrait)
+    assert painted(Chain(spun).answer(picture)[1], bar) < 8
+
+
+def test_without_landmarks_a_face_is_drawn_whole(spun, portrait):
+    """As from a recording that has parameters alone."""
+    picture, bar = barred(portrait)
+    chain = Chain(spun)
+    chain.renderer_node.remove_input(chain.renderer_node._covers_input)
+    assert painted(chain.answer(picture)[1], bar) > 30
 
 
 def test_compressed_images_are_taken_where_asked_for(spun, portrait):
@@ -790,7 +819,7 @@ def test_a_clip_is_tracked_in_every_frame_and_no_frame_is_lost(spun):
     spun.spin_until(lambda: source._outputs[0].subscribers == 2)
     for node in chain[1:]:
         spun.spin_until(lambda node=node: node._outputs[0].subscribers)
-    spun.spin_until(lambda: chain[1]._outputs[0].subscribers == 1 and chain[2]._outputs[0].subscribers == 2)
+    spun.spin_until(lambda: chain[1]._outputs[0].subscribers == 2 and chain[2]._outputs[0].subscribers == 2)
     spun.spin_for(0.2)
     source.trigger_activate()
     spun.spin_until(lambda: len(spun.received["/face/overlay"]) == 120, "120 overlays", timeout=60.0)

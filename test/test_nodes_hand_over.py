@@ -2,6 +2,8 @@
 
 import importlib.util
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from std_msgs.msg import Header
 
 from face3dmm_ros.msg import Face3DMMParamsArray
 from face3dmm_ros.nodes.fitter_node import FitterNode
-from face3dmm_ros.nodes.hand_over import hand_over_between_nodes
+from face3dmm_ros.nodes.hand_over import HandOver, hand_over_between_nodes
 from face3dmm_ros.nodes.landmark_node import LandmarkNode
 from face3dmm_ros.nodes.lifecycle_node import FaceNode
 from face3dmm_ros.nodes.qos import image_output_qos, image_qos, latched_qos, result_qos
@@ -178,6 +180,16 @@ def test_latched_messages_reach_those_who_come_later(beside):
     spun.spin_until(lambda: spun.received["/latched"] and viewer.late)
 
 
+def test_who_is_to_be_first_is_handed_a_message_before_those_who_joined_earlier():
+    order: list[str] = []
+    hand_over = HandOver()
+    for name, first in (("fitter", False), ("renderer", True)):
+        put = partial(lambda name, message: order.append(name), name)
+        hand_over.join(SimpleNamespace(topic_name="landmarks", node_name=name, put=put), first=first)
+    hand_over.hand("landmarks", picture(1))
+    assert order == ["renderer", "fitter"]
+
+
 def test_alone_in_its_process_a_node_hands_nothing_over(spun):
     camera = spun.start(Camera)
     spun.spin_until(lambda: camera._active)
@@ -213,7 +225,7 @@ def _clip_through_the_chain(spun):
     spun.spin_until(lambda: source._outputs[0].subscribers == 2)
     for node in chain[1:]:
         spun.spin_until(lambda node=node: node._outputs[0].subscribers)
-    spun.spin_until(lambda: chain[1]._outputs[0].subscribers == 1 and chain[2]._outputs[0].subscribers == 2)
+    spun.spin_until(lambda: chain[1]._outputs[0].subscribers == 2 and chain[2]._outputs[0].subscribers == 2)
     spun.spin_for(0.3)
     source.trigger_activate()
     spun.spin_until(lambda: len(spun.received["overlays"]) == 120, "120 overlays", timeout=90.0)

@@ -229,7 +229,7 @@ def test_two_publishers_with_numbers_of_their_own_are_no_loss(spun):
 def test_the_overlay_is_drawn_while_somebody_listens(spun, monkeypatch):
     node = spun.start(RendererNode, view="landmarks")
     drawn = []
-    monkeypatch.setattr(node, "_draw", lambda image, results: drawn.append(len(results.faces)) or image)
+    monkeypatch.setattr(node, "_draw", lambda image, time, results: drawn.append(len(results.faces)) or image)
     images = spun.node.create_publisher(Image, "/camera/image_raw", image_output_qos())
     landmarks = spun.start(LandmarkNode)
     spun.spin_until(lambda: images.get_subscription_count() == 2 and landmarks._active and node._active)

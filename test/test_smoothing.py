@@ -642,7 +642,15 @@ def test_covers_of_faces_are_told_apart_and_forgotten() -> None:
     assert smoother.smooth(2, told(255), 0.03)[0] == 255
     smoother.retain({2})
     assert smoother.smooth(1, told(255), 0.06)[0] == 255
-    assert smoother.smooth(1, None, 0.1) is None
+
+
+def test_where_an_image_tells_of_no_cover_the_last_holds_for_a_while() -> None:
+    smoother = CoverSmoother()
+    assert smoother.smooth(1, None, 0.0) is None
+    smoother.smooth(1, told(255), 0.1)
+    assert smoother.smooth(1, None, 0.2)[0] == 255
+    assert smoother.smooth(1, None, 1.0) is None
+    assert smoother.smooth(1, None, 0.2) is None
 
 
 @pytest.mark.parametrize("method", FILTERS)

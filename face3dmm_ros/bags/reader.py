@@ -64,6 +64,9 @@ class BagReader(Closing):
         """
         self.path = path
         self._typestore = known.message_types()
+        self._earlier: set[str] = set()
+        """Topics whose messages lack what has been added to their types since."""
+
         if not path.exists():
             raise Face3DMMError(f"{path} is not there: name a rosbag2 folder, or a .mcap or .db3 file")
         try:
@@ -185,42 +188,46 @@ class BagReader(Closing):
         if not connections:
             return
         for connection in connections:
-            self._require_own_definition(connection)
+            if not self._is_own_definition(connection):
+                self._earlier.add(connection.topic)
         try:
             for connection, time_ns, data in self._bag.messages(connections):
                 yield connection, time_ns, bytes(data)
         except Exception as error:
             raise Face3DMMError(f"{self.path} is damaged: {type(error).__name__}: {error}") from error
 
-    def _require_own_definition(self, connection: Connection) -> None:
-        """Check that a type's definition, if the bag holds it, equals that of `messages.message_types`.
+    def _is_own_definition(self, connection: Connection) -> bool:
+        """Whether a type's definition, if the bag holds it, is that of `messages.message_types`; False: of an earlier.
 
         rosbags makes code of definitions to read by them. Those of a file are only compared: no file shall have code
         made here, nor take all memory, as `string[4000000000] names` does.
 
         Raises:
-            Face3DMMError: the definitions differ; names the fields.
+            Face3DMMError: it is neither; names the fields.
         """
         if connection.msgdef.format != MessageDefinitionFormat.MSG:
-            return
+            return True
         try:
             recorded = get_types_from_msg(connection.msgdef.data, connection.msgtype)
         except Exception as error:
             raise Face3DMMError(f"{self.path} is damaged: no definition of {connection.msgtype}: {error}") from error
         own = self._typestore.fielddefs
-        for kind in recorded.keys() & own.keys():
+        differ = [kind for kind in recorded.keys() & own.keys() if recorded[kind][1] != own[kind][1]]
+        earlier = known.message_types(earlier=True).fielddefs
+        for kind in differ:
             theirs, ours = recorded[kind][1], own[kind][1]
-            if theirs != ours:
+            if theirs != earlier[kind][1]:
                 differing = ", ".join(sorted({name for name, _ in {*theirs} ^ {*ours}})) or "their order"
                 raise Face3DMMError(
                     f"{connection.topic} of {self.path} was recorded with another definition of {kind}, which differs "
                     f"in {differing}: record it again with this version"
                 )
+        return not differ
 
     def _unpacked(self, connection: Connection, data: bytes) -> Any:
         kind = connection.msgtype
         try:
-            return known.unpacked(kind, data)
+            return known.unpacked(kind, data, connection.topic in self._earlier)
         except Exception as error:
             raise Face3DMMError(
                 f"a message on {connection.topic} of {self.path} is no {kind} ({len(data)} bytes): {error}"

@@ -27,8 +27,8 @@ from face3dmm_ros.core.values import (
 MOST_FACES = 64
 """Of an image. Chosen by hand: with more, no node here keeps pace with a camera."""
 _OPTIONAL = ("depth", "deviation", "expression", "expression_deviation")
-"""Arrays that landmarks may lack, beside colours."""
-_LANDMARK_ARRAYS = dict.fromkeys(("points", *_OPTIONAL), np.float32) | {"colors": np.uint8}
+"""Arrays of float32 that landmarks may lack."""
+_LANDMARK_ARRAYS = dict.fromkeys(("points", *_OPTIONAL), np.float32) | {"colors": np.uint8, "covered": np.uint8}
 _PARAMETER_ARRAYS = {"alpha": 1, "beta": 1, "gamma": 1, "gaze": 3, "beta_deviation": 1}
 """Arrays of any length in `Face3DMMParams`, all float64, with their columns."""
 _MOST_POINTS = 10_000
@@ -160,6 +160,13 @@ def landmarks_from_message(message: Any, face: Any) -> TrackedLandmarks:
         raise Face3DMMError(
             f"FaceLandmarks has {len(points)} points but {len(colors)} colours, expected as many or none"
         )
+    # A bag that was recorded before there was such a field is read without it.
+    covered = from_array(getattr(face, "covered", array("B")), np.uint8, 1, "FaceLandmarks.covered")
+    if len(covered) not in (0, len(points)):
+        raise Face3DMMError(
+            f"FaceLandmarks has {len(points)} points, of {len(covered)} of which it says how likely they are covered, "
+            "expected all or none"
+        )
     if expression not in ([0, 0], [len(WITHOUT_TONGUE)] * 2):
         raise Face3DMMError(
             f"FaceLandmarks has an expression of {expression[0]} weights and {expression[1]} deviations, expected "
@@ -182,6 +189,7 @@ def landmarks_from_message(message: Any, face: Any) -> TrackedLandmarks:
         confidence=_confidence(face.confidence),
         image_size=image_size,
         colors=colors if len(colors) else None,
+        covered=covered if len(covered) else None,
         **{name: values if len(values) else None for name, values in optional.items()},
     )
     return TrackedLandmarks(face.face_id, landmarks)

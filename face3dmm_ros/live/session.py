@@ -32,6 +32,7 @@ from face3dmm_ros.live.ros_arguments import parameter_arguments
 from face3dmm_ros.nodes.diagnostics import CALIBRATION, number
 from face3dmm_ros.nodes.hand_over import hand_over_between_nodes
 from face3dmm_ros.nodes.steady_executor import SteadyExecutor
+from face3dmm_ros.rendering.landmark_view import LANDMARKS as LANDMARK_VIEW
 from face3dmm_ros.rendering.offscreen import PROBE_TIMEOUT_SECONDS
 
 PLACEMENTS = ("separate", "composed", "single")
@@ -354,13 +355,14 @@ class LiveSession(Closing):
         landmarks = subscribers(LANDMARKS, topics.LANDMARKS)
         avatar = self._options.parameters.get(AVATAR, {}) if AVATAR in self._nodes else None
         avatar_looks = avatar is not None and (avatar.get("placement", IN_IMAGE) == IN_IMAGE)
-        # The renderer listens to parameters, or, where it draws only landmarks, to these.
+        # The renderer listens to landmarks and, unless it draws these alone, to parameters.
+        draws_faces = self._options.parameters.get(RENDERER, {}).get("view") != LANDMARK_VIEW
         results = landmarks + subscribers(FITTER, topics.PARAMETERS)
         return (
             subscribers(SOURCE, topics.IMAGE) >= 2 + fitter_looks + avatar_looks + images_recorded
             and subscribers(SOURCE, topics.CAMERA_INFO) >= 1 + recorded
-            and landmarks >= 1 + recorded
-            and results >= 3 + (avatar is not None) + recorded
+            and landmarks >= 2 + recorded
+            and results >= 3 + draws_faces + (avatar is not None) + recorded
             and subscribers(RENDERER, topics.OVERLAY) >= 1
         )
 

@@ -144,6 +144,7 @@ class Input:
         stream: bool,
         only_arrival: bool,
         kept: int,
+        first: bool,
         most_bytes: int,
         is_wanted: Callable[[], bool],
         on_mismatch: Callable[[Any], None],
@@ -152,7 +153,8 @@ class Input:
         """Subscribe; Face3DMMError if the user's QoS for the topic cannot be.
 
         `handle` is called with each message that comes while `is_wanted`: serialized where `raw`, with nothing where
-        `only_arrival`. At least `kept` that nodes beside this one hand over wait for it. `on_mismatch` is called where
+        `only_arrival`. At least `kept` that nodes beside this one hand over wait for it, and where it is `first` those
+        beside it get them later. `on_mismatch` is called where
         a publisher's QoS does not go with this one, `on_refused` with why a message of more than `most_bytes`, if that
         is not 0, was not read.
         """
@@ -160,7 +162,7 @@ class Input:
         self.topic_name: str = node.resolve_topic_name(topic)
         self._node, self._activity, self._handle, self._qos = node, activity, handle, qos
         self._raw, self._stream, self._on_mismatch = raw, stream, on_mismatch
-        self._only_arrival, self._kept = only_arrival, kept
+        self._only_arrival, self._kept, self._first = only_arrival, kept, first
         self._most_bytes, self._on_refused = most_bytes, on_refused
         self._is_wanted = is_wanted
         self._subscription: Any = None
@@ -179,7 +181,7 @@ class Input:
         if self._hand_over is not None:
             # First, so that nothing comes through the middleware alone, to be found behind what is handed over then.
             self._taker = Taker(self._node, self.topic_name, self._take_handed)
-            self._hand_over.join(self._taker)
+            self._hand_over.join(self._taker, first=self._first)
         # Humble's rclpy tells no numbers.
         numbered = hasattr(Subscription, "CallbackType")
         self._subscription = with_users_qos(

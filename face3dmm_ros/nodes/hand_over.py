@@ -100,10 +100,11 @@ class HandOver:
         self._names: dict[str, Counter[str]] = {}  # of the takers' nodes; kept, as each message asks for them
         self._lock = Lock()
 
-    def join(self, taker: Taker) -> None:
-        """Hand over to it from now on."""
+    def join(self, taker: Taker, *, first: bool = False) -> None:
+        """Hand over to it from now on, before the others where it is to be `first`."""
         with self._lock:
-            self._takers.setdefault(taker.topic_name, []).append(taker)
+            takers = self._takers.setdefault(taker.topic_name, [])
+            takers.insert(0 if first else len(takers), taker)
             self._count(taker.topic_name)
 
     def leave(self, taker: Taker) -> None:

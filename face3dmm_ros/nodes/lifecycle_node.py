@@ -194,6 +194,7 @@ class FaceNode(LifecycleNode):
         stream: bool = False,
         only_arrival: bool = False,
         kept: int = 0,
+        first: bool = False,
     ) -> Input:
         """Subscribe to a topic; messages are handled while the node is active and enabled.
 
@@ -202,7 +203,8 @@ class FaceNode(LifecycleNode):
         With `raw` the callback gets messages serialized, as bytes. With `stream` there is a message for each image:
         a node that falls behind skips to the newest, and warns where none come. With `only_arrival` the callback
         gets nothing, whenever a message has come. At least `kept` messages wait that composed nodes hand over, beyond
-        the QoS's depth: they cost no copies.
+        the QoS's depth: they cost no copies. Who is `first` is handed a message before other nodes, and so before what
+        these make of it.
         """
 
         def handle(message: Any) -> None:
@@ -236,6 +238,7 @@ class FaceNode(LifecycleNode):
             stream=stream,
             only_arrival=only_arrival,
             kept=kept,
+            first=first,
             most_bytes=MOST_FACES * _FACE_BYTES if hasattr(message_type, "faces") else 0,
             is_wanted=lambda: self._active,
             on_mismatch=report_mismatch,

@@ -1,5 +1,6 @@
 """Image and results in, overlay out."""
 
+from collections import OrderedDict
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,18 +21,22 @@ from face3dmm_ros.nodes.images import create_image_input, image_conversion, publ
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, OVERLAY_PLATFORM, NodeParameter
 from face3dmm_ros.nodes.qos import image_output_qos
-from face3dmm_ros.nodes.synchronization import CAPACITY, StampMatcher, stamp_of
+from face3dmm_ros.nodes.synchronization import CAPACITY, Stamp, StampMatcher, stamp_of
 from face3dmm_ros.rendering.face_extent import EXTENTS
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.landmark_view import LANDMARKS, OVERLAYS, draw_landmarks
 from face3dmm_ros.rendering.lighting import LIGHTING_MODELS, Lighting
 from face3dmm_ros.rendering.offscreen import SOFTWARE, NoOpenGLError, probe_ahead
+from face3dmm_ros.smoothing import CoverSmoother
 
 _WARM_UP_SCALES = (0.7, 1.0, 1.4, 2.0)
 """px/mm, of faces far and near; chosen by hand."""
 _LIGHT = Lighting()
-Picture = tuple[Header, NDArray[np.uint8]]
+Picture = tuple[Header, NDArray[np.uint8], float]
+"""An image with its header and its time, s."""
 Results: TypeAlias = FaceLandmarksArray | Face3DMMParamsArray
+Covers = dict[int, NDArray[np.uint8]]
+"""`Landmarks.covered` of an image's faces, by face_id."""
 
 
 def _rgb_parameter(name: str, default: tuple[float, ...], description: str) -> NodeParameter:
@@ -39,7 +44,7 @@ def _rgb_parameter(name: str, default: tuple[float, ...], description: str) -> N
 
 
 class RendererNode(FaceNode):
-    """Draws the faces over the image that they were found in.
+    """Draws the faces over the image that they were found in, but for what the landmarks tell to lie over them.
 
     Where OpenGL was asked for and is not there, it reports that, in the log and on /diagnostics, and draws without it.
     """
@@ -70,6 +75,8 @@ class RendererNode(FaceNode):
         self._shaper = FaceShaper(self._model)
         self._conversion = image_conversion()
         self._results_input: Any = None
+        self._covers_input: Any = None
+        self._cover = CoverSmoother()
         self._overlay_output = self.create_output(Image, topics.OVERLAY, image_output_qos())
         self._renderer = self._open_renderer()
         self.resources.callback(self._renderer.close)
@@ -121,12 +128,29 @@ class RendererNode(FaceNode):
             if self._results_input.msg_type is message_type:
                 return
             self.remove_input(self._results_input)
+        if self._covers_input is not None:
+            self.remove_input(self._covers_input)
+            self._covers_input = None
         self._matcher = StampMatcher[Picture, Results]()
+        self._covers: OrderedDict[Stamp, Covers] = OrderedDict()
+        if view != LANDMARKS:
+            # Before that of the parameters, which are made of the landmarks. Where these do not come, faces are drawn
+            # whole.
+            self._covers_input = self.create_input(
+                FaceLandmarksArray, topics.LANDMARKS, self._on_landmarks, self.result_qos(), first=True
+            )
         self._results_input = self.create_input(message_type, topic, self._on_results, self.result_qos(), stream=True)
 
     def _on_image(self, header: Header, image: NDArray[np.uint8]) -> None:
-        self.time_of(header)  # only for its warning: by their stamps images are matched with faces
-        self._answer(self._matcher.add_image(stamp_of(header), (header, image)))
+        # By their stamps, and not by their times, images are matched with faces.
+        self._answer(self._matcher.add_image(stamp_of(header), (header, image, self.time_of(header))))
+
+    def _on_landmarks(self, message: FaceLandmarksArray) -> None:
+        """Keep what is told of covers until the faces are drawn."""
+        told = {face.face_id: np.frombuffer(face.covered, np.uint8) for face in message.faces if len(face.covered)}
+        self._covers[stamp_of(message.header)] = told
+        while len(self._covers) > CAPACITY:
+            self._covers.popitem(last=False)
 
     def _on_results(self, message: Results) -> None:
         self._answer(self._matcher.add_results(stamp_of(message.header), message))
@@ -137,28 +161,34 @@ class RendererNode(FaceNode):
         self._matcher.images.dropped = 0
         if match is None:
             return
-        (header, image), results = match
+        (header, image, time), results = match
         if not self._overlay_output.subscribers:
             self.answered(header, len(results.faces))
             return
         try:
             with self.activity.stage("rendering"):
-                overlay = self._draw(image, results)
+                overlay = self._draw(image, time, results)
         except Face3DMMError as error:
             self.report_skipped(f"faces not drawn: {error}")
             overlay = image
         publish_image(self._overlay_output, self._conversion, header, overlay)
         self.answered(header, len(results.faces))
 
-    def _draw(self, image: NDArray[np.uint8], results: Results) -> NDArray[np.uint8]:
+    def _draw(self, image: NDArray[np.uint8], time: float, results: Results) -> NDArray[np.uint8]:
         if self._view == LANDMARKS:
             return draw_landmarks(image, [landmarks_from_message(results, face).landmarks for face in results.faces])
-        self._shaper.retain({face.face_id for face in results.faces})
-        posed = [self._posed(face.face_id, parameters_from_message(results, face)) for face in results.faces]
+        face_ids = {face.face_id for face in results.faces}
+        self._shaper.retain(face_ids)
+        self._cover.retain(face_ids)
+        told = self._covers.pop(stamp_of(results.header), {})
+        posed = []
+        for face in results.faces:
+            covered = self._cover.smooth(face.face_id, told.get(face.face_id), time)
+            posed.append(self._posed(face.face_id, parameters_from_message(results, face), covered))
         return self._renderer.overlay(image, posed, opacity=self._opacity, view=self._view, extent=self._extent)
 
-    def _posed(self, face_id: int, parameters: FaceParameters) -> PosedFace:
-        return PosedFace.of(self._model, parameters, self._shaper.vertices(face_id, parameters))
+    def _posed(self, face_id: int, parameters: FaceParameters, covered: NDArray[np.uint8] | None) -> PosedFace:
+        return PosedFace.of(self._model, parameters, self._shaper.vertices(face_id, parameters), covered)
 
 
 def main(args: list[str] | None = None) -> int:

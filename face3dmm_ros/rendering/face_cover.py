@@ -19,6 +19,10 @@ from face3dmm_ros.rendering.smoothstep import smoothstep
 # anything; docs/live.md has what those of even numbers lose. All else by hand, looking at the former.
 _CERTAIN, _LIKELY = (0.95, 0.98), (0.5, 0.8)
 """Likelihoods between which a landmark comes to be left out by itself, and beside one that is."""
+_BY_ITSELF, _BESIDE_ANOTHER = (
+    smoothstep(*limits, np.arange(256) / 255.0).astype(np.float32) for limits in (_CERTAIN, _LIKELY)
+)
+"""How far a landmark is left out, by itself and beside one that is, by its likelihood of 0 to 255."""
 _FROM_THE_SIDE = math.cos(math.radians(55.0)), math.cos(math.radians(40.0))
 """How far a face looks into the camera, as a cosine, up to which nothing is left out, and from which on all that is
 told: of faces from the side the detector takes cheeks for covered that are not."""
@@ -73,9 +77,7 @@ class FaceCover:
         seen = float(smoothstep(*_FROM_THE_SIDE, -rotation[2, 2]))
         if seen == 0.0:
             return None
-        likelihood = covered / np.float32(255.0)
-        certain, likely = (smoothstep(*limits, likelihood).astype(np.float32) for limits in (_CERTAIN, _LIKELY))
-        return _shown(certain, likely, seen, self._beside, self._around, self._weights)
+        return _shown(_BY_ITSELF[covered], _BESIDE_ANOTHER[covered], seen, self._beside, self._around, self._weights)
 
 
 def _nearest(
@@ -115,10 +117,12 @@ def _shown(
     while changes:  # it only grows, and not beyond 1
         changes = False
         for point in range(len(hidden)):
+            if likely[point] <= hidden[point] + 0.01:  # less is not seen
+                continue
             most = 0.0
             for other in beside[point]:
                 most = max(most, hidden[other])
-            if likely[point] * most > hidden[point] + 0.01:  # less is not seen
+            if likely[point] * most > hidden[point] + 0.01:
                 hidden[point] = likely[point] * most
                 changes = True
     shown = np.empty(len(around), np.float32)

@@ -25,15 +25,19 @@ class CoverSmoother(FaceMemory[tuple[float, NDArray[np.float32]]]):
 
         Args:
             face_id: of the track.
-            covered: as `core.values.Landmarks` has it; of None comes None.
+            covered: as `core.values.Landmarks` has it; None where an image tells nothing: what was known holds on.
             time: of the image, s. Where it goes back or leaps, or is not finite, the track begins anew.
         """
-        if covered is None or not math.isfinite(time):
-            self._faces.pop(face_id, None)
-            return covered
         before = self._faces.get(face_id)
+        if before is not None and not 0.0 <= time - before[0] <= _LONGEST_GAP_S:
+            del self._faces[face_id]
+            before = None
+        if covered is None:
+            return None if before is None else np.rint(before[1]).astype(np.uint8)
+        if not math.isfinite(time):
+            return covered
         known = covered.astype(np.float32)
-        if before is not None and 0.0 <= time - before[0] <= _LONGEST_GAP_S and len(before[1]) == len(covered):
+        if before is not None and len(before[1]) == len(covered):
             kept = np.float32(2.0 ** (-(time - before[0]) / _HALF_LIFE_S))
             known += kept * (before[1] - known)
         self._faces[face_id] = time, known

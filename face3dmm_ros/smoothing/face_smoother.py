@@ -104,8 +104,9 @@ class FaceSmoother(FaceMemory[_Track]):
             self._faces.pop(face.face_id, None)
             return face
         landmarks = in_a_known_scheme(face.landmarks, self._model)
-        covered = self._cover.smooth(face.face_id, landmarks.covered, time)
-        face = replace(face, landmarks=replace(landmarks, covered=covered))
+        if landmarks.covered is not None:
+            landmarks = replace(landmarks, covered=self._cover.smooth(face.face_id, landmarks.covered, time))
+        face = replace(face, landmarks=landmarks)
         fitted, landmarks = face.parameters, face.landmarks
         model = self._landmarks_of(landmarks.scheme)
         seen = self._see(model, fitted, landmarks)
