@@ -77,7 +77,8 @@ class FaceCover:
         seen = float(smoothstep(*_FROM_THE_SIDE, -rotation[2, 2]))
         if seen == 0.0:
             return None
-        return _shown(_BY_ITSELF[covered], _BESIDE_ANOTHER[covered], seen, self._beside, self._around, self._weights)
+        by_itself, beside_another = _BY_ITSELF[covered], _BESIDE_ANOTHER[covered]
+        return _shown(by_itself, beside_another, np.float32(seen), self._beside, self._around, self._weights)
 
 
 def _nearest(
@@ -98,7 +99,7 @@ def _nearest(
 def _shown(
     certain: NDArray[np.float32],
     likely: NDArray[np.float32],
-    seen: float,
+    seen: np.float32,
     beside: NDArray[np.int32],
     around: NDArray[np.int32],
     weights: NDArray[np.float32],
@@ -125,10 +126,11 @@ def _shown(
             if likely[point] * most > hidden[point] + 0.01:
                 hidden[point] = likely[point] * most
                 changes = True
-    shown = np.empty(len(around), np.float32)
+    shown = np.ones(len(around), np.float32)
     for vertex in range(len(around)):
-        covered = 0.0
-        for place in range(around.shape[1]):
-            covered += weights[vertex, place] * hidden[around[vertex, place]]
-        shown[vertex] = max(1.0 - seen * covered, 0.0)
+        if weights[vertex, 0] > 0.0:  # else no landmark is near
+            covered = np.float32(0.0)
+            for place in range(around.shape[1]):
+                covered += weights[vertex, place] * hidden[around[vertex, place]]
+            shown[vertex] = max(np.float32(1.0) - seen * covered, np.float32(0.0))
     return shown
