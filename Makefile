@@ -74,7 +74,7 @@ $(ENVIRONMENT): requirements.txt requirements-pip.txt requirements-ros.txt tools
 	@tools/set_up.sh environment
 	@touch $@
 
-$(DEVELOPMENT): requirements-dev.txt $(ENVIRONMENT)
+$(DEVELOPMENT): requirements-dev.txt requirements-cluster.txt $(ENVIRONMENT)
 	@tools/set_up.sh development
 	@touch $@
 

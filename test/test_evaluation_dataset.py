@@ -281,7 +281,8 @@ def test_a_set_of_nothing_usable_is_refused(tmp_path: Path, capsys: pytest.Captu
         (["--backend", "facemesh", "--dense-network", "mine.tflite"], "for the backend dense"),
         (["--model", "nowhere.npz"], "nowhere.npz"),
         (["--limit", "0"], "limit"),
-        (["--jobs", "0"], "jobs"),
+        (["--jobs", "-1"], "jobs"),
+        (["--jobs", "2", "--dask", "tcp://127.0.0.1:8786"], "leave one of them out"),
         (["--negatives", "nowhere"], "nowhere"),
     ],
 )

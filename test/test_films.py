@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -417,8 +419,34 @@ def test_gaps_are_the_times_without_the_face(film):
 
 def test_what_was_worked_out_is_removed_once_the_files_are_there(tracked):
     assert {path.name for path in tracked.iterdir()} == {
-        *("weights.csv", "arkit.csv", "params.npz", "animation.glb", "overlay.mp4", "report.html"),
+        *("weights.csv", "arkit.csv", "params.npz", "animation.glb", "overlay.mp4", "report.html", "summary.json"),
     }
+
+
+def test_a_film_that_is_done_is_not_done_again(tmp_path):
+    job = FilmJob("sample", tmp_path / "out", view="", duration=0.3)
+    outcome = track_film(job, nothing)
+    written = {path: path.stat().st_mtime_ns for path in job.out.iterdir()}
+    told = []
+    assert track_film(job, lambda *progress: told.append(progress)) == outcome
+    assert told == []
+    assert {path: path.stat().st_mtime_ns for path in job.out.iterdir()} == written
+
+
+@pytest.mark.parametrize("change", ["an option", "a file that is gone", "a damaged summary"])
+def test_a_film_is_done_again_after(change, tmp_path):
+    job = FilmJob("sample", tmp_path / "out", view="", duration=0.2)
+    track_film(job, nothing)
+    if change == "an option":
+        job = replace(job, fov=50.0)
+    elif change == "a file that is gone":
+        (job.out / "arkit.csv").unlink()
+    else:
+        (job.out / "summary.json").write_text("[]")
+    told = []
+    track_film(job, lambda *progress: told.append(progress))
+    assert told
+    assert (job.out / "arkit.csv").is_file()
 
 
 def test_several_films_go_into_folders_of_their_names(tmp_path, capsys):
@@ -435,6 +463,44 @@ def test_several_films_go_into_folders_of_their_names(tmp_path, capsys):
     assert "Traceback" not in told.err
     assert (tmp_path / "out" / "one" / "weights.csv").is_file()
     assert not (tmp_path / "out" / "one" / "overlay.mp4").exists()
+
+
+def test_a_camera_is_not_handed_to_other_machines(tmp_path, capsys):
+    words = ["--out", str(tmp_path / "out"), "--dask", "tcp://127.0.0.1:8786"]
+    assert main(["track", "camera", *words]) == 2
+    assert "leave out --dask" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_cluster_writes_the_same_as_this_machine_also_where_a_worker_is_killed(tmp_path, monkeypatch, capsys):
+    distributed = pytest.importorskip("distributed", reason="needs Dask: pip install -r requirements-cluster.txt")
+    monkeypatch.chdir(tmp_path)
+    for number in range(4):
+        shutil.copy(sample_clip(), f"clip{number}.mp4")
+    options = ["--duration", "0.3", "--no-overlay"]
+    assert main(["track", "clip0.mp4", "--out", "here", *options]) == 0
+    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        pids = distributed.Client(cluster, set_as_default=False).run(os.getpid)
+
+        def kill_one():
+            while not list(Path("there").glob("*/summary.json")):
+                time.sleep(0.01)
+            os.kill(next(iter(pids.values())), signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        films = [*(f"clip{number}.mp4" for number in range(4)), "none.mp4"]
+        words = ["track", *films, "--out", "there", "--dask", cluster.scheduler_address, "--json", *options]
+        assert main(words) == 2
+        killer.join()
+    told = capsys.readouterr()
+    assert sorted(json.loads(line)["source"] for line in told.out.splitlines() if line[0] == "{") == films[:4]
+    assert "none.mp4: there is no source" in told.err.splitlines()[-1]
+    for number in range(4):
+        assert Path(f"there/clip{number}/weights.csv").read_bytes() == Path("here/weights.csv").read_bytes().replace(
+            b"clip0.mp4", f"clip{number}.mp4".encode()
+        )
 
 
 def test_a_bag_is_a_film_too(tmp_path):

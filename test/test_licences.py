@@ -13,7 +13,7 @@ packaging_requirements = pytest.importorskip(
     "packaging.requirements", reason="needs packaging, which reads requirements"
 )
 
-WANTED = ("requirements.txt", "requirements-ros.txt", "requirements-torch.txt", "requirements-viewer.txt")
+WANTED = tuple(f"requirements{of}.txt" for of in ("", "-ros", "-torch", "-viewer", "-cluster"))
 """What those need who use the package; what only its developers need is theirs alone."""
 PERMISSIVE = re.compile(
     r"apache|\bbsd\b|\bmit\b|mit-|boost|\bbsl-|zlib|\bisc\b|python software foundation|\bpsf|mozilla public|\bmpl|"

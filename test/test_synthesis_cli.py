@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from rosbags.rosbag2 import Reader
 
 from face3dmm_ros.bags.messages import message_types
 from face3dmm_ros.cli.main import main
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.lab.synthesis import dataset
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.rendering.offscreen import open_context
 
@@ -79,6 +81,26 @@ def test_a_dataset_is_written(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["processes", "a cluster"])
+def test_a_dataset_is_the_same_whoever_writes_it(who: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "_IN_PART", 1)
+    monkeypatch.chdir(tmp_path)
+    words = ["--format", "dataset", "--count", "3"]
+    assert synth(Path("alone"), *words, "--jobs", "1") == 0
+    if who == "processes":
+        assert synth(Path("together"), *words, "--jobs", "2") == 0
+    else:
+        distributed = pytest.importorskip("distributed", reason="needs Dask: pip install -r requirements-cluster.txt")
+        with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+            assert synth(Path("together"), *words, "--dask", cluster.scheduler_address) == 0
+    for path in Path("alone").glob("*.jpg"):
+        other = Path("together", path.name)
+        assert other.read_bytes() == path.read_bytes()
+        truth, its = (scipy.io.loadmat(str(name.with_suffix(".mat"))) for name in (path, other))
+        np.testing.assert_array_equal(truth["alpha"], its["alpha"])
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -86,6 +108,10 @@ def test_a_dataset_is_written(tmp_path: Path) -> None:
         (["--fps", "0"], "images per second"),
         (["--noise", "-1"], "noise"),
         (["--seed", "-1"], "seed"),
+        (["--dask", "tcp://127.0.0.1:8786"], "for data sets"),
+        (["--jobs", "2"], "for data sets"),
+        (["--format", "dataset", "--photographs", "here", "--jobs", "2"], "for data sets"),
+        (["--format", "dataset", "--jobs", "0"], "--jobs is at least 1"),
         (["--size", "4x4"], "16 to 8192"),
         (["--backgrounds", "nowhere"], "not a folder"),
         (["--assets", "nowhere"], "not a folder"),

@@ -1,13 +1,23 @@
 """`face3dmm evaluate dataset PATH`: the whole pipeline on every picture of a data set."""
 
 import argparse
-import os
 import sys
+from contextlib import closing
 from pathlib import Path
 
-from face3dmm_ros.cli.options import add_fit_options, add_json_option, for_people, regressor_file
+from face3dmm_ros.cli.options import (
+    add_fit_options,
+    add_json_option,
+    add_pool_options,
+    for_people,
+    named_everywhere,
+    pool_of,
+    regressor_file,
+    tell_failures,
+)
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
+from face3dmm_ros.core.work_items import DaskPool
 from face3dmm_ros.evaluation.dataset.datasets import FORMATS
 from face3dmm_ros.evaluation.dataset.evaluation import RESULTS_NAME, DataSet, evaluate, settings
 from face3dmm_ros.evaluation.dataset.face_evaluator import COVERS, SOURCES, EvaluationOptions
@@ -22,6 +32,9 @@ from face3dmm_ros.fit_methods import SHIPPED
 PORTRAITS = "portraits"
 """The format of `Portraits`; all others are those of `LabelledFaces`."""
 
+_FILES = "path", "negatives", "model", "dense_network", "regressor"
+"""The arguments that may name files."""
+
 PURPOSE = "run detector, landmarks and fit on labelled pictures, or on people's smiles"
 DESCRIPTION = (
     "Run detector, landmarks and fit on every picture of a labelled data set, one process per core, and report "
@@ -30,12 +43,11 @@ DESCRIPTION = (
     "a face at rest shows. Writes report.html, report.json and, as it goes along, results.jsonl: after a kill, "
     "the same command goes on where it stopped."
 )
-
-
 EPILOG = """
 examples:
   face3dmm evaluate dataset AFLW2000 --format aflw2000 --out accuracy
   face3dmm evaluate dataset AFLW2000 --format aflw2000 --out quick --limit 100 --fit-method joint alternating
+  face3dmm evaluate dataset /share/AFLW2000 --format aflw2000 --out accuracy --dask tcp://10.0.0.5:8786
 """
 
 
@@ -57,7 +69,7 @@ def add_arguments(kind: argparse.ArgumentParser) -> None:
         "without it none")  # fmt: skip
     add("--limit", type=int, metavar="N", help="only N pictures (portraits: people), spread evenly over the set; "
         "without it all")  # fmt: skip
-    add("--jobs", type=int, metavar="N", help="worker processes of one thread each; without it one a core")
+    add_pool_options(kind, "pictures or people")
     add_json_option(kind, "the figures, as report.json has them,")
     again = kind.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with the results in --out, as it does anyway")
@@ -65,23 +77,26 @@ def add_arguments(kind: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate and report; returns 0.
+    """Evaluate and report; returns 0, or 2 if a picture or person came to no result.
 
     Raises:
         Face3DMMError: the data set or an option cannot be used, or --out holds results made with other options.
     """
     dataset = _dataset(arguments)
-    jobs = len(os.sched_getaffinity(0)) if arguments.jobs is None else arguments.jobs
-    if jobs < 1:
-        raise Face3DMMError(f"--jobs must be at least 1, found {jobs}")
+    pool = pool_of(arguments)
+    # What workers are given; results are tied to names as the user gave them.
+    sent = _dataset(named_everywhere(arguments, *_FILES)) if isinstance(pool, DaskPool) else dataset
     check_writable(arguments.out, (RESULTS_NAME, "report.html", "report.json"))
-    tasks = dataset.tasks(arguments.limit)
+    tasks = sent.tasks(arguments.limit)
+    failures: list[tuple[object, Exception]] = []
     with ResultsFile(arguments.out / RESULTS_NAME, settings(dataset), fresh=arguments.fresh) as results:
         done = 0
         try:
-            evaluated = evaluate(tasks, dataset, results, jobs=jobs)
-            for _ in progress_bar(evaluated, total=len(tasks), unit=dataset.unit):
-                done += 1
+            with closing(evaluate(tasks, sent, results, pool)) as evaluated:
+                for failure in progress_bar(evaluated, total=len(tasks), unit=dataset.unit):
+                    done += 1
+                    if failure is not None:
+                        failures.append(failure)
         except KeyboardInterrupt:
             print(f"stopped: {done} of {len(tasks)} are done; the same command goes on", file=sys.stderr)
             raise
@@ -91,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"written to {arguments.out}/")
     if arguments.json:
         print(json_line({"out": str(arguments.out), **evaluation.record()}))
-    return 0
+    return tell_failures("evaluate dataset", failures)
 
 
 def _dataset(arguments: argparse.Namespace) -> DataSet:

@@ -1,16 +1,32 @@
 """`face3dmm label PHOTOGRAPHS`: labels to learn from, pooled from many pictures of each person."""
 
 import argparse
-import sys
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
-from face3dmm_ros.cli.options import add_backend_and_model, check_apart
-from face3dmm_ros.core.errors import Face3DMMError, one_line
+from face3dmm_ros.cli.options import (
+    add_backend_and_model,
+    add_pool_options,
+    check_apart,
+    everywhere,
+    pool_of,
+    tell_failures,
+)
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.progress_bar import progress_bar
+from face3dmm_ros.core.work_items import Pool, outcomes
 from face3dmm_ros.files.pictures import find_pictures
 from face3dmm_ros.files.whole_file import check_writable
-from face3dmm_ros.lab.training.pooled_labels import LABEL_METHODS, PersonLabeller, is_written, write_person
+from face3dmm_ros.lab.training.pooled_labels import (
+    LABEL_METHODS,
+    PersonLabeller,
+    PersonPictures,
+    is_written,
+    label_person,
+    open_labeller,
+)
 from face3dmm_ros.morphable_model import load_model
 
 EPILOG = """
@@ -20,8 +36,9 @@ Written are, in DIR with the same subfolders, each face cut out as NAME.jpg, its
 `face3dmm synth --format dataset` writes, and person.json with the weights. A stopped run goes on where it was. To learn
 from the labels, name DIR as a data set of kind labelled_folder.
 
-example:
+examples:
   face3dmm label people --out labels    people/anna/1.jpg, people/anna/2.jpg, people/ben/a.png … to labels/anna/1.mat …
+  face3dmm label /share/people --out /share/labels --dask tcp://10.0.0.5:8786     by the workers of a Dask cluster
 """
 
 DESCRIPTION = "Fit many pictures of one person and pool the fits into one label."
@@ -35,6 +52,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add_backend_and_model(verb)
     add("--fit-method", choices=LABEL_METHODS, default="joint", metavar="NAME", help="of each picture: joint "
         "fits landmarks, photometric then pixels too, and labels have an albedo")  # fmt: skip
+    add_pool_options(verb, "people")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,37 +65,57 @@ def run(arguments: argparse.Namespace) -> int:
     pictures = find_pictures(root)
     check_apart(root, arguments.out)
     check_writable(arguments.out)
+    pool = pool_of(arguments)
     model = load_model(arguments.model)
-    labeller = PersonLabeller(model, arguments.backend, arguments.fit_method)
-    people: dict[Path, list[Path]] = {}
+    how = everywhere(arguments.model), arguments.backend, arguments.fit_method
+    PersonLabeller(model, arguments.backend, arguments.fit_method)  # a wrong option is reported before a worker starts
+    recipe = {
+        "model": model.name,
+        "model_digest": model.digest,
+        "backend": arguments.backend,
+        "fit_method": arguments.fit_method,
+    }
+    grouped: dict[Path, list[Path]] = {}
     for path in pictures:
-        people.setdefault(path.parent, []).append(path)
-    labelled = faces = 0
-    for folder, paths in tqdm(people.items(), unit="people", disable=None):
-        person = folder.relative_to(root)
-        recipe: dict[str, object] = {
-            "pictures": [path.name for path in paths],
-            "model": model.name,
-            "model_digest": model.digest,
-            "backend": arguments.backend,
-            "fit_method": arguments.fit_method,
-        }
-        if is_written(arguments.out / person, recipe):
-            labelled += 1
-            continue
-        try:
-            found = labeller.label(paths)
-        except Face3DMMError as error:
-            tqdm.write(f"face3dmm label: {folder} is left out: {one_line(error)}", file=sys.stderr)
-            continue
-        write_person(arguments.out / person, found, model, recipe)
-        labelled += 1
-        faces += len(found.pictures)
-        print(
-            f"{folder}: {len(found.pictures)} of {len(paths)} pictures, single fits {found.spread_mm:.2f} mm from the "
-            "pooled face (RMS)"
-        )
-    if not labelled:
+        grouped.setdefault(path.parent, []).append(path.absolute())
+    people = {
+        folder: _person(paths, arguments.out / folder.relative_to(root), recipe) for folder, paths in grouped.items()
+    }
+    missing = {
+        folder: person for folder, person in people.items() if not is_written(person.folder, dict(person.recipe))
+    }
+    faces, failures = _label(missing, partial(open_labeller, *how), pool)
+    left_out = tell_failures("label", [(f"{folder} is left out", error) for folder, error in failures])
+    if len(failures) == len(people):
         raise Face3DMMError(f"nobody in {root} could be labelled: its pictures show no face that is found")
+    labelled = len(people) - len(failures)
     print(f"written: {faces} labels to {arguments.out}/; {labelled} of {len(people)} people are labelled there")
-    return 0 if labelled == len(people) else 2
+    return left_out
+
+
+def _person(paths: list[Path], out: Path, recipe: dict[str, object]) -> PersonPictures:
+    return PersonPictures(tuple(paths), out.absolute(), {"pictures": [path.name for path in paths], **recipe})
+
+
+def _label(
+    people: Mapping[Path, PersonPictures], share: Callable[[], PersonLabeller], pool: Pool
+) -> tuple[int, list[tuple[Path, Exception]]]:
+    """Label people by a pool's workers; how many pictures are labelled, and who is left out, and why."""
+    faces, failures = 0, []
+    items = [(folder, person) for folder, person in people.items()]
+    with closing(outcomes(_work, items, pool, share)) as found:
+        for (folder, person), outcome in progress_bar(found, total=len(items), unit="people"):
+            if isinstance(outcome, Exception):
+                failures.append((folder, outcome))
+                continue
+            count, spread_mm = outcome
+            faces += count
+            print(
+                f"{folder}: {count} of {len(person.pictures)} pictures, single fits {spread_mm:.2f} mm from the pooled "
+                "face (RMS)"
+            )
+    return faces, failures
+
+
+def _work(labeller: PersonLabeller, item: tuple[Path, PersonPictures]) -> tuple[int, float]:
+    return label_person(labeller, item[1])

@@ -7,8 +7,11 @@ from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.cli.exit_codes import BAD_INPUT
+from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.image_limits import LEAST_MEGAPIXELS, MEGAPIXELS, MOST_MEGAPIXELS
+from face3dmm_ros.core.user_path import user_path
+from face3dmm_ros.core.work_items import DaskPool, LocalPool, Pool
 from face3dmm_ros.fit_methods import FIT_METHODS, REGRESSOR_METHODS, SHIPPED, RegressorFile
 from face3dmm_ros.landmarks import BACKENDS
 from face3dmm_ros.smoothing import SMOOTHING_METHODS
@@ -117,6 +120,57 @@ def folder_names(stems: Sequence[str]) -> list[str]:
         candidates = [stem, *(f"{stem}_{number}" for number in range(1, len(stems) + 1))]
         names.append(next(name for name in candidates if name not in names))
     return names
+
+
+def add_pool_options(verb: argparse._ActionsContainer, what: str) -> None:
+    """Add who does the work.
+
+    Args:
+        verb: to add them to.
+        what: is done at a time, in the plural.
+    """
+    add = verb.add_argument
+    add("--jobs", type=int, metavar="N", help=f"{what} at a time, in a process each; without it one a core")
+    add("--dask", metavar="ADDRESS", help="let the workers of a Dask cluster do it, such as those of "
+        "tcp://127.0.0.1:8786, which see the same files under the same names; without it this machine")  # fmt: skip
+
+
+def pool_of(arguments: argparse.Namespace) -> Pool:
+    """Who does the work, as the options say.
+
+    Raises:
+        Face3DMMError: --jobs is out of range, or given besides --dask.
+    """
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise Face3DMMError(f"--jobs is at least 1, not {arguments.jobs}")
+    if arguments.dask is not None and arguments.jobs is not None:
+        raise Face3DMMError("--jobs is of this machine, and --dask of others: leave one of them out")
+    return DaskPool(arguments.dask) if arguments.dask is not None else LocalPool(arguments.jobs or 0)
+
+
+def everywhere(name: str) -> str:
+    """The name for workers that have a folder of their own: of a file that is there, from the root; else as it is."""
+    path = user_path(name)
+    return str(path.absolute()) if name not in ("", SHIPPED) and path.exists() else name
+
+
+def named_everywhere(arguments: argparse.Namespace, *names: str) -> argparse.Namespace:
+    """The arguments for workers that have a folder of their own: what names a file that is there, named from the root.
+
+    Args:
+        arguments: stay as they are.
+        names: of those that may name files.
+    """
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    found = {name: type(value)(everywhere(str(value))) for name, value in given.items()}
+    return argparse.Namespace(**(vars(arguments) | found))
+
+
+def tell_failures(verb: str, failures: Sequence[tuple[object, Exception]]) -> int:
+    """Say on stderr what could not be done, and why; returns the exit code."""
+    for what, error in failures:
+        print(f"face3dmm {verb}: {what}: {one_line(error)}", file=sys.stderr)
+    return BAD_INPUT if failures else 0
 
 
 def check_apart(pictures: Path, out: Path) -> None:

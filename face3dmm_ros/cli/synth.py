@@ -3,6 +3,8 @@
 import argparse
 import re
 import sys
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,22 @@ from tqdm import tqdm
 
 from face3dmm_ros.bags.messages import TRUTH
 from face3dmm_ros.bags.writer import BagWriter, remove_bag
-from face3dmm_ros.cli.options import add_fov_option, add_model_option, check_apart
+from face3dmm_ros.cli.options import (
+    add_fov_option,
+    add_model_option,
+    add_pool_options,
+    check_apart,
+    everywhere,
+    pool_of,
+    tell_failures,
+)
 from face3dmm_ros.core.errors import Face3DMMError, one_line
+from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.values import FaceParameters
+from face3dmm_ros.core.work_items import outcomes
 from face3dmm_ros.files.whole_file import check_writable
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
-from face3dmm_ros.lab.synthesis.dataset import write_dataset
+from face3dmm_ros.lab.synthesis.dataset import missing_parts, open_renderer, write_part
 from face3dmm_ros.lab.synthesis.motion import MOTIONS, sequence
 from face3dmm_ros.lab.synthesis.people_folder import PeopleFolder
 from face3dmm_ros.lab.synthesis.profile_dataset import fit_photographs, write_profiles
@@ -41,6 +53,7 @@ examples:
   face3dmm synth --out faces --format dataset --count 1000 --backgrounds ~/Pictures
   face3dmm synth --out faces --format dataset --count 1000 --assets makehuman     skins, hair and eyes of MakeHuman
   face3dmm synth --out faces --format dataset --count 1000 --people london:odd    skins mixed from those of people
+  face3dmm synth --out /share/faces --format dataset --count 1000000 --dask tcp://10.0.0.5:8786
   face3dmm synth --out turned --format dataset --count 1000 --photographs ~/Portraits
 """
 
@@ -89,11 +102,12 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     sets.add_argument("--photographs", type=PeopleFolder.parse, nargs="+", metavar="DIR", help="turn the people in "
         "these photographs instead of rendering random ones, as without it; photographs without a face, or with one "
         "that is turned far or fits badly, are left out; DIR:odd and DIR:even take such numbers alone")  # fmt: skip
+    add_pool_options(sets, "parts of 20 pictures")
     sets.add_argument("--suffix", choices=("jpg", "png"), default="jpg", help="of the pictures")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Render and write; returns 0.
+    """Render and write; returns 0, or 2 if some pictures of a data set could not be written.
 
     Raises:
         Face3DMMError: an option is out of range, there is no OpenGL, or the folder cannot be written to.
@@ -105,23 +119,22 @@ def run(arguments: argparse.Namespace) -> int:
         image_size=arguments.size or (_SEQUENCE_SIZE if as_bag else _DATASET_SIZE),
         max_yaw=min(arguments.max_yaw, 45.0) if as_bag else arguments.max_yaw,
         face_share=(0.25, 0.6) if as_bag else (0.34, 0.46),
-        pictures=find_pictures(arguments.backgrounds),
+        pictures=tuple(path.absolute() for path in find_pictures(arguments.backgrounds)),
         clean=arguments.clean,
         occluder=0.0 if as_bag else 0.1,
         field_of_view=arguments.fov if arguments.projection == "perspective" else None,
-        assets=arguments.assets,
-        people=tuple(arguments.people),
+        assets=arguments.assets and arguments.assets.absolute(),
+        people=tuple(str(Path(folder).absolute()) for folder in arguments.people),
     )
     model = load_model(arguments.model)
     if arguments.photographs is not None:
         _write_profiles(arguments, model, options)
         return 0
     options.open(model)  # what is missing shows before anything is written
+    if not as_bag:
+        return _write_dataset(arguments, model, options)
     with SceneRenderer(model) as renderer:
-        if as_bag:
-            _write_bag(arguments, model, renderer, options)
-        else:
-            _write_dataset(arguments, renderer, options)
+        _write_bag(arguments, model, renderer, options)
     return 0
 
 
@@ -141,6 +154,12 @@ def _check(arguments: argparse.Namespace) -> None:
     ):
         if value is not None and not low <= value <= high:
             raise Face3DMMError(f"{what} must lie between {low} and {high}, not {value}")
+    pool_of(arguments)  # says what is wrong with its options
+    several = arguments.jobs is not None or arguments.dask is not None
+    if several and (arguments.format != "dataset" or arguments.photographs is not None):
+        raise Face3DMMError(
+            "--jobs and --dask are for data sets of rendered faces: give --format dataset, and no --photographs"
+        )
     if arguments.photographs is not None:
         if arguments.format != "dataset":
             raise Face3DMMError("--photographs makes a data set: give --format dataset too")
@@ -177,9 +196,23 @@ def _write_bag(
     print(f"written: {bag} ({frames} images)")
 
 
-def _write_dataset(arguments: argparse.Namespace, renderer: SceneRenderer, options: SceneOptions) -> None:
-    written = write_dataset(arguments.out, renderer, options, arguments.count, arguments.seed, arguments.suffix)
-    _tell(arguments, written)
+def _write_dataset(arguments: argparse.Namespace, model: MorphableModel, options: SceneOptions) -> int:
+    """Have a data set written by a pool's workers; 2 if some pictures could not be."""
+    pool = pool_of(arguments)
+    parts = missing_parts(arguments.out.absolute(), model, options, arguments.count, arguments.seed, arguments.suffix)
+    missing = sum(len(part.missing) for part in parts)
+    share = partial(open_renderer, everywhere(arguments.model))
+    failures: list[tuple[object, Exception]] = []
+    with closing(outcomes(write_part, parts, pool, share)) as found, progress_bar(total=missing, unit="picture") as bar:
+        for part, outcome in found:
+            if isinstance(outcome, Exception):
+                failures.append((f"{part.path(part.missing[0]).name} and on", outcome))
+            bar.update(len(part.missing))
+    if failures and len(failures) == len(parts):
+        raise failures[0][1]
+    there = sum(part.path(index).with_suffix(".mat").exists() for part in parts for index in part.missing)
+    _tell(arguments, there, arguments.count - missing)
+    return tell_failures("synth", failures)
 
 
 def _write_profiles(arguments: argparse.Namespace, model: MorphableModel, options: SceneOptions) -> None:
@@ -191,11 +224,10 @@ def _write_profiles(arguments: argparse.Namespace, model: MorphableModel, option
     written = write_profiles(
         arguments.out, photographs, model, options, arguments.count, arguments.seed, arguments.suffix
     )
-    _tell(arguments, written)
+    _tell(arguments, written, arguments.count - written)
 
 
-def _tell(arguments: argparse.Namespace, written: int) -> None:
-    there = arguments.count - written
+def _tell(arguments: argparse.Namespace, written: int, there: int) -> None:
     print(f"written: {written} pictures to {arguments.out}/" + (f"; {there} were there already" if there else ""))
 
 

@@ -3,14 +3,11 @@
 import argparse
 import json
 import multiprocessing
-import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +18,20 @@ from face3dmm_ros.cli.options import (
     add_fov_option,
     add_json_option,
     add_max_faces_option,
+    add_pool_options,
+    everywhere,
     folder_names,
     for_people,
+    pool_of,
     positive_seconds,
+    tell_failures,
 )
-from face3dmm_ros.core.errors import Face3DMMError, one_line
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
+from face3dmm_ros.core.work_items import DaskPool, Pool, outcomes
 from face3dmm_ros.core.worker_process import begin_worker
-from face3dmm_ros.files.captures import without_password
+from face3dmm_ros.files.captures import is_url, without_password
+from face3dmm_ros.files.frame_source import AUTO, SAMPLE, may_come_back
 from face3dmm_ros.files.whole_file import make_folder
 from face3dmm_ros.films.film_fitter import OFFLINE, SMOOTHINGS
 from face3dmm_ros.films.film_job import OVERLAY, REPORT, FilmCopy, FilmJob, check_job, open_film, track_film
@@ -53,6 +56,7 @@ examples:
   face3dmm track talk.mp4 --avatar gltf:me.vrm       an avatar of one's own, animated, too
   face3dmm track sample --out sample --no-overlay    without the video
   face3dmm track camera --show                       the camera, live, on a page in the browser
+  face3dmm track *.mp4 --dask tcp://10.0.0.5:8786    by the workers of a Dask cluster, on a folder that all see
 """
 OUT = Path("out")
 """The folder where none is named."""
@@ -81,7 +85,7 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add("--view", choices=VIEWS, default=VIEWS[0], help="what the overlay shows")
     add("--extent", choices=EXTENTS, default=EXTENTS[0], help="how much of the head the overlay covers")
     add("--overlay", action=argparse.BooleanOptionalAction, default=True, help=f"write {OVERLAY}")
-    add("--jobs", type=int, metavar="N", help="films at a time; without it one a core")
+    add_pool_options(verb, "films")
     add_json_option(verb, "what came of each film")
 
 
@@ -93,10 +97,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if not 0.0 < arguments.fov < 180.0:
         raise Face3DMMError(f"the field of view must lie between 0 and 180 degrees, not {arguments.fov}")
-    if arguments.max_faces < 1 or (arguments.jobs is not None and arguments.jobs < 1):
-        raise Face3DMMError("--max-faces and --jobs are at least 1")
+    if arguments.max_faces < 1:
+        raise Face3DMMError(f"--max-faces is at least 1, not {arguments.max_faces}")
     if arguments.show and len(arguments.sources) > 1:
         raise Face3DMMError(f"--show shows one source, found {len(arguments.sources)}: name one")
+    pool = pool_of(arguments)
+    if isinstance(pool, DaskPool):
+        _check_for_others(arguments)
     jobs = _jobs(arguments)
     if not arguments.show or arguments.out is not None:
         for job in jobs:
@@ -106,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         if film is None:
             return 0
         jobs = [film]
-    if len(jobs) == 1:
+    if len(jobs) == 1 and not isinstance(pool, DaskPool):
         stop = _Stop()
         try:
             with _bar(1) as bar:
@@ -115,7 +122,20 @@ def run(arguments: argparse.Namespace) -> int:
             stop.close()
         _tell(jobs[0], outcome, arguments.json)
         return 0
-    return _several(jobs, arguments.jobs or len(os.sched_getaffinity(0)), arguments.json)
+    return _several(jobs, pool, arguments.json)
+
+
+def _check_for_others(arguments: argparse.Namespace) -> None:
+    """Check that a cluster's workers can do what is asked for.
+
+    Raises:
+        Face3DMMError: it wants this machine's camera or browser.
+    """
+    if arguments.show:
+        raise Face3DMMError("--show is of this machine, and --dask of others: leave one of them out")
+    cameras = (each for each in arguments.sources if each == AUTO or (may_come_back(each) and not is_url(each)))
+    if (camera := next(cameras, None)) is not None:
+        raise Face3DMMError(f"{camera} is this machine's, and --dask's workers see files alone: leave out --dask")
 
 
 def _jobs(arguments: argparse.Namespace) -> list[FilmJob]:
@@ -227,28 +247,47 @@ class _Stop:
         self._asked = True
 
 
-def _several(jobs: Sequence[FilmJob], at_once: int, as_json: bool) -> int:
-    """Track films in processes; 2 if some failed."""
-    context = multiprocessing.get_context("spawn")
-    reports = context.SimpleQueue()
-    failed = 0
-    with _bar(len(jobs)) as bar, ProcessPoolExecutor(min(at_once, len(jobs)), context, _begin, (reports,)) as pool:
-        follower = threading.Thread(target=_follow, args=(reports, bar, len(jobs)), daemon=True)
-        follower.start()
-        running = {pool.submit(_work, place, job): job for place, job in enumerate(jobs)}
-        for future in as_completed(running):
-            try:
-                _tell(running[future], future.result(), as_json)
-            except (Face3DMMError, BrokenProcessPool) as error:
-                failed += 1
-                print(f"face3dmm track: {running[future].source}: {one_line(error)}", file=sys.stderr)
+def _several(jobs: Sequence[FilmJob], pool: Pool, as_json: bool) -> int:
+    """Track films by a pool's workers; 2 if some failed."""
+    failures: list[tuple[object, Exception]] = []
+    with _bar(len(jobs)) as bar, _reported(bar, jobs, pool) as pool:
+        items = enumerate(map(_everywhere, jobs) if isinstance(pool, DaskPool) else jobs)
+        with closing(outcomes(_work, items, pool)) as found:
+            for (place, _), outcome in found:
+                if isinstance(outcome, Exception):
+                    failures.append((jobs[place].source, outcome))
+                else:
+                    _tell(jobs[place], outcome, as_json)
+                if isinstance(pool, DaskPool):
+                    bar.update(1)
+    return tell_failures("track", failures)
+
+
+@contextmanager
+def _reported(bar: Any, jobs: Sequence[FilmJob], pool: Pool) -> Iterator[Pool]:
+    """The pool, whose processes, if it has some, tell the bar how far they are."""
+    if isinstance(pool, DaskPool):
+        yield pool
+        return
+    reports = multiprocessing.get_context("spawn").SimpleQueue()
+    follower = threading.Thread(target=_follow, args=(reports, bar, len(jobs)), daemon=True)
+    follower.start()
+    try:
+        yield replace(pool, begin=_begin, arguments=(reports,))
+    finally:
         reports.put(None)
         follower.join()
-    return 2 if failed else 0
+
+
+def _everywhere(job: FilmJob) -> FilmJob:
+    """The job for a worker that has a folder of its own."""
+    source = job.source if job.source == SAMPLE else everywhere(job.source)
+    model, avatar = everywhere(job.model), everywhere(job.avatar)
+    return replace(job, source=source, out=job.out.absolute(), model=model, avatar=avatar)
 
 
 _reports: Any = None
-"""A worker's way to tell how far it is."""
+"""A local worker's way to tell how far it is."""
 
 
 def _begin(reports: Any) -> None:
@@ -257,14 +296,15 @@ def _begin(reports: Any) -> None:
     _reports = reports
 
 
-def _work(place: int, job: FilmJob) -> dict[str, Any]:
-    """Track a film in a worker, which tells how far it is now and then."""
+def _work(item: tuple[int, FilmJob]) -> dict[str, Any]:
+    """Track a film in a worker, which, if it is local, tells how far it is now and then."""
+    place, job = item
     told = 0.0
 
     def progress(what: str, done: int, total: int) -> None:
         nonlocal told
         share = _share(what, done, total)
-        if share - told >= _LEAST_TOLD or share == 1.0:
+        if _reports is not None and (share - told >= _LEAST_TOLD or share == 1.0):
             told = share
             _reports.put((place, share))
 

@@ -1,5 +1,6 @@
 """One film from its images to its files: the work item of `face3dmm track`."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.bags.frames import BagFrames, is_bag
 from face3dmm_ros.core.closing import Closing
 from face3dmm_ros.core.errors import Face3DMMError, one_line
+from face3dmm_ros.core.regular_file import read_regular
 from face3dmm_ros.core.user_path import user_path
-from face3dmm_ros.files.frame_source import FrameSource, open_source
+from face3dmm_ros.files.frame_source import SAMPLE, FrameSource, open_source
 from face3dmm_ros.files.image_layout import jpeg
 from face3dmm_ros.files.motion_jpeg import MotionJpegWriter
-from face3dmm_ros.files.whole_file import check_writable, make_folder
+from face3dmm_ros.files.whole_file import check_writable, make_folder, write_whole
 from face3dmm_ros.films.animation import write_animation
 from face3dmm_ros.films.avatar_animation import AnimatedAvatar
 from face3dmm_ros.films.curves import write_live_link, write_weights
@@ -31,16 +33,19 @@ from face3dmm_ros.films.report import doubtful_frames, write_report
 from face3dmm_ros.films.tracks import TrackedFilm
 from face3dmm_ros.landmarks import create_backend
 from face3dmm_ros.landmarks.tracker import LIVE_LOOKS, LandmarkTracker
-from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.morphable_model import MorphableModel, load_model
 from face3dmm_ros.rendering.face_extent import FACE
 
-WORK, FILM, OVERLAY, REPORT = ".work", "film.mp4", "overlay.mp4", "report.html"
+WORK, FILM, OVERLAY, REPORT, SUMMARY = ".work", "film.mp4", "overlay.mp4", "report.html", "summary.json"
 PARAMETERS, WEIGHTS = "params.npz", "weights.csv"
 LIVE_LINK, ANIMATION, AVATAR = "arkit{}.csv", "animation{}.glb", "avatar{}.glb"
 """Files of each face; that of the first has no number."""
+_MOST_SUMMARY_BYTES = 1 << 20
+"""Chosen by hand: far more than a summary has."""
 _FILM_QUALITY = 90
 """Of the JPEGs that a camera's images are kept as; chosen by hand."""
 _LANDMARKS_DEPEND_ON = ("source", "backend", "max_faces", "duration")
+_FILES_DEPEND_ON = ("smoothing", "view", "extent", "fov", "avatar")
 _SHORTEST_TRACK = 5
 """Images of a face, of which fewer are no person's; chosen by hand."""
 
@@ -86,13 +91,16 @@ def check_job(job: FilmJob) -> None:
     """
     if job.avatar:
         AnimatedAvatar(user_path(job.avatar))
-    check_writable(job.out, (FILM, OVERLAY, REPORT, PARAMETERS, WEIGHTS, LIVE_LINK.format(""), ANIMATION.format("")))
+    check_writable(
+        job.out, (FILM, OVERLAY, REPORT, SUMMARY, PARAMETERS, WEIGHTS, LIVE_LINK.format(""), ANIMATION.format(""))
+    )
 
 
 def track_film(job: FilmJob, progress: Progress, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """Do it: landmarks, fit, files.
 
-    Landmarks that an earlier call left are used, if film and options are the same.
+    What an earlier call left is used, if film, model and options are the same: its files where it came to its end, else
+    its landmarks.
 
     Args:
         job: what to do.
@@ -110,7 +118,11 @@ def track_film(job: FilmJob, progress: Progress, stopped: Callable[[], bool] = l
     source = open_film(job.source)
     notices = [notice for notice in (source.notice, avatar.notice if avatar else "") if notice]
     try:
+        made_with = _made_with(job, source, model)
+        if (finished := _finished(job, made_with)) is not None:
+            return finished
         make_folder(job.out)
+        (job.out / SUMMARY).unlink(missing_ok=True)
         store = LandmarkStore(job.out / WORK, _depends_on(job, source))
         film_path = _film_path(job, source)
         if not store.complete:
@@ -144,13 +156,46 @@ def track_film(job: FilmJob, progress: Progress, stopped: Callable[[], bool] = l
     if job.view:
         notices += _drawn(job, film, store, model, film_path, progress)
     write_report(job.out / REPORT, film, retargeting, _pictures(film, film_path), notices)
-    store.remove()
-    return {
+    outcome = {
         "frames": len(film.times),
         "faces": {track.face_id: len(track.frames) for track in film.tracks},
         "seconds": float(film.times[-1]) if len(film.times) else 0.0,
         "notices": notices,
     }
+    files = sorted(path.name for path in job.out.iterdir() if path.is_file())
+    write_whole(job.out / SUMMARY, json.dumps(outcome | {"files": files, "made_with": made_with}, indent=1) + "\n")
+    store.remove()
+    return outcome
+
+
+def _made_with(job: FilmJob, source: FrameSource, model: MorphableModel) -> dict[str, Any] | None:
+    """What the files depend on; None where that cannot be told: of a camera, or from afar."""
+    if source.live or (job.source != SAMPLE and _named_file(job.source) is None):
+        return None
+    options = {name: getattr(job, name) for name in _FILES_DEPEND_ON} | {"model": model.digest}
+    if job.avatar:
+        options["avatar"] = _stamp(user_path(job.avatar))
+    made_with: dict[str, Any] = json.loads(json.dumps(_depends_on(job, source) | options))
+    return made_with
+
+
+def _finished(job: FilmJob, made_with: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What came of the same job earlier, if its files are there."""
+    if made_with is None:
+        return None
+    try:
+        kept = json.loads(read_regular(job.out / SUMMARY, _MOST_SUMMARY_BYTES))
+        if kept["made_with"] != made_with or not all((job.out / name).is_file() for name in kept["files"]):
+            return None
+        faces = {int(face_id): int(count) for face_id, count in kept["faces"].items()}
+        return {
+            "frames": int(kept["frames"]),
+            "faces": faces,
+            "seconds": float(kept["seconds"]),
+            "notices": [str(notice) for notice in kept["notices"]],
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):  # there is none, or it is another program's
+        return None
 
 
 class FilmCopy(Closing):
@@ -192,13 +237,25 @@ def open_film(source: str) -> FrameSource:
 
 def _depends_on(job: FilmJob, source: FrameSource) -> dict[str, Any]:
     """What the landmarks depend on; a camera's are never the same again."""
-    path = user_path(job.source)
     of = {"version": face3dmm_ros.__version__} | {name: getattr(job, name) for name in _LANDMARKS_DEPEND_ON}
     if source.live:
         return of | {"begun": time.time()}
-    if path.is_file():
-        return of | {"bytes": path.stat().st_size, "changed": path.stat().st_mtime_ns}
-    return of
+    path = _named_file(job.source)
+    return of if path is None else of | {"source": _stamp(path)}
+
+
+def _named_file(source: str) -> Path | None:
+    """The file or folder that a source names, None for a word or an address."""
+    path = user_path(source)
+    return path if source != SAMPLE and path.exists() else None
+
+
+def _stamp(path: Path) -> dict[str, Any]:
+    """By what a film or avatar is known again: where it is, how many bytes it has and when it was last changed, ns."""
+    files = sorted(path.glob("*")) if path.is_dir() else [path]
+    stats = [file.stat() for file in files if file.is_file()]
+    changed = max((each.st_mtime_ns for each in stats), default=0)
+    return {"path": str(path.absolute()), "bytes": sum(each.st_size for each in stats), "changed": changed}
 
 
 def _film_path(job: FilmJob, source: FrameSource) -> str:

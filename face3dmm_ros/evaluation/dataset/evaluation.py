@@ -1,19 +1,16 @@
-"""Any kind of data set through the pipeline, in worker processes, resumable after a kill at any moment."""
+"""Any kind of data set through the pipeline, in workers, resumable after a kill at any moment."""
 
-import multiprocessing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.worker_process import begin_worker
+from face3dmm_ros.core.work_items import Pool, outcomes
 from face3dmm_ros.evaluation.dataset.pipeline_options import PipelineOptions, made_with
 from face3dmm_ros.evaluation.dataset.report_parts import Evaluation
 from face3dmm_ros.evaluation.dataset.results_file import Record, ResultsFile
@@ -24,9 +21,6 @@ Look = Callable[[Any], Record]
 
 RESULTS_NAME = "results.jsonl"
 _SKIPPED = "skipped"
-_AHEAD = 2
-"""Tasks per worker process that are submitted and not yet done, so that no worker waits and a large set costs no
-memory; chosen by hand."""
 
 
 @dataclass(frozen=True)
@@ -131,35 +125,26 @@ def file_stamp(*paths: Path) -> tuple[int, ...]:
     return tuple(number for s in stamps for number in ((s.st_size, s.st_mtime_ns) if s else (0, 0)))
 
 
-def evaluate(tasks: Sequence[Task], dataset: DataSet, results: ResultsFile, *, jobs: int) -> Iterator[None]:
-    """Do the tasks that have no result yet in `jobs` worker processes; yields once per task, done now or before.
+def evaluate(
+    tasks: Sequence[Task], dataset: DataSet, results: ResultsFile, pool: Pool
+) -> Generator[tuple[str, Exception] | None, None, None]:
+    """Do the tasks that have no result yet by a pool's workers, and keep each result as it comes.
+
+    Yields once per task, done now or before; of one that came to no result, which another run tries again, its name and
+    why: its worker died, or the system refused something.
 
     Raises:
-        Face3DMMError: a worker process died; finished results are kept.
+        Face3DMMError: the cluster cannot be used; finished results are kept.
     """
     open_tasks = [task for task in tasks if not results.holds(task.key, list(task.stamp))]
     yield from [None] * (len(tasks) - len(open_tasks))
-    if not open_tasks:
-        return
-    pool = ProcessPoolExecutor(
-        min(jobs, len(open_tasks)), multiprocessing.get_context("spawn"), _start_worker, (dataset,)
-    )
-    waiting = iter(open_tasks)
-    try:
-        submitted = {pool.submit(_do, task) for task in islice(waiting, _AHEAD * jobs)}
-        while submitted:
-            done, submitted = wait(submitted, return_when=FIRST_COMPLETED)
-            submitted |= {pool.submit(_do, task) for task in islice(waiting, len(done))}
-            for future in done:
-                results.append(future.result())
+    with closing(outcomes(_do, open_tasks, pool, share=dataset.look)) as found:
+        for task, record in found:
+            if isinstance(record, Exception):
+                yield name_of({"key": task.key}), record
+            else:
+                results.append(record)
                 yield None
-    except BrokenProcessPool as error:
-        raise Face3DMMError(
-            "a worker process died, perhaps for want of memory (fewer --jobs need less). What was finished is "
-            "kept: run again to go on"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _records_of(tasks: Sequence[Task], results: ResultsFile, skipped: dict[str, str]) -> Iterator[Record]:
@@ -179,20 +164,9 @@ def name_of(record: Mapping[str, Any]) -> str:
     return str(record["key"]).partition("/")[2]
 
 
-_look: Look | None = None
-"""Set in each worker process when it starts."""
-
-
-def _start_worker(dataset: DataSet) -> None:
-    global _look
-    begin_worker()
-    _look = dataset.look()
-
-
-def _do(task: Task) -> Record:
-    assert _look is not None
+def _do(look: Look, task: Task) -> Record:
     record: dict[str, Any] = {"key": task.key, "stamp": list(task.stamp)}
     try:
-        return {**record, **_look(task.subject)}
+        return {**record, **look(task.subject)}
     except Face3DMMError as error:
         return {**record, _SKIPPED: str(error)}

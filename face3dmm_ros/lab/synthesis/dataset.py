@@ -9,6 +9,7 @@ top, right, bottom of the landmarks. Beyond that layout: ``scale``, ``rotation``
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -24,11 +25,12 @@ from face3dmm_ros.core.rotations import pose_angles
 from face3dmm_ros.files.whole_file import write_whole
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene
 from face3dmm_ros.lab.synthesis.scene_renderer import RenderedScene, SceneRenderer
-from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 RECORD = "synthesis.json"
 """The file that says how a folder was made; a run with other options does not continue it."""
 
+_IN_PART = 20  # chosen by hand: seconds of work, so that handing it over takes no time that counts
 _JPEG_QUALITY = 95  # chosen by hand: its artefacts are weaker than those that `Sensor.jpeg` adds on purpose
 
 
@@ -51,17 +53,69 @@ def write_dataset(
     Raises:
         Face3DMMError: the folder was made with other options, or cannot be written to.
     """
-    model = renderer.model
+    parts = missing_parts(folder, renderer.model, scenes, count, seed, suffix)
+    missing = sum(len(part.missing) for part in parts)
+    with tqdm(total=missing, unit="picture", disable=None) as bar:
+        for part in parts:
+            bar.update(write_part(renderer, part))
+    return missing
+
+
+@dataclass(frozen=True)
+class DatasetPart:
+    """Some pictures of a data set, to be written by anybody.
+
+    Attributes:
+        folder, scenes, seed, suffix: as of `write_dataset`.
+        missing: the pictures' numbers.
+    """
+
+    folder: Path
+    scenes: SceneOptions
+    seed: int
+    suffix: str
+    missing: tuple[int, ...]
+
+    def path(self, index: int) -> Path:
+        """Of a picture."""
+        return self.folder / f"face{index:06d}.{self.suffix}"
+
+
+def missing_parts(
+    folder: Path, model: MorphableModel, scenes: SceneOptions, count: int, seed: int = 0, suffix: str = "jpg"
+) -> list[DatasetPart]:
+    """The pictures that are not in a data set yet, in parts; arguments and errors as of `write_dataset`."""
     record = {"seed": seed, "suffix": suffix, "model": model.name, "model_digest": model.digest}
     keep_record(folder, {**record, "scenes": scenes.recipe()})
-    written = 0
-    for index in tqdm(range(count), unit="picture", disable=None):
-        path = folder / f"face{index:06d}.{suffix}"
+    whole = DatasetPart(folder, scenes, seed, suffix, ())
+    missing = [index for index in range(count) if not whole.path(index).with_suffix(".mat").exists()]
+    return [
+        replace(whole, missing=tuple(missing[first : first + _IN_PART])) for first in range(0, len(missing), _IN_PART)
+    ]
+
+
+def write_part(renderer: SceneRenderer, part: DatasetPart) -> int:
+    """Write a part's pictures, except for those that somebody wrote meanwhile; returns how many pictures it has.
+
+    Raises:
+        Face3DMMError: the folder cannot be written to.
+    """
+    for index in part.missing:
+        path = part.path(index)
         if not path.with_suffix(".mat").exists():
-            rendered = renderer.render(random_scene(np.random.default_rng([seed, index]), model, scenes))
-            write_picture(path, rendered.image, truth(model, rendered))
-            written += 1
-    return written
+            scene = random_scene(np.random.default_rng([part.seed, index]), renderer.model, part.scenes)
+            rendered = renderer.render(scene)
+            write_picture(path, rendered.image, truth(renderer.model, rendered))
+    return len(part.missing)
+
+
+def open_renderer(model: str) -> SceneRenderer:
+    """A renderer of a model of this name.
+
+    Raises:
+        Face3DMMError: the model cannot be read, or there is no OpenGL 3.3.
+    """
+    return SceneRenderer(load_model(model))
 
 
 def write_picture(path: Path, image: NDArray[np.uint8], values: Mapping[str, object]) -> None:

@@ -6,7 +6,7 @@ weighed by the landmark detector's confidence in each, and teach a network to se
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from face3dmm_ros.lab.synthesis.dataset import label, write_picture
 from face3dmm_ros.lab.training.face_chunks import FaceRecord
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.schemes import IBUG68
-from face3dmm_ros.morphable_model import MorphableModel
+from face3dmm_ros.morphable_model import MorphableModel, load_model
 
 LABEL_METHODS = ("joint", "photometric")
 """How a single picture is fitted: by its landmarks, or then by its pixels too, which gives an albedo as well."""
@@ -62,6 +62,21 @@ class LabelledPerson:
     pooled: PooledCoefficients
     pictures: tuple[tuple[Path, FaceParameters], ...]
     spread_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class PersonPictures:
+    """A person to label.
+
+    Attributes:
+        pictures: of the person.
+        folder: to write to.
+        recipe: what the labels depend on, for `is_written`.
+    """
+
+    pictures: tuple[Path, ...]
+    folder: Path
+    recipe: Mapping[str, object]
 
 
 def pool(fits: Sequence[FaceParameters], confidence: ArrayLike) -> PooledCoefficients:
@@ -171,6 +186,26 @@ class PersonLabeller(TrackFitter):
             solved.camera, np.concatenate([held, solved.coefficients]), solved.residual_px, landmarks
         )
         return replace(fitted, gamma=pooled.gamma, method=self.fit_method)
+
+
+def label_person(labeller: PersonLabeller, person: PersonPictures) -> tuple[int, float]:
+    """Label a person and write it; returns how many pictures show a face, and `LabelledPerson.spread_mm`.
+
+    Raises:
+        Face3DMMError: no picture shows a face, or the folder cannot be written to.
+    """
+    labelled = labeller.label(person.pictures)
+    write_person(person.folder, labelled, labeller.model, dict(person.recipe))
+    return len(labelled.pictures), labelled.spread_mm
+
+
+def open_labeller(model: str, backend: str, fit_method: str) -> PersonLabeller:
+    """A labeller with a model of this name.
+
+    Raises:
+        Face3DMMError: as of `PersonLabeller`, or the model cannot be read.
+    """
+    return PersonLabeller(load_model(model), backend, fit_method)
 
 
 def write_person(folder: Path, person: LabelledPerson, model: MorphableModel, recipe: dict[str, object]) -> None:
