@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from itertools import cycle
@@ -38,6 +38,8 @@ from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 
 IMAGE_SIZE = (640, 480)
 """(width, height), px: the size for which the documents give figures."""
+GROWTH = ("image_size", "faces", "model", "subscribers", "nodes")
+"""With what time grows."""
 _MOTION_PX, _NOISE_PX = 2.0, 0.5
 """Standard deviations of a face's motion from frame to frame, and of a detector's noise; chosen by hand."""
 
@@ -69,7 +71,11 @@ def main() -> int:
         "--profile", action="store_true", help="where the milliseconds of an image go, in the library and in the nodes"
     )
     arguments.add_argument(
-        "--growth", action="store_true", help="how the time grows with the image's size, with faces, and with the model"
+        "--growth",
+        nargs="*",
+        choices=GROWTH,
+        help="how the time grows with the image's size, with faces and the model's, and the cost of live nodes with "
+        "subscribers and with nodes; some of them alone, or all. Curves are drawn beside the JSON",
     )
     arguments.add_argument("--rounds", type=int, default=3, help="turns of library and nodes in the profile")
     options = arguments.parse_args()
@@ -85,8 +91,9 @@ def main() -> int:
         from benchmarks.profile import profile
 
         return _write(options.out, {"machine": machine} | profile(IMAGE_SIZE, options.seconds, options.rounds))
-    if options.growth:
-        return _write(options.out, {"machine": machine} | growth(options.seconds))
+    if options.growth is not None:
+        kinds = options.growth or GROWTH
+        return _write(options.out, {"machine": machine} | growth(kinds, options.seconds, options.out.parent))
     report = {
         "machine": machine,
         "stages_640x480": _table("Stages, 640×480, default model, one thread", stages(), options.seconds),
@@ -131,20 +138,65 @@ def _write(out: Path, report: dict) -> int:
     return 0
 
 
-def growth(seconds: float) -> dict[str, dict]:
-    """Measure and print how the time from image to overlay grows, beside the smallest of each kind."""
-    from benchmarks.growth import by_faces, by_image_size, by_model
+def growth(kinds: Sequence[str], seconds: float, folder: Path) -> dict[str, dict]:
+    """Measure, print and draw how time grows: in the library beside the smallest of each kind, and in the nodes."""
+    from benchmarks.growth import by_faces, by_image_size, by_model, draw, positions
 
     titles = {
-        "by_image_size": ("Image to overlay, one face, by the image's size", by_image_size),
-        "by_faces": ("Image to overlay, 1280×960, by the number of faces", by_faces),
-        "by_model": ("Image to overlay, 640×480, by the model's size", by_model),
+        "image_size": ("Image to overlay, one face, by the image's size", by_image_size, "megapixels"),
+        "faces": ("Image to overlay, 1280×960, by the number of faces", by_faces, "faces"),
+        "model": ("Image to overlay, 640×480, by the model's size", by_model, "vertices"),
     }
-    report = {}
-    for key, (title, make) in titles.items():
-        rows = make(portrait())
-        report[key] = _table(title, rows, seconds, peer=next(iter(rows)))
+    folder.mkdir(parents=True, exist_ok=True)
+    report: dict[str, dict] = {}
+    for kind in kinds:
+        if kind in titles:
+            title, make, axis = titles[kind]
+            rows = make(portrait())
+            table = report[f"by_{kind}"] = _table(title, rows, seconds, peer=next(iter(rows)))
+            # What cannot be told apart from the first has no ratio.
+            curve = positions(kind), [row.get("ratio", 1.0) for row in table.values()]
+            draw(folder / f"growth_{kind}.png", axis, {"time, ratio": {title: curve}})
+        elif find_spec("rclpy"):
+            report[f"by_{kind}"] = _node_growth(kind, seconds, folder / f"growth_{kind}.png")
+        else:
+            print(f"\nrclpy is not installed: growth with {kind} is left out")
     return report
+
+
+def _node_growth(kind: str, seconds: float, picture: Path) -> dict[str, dict]:
+    """Measure, print and draw what live nodes cost, beside one subscriber or the first node that answers images."""
+    import rclpy
+
+    from benchmarks import node_growth
+    from benchmarks.growth import draw, with_ratios
+
+    measure, peer = {
+        "subscribers": (node_growth.by_subscribers, "1"),
+        "nodes": (node_growth.by_nodes, node_growth.FIRST),
+    }[kind]
+    rclpy.init()
+    try:
+        tables = {name: with_ratios(rows, peer) for name, rows in measure(seconds).items()}
+    finally:
+        rclpy.try_shutdown()
+    print(f"\nNodes, 640×480, {node_growth.RATE:.0f} images/s, by {kind}; ratios to {peer!r}")
+    print(f"{'':34}  processor ms an image  ratio  p50, ms  ratio  answered")
+    for name, rows in tables.items():
+        for step, row in rows.items():
+            print(
+                f"{f'{name}: {step}':34}  {row['processor_ms']:21.1f}  {row['processor_ratio']:5.2f}"
+                f"  {row['p50_ms']:7.1f}  {row['p50_ratio']:5.2f}  {100 * row['answered']:6.0f} %"
+            )
+    panels = {
+        title: {
+            name: ([*map(int, rows)] if kind == "subscribers" else list(rows), [row[key] for row in rows.values()])
+            for name, rows in tables.items()
+        }
+        for title, key in (("processor time, ratio", "processor_ratio"), ("p50, ratio", "p50_ratio"))
+    }
+    draw(picture, kind, panels)
+    return tables
 
 
 def stages() -> dict[str, Callable[[], object]]:

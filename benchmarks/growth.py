@@ -1,15 +1,19 @@
 """How the time from image to overlay grows: `make bench ARGS="--growth"`.
 
-With the image's size, with faces, and with the model's; one process, each candidate in turn with the smallest.
+With the image's size, with faces, and with the model's; one process, each candidate in turn with the smallest. Curves
+are drawn of these and of what `benchmarks.node_growth` measures.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.random_model import random_model
+from benchmarks.random_model import BFM_VERTICES, random_model
+from face3dmm_ros.evaluation.report import new_plots
 from face3dmm_ros.fitting import TrackFitter
 from face3dmm_ros.landmarks import LandmarkTracker, create_backend
 from face3dmm_ros.landmarks.tracker import LIVE_LOOKS
@@ -24,6 +28,8 @@ SIZES = ((640, 480), (1280, 960), (1920, 1440), (3840, 2880))
 FACES = (1, 2, 4, 8, 16)
 _GRID = 4
 """Rows and columns of faces in an image of `SIZES[1]`."""
+_PANEL_WIDTH, _PANEL_HEIGHT = 6.0, 2.8
+"""Inches; chosen by hand."""
 _SETTLING = 30
 """Images after which every face is tracked; chosen by hand."""
 
@@ -59,6 +65,45 @@ def by_model(portrait: Image) -> dict[str, Callable[[], object]]:
         f"{m.vertex_count:,} vertices, {m.shape_count} + {m.expression_count}": _to_overlay(m, portrait, 1)
         for m in (default, large)
     }
+
+
+def positions(kind: str) -> list[float]:
+    """How large each candidate of a kind is: megapixels, faces or vertices."""
+    return {
+        "image_size": [1e-6 * width * height for width, height in SIZES],
+        "faces": [float(count) for count in FACES],
+        "model": [float(load_model("default").vertex_count), float(BFM_VERTICES)],
+    }[kind]
+
+
+def with_ratios(rows: Mapping[str, Mapping[str, float]], peer: str) -> dict[str, dict[str, float]]:
+    """Rows of a table, with the ratios of their times to those of one of them: `X_ratio` beside each `X_ms`."""
+    return {
+        name: dict(row)
+        | {
+            f"{key.removesuffix('_ms')}_ratio": value / rows[peer][key] if rows[peer][key] else math.nan
+            for key, value in row.items()
+            if key.endswith("_ms")
+        }
+        for name, row in rows.items()
+    }
+
+
+def draw(
+    path: Path, axis: str, panels: Mapping[str, Mapping[str, tuple[Sequence[float] | Sequence[str], Sequence[float]]]]
+) -> None:
+    """Draw curves, (what grows, ratio) by name, in panels one below the other, and write a picture."""
+    figure, plots = new_plots(len(panels), _PANEL_WIDTH, _PANEL_HEIGHT)
+    for plot, (title, curves) in zip(plots, panels.items(), strict=True):
+        for name, (across, ratios) in curves.items():
+            plot.plot(across, ratios, "o-", label=name)
+        plot.set_ylabel(title)
+        plot.set_ylim(bottom=0.0)
+        plot.grid(alpha=0.3)
+        if len(curves) > 1:
+            plot.legend(fontsize="small")
+    plots[-1].set_xlabel(axis)
+    figure.savefig(path)
 
 
 def _resized(image: Image, size: tuple[int, int]) -> Image:

@@ -10,9 +10,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from face3dmm_ros.live.middleware import fast_dds_settings
@@ -23,6 +24,7 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from face3dmm_ros.core import topics
@@ -35,6 +37,10 @@ SOURCE = "video_source_node"
 NODES = ("landmark_node", "fitter_node", "renderer_node")
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 CLIP = ("source:=sample", "width:=640", "height:=480")
+Answer = tuple[type, str, QoSProfile]
+"""Messages that answer images, beginning with their header: their class, topic, and how they are taken."""
+PARAMETERS: Answer = (Face3DMMParamsArray, topics.PARAMETERS, result_qos(100))
+OVERLAY: Answer = (Image, topics.OVERLAY, image_qos())
 _SETTLING = 4.0
 """s of images before it is measured; chosen by hand."""
 _START_TIMEOUT, _STOP_TIMEOUT = 60.0, 10.0
@@ -64,7 +70,7 @@ class Run:
     Attributes:
         answered: share of the images that the source was to give.
         rate: answers per second.
-        age_ms: of their answers: of overlays if these are listened to, else of /face/params.
+        age_ms: of their answers: of the topic that was listened to last.
         processor_ms: of all nodes, on all cores, for each image that was answered.
         stage_ms: medians of the stages.
         start_s: from the start of the processes to the first answer.
@@ -84,18 +90,25 @@ class Listener(Node):
     It takes no more than rviz does: each copy that leaves the nodes' process costs them time.
     """
 
-    def __init__(self, *, overlay: bool) -> None:
-        """Listen, also to overlays if they are to be drawn."""
+    def __init__(self, answers: Iterable[Answer]) -> None:
+        """Listen to some topics."""
         super().__init__("load_listener")
         self.age_ms: dict[int, float] = {}
         self.statuses = Statuses()
         self.create_subscription(DiagnosticArray, "/diagnostics", self.statuses.take, 100)
-        parameters = (Face3DMMParamsArray, topics.PARAMETERS, result_qos(100))
-        answer, topic, qos = (Image, topics.OVERLAY, image_qos()) if overlay else parameters
-        # Serialized: what this process takes, the nodes lack.
-        self.create_subscription(answer, topic, self._on_answer, qos, raw=True)
+        self._dated = ""
+        for answer in answers:
+            self.listen(answer)
 
-    def _on_answer(self, message: bytes) -> None:
+    def listen(self, answer: Answer) -> None:
+        """Listen to a topic too; of all of them, the ages of this one's messages are kept from now on."""
+        message_type, self._dated, qos = answer
+        # Serialized: what this process takes, the nodes lack.
+        self.create_subscription(message_type, self._dated, partial(self._on_answer, self._dated), qos, raw=True)
+
+    def _on_answer(self, topic: str, message: bytes) -> None:
+        if topic != self._dated:
+            return
         seconds, nanoseconds = serialized_stamp(message)
         stamp = 1_000_000_000 * seconds + nanoseconds
         self.age_ms.setdefault(stamp, 1e-6 * (self.get_clock().now().nanoseconds - stamp))
@@ -134,29 +147,69 @@ def processor_ms(processes: Iterable[subprocess.Popen]) -> float:
 
 
 def nodes(*command: str, environment: dict[str, str], fps: float | None) -> AbstractContextManager[subprocess.Popen]:
-    """A module with nodes that runs meanwhile, on the clip at a rate if the source is among them."""
+    """A module with nodes that runs meanwhile, on the clip at a rate if the source is among them; avatars are heads."""
     values = () if fps is None else (*CLIP, f"fps:={fps}")
-    parameters = [argument for value in values for argument in ("-p", f"{SOURCE}:{value}")]
+    parameters = ["-p", "avatar_node:style:=head"]
+    parameters += [argument for value in values for argument in ("-p", f"{SOURCE}:{value}")]
     arguments = ("--ros-args", "--log-level", "warn", *parameters)
     return process("-m", *command, *arguments, environment=environment)
 
 
-def run(condition: Condition, seconds: float, *, composed: bool, overlay: bool, fps: float = 30.0) -> Run:
-    """Run the nodes and look at them for some seconds.
+@dataclass(frozen=True)
+class Live:
+    """Nodes that run, and who listens to them.
+
+    Attributes:
+        start_s: from the start of the processes to the first answer.
+        fps: images per second that the source is to give.
+    """
+
+    listener: Listener
+    processes: list[subprocess.Popen]
+    start_s: float
+    fps: float
+
+    def look(self, seconds: float) -> Run:
+        """Look at the nodes for some seconds."""
+        start, used = time.time_ns(), processor_ms(self.processes)
+        self.listener.spin_for(seconds)
+        stop, used = time.time_ns(), processor_ms(self.processes) - used
+        self.listener.spin_for(1.0)
+        ages = [age for stamp, age in self.listener.age_ms.items() if start <= stamp < stop]
+        stages = {
+            key.removeprefix("stage_ms/"): float(value)
+            for name in NODES
+            for key, value in self.listener.statuses.get(name, {}).items()
+            if key.startswith("stage_ms/")
+        }
+        rate = len(ages) / (1e-9 * (stop - start))
+        return Run(rate / self.fps, rate, ages, used / max(len(ages), 1), stages, self.start_s)
+
+
+@contextmanager
+def live(
+    condition: Condition,
+    answers: Iterable[Answer],
+    names: Sequence[str] = (SOURCE, *NODES),
+    *,
+    composed: bool,
+    fps: float = 30.0,
+) -> Iterator[Live]:
+    """Nodes, the source the first of them, that run meanwhile and have settled, with who takes their answers.
 
     Raises:
         SystemExit: no image was answered.
     """
     environment = condition.environment
     with ExitStack() as stack:
-        listener = Listener(overlay=overlay)
+        listener = Listener(answers)
         stack.callback(listener.destroy_node)
         if composed:
-            commands = [nodes("face3dmm_ros.live.composition", environment=environment, fps=fps)]
+            commands = [nodes("face3dmm_ros.live.composition", *names, environment=environment, fps=fps)]
         else:
             commands = [
                 nodes("face3dmm_ros.nodes", name, environment=environment, fps=fps if name == SOURCE else None)
-                for name in (*NODES, SOURCE)
+                for name in (*names[1:], names[0])
             ]
         begin = time.monotonic()
         running = [stack.enter_context(command) for command in commands]
@@ -169,19 +222,17 @@ def run(condition: Condition, seconds: float, *, composed: bool, overlay: bool, 
             listener.spin_for(0.05)
         start_s = time.monotonic() - begin
         listener.spin_for(_SETTLING)
-        start, used = time.time_ns(), processor_ms(running)
-        listener.spin_for(seconds)
-        stop, used = time.time_ns(), processor_ms(running) - used
-        listener.spin_for(1.0)
-        ages = [age for stamp, age in listener.age_ms.items() if start <= stamp < stop]
-        stages = {
-            key.removeprefix("stage_ms/"): float(value)
-            for name in NODES
-            for key, value in listener.statuses.get(name, {}).items()
-            if key.startswith("stage_ms/")
-        }
-        rate = len(ages) / (1e-9 * (stop - start))
-        return Run(rate / fps, rate, ages, used / max(len(ages), 1), stages, start_s)
+        yield Live(listener, running, start_s, fps)
+
+
+def run(condition: Condition, seconds: float, *, composed: bool, overlay: bool, fps: float = 30.0) -> Run:
+    """Run the nodes and look at them for some seconds.
+
+    Raises:
+        SystemExit: no image was answered.
+    """
+    with live(condition, [OVERLAY if overlay else PARAMETERS], composed=composed, fps=fps) as running:
+        return running.look(seconds)
 
 
 def main() -> int:
