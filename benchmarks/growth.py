@@ -103,7 +103,7 @@ def draw(
         if len(curves) > 1:
             plot.legend(fontsize="small")
     plots[-1].set_xlabel(axis)
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight")
 
 
 def _resized(image: Image, size: tuple[int, int]) -> Image:

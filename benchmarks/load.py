@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from face3dmm_ros.live.middleware import fast_dds_settings
+from face3dmm_ros.live.middleware import fast_dds_settings, free_stale_segments
 
 os.environ.update(fast_dds_settings(os.environ, loopback=True))
 
@@ -194,12 +194,14 @@ def live(
     *,
     composed: bool,
     fps: float = 30.0,
+    settling: float = _SETTLING,
 ) -> Iterator[Live]:
-    """Nodes, the source the first of them, that run meanwhile and have settled, with who takes their answers.
+    """Nodes, the source the first of them, that run meanwhile and have settled for some seconds; and who listens.
 
     Raises:
         SystemExit: no image was answered.
     """
+    free_stale_segments()  # of a run that was killed
     environment = condition.environment
     with ExitStack() as stack:
         listener = Listener(answers)
@@ -221,7 +223,7 @@ def live(
                 raise SystemExit(f"no image was answered within {_START_TIMEOUT:.0f} s")
             listener.spin_for(0.05)
         start_s = time.monotonic() - begin
-        listener.spin_for(_SETTLING)
+        listener.spin_for(settling)
         yield Live(listener, running, start_s, fps)
 
 
