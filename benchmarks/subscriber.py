@@ -4,10 +4,8 @@ It imports little, since several of them start beside nodes that are measured.
 """
 
 import sys
-from contextlib import suppress
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 
 from face3dmm_ros.core import topics
 from face3dmm_ros.nodes.qos import image_qos, result_qos
@@ -26,8 +24,12 @@ def main() -> int:
 
         message_type, qos = Face3DMMParamsArray, result_qos()
     node.create_subscription(message_type, sys.argv[1], lambda _: None, qos, raw=True)
-    with suppress(ExternalShutdownException):
+    try:
         rclpy.spin(node)
+    except Exception:
+        # A signal ends ROS under whatever runs at that moment.
+        if rclpy.ok():
+            raise
     return 0
 
 
