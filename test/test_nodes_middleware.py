@@ -144,10 +144,55 @@ def test_a_port_whose_maker_was_killed_before_it_was_ready_is_removed(tmp_path, 
 
 
 @pytest.mark.parametrize("state", [2, 3])
-def test_a_port_that_is_ready_stays(tmp_path, state):
+def test_a_new_port_that_is_ready_stays(tmp_path, state):
     port = leave_port(tmp_path, state)
     assert free_stale_segments(tmp_path) == 0
     assert port.exists()
+
+
+@pytest.mark.parametrize("locks", ["", "e", "s", "es"])
+def test_a_port_that_nobody_listens_to_any_more_is_removed_with_its_locks(tmp_path, locks):
+    port = leave_port(tmp_path, 2)
+    mutex = tmp_path / f"sem.{port.name}_mutex"
+    mutex.touch()
+    for file in (port, *(tmp_path / f"{port.name}_{kind}l" for kind in locks)):
+        file.touch()
+        os.utime(file, (time.time() - 60.0,) * 2)
+    assert free_stale_segments(tmp_path) == 100
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("kind", "how"), [("e", fcntl.LOCK_EX), ("s", fcntl.LOCK_SH)])
+def test_a_port_that_somebody_listens_to_stays(tmp_path, kind, how):
+    port = leave_port(tmp_path, 2)
+    lock = tmp_path / f"{port.name}_{kind}l"
+    lock.touch()
+    for file in (port, lock):
+        os.utime(file, (time.time() - 60.0,) * 2)
+    with lock.open() as held:
+        fcntl.flock(held, how)
+        assert free_stale_segments(tmp_path) == 0
+    assert port.exists()
+
+
+def test_what_a_living_node_listens_to_stays():
+    """The real thing: shared memory of a node is not taken for one of the dead, however old it is."""
+    with unused_ros_domain() as domain:
+        if not Path("/dev/shm").is_dir():
+            pytest.skip("needs /dev/shm")
+        first = 7400 + 250 * domain
+        look = (
+            "import pathlib, rclpy, face3dmm_ros.live.middleware as m; rclpy.init(); n = rclpy.create_node('a'); "
+            f"shared = [pathlib.Path(f'/dev/shm/fastrtps_port{{k}}') for k in range({first}, {first + 250})]; "
+            "ports = [port for port in shared if port.exists()]; m._STARTING_S = -1.0; "
+            "print(bool(ports), [m._freed_of_the_dead(port) for port in ports if port.exists()])"
+        )
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
+        told = subprocess.run(
+            [sys.executable, "-c", look], env=environment, check=True, timeout=120, capture_output=True, text=True
+        )
+        assert told.stdout.split()[0] == "True"
+        assert set(told.stdout.split(maxsplit=1)[1].strip("[]\n").split(", ")) == {"0"}
 
 
 def test_a_port_in_the_making_stays(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import shutil
 import struct
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from face3dmm_ros.core.resource_files import package_file
@@ -75,23 +75,40 @@ def shared_memory_shortage(processes: int, folder: Path = _SHARED_MEMORY) -> str
 def free_stale_segments(folder: Path = _SHARED_MEMORY) -> int:
     """Remove the shared memory that killed processes left behind, and return how many bytes that were.
 
-    Fast DDS has each living process lock a file of no content beside its segment; the system unlocks it for the dead.
-    A port that was not finished when its maker was killed is removed too: whoever opens it waits for that without end,
-    so that nothing starts in its ROS domain any more. What other users left is theirs to remove.
+    Fast DDS has each living process lock a file of no content beside its segment, and beside each port that it listens
+    to; the system unlocks it for the dead. A port of the dead may be locked inside, or not be finished: whoever opens
+    it or publishes to it waits without end then, so that nothing starts in its ROS domain any more. What other users
+    left is theirs to remove.
     """
     freed = 0
-    for lock in folder.glob("fastrtps_*_el"):
-        segment = lock.with_name(lock.name.removesuffix("_el"))
-        # A process that starts makes the file a moment before it locks it.
-        with suppress(OSError), lock.open("rb") as file:
-            if time.time() - lock.stat().st_mtime < _STARTING_S or not _SEGMENT_NAME.fullmatch(segment.name):
-                continue
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            size = segment.stat().st_size
-            segment.unlink()
-            lock.unlink()
-            freed += size
+    for file in folder.glob("fastrtps_*"):
+        if _SEGMENT_NAME.fullmatch(file.name):
+            # A port's file lies in a folder without locks, too; a segment's never.
+            freed += _freed_of_the_dead(file) if _lock_of(file).exists() else 0
+        elif _PORT_NAME.fullmatch(file.name):
+            freed += _freed_of_the_dead(file)
     return freed + sum(map(_freed, _unfinished_ports(folder)))
+
+
+def _lock_of(file: Path, kind: str = "e") -> Path:
+    """Fast DDS's lock beside a segment or port: the exclusive one, or the one that several listeners share ("s")."""
+    return file.with_name(f"{file.name}_{kind}l")
+
+
+def _freed_of_the_dead(file: Path) -> int:
+    """Remove a segment or port that nobody has locked, with all that belongs to it; how many bytes it had."""
+    locks = [lock for lock in (_lock_of(file), _lock_of(file, "s")) if lock.exists()]
+    with suppress(OSError), ExitStack() as held:
+        # A process that starts makes the file a moment before it locks it.
+        if any(time.time() - made.stat().st_mtime < _STARTING_S for made in locks or [file]):
+            return 0
+        for lock in locks:
+            fcntl.flock(held.enter_context(lock.open("rb")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        freed = _freed(file)
+        for belonging in (*locks, file.with_name(f"sem.{file.name}_mutex")):
+            _freed(belonging)
+        return freed
+    return 0
 
 
 def _unfinished_ports(folder: Path) -> list[Path]:
