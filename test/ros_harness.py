@@ -55,6 +55,13 @@ class Harness:
     def listen(self, message_type: type, topic: str, qos: QoSProfile | None = None) -> None:
         self.node.create_subscription(message_type, topic, self.received[topic].append, qos or result_qos(1000))
 
+    def spin_until_subscribed(self, counts: dict[Any, int]) -> None:
+        """Spin until the first output of each node has so many subscribers or more; it may not be configured yet."""
+        self.spin_until(
+            lambda: all(node._outputs and node._outputs[0].subscribers >= count for node, count in counts.items()),
+            "the nodes to hear each other",
+        )
+
     def spin_until(self, condition: Callable[[], Any], what: str = "condition", timeout: float = TIMEOUT) -> None:
         """Spin until a condition holds; the test fails if it does not come to hold."""
         deadline = time.monotonic() + timeout

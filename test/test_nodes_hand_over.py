@@ -222,10 +222,7 @@ def _clip_through_the_chain(spun):
     source = spun.start(VideoSourceNode, autostart=False, source="sample", fps=0.0, loop=False, width=320)
     chain = [source, spun.start(LandmarkNode), spun.start(FitterNode, smoothing="none"), spun.start(RendererNode)]
     source.trigger_configure()
-    spun.spin_until(lambda: source._outputs[0].subscribers == 2)
-    for node in chain[1:]:
-        spun.spin_until(lambda node=node: node._outputs[0].subscribers)
-    spun.spin_until(lambda: chain[1]._outputs[0].subscribers == 2 and chain[2]._outputs[0].subscribers == 2)
+    spun.spin_until_subscribed(dict(zip(chain, (2, 2, 2, 1), strict=True)))
     spun.spin_for(0.3)
     source.trigger_activate()
     spun.spin_until(lambda: len(spun.received["overlays"]) == 120, "120 overlays", timeout=90.0)
