@@ -18,8 +18,9 @@ from face3dmm_ros.morphable_model import MorphableModel
 
 torch = pytest.importorskip("torch", reason="needs torch (make torch)")
 
+from dataset_harness import write_dataset  # noqa: E402
+
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures  # noqa: E402
-from face3dmm_ros.lab.synthesis.dataset import write_dataset  # noqa: E402
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_scene  # noqa: E402
 from face3dmm_ros.lab.synthesis.scene_renderer import SceneRenderer  # noqa: E402
 from face3dmm_ros.lab.training import augmentation, synthetic_faces, unlabelled_folder  # noqa: E402

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 import scipy.io
+from dataset_harness import write_dataset
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.camera import Intrinsics, WeakPerspective, metric_pose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import pose_angles, rotation_from_pose_angles
 from face3dmm_ros.lab.synthesis.backgrounds import draw_background, find_pictures
-from face3dmm_ros.lab.synthesis.dataset import write_dataset
 from face3dmm_ros.lab.synthesis.expressions import EMOTIONS, VISEMES, ExpressionSpace
 from face3dmm_ros.lab.synthesis.motion import MOTIONS, random_motion, sequence
 from face3dmm_ros.lab.synthesis.random_scene import SceneOptions, random_hair, random_scene

@@ -24,7 +24,7 @@ from face3dmm_ros.cli.options import (
 from face3dmm_ros.core.errors import Face3DMMError, one_line
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.values import FaceParameters
-from face3dmm_ros.core.work_items import outcomes
+from face3dmm_ros.core.work_items import Pool, outcomes
 from face3dmm_ros.files.whole_file import check_writable
 from face3dmm_ros.lab.synthesis.backgrounds import find_pictures
 from face3dmm_ros.lab.synthesis.dataset import missing_parts, open_renderer, write_part
@@ -112,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: an option is out of range, there is no OpenGL, or the folder cannot be written to.
     """
+    pool = pool_of(arguments)
     _check(arguments)
     check_writable(arguments.out)
     as_bag = arguments.format == "bag"
@@ -132,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     options.open(model)  # what is missing shows before anything is written
     if not as_bag:
-        return _write_dataset(arguments, model, options)
+        return _write_dataset(arguments, model, options, pool)
     with SceneRenderer(model) as renderer:
         _write_bag(arguments, model, renderer, options)
     return 0
@@ -154,7 +155,6 @@ def _check(arguments: argparse.Namespace) -> None:
     ):
         if value is not None and not low <= value <= high:
             raise Face3DMMError(f"{what} must lie between {low} and {high}, not {value}")
-    pool_of(arguments)  # says what is wrong with its options
     several = arguments.jobs is not None or arguments.dask is not None
     if several and (arguments.format != "dataset" or arguments.photographs is not None):
         raise Face3DMMError(
@@ -196,9 +196,8 @@ def _write_bag(
     print(f"written: {bag} ({frames} images)")
 
 
-def _write_dataset(arguments: argparse.Namespace, model: MorphableModel, options: SceneOptions) -> int:
+def _write_dataset(arguments: argparse.Namespace, model: MorphableModel, options: SceneOptions, pool: Pool) -> int:
     """Have a data set written by a pool's workers; 2 if some pictures could not be."""
-    pool = pool_of(arguments)
     parts = missing_parts(arguments.out.absolute(), model, options, arguments.count, arguments.seed, arguments.suffix)
     missing = sum(len(part.missing) for part in parts)
     share = partial(open_renderer, everywhere(arguments.model))

@@ -82,10 +82,9 @@ def free_stale_segments(folder: Path = _SHARED_MEMORY) -> int:
     """
     freed = 0
     for file in folder.glob("fastrtps_*"):
-        if _SEGMENT_NAME.fullmatch(file.name):
-            # A port's file lies in a folder without locks, too; a segment's never.
-            freed += _freed_of_the_dead(file) if _lock_of(file).exists() else 0
-        elif _PORT_NAME.fullmatch(file.name):
+        # Who listens to a port locks it; a process locks its segment as long as it lives, but makes it before the lock.
+        is_segment = _SEGMENT_NAME.fullmatch(file.name) and _lock_of(file).exists()
+        if is_segment or _PORT_NAME.fullmatch(file.name):
             freed += _freed_of_the_dead(file)
     return freed + sum(map(_freed, _unfinished_ports(folder)))
 

@@ -154,9 +154,8 @@ class Input:
 
         `handle` is called with each message that comes while `is_wanted`: serialized where `raw`, with nothing where
         `only_arrival`. At least `kept` that nodes beside this one hand over wait for it, and where it is `first` those
-        beside it get them later. `on_mismatch` is called where
-        a publisher's QoS does not go with this one, `on_refused` with why a message of more than `most_bytes`, if that
-        is not 0, was not read.
+        beside it get them later. `on_mismatch` is called where a publisher's QoS does not go with this one,
+        `on_refused` with why a message of more than `most_bytes`, if that is not 0, was not read.
         """
         self.topic, self.msg_type = topic, message_type
         self.topic_name: str = node.resolve_topic_name(topic)

@@ -1,6 +1,5 @@
 """Image and results in, overlay out."""
 
-from collections import OrderedDict
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +20,7 @@ from face3dmm_ros.nodes.images import create_image_input, image_conversion, publ
 from face3dmm_ros.nodes.lifecycle_node import FaceNode, run_node
 from face3dmm_ros.nodes.parameters import IMAGE_TRANSPORT, MODEL, OVERLAY_PLATFORM, NodeParameter
 from face3dmm_ros.nodes.qos import image_output_qos
-from face3dmm_ros.nodes.synchronization import CAPACITY, Stamp, StampMatcher, stamp_of
+from face3dmm_ros.nodes.synchronization import CAPACITY, StampMatcher, Waiting, stamp_of
 from face3dmm_ros.rendering.face_extent import EXTENTS
 from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
 from face3dmm_ros.rendering.landmark_view import LANDMARKS, OVERLAYS, draw_landmarks
@@ -132,7 +131,7 @@ class RendererNode(FaceNode):
             self.remove_input(self._covers_input)
             self._covers_input = None
         self._matcher = StampMatcher[Picture, Results]()
-        self._covers: OrderedDict[Stamp, Covers] = OrderedDict()
+        self._covers: Waiting[Covers] = Waiting()
         if view != LANDMARKS:
             # Before that of the parameters, which are made of the landmarks. Where these do not come, faces are drawn
             # whole.
@@ -148,9 +147,7 @@ class RendererNode(FaceNode):
     def _on_landmarks(self, message: FaceLandmarksArray) -> None:
         """Keep what is told of covers until the faces are drawn."""
         told = {face.face_id: np.frombuffer(face.covered, np.uint8) for face in message.faces if len(face.covered)}
-        self._covers[stamp_of(message.header)] = told
-        while len(self._covers) > CAPACITY:
-            self._covers.popitem(last=False)
+        self._covers.add(stamp_of(message.header), told)
 
     def _on_results(self, message: Results) -> None:
         self._answer(self._matcher.add_results(stamp_of(message.header), message))

@@ -30,14 +30,15 @@ def serialized_stamp(message: bytes) -> Stamp:
     return struct.unpack_from("<iI" if message[1] & 1 else ">iI", message, 4)
 
 
-class _Waiting(OrderedDict[Stamp, Item]):
+class Waiting(OrderedDict[Stamp, Item]):
     """What waits for its counterpart, by stamp, the oldest first.
 
     Attributes:
         dropped: how many were given up.
     """
 
-    def __init__(self, capacity: int, most_bytes: int) -> None:
+    def __init__(self, capacity: int = CAPACITY, most_bytes: int = MOST_BYTES) -> None:
+        """Let at most so many items wait, whose pixels take at most so many bytes, or one."""
         super().__init__()
         self.dropped = 0
         self._capacity = capacity
@@ -83,8 +84,8 @@ class StampMatcher(Generic[Image, Results]):
 
     def __init__(self, capacity: int = CAPACITY, most_bytes: int = MOST_BYTES) -> None:
         """Let at most `capacity` images, and as many results, wait; of images no more than `most_bytes`, or one."""
-        self.images: _Waiting[Image] = _Waiting(capacity, most_bytes)
-        self.results: _Waiting[Results] = _Waiting(capacity, most_bytes)
+        self.images: Waiting[Image] = Waiting(capacity, most_bytes)
+        self.results: Waiting[Results] = Waiting(capacity, most_bytes)
         self._last_image: Stamp | None = None
 
     def add_image(self, stamp: Stamp, image: Image) -> tuple[Image, Results] | None:

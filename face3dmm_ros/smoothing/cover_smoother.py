@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.face_memory import FaceMemory
+from face3dmm_ros.smoothing.filters import SmoothingOptions
 
 _HALF_LIFE_S = 0.15
 """s in which half of a change is taken over. Chosen by hand: a few images of a camera, a look and a bit."""
-_LONGEST_GAP_S = 0.5
-"""s after which a face begins anew, as `SmoothingOptions.longest_gap_s`."""
 
 
 class CoverSmoother(FaceMemory[tuple[float, NDArray[np.float32]]]):
@@ -29,7 +28,7 @@ class CoverSmoother(FaceMemory[tuple[float, NDArray[np.float32]]]):
             time: of the image, s. Where it goes back or leaps, or is not finite, the track begins anew.
         """
         before = self._faces.get(face_id)
-        if before is not None and not 0.0 <= time - before[0] <= _LONGEST_GAP_S:
+        if before is not None and not 0.0 <= time - before[0] <= SmoothingOptions.longest_gap_s:
             del self._faces[face_id]
             before = None
         if covered is None:

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import scipy.io
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
@@ -34,39 +33,12 @@ _IN_PART = 20  # chosen by hand: seconds of work, so that handing it over takes 
 _JPEG_QUALITY = 95  # chosen by hand: its artefacts are weaker than those that `Sensor.jpeg` adds on purpose
 
 
-def write_dataset(
-    folder: Path, renderer: SceneRenderer, scenes: SceneOptions, count: int, seed: int = 0, suffix: str = "jpg"
-) -> int:
-    """Write the pictures that are not there yet, and return how many these were.
-
-    Every picture depends on the seed and its own number alone, and truth appears only after its picture is whole: a run
-    that was stopped goes on where it was.
-
-    Args:
-        folder: made if missing.
-        renderer: of the model whose faces are wanted.
-        scenes: what the pictures are drawn from.
-        count: how many pictures the folder is to hold.
-        seed: of all that is random.
-        suffix: ``jpg`` or ``png``.
-
-    Raises:
-        Face3DMMError: the folder was made with other options, or cannot be written to.
-    """
-    parts = missing_parts(folder, renderer.model, scenes, count, seed, suffix)
-    missing = sum(len(part.missing) for part in parts)
-    with tqdm(total=missing, unit="picture", disable=None) as bar:
-        for part in parts:
-            bar.update(write_part(renderer, part))
-    return missing
-
-
 @dataclass(frozen=True)
 class DatasetPart:
     """Some pictures of a data set, to be written by anybody.
 
     Attributes:
-        folder, scenes, seed, suffix: as of `write_dataset`.
+        folder, scenes, seed, suffix: as of `missing_parts`.
         missing: the pictures' numbers.
     """
 
@@ -84,7 +56,22 @@ class DatasetPart:
 def missing_parts(
     folder: Path, model: MorphableModel, scenes: SceneOptions, count: int, seed: int = 0, suffix: str = "jpg"
 ) -> list[DatasetPart]:
-    """The pictures that are not in a data set yet, in parts; arguments and errors as of `write_dataset`."""
+    """The pictures that are not in a data set yet, in parts.
+
+    Every picture depends on the seed and its own number alone, and truth appears only after its picture is whole: a run
+    that was stopped goes on where it was.
+
+    Args:
+        folder: made if missing.
+        model: whose faces are wanted.
+        scenes: what the pictures are drawn from.
+        count: how many pictures the folder is to hold.
+        seed: of all that is random.
+        suffix: ``jpg`` or ``png``.
+
+    Raises:
+        Face3DMMError: the folder was made with other options, or cannot be written to.
+    """
     record = {"seed": seed, "suffix": suffix, "model": model.name, "model_digest": model.digest}
     keep_record(folder, {**record, "scenes": scenes.recipe()})
     whole = DatasetPart(folder, scenes, seed, suffix, ())
