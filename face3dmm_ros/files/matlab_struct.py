@@ -7,9 +7,9 @@ Format (R2023b), "Level 5 MAT-File Format".
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import IO, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"
 _MATRIX, _COMPRESSED = 14, 15
 _STRUCT, _NUMBERS = 2, range(6, 16)
 _COMPLEX = 0x0800  # flag
+_Result = TypeVar("_Result")
 
 
 class _Damaged(Exception):  # noqa: N818
@@ -58,10 +59,28 @@ def read_struct(path: Path, name: str, fields: Mapping[str, int]) -> dict[str, N
         Face3DMMError: the file cannot be read, is damaged, of version 7.3, or too large; or it lacks the struct or one
             of the fields, or one is no matrix of real numbers or has more of them.
     """
+    return _reading(path, lambda file: _found(file, name, fields))
+
+
+def variable_names(path: Path) -> list[str]:
+    """The names of a file's variables, of which only the headers are read.
+
+    Raises:
+        Face3DMMError: the file cannot be read, is damaged, of version 7.3, or too large.
+    """
+    return _reading(path, lambda file: [header.name for header, _ in _variables(file)])
+
+
+def _reading(path: Path, read: Callable[[IO[bytes]], _Result]) -> _Result:
+    """What is read from a file.
+
+    Raises:
+        Face3DMMError: it fails.
+    """
     require_regular(path, _MOST_BYTES)
     try:
         with path.open("rb") as file:
-            return _found(file, name, fields)
+            return read(file)
     except _Damaged as error:
         raise Face3DMMError(f"{path}: {error}") from error
     # A damaged file can fail in any way; only arrays are built, and nothing is run.
@@ -72,6 +91,14 @@ def read_struct(path: Path, name: str, fields: Mapping[str, int]) -> dict[str, N
 
 
 def _found(file: IO[bytes], name: str, fields: Mapping[str, int]) -> dict[str, NDArray]:
+    for header, stream in _variables(file):
+        if header.name == name and header.kind == _STRUCT and math.prod(header.shape) == 1:
+            return _matrices(stream, fields)
+    raise _Damaged(f"it holds no struct called {name}")
+
+
+def _variables(file: IO[bytes]) -> Iterator[tuple[_Header, "_Stream"]]:
+    """How each variable begins, and the rest of its elements, which may be read before the next one is asked for."""
     head = file.read(_HEADER_BYTES)
     order = {b"IM": "<", b"MI": ">"}.get(head[126:])
     if order is None or int(np.frombuffer(head, order + "u2", 1, 124)[0]) != 0x0100:
@@ -79,18 +106,15 @@ def _found(file: IO[bytes], name: str, fields: Mapping[str, int]) -> dict[str, N
     for _ in range(_MOST_VARIABLES):
         tag = file.read(8)
         if not tag:
-            break
+            return
         kind, size = _words(tag, order)
         begin = file.tell()
         stream = _Stream(_inflated(file, size) if kind == _COMPRESSED else _plain(file, size), order)
         if kind == _COMPRESSED:
             kind, _ = stream.words()
         if kind == _MATRIX:
-            header = _header(stream)
-            if header.name == name and header.kind == _STRUCT and math.prod(header.shape) == 1:
-                return _matrices(stream, fields)
+            yield _header(stream), stream
         file.seek(begin + size)
-    raise _Damaged(f"it holds no struct called {name}")
 
 
 def _matrices(stream: "_Stream", fields: Mapping[str, int]) -> dict[str, NDArray]:

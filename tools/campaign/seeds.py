@@ -19,7 +19,7 @@ from benchmarks.random_model import random_model
 from face3dmm_ros.cli.main import main
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.files.frame_source import sample_clip
-from face3dmm_ros.morphable_model.npz_file import save_npz
+from face3dmm_ros.morphable_model.formats.npz_file import save_npz
 
 CALIBRATION: dict[str, Any] = {
     "image_width": 640,

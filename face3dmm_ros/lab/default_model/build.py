@@ -21,7 +21,7 @@ from face3dmm_ros.lab.default_model.makehuman import MakeHuman
 from face3dmm_ros.lab.default_model.mended_mean import RECENTRED, mend
 from face3dmm_ros.lab.default_model.people_mean import PeopleMean
 from face3dmm_ros.lab.default_model.population import sample_population
-from face3dmm_ros.morphable_model import MorphableModel, load_npz, save_npz
+from face3dmm_ros.morphable_model import MorphableModel, load_model, save_npz
 
 SEED = 20240229
 """Any number; another draws other people and views, and so makes another model."""
@@ -88,7 +88,9 @@ def main() -> None:
     unfinished = arguments.out.with_name(f".{arguments.out.name}")
     save_npz(model, unfinished)
     unfinished.replace(arguments.out)
-    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB, digest {load_npz(arguments.out).digest}")
+    print(
+        f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB, digest {load_model(str(arguments.out)).digest}"
+    )
     print(f"{time.monotonic() - started:.0f} s")
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.matlab_struct import read_struct
+from face3dmm_ros.morphable_model.formats.source_head import EYE_CENTER_DEPTH, EYE_LANDMARKS, facing_outward
 from face3dmm_ros.morphable_model.model import (
     MOST_TRIANGLES,
     MOST_VERTICES,
@@ -36,12 +37,9 @@ _FIELDS = {
 }
 """The most numbers of each."""
 _LANDMARK_COUNT = 68
-_EYE_LANDMARKS = slice(36, 48)
-_EYE_CENTER_DEPTH = 12.0
-"""mm from the lids, which iBUG's eye points follow, back to the eyeball's centre: the radius of an adult's eye."""
 
 
-def load_bfm_mat(path: Path) -> MorphableModel:
+def load(path: Path) -> MorphableModel:
     """Read a model of the BFM layout, N vertices from 3N rows.
 
     The mean is shapeMU + expMU, moved so that the origin is midway between the eyes (the mean of the 12 eye landmarks,
@@ -75,7 +73,7 @@ def _model(path: Path, fields: dict[str, NDArray]) -> MorphableModel:
     landmarks = _indices(path, fields, "kpt_ind", count).ravel()
     if len(landmarks) != _LANDMARK_COUNT:
         raise Face3DMMError(f"{path}: kpt_ind must name {_LANDMARK_COUNT} vertices, found {len(landmarks)}")
-    vertices = vertices - vertices[landmarks[_EYE_LANDMARKS]].mean(axis=0) + [0.0, 0.0, _EYE_CENTER_DEPTH]
+    vertices = vertices - vertices[landmarks[EYE_LANDMARKS]].mean(axis=0) + [0.0, 0.0, EYE_CENTER_DEPTH]
     triangles = _indices(path, fields, "tri", count)
     if triangles.shape[0] != 3:
         raise Face3DMMError(f"{path}: tri must have shape (3, M), found {triangles.shape}")
@@ -93,7 +91,7 @@ def _model(path: Path, fields: dict[str, NDArray]) -> MorphableModel:
     return MorphableModel(
         name=path.stem,
         mean=vertices.astype(np.float32),
-        triangles=_facing_outward(vertices, triangles.T),
+        triangles=facing_outward(vertices, triangles.T),
         shape_basis=shape_basis,
         shape_sigma=shape_sigma,
         expression_basis=expression_basis,
@@ -134,12 +132,3 @@ def _basis(
             f"found {basis.shape} and {len(sigma)}"
         )
     return basis.astype(np.float32), sigma.astype(np.float32)
-
-
-def _facing_outward(vertices: NDArray[np.float64], triangles: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Triangles counter-clockwise seen from outside: a face's surface looks forward and away from the head's inside."""
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    area = np.cross(b - a, c - a)
-    inside = vertices.mean(axis=0) - [0.0, 0.0, np.ptp(vertices[:, 2])]
-    outward = np.einsum("ij,ij->", area, (a + b + c) / 3 - inside)
-    return (triangles if outward >= 0 else triangles[:, ::-1]).astype(np.int32)

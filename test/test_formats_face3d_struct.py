@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files import matlab_struct
-from face3dmm_ros.morphable_model import bfm_file, load_bfm_mat, load_model
+from face3dmm_ros.morphable_model import load_model
+from face3dmm_ros.morphable_model.formats import face3d_struct
+from face3dmm_ros.morphable_model.formats.face3d_struct import load
 
 COLUMNS, ROWS = 12, 10
 COUNT = COLUMNS * ROWS
@@ -52,7 +54,7 @@ def write(folder: Path, fields: dict[str, Any], *, compressed: bool = False, **o
 
 
 def test_micrometres_become_millimetres_about_the_eyes(tmp_path: Path, fields: dict[str, NDArray]) -> None:
-    model = load_bfm_mat(write(tmp_path, fields))
+    model = load(write(tmp_path, fields))
     expected = (fields["shapeMU"] + fields["expMU"]).reshape(-1, 3) / 1000
     np.testing.assert_allclose(model.mean - model.mean[0], expected - expected[0], atol=1e-4)
     eyes = model.scheme("ibug68").interpolate(model.mean)[36:48].mean(axis=0)
@@ -60,7 +62,7 @@ def test_micrometres_become_millimetres_about_the_eyes(tmp_path: Path, fields: d
 
 
 def test_ev_is_the_standard_deviation_of_the_raw_coefficients(tmp_path: Path, fields: dict[str, NDArray]) -> None:
-    model = load_bfm_mat(write(tmp_path, fields))
+    model = load(write(tmp_path, fields))
     np.testing.assert_allclose(model.shape_sigma, fields["shapeEV"].ravel())
     np.testing.assert_allclose(model.expression_sigma, fields["expEV"].ravel())
     moved = model.vertices([9e5], [0.0, 1e4]) - model.mean
@@ -69,19 +71,19 @@ def test_ev_is_the_standard_deviation_of_the_raw_coefficients(tmp_path: Path, fi
 
 
 def test_colours_become_fractions(tmp_path: Path, fields: dict[str, NDArray]) -> None:
-    model = load_bfm_mat(write(tmp_path, fields))
+    model = load(write(tmp_path, fields))
     np.testing.assert_allclose(model.albedo_mean.ravel(), fields["texMU"].ravel() / 255, atol=1e-6)
     np.testing.assert_allclose(model.albedo_basis, fields["texPC"] / 255, atol=1e-6)
 
 
 def test_indices_start_at_zero(tmp_path: Path, fields: dict[str, NDArray]) -> None:
-    model = load_bfm_mat(write(tmp_path, fields))
+    model = load(write(tmp_path, fields))
     np.testing.assert_array_equal(model.scheme("ibug68").vertices[:, 0], np.arange(68))
     assert (model.triangles.min(), model.triangles.max()) == (0, COUNT - 1)
 
 
 def test_expressions_are_named_and_unbounded(tmp_path: Path, fields: dict[str, NDArray]) -> None:
-    model = load_bfm_mat(write(tmp_path, fields))
+    model = load(write(tmp_path, fields))
     assert model.expression_names == ("exp_00", "exp_01")
     assert np.isinf(model.expression_bounds).all()
 
@@ -90,13 +92,13 @@ def test_expressions_are_named_and_unbounded(tmp_path: Path, fields: dict[str, N
 def test_triangles_come_out_counter_clockwise(tmp_path: Path, fields: dict[str, NDArray], flipped: bool) -> None:
     if flipped:
         fields["tri"] = fields["tri"][::-1]
-    model = load_bfm_mat(write(tmp_path, fields))
+    model = load(write(tmp_path, fields))
     assert (model.normals(model.mean)[:, 2] > 0).all()
 
 
 def test_load_model_knows_the_format_by_its_name(tmp_path: Path, fields: dict[str, NDArray]) -> None:
     path = write(tmp_path, fields)
-    assert load_model(str(path)).digest == load_bfm_mat(path).digest
+    assert load_model(str(path)).digest == load(path).digest
     assert load_model(str(path)).name == "Model_Shape"
 
 
@@ -104,7 +106,7 @@ def test_load_model_knows_the_format_by_its_name(tmp_path: Path, fields: dict[st
 def test_a_missing_field_is_named(tmp_path: Path, fields: dict[str, NDArray], name: str) -> None:
     fields.pop(name)
     with pytest.raises(Face3DMMError, match=name):
-        load_bfm_mat(write(tmp_path, fields))
+        load(write(tmp_path, fields))
 
 
 @pytest.mark.parametrize("name", ["shapeMU", "shapePC", "expEV", "texMU", "texPC", "tri"])
@@ -112,7 +114,7 @@ def test_a_value_that_is_not_finite_is_refused(tmp_path: Path, fields: dict[str,
     fields[name] = fields[name].astype(np.float64)
     fields[name].flat[1] = np.nan
     with pytest.raises(Face3DMMError, match=f"{name}.*not finite"):
-        load_bfm_mat(write(tmp_path, fields))
+        load(write(tmp_path, fields))
 
 
 @pytest.mark.parametrize(
@@ -138,19 +140,19 @@ def test_a_value_that_is_not_finite_is_refused(tmp_path: Path, fields: dict[str,
 def test_fields_that_do_not_fit_are_refused(tmp_path: Path, fields: dict[str, NDArray], name: str, change) -> None:
     fields[name] = change(fields[name])
     with pytest.raises(Face3DMMError):
-        load_bfm_mat(write(tmp_path, fields))
+        load(write(tmp_path, fields))
 
 
 def test_a_compressed_file_holds_the_same(tmp_path: Path, fields: dict[str, NDArray]) -> None:
-    expected = load_bfm_mat(write(tmp_path, fields)).digest
-    assert load_bfm_mat(write(tmp_path, fields, compressed=True)).digest == expected
+    expected = load(write(tmp_path, fields)).digest
+    assert load(write(tmp_path, fields, compressed=True)).digest == expected
 
 
 def test_what_else_is_in_the_file_is_left_out(tmp_path: Path, fields: dict[str, NDArray]) -> None:
-    expected = load_bfm_mat(write(tmp_path, fields)).digest
+    expected = load(write(tmp_path, fields)).digest
     others = {"text": "abc", "cells": np.array([1, "a"], object), "struct": {"a": {"b": 1}}, "matrix": np.eye(3)}
     path = write(tmp_path, {"note": "by hand", **fields, "more": others}, compressed=True, first=np.eye(4), **others)
-    assert load_bfm_mat(path).digest == expected
+    assert load(path).digest == expected
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -171,7 +173,7 @@ def test_a_matrix_beyond_any_face_is_refused_unread(
     if not compressed:  # its contents are not even there
         path.write_bytes(path.read_bytes()[: 128 + 20_000])
     with pytest.raises(Face3DMMError, match=reason):
-        load_bfm_mat(path)
+        load(path)
 
 
 def test_a_file_that_unpacks_to_more_than_any_model_is_refused(
@@ -180,13 +182,13 @@ def test_a_file_that_unpacks_to_more_than_any_model_is_refused(
     monkeypatch.setattr(matlab_struct, "_MOST_BYTES", 200_000)
     fields = {"junk": np.zeros((500, 500)), **fields}
     with pytest.raises(Face3DMMError, match="unpack to more"):
-        load_bfm_mat(write(tmp_path, fields, compressed=True))
+        load(write(tmp_path, fields, compressed=True))
 
 
 def test_numbers_beyond_what_is_stored_are_refused(tmp_path: Path, fields: dict[str, NDArray]) -> None:
     fields["shapePC"] = fields["shapePC"].astype(np.float64) + 1e39
     with pytest.raises(Face3DMMError, match="shape_basis holds values that are not finite"):
-        load_bfm_mat(write(tmp_path, fields))
+        load(write(tmp_path, fields))
 
 
 def test_memory_that_does_not_suffice_is_told(
@@ -196,9 +198,9 @@ def test_memory_that_does_not_suffice_is_told(
         raise MemoryError
 
     path = write(tmp_path, fields)
-    monkeypatch.setattr(bfm_file, "_facing_outward", full)
+    monkeypatch.setattr(face3d_struct, "facing_outward", full)
     with pytest.raises(Face3DMMError, match="the memory does not suffice"):
-        load_bfm_mat(path)
+        load(path)
 
 
 def test_any_flipped_byte_is_refused_or_harmless(tmp_path: Path, fields: dict[str, NDArray]) -> None:
@@ -211,14 +213,14 @@ def test_any_flipped_byte_is_refused_or_harmless(tmp_path: Path, fields: dict[st
             damaged[position] ^= 0xFF
             path.write_bytes(damaged)
             with suppress(Face3DMMError):
-                load_bfm_mat(path)
+                load(path)
 
 
 def test_a_file_of_version_7_3_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "new.mat"
     path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400))
     with pytest.raises(Face3DMMError, match="'-v7'"):
-        load_bfm_mat(path)
+        load(path)
 
 
 def test_a_file_without_the_struct_is_refused(tmp_path: Path) -> None:
@@ -226,7 +228,7 @@ def test_a_file_without_the_struct_is_refused(tmp_path: Path) -> None:
         path = tmp_path / "other.mat"
         scipy.io.savemat(path, contents)
         with pytest.raises(Face3DMMError, match="no struct called model"):
-            load_bfm_mat(path)
+            load(path)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.7, 0.99])
@@ -235,15 +237,15 @@ def test_a_truncated_file_is_refused(tmp_path: Path, fields: dict[str, NDArray],
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(Face3DMMError):
-        load_bfm_mat(path)
+        load(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(Face3DMMError, match=r"absent\.mat"):
-        load_bfm_mat(tmp_path / "absent.mat")
+        load(tmp_path / "absent.mat")
 
 
 def test_numbers_are_rounded_as_ever_since_the_digest_depends_on_it(tmp_path: Path, fields: dict[str, NDArray]) -> None:
-    model = load_bfm_mat(write(tmp_path, fields))
+    model = load(write(tmp_path, fields))
     np.testing.assert_array_equal(model.albedo_basis, fields["texPC"].astype(np.float32) / np.float32(255.0))
     np.testing.assert_array_equal(model.shape_basis, fields["shapePC"].astype(np.float32) * np.float32(1e-3))

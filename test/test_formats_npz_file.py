@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.array_archive import ArrayArchive
-from face3dmm_ros.morphable_model import Contour, MorphableModel, SurfacePoints, load_model, load_npz, save_npz
+from face3dmm_ros.morphable_model import Contour, MorphableModel, SurfacePoints, load_model, save_npz
+from face3dmm_ros.morphable_model.formats.npz_file import load as load_npz
 
 
 def small_model() -> MorphableModel:

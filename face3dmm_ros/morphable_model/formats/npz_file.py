@@ -64,7 +64,7 @@ def save_npz(model: MorphableModel, path: Path) -> None:
     np.savez_compressed(path, **arrays)
 
 
-def load_npz(path: Path) -> MorphableModel:
+def load(path: Path) -> MorphableModel:
     """Read a model written by `save_npz`.
 
     Raises:

@@ -1,0 +1,155 @@
+"""A head as its file has it, and the one convention that all models are brought to.
+
+Millimetres; x toward the person's left, y up, z out of the face, as all formats that are read have their axes; the
+origin midway between the eyeballs; triangles counter-clockwise from outside; colours sRGB in [0, 1].
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.landmark_schemes import IBUG68
+from face3dmm_ros.morphable_model.model import Contour, MorphableModel, SurfacePoints, check_counts
+
+EYE_CENTER_DEPTH = 12.0
+"""mm from the lids, which iBUG's eye points follow, back to the eyeball's centre: the radius of an adult's eye."""
+EYE_LANDMARKS = slice(36, 48)
+"""Of iBUG's 68."""
+GREY = 0.6
+"""sRGB of a head whose file has no colours; by hand: neither light nor dark under the overlay's light."""
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Components of one kind.
+
+    Attributes:
+        columns: (3N, C), in the file's unit per unit of the coefficient; row 3i + k is coordinate k of vertex i.
+        sigma: (C,) standard deviation of the coefficients.
+    """
+
+    columns: NDArray[np.floating]
+    sigma: NDArray[np.floating]
+
+    @staticmethod
+    def none(vertices: int) -> "Basis":
+        """No component."""
+        return Basis(np.zeros((3 * vertices, 0), np.float32), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class SourceHead:
+    """A head in its file's unit.
+
+    Attributes:
+        name: of the model.
+        unit: mm per unit of the file.
+        mean: (N, 3).
+        triangles: (M, 3) zero-based, of either sense.
+        shape: identity.
+        expression: by coefficients that may be of any size, or within `expression_bounds`.
+        expression_names: E of them.
+        expression_bounds: (2, E), or None for unbounded ones.
+        expression_correlation: (E, E), or None.
+        albedo_mean: (N, 3) sRGB in [0, 1], or None where the file has no colours.
+        albedo: in sRGB of [0, 1] per unit of γ.
+        landmarks: what schemes the file brings.
+        contours: as `MorphableModel` has them.
+        eyes: (2, 3) centres of the eyeballs, or None: then 12 mm behind the lids, where iBUG's points are known.
+        regions: masks (N,) in [0, 1].
+    """
+
+    name: str
+    unit: float
+    mean: NDArray[np.floating]
+    triangles: NDArray[np.integer]
+    shape: Basis
+    expression: Basis
+    expression_names: Sequence[str]
+    expression_bounds: NDArray[np.floating] | None = None
+    expression_correlation: NDArray[np.floating] | None = None
+    albedo_mean: NDArray[np.floating] | None = None
+    albedo: Basis | None = None
+    landmarks: Mapping[str, SurfacePoints] = field(default_factory=dict)
+    contours: Mapping[str, Contour] = field(default_factory=dict)
+    eyes: NDArray[np.floating] | None = None
+    regions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+def in_our_convention(head: SourceHead) -> MorphableModel:
+    """The model of a head.
+
+    A head that tells of no eyes keeps its origin.
+
+    Raises:
+        Face3DMMError: the parts do not fit together, or are no head's (`MorphableModel`).
+    """
+    count = len(head.mean)
+    check_counts(head.name, count, len(head.triangles), max(len(b.sigma) for b in (head.shape, head.expression)))
+    if head.triangles.ndim != 2 or head.triangles.shape[1:] != (3,) or not _within(head.triangles, count):
+        raise Face3DMMError(
+            f"model {head.name}: triangles must be three vertices each, of {count}; found shape {head.triangles.shape}"
+        )
+    # Numbers beyond float32 become infinite, which the model refuses.
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = head.unit * head.mean.astype(np.float64)
+        albedo = head.albedo or Basis.none(count)
+        bounds = head.expression_bounds
+        if bounds is None:
+            bounds = np.repeat([[-np.inf], [np.inf]], len(head.expression.sigma), axis=1)
+        colours = np.full((count, 3), GREY) if head.albedo_mean is None else head.albedo_mean
+        return MorphableModel(
+            name=head.name,
+            mean=(mean - _origin(head, mean)).astype(np.float32),
+            triangles=facing_outward(mean, head.triangles),
+            shape_basis=_scaled(head.shape, head.unit),
+            shape_sigma=head.shape.sigma.astype(np.float32),
+            expression_basis=_scaled(head.expression, head.unit),
+            expression_sigma=head.expression.sigma.astype(np.float32),
+            expression_names=tuple(head.expression_names),
+            expression_bounds=bounds.astype(np.float32),
+            expression_correlation=_float32(head.expression_correlation),
+            albedo_mean=colours.astype(np.float32),
+            albedo_basis=_scaled(albedo, 1.0),
+            albedo_sigma=albedo.sigma.astype(np.float32),
+            landmarks=head.landmarks,
+            contours=head.contours,
+            regions=head.regions,
+        )
+
+
+def facing_outward(vertices: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Triangles counter-clockwise seen from outside: a face's surface looks forward and away from the head's inside."""
+    a, b, c = (vertices[triangles[:, k]] for k in range(3))
+    area = np.cross(b - a, c - a)
+    inside = vertices.mean(axis=0) - [0.0, 0.0, np.ptp(vertices[:, 2])]
+    outward = np.einsum("ij,ij->", area, (a + b + c) / 3 - inside)
+    return (triangles if outward >= 0 else triangles[:, ::-1]).astype(np.int32)
+
+
+def _origin(head: SourceHead, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """mm, before the head is moved."""
+    if head.eyes is not None:
+        return head.unit * head.eyes.astype(np.float64).mean(axis=0)
+    points = head.landmarks.get(IBUG68)
+    if points is None or not _within(points.vertices, len(mean)):
+        return np.zeros(3)
+    return points.interpolate(mean)[EYE_LANDMARKS].mean(axis=0) - [0.0, 0.0, EYE_CENTER_DEPTH]
+
+
+def _within(indices: NDArray[np.integer], count: int) -> bool:
+    return bool(indices.min(initial=0) >= 0 and indices.max(initial=0) < count)
+
+
+def _scaled(basis: Basis, unit: float) -> NDArray[np.float32]:
+    columns = basis.columns.astype(np.float32)
+    if unit != 1.0:
+        columns *= np.float32(unit)
+    return np.ascontiguousarray(columns)
+
+
+def _float32(array: NDArray[np.floating] | None) -> NDArray[np.float32] | None:
+    return None if array is None else array.astype(np.float32)
