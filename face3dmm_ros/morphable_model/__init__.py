@@ -1,5 +1,7 @@
 """What a face is: the linear model and its file formats."""
 
+from pathlib import Path
+
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.user_path import user_path
 from face3dmm_ros.morphable_model.formats.npz_file import load as load_npz
@@ -13,16 +15,25 @@ __all__ = [
     "PointModel",
     "SurfacePoints",
     "load_model",
+    "model_path",
     "save_npz",
 ]
 
 
 def load_model(name_or_path: str) -> MorphableModel:
-    """The model called ``default``, or the one in a file or folder of any format that is read (docs/model.md).
+    """The model called ``default``, or the one in a file or folder of any format that is read (docs/models.md).
 
     Raises:
         Face3DMMError: no such file, or not a model.
     """
-    if name_or_path == "default":
-        return load_npz(package_file("resource/default_model.npz"))
-    return read_model(user_path(name_or_path))
+    path = model_path(name_or_path)
+    return load_npz(path) if name_or_path == "default" else read_model(path)
+
+
+def model_path(name_or_path: str) -> Path:
+    """Where a model is, as `load_model` takes it; `~` is a home.
+
+    Raises:
+        Face3DMMError: it cannot be a path.
+    """
+    return package_file("resource/default_model.npz") if name_or_path == "default" else user_path(name_or_path)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -252,6 +252,31 @@ class MorphableModel:
     def expression_count(self) -> int:
         """E, the number of expression coefficients."""
         return len(self.expression_sigma)
+
+    def with_components(self, identities: int | None = None, expressions: int | None = None) -> "MorphableModel":
+        """The model with its first components alone; None keeps all.
+
+        Raises:
+            Face3DMMError: it has fewer.
+        """
+        K = self._kept("identities", identities, self.shape_count)
+        E = self._kept("expressions", expressions, self.expression_count)
+        correlation = self.expression_correlation
+        return replace(
+            self,
+            shape_basis=np.ascontiguousarray(self.shape_basis[:, :K]),
+            shape_sigma=self.shape_sigma[:K],
+            expression_basis=np.ascontiguousarray(self.expression_basis[:, :E]),
+            expression_sigma=self.expression_sigma[:E],
+            expression_names=self.expression_names[:E],
+            expression_bounds=self.expression_bounds[:, :E],
+            expression_correlation=None if correlation is None else correlation[:E, :E],
+        )
+
+    def _kept(self, what: str, wanted: int | None, count: int) -> int:
+        if wanted is not None and not 0 <= wanted <= count:
+            raise Face3DMMError(f"model {self.name} has {count} {what}: {wanted} of them cannot be kept")
+        return count if wanted is None else wanted
 
     @cached_property
     def sigma(self) -> NDArray[np.float64]:

@@ -1,27 +1,23 @@
 """Draw the pictures of docs/model.md and print its figures: dimensions of random people, errors of the landmarks."""
 
 import argparse
-from collections.abc import Sequence
 from itertools import pairwise, product
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.landmark_schemes import FACE_OVAL
-from face3dmm_ros.core.rotations import rotation_from_pose_angles
 from face3dmm_ros.lab.default_model.albedo import COMPONENTS
 from face3dmm_ros.lab.default_model.face_mesh_points import detect, first_face_mesh, random_view
 from face3dmm_ros.landmarks.schemes import BROWS, LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING, SKIN_COUNT
 from face3dmm_ros.morphable_model import MorphableModel, load_model
-from face3dmm_ros.rendering.face_renderer import FaceRenderer, PosedFace
+from face3dmm_ros.rendering.face_renderer import FaceRenderer
+from face3dmm_ros.rendering.model_painter import ModelPainter, labelled, sheet, write
 
 SEED = 7
 """Any number; another draws other people."""
-# Grey level around the faces.
-_BACKGROUND = 238
 # px (width, height) of a picture of landmarks or contours.
 _CLOSE_UP = 560, 640
 # Cosine between view and normal from which on a landmark counts as seen when its error is measured; chosen by hand.
@@ -36,57 +32,7 @@ GROUPS: dict[str, tuple[int, ...]] = {
 GROUPS["other"] = tuple(sorted(set(range(SKIN_COUNT)) - {index for group in GROUPS.values() for index in group}))
 
 
-class Painter:
-    """Pictures of one model."""
-
-    def __init__(self, model: MorphableModel, renderer: FaceRenderer) -> None:
-        self.model = model
-        self._renderer = renderer
-
-    def face(
-        self,
-        size: tuple[int, int],
-        scale: float,
-        *,
-        alpha: ArrayLike = (),
-        blendshapes: Sequence[str] = (),
-        gamma: ArrayLike = (),
-        yaw: float = 0.0,
-        height: float = -15.0,
-    ) -> tuple[NDArray[np.uint8], WeakPerspective]:
-        """One face with blendshapes at full weight, (H, W, 3) BGR, and the camera.
-
-        The head is turned by yaw degrees, and the point (0, height, −30), mm, lies in the middle of the picture.
-        """
-        model = self.model
-        vertices = model.vertices(alpha, np.isin(model.expression_names, blendshapes).astype(float))
-        rotation = rotation_from_pose_angles(0.0, np.radians(yaw), 0.0)
-        offset = scale * rotation[:2] @ np.array([0.0, height, -30.0])
-        camera = WeakPerspective(scale, rotation, np.array(size) / 2 - offset)
-        rgba = self._renderer.render(size, [PosedFace(vertices, model.normals(vertices), model.rgb(gamma), camera)])
-        cover = rgba[:, :, 3:] / 255.0
-        return np.round(rgba[:, :, 2::-1] * cover + _BACKGROUND * (1 - cover)).astype(np.uint8), camera
-
-
-def sheet(cells: list[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
-    """Equal cells in rows of so many columns."""
-    blank = np.full_like(cells[0], _BACKGROUND)
-    cells = cells + [blank] * (-len(cells) % columns)
-    return np.vstack([np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)])
-
-
-def labelled(cell: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    """The cell with a caption at its foot."""
-    write(cell, text, (5, cell.shape[0] - 6), (40, 40, 40))
-    return cell
-
-
-def write(picture: NDArray[np.uint8], text: str, place: tuple[int, int], color: tuple[int, int, int]) -> None:
-    """Write onto a picture, from (x, y), px, in a BGR colour."""
-    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, color, 1, cv2.LINE_AA)
-
-
-def people(painter: Painter) -> NDArray[np.uint8]:
+def people(painter: ModelPainter) -> NDArray[np.uint8]:
     """Random identities and colours, each from a random side."""
     rng = np.random.default_rng(SEED)
     model, cells = painter.model, []
@@ -97,16 +43,18 @@ def people(painter: Painter) -> NDArray[np.uint8]:
     return sheet(cells, 8)
 
 
-def blendshapes(painter: Painter) -> NDArray[np.uint8]:
+def blendshapes(painter: ModelPainter) -> NDArray[np.uint8]:
     """Each blendshape at full weight; mouthClose with the open jaw that it is made for."""
     cells = [labelled(painter.face((150, 175), 0.85)[0], "neutral")]
     for name in painter.model.expression_names:
         shown = (name, "jawOpen") if name == "mouthClose" else (name,)
-        cells.append(labelled(painter.face((150, 175), 0.85, blendshapes=shown, height=-38.0)[0], " + ".join(shown)))
+        beta = np.isin(painter.model.expression_names, shown).astype(float)
+        picture = painter.face((150, 175), 0.85, beta=beta, middle=(0.0, -38.0, -30.0))[0]
+        cells.append(labelled(picture, " + ".join(shown)))
     return sheet(cells, 8)
 
 
-def identities(painter: Painter) -> NDArray[np.uint8]:
+def identities(painter: ModelPainter) -> NDArray[np.uint8]:
     """The mean, and the first principal components three standard deviations to each side."""
     cells = []
     for sign, k in product((-3.0, 3.0), range(7)):
@@ -115,7 +63,7 @@ def identities(painter: Painter) -> NDArray[np.uint8]:
     return sheet(cells, 7)
 
 
-def colours(painter: Painter) -> NDArray[np.uint8]:
+def colours(painter: ModelPainter) -> NDArray[np.uint8]:
     """Each albedo component two standard deviations to each side."""
     cells = []
     for sign, (k, name) in product((-2.0, 2.0), enumerate(COMPONENTS)):
@@ -124,12 +72,12 @@ def colours(painter: Painter) -> NDArray[np.uint8]:
     return sheet(cells, len(COMPONENTS))
 
 
-def landmarks(painter: Painter, scheme: str) -> NDArray[np.uint8]:
+def landmarks(painter: ModelPainter, scheme: str) -> NDArray[np.uint8]:
     """A scheme's points on the mean from the front and at 40°; iBUG's with their numbers."""
     model, cells = painter.model, []
     surface = model.scheme(scheme)
     for yaw in (0.0, 40.0):
-        picture, camera = painter.face(_CLOSE_UP, 3.0, yaw=yaw, height=-30.0)
+        picture, camera = painter.face(_CLOSE_UP, 3.0, yaw=yaw, middle=(0.0, -30.0, -30.0))
         facing = surface.interpolate(model.normals(model.mean)) @ camera.rotation[2] < -0.05
         points = _sixteenths(camera.project(surface.interpolate(model.mean)))
         for index in np.flatnonzero(facing):
@@ -141,12 +89,12 @@ def landmarks(painter: Painter, scheme: str) -> NDArray[np.uint8]:
     return sheet(cells, 2)
 
 
-def contours(painter: Painter) -> NDArray[np.uint8]:
+def contours(painter: ModelPainter) -> NDArray[np.uint8]:
     """Both schemes' candidate paths on the mean, turned by 45°."""
     model, cells = painter.model, []
     rng = np.random.default_rng(SEED)
     for scheme in ("ibug68", "mediapipe478"):
-        picture, camera = painter.face(_CLOSE_UP, 2.9, yaw=45.0, height=-25.0)
+        picture, camera = painter.face(_CLOSE_UP, 2.9, yaw=45.0, middle=(0.0, -25.0, -30.0))
         points = _sixteenths(camera.project(model.mean))
         facing = model.normals(model.mean) @ camera.rotation[2] < 0.1
         for path in model.contours[scheme].candidates:
@@ -215,7 +163,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     model = load_model(arguments.model)
     with FaceRenderer(model.triangles) as renderer:
-        painter = Painter(model, renderer)
+        painter = ModelPainter(model, renderer)
         pictures = {
             "people": people(painter),
             "blendshapes": blendshapes(painter),

@@ -6,7 +6,7 @@ A file from a stranger can only fail to load, never run code: arrays are read wi
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ _PLAIN = {
 """Arrays that are stored as they are: kind and number of dimensions."""
 
 
-def save_npz(model: MorphableModel, path: Path) -> None:
+def save_npz(model: MorphableModel, file: Path | BinaryIO, *, compressed: bool = True) -> None:
     """Write a model; the bases are rounded to int16, so a saved model's digest is that of its loaded copy."""
     arrays: dict[str, Any] = {
         "format_version": np.int32(FORMAT_VERSION),
@@ -61,7 +61,7 @@ def save_npz(model: MorphableModel, path: Path) -> None:
         arrays[f"contours/{scheme}/candidates"] = contour.candidates
     for region, mask in model.regions.items():
         arrays[f"regions/{region}"] = np.round(255 * mask).astype(np.uint8)
-    np.savez_compressed(path, **arrays)
+    (np.savez_compressed if compressed else np.savez)(file, **arrays)
 
 
 def load(path: Path) -> MorphableModel:

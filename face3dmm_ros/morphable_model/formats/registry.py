@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.morphable_model.formats.contents import MATLAB, NPZ, Contents, contents
+from face3dmm_ros.morphable_model.formats.contents import MATLAB, NPZ, contents
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 
@@ -21,6 +21,7 @@ class ModelFormat:
         module: in this package; its ``load(path)`` makes the `MorphableModel`, or raises `Face3DMMError`.
         file_name: the file's usual name; ``*`` for any part of it.
         owner: where its owners give it out; empty where it is anybody's.
+        licence: what its owners say who may use it for what; files themselves seldom do.
     """
 
     title: str
@@ -29,6 +30,7 @@ class ModelFormat:
     module: str
     file_name: str
     owner: str = ""
+    licence: str = "not told by the file"
 
 
 def _all_of(*names: str) -> Callable[[frozenset[str]], bool]:
@@ -49,18 +51,18 @@ def read_model(path: Path) -> MorphableModel:
         Face3DMMError: there is none, it is of no known format, or it is damaged; said are what was found, what was
             expected, and where the owners of a licensed model give it out.
     """
+    return importlib.import_module(f"{__package__}.{format_at(path).module}").load(path)
+
+
+def format_at(path: Path) -> ModelFormat:
+    """The format of a file or folder.
+
+    Raises:
+        Face3DMMError: as `read_model`, but nothing large is read.
+    """
     if not path.exists():
         raise Face3DMMError(f"there is no model at {path}{_where_to_get(path.name)}")
     found = contents(path)
-    return importlib.import_module(f"{__package__}.{format_of(path, found).module}").load(path)
-
-
-def format_of(path: Path, found: Contents) -> ModelFormat:
-    """The format of what was found at a path.
-
-    Raises:
-        Face3DMMError: it is none of the `FORMATS`.
-    """
     for known in FORMATS:
         if known.kind == found.kind and known.tells(found.names):
             return known

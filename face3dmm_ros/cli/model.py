@@ -1,0 +1,39 @@
+"""`face3dmm model`: look at face models, convert them, draw them."""
+
+import argparse
+import textwrap
+
+from face3dmm_ros.cli import model_convert, model_draw, model_info
+from face3dmm_ros.cli.help_formatter import HelpFormatter
+
+DESCRIPTION = "Look at face models of any format that is read, convert them, draw them."
+EPILOG = """
+See `face3dmm model KIND --help` for each kind, and docs/models.md for the formats.
+
+examples:
+  face3dmm model info default
+  face3dmm model info generic_model.pkl --json
+  face3dmm model draw model2019_fullHead.h5 --save head.png
+  face3dmm model convert 01_MorphableModel.mat --save bfm.npz
+"""
+KINDS = {"info": model_info, "draw": model_draw, "convert": model_convert}
+
+
+def add_arguments(verb: argparse.ArgumentParser) -> None:
+    """Describe the verb."""
+    kinds = verb.add_subparsers(dest="kind", metavar="KIND", required=True)
+    for name, module in KINDS.items():
+        description = textwrap.fill(module.DESCRIPTION, 100)
+        kind = kinds.add_parser(
+            name, help=module.PURPOSE, description=description, epilog=module.EPILOG, formatter_class=HelpFormatter
+        )
+        module.add_arguments(kind)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it; returns the exit code.
+
+    Raises:
+        Face3DMMError: as `run` of the kind.
+    """
+    return KINDS[arguments.kind].run(arguments)
