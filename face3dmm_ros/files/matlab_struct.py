@@ -1,8 +1,8 @@
-"""A struct of matrices from a MATLAB file of version 5 to 7, which may come from a stranger.
+"""Matrices from a MATLAB file of version 5 to 7, which may come from a stranger: those of a struct, or variables.
 
 SciPy's reader is not used, because it unpacks whatever a file claims and tells no sizes of what is inside a struct:
-here a compressed struct is unpacked piece by piece, and each matrix only once its size was checked. MathWorks, MAT-File
-Format (R2023b), "Level 5 MAT-File Format".
+here a compressed variable is unpacked piece by piece, and each matrix only once its size was checked. MathWorks,
+MAT-File Format (R2023b), "Level 5 MAT-File Format".
 """
 
 import math
@@ -21,7 +21,7 @@ _MOST_BYTES = 700_000_000
 """Of a file, and of what it unpacks to, by hand: the Basel Face Model of 2009 with 100 expressions has 640 MB in double
 precision."""
 _MOST_VARIABLES = 1_000
-"""That are looked at before the struct, by hand: a model's file has one or two."""
+"""That are looked at, by hand: a model's file has up to some 20."""
 _PIECE = 1 << 16  # bytes that are unpacked at once
 _HEADER_BYTES = 128
 _LONGEST_TEXT = 1 << 16  # bytes of a name, of all fields' names or of a matrix's dimensions; by hand
@@ -62,6 +62,20 @@ def read_struct(path: Path, name: str, fields: Mapping[str, int]) -> dict[str, N
     return _reading(path, lambda file: _found(file, name, fields))
 
 
+def read_matrices(path: Path, matrices: Mapping[str, int]) -> dict[str, NDArray]:
+    """Matrices that are variables of their own; what else is in the file is not read.
+
+    Args:
+        path: of the .mat file.
+        matrices: names of variables that are matrices of real numbers, with the most numbers that each may have.
+
+    Raises:
+        Face3DMMError: the file cannot be read, is damaged, of version 7.3, or too large; or it lacks one of the
+            variables, or one is no matrix of real numbers or has more of them, or all together are too large.
+    """
+    return _reading(path, lambda file: _own_variables(file, matrices))
+
+
 def variable_names(path: Path) -> list[str]:
     """The names of a file's variables, of which only the headers are read.
 
@@ -95,6 +109,20 @@ def _found(file: IO[bytes], name: str, fields: Mapping[str, int]) -> dict[str, N
         if header.name == name and header.kind == _STRUCT and math.prod(header.shape) == 1:
             return _matrices(stream, fields)
     raise _Damaged(f"it holds no struct called {name}")
+
+
+def _own_variables(file: IO[bytes], matrices: Mapping[str, int]) -> dict[str, NDArray]:
+    found: dict[str, NDArray] = {}
+    left = _MOST_BYTES
+    for header, stream in _variables(file):
+        if header.name in matrices and header.name not in found:
+            stream.most_bytes = left
+            found[header.name] = _numbers(stream, header, header.name, matrices[header.name])
+            left -= found[header.name].nbytes
+        if len(found) == len(matrices):
+            return found
+    missing = ", ".join(name for name in matrices if name not in found)
+    raise _Damaged(f"it lacks {missing}; expected {', '.join(matrices)}")
 
 
 def _variables(file: IO[bytes]) -> Iterator[tuple[_Header, "_Stream"]]:
@@ -137,7 +165,11 @@ def _matrices(stream: "_Stream", fields: Mapping[str, int]) -> dict[str, NDArray
 
 
 def _matrix(stream: "_Stream", name: str, most: int) -> NDArray:
-    header = _header(stream)
+    return _numbers(stream, _header(stream), name, most)
+
+
+def _numbers(stream: "_Stream", header: _Header, name: str, most: int) -> NDArray:
+    """The rest of a matrix after its header."""
     if header.kind not in _NUMBERS or header.is_complex or len(header.shape) != 2:
         raise _Damaged(f"{name} must be a matrix of real numbers")
     count = math.prod(header.shape)
@@ -162,7 +194,7 @@ class _Stream:
     """The data elements of a file, read in their order from its pieces."""
 
     def __init__(self, pieces: Iterator[bytes], order: str) -> None:
-        self.order, self.position = order, 0
+        self.order, self.position, self.most_bytes = order, 0, _MOST_BYTES
         self._pieces, self._rest = pieces, memoryview(b"")
         self._short = False  # form of the last tag
 
@@ -215,7 +247,7 @@ class _Stream:
 
     def _parts(self, size: int) -> Iterator[memoryview]:
         self.position += size
-        if self.position > _MOST_BYTES:
+        if self.position > self.most_bytes:
             raise ValueError(f"it would unpack to more than {_MOST_BYTES} bytes")
         while size > 0:
             while not self._rest:

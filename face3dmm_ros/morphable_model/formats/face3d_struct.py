@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.matlab_struct import read_struct
+from face3dmm_ros.morphable_model.formats.matlab_parts import basis, finite, indices
 from face3dmm_ros.morphable_model.formats.source_head import EYE_CENTER_DEPTH, EYE_LANDMARKS, facing_outward
 from face3dmm_ros.morphable_model.model import (
     MOST_TRIANGLES,
@@ -61,7 +62,7 @@ def load(path: Path) -> MorphableModel:
 
 def _model(path: Path, fields: dict[str, NDArray]) -> MorphableModel:
     """The model of some fields, which are taken out of the dictionary as they are used, since they are large."""
-    shape, expression = _matrix(path, fields, "shapeMU"), _matrix(path, fields, "expMU")
+    shape, expression = finite(path, fields, "shapeMU"), finite(path, fields, "expMU")
     count = len(shape) // 3
     if count == 0 or not shape.shape == expression.shape == (3 * count, 1):
         raise Face3DMMError(
@@ -70,65 +71,33 @@ def _model(path: Path, fields: dict[str, NDArray]) -> MorphableModel:
     components = max(fields[f"{kind}EV"].size for kind in ("shape", "exp", "tex"))
     check_counts(str(path), count, fields["tri"].shape[1], components)
     vertices = (shape.astype(np.float64) + expression).reshape(-1, 3) * _MILLIMETRES_PER_UNIT
-    landmarks = _indices(path, fields, "kpt_ind", count).ravel()
+    landmarks = indices(path, fields, "kpt_ind", count).ravel()
     if len(landmarks) != _LANDMARK_COUNT:
         raise Face3DMMError(f"{path}: kpt_ind must name {_LANDMARK_COUNT} vertices, found {len(landmarks)}")
     vertices = vertices - vertices[landmarks[EYE_LANDMARKS]].mean(axis=0) + [0.0, 0.0, EYE_CENTER_DEPTH]
-    triangles = _indices(path, fields, "tri", count)
+    triangles = indices(path, fields, "tri", count)
     if triangles.shape[0] != 3:
         raise Face3DMMError(f"{path}: tri must have shape (3, M), found {triangles.shape}")
-    shape_basis, shape_sigma = _basis(path, fields, "shape", count)
-    expression_basis, expression_sigma = _basis(path, fields, "exp", count)
-    albedo_basis, albedo_sigma = _basis(path, fields, "tex", count)
-    # In place; and just so, for the model's digest depends on how its numbers are rounded.
-    shape_basis *= np.float32(_MILLIMETRES_PER_UNIT)
-    expression_basis *= np.float32(_MILLIMETRES_PER_UNIT)
-    albedo_basis /= np.float32(255.0)
-    albedo = _matrix(path, fields, "texMU")
+    # Just so, for the model's digest depends on how its numbers are rounded.
+    shape_part = basis(path, fields, "shapePC", "shapeEV", count)
+    expression_part = basis(path, fields, "expPC", "expEV", count)
+    albedo_part = basis(path, fields, "texPC", "texEV", count)
+    albedo = finite(path, fields, "texMU")
     if albedo.size != 3 * count:
         raise Face3DMMError(f"{path}: texMU must be a column of {3 * count} numbers, found {albedo.shape}")
-    expressions = len(expression_sigma)
+    expressions = len(expression_part.sigma)
     return MorphableModel(
         name=path.stem,
         mean=vertices.astype(np.float32),
         triangles=facing_outward(vertices, triangles.T),
-        shape_basis=shape_basis,
-        shape_sigma=shape_sigma,
-        expression_basis=expression_basis,
-        expression_sigma=expression_sigma,
+        shape_basis=shape_part.columns * np.float32(_MILLIMETRES_PER_UNIT),
+        shape_sigma=shape_part.sigma,
+        expression_basis=expression_part.columns * np.float32(_MILLIMETRES_PER_UNIT),
+        expression_sigma=expression_part.sigma,
         expression_names=tuple(f"exp_{index:02d}" for index in range(expressions)),
         expression_bounds=np.repeat(np.array([[-np.inf], [np.inf]], np.float32), expressions, axis=1),
         albedo_mean=(albedo.reshape(-1, 3).astype(np.float64) / 255.0).astype(np.float32),
-        albedo_basis=albedo_basis,
-        albedo_sigma=albedo_sigma,
+        albedo_basis=albedo_part.columns / np.float32(255.0),
+        albedo_sigma=albedo_part.sigma,
         landmarks={"ibug68": SurfacePoints.at_vertices(landmarks)},
     )
-
-
-def _matrix(path: Path, fields: dict[str, NDArray], name: str) -> NDArray:
-    """A field, taken out, as a finite matrix."""
-    array = fields.pop(name)
-    if not np.isfinite(array).all():
-        raise Face3DMMError(f"{path}: {name} holds values that are not finite (NaN or infinity)")
-    return array
-
-
-def _indices(path: Path, fields: dict[str, NDArray], name: str, count: int) -> NDArray[np.int64]:
-    """One-based vertex numbers as zero-based indices."""
-    array = _matrix(path, fields, name)
-    if not array.size or (array != np.round(array)).any() or array.min() < 1 or array.max() > count:
-        raise Face3DMMError(f"{path}: {name} must hold vertex numbers from 1 to {count}")
-    return array.astype(np.int64) - 1
-
-
-def _basis(
-    path: Path, fields: dict[str, NDArray], kind: str, count: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Components, (3N, K), and their standard deviations, (K,)."""
-    basis, sigma = _matrix(path, fields, f"{kind}PC"), _matrix(path, fields, f"{kind}EV").ravel()
-    if basis.shape != (3 * count, len(sigma)):
-        raise Face3DMMError(
-            f"{path}: {kind}PC must have shape ({3 * count}, K) and {kind}EV K numbers, "
-            f"found {basis.shape} and {len(sigma)}"
-        )
-    return basis.astype(np.float32), sigma.astype(np.float32)

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.morphable_model.formats.contents import MATLAB, NPZ, contents
+from face3dmm_ros.morphable_model.formats.blendshape_files import are_blendshapes
+from face3dmm_ros.morphable_model.formats.contents import FOLDER, GLTF, HDF5, MATLAB, NPZ, PICKLE, contents
+from face3dmm_ros.morphable_model.formats.blendshape_files import are_blendshapes
+from face3dmm_ros.morphable_model.formats.contents import FOLDER, GLTF, HDF5, MATLAB, NPZ, PICKLE, contents
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 
@@ -37,9 +40,69 @@ def _all_of(*names: str) -> Callable[[frozenset[str]], bool]:
     return lambda found: found.issuperset(names)
 
 
+_BASEL = "https://faces.dmi.unibas.ch/bfm/", "research and teaching by whoever has signed the University of Basel's terms"
+_FLAME = _all_of("v_template", "shapedirs", "J_regressor", "weights", "f")
+_FLAME_FROM = (
+    "https://flame.is.tue.mpg.de",
+    "FLAME 2023 Open: CC BY 4.0; the others: research alone, by whoever has agreed to the owners' terms",
+)
+
 FORMATS = (
     ModelFormat("this package's own", NPZ, _all_of("format_version", "shape_basis_int16"), "npz_file", "*.npz"),
-    ModelFormat("face3d's struct of the Basel Face Model", MATLAB, _all_of("model"), "face3d_struct", "BFM.mat"),
+    ModelFormat("face3d's struct of the Basel Face Model", MATLAB, _all_of("model"), "face3d_struct", "BFM.mat", *_BASEL),
+    ModelFormat(
+        "the Basel Face Model of 2009",
+        MATLAB,
+        _all_of("shapeMU", "shapePC", "shapeEV", "tl"),
+        "bfm2009",
+        "01_MorphableModel.mat",
+        *_BASEL,
+    ),
+    ModelFormat(
+        "Deep3DFaceReconstruction's front of the Basel Face Model",
+        MATLAB,
+        _all_of("meanshape", "idBase", "exBase", "tri", "keypoints"),
+        "deep3d",
+        "BFM_model_front.mat",
+        "https://github.com/sicxu/Deep3DFaceRecon_pytorch",
+        "as the Basel Face Model that it is made of",
+    ),
+    ModelFormat(
+        "the Basel Face Model of 2017 or 2019",
+        HDF5,
+        _all_of("shape/model/pcaBasis", "shape/model/pcaVariance", "expression/model/pcaBasis"),
+        "bfm2017",
+        "model201*.h5",
+        *_BASEL,
+    ),
+    ModelFormat("FLAME", PICKLE, _FLAME, "flame", "*flame*.pkl", *_FLAME_FROM),
+    ModelFormat("FLAME", NPZ, _FLAME, "flame", "*flame*.npz", *_FLAME_FROM),
+    ModelFormat(
+        "ICT-FaceKit's light model",
+        FOLDER,
+        _all_of("generic_neutral_mesh.obj", "vertex_indices.json"),
+        "ict_facekit",
+        "FaceXModel",
+        "https://github.com/ICT-VGL/ICT-FaceKit (FaceXModel)",
+        "MIT",
+    ),
+    ModelFormat(
+        "Google's GNM Head",
+        NPZ,
+        _all_of("template_vertex_positions", "vertex_identity_basis", "expression_basis"),
+        "gnm",
+        "gnm_head.npz",
+        "https://huggingface.co/google/gnm-v3",
+        "Apache-2.0",
+    ),
+    ModelFormat(
+        "a folder of blendshapes with ARKit's names (neutral.obj, jawOpen.obj and more)",
+        FOLDER,
+        are_blendshapes,
+        "obj_blendshapes",
+        "*",
+    ),
+    ModelFormat("glTF or VRM with ARKit's morph targets", GLTF, _all_of(), "gltf_head", "*.glb"),
 )
 """In the order in which they are tried."""
 

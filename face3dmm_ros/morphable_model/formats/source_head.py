@@ -18,6 +18,9 @@ EYE_CENTER_DEPTH = 12.0
 """mm from the lids, which iBUG's eye points follow, back to the eyeball's centre: the radius of an adult's eye."""
 EYE_LANDMARKS = slice(36, 48)
 """Of iBUG's 68."""
+_ROWS_AT_ONCE = 1024
+"""Of a basis, by hand: MATLAB has it column after column, and so many rows of some 200 stay in the cache while they are
+turned round."""
 GREY = 0.6
 """sRGB of a head whose file has no colours; by hand: neither light nor dark under the overlay's light."""
 
@@ -39,6 +42,11 @@ class Basis:
         """No component."""
         return Basis(np.zeros((3 * vertices, 0), np.float32), np.zeros(0, np.float32))
 
+    @staticmethod
+    def of_unit_sigma(columns: NDArray[np.floating]) -> "Basis":
+        """Components that are already times the standard deviations."""
+        return Basis(columns, np.ones(columns.shape[1], np.float32))
+
 
 @dataclass(frozen=True, eq=False)
 class SourceHead:
@@ -54,8 +62,9 @@ class SourceHead:
         expression_names: E of them.
         expression_bounds: (2, E), or None for unbounded ones.
         expression_correlation: (E, E), or None.
-        albedo_mean: (N, 3) sRGB in [0, 1], or None where the file has no colours.
-        albedo: in sRGB of [0, 1] per unit of γ.
+        albedo_mean: (N, 3) sRGB in the file's unit, or None where the file has no colours.
+        albedo: in the file's unit of colours per unit of γ.
+        colour_unit: sRGB of [0, 1] per unit of the file.
         landmarks: what schemes the file brings.
         contours: as `MorphableModel` has them.
         eyes: (2, 3) centres of the eyeballs, or None: then 12 mm behind the lids, where iBUG's points are known.
@@ -73,6 +82,7 @@ class SourceHead:
     expression_correlation: NDArray[np.floating] | None = None
     albedo_mean: NDArray[np.floating] | None = None
     albedo: Basis | None = None
+    colour_unit: float = 1.0
     landmarks: Mapping[str, SurfacePoints] = field(default_factory=dict)
     contours: Mapping[str, Contour] = field(default_factory=dict)
     eyes: NDArray[np.floating] | None = None
@@ -100,7 +110,7 @@ def in_our_convention(head: SourceHead) -> MorphableModel:
         bounds = head.expression_bounds
         if bounds is None:
             bounds = np.repeat([[-np.inf], [np.inf]], len(head.expression.sigma), axis=1)
-        colours = np.full((count, 3), GREY) if head.albedo_mean is None else head.albedo_mean
+        colours = np.full((count, 3), GREY) if head.albedo_mean is None else head.colour_unit * head.albedo_mean
         return MorphableModel(
             name=head.name,
             mean=(mean - _origin(head, mean)).astype(np.float32),
@@ -113,7 +123,7 @@ def in_our_convention(head: SourceHead) -> MorphableModel:
             expression_bounds=bounds.astype(np.float32),
             expression_correlation=_float32(head.expression_correlation),
             albedo_mean=colours.astype(np.float32),
-            albedo_basis=_scaled(albedo, 1.0),
+            albedo_basis=_scaled(albedo, head.colour_unit),
             albedo_sigma=albedo.sigma.astype(np.float32),
             landmarks=head.landmarks,
             contours=head.contours,
@@ -145,10 +155,15 @@ def _within(indices: NDArray[np.integer], count: int) -> bool:
 
 
 def _scaled(basis: Basis, unit: float) -> NDArray[np.float32]:
-    columns = basis.columns.astype(np.float32)
-    if unit != 1.0:
-        columns *= np.float32(unit)
-    return np.ascontiguousarray(columns)
+    """Components times a unit, row after row: what is so already is not copied."""
+    columns = basis.columns
+    if unit == 1.0 and columns.dtype == np.float32 and columns.flags.c_contiguous:
+        return columns.astype(np.float32, copy=False)
+    scaled = np.empty(columns.shape, np.float32)
+    for begin in range(0, len(columns), _ROWS_AT_ONCE):
+        rows = slice(begin, begin + _ROWS_AT_ONCE)
+        np.multiply(columns[rows], np.float32(unit), out=scaled[rows], dtype=np.float32, casting="unsafe")
+    return scaled
 
 
 def _float32(array: NDArray[np.floating] | None) -> NDArray[np.float32] | None:
