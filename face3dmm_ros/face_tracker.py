@@ -74,7 +74,7 @@ class Face:
     Attributes:
         id: stays with the face along its track.
         weights: by ARKit's names, each in [0, 1]; `tongueOut` is always 0. Empty where the model has neither ARKit's
-            blendshapes nor the 68 landmarks by which other expressions are compared with them.
+            blendshapes nor landmarks by which other expressions are compared with them.
         pose: in metres, for a head of average size.
         gaze: None where the model has no eyes that turn.
         landmarks: `points` (N, 2), px; `deviation` (N,), px, and `covered` (N,), how likely something lies over each,

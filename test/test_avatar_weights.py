@@ -97,16 +97,26 @@ def test_components_that_are_no_blendshapes_are_retargeted_through_the_landmarks
     assert weights[-1] == 0.0
 
 
-def test_a_weight_of_one_costs_as_much_as_half_a_millimetre_at_a_landmark(default_model):
-    """min ‖B·w − E·β‖² + ‖0.5 w‖² over 0 ≤ w ≤ 1, by another solver: of alike blendshapes none is favoured."""
+@pytest.mark.parametrize(("scheme", "points"), [("ibug68", 68), ("mediapipe478", 478), ("mediapipe478", 468)])
+def test_a_weight_of_one_costs_as_much_as_half_a_millimetre_at_one_of_68_landmarks(default_model, scheme, points):
+    """min ‖B·w − E·β‖² + ‖0.5 w‖² over 0 ≤ w ≤ 1, by another solver: of alike blendshapes none is favoured.
+
+    Of more landmarks the same share counts as much; irises count where the model has eyes.
+    """
     rng = np.random.default_rng(3)
     mix = rng.normal(size=(default_model.expression_count, 6)) * (rng.random((default_model.expression_count, 6)) < 0.1)
-    mixed = with_mixed_expressions(default_model, mix, 1.0, np.eye(3), 0.0)
+    mixed = replace(
+        with_mixed_expressions(default_model, mix, 1.0, np.eye(3), 0.0),
+        landmarks={scheme: default_model.landmarks[scheme]},
+        contours={},
+        regions=default_model.regions if points == 478 else {},
+    )
     beta = rng.normal(0.0, 0.7, 6)
     basis = default_model.expression_basis.reshape(default_model.vertex_count, 3, -1).astype(float)
-    B = default_model.scheme("ibug68").interpolate(basis).reshape(3 * 68, -1)
+    B = default_model.scheme(scheme).at(slice(points)).interpolate(basis).reshape(3 * points, -1)
     count = B.shape[1]
-    costs, shown_by_landmarks = np.vstack([B, 0.5 * np.eye(count)]), np.concatenate([B @ mix @ beta, np.zeros(count)])
+    costs = np.vstack([B, 0.5 * np.sqrt(points / 68) * np.eye(count)])
+    shown_by_landmarks = np.concatenate([B @ mix @ beta, np.zeros(count)])
     expected = lsq_linear(costs, shown_by_landmarks, (0.0, 1.0), tol=1e-12).x
     weights = BlendshapeWeights(mixed).of(face(mixed, beta))
     assert np.count_nonzero(expected > 0.01) > 10

@@ -30,7 +30,7 @@ VERBS = {
     "label": "make labels to train on from several pictures of each person",
     "train": "train a network that regresses face parameters from pixels (needs torch)",
     "export": "write a trained network as TorchScript or ONNX (needs torch)",
-    "model": "look at face models, convert them, draw them",
+    "model": "look at face models, convert them, draw them, make them ready for tracking",
     "recover": "finish a recording that was killed, for ROS's own tools",
     "view": "look at tracked faces: image, head, blendshapes and curves",
     "fetch-dlib-model": "download the 68-point file of the dlib backend",

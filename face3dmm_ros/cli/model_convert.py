@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_writable(out.parent, (out.name,))
     model = load_model(arguments.model)
     kept = model.with_components(arguments.identities, arguments.expressions)
-    with whole_file(out) as unfinished, unfinished.open("wb") as file:
-        save_npz(kept, file, compressed=arguments.compress)
+    with whole_file(out) as unfinished:
+        save_npz(kept, unfinished, compressed=arguments.compress)
     written = load_model(str(out))
     print(
         f"written: {out} ({out.stat().st_size / 1e6:.1f} MB), {written.vertex_count} vertices, {written.shape_count} "

@@ -8,6 +8,7 @@ from face3dmm_ros.morphable_model.formats.npz_file import load as load_npz
 from face3dmm_ros.morphable_model.formats.npz_file import save_npz
 from face3dmm_ros.morphable_model.formats.registry import read_model
 from face3dmm_ros.morphable_model.model import Contour, MorphableModel, PointModel, SurfacePoints
+from face3dmm_ros.morphable_model.side_file import with_side_file
 
 __all__ = [
     "Contour",
@@ -23,11 +24,13 @@ __all__ = [
 def load_model(name_or_path: str) -> MorphableModel:
     """The model called ``default``, or the one in a file or folder of any format that is read (docs/models.md).
 
+    Landmarks, outlines and regions that its file lacks come from its side file, if there is one.
+
     Raises:
-        Face3DMMError: no such file, or not a model.
+        Face3DMMError: no such file, or not a model; or its side file is damaged or another model's.
     """
     path = model_path(name_or_path)
-    return load_npz(path) if name_or_path == "default" else read_model(path)
+    return load_npz(path) if name_or_path == "default" else with_side_file(read_model(path), path)
 
 
 def model_path(name_or_path: str) -> Path:

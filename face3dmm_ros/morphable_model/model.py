@@ -370,7 +370,10 @@ class MorphableModel:
         """
         if name not in self.landmarks:
             known = ", ".join(sorted(self.landmarks)) or "none"
-            raise Face3DMMError(f"model {self.name} has no landmark scheme {name!r}; it knows: {known}")
+            raise Face3DMMError(
+                f"model {self.name} has no landmark scheme {name!r}; it knows: {known}; "
+                "`face3dmm model correspond FILE` finds them"
+            )
         return self.landmarks[name]
 
 

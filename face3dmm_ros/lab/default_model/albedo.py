@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.lab.default_model.anatomy import Anatomy
+from face3dmm_ros.lab.default_model.curves import interpolated
 from face3dmm_ros.lab.default_model.head import EYES, Head
 from face3dmm_ros.lab.default_model.makehuman import MakeHuman
-from face3dmm_ros.lab.default_model.surface import interpolated
 from face3dmm_ros.rendering.smoothstep import smoothstep
 
 COMPONENTS = (

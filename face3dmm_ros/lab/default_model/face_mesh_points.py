@@ -15,9 +15,9 @@ from scipy.optimize import linear_sum_assignment
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.rotations import rotation_from_pose_angles
+from face3dmm_ros.correspondence.surface import nearest_on_surface, pick
 from face3dmm_ros.lab.default_model.anatomy import Anatomy
 from face3dmm_ros.lab.default_model.head import EYES, LIMBUS, Head
-from face3dmm_ros.lab.default_model.surface import nearest_on_surface, pick
 from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import region_around
 from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING, SKIN_COUNT

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 from scipy.spatial import cKDTree
 
+from face3dmm_ros.correspondence.registration import Registration
 from face3dmm_ros.lab.default_model.anatomy import Anatomy, find_anatomy
 from face3dmm_ros.lab.default_model.build import mended_identity
 from face3dmm_ros.lab.default_model.expression import (
@@ -40,7 +41,6 @@ from face3dmm_ros.lab.default_model.registration import (
     ICT_FOLDER,
     INNER,
     IctHead,
-    Registration,
     ict_folder,
     register,
 )
@@ -146,7 +146,7 @@ class ExpressionFit:
         )
 
     def _shown(self, name: str) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        displacement = self.registration.scale * self.other.displacement(name)
+        displacement = self.registration.similarity.scale * self.other.displacement(name)
         return self.registration.points.interpolate(displacement), displacement[self.other.landmarks]
 
     def fit(self, name: str) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.landmark_schemes import FACE_OVAL
+from face3dmm_ros.correspondence.surface import nearest_on_surface
 from face3dmm_ros.lab.default_model.anatomy import Anatomy
+from face3dmm_ros.lab.default_model.curves import interpolated
 from face3dmm_ros.lab.default_model.face_mesh_points import along_loop, corners
-from face3dmm_ros.lab.default_model.surface import interpolated, nearest_on_surface
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints
 
 # What is set here of the jaw was settled by comparing the mean's points with those of AFLW2000-3D's mean

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
-from face3dmm_ros.lab.default_model.registration import IctHead, far_apart, register
+from face3dmm_ros.correspondence.registration import far_apart
+from face3dmm_ros.lab.default_model.registration import IctHead, register
 from face3dmm_ros.morphable_model import MorphableModel
 
 _TRUSTED = 0.5
@@ -35,9 +36,9 @@ def ict_heads(other: IctHead, ours: MorphableModel) -> IctHeads:
         other, ours.mean.astype(np.float64), ours.triangles, ours.regions["skin"] > 0.5, ours.scheme("ibug68")
     )
     known = registration.trust > _TRUSTED
-    turn = registration.scale * registration.rotation.T
+    turn = registration.similarity.scale * registration.similarity.rotation.T
     points = registration.points.at(np.flatnonzero(known))
-    neutral = points.interpolate(other.neutral) @ turn + registration.shift
+    neutral = points.interpolate(other.neutral) @ turn + registration.similarity.shift
     identities = points.interpolate(other.identities.transpose(1, 2, 0)).transpose(0, 2, 1) @ turn
     offsets = np.concatenate([(neutral - ours.mean[known])[:, None], identities], axis=1)
     carried = _followed(ours.mean.astype(np.float64), known, offsets)

@@ -8,8 +8,6 @@ from pathlib import Path
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model.formats.blendshape_files import are_blendshapes
 from face3dmm_ros.morphable_model.formats.contents import FOLDER, GLTF, HDF5, MATLAB, NPZ, PICKLE, contents
-from face3dmm_ros.morphable_model.formats.blendshape_files import are_blendshapes
-from face3dmm_ros.morphable_model.formats.contents import FOLDER, GLTF, HDF5, MATLAB, NPZ, PICKLE, contents
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 
@@ -40,8 +38,11 @@ def _all_of(*names: str) -> Callable[[frozenset[str]], bool]:
     return lambda found: found.issuperset(names)
 
 
-_BASEL = "https://faces.dmi.unibas.ch/bfm/", "research and teaching by whoever has signed the University of Basel's terms"
-_FLAME = _all_of("v_template", "shapedirs", "J_regressor", "weights", "f")
+_BASEL = (
+    "https://faces.dmi.unibas.ch/bfm/",
+    "research and teaching by whoever has signed the University of Basel's terms",
+)
+_FLAME = _all_of("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
 _FLAME_FROM = (
     "https://flame.is.tue.mpg.de",
     "FLAME 2023 Open: CC BY 4.0; the others: research alone, by whoever has agreed to the owners' terms",
@@ -49,7 +50,9 @@ _FLAME_FROM = (
 
 FORMATS = (
     ModelFormat("this package's own", NPZ, _all_of("format_version", "shape_basis_int16"), "npz_file", "*.npz"),
-    ModelFormat("face3d's struct of the Basel Face Model", MATLAB, _all_of("model"), "face3d_struct", "BFM.mat", *_BASEL),
+    ModelFormat(
+        "face3d's struct of the Basel Face Model", MATLAB, _all_of("model"), "face3d_struct", "BFM.mat", *_BASEL
+    ),
     ModelFormat(
         "the Basel Face Model of 2009",
         MATLAB,
