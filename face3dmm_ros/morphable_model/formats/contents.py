@@ -8,6 +8,7 @@ from face3dmm_ros.core.regular_file import require_regular
 from face3dmm_ros.files.array_archive import ArrayArchive
 from face3dmm_ros.files.hdf5 import hdf5_names
 from face3dmm_ros.files.matlab_struct import variable_names
+from face3dmm_ros.files.safe_pickle import read_pickle
 
 MOST_MODEL_BYTES = 2_000_000_000
 """Of a model's file, by hand: the full head of the Basel Face Model of 2019 has some 500 MB."""
@@ -22,8 +23,8 @@ _UNKNOWN = "file of no kind that models come in"
 
 
 class Contents(NamedTuple):
-    """The kind of a file, and the names of what it holds: arrays, variables, or a folder's files. Pickles and glTF
-    files tell none before they are read."""
+    """The kind of a file, and the names of what it holds: arrays, variables, or a pickled dictionary's entries, or a
+    folder's files. glTF files tell none before they are read."""
 
     kind: str
     names: frozenset[str]
@@ -57,10 +58,16 @@ def contents(path: Path) -> Contents:
         return Contents(NPY, frozenset())
     # A pickle of protocol 2 or later; of an earlier one, as protocol 0 of Python 2 begins: a dictionary.
     if (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 2) or head.startswith((b"(dp", b"}q")):
-        return Contents(PICKLE, frozenset())
+        return Contents(PICKLE, _pickled_names(path))
     if head.startswith(b"glTF") or head.lstrip()[:1] == b"{":
         return Contents(GLTF, frozenset())
     return Contents(_UNKNOWN, frozenset())
+
+
+def _pickled_names(path: Path) -> frozenset[str]:
+    """Of a dictionary's entries, for which a pickle is read whole: what it holds is told nowhere before."""
+    found = read_pickle(path)
+    return frozenset(key for key in found if isinstance(key, str)) if isinstance(found, dict) else frozenset()
 
 
 def _folder_names(folder: Path) -> frozenset[str]:
