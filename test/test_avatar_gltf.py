@@ -15,11 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.avatar import AvatarFace
-from face3dmm_ros.avatar.gltf import file, posing
+from face3dmm_ros.avatar.gltf import posing
 from face3dmm_ros.avatar.gltf.avatar import GltfAvatar
 from face3dmm_ros.avatar.gltf.closed_surfaces import on_closed_surfaces
-from face3dmm_ros.avatar.gltf.file import load_gltf
-from face3dmm_ros.avatar.gltf.morph_names import ARKIT
 from face3dmm_ros.avatar.gltf.morphs import match_morphs
 from face3dmm_ros.avatar.gltf.posing import Bust, make_bust
 from face3dmm_ros.avatar.gltf.skeleton import find_bones, gaze_limits, rest_pose
@@ -28,7 +26,10 @@ from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
+from face3dmm_ros.core.shape_names import ARKIT
 from face3dmm_ros.core.values import FaceParameters
+from face3dmm_ros.files import gltf as file
+from face3dmm_ros.files.gltf import load_gltf
 
 pygltflib = pytest.importorskip("pygltflib")
 

@@ -12,10 +12,10 @@ pytest.importorskip("pygltflib")
 
 from test_avatar_gltf import Writer, add_head, as_vrm_0, as_vrm_1, write_figure, write_head
 
-from face3dmm_ros.avatar.gltf.file import load_gltf
 from face3dmm_ros.avatar.gltf.morphs import Matching, match_morphs
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.files.gltf import load_gltf
 
 FACESHIFT = [
     "EyeBlink_L",

@@ -18,7 +18,6 @@ import pytest
 from scipy.spatial.transform import Rotation
 from test_avatar_gltf import Writer, add_head
 
-from face3dmm_ros.avatar.gltf.file import load_gltf
 from face3dmm_ros.avatar.network.live_link_face import LIVE_LINK_NAMES
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.cli import track
@@ -29,6 +28,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL
 from face3dmm_ros.core.values import Box, Landmarks, TrackedLandmarks
 from face3dmm_ros.files.frame_source import open_source, sample_clip
+from face3dmm_ros.files.gltf import load_gltf
 from face3dmm_ros.files.motion_jpeg import MotionJpegWriter
 from face3dmm_ros.films import film_job, landmark_store
 from face3dmm_ros.films.animation import write_animation

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.normals import vertex_normals
 from face3dmm_ros.morphable_model import MorphableModel
-from face3dmm_ros.morphable_model.normals import vertex_normals
 
 CORNER = np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 2], [5, 5, 5]])
 """Of a box, with a vertex that belongs to nothing."""

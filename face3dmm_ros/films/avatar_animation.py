@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.gltf.file import glb_parts, load_gltf
 from face3dmm_ros.avatar.gltf.morphs import match_morphs
 from face3dmm_ros.avatar.gltf.skeleton import eyes_that_turn, facing, find_bones, gaze_limits, rest_pose
 from face3dmm_ros.avatar.weights.gaze import FULL_GAZE, eye_angles
 from face3dmm_ros.avatar.weights.retargeting import BlendshapeWeights
 from face3dmm_ros.avatar.weights.tuning import Tuning, WeightTuner
 from face3dmm_ros.core.rotations import FRONTAL, nearest_rotation, quaternion, rotation_from_vector
+from face3dmm_ros.files.gltf import glb_parts, load_gltf
 from face3dmm_ros.files.whole_file import write_whole
 from face3dmm_ros.films.glb import GlbArrays, one_sided
 from face3dmm_ros.films.tracks import FaceTrack, TrackedFilm

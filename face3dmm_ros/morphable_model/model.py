@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from face3dmm_ros.core.camera import MetricPose
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.landmark_schemes import SCHEME_SIZES
+from face3dmm_ros.core.normals import vertex_normals
 from face3dmm_ros.core.values import Mesh
 from face3dmm_ros.morphable_model.gaze import EyeGaze
-from face3dmm_ros.morphable_model.normals import vertex_normals
 
 # What a model may have, by hand: far above any face's, so that no file fills the memory or yields what is no number.
 MOST_VERTICES = 500_000
@@ -405,7 +405,7 @@ def _is_correlation(matrix: NDArray[np.float32], size: int) -> bool:
     if matrix.shape != (size, size) or not np.isfinite(matrix).all():
         return False
     symmetric = np.allclose(matrix, matrix.T, atol=1e-5) and np.allclose(np.diag(matrix), 1.0, atol=1e-5)
-    return bool(symmetric and np.linalg.eigvalsh(matrix).min() > 1e-4)
+    return bool(symmetric and np.linalg.eigvalsh(matrix).min(initial=np.inf) > 1e-4)
 
 
 def _combine(basis: NDArray[np.float32], coefficients: ArrayLike, what: str) -> NDArray[np.float32]:

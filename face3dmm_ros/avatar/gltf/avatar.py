@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.avatar import AvatarFace
 from face3dmm_ros.avatar.gltf.figure import TURNS
-from face3dmm_ros.avatar.gltf.file import load_gltf
 from face3dmm_ros.avatar.gltf.morphs import match_morphs
 from face3dmm_ros.avatar.gltf.posing import HEAD, LEFT_EYE, RIGHT_EYE, Bust, make_bust
 from face3dmm_ros.avatar.gltf.skeleton import about
@@ -17,6 +16,7 @@ from face3dmm_ros.avatar.weights.gaze import FULL_GAZE, WAYS, eye_angles
 from face3dmm_ros.core.camera import clip_to_screen
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import FRONTAL, rotation_from_vector
+from face3dmm_ros.files.gltf import load_gltf
 from face3dmm_ros.rendering.drawer import Drawer
 from face3dmm_ros.rendering.layer import Framing, Layer
 

@@ -5,33 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.files.gltf import Material
+
 TURNS = 3
 """How many parts of a figure turn, each about its own pivot: the head and two eyes."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """How a surface looks.
-
-    Attributes:
-        color: linear RGBA, by which the texture and the vertices' colours are multiplied.
-        texture: index into the textures, -1 if none.
-        alpha_mode: ``OPAQUE``, ``MASK`` or ``BLEND``.
-        alpha_cutoff: in mode ``MASK``, what has a lower alpha is not drawn.
-        double_sided: whether it shows from behind.
-        shading: ``lit``, ``toon`` or ``unlit``.
-        shade: linear RGB, the share of the colour that a toon's shadow keeps.
-        order: blended surfaces with a lower one are drawn first.
-    """
-
-    color: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
-    texture: int = -1
-    alpha_mode: str = "OPAQUE"
-    alpha_cutoff: float = 0.5
-    double_sided: bool = False
-    shading: str = "lit"
-    shade: tuple[float, ...] = (1.0, 1.0, 1.0)
-    order: int = 0
 
 
 @dataclass(frozen=True)

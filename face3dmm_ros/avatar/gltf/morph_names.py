@@ -1,67 +1,9 @@
-"""What names of morph targets and expressions mean: ARKit's names, and other makers', as sums of its weights."""
+"""Other makers' names of morph targets and expressions, as sums of ARKit's weights."""
 
-import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from face3dmm_ros.avatar.weights.unified_expressions import UNIFIED_BLENDS, UNIFIED_SHAPES
-from face3dmm_ros.core.arkit import ARKIT_NAMES
-
-_MOST_PARTS = 5
-"""Parts before a name, such as ``blendShape1.``, that are looked behind; chosen by hand."""
-
-
-class Meaning(NamedTuple):
-    """What a name means.
-
-    Attributes:
-        name: as its vocabulary writes it.
-        drivers: ARKit's names and their shares.
-        distance: how much it differs from how it is written; 0: not at all.
-    """
-
-    name: str
-    drivers: Mapping[str, float]
-    distance: int
-
-
-class Vocabulary:
-    """Names that stand for sums of ARKit's weights.
-
-    They are found as they are, in other cases, with parts before them (``Fcl_``, ``blendShape1.``), and with ``_L`` and
-    ``_R`` for Left and Right.
-    """
-
-    def __init__(self, sums: Mapping[str, Mapping[str, float]], aliases: Mapping[str, str] | None = None) -> None:
-        """Take names and what they stand for, and other names for them."""
-        self._sums = sums
-        self._spellings = {}
-        for name in sums:
-            key = _squeezed(name)
-            self._spellings[key] = name
-            for side in ("left", "right"):
-                if key.endswith(side):
-                    self._spellings.setdefault(key.removesuffix(side) + side[0], name)
-        self._spellings |= {_squeezed(alias): name for alias, name in (aliases or {}).items()}
-
-    def meaning(self, name: str) -> Meaning | None:
-        """What a file's name means here; None if nothing."""
-        if name in self._sums:
-            return Meaning(name, self._sums[name], 0)
-        rest = name
-        for distance in range(1, _MOST_PARTS + 1):
-            found = self._spellings.get(_squeezed(rest))
-            if found is not None:
-                return Meaning(found, self._sums[found], distance)
-            parts = re.split(r"[._:\-\s]+", rest, maxsplit=1)
-            if len(parts) < 2:
-                return None
-            rest = parts[1]
-        return None
-
-
-def _squeezed(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+from face3dmm_ros.core.shape_names import Vocabulary
 
 
 def _sides(theirs: str, ours: str) -> dict[str, Mapping[str, float]]:
@@ -75,12 +17,6 @@ def _mean(ours: str) -> Mapping[str, float]:
 def _blends(names: Iterable[str]) -> Vocabulary:
     return Vocabulary({name: UNIFIED_BLENDS[name] for name in names})
 
-
-ARKIT = Vocabulary(
-    {name: {name: 1.0} for name in ARKIT_NAMES},
-    # Which some models have on each side.
-    {f"{name}{side}": name for name in ("browInnerUp", "cheekPuff") for side in ("Left", "Right", "L", "R")},
-)
 
 _FACESHIFT = Vocabulary(
     {

@@ -19,13 +19,14 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.gltf.file import Gltf
-from face3dmm_ros.avatar.gltf.morph_names import ARKIT, OTHERS, Meaning, Vocabulary
+from face3dmm_ros.avatar.gltf.morph_names import OTHERS
 from face3dmm_ros.avatar.gltf.vrm_expressions import BLOCK, Expression, moves, read_expressions
 from face3dmm_ros.avatar.weights.mixing import mixing_matrix
 from face3dmm_ros.avatar.weights.vrm_presets import PRESETS
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.shape_names import ARKIT, Meaning, Vocabulary
+from face3dmm_ros.files.gltf import Gltf
 
 _ALIASES = {
     "blinkLeft": ("blink_l", "eye_close_l"),

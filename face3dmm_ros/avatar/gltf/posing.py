@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.avatar.gltf.closed_surfaces import on_closed_surfaces
-from face3dmm_ros.avatar.gltf.figure import TURNS, Figure, Material, Surface
-from face3dmm_ros.avatar.gltf.file import Deltas, Gltf, Primitive, Skin
+from face3dmm_ros.avatar.gltf.figure import TURNS, Figure, Surface
 from face3dmm_ros.avatar.gltf.morphs import Matching
 from face3dmm_ros.avatar.gltf.skeleton import eyes_that_turn, find_bones, gaze_limits, nodes_below, rest_pose
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.morphable_model.normals import vertex_normals
+from face3dmm_ros.core.normals import vertex_normals
+from face3dmm_ros.files.gltf import Deltas, Gltf, Material, Primitive, Skin
 
 HEAD, LEFT_EYE, RIGHT_EYE = range(TURNS)
 """Indices of the parts that turn."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from face3dmm_ros.avatar.gltf.file import Gltf, parents_first, reading_extension
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.rotations import rotation_from_vector
+from face3dmm_ros.files.gltf import Gltf, parents_first, reading_extension
 
 _BONES = {
     "head": r"head",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from face3dmm_ros.avatar.gltf.file import Gltf, reading_extension
+from face3dmm_ros.files.gltf import Gltf, reading_extension
 
 _OVERRIDES = {"blink": "overrideBlink", "lookAt": "overrideLookAt", "mouth": "overrideMouth"}
 BLOCK, BLEND = "block", "blend"

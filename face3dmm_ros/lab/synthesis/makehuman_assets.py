@@ -20,6 +20,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.normals import vertex_normals
 from face3dmm_ros.core.regular_file import read_regular
 from face3dmm_ros.core.srgb import encoded, linear
 from face3dmm_ros.files.picture_decoding import decode_picture
@@ -28,7 +29,6 @@ from face3dmm_ros.lab.synthesis.scene import IRIS_IN_PICTURE
 from face3dmm_ros.lab.synthesis.worn import Asset, Binding
 from face3dmm_ros.morphable_model import MorphableModel
 from face3dmm_ros.morphable_model.makehuman_layout import MakeHumanLayout
-from face3dmm_ros.morphable_model.normals import vertex_normals
 from face3dmm_ros.morphable_model.scalp import SKULL_MIDDLE
 from face3dmm_ros.rendering.texture import DEFAULT_TEXTURE_SIZE, texture_fragments, unwrap
 

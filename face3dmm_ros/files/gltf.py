@@ -20,11 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from face3dmm_ros.avatar.gltf.figure import Material
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.normals import vertex_normals
 from face3dmm_ros.core.regular_file import read_regular
 from face3dmm_ros.files.picture_decoding import decode_picture, picture_size
-from face3dmm_ros.morphable_model.normals import vertex_normals
 
 # What is read at most; chosen by hand, so that no file can fill the memory.
 _LARGEST_FILE = 512 * 2**20  # with all files that it refers to
@@ -79,6 +78,31 @@ _READ = ("asset", "scene", *_MOST_ITEMS, "extensions", "extensionsRequired")
 """Of the JSON; animations and cameras are not."""
 
 _Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Material:
+    """How a surface looks.
+
+    Attributes:
+        color: linear RGBA, by which the texture and the vertices' colours are multiplied.
+        texture: index into the textures, -1 if none.
+        alpha_mode: ``OPAQUE``, ``MASK`` or ``BLEND``.
+        alpha_cutoff: in mode ``MASK``, what has a lower alpha is not drawn.
+        double_sided: whether it shows from behind.
+        shading: ``lit``, ``toon`` or ``unlit``.
+        shade: linear RGB, the share of the colour that a toon's shadow keeps.
+        order: blended surfaces with a lower one are drawn first.
+    """
+
+    color: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    texture: int = -1
+    alpha_mode: str = "OPAQUE"
+    alpha_cutoff: float = 0.5
+    double_sided: bool = False
+    shading: str = "lit"
+    shade: tuple[float, ...] = (1.0, 1.0, 1.0)
+    order: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +220,7 @@ def load_gltf(path: Path) -> Gltf:
         import pygltflib
     except ImportError as error:
         raise Face3DMMError(
-            "glTF and VRM avatars need pygltflib, which is not installed: "
+            "glTF and VRM files need pygltflib, which is not installed: "
             "pip install 'face3dmm_ros[avatar]', or pip install pygltflib"
         ) from error
     data = read_regular(path, _LARGEST_FILE)
