@@ -1,5 +1,6 @@
 """FLAME's layout: what each field becomes, how well straight columns follow its joints, and what is refused."""
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,37 @@ def test_masks_beside_the_model_are_its_regions(tmp_path: Path, fields: dict[str
     assert np.flatnonzero(regions["ears"]).tolist() == [3, 4]
 
 
+@pytest.mark.parametrize(
+    ("static", "rows"),
+    [
+        ({"lmk_face_idx": np.zeros(50, int), "lmk_b_coords": np.ones((50, 3)) / 3}, {}),
+        ({"lmk_face_idx": np.full(51, 10**6), "lmk_b_coords": np.ones((51, 3)) / 3}, {}),
+        ({"lmk_face_idx": np.zeros(51, int), "lmk_b_coords": np.ones((51, 2))}, {}),
+        ({"lmk_face_idx": np.zeros(51, int), "lmk_b_coords": np.ones((51, 3))}, {"lmk_b_coords": [np.ones((17, 3))]}),
+        ({}, {"lmk_face_idx": np.array(3)}),
+        ({}, {"lmk_face_idx": []}),
+        ({}, {"lmk_b_coords": [np.full((17, 3), np.nan)]}),
+    ],
+)
+def test_embeddings_that_do_not_fit_are_refused(
+    tmp_path: Path, fields: dict[str, Any], static: dict[str, Any], rows: dict[str, Any]
+) -> None:
+    good = {"lmk_face_idx": np.zeros(51, int), "lmk_b_coords": np.full((51, 3), 1 / 3)}
+    ahead = {"lmk_face_idx": [np.zeros(17, int)], "lmk_b_coords": [np.full((17, 3), 1 / 3)]}
+    (tmp_path / "flame_static_embedding.pkl").write_bytes(pickle.dumps(good | static, 2))
+    np.save(tmp_path / "flame_dynamic_embedding.npy", np.array(ahead | rows, dtype=object), allow_pickle=True)
+    with pytest.raises(Face3DMMError):
+        load(write(tmp_path, fields))
+
+
+@pytest.mark.parametrize("size", [203, 205, 68])
+def test_an_embedding_of_others_than_68_points_is_refused(tmp_path: Path, fields: dict[str, Any], size: int) -> None:
+    held = {"full_lmk_faces_idx": np.zeros((1, 68), int), "full_lmk_bary_coords": np.ones(size) / 3}
+    np.save(tmp_path / "landmark_embedding.npy", np.array(held, dtype=object), allow_pickle=True)
+    with pytest.raises(Face3DMMError, match="68 points"):
+        load(write(tmp_path, fields))
+
+
 @pytest.mark.parametrize("name", ["landmark_embedding.npy", "FLAME_masks.pkl"])
 def test_a_file_beside_the_model_that_is_damaged_is_told(tmp_path: Path, fields: dict[str, Any], name: str) -> None:
     (tmp_path / name).write_bytes(b"cos\nsystem\n(S'true'\ntR.")
@@ -225,6 +257,12 @@ def test_a_file_that_is_cut_short_or_asks_for_more_than_arrays_is_refused(
         path.write_bytes(changed)
         with pytest.raises(Face3DMMError):
             load_model(str(path))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "flame.pkl")
+    with pytest.raises(Face3DMMError, match="a pipe"):
+        load(tmp_path / "flame.pkl")
 
 
 def test_objects_in_an_archive_are_refused(tmp_path: Path, fields: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Pickles are read as data: what files of models hold comes out, and everything else is refused before it happens."""
 
+import os
 import pickle
 import struct
 import sys
@@ -278,6 +279,11 @@ def test_a_sparse_matrix_that_does_not_fit_together_is_refused(parts: tuple) -> 
     refused(sparse(*parts), "sparse")
 
 
+def test_a_sparse_matrix_may_have_a_shape_of_numpys_numbers() -> None:
+    content = sparse((np.int64(3), np.int64(2)), np.ones(2), np.array([0, 2]), np.array([0, 1, 2]))
+    np.testing.assert_array_equal(unpickled(content, "a.pkl"), [[1, 0], [0, 0], [0, 1]])
+
+
 def test_sparse_matrices_that_would_fill_the_memory_are_refused() -> None:
     one = scipy.sparse.csc_matrix((2000, 2000))
     refused(pickle.dumps([one] * 3), "sparse")
@@ -303,6 +309,12 @@ def test_a_file_is_not_read_beyond_its_limit(tmp_path: Path) -> None:
     assert read_pickle(path) == bytes(1000)
     with pytest.raises(Face3DMMError, match="bytes"):
         read_pickle(path, 100)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pkl")
+    with pytest.raises(Face3DMMError, match="a pipe"):
+        read_pickle(tmp_path / "pipe.pkl")
 
 
 def test_only_names_of_data_are_known() -> None:

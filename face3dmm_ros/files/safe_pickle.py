@@ -368,9 +368,10 @@ class _Reader(_PythonsReader):
         data, minor, starts = (self.plain(state.get(key), depth + 1) for key in ("data", "indices", "indptr"))
         if not isinstance(shape, tuple) or len(shape) != 2:
             _refuse("has a sparse matrix without a shape")
-        rows, columns = shape
-        if not all(isinstance(side, int) and 0 <= side <= self._dense_left for side in shape):
+        # SciPy's own come as NumPy's numbers at times.
+        if not all(isinstance(side, int | np.integer) and 0 <= side <= self._dense_left for side in shape):
             _refuse(f"has a sparse matrix of an impossible shape; up to {_MOST_DENSE} numbers are written out")
+        rows, columns = (int(side) for side in shape)
         self._dense_left -= rows * columns
         if self._dense_left < 0:
             _refuse(f"has sparse matrices of more than {_MOST_DENSE} numbers")

@@ -26,6 +26,8 @@ from face3dmm_ros.morphable_model.model import MOST_VERTICES, MorphableModel, Su
 
 FIELDS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
 _MILLIMETRES_PER_UNIT = 1e3
+_MOST_NUMBERS = 50_000_000
+"""Of a field, which a small type or a compressed file could make many, by hand: FLAME's largest has 6 million."""
 _IDENTITIES = 300
 """Columns of shapedirs that are identity's, as FLAME_PyTorch divides them."""
 _JAW, _EYES = 2, (3, 4)
@@ -184,6 +186,8 @@ def _numbers(path: Path, fields: Mapping[str, Any], name: str, shape: tuple[int 
     if not fits:
         wanted = ", ".join("any" if side is None else str(side) for side in shape)
         raise Face3DMMError(f"{path}: {name} must have shape ({wanted}), found {found.shape}")
+    if found.size > _MOST_NUMBERS:
+        raise Face3DMMError(f"{path}: {name} has {found.size} numbers; up to {_MOST_NUMBERS} are read")
     numbers = found.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise Face3DMMError(f"{path}: {name} holds values that are not finite (NaN or infinity)")
@@ -223,8 +227,12 @@ def _landmarks(folder: Path, triangles: NDArray[np.int64]) -> dict[str, SurfaceP
     if full.exists():
         fields = _dictionary(full, read_npy(full))
         faces, weights = fields.get("full_lmk_faces_idx"), fields.get("full_lmk_bary_coords")
-        if isinstance(faces, np.ndarray) and isinstance(weights, np.ndarray) and faces.size == 68 == weights.size // 3:
-            return {IBUG68: _points(full, faces.ravel(), weights.reshape(68, -1), triangles)}
+        if (
+            isinstance(faces, np.ndarray)
+            and isinstance(weights, np.ndarray)
+            and (faces.size, weights.size) == (68, 204)
+        ):
+            return {IBUG68: _points(full, faces.ravel(), weights.reshape(68, 3), triangles)}
         raise Face3DMMError(f"{full} must hold full_lmk_faces_idx and full_lmk_bary_coords of 68 points")
     if static.exists() and contour.exists():
         inner = _embedded(static, read_pickle(static), 51, triangles)
@@ -237,7 +245,7 @@ def _landmarks(folder: Path, triangles: NDArray[np.int64]) -> dict[str, SurfaceP
 
 def _first(path: Path, rows: Mapping[str, Any], name: str) -> Any:
     found = rows.get(name)
-    if not isinstance(found, np.ndarray | list) or not len(found):
+    if not (isinstance(found, list) or (isinstance(found, np.ndarray) and found.ndim)) or not len(found):
         raise Face3DMMError(f"{path} must hold rows of {name}")
     return found[0]
 

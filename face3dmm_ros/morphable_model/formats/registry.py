@@ -42,6 +42,7 @@ _BASEL = (
     "https://faces.dmi.unibas.ch/bfm/",
     "research and teaching by whoever has signed the University of Basel's terms",
 )
+_TDDFA = "https://github.com/cleardusk/3DDFA_V2", "as the Basel Face Model that it is made of"
 _FLAME = _all_of("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
 _FLAME_FROM = (
     "https://flame.is.tue.mpg.de",
@@ -80,6 +81,18 @@ FORMATS = (
     ),
     ModelFormat("FLAME", PICKLE, _FLAME, "flame", "*flame*.pkl", *_FLAME_FROM),
     ModelFormat("FLAME", NPZ, _FLAME, "flame", "*flame*.npz", *_FLAME_FROM),
+    ModelFormat(
+        "3DDFA_V2's Basel Face Model", PICKLE, _all_of("u", "w_shp", "w_exp", "keypoints"), "tddfa", "bfm*.pkl", *_TDDFA
+    ),
+    ModelFormat("3DDFA_V2's Basel Face Model", FOLDER, _all_of("bfm_noneck_v3.pkl"), "tddfa", "configs", *_TDDFA),
+    ModelFormat(
+        "3DDFA's Basel Face Model",
+        FOLDER,
+        _all_of("u_shp.npy", "u_exp.npy", "w_shp_sim.npy", "w_exp_sim.npy", "keypoints_sim.npy"),
+        "tddfa",
+        "train.configs",
+        *_TDDFA,
+    ),
     ModelFormat(
         "ICT-FaceKit's light model",
         FOLDER,

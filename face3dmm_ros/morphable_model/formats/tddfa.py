@@ -26,6 +26,8 @@ from face3dmm_ros.morphable_model.model import MOST_TRIANGLES, MOST_VERTICES, Mo
 _PICKLE = "bfm_noneck_v3.pkl"
 _FIELDS = ("u", "w_shp", "w_exp", "keypoints")
 _MILLIMETRES_PER_UNIT = 1e-3
+_MOST_NUMBERS = 50_000_000
+"""Of a part, which a small type could make many, by hand: all 199 components of 53,215 vertices are 32 million."""
 _POSE, _SHAPE = 12, 40
 """Of the parameters whose spread is told: a pose, then identity, then expression."""
 _SPREADS = (("param_mean_std_62d_120x120.pkl", "mean", "std"), ("param_whitening.pkl", "param_mean", "param_std"))
@@ -111,6 +113,8 @@ def _version_2(path: Path) -> dict[str, Any]:
 def _numbers(path: Path, name: str, found: Any) -> NDArray[np.float64]:
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "iuf":
         raise Face3DMMError(f"{path}: {name} must be an array of numbers, found {type(found).__name__}")
+    if found.size > _MOST_NUMBERS:
+        raise Face3DMMError(f"{path}: {name} has {found.size} numbers; up to {_MOST_NUMBERS} are read")
     numbers = found.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise Face3DMMError(f"{path}: {name} holds values that are not finite (NaN or infinity)")
