@@ -148,7 +148,7 @@ class FaceTracker(Closing):
         """Load the model and the networks.
 
         Args:
-            model: ``default``, the path of a model .npz or a BFM .mat, or a loaded model.
+            model: ``default``, the path of a model of any format that is read, or a loaded model.
             backend: the landmark detector, one of `landmarks.BACKENDS`.
             fit_method: one of `fit_methods.FIT_METHODS`.
             regressor: the network of the methods that have one; the shipped one if None.

@@ -63,7 +63,7 @@ def test_convert_keeps_the_faces(model_file: Path, tmp_path: Path, capsys: pytes
 
 def test_convert_keeps_the_first_components(model_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "small.npz"
-    main(["model", "convert", str(model_file), "--save", str(out), "--identities", "2", "--expressions", "1"])
+    main(["model", "convert", str(model_file), "--save", str(out), "--keep-identities", "2", "--keep-expressions", "1"])
     small, whole = load_model(str(out)), load_model(str(model_file))
     assert (small.shape_count, small.expression_names) == (2, whole.expression_names[:1])
     assert small.vertices([3, 1], [2]) == pytest.approx(whole.vertices([3, 1], [2]), abs=1e-3)
@@ -74,7 +74,7 @@ def test_convert_keeps_the_first_components(model_file: Path, tmp_path: Path) ->
     [
         (["--save", "out.mat"], "must end in .npz"),
         (["--save", "some.npz"], "over itself"),
-        (["--save", "out.npz", "--identities", "7"], "has 6 identities: 7 of them cannot be kept"),
+        (["--save", "out.npz", "--keep-identities", "7"], "has 6 identities: 7 of them cannot be kept"),
         (["--save", "some.npz/out.npz"], "is no folder"),
     ],
 )
@@ -106,3 +106,13 @@ def test_what_is_no_model_is_told_with_what_could_be_read(tmp_path: Path, capsys
     error = capsys.readouterr().err
     assert "an archive of arrays (.npz) with one" in error
     assert "this package's own (*.npz)" in error
+
+
+def test_a_converted_model_keeps_what_is_known_of_its_licence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_npz(random_model(vertices=50, landmarks=68), tmp_path / "owned.npz", licence="research alone")
+    main(["model", "convert", str(tmp_path / "owned.npz"), "--save", str(tmp_path / "out.npz")])
+    capsys.readouterr()
+    main(["model", "info", str(tmp_path / "out.npz"), "--json"])
+    assert json.loads(capsys.readouterr().out)["licence"] == "research alone"

@@ -8,16 +8,17 @@ import numpy as np
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.whole_file import check_writable, whole_file
 from face3dmm_ros.morphable_model import MorphableModel, load_model, model_path, save_npz
+from face3dmm_ros.morphable_model.formats import licence_at
 
 PURPOSE = "write it as this package's own .npz, for fast starts"
 DESCRIPTION = (
     "Write a face model as this package's own .npz: bases as int16 with one step per component, landmarks, outlines "
-    "and regions beside them. What the rounding costs is told. The licence stays that of the model."
+    "and regions beside them, and what is known of its licence, which stays. What the rounding costs is told."
 )
 EPILOG = """
 examples:
   face3dmm model convert 01_MorphableModel.mat --save bfm.npz
-  face3dmm model convert generic_model.pkl --save flame.npz --identities 100
+  face3dmm model convert generic_model.pkl --save flame.npz --keep-identities 100
   face3dmm track film.mp4 --out curves --model bfm.npz
 """
 
@@ -27,8 +28,13 @@ def add_arguments(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument
     add("model", metavar="MODEL", help="'default', or a model's file or folder")
     add("--save", type=Path, required=True, metavar="FILE", help="the .npz to write")
-    add("--identities", type=int, metavar="N", help="keep so many identity components, the first ones; without it all")
-    add("--expressions", type=int, metavar="N", help="keep so many expressions, the first ones; without it all")
+    add(
+        "--keep-identities",
+        type=int,
+        metavar="N",
+        help="keep so many identity components, the first ones; without it all",
+    )
+    add("--keep-expressions", type=int, metavar="N", help="keep so many expressions, the first ones; without it all")
     add("--compress", action="store_true", help="a smaller file, which loads more slowly")
 
 
@@ -46,9 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise Face3DMMError(f"{out} would be written over itself: name another file with --save")
     check_writable(out.parent, (out.name,))
     model = load_model(arguments.model)
-    kept = model.with_components(arguments.identities, arguments.expressions)
+    kept = model.with_components(arguments.keep_identities, arguments.keep_expressions)
     with whole_file(out) as unfinished:
-        save_npz(kept, unfinished, compressed=arguments.compress)
+        licence = licence_at(model_path(arguments.model))
+        save_npz(kept, unfinished, compressed=arguments.compress, licence=licence)
     written = load_model(str(out))
     print(
         f"written: {out} ({out.stat().st_size / 1e6:.1f} MB), {written.vertex_count} vertices, {written.shape_count} "

@@ -11,7 +11,7 @@ from face3dmm_ros.cli.options import add_json_option
 from face3dmm_ros.core.arkit import ARKIT_NAMES
 from face3dmm_ros.core.landmark_schemes import IBUG68
 from face3dmm_ros.morphable_model import MorphableModel, load_model, model_path
-from face3dmm_ros.morphable_model.formats import format_at
+from face3dmm_ros.morphable_model.formats import format_at, licence_at
 
 PURPOSE = "what is in a model: format, licence, sizes, names"
 DESCRIPTION = (
@@ -40,9 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
         Face3DMMError: no such model, or it cannot be read.
     """
     path = model_path(arguments.model)
-    known = format_at(path)
-    licence = "CC0 1.0: anybody's" if arguments.model == "default" else known.licence
-    told = {"file": str(path), "format": known.title, "licence": licence} | summary(load_model(arguments.model))
+    licence = "CC0 1.0: anybody's" if arguments.model == "default" else licence_at(path)
+    told = {"file": str(path), "format": format_at(path).title, "licence": licence} | summary(
+        load_model(arguments.model)
+    )
     if arguments.json:
         print(json.dumps(told))
     else:

@@ -49,8 +49,8 @@ def add_backend_and_model(verb: argparse.ArgumentParser) -> None:
 
 def add_model_option(verb: argparse.ArgumentParser) -> None:
     """Add the face model."""
-    verb.add_argument("--model", default="default", metavar="FILE", help="face model: 'default', a model .npz, or a "
-        "BFM .mat")  # fmt: skip
+    verb.add_argument("--model", default="default", metavar="FILE", help="face model: 'default', or a file or "
+        "folder of any format that is read, which docs/models.md lists")  # fmt: skip
 
 
 def add_tracking_options(verb: argparse.ArgumentParser) -> None:

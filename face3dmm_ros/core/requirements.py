@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 MODULES = {
     "ai-edge-litert": "ai_edge_litert",
+    "h5py": "h5py",
     "matplotlib": "matplotlib",
     "numba": "numba",
     "numpy": "numpy",

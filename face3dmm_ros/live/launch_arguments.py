@@ -107,7 +107,9 @@ def temporary_file(content: str, suffix: str) -> str:
 
 TRACKING_ARGUMENTS = (
     parameter_argument("backend", "dense", "landmark detector", BACKENDS),
-    parameter_argument("model", "default", "face model: default, or a .npz or BFM .mat file"),
+    parameter_argument(
+        "model", "default", "face model: default, or a file or folder of any format that is read (docs/models.md)"
+    ),
     parameter_argument("fit_method", FIT_METHODS[0], "how to fit", FIT_METHODS),
     parameter_argument(
         "regressor",

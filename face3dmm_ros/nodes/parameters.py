@@ -148,7 +148,7 @@ COMMON_PARAMETERS = (
 )
 """Parameters of every node."""
 
-MODEL = fixed("model", "default", "`default`, or the path of a model: .npz, or a BFM .mat.")
+MODEL = fixed("model", "default", "`default`, or the path of a model of any format that is read; see docs/models.md.")
 IMAGE_TRANSPORT = fixed(
     "image_transport",
     "raw",

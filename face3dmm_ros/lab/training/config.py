@@ -177,7 +177,7 @@ class TrainingConfig(Part):
         steps: how many batches to learn from.
         batch: samples in a batch, over all processes together.
         seed: of everything random.
-        model: ``default``, a model's .npz, or a BFM's .mat.
+        model: ``default``, or a model of any format that is read.
         start: weights to begin with, of the same network and layout: ``default`` for those that ship, or a file's path
             (of a dense network its .tflite). None for a new network.
         validation_every: steps between looks at faces held back.

@@ -17,7 +17,7 @@ _MOST_NUMBERS = 3 * MOST_TRIANGLES
 """Of a part that is no basis: the largest are the triangles."""
 _MOST_POINT_NUMBERS = 100_000
 """Of a landmark scheme's or a contour's part, by hand: the largest of ours has 1,434."""
-_MOST_ITEM_BYTES = 800
+MOST_ITEM_BYTES = 800
 """Of one element, by hand: names of 200 characters."""
 
 
@@ -52,7 +52,7 @@ class ModelArrays:
         if form is None:
             raise Face3DMMError(f"{self._path} lacks a part of {self._what}: {key}")
         wrong = form.dtype.kind not in {"i": "iu"}.get(kind, kind) or len(form.shape) != dimensions
-        if wrong or form.dtype.itemsize > _MOST_ITEM_BYTES:
+        if wrong or form.dtype.itemsize > MOST_ITEM_BYTES:
             raise Face3DMMError(f"{self._path}: {key} has the wrong form: {form.dtype} of shape {form.shape}")
         return form
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.array_archive import ArrayArchive
-from face3dmm_ros.morphable_model.formats.model_arrays import ModelArrays, named_arrays
+from face3dmm_ros.morphable_model.formats.model_arrays import MOST_ITEM_BYTES, ModelArrays, named_arrays
 from face3dmm_ros.morphable_model.model import MorphableModel, check_counts
 
 FORMAT_VERSION = 1
@@ -28,8 +28,15 @@ _PLAIN = {
 """Arrays that are stored as they are: kind and number of dimensions."""
 
 
-def save_npz(model: MorphableModel, path: Path, *, compressed: bool = True) -> None:
-    """Write a model; the bases are rounded to int16, so a saved model's digest is that of its loaded copy."""
+def save_npz(model: MorphableModel, path: Path, *, compressed: bool = True, licence: str = "") -> None:
+    """Write a model; the bases are rounded to int16, so a saved model's digest is that of its loaded copy.
+
+    Args:
+        model: to write.
+        path: the file, taken as it is.
+        compressed: a smaller file, which loads more slowly.
+        licence: who may use the model for what, for `licence_of`; up to 200 characters.
+    """
     arrays: dict[str, Any] = {
         "format_version": np.int32(FORMAT_VERSION),
         "name": np.str_(model.name),
@@ -37,6 +44,8 @@ def save_npz(model: MorphableModel, path: Path, *, compressed: bool = True) -> N
     }
     for key in _PLAIN:
         arrays[key] = getattr(model, key)
+    if licence:
+        arrays["licence"] = np.str_(licence)
     if model.expression_correlation is not None:
         arrays["expression_correlation"] = model.expression_correlation
     for key in _BASES:
@@ -48,6 +57,20 @@ def save_npz(model: MorphableModel, path: Path, *, compressed: bool = True) -> N
     save = np.savez_compressed if compressed else np.savez
     with path.open("wb") as file:  # NumPy would add a suffix to a name that has none.
         save(file, **arrays)
+
+
+def licence_of(path: Path) -> str:
+    """What a file says of who may use its model; empty if nothing.
+
+    Raises:
+        Face3DMMError: the file cannot be read.
+    """
+    with ArrayArchive(path, "a readable model file (.npz)") as archive:
+        form = archive.form("licence")
+        told = (
+            form is not None and form.shape == () and form.dtype.kind == "U" and form.dtype.itemsize <= MOST_ITEM_BYTES
+        )
+        return str(archive.read("licence")) if told else ""
 
 
 def load(path: Path) -> MorphableModel:

@@ -8,6 +8,7 @@ from pathlib import Path
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.morphable_model.formats.blendshape_files import are_blendshapes
 from face3dmm_ros.morphable_model.formats.contents import FOLDER, GLTF, HDF5, MATLAB, NPZ, PICKLE, contents
+from face3dmm_ros.morphable_model.formats.npz_file import licence_of
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 
@@ -131,6 +132,16 @@ def read_model(path: Path) -> MorphableModel:
             expected, and where the owners of a licensed model give it out.
     """
     return importlib.import_module(f"{__package__}.{format_at(path).module}").load(path)
+
+
+def licence_at(path: Path) -> str:
+    """What is known of who may use the model at a path for what.
+
+    Raises:
+        Face3DMMError: as `format_at`.
+    """
+    known = format_at(path)
+    return (licence_of(path) if known.module == "npz_file" else "") or known.licence
 
 
 def format_at(path: Path) -> ModelFormat:
