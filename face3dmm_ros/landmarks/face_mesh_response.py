@@ -1,8 +1,8 @@
-"""Face Mesh's bias and standard deviation on known faces, by yaw.
+"""Face Mesh's bias and standard deviation on known faces, by yaw and pitch.
 
 Measured by `lab/landmark_networks/measure_face_mesh_response.py`: from the front on photographs of calm people, and how
 that changes as a head turns on this package's synthetic faces. Face Mesh draws the far cheek along the head's visible
-edge and turns heads too little from 45° on; both are undone here.
+edge, turns heads too little from 45° on, and lifts and lowers them too little always; all are undone here.
 """
 
 import math
@@ -24,6 +24,9 @@ _LEAST_VOLUME, _CONVERGED, _MOST_STEPS = 1e-6, 1e-8, 30
 """Of Newton's iteration, by hand: the determinant, over the norm's cube, from which it is used, the change after which
 the next one is below rounding, and its length; five steps are usual."""
 
+MOST_PITCH = 40.0
+"""Degrees, beyond which errors grow no more; chosen by hand: few of the faces that were measured reach it."""
+
 
 @dataclass(frozen=True, eq=False)
 class FaceMeshResponse:
@@ -32,6 +35,7 @@ class FaceMeshResponse:
     Attributes:
         yaw: (B,) degrees, ascending from 0.
         bias: (B, 478, 2) float32, mm: how far right and down, as the upright face is seen, each point strays.
+        tilt: (B, 478, 2) float32, mm by a degree of pitch, as far as `MOST_PITCH`: how much more.
         deviation: (B, 468) float32, mm: standard deviation of a coordinate of the skin's points about that.
         canonical: (468, 3) float32, mm: where the skin's points lie on the mean face.
         mirror: (478,) int32: each point's counterpart on the other side.
@@ -39,6 +43,7 @@ class FaceMeshResponse:
 
     yaw: NDArray[np.float32]
     bias: NDArray[np.float32]
+    tilt: NDArray[np.float32]
     deviation: NDArray[np.float32]
     canonical: NDArray[np.float32]
     mirror: NDArray[np.int32]
@@ -51,7 +56,12 @@ class FaceMeshResponse:
             Face3DMMError: the file is missing or not such a table.
         """
         all_points = SCHEME_SIZES[MEDIAPIPE478]
-        by_yaw = {"yaw": ("B",), "bias": ("B", all_points, 2), "deviation": ("B", SKIN_COUNT)}
+        by_yaw = {
+            "yaw": ("B",),
+            "bias": ("B", all_points, 2),
+            "tilt": ("B", all_points, 2),
+            "deviation": ("B", SKIN_COUNT),
+        }
         shapes = by_yaw | {"canonical": (SKIN_COUNT, 3), "mirror": (all_points,)}
         return FaceMeshResponse(**read_table(path, shapes, "a table of Face Mesh's response"))
 
@@ -74,7 +84,9 @@ class FaceMeshResponse:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Face Mesh's points (478, 2), px, as they should be for a face seen so; the skin's deviation (468,), px."""
         yaw, directions = yaw_degrees(view.rotation), right_and_down(view.rotation)
-        return _undone(points, yaw, view.scale, directions, self.yaw, self.bias, self.deviation, self.mirror)
+        pitch = min(max(pitch_degrees(view.rotation), -MOST_PITCH), MOST_PITCH)
+        table = self.yaw, self.bias, self.tilt, self.deviation, self.mirror
+        return _undone(points, yaw, pitch, view.scale, directions, *table)
 
     @cached_property
     def _centered(self) -> tuple[NDArray[np.float64], float]:
@@ -87,6 +99,12 @@ class FaceMeshResponse:
 def yaw_degrees(rotation: NDArray[np.floating]) -> float:
     """How far a face seen under R (3, 3) looks to the right of the image, degrees."""
     return math.degrees(math.atan2(rotation[0, 2], -rotation[2, 2]))
+
+
+def pitch_degrees(rotation: NDArray[np.floating]) -> float:
+    """How far a face seen under R (3, 3) looks down in the upright face, degrees."""
+    down = right_and_down(rotation)[1] @ rotation[:2, 2]
+    return math.degrees(math.asin(min(max(float(down), -1.0), 1.0)))
 
 
 def right_and_down(rotation: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -151,14 +169,16 @@ def _nearest_rotation(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 def _undone(
     points: NDArray[np.float32],
     yaw: float,
+    pitch: float,
     scale: float,
     directions: NDArray[np.float64],
     yaws: NDArray[np.float32],
     bias: NDArray[np.float32],
+    tilt: NDArray[np.float32],
     deviation: NDArray[np.float32],
     mirror: NDArray[np.int32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """`FaceMeshResponse.undo` at a yaw, degrees, and a scale, px per mm, with `right_and_down` as `directions`."""
+    """`FaceMeshResponse.undo` at a yaw and pitch, degrees, a scale, px per mm, and `right_and_down` of the view."""
     side = -1.0 if yaw < 0.0 else 1.0
     low = len(yaws) - 2
     while low > 0 and side * yaw < yaws[low]:
@@ -167,8 +187,18 @@ def _undone(
     at, strays = np.empty((len(points), 2), np.float32), np.empty(deviation.shape[1], np.float32)
     for point in range(len(points)):
         known = mirror[point] if side < 0.0 else point
-        right = side * scale * ((1.0 - share) * bias[low, known, 0] + share * bias[low + 1, known, 0])
-        down = scale * ((1.0 - share) * bias[low, known, 1] + share * bias[low + 1, known, 1])
+        right = (
+            side
+            * scale
+            * (
+                (1.0 - share) * (bias[low, known, 0] + pitch * tilt[low, known, 0])
+                + share * (bias[low + 1, known, 0] + pitch * tilt[low + 1, known, 0])
+            )
+        )
+        down = scale * (
+            (1.0 - share) * (bias[low, known, 1] + pitch * tilt[low, known, 1])
+            + share * (bias[low + 1, known, 1] + pitch * tilt[low + 1, known, 1])
+        )
         at[point, 0] = points[point, 0] - (right * directions[0, 0] + down * directions[1, 0])
         at[point, 1] = points[point, 1] - (right * directions[0, 1] + down * directions[1, 1])
         if point < len(strays):
