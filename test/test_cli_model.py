@@ -111,7 +111,11 @@ def test_what_is_no_model_is_told_with_what_could_be_read(tmp_path: Path, capsys
 def test_a_converted_model_keeps_what_is_known_of_its_licence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_npz(random_model(vertices=50, landmarks=68), tmp_path / "owned.npz", licence="research alone")
+    save_npz(
+        random_model(vertices=200, shape=2, expression=2, landmarks=68),
+        tmp_path / "owned.npz",
+        licence="research alone",
+    )
     main(["model", "convert", str(tmp_path / "owned.npz"), "--save", str(tmp_path / "out.npz")])
     capsys.readouterr()
     main(["model", "info", str(tmp_path / "out.npz"), "--json"])
