@@ -97,15 +97,15 @@ def _line(pitch: NDArray[np.float64], strays: NDArray[np.float64]) -> tuple[NDAr
 
 
 def _as_of_a_head(errors: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What of errors (P, 2), mm right and down, a turned, moved and larger head explains, of points (P, 3) as a camera
-    sees them: the rest is told of renderings' lids and lips, which are not people's."""
+    """What of errors (P, 2), mm right and down, a turned, moved and larger head explains, at all its points (Q, 3), the
+    first of them P, as a camera sees them: the rest is told of renderings' lids and lips, which are not people's."""
     x, y, z = points.T
     none, one = np.zeros_like(x), np.ones_like(x)
     right = np.stack([z, none, -y, one, none, x], axis=1)
     down = np.stack([none, z, x, none, one, y], axis=1)
-    motions = np.concatenate([right, down])
-    explained = motions @ np.linalg.lstsq(motions, errors.T.ravel(), rcond=None)[0]
-    return explained.reshape(2, -1).T
+    motions = np.stack([right, down], axis=1)
+    known = motions[: len(errors)].reshape(-1, 6)
+    return motions @ np.linalg.lstsq(known, errors.ravel(), rcond=None)[0]
 
 
 def _mirrored_mean(errors: NDArray[np.float64], mirror: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -136,17 +136,17 @@ def main() -> None:
         at_knot = np.abs(yaw - knot) < _HALF_WIDTH
         near, nod = stray[at_knot], np.clip(pitch[at_knot], -MOST_PITCH, MOST_PITCH)
         level, slope = _line(nod, near)
-        slope = _as_of_a_head(slope, canonical @ rotation_from_pose_angles(0.0, -np.radians(knot), 0.0).T)
+        slope = _as_of_a_head(slope, points @ rotation_from_pose_angles(0.0, -np.radians(knot), 0.0).T)
         bias.append(level)
         tilt.append(slope)
-        left = near - level - nod[:, None, None] * slope
+        left = near - level - nod[:, None, None] * slope[:SKIN_COUNT]
         deviation.append(np.sqrt((np.clip(left, -_FAR, _FAR) ** 2).mean(axis=(0, 2))))
         strayed, spread = np.linalg.norm(level, axis=1).mean(), np.median(deviation[-1])
         tilted = 10 * np.linalg.norm(slope, axis=1).mean()
         print(f"yaw {knot:2.0f}°: {len(near)} faces, bias {strayed:.1f} mm, {tilted:.1f} mm more by 10° of pitch, "
             f"deviation {spread:.1f} mm")  # fmt: skip
-    irises = [(0, 0), (0, len(mirror) - SKIN_COUNT), (0, 0)]  # renderings tell of the skin
-    turned, tilted_by = np.pad(np.array(bias), irises), np.pad(np.array(tilt), irises)
+    turned = np.pad(np.array(bias), [(0, 0), (0, len(mirror) - SKIN_COUNT), (0, 0)])  # renderings tell of the skin
+    tilted_by = np.array(tilt)
     front = turned[0]
     if arguments.people is not None:
         common = common_offsets(look_at(arguments.people)[0], surface, model.mean, model.shape_basis, model.shape_sigma)
