@@ -80,6 +80,7 @@ def stray_points(
         strays.append(stray if yaw >= 0 else stray[mirror] * [-1, 1])
         yaws.append(abs(yaw))
         seen = dense.glance(record.picture, face.region).landmarks
+        assert seen.depth is not None
         pitches.append(pitch_degrees(response.view(seen.points[:SKIN_COUNT], seen.depth[:SKIN_COUNT]).rotation))
     return np.array(yaws), np.array(pitches), np.array(strays)
 
