@@ -2,11 +2,13 @@
 
 import io
 import json
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import scipy.io
 import yaml
@@ -57,6 +59,11 @@ def kinds() -> dict[str, Kind]:
         "training .yaml": _treelike(".yaml", seeds.training(), _yaml, _read_training),
         "model .npz": _arraywise(".npz", seeds.model_arrays(), _npz, _load_model),
         "model .mat": _arraywise(".mat", seeds.bfm_fields(), lambda arrays: _mat({"model": arrays}), _load_model),
+        "model .mat, BFM 2009": _arraywise(".mat", seeds.bfm2009_fields(), _mat, _load_model),
+        "model .h5": _arraywise(".h5", seeds.bfm2017_fields(), _hdf5, _load_model),
+        "model .pkl": _arraywise(".pkl", seeds.flame_fields(), _pickle, _load_model),
+        "model .npz, GNM": _arraywise(".npz", seeds.gnm_arrays(), _npz, _load_model),
+        "head .glb": _treelike(".glb", tree, lambda tree: seeds.glb(tree, blob), _load_model),
         "truth .mat": _arraywise(".mat", seeds.aflw_fields(), _mat, lambda path: read_aflw2000(path)),
         "truth .pts": _bytewise(".pts", seeds.PTS, read_pts),
         "avatar .glb": _treelike(".glb", tree, lambda tree: seeds.glb(tree, blob), _open_avatar),
@@ -122,6 +129,19 @@ def _mat(fields: Mapping[str, Any]) -> bytes:
     file = io.BytesIO()
     scipy.io.savemat(file, dict(fields), do_compression=True)
     return file.getvalue()
+
+
+def _hdf5(arrays: dict[str, NDArray]) -> bytes:
+    file = io.BytesIO()
+    with h5py.File(file, "w") as archive:
+        for name, values in arrays.items():
+            # HDF5 knows neither objects nor NumPy's texts.
+            archive[name] = values.astype("S") if values.dtype.kind in "OU" else values
+    return file.getvalue()
+
+
+def _pickle(arrays: dict[str, NDArray]) -> bytes:
+    return pickle.dumps(arrays, 2)
 
 
 def _load_model(path: Path) -> object:

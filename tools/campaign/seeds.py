@@ -99,6 +99,59 @@ def bfm_fields() -> dict[str, NDArray]:
     }
 
 
+def bfm2009_fields() -> dict[str, NDArray]:
+    """The variables of a small Basel Face Model of 2009, as its owners' .mat has them."""
+    fields = bfm_fields()
+    kept = {name: fields[name] for name in ("shapeMU", "shapePC", "shapeEV", "texMU", "texPC", "texEV")}
+    return kept | {"tl": fields["tri"].T.astype(np.float64)}
+
+
+def bfm2017_fields() -> dict[str, NDArray]:
+    """The arrays of a small Basel Face Model of 2017, by their paths in its HDF5 file."""
+    rng = np.random.default_rng(0)
+    small = random_model(vertices=120, shape=4, expression=2, landmarks=68)
+    fields: dict[str, NDArray] = {"shape/representer/cells": small.triangles.T}
+    means = {"shape": small.mean.ravel(), "expression": np.zeros(360), "color": np.full(360, 0.5)}
+    for part, mean in means.items():
+        fields[f"{part}/model/mean"] = mean.astype(np.float32)
+        fields[f"{part}/model/pcaBasis"] = rng.normal(scale=0.05, size=(360, 3)).astype(np.float32)
+        fields[f"{part}/model/pcaVariance"] = np.array([3, 2, 1], np.float32)
+    return fields
+
+
+def flame_fields() -> dict[str, NDArray]:
+    """The arrays of a small FLAME, as its pickle has them."""
+    rng = np.random.default_rng(0)
+    small = random_model(vertices=120, shape=4, expression=2, landmarks=68)
+    weights = rng.uniform(size=(120, 5))
+    return {
+        "v_template": 1e-3 * small.mean.astype(np.float64),
+        "f": small.triangles.astype(np.uint32),
+        "shapedirs": rng.normal(scale=1e-3, size=(120, 3, 302)),
+        "posedirs": rng.normal(scale=1e-4, size=(120, 3, 36)),
+        "J_regressor": np.full((5, 120), 1 / 120),
+        "weights": weights / weights.sum(axis=1, keepdims=True),
+        "kintree_table": np.array([[2**32 - 1, 0, 1, 1, 1], [0, 1, 2, 3, 4]], np.uint32),
+    }
+
+
+def gnm_arrays() -> dict[str, NDArray]:
+    """The arrays of a small GNM Head, as its .npz has them."""
+    rng = np.random.default_rng(0)
+    small = random_model(vertices=120, shape=4, expression=2, landmarks=68)
+    return {
+        "template_vertex_positions": 1e-3 * small.mean,
+        "vertex_identity_basis": rng.normal(scale=1e-3, size=(3, 120, 3)).astype(np.float32),
+        "expression_basis": rng.normal(scale=1e-3, size=(2, 120, 3)).astype(np.float32),
+        "expression_names": np.array(["first", "second"]),
+        "template_joint_positions": np.array([[0.03, 0, 0], [-0.03, 0, 0]], np.float32),
+        "joint_names": np.array(["left_eye", "right_eye"]),
+        "triangles": small.triangles,
+        "vertex_group_names": np.array(["skin"]),
+        "vertex_groups": np.ones((1, 120), np.float32),
+    }
+
+
 def aflw_fields() -> dict[str, NDArray]:
     """The fields of a photograph's truth in AFLW2000-3D's .mat."""
     return {"pt3d_68": np.random.default_rng(0).uniform(0, 450, (3, 68)), "Pose_Para": np.full((1, 7), 0.1)}
