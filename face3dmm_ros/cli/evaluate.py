@@ -1,10 +1,9 @@
 """`face3dmm evaluate`: how far from the truth, on a labelled data set or on a recording."""
 
 import argparse
-import textwrap
 
 from face3dmm_ros.cli import evaluate_bag, evaluate_dataset
-from face3dmm_ros.cli.help_formatter import HelpFormatter
+from face3dmm_ros.cli.kinds import add_kinds
 
 DESCRIPTION = "Measure how far the results are from the truth."
 EPILOG = """
@@ -19,13 +18,7 @@ KINDS = {"dataset": evaluate_dataset, "bag": evaluate_bag}
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
-    kinds = verb.add_subparsers(dest="kind", metavar="KIND", required=True)
-    for name, module in KINDS.items():
-        description = textwrap.fill(module.DESCRIPTION, 100)
-        kind = kinds.add_parser(
-            name, help=module.PURPOSE, description=description, epilog=module.EPILOG, formatter_class=HelpFormatter
-        )
-        module.add_arguments(kind)
+    add_kinds(verb, KINDS)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,10 +1,9 @@
 """`face3dmm model`: look at face models, convert them, draw them, make them ready for tracking."""
 
 import argparse
-import textwrap
 
 from face3dmm_ros.cli import model_convert, model_correspond, model_draw, model_info
-from face3dmm_ros.cli.help_formatter import HelpFormatter
+from face3dmm_ros.cli.kinds import add_kinds
 
 DESCRIPTION = "Look at face models of any format that is read, convert them, draw them, make them ready for tracking."
 EPILOG = """
@@ -22,13 +21,7 @@ KINDS = {"info": model_info, "draw": model_draw, "convert": model_convert, "corr
 
 def add_arguments(verb: argparse.ArgumentParser) -> None:
     """Describe the verb."""
-    kinds = verb.add_subparsers(dest="kind", metavar="KIND", required=True)
-    for name, module in KINDS.items():
-        description = textwrap.fill(module.DESCRIPTION, 100)
-        kind = kinds.add_parser(
-            name, help=module.PURPOSE, description=description, epilog=module.EPILOG, formatter_class=HelpFormatter
-        )
-        module.add_arguments(kind)
+    add_kinds(verb, KINDS)
 
 
 def run(arguments: argparse.Namespace) -> int:

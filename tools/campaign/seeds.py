@@ -111,7 +111,7 @@ def bfm2017_fields() -> dict[str, NDArray]:
     rng = np.random.default_rng(0)
     small = random_model(vertices=120, shape=4, expression=2, landmarks=68)
     fields: dict[str, NDArray] = {"shape/representer/cells": small.triangles.T}
-    means = {"shape": small.mean.ravel(), "expression": np.zeros(360), "color": np.full(360, 0.5)}
+    means: dict[str, NDArray] = {"shape": small.mean.ravel(), "expression": np.zeros(360), "color": np.full(360, 0.5)}
     for part, mean in means.items():
         fields[f"{part}/model/mean"] = mean.astype(np.float32)
         fields[f"{part}/model/pcaBasis"] = rng.normal(scale=0.05, size=(360, 3)).astype(np.float32)

@@ -21,13 +21,12 @@ from face3dmm_ros.core.rotations import rotation_from_vector
 from face3dmm_ros.files.array_archive import MOST_BYTES, ArrayArchive
 from face3dmm_ros.files.npy_file import read_npy
 from face3dmm_ros.files.safe_pickle import read_pickle
+from face3dmm_ros.morphable_model.formats.pickled_parts import finite_numbers
 from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention
 from face3dmm_ros.morphable_model.model import MOST_VERTICES, MorphableModel, SurfacePoints
 
 FIELDS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
 _MILLIMETRES_PER_UNIT = 1e3
-_MOST_NUMBERS = 50_000_000
-"""Of a field, which a small type or a compressed file could make many, by hand: FLAME's largest has 6 million."""
 _IDENTITIES = 300
 """Columns of shapedirs that are identity's, as FLAME_PyTorch divides them."""
 _JAW, _EYES = 2, (3, 4)
@@ -179,18 +178,11 @@ def _dictionary(path: Path, found: Any) -> Mapping[str, Any]:
 
 def _numbers(path: Path, fields: Mapping[str, Any], name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
     """A field as finite numbers of a shape, where None is any length."""
-    found = fields.get(name)
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "iuf":
-        raise Face3DMMError(f"{path} must hold an array of numbers {name}, found {type(found).__name__}")
-    fits = len(found.shape) == len(shape) and all(b in (None, a) for a, b in zip(found.shape, shape, strict=True))
+    numbers = finite_numbers(path, name, fields.get(name))
+    fits = len(numbers.shape) == len(shape) and all(b in (None, a) for a, b in zip(numbers.shape, shape, strict=True))
     if not fits:
         wanted = ", ".join("any" if side is None else str(side) for side in shape)
-        raise Face3DMMError(f"{path}: {name} must have shape ({wanted}), found {found.shape}")
-    if found.size > _MOST_NUMBERS:
-        raise Face3DMMError(f"{path}: {name} has {found.size} numbers; up to {_MOST_NUMBERS} are read")
-    numbers = found.astype(np.float64)
-    if not np.isfinite(numbers).all():
-        raise Face3DMMError(f"{path}: {name} holds values that are not finite (NaN or infinity)")
+        raise Face3DMMError(f"{path}: {name} must have shape ({wanted}), found {numbers.shape}")
     return numbers
 
 

@@ -20,14 +20,13 @@ from face3dmm_ros.core.landmark_schemes import IBUG68
 from face3dmm_ros.files.matlab_struct import read_matrices
 from face3dmm_ros.files.npy_file import read_npy
 from face3dmm_ros.files.safe_pickle import read_pickle
+from face3dmm_ros.morphable_model.formats.pickled_parts import finite_numbers
 from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention
 from face3dmm_ros.morphable_model.model import MOST_TRIANGLES, MOST_VERTICES, MorphableModel, SurfacePoints
 
 _PICKLE = "bfm_noneck_v3.pkl"
 _FIELDS = ("u", "w_shp", "w_exp", "keypoints")
 _MILLIMETRES_PER_UNIT = 1e-3
-_MOST_NUMBERS = 50_000_000
-"""Of a part, which a small type could make many, by hand: all 199 components of 53,215 vertices are 32 million."""
 _POSE, _SHAPE = 12, 40
 """Of the parameters whose spread is told: a pose, then identity, then expression."""
 _SPREADS = (("param_mean_std_62d_120x120.pkl", "mean", "std"), ("param_whitening.pkl", "param_mean", "param_std"))
@@ -49,18 +48,18 @@ def load(path: Path) -> MorphableModel:
     """
     folder = path if path.is_dir() else path.parent
     parts = _version_1(path) if path.is_dir() and not (path / _PICKLE).exists() else _version_2(path)
-    mean = _numbers(path, "u", parts["u"]).ravel()
+    mean = finite_numbers(path, "u", parts["u"]).ravel()
     count = len(mean) // 3
     if not count or len(mean) != 3 * count or count > MOST_VERTICES:
         raise Face3DMMError(f"{path}: u must have 3N numbers of up to {MOST_VERTICES} vertices, found {len(mean)}")
-    columns = {name: _numbers(path, name, parts[name]) for name in ("w_shp", "w_exp")}
+    columns = {name: finite_numbers(path, name, parts[name]) for name in ("w_shp", "w_exp")}
     for name, each in columns.items():
         if each.ndim != 2 or len(each) != len(mean):
             raise Face3DMMError(f"{path}: {name} must have shape ({len(mean)}, C), found {each.shape}")
-    triangles = _numbers(path, "tri", parts["tri"])
+    triangles = finite_numbers(path, "tri", parts["tri"])
     if triangles.ndim != 2 or triangles.shape[0] != 3 or not 0 < triangles.shape[1] <= MOST_TRIANGLES:
         raise Face3DMMError(f"{path}: tri must have shape (3, M), found {triangles.shape}")
-    rows = _numbers(path, "keypoints", parts["keypoints"]).ravel()
+    rows = finite_numbers(path, "keypoints", parts["keypoints"]).ravel()
     if len(rows) != 204 or (rows != np.round(rows)).any() or rows.min() < 0 or rows.max() >= len(mean):
         raise Face3DMMError(f"{path}: keypoints must be 204 rows of 0 to {len(mean) - 1}, found {len(rows)}")
     bases, shift = _bases(folder, columns)
@@ -80,7 +79,7 @@ def load(path: Path) -> MorphableModel:
 
 def _version_1(folder: Path) -> dict[str, Any]:
     found = {name: read_npy(folder / f"{name}.npy") for name in ("u_shp", "u_exp", "w_shp_sim", "w_exp_sim")}
-    means = [_numbers(folder, name, found[name]).ravel() for name in ("u_shp", "u_exp")]
+    means = [finite_numbers(folder, name, found[name]).ravel() for name in ("u_shp", "u_exp")]
     if means[0].shape != means[1].shape:
         raise Face3DMMError(f"{folder}: u_shp has {means[0].size} numbers and u_exp {means[1].size}; expected as many")
     places = (folder / "tri.mat", folder / "visualize" / "tri.mat", folder.parent / "visualize" / "tri.mat")
@@ -110,17 +109,6 @@ def _version_2(path: Path) -> dict[str, Any]:
     return parts
 
 
-def _numbers(path: Path, name: str, found: Any) -> NDArray[np.float64]:
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "iuf":
-        raise Face3DMMError(f"{path}: {name} must be an array of numbers, found {type(found).__name__}")
-    if found.size > _MOST_NUMBERS:
-        raise Face3DMMError(f"{path}: {name} has {found.size} numbers; up to {_MOST_NUMBERS} are read")
-    numbers = found.astype(np.float64)
-    if not np.isfinite(numbers).all():
-        raise Face3DMMError(f"{path}: {name} holds values that are not finite (NaN or infinity)")
-    return numbers
-
-
 def _bases(folder: Path, columns: dict[str, NDArray[np.float64]]) -> tuple[dict[str, Basis], Any]:
     """Components, and what their mean coefficients add to the mean."""
     for name, mean_key, deviation_key in _SPREADS:
@@ -135,7 +123,7 @@ def _told(
     found = read_pickle(path)
     if not isinstance(found, dict):
         raise Face3DMMError(f"{path} must hold a dictionary, found a {type(found).__name__}")
-    mean, deviation = (_numbers(path, key, found.get(key)).ravel() for key in (mean_key, deviation_key))
+    mean, deviation = (finite_numbers(path, key, found.get(key)).ravel() for key in (mean_key, deviation_key))
     told = len(mean) - _POSE - _SHAPE
     shapes, expressions = (columns[name].shape[1] for name in ("w_shp", "w_exp"))
     if len(mean) != len(deviation) or told < 1 or shapes < _SHAPE or expressions < told:
