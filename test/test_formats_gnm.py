@@ -65,6 +65,16 @@ def test_coefficients_have_variance_1_and_no_bounds(tmp_path: Path, arrays: dict
     assert model.expression_names == tuple(arrays["expression_names"])
 
 
+def test_a_file_without_identities_or_expressions_is_a_head_that_does_not_change(
+    tmp_path: Path, arrays: dict[str, Any]
+) -> None:
+    for key in ("vertex_identity_basis", "expression_basis", "expression_names"):
+        arrays[key] = arrays[key][:0]
+    model = load_model(str(write(tmp_path, arrays)))
+    assert (model.shape_count, model.expression_count) == (0, 0)
+    np.testing.assert_array_equal(model.vertices([], []), model.mean)
+
+
 def test_groups_of_vertices_become_regions(tmp_path: Path, arrays: dict[str, Any]) -> None:
     regions = load_model(str(write(tmp_path, arrays))).regions
     assert set(regions) == {"skin", "eyes", "mouth_interior"}

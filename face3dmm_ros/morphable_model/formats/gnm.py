@@ -114,7 +114,8 @@ def _head(path: Path, archive: ArrayArchive) -> SourceHead:
 
 def _basis(offsets: NDArray[np.floating]) -> Basis:
     """Components (C, V, 3) as columns, with standard deviation 1."""
-    return Basis(offsets.astype(np.float32).reshape(len(offsets), -1).T, np.ones(len(offsets)))
+    count, vertices, _ = offsets.shape
+    return Basis(offsets.astype(np.float32).reshape(count, 3 * vertices).T, np.ones(count))
 
 
 def _united(masks: Iterable[NDArray]) -> NDArray[np.float32]:
