@@ -27,7 +27,7 @@ class BlendshapeWeights:
     components, are compared by the motion of landmarks, Face Mesh's where the model knows them: the weights are those
     with which the default model's blendshapes B move its landmarks most like E·β moves the model's:
     min ‖B·w − A·E·β‖² + λ‖w‖² over 0 ≤ w ≤ 1, A the similarity transform from one mean face to the other (Umeyama,
-    PAMI 1991).
+    PAMI 1991). Of a model without expressions all are 0.
     """
 
     def __init__(self, model: MorphableModel) -> None:
@@ -42,7 +42,7 @@ class BlendshapeWeights:
         self._columns = [model.expression_names.index(name) for name in known]
         self._places = [ARKIT_NAMES.index(name) for name in known]
         self._quadratic: NDArray[np.float64] | None = None
-        if not known:
+        if model.expression_count and not known:
             self._compare(model, load_model("default"))
 
     def check(self, parameters: FaceParameters) -> None:
