@@ -22,7 +22,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("build/campaign"), help="folder to keep what came of them in")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"{options.what}{options.seed}{options.only and '-' + options.only.strip('. ')}.jsonl"
+    # Topics have slashes in their names.
+    only = options.only and "-" + options.only.strip(". ").replace("/", "_")
+    path = options.out / f"{options.what}{options.seed}{only}.jsonl"
     cases = report.read(path)
     left = progress_bar(range(len(cases), options.count), initial=len(cases), total=options.count, unit="trial")
     for case in _CAMPAIGNS[options.what](left, options):
