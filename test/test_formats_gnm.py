@@ -50,7 +50,21 @@ def test_points_are_where_the_files_own_sum_puts_them(tmp_path: Path, arrays: di
         moved += np.einsum("i,ijk->jk", beta, arrays["expression_basis"].astype(np.float64))
         return 1000 * (arrays["template_vertex_positions"].astype(np.float64) + moved)
 
+    # Without groups of eyes, whose turns would be expressions beside the file's.
+    arrays["vertex_group_names"] = np.array(["skin", "some", "more", "tongue"])
     assert_same_in_pictures(load_model(str(write(tmp_path, arrays))), raw, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize(("name", "axis"), [("yaw", 0), ("pitch", 1)])
+def test_eyes_look_to_the_persons_left_and_up(tmp_path: Path, arrays: dict[str, Any], name: str, axis: int) -> None:
+    # Eyeballs about their joints.
+    ball = np.random.default_rng(2).normal(size=(2, 10, 3))
+    ball = arrays["template_joint_positions"][2:, None] + 0.012 * ball / np.linalg.norm(ball, axis=2, keepdims=True)
+    arrays["template_vertex_positions"][40:60] = ball.reshape(-1, 3)
+    model = load_model(str(write(tmp_path, arrays)))
+    assert model.expression_names[-4:] == ("eye_left_yaw", "eye_left_pitch", "eye_right_yaw", "eye_right_pitch")
+    beta = [0.2 if each.endswith(name) else 0.0 for each in model.expression_names]
+    np.testing.assert_allclose(model.gaze(np.eye(3), beta)[:, axis], np.sin(0.2), atol=0.005)
 
 
 def test_the_eyes_joints_are_about_the_origin(tmp_path: Path, arrays: dict[str, Any]) -> None:
@@ -60,9 +74,10 @@ def test_the_eyes_joints_are_about_the_origin(tmp_path: Path, arrays: dict[str, 
 
 def test_coefficients_have_variance_1_and_no_bounds(tmp_path: Path, arrays: dict[str, Any]) -> None:
     model = load_model(str(write(tmp_path, arrays)))
-    np.testing.assert_array_equal(model.sigma, np.ones(9))
-    assert np.isinf(model.expression_bounds).all()
-    assert model.expression_names == tuple(arrays["expression_names"])
+    # Of the file's own: behind them come the eyes' turns.
+    np.testing.assert_array_equal(model.sigma[:9], np.ones(9))
+    assert np.isinf(model.expression_bounds[:, :4]).all()
+    assert model.expression_names[:4] == tuple(arrays["expression_names"])
 
 
 def test_a_file_without_identities_or_expressions_is_a_head_that_does_not_change(
@@ -70,6 +85,7 @@ def test_a_file_without_identities_or_expressions_is_a_head_that_does_not_change
 ) -> None:
     for key in ("vertex_identity_basis", "expression_basis", "expression_names"):
         arrays[key] = arrays[key][:0]
+    arrays["vertex_group_names"] = np.array(["skin", "some", "more", "tongue"])
     model = load_model(str(write(tmp_path, arrays)))
     assert (model.shape_count, model.expression_count) == (0, 0)
     np.testing.assert_array_equal(model.vertices([], []), model.mean)

@@ -8,6 +8,7 @@ and the regions of ``FLAME_masks.pkl``. The files are licensed to their user and
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from face3dmm_ros.files.npy_file import read_npy
 from face3dmm_ros.files.safe_pickle import read_pickle
 from face3dmm_ros.morphable_model.formats.pickled_parts import finite_numbers
 from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention
+from face3dmm_ros.morphable_model.formats.turning_joints import Turn, bounds, column, eye_turns
 from face3dmm_ros.morphable_model.model import MOST_VERTICES, MorphableModel, SurfacePoints
 
 FIELDS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
@@ -42,35 +44,10 @@ _REGIONS = {
 """Ours, of those in FLAME_masks.pkl. The eyeballs are told by the joints that turn them."""
 
 
-class _Turn(NamedTuple):
-    """An expression by which a joint turns: β is its angle in radians.
-
-    Attributes:
-        name: of the expression.
-        axis: that the joint turns about.
-        secant: angle of the straight line through true skinning, rad.
-        least: β.
-        most: β.
-        sigma: of β, rad.
-    """
-
-    name: str
-    axis: tuple[float, float, float]
-    secant: float
-    least: float
-    most: float
-    sigma: float
-
-
 # By hand. A mouth wide open is some 0.45 rad, speech some 0.1; a jaw goes aside by a tenth of its length.
 _JAW_TURNS = (
-    _Turn("jaw_open", (1.0, 0.0, 0.0), 0.3, 0.0, 0.45, 0.15),
-    _Turn("jaw_left", (0.0, 1.0, 0.0), 0.1, -0.15, 0.15, 0.05),
-)
-# By hand. People turn their head rather than look more than 30° aside, and mostly look within 15° of straight ahead.
-_EYE_TURNS = (
-    _Turn("yaw", (0.0, 1.0, 0.0), 0.25, -0.5, 0.5, 0.2),
-    _Turn("pitch", (-1.0, 0.0, 0.0), 0.25, -0.4, 0.4, 0.15),
+    Turn("jaw_open", (1.0, 0.0, 0.0), 0.3, 0.0, 0.45, 0.15),
+    Turn("jaw_left", (0.0, 1.0, 0.0), 0.1, -0.15, 0.15, 0.05),
 )
 
 
@@ -150,9 +127,7 @@ def load(path: Path) -> MorphableModel:
                 np.concatenate([np.ones(expressions), [turn.sigma for turn in turns]]),
             ),
             expression_names=[f"exp_{k:02d}" for k in range(expressions)] + [turn.name for turn in turns],
-            expression_bounds=np.concatenate(
-                [free, [[turn.least for turn in turns], [turn.most for turn in turns]]], axis=1
-            ),
+            expression_bounds=np.concatenate([free, bounds(turns)], axis=1),
             landmarks=_landmarks(path.parent, triangles),
             eyes=joints[list(_EYES)],
             regions={**_regions(path.parent / "FLAME_masks.pkl", count), "eyes": carried},
@@ -194,20 +169,14 @@ def _indices(path: Path, fields: Mapping[str, Any], name: str, count: int) -> ND
     return found.astype(np.int64)
 
 
-def _turns(skin: Skin) -> tuple[list[_Turn], NDArray[np.float64]]:
+def _turns(skin: Skin) -> tuple[list[Turn], NDArray[np.float64]]:
     """The expressions by which joints turn, and their columns, (3N, C), in metres per radian."""
     left, right = sorted(_EYES, key=lambda joint: -skin.joints[joint, 0])
     of_joints = [(_JAW, turn) for turn in _JAW_TURNS]
     for joint, side in ((left, "left"), (right, "right")):
-        of_joints += [(joint, turn._replace(name=f"eye_{side}_{turn.name}")) for turn in _EYE_TURNS]
-    return [turn for _, turn in of_joints], np.stack([_secant(skin, *each).ravel() for each in of_joints], axis=1)
-
-
-def _secant(skin: Skin, joint: int, turn: _Turn) -> NDArray[np.float64]:
-    far = turn.secant * np.array(turn.axis)
-    if turn.least < 0.0:
-        return (skin.turned(joint, far) - skin.turned(joint, -far)) / (2.0 * turn.secant)
-    return (skin.turned(joint, far) - skin.vertices) / turn.secant
+        of_joints += [(joint, turn) for turn in eye_turns(side)]
+    columns = [column(partial(skin.turned, joint), turn) for joint, turn in of_joints]
+    return [turn for _, turn in of_joints], np.stack(columns, axis=1)
 
 
 def _landmarks(folder: Path, triangles: NDArray[np.int64]) -> dict[str, SurfacePoints]:

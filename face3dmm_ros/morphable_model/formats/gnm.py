@@ -7,7 +7,8 @@ whose coefficients are normal with variance 1; template_joint_positions (J, 3) w
 vertex_groups (G, V) with vertex_group_names. Its 68 landmarks are a text file of its repository, head_sparse_68.txt,
 which is read where it lies beside the model.
 
-Its joints are not turned: the pose of the head is the fit's, and the eyes look ahead.
+Its eyes' joints become linear expressions, ``eye_left_yaw`` and so on, as FLAME's do (`turning_joints`): they carry the
+groups ``left_eye`` and ``right_eye``, where the file has these. The pose of head and neck is the fit's.
 """
 
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from face3dmm_ros.core.landmark_schemes import IBUG68, SCHEME_SIZES
 from face3dmm_ros.core.regular_file import read_regular
 from face3dmm_ros.files.array_archive import ArrayArchive, Form
 from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention
+from face3dmm_ros.morphable_model.formats.turning_joints import Turn, bounds, column, eye_turns, rigidly
 from face3dmm_ros.morphable_model.model import MorphableModel, SurfacePoints, check_counts
 
 LANDMARKS = "head_sparse_68.txt"
@@ -94,22 +96,47 @@ def _head(path: Path, archive: ArrayArchive) -> SourceHead:
     masks = dict(zip(names("vertex_group_names", groups), archive.read("vertex_groups"), strict=True))
     joint_places = archive.read("template_joint_positions")
     mean = archive.read("template_vertex_positions")
+    eyes = np.array([joint_places[joint_names.index(eye)] for eye in _EYES], np.float64)
+    turns, columns = _turns(mean.astype(np.float64), eyes, masks)
+    expression = _basis(archive.read("expression_basis"))
+    free = np.repeat([[-np.inf], [np.inf]], expressions, axis=1)
     return SourceHead(
         name="gnm_head",
         unit=_MILLIMETRES,
         mean=mean,
         triangles=archive.read("triangles").astype(np.int64),
         shape=_basis(archive.read("vertex_identity_basis")),
-        expression=_basis(archive.read("expression_basis")),
-        expression_names=names("expression_names", expressions),
+        expression=Basis(
+            np.concatenate([expression.columns, columns], axis=1),
+            np.concatenate([expression.sigma, [turn.sigma for turn in turns]]),
+        ),
+        expression_names=names("expression_names", expressions) + [turn.name for turn in turns],
+        expression_bounds=np.concatenate([free, bounds(turns)], axis=1),
         landmarks=_landmarks(path.with_name(LANDMARKS), mean),
-        eyes=np.array([joint_places[joint_names.index(eye)] for eye in _EYES]),
+        eyes=eyes,
         regions={
             region: _united(masks[name] for name in parts if name in masks)
             for region, parts in _REGIONS.items()
             if masks.keys() & set(parts)
         },
     )
+
+
+def _turns(
+    mean: NDArray[np.float64], eyes: NDArray[np.float64], masks: dict[str, NDArray]
+) -> tuple[list[Turn], NDArray[np.float64]]:
+    """The expressions by which the eyes turn, and their columns, (3V, C), in metres per radian; none without groups."""
+    turns: list[Turn] = []
+    columns = [np.zeros((mean.size, 0))]
+    for centre, group, side in zip(eyes, _EYES, ("left", "right"), strict=True):
+        if group in masks:
+            weights = np.clip(np.nan_to_num(masks[group].astype(np.float64)), 0.0, 1.0)
+            turned = rigidly(mean, centre, weights)
+            turns += eye_turns(side)
+            # Numbers that are not finite the model refuses.
+            with np.errstate(over="ignore", invalid="ignore"):
+                columns += [column(turned, turn)[:, None] for turn in eye_turns(side)]
+    return turns, np.concatenate(columns, axis=1)
 
 
 def _basis(offsets: NDArray[np.floating]) -> Basis:
