@@ -187,4 +187,4 @@ def test_a_command_under_a_python_without_the_requirements_names_them_and_what_t
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert f"{sys.executable} has no ai_edge_litert, h5py, matplotlib, numba, numpy, cv2" in done.stderr
-    assert f"{sys.executable} -m pip install ai-edge-litert matplotlib" in done.stderr
+    assert f"{sys.executable} -m pip install ai-edge-litert h5py matplotlib" in done.stderr
