@@ -799,8 +799,12 @@ def test_a_clip_ends_where_it_is_not_to_loop(spun, tmp_path):
 def test_at_rate_0_the_next_image_waits_for_the_last_ones_result(spun, tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((24, 32, 3), 50, np.uint8))
     results = spun.node.create_publisher(Image, "/face/overlay", image_qos(5))
-    node = spun.start(VideoSourceNode, source=str(tmp_path), fps=0.0)
-    spun.spin_until(lambda: results.get_subscription_count() and node.activity.answered == 1)
+    node = spun.start(VideoSourceNode, autostart=False, source=str(tmp_path), fps=0.0)
+    node.trigger_configure()
+    # An image whose result does not come is followed by another after a while, so that they must know each other first.
+    spun.spin_until(results.get_subscription_count)
+    node.trigger_activate()
+    spun.spin_until(lambda: node.activity.answered == 1)
     for count in (2, 3, 4):
         results.publish(Image())
         spun.spin_until(lambda count=count: node.activity.answered == count)
