@@ -1,4 +1,4 @@
-"""`face3dmm model convert MODEL`: a face model of any format as this package's own, which loads fastest."""
+"""`face3dmm model convert MODEL`: a face model of any format as this package's own, which loads fast."""
 
 import argparse
 from pathlib import Path
