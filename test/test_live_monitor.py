@@ -168,3 +168,11 @@ def test_problems_that_change_all_the_time_are_not_all_remembered(monkeypatch, c
     said = capsys.readouterr().err
     assert [said.count(f"problem {k}") for k in range(3)] == [1, 1, 1]
     assert said.count("other") == 12
+
+
+def test_an_executor_whose_making_was_interrupted_goes_without_a_word(monkeypatch):
+    complaints = []
+    monkeypatch.setattr("sys.unraisablehook", complaints.append)
+    half_made = SteadyExecutor.__new__(SteadyExecutor)
+    del half_made
+    assert complaints == []

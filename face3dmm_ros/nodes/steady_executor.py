@@ -15,6 +15,9 @@ class SteadyExecutor(SingleThreadedExecutor):
     such as to send an answer.
     """
 
+    # What rclpy's `__del__` asks for is not there yet where Ctrl-C comes while an executor is being made.
+    _sigint_gc: Any = None
+
     def spin(self) -> None:
         """Run callbacks until the executor is shut down; ExternalShutdownException at the end of ROS."""
         try:
