@@ -8,7 +8,7 @@ import numpy as np
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.whole_file import check_writable, whole_file
 from face3dmm_ros.morphable_model import MorphableModel, load_model, model_path, save_npz
-from face3dmm_ros.morphable_model.formats import licence_at
+from face3dmm_ros.morphable_model.formats import format_at, licence_at
 
 PURPOSE = "write it as this package's own .npz, for fast starts"
 DESCRIPTION = (
@@ -54,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     model = load_model(arguments.model)
     kept = model.with_components(arguments.keep_identities, arguments.keep_expressions)
     with whole_file(out) as unfinished:
-        licence = licence_at(model_path(arguments.model))
+        path = model_path(arguments.model)
+        licence = licence_at(path, format_at(path))
         save_npz(kept, unfinished, compressed=arguments.compress, licence=licence)
     written = load_model(str(out))
     print(

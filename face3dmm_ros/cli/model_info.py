@@ -40,10 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
         Face3DMMError: no such model, or it cannot be read.
     """
     path = model_path(arguments.model)
-    licence = "CC0 1.0: anybody's" if arguments.model == "default" else licence_at(path)
-    told = {"file": str(path), "format": format_at(path).title, "licence": licence} | summary(
-        load_model(arguments.model)
-    )
+    known = format_at(path)
+    licence = "CC0 1.0: anybody's" if arguments.model == "default" else licence_at(path, known)
+    told = {"file": str(path), "format": known.title, "licence": licence} | summary(load_model(arguments.model))
     if arguments.json:
         print(json.dumps(told))
     else:

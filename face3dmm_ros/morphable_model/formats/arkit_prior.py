@@ -1,7 +1,7 @@
 """How much blendshapes with ARKit's names vary, and which go together, for heads whose files do not tell.
 
-The standard deviations and correlations were measured on films of people's faces, with the weights' meaning that ARKit
-gives them (docs/model.md); they are read from the model that ships.
+The standard deviations and correlations were measured on portraits of people, or set by hand for what these do not
+show, with the weights' meaning that ARKit gives them (docs/model.md); they are read from the model that ships.
 """
 
 from collections.abc import Sequence

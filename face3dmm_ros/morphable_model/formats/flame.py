@@ -22,7 +22,7 @@ from face3dmm_ros.core.rotations import rotation_from_vector
 from face3dmm_ros.files.array_archive import MOST_BYTES, ArrayArchive
 from face3dmm_ros.files.npy_file import read_npy
 from face3dmm_ros.files.safe_pickle import read_pickle
-from face3dmm_ros.morphable_model.formats.pickled_parts import finite_numbers
+from face3dmm_ros.morphable_model.formats.pickled_parts import dictionary, finite_numbers
 from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention
 from face3dmm_ros.morphable_model.formats.turning_joints import Turn, bounds, column, eye_turns
 from face3dmm_ros.morphable_model.model import MOST_VERTICES, MorphableModel, SurfacePoints
@@ -142,13 +142,7 @@ def _fields(path: Path) -> Mapping[str, Any]:
     if zipped:
         with ArrayArchive(path, "a FLAME model (.npz)") as archive:
             return {name: archive.read(name) for name in FIELDS if name in archive.keys}
-    return _dictionary(path, read_pickle(path))
-
-
-def _dictionary(path: Path, found: Any) -> Mapping[str, Any]:
-    if not isinstance(found, dict):
-        raise Face3DMMError(f"{path} must hold a dictionary, found a {type(found).__name__}")
-    return found
+    return dictionary(path, read_pickle(path))
 
 
 def _numbers(path: Path, fields: Mapping[str, Any], name: str, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
@@ -186,7 +180,7 @@ def _landmarks(folder: Path, triangles: NDArray[np.int64]) -> dict[str, SurfaceP
         for name in ("landmark_embedding.npy", "flame_static_embedding.pkl", "flame_dynamic_embedding.npy")
     )
     if full.exists():
-        fields = _dictionary(full, read_npy(full))
+        fields = dictionary(full, read_npy(full))
         faces, weights = fields.get("full_lmk_faces_idx"), fields.get("full_lmk_bary_coords")
         if (
             isinstance(faces, np.ndarray)
@@ -198,7 +192,7 @@ def _landmarks(folder: Path, triangles: NDArray[np.int64]) -> dict[str, SurfaceP
     if static.exists() and contour.exists():
         inner = _embedded(static, read_pickle(static), 51, triangles)
         # A row for each degree of yaw, from straight ahead.
-        rows = _dictionary(contour, read_npy(contour))
+        rows = dictionary(contour, read_npy(contour))
         ahead = {name: _first(contour, rows, name) for name in ("lmk_face_idx", "lmk_b_coords")}
         return {IBUG68: _embedded(contour, ahead, 17, triangles).followed_by(inner)}
     return {}
@@ -212,7 +206,7 @@ def _first(path: Path, rows: Mapping[str, Any], name: str) -> Any:
 
 
 def _embedded(path: Path, found: Any, count: int, triangles: NDArray[np.int64]) -> SurfacePoints:
-    fields = _dictionary(path, found)
+    fields = dictionary(path, found)
     faces = _numbers(path, fields, "lmk_face_idx", (count,))
     return _points(path, faces, _numbers(path, fields, "lmk_b_coords", (count, 3)), triangles)
 
@@ -228,7 +222,7 @@ def _points(path: Path, faces: NDArray, weights: NDArray, triangles: NDArray[np.
 def _regions(path: Path, count: int) -> dict[str, NDArray[np.float32]]:
     if not path.exists():
         return {}
-    fields, masks = _dictionary(path, read_pickle(path)), {}
+    fields, masks = dictionary(path, read_pickle(path)), {}
     for region, names in _REGIONS.items():
         mask = np.zeros(count, np.float32)
         for name in names:

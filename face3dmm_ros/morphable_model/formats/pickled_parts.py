@@ -13,6 +13,17 @@ _MOST_NUMBERS = 50_000_000
 components of 3DDFA's 53,215 vertices 32 million."""
 
 
+def dictionary(path: Path, found: Any) -> dict[Any, Any]:
+    """What a pickle holds.
+
+    Raises:
+        Face3DMMError: it is no dictionary.
+    """
+    if not isinstance(found, dict):
+        raise Face3DMMError(f"{path} must hold a dictionary, found a {type(found).__name__}")
+    return found
+
+
 def finite_numbers(path: Path, name: str, found: Any) -> NDArray[np.float64]:
     """A part as numbers.
 

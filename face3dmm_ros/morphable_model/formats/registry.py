@@ -134,13 +134,12 @@ def read_model(path: Path) -> MorphableModel:
     return importlib.import_module(f"{__package__}.{format_at(path).module}").load(path)
 
 
-def licence_at(path: Path) -> str:
-    """What is known of who may use the model at a path for what.
+def licence_at(path: Path, known: ModelFormat) -> str:
+    """What is known of who may use the model at a path, of a format, for what.
 
     Raises:
-        Face3DMMError: as `format_at`.
+        Face3DMMError: the file cannot be read.
     """
-    known = format_at(path)
     return (licence_of(path) if known.module == "npz_file" else "") or known.licence
 
 

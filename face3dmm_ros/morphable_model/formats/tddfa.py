@@ -20,7 +20,7 @@ from face3dmm_ros.core.landmark_schemes import IBUG68
 from face3dmm_ros.files.matlab_struct import read_matrices
 from face3dmm_ros.files.npy_file import read_npy
 from face3dmm_ros.files.safe_pickle import read_pickle
-from face3dmm_ros.morphable_model.formats.pickled_parts import finite_numbers
+from face3dmm_ros.morphable_model.formats.pickled_parts import dictionary, finite_numbers
 from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention
 from face3dmm_ros.morphable_model.model import MOST_TRIANGLES, MOST_VERTICES, MorphableModel, SurfacePoints
 
@@ -97,9 +97,7 @@ def _version_1(folder: Path) -> dict[str, Any]:
 
 def _version_2(path: Path) -> dict[str, Any]:
     file = path / _PICKLE if path.is_dir() else path
-    found = read_pickle(file)
-    if not isinstance(found, dict):
-        raise Face3DMMError(f"{file} must hold a dictionary, found a {type(found).__name__}")
+    found = dictionary(file, read_pickle(file))
     beside = file.parent / "tri.pkl"
     triangles = read_pickle(beside) if beside.exists() and file.name == _PICKLE else found.get("tri")
     parts = {**{name: found.get(name) for name in _FIELDS}, "tri": triangles}
@@ -120,9 +118,7 @@ def _bases(folder: Path, columns: dict[str, NDArray[np.float64]]) -> tuple[dict[
 def _told(
     path: Path, mean_key: str, deviation_key: str, columns: dict[str, NDArray[np.float64]]
 ) -> tuple[dict[str, Basis], NDArray[np.float64]]:
-    found = read_pickle(path)
-    if not isinstance(found, dict):
-        raise Face3DMMError(f"{path} must hold a dictionary, found a {type(found).__name__}")
+    found = dictionary(path, read_pickle(path))
     mean, deviation = (finite_numbers(path, key, found.get(key)).ravel() for key in (mean_key, deviation_key))
     told = len(mean) - _POSE - _SHAPE
     shapes, expressions = (columns[name].shape[1] for name in ("w_shp", "w_exp"))
