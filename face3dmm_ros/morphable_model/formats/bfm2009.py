@@ -34,7 +34,7 @@ from face3dmm_ros.morphable_model.formats.matlab_parts import (
     points,
     triangles,
 )
-from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention
+from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention, numbered
 from face3dmm_ros.morphable_model.model import MOST_TRIANGLES, MOST_VERTICES, MorphableModel, check_counts
 
 _MILLIMETRES_PER_UNIT = 1e-3
@@ -86,7 +86,7 @@ def load(path: Path) -> MorphableModel:
             triangles=triangles(path, fields, "tl", count),
             shape=basis(path, fields, "shapePC", "shapeEV", count),
             expression=expression.basis,
-            expression_names=[f"exp_{index:02d}" for index in range(len(expression.basis.sigma))],
+            expression_names=numbered(len(expression.basis.sigma)),
             albedo_mean=points(path, fields, "texMU"),
             albedo=basis(path, fields, "texPC", "texEV", count),
             colour_unit=1.0 / 255.0,

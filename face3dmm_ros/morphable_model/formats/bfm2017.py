@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.hdf5 import read_hdf5, read_hdf5_text
 from face3dmm_ros.morphable_model.formats.bfm_points import eyes_behind, known_eyes
-from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention
+from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention, numbered
 from face3dmm_ros.morphable_model.model import MOST_TRIANGLES, MOST_VERTICES, MorphableModel, check_counts
 
 _MILLIMETRES_PER_UNIT = 1.0
@@ -66,7 +66,7 @@ def load(path: Path) -> MorphableModel:
             triangles=cells.T,
             shape=shape,
             expression=expression,
-            expression_names=[f"exp_{index:02d}" for index in range(len(expression.sigma))],
+            expression_names=numbered(len(expression.sigma)),
             albedo_mean=_points(path, found, "color/model/mean", count),
             albedo=albedo,
             eyes=known_eyes(mean + moved, _MILLIMETRES_PER_UNIT) if eyes is None else eyes,

@@ -21,7 +21,7 @@ from face3dmm_ros.morphable_model.formats.matlab_parts import (
     points,
     triangles,
 )
-from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention
+from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention, numbered
 from face3dmm_ros.morphable_model.model import MOST_TRIANGLES, MorphableModel, SurfacePoints, check_counts
 
 _MILLIMETRES_PER_UNIT = 100.0
@@ -62,7 +62,7 @@ def load(path: Path) -> MorphableModel:
             triangles=triangles(path, fields, "tri", count),
             shape=shape,
             expression=expression,
-            expression_names=[f"exp_{index:02d}" for index in range(len(expression.sigma))],
+            expression_names=numbered(len(expression.sigma)),
             albedo_mean=points(path, fields, "meantex"),
             albedo=albedo,
             colour_unit=1.0 / 255.0,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.matlab_struct import read_struct
 from face3dmm_ros.morphable_model.formats.matlab_parts import basis, finite, indices
-from face3dmm_ros.morphable_model.formats.source_head import EYE_CENTER_DEPTH, EYE_LANDMARKS, facing_outward
+from face3dmm_ros.morphable_model.formats.source_head import EYE_CENTER_DEPTH, EYE_LANDMARKS, facing_outward, numbered
 from face3dmm_ros.morphable_model.model import (
     MOST_TRIANGLES,
     MOST_VERTICES,
@@ -94,7 +94,7 @@ def _model(path: Path, fields: dict[str, NDArray]) -> MorphableModel:
         shape_sigma=shape_part.sigma,
         expression_basis=expression_part.columns * np.float32(_MILLIMETRES_PER_UNIT),
         expression_sigma=expression_part.sigma,
-        expression_names=tuple(f"exp_{index:02d}" for index in range(expressions)),
+        expression_names=tuple(numbered(expressions)),
         expression_bounds=np.repeat(np.array([[-np.inf], [np.inf]], np.float32), expressions, axis=1),
         albedo_mean=(albedo.reshape(-1, 3).astype(np.float64) / 255.0).astype(np.float32),
         albedo_basis=albedo_part.columns / np.float32(255.0),

@@ -23,7 +23,7 @@ from face3dmm_ros.files.array_archive import MOST_BYTES, ArrayArchive
 from face3dmm_ros.files.npy_file import read_npy
 from face3dmm_ros.files.safe_pickle import read_pickle
 from face3dmm_ros.morphable_model.formats.pickled_parts import dictionary, finite_numbers
-from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention
+from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention, numbered
 from face3dmm_ros.morphable_model.formats.turning_joints import Turn, bounds, column, eye_turns
 from face3dmm_ros.morphable_model.model import MOST_VERTICES, MorphableModel, SurfacePoints
 
@@ -126,7 +126,7 @@ def load(path: Path) -> MorphableModel:
                 np.concatenate([components[:, _IDENTITIES:], columns], axis=1),
                 np.concatenate([np.ones(expressions), [turn.sigma for turn in turns]]),
             ),
-            expression_names=[f"exp_{k:02d}" for k in range(expressions)] + [turn.name for turn in turns],
+            expression_names=numbered(expressions) + [turn.name for turn in turns],
             expression_bounds=np.concatenate([free, bounds(turns)], axis=1),
             landmarks=_landmarks(path.parent, triangles),
             eyes=joints[list(_EYES)],

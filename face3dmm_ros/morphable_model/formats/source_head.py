@@ -89,6 +89,11 @@ class SourceHead:
     regions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
+def numbered(count: int) -> list[str]:
+    """Names of expressions that have none."""
+    return [f"exp_{index:02d}" for index in range(count)]
+
+
 def in_our_convention(head: SourceHead) -> MorphableModel:
     """The model of a head.
 

@@ -21,7 +21,7 @@ from face3dmm_ros.files.matlab_struct import read_matrices
 from face3dmm_ros.files.npy_file import read_npy
 from face3dmm_ros.files.safe_pickle import read_pickle
 from face3dmm_ros.morphable_model.formats.pickled_parts import dictionary, finite_numbers
-from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention
+from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention, numbered
 from face3dmm_ros.morphable_model.model import MOST_TRIANGLES, MOST_VERTICES, MorphableModel, SurfacePoints
 
 _PICKLE = "bfm_noneck_v3.pkl"
@@ -71,7 +71,7 @@ def load(path: Path) -> MorphableModel:
             triangles=triangles.T.astype(np.int64),
             shape=bases["w_shp"],
             expression=bases["w_exp"],
-            expression_names=[f"exp_{k:02d}" for k in range(len(bases["w_exp"].sigma))],
+            expression_names=numbered(len(bases["w_exp"].sigma)),
             landmarks={IBUG68: SurfacePoints.at_vertices(rows[::3].astype(np.int64) // 3)},
         )
     )
