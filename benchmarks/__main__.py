@@ -107,6 +107,9 @@ def main() -> int:
             options.seconds,
             peer="joint, from nothing to convergence",
         ),
+        "tracked_fit_bfm_size": _table(
+            "Fit of a tracked frame, random model of BFM's size, 478 points", bfm_size_tracking(), options.seconds
+        ),
     }
     with posed_portrait() as rows:
         peer = overlay_peers.PEER if overlay_peers.PEER in rows else None
@@ -304,6 +307,28 @@ def bfm_size_fits() -> dict[str, Callable[[], object]]:
         print("\neos-py is not installed: its row is left out")
     print("\nlandmark residual on BFM's size, RMS px:", ", ".join(f"{name} {px:.2f}" for name, px in residuals.items()))
     return candidates
+
+
+def bfm_size_tracking() -> dict[str, Callable[[], object]]:
+    """A random head that turns and moves, from frame to frame at 30 frames/s; its identity has settled."""
+    model, rng = random_model(landmarks=478, blendshapes=True), np.random.default_rng(1)
+    alpha = 0.5 * rng.standard_normal(model.shape_count) * model.shape_sigma
+    phase, points, frames = rng.uniform(0.0, 2.0 * np.pi, model.expression_count), model.scheme("mediapipe478"), []
+    for t in np.arange(120) / 30.0:
+        beta = 0.5 * model.expression_sigma * np.maximum(np.sin(2.0 * t + phase), 0.0)
+        turns = 0.2 * np.sin(1.3 * t), 0.5 * np.sin(t), 0.1 * np.sin(0.7 * t)
+        camera = WeakPerspective(1.5, rotation_from_pose_angles(*turns), np.array([320.0, 240.0]))
+        seen = camera.project(points.interpolate(model.vertices(alpha, beta))) + 0.5 * rng.standard_normal((478, 2))
+        deviation = np.full(478, 0.5, np.float32)
+        landmarks = Landmarks(
+            "mediapipe478", seen.astype(np.float32), Box(0, 0, *IMAGE_SIZE), 1.0, IMAGE_SIZE, deviation=deviation
+        )
+        frames.append(TrackedLandmarks(0, landmarks))
+    fitter, moving = TrackFitter(model), cycle([*frames, *frames[::-1]])
+    for _ in frames:
+        fitter.fit(next(moving))
+    fitter.settle()
+    return {"joint, tracked frame": lambda: fitter.fit(next(moving))}
 
 
 def portrait() -> NDArray[np.uint8]:

@@ -120,3 +120,12 @@ def test_a_converted_model_keeps_what_is_known_of_its_licence(
     capsys.readouterr()
     main(["model", "info", str(tmp_path / "out.npz"), "--json"])
     assert json.loads(capsys.readouterr().out)["licence"] == "research alone"
+
+
+def test_a_smaller_copy_of_the_default_model_keeps_its_licence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["model", "convert", "default", "--save", str(tmp_path / "out.npz"), "--keep-identities", "9"])
+    capsys.readouterr()
+    main(["model", "info", str(tmp_path / "out.npz"), "--json"])
+    assert json.loads(capsys.readouterr().out)["licence"].startswith("CC0 1.0")

@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     path = model_path(arguments.model)
     known = format_at(path)
-    licence = "CC0 1.0: anybody's" if arguments.model == "default" else licence_at(path, known)
-    told = {"file": str(path), "format": known.title, "licence": licence} | summary(load_model(arguments.model))
+    about = {"file": str(path), "format": known.title, "licence": licence_at(path, known)}
+    told = about | summary(load_model(arguments.model))
     if arguments.json:
         print(json.dumps(told))
     else:

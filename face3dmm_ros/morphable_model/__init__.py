@@ -4,8 +4,8 @@ from pathlib import Path
 
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.user_path import user_path
+from face3dmm_ros.morphable_model.formats.npz_file import SHIPPED, save_npz
 from face3dmm_ros.morphable_model.formats.npz_file import load as load_npz
-from face3dmm_ros.morphable_model.formats.npz_file import save_npz
 from face3dmm_ros.morphable_model.formats.registry import read_model
 from face3dmm_ros.morphable_model.model import Contour, MorphableModel, PointModel, SurfacePoints
 from face3dmm_ros.morphable_model.side_file import with_side_file
@@ -39,4 +39,4 @@ def model_path(name_or_path: str) -> Path:
     Raises:
         Face3DMMError: it cannot be a path.
     """
-    return package_file("resource/default_model.npz") if name_or_path == "default" else user_path(name_or_path)
+    return package_file(SHIPPED) if name_or_path == "default" else user_path(name_or_path)

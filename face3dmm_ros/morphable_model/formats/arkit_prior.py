@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.files.array_archive import ArrayArchive
+from face3dmm_ros.morphable_model.formats.npz_file import SHIPPED
 
 _OTHER_SIGMA = 0.2
 """Of a blendshape that ARKit does not have; chosen by hand: the median of those that it has."""
@@ -53,7 +54,7 @@ def arkit_prior(names: Sequence[str]) -> ExpressionPrior:
 @cache
 def _measured() -> tuple[dict[str, float], NDArray[np.float32]]:
     """Standard deviations by name, and correlations in the same order: alone, without the model's large arrays."""
-    with ArrayArchive(package_file("resource/default_model.npz"), "the model that ships") as archive:
+    with ArrayArchive(package_file(SHIPPED), "the model that ships") as archive:
         names = [str(name) for name in archive.read("expression_names")]
         sigma = archive.read("expression_sigma").tolist()
         return dict(zip(names, sigma, strict=True)), archive.read("expression_correlation")

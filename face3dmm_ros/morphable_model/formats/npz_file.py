@@ -14,6 +14,8 @@ from face3dmm_ros.files.array_archive import ArrayArchive
 from face3dmm_ros.morphable_model.formats.model_arrays import MOST_ITEM_BYTES, ModelArrays, named_arrays
 from face3dmm_ros.morphable_model.model import MorphableModel, check_counts
 
+SHIPPED = "resource/default_model.npz"
+"""The model that ships, for `package_file`."""
 FORMAT_VERSION = 1
 _BASES = ("shape_basis", "expression_basis", "albedo_basis")
 _PLAIN = {

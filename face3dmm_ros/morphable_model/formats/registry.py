@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.morphable_model.formats.blendshape_files import are_blendshapes
 from face3dmm_ros.morphable_model.formats.contents import FOLDER, GLTF, HDF5, MATLAB, NPZ, PICKLE, contents
-from face3dmm_ros.morphable_model.formats.npz_file import licence_of
+from face3dmm_ros.morphable_model.formats.npz_file import SHIPPED, licence_of
 from face3dmm_ros.morphable_model.model import MorphableModel
 
 
@@ -140,6 +141,8 @@ def licence_at(path: Path, known: ModelFormat) -> str:
     Raises:
         Face3DMMError: the file cannot be read.
     """
+    if path == package_file(SHIPPED):
+        return "CC0 1.0: anybody's"
     return (licence_of(path) if known.module == "npz_file" else "") or known.licence
 
 
