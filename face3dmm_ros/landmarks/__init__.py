@@ -10,6 +10,7 @@ from face3dmm_ros.landmarks.dlib_backend import DlibBackend
 from face3dmm_ros.landmarks.facemesh import FaceMeshBackend
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.tracker import LandmarkTracker
+from face3dmm_ros.landmarks.trees_backend import TreesBackend
 
 __all__ = [
     "BACKENDS",
@@ -21,12 +22,14 @@ __all__ = [
     "LandmarkTracker",
     "LocatedFace",
     "Region",
+    "TreesBackend",
     "create_backend",
 ]
 
 _CLASSES: dict[str, Callable[..., LandmarkBackend]] = {
     "dense": DenseBackend,
     "facemesh": FaceMeshBackend,
+    "trees": TreesBackend,
     "dlib": DlibBackend,
 }
 
@@ -35,7 +38,7 @@ BACKENDS = tuple(_CLASSES)
 
 
 def create_backend(name: str = "dense", **options: object) -> LandmarkBackend:
-    """A landmark detector by its name, with the options of its class: `DenseBackend`, `FaceMeshBackend`, `DlibBackend`.
+    """A landmark detector by its name, with the options of its class: `DenseBackend` and the others.
 
     Raises:
         Face3DMMError: the name or an option is unknown, or what the backend needs is not installed.

@@ -29,7 +29,7 @@ from face3dmm_ros.landmarks.cover_reader import CoverReader
 from face3dmm_ros.landmarks.dense_network import MARGIN, SIDE, DenseNetwork, DensePoints, upright_region
 from face3dmm_ros.landmarks.expression_reader import ExpressionReader
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse, yaw_degrees
-from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend, check_scheme
+from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend
 from face3dmm_ros.landmarks.people_at_rest import ReadingResponse
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.schemes import (
@@ -39,6 +39,7 @@ from face3dmm_ros.landmarks.schemes import (
     MEDIAPIPE478,
     RIGHT_EYE_RING,
     SKIN_COUNT,
+    check_scheme,
     convert,
 )
 

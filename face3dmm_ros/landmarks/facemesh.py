@@ -12,15 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.compiled import compiled
-from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.landmark_schemes import SCHEME_SIZES
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.values import Box, Landmarks
 from face3dmm_ros.landmarks.backend import Detection, LandmarkBackend, LocatedFace
 from face3dmm_ros.landmarks.blazeface import FULL_RANGE, LEFT_EYE, RIGHT_EYE, SHORT_RANGE, BlazeFace, BlazeFaces
 from face3dmm_ros.landmarks.network import Network
 from face3dmm_ros.landmarks.region import Region, region_around
-from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SKIN_COUNT, convert
+from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, SKIN_COUNT, check_scheme, convert
 
 _RIGHT_EYE_CORNER, _LEFT_EYE_CORNER = 33, 263
 REGION_SCALE = 1.5
@@ -100,16 +98,6 @@ def _in_image(
             points[point, axis] = crop_to_image[axis, 0] * x + crop_to_image[axis, 1] * y + crop_to_image[axis, 2]
         depth[point] = scale * surface[point, 2]
     return points, depth
-
-
-def check_scheme(scheme: str) -> None:
-    """Check that a scheme is Face Mesh's or a subset of it.
-
-    Raises:
-        Face3DMMError: the scheme is another one.
-    """
-    if scheme not in SCHEME_SIZES:
-        raise Face3DMMError(f"Face Mesh's points make up {', '.join(sorted(SCHEME_SIZES))}, not {scheme!r}")
 
 
 def _detections(faces: BlazeFaces) -> list[Detection]:

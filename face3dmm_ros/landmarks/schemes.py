@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from face3dmm_ros.core.errors import Face3DMMError
-from face3dmm_ros.core.landmark_schemes import IBUG68, MEDIAPIPE478
+from face3dmm_ros.core.landmark_schemes import IBUG68, MEDIAPIPE478, SCHEME_SIZES
 from face3dmm_ros.core.values import Landmarks
 
 SKIN_COUNT = 468
@@ -45,6 +45,16 @@ RIGHT_EYE_RING: tuple[int, ...] = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173
 LEFT_EYE_RING: tuple[int, ...] = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 BROWS = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107, 276, 283, 282, 295, 285, 300, 293, 334, 296, 336)
 """Face Mesh's two rows along each brow, the right one's first."""
+
+
+def check_scheme(scheme: str) -> None:
+    """Check that a scheme is Face Mesh's or a subset of it.
+
+    Raises:
+        Face3DMMError: the scheme is another one.
+    """
+    if scheme not in SCHEME_SIZES:
+        raise Face3DMMError(f"Face Mesh's points make up {', '.join(sorted(SCHEME_SIZES))}, not {scheme!r}")
 
 
 def convert(landmarks: Landmarks, scheme: str) -> Landmarks:

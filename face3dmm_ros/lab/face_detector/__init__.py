@@ -1,0 +1,1 @@
+"""Learns the classifiers of `landmarks.hog_detector`."""

@@ -1,0 +1,1 @@
+"""Grows the trees of `landmarks.regression_trees`."""
