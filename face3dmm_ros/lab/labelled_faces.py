@@ -17,6 +17,9 @@ from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.schemes import IBUG68_IN_MEDIAPIPE478, MEDIAPIPE478
 from face3dmm_ros.morphable_model import MorphableModel
 
+_KEPT_BACK = 10
+"""Every so many-th face of a folder does not teach; chosen by hand."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledFace:
@@ -27,12 +30,14 @@ class LabelledFace:
         points: (478, 2) float32, px.
         square: `square_of` its 68 points, turned by its roll.
         yaw: degrees.
+        kept_back: whether it does not teach, but tells how sure what was learnt is.
     """
 
     picture: Path
     points: NDArray[np.float32]
     square: Region
     yaw: float
+    kept_back: bool
 
 
 def labelled_faces(folders: Sequence[Path], model: MorphableModel) -> list[LabelledFace]:
@@ -46,7 +51,7 @@ def labelled_faces(folders: Sequence[Path], model: MorphableModel) -> list[Label
         pictures = [picture for picture in find_pictures(folder) if picture.with_suffix(".mat").is_file()]
         if not pictures:
             raise Face3DMMError(f"{folder} holds no picture with its truth beside it, as `face3dmm synth` writes them")
-        for picture in pictures:
+        for number, picture in enumerate(pictures):
             record = read_labelled(picture, model)
             alpha, beta = (np.asarray(values, np.float64) for values in (record.alpha, record.beta))
             points = record.camera.project(on_model.points(alpha, beta)).astype(np.float32)
@@ -54,5 +59,6 @@ def labelled_faces(folders: Sequence[Path], model: MorphableModel) -> list[Label
             rotation = record.camera.rotation
             roll = math.atan2(rotation[0, 1], -rotation[1, 1])
             yaw = float(np.degrees(pose_angles(rotation)[1]))
-            faces.append(LabelledFace(picture, points, square_of(points[IBUG68_IN_MEDIAPIPE478], roll), yaw))
+            square = square_of(points[IBUG68_IN_MEDIAPIPE478], roll)
+            faces.append(LabelledFace(picture, points, square, yaw, number % _KEPT_BACK == 0))
     return faces

@@ -185,12 +185,6 @@ class HogDetector:
         gray = np.asarray(cv2.cvtColor(wide.crop(image, CELL * _CROP_CELLS), cv2.COLOR_BGR2GRAY), np.uint8)
         return self._odds(self.views.components(gray)).max(axis=(1, 2))
 
-    def score(self, image: NDArray[np.uint8], square: Region) -> tuple[float, float]:
-        """How likely a face fills about that square, in [0, 1], and by its view its yaw, degrees; raises as `best`."""
-        odds = self.best(image, square)
-        view = int(odds.argmax())
-        return _probability(float(odds[view])), float(self.views.yaw[view])
-
     def _odds(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log odds of a face in each window of cells' components, (V, …, …)."""
         factor, offset = self.views.odds.T[:, :, None, None]

@@ -30,8 +30,9 @@ _SHADE, _CONTRAST = 128.0, 48.0
 
 @dataclass(frozen=True, eq=False)
 class TreeCascade:
-    """The trees of V views: T stages of K trees with J nodes and J + 1 leaves each, that look at F pixels.
+    """The trees of V views, the last one of faces turned anyhow, for a first look.
 
+    Each has T stages of K trees with J nodes and J + 1 leaves each, that look at F pixels.
     Points are in sides of the face's square, from its middle.
 
     Attributes:

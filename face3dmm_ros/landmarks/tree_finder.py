@@ -53,22 +53,23 @@ class TreeFinder:
         views = range(len(cascade.yaw))
         self._starts = [np.stack([cascade.start(view, *start) for start in _STARTS]) for view in views]
 
-    def view_of(self, yaw: float) -> int:
-        """The view that knows a yaw best, degrees."""
-        return int(np.abs(self.cascade.yaw - abs(yaw)).argmin())
+    def view_of(self, yaw: float | None) -> int:
+        """The view that knows a yaw best, degrees; without one that of a first look."""
+        views = self.cascade.yaw
+        return len(views) - 1 if yaw is None else int(np.abs(views[:-1] - abs(yaw)).argmin())
 
-    def find(self, image: NDArray[np.uint8], square: Region, yaw: float) -> FoundShape:
+    def find(self, image: NDArray[np.uint8], square: Region, yaw: float | None = None) -> FoundShape:
         """The points of the face that fills a square of a (H, W, 3) BGR image.
 
         Args:
             image: BGR.
             square: where a detector, or the image before, has its `square_of`.
-            yaw: about how it is turned, degrees.
+            yaw: about how it is turned, degrees; None for a first look, which tells that first of all.
 
         Raises:
             Face3DMMError: the square does not touch the image.
         """
-        cascade, view, aside = self.cascade, self.view_of(yaw), yaw < 0.0
+        cascade, view, aside = self.cascade, self.view_of(yaw), yaw is not None and yaw < 0.0
         region = replace(square, size=CROP_IN_SQUARES * square.size)
         crop = np.asarray(cv2.cvtColor(region.crop(image, CROP_SIDE), cv2.COLOR_BGR2GRAY), np.uint8)
         c = cascade.shapes(normalized(crop[:, ::-1] if aside else crop), view, self._starts[view])

@@ -9,7 +9,7 @@ kept back, and tells how sure a score is. Runs half an hour on one core; a run t
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.lab.face_detector.max_margin import separate
+from face3dmm_ros.lab.face_detector.scenery import Scenery
 from face3dmm_ros.lab.face_detector.windows import (
     View,
     face_window,
@@ -28,8 +29,6 @@ from face3dmm_ros.lab.face_detector.windows import (
 )
 from face3dmm_ros.lab.labelled_faces import LabelledFace, labelled_faces
 from face3dmm_ros.lab.landmark_networks.logistic import logistic_regression
-from face3dmm_ros.lab.synthesis.backgrounds import draw_background, find_pictures
-from face3dmm_ros.lab.synthesis.scene import Background
 from face3dmm_ros.landmarks.hog_detector import HogDetector, HogViews
 from face3dmm_ros.morphable_model import load_model
 
@@ -49,7 +48,6 @@ _EASY = -1.3
 """The highest score of a window without a face that the next round does without."""
 _ELSEWHERE = 0.25
 """Overlap with a face's square below which a window of its picture shows no face."""
-_KEPT_BACK = 10
 
 
 def main() -> None:
@@ -60,7 +58,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     faces = labelled_faces(arguments.folders, load_model("default"))
-    judges, teachers = faces[::_KEPT_BACK], [face for k, face in enumerate(faces) if k % _KEPT_BACK]
+    judges, teachers = ([face for face in faces if face.kept_back is kept] for kept in (True, False))
     print(f"{len(teachers)} faces teach, {len(judges)} tell how sure a score is")
     views = learn(teachers, arguments.seed)
     views = calibrated(views, judges, arguments.seed)
@@ -77,22 +75,6 @@ def main() -> None:
     print(f"written: {arguments.out}")
 
 
-@dataclass(frozen=True)
-class _Scenery:
-    """Pictures without a face, each made from the seed and its number."""
-
-    seed: int
-    count: int
-
-    def picture(self, index: int) -> NDArray[np.uint8]:
-        rng = np.random.default_rng([self.seed, index])
-        photographs = find_pictures(None)
-        picture = photographs[int(rng.integers(len(photographs)))] if rng.random() < 0.6 and photographs else None
-        size = int(rng.integers(160, 480)), int(rng.integers(160, 480))
-        background = Background(int(rng.integers(1 << 31)), picture, blur=float(rng.choice([0.0, 0.003, 0.01])))
-        return draw_background(background, size)
-
-
 def learn(faces: list[LabelledFace], seed: int) -> HogViews:
     """The views, of scores that are not yet odds."""
     rng = np.random.default_rng(seed)
@@ -102,7 +84,7 @@ def learn(faces: list[LabelledFace], seed: int) -> HogViews:
         for windows, view in zip(positive, VIEWS, strict=True):
             if view.knows(face):
                 windows += [face_window(image, face, view, rng) for _ in range(_WINDOWS_A_FACE)]
-    scenery = _Scenery(seed + 1, _PICTURES)
+    scenery = Scenery(seed + 1, _PICTURES)
     negative: list[NDArray[np.float32]] = []
     for index in progress_bar(range(scenery.count), desc="pictures without", unit="picture"):
         negative += random_windows(scenery.picture(index), _WINDOWS_A_PICTURE, rng)
@@ -148,7 +130,7 @@ def _separated(
 
 
 def _hard_windows(
-    views: HogViews, scenery: _Scenery, faces: list[LabelledFace], rng: np.random.Generator
+    views: HogViews, scenery: Scenery, faces: list[LabelledFace], rng: np.random.Generator
 ) -> Iterator[NDArray[np.float32]]:
     """Windows without a face that score as if they nearly had one, of scenery and of what is beside faces."""
     detector = HogDetector(views.with_mirror_images())
@@ -169,7 +151,7 @@ def _hard_windows(
 def calibrated(views: HogViews, faces: list[LabelledFace], seed: int) -> HogViews:
     """The views with the odds of their scores: a face's best window against the best of a picture without one."""
     detector = HogDetector(views.with_mirror_images())
-    scenery = _Scenery(seed + 2, len(faces))
+    scenery = Scenery(seed + 2, len(faces))
     empty = np.array(
         [
             np.max([scores.max(axis=(1, 2)) for scores, _ in detector.sizes(scenery.picture(index))], axis=0)

@@ -30,8 +30,9 @@ from face3dmm_ros.landmarks.tree_finder import TreeFinder
 from face3dmm_ros.morphable_model import load_model
 
 # All chosen by hand.
-VIEWS = ((0.0, 0.0, 38.0), (42.0, 24.0, 64.0), (76.0, 52.0, 100.0))
-"""Of each view the yaw that it stands for, and from and up to which it learns, degrees, to one side."""
+VIEWS = ((0.0, 0.0, 38.0), (42.0, 24.0, 64.0), (76.0, 52.0, 100.0), (0.0, 0.0, 100.0))
+"""Of each view the yaw that it stands for, and from and up to which it learns, degrees, to one side; views that stand
+for 0 learn from both sides. The last one is for a first look."""
 _STAGES, _COMPONENTS, _PIXELS = 12, 40, 400
 _EXAMPLES = 90_000
 """Crops of a view: each face is framed and disturbed as often as it takes."""
@@ -39,7 +40,6 @@ _MARGIN = 0.12
 """Sides of the square beyond the mean shape in which pixels are compared."""
 _NEAR = 0.12
 """Sides of the square: the likelihood of a comparison falls by 1/e with such a distance."""
-_KEPT_BACK = 10
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     faces = labelled_faces(arguments.folders, load_model("default"))
-    judges, teachers = faces[::_KEPT_BACK], [face for k, face in enumerate(faces) if k % _KEPT_BACK]
+    judges, teachers = ([face for face in faces if face.kept_back is kept] for kept in (True, False))
     mirror = FaceMeshResponse.load(package_file("resource/landmark_models/face_mesh_response.npz")).mirror
     means = [mean_shape(of_view(teachers, view), mirror, view) for view in range(len(VIEWS))]
     basis = principal_shapes(teachers, mirror, means, arguments.seed)
@@ -86,10 +86,15 @@ def of_view(faces: list[LabelledFace], view: int) -> list[LabelledFace]:
     return [face for face in faces if least <= abs(face.yaw) <= most]
 
 
+def both_sides(view: int) -> bool:
+    """Whether a view learns from faces as they are and mirrored."""
+    return VIEWS[view][0] == 0.0
+
+
 def mean_shape(faces: list[LabelledFace], mirror: NDArray[np.integer], view: int) -> NDArray[np.float32]:
     """(P, 2) of faces that look to one side, or of those that look ahead and their mirror images."""
     shapes = [_in_square(face, mirror, face.yaw < 0.0) for face in faces]
-    if view == 0:
+    if both_sides(view):
         shapes += [shape[mirror] * [-1.0, 1.0] for shape in shapes]
     return _rounded(np.mean(shapes, axis=0))
 
@@ -110,9 +115,9 @@ def principal_shapes(
 ) -> NDArray[np.float32]:
     """(P, 2, C) how shapes differ from their view's mean, framed as examples are."""
     rng, rows = np.random.default_rng([seed, 1]), []
-    for view, mean in enumerate(means):
+    for view, mean in enumerate(means[:-1]):  # a first look may be coarse
         for face in of_view(faces, view)[:2000]:
-            shape = _in_square(face, mirror, bool(rng.random() < 0.5) if view == 0 else face.yaw < 0.0)
+            shape = _in_square(face, mirror, bool(rng.random() < 0.5) if both_sides(view) else face.yaw < 0.0)
             turn, growth, shift = (
                 0.15 * rng.standard_normal(),
                 np.exp(0.09 * rng.standard_normal()),
@@ -138,7 +143,9 @@ def grown_view(
     files = [arguments.work / f"view{view}_stage{stage}.npz" for stage in range(arguments.stages)]
     if not all(file.is_file() for file in files):
         repeats = max(1, round(arguments.examples / len(faces)))
-        examples = examples_of(faces, mirror, view == 0, repeats, np.random.default_rng([arguments.seed, view, 2]))
+        examples = examples_of(
+            faces, mirror, both_sides(view), repeats, np.random.default_rng([arguments.seed, view, 2])
+        )
         left = ((examples.points - mean).reshape(len(examples.points), -1) @ basis.reshape(-1, basis.shape[2])).astype(
             np.float32
         )
@@ -146,13 +153,13 @@ def grown_view(
         bar = progress_bar(files, desc=f"view {view}, {len(left)} crops", unit="stage")
         for stage, file in enumerate(bar):
             if file.is_file():
-                done = dict(np.load(file))
+                done = dict[str, Any](np.load(file))
             else:
                 done = grown_stage(
                     examples, mean, components, c, left - c, np.random.default_rng([arguments.seed, view, 3, stage])
                 )
                 with whole_file(file) as unfinished, unfinished.open("wb") as opened:
-                    np.savez_compressed(opened, **{str(name): array for name, array in done.items()})
+                    np.savez_compressed(opened, **done)
             # As the cascade itself takes it, from the shape before.
             c = staged(examples, mean, components, c, done)
             error = np.sqrt(((left - c) ** 2).sum(axis=1) / len(mean))
@@ -167,7 +174,7 @@ def grown_stage(
     c: NDArray[np.float32],
     left: NDArray[np.float32],
     rng: np.random.Generator,
-) -> dict[str, NDArray]:
+) -> dict[str, Any]:
     """One stage from shapes c (N, C), of which `left` is wanted."""
     low, high = mean.min(axis=0) - _MARGIN, mean.max(axis=0) + _MARGIN
     places = rng.uniform(low, high, (_PIXELS, 2)).astype(np.float32)
@@ -185,7 +192,7 @@ def staged(
     mean: NDArray[np.float32],
     components: NDArray[np.float32],
     c: NDArray[np.float32],
-    stage: dict[str, NDArray],
+    stage: dict[str, Any],
 ) -> NDArray[np.float32]:
     """The shapes c (N, C) after a stage."""
     shades = read_shades(examples.crops, mean, components, c, stage["anchors"], stage["offsets"], np.float32(SQUARE_PX))
@@ -202,7 +209,7 @@ def judged(cascade: TreeCascade, judges: list[LabelledFace], seed: int) -> TreeC
             image = read_picture(face.picture, upright=False)
             region = framed(face.square, rng)
             square = replace(region, size=region.size / CROP_IN_SQUARES)
-            yaw = float(np.copysign(VIEWS[view][0], face.yaw))
+            yaw = None if view == len(VIEWS) - 1 else float(np.copysign(VIEWS[view][0], face.yaw))
             # As in a stream, or for a single picture: the first look only frames the face.
             for _ in range(2):
                 found = finder.find(image, square, yaw)
@@ -210,7 +217,7 @@ def judged(cascade: TreeCascade, judges: list[LabelledFace], seed: int) -> TreeC
             squares.append((np.square(found.points - face.points).sum(axis=1) / 2.0) / found.square.size**2)
             variances.append((found.spread / found.square.size) ** 2)
             coefficients.append(np.append(found.coefficients, 1.0))
-            yaws.append(abs(face.yaw) if view else face.yaw * np.copysign(1.0, yaw))
+            yaws.append(-face.yaw if yaw is not None and face.yaw < 0.0 else face.yaw)
         error, apart = np.array(squares), np.array(variances)
         explained = [
             nnls(np.column_stack([np.ones(len(apart)), variance]), off)[0]
