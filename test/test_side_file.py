@@ -83,6 +83,20 @@ def test_where_the_models_folder_cannot_be_written_it_is_among_the_users_setting
     assert "ibug68" in load_model(str(bare)).landmarks
 
 
+def test_a_link_to_a_model_has_the_side_file_of_the_model(bare: Path, tmp_path: Path) -> None:
+    link = tmp_path / "another folder" / "another name.npz"
+    link.parent.mkdir()
+    link.symlink_to(bare)
+    assert "ibug68" in load_model(str(link)).landmarks
+
+
+def test_a_folders_side_file_is_called_after_the_folder_from_within_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert side_file_to_write(small_model(), Path()) == side(tmp_path)
+
+
 def test_a_side_file_of_another_model_is_refused(bare: Path) -> None:
     other = replace(small_model(), mean=small_model().mean + 1, landmarks={}, contours={}, regions={})
     save_side_file(other, FOUND, side(bare))

@@ -120,7 +120,8 @@ def with_side_file(model: MorphableModel, path: Path, *, own_first: bool = True)
 
 
 def _beside(path: Path) -> Path:
-    return path.resolve().parent / f"{path.name}{SUFFIX}"
+    model = path.resolve()  # a folder may be called ".", and a link may have any name
+    return model.with_name(f"{model.name}{SUFFIX}")
 
 
 def _user_folder() -> Path:
