@@ -166,6 +166,15 @@ def test_the_origin_is_between_the_eyes_where_its_vertices_are_known(
     np.testing.assert_allclose(model.mean[[50, 52, 55, 57]].mean(axis=0), [0, 0, 12], atol=1e-4)
 
 
+@pytest.mark.parametrize(("per_micrometre", "found"), [(1e-3, r"0\.18 mm"), (1e3, r"1.8e\+05 mm")])
+def test_a_file_in_another_unit_is_refused_with_the_size_that_it_would_have(
+    tmp_path: Path, fields: dict[str, NDArray], per_micrometre: float, found: str
+) -> None:
+    fields["shapeMU"] *= per_micrometre
+    with pytest.raises(Face3DMMError, match=f"longest side is {found}.*write it in its format's unit, which is 0.001"):
+        load(write(tmp_path, fields))
+
+
 @pytest.mark.parametrize("name", ["shapePC", "texMU", "texEV"])
 def test_a_missing_part_is_named(tmp_path: Path, fields: dict[str, NDArray], name: str) -> None:
     fields.pop(name)

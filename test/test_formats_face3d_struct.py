@@ -102,6 +102,12 @@ def test_load_model_knows_the_format_by_its_name(tmp_path: Path, fields: dict[st
     assert load_model(str(path)).name == "Model_Shape"
 
 
+def test_a_file_in_millimetres_is_refused(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    fields |= {"shapeMU": fields["shapeMU"] / 1000, "expMU": fields["expMU"] / 1000}
+    with pytest.raises(Face3DMMError, match=r"longest side is 0\.18 mm"):
+        load(write(tmp_path, fields))
+
+
 @pytest.mark.parametrize("name", ["shapeMU", "expPC", "texEV", "tri", "kpt_ind"])
 def test_a_missing_field_is_named(tmp_path: Path, fields: dict[str, NDArray], name: str) -> None:
     fields.pop(name)

@@ -86,6 +86,16 @@ def test_blendshapes_have_arkits_prior(folder: Path) -> None:
     np.testing.assert_array_equal(model.expression_correlation, prior.correlation)
 
 
+@pytest.mark.parametrize(("height", "kept"), [(100.0, True), (1500.0, False)])
+def test_without_eyes_the_origin_stays_unless_it_is_far_off_the_head(tmp_path: Path, height: float, kept: bool) -> None:
+    files = {
+        name: v + np.array([0, height, 0]) for name, v in meshes(np.random.default_rng(0)).items() if "link" not in name
+    }
+    mean, box = load_model(str(write(tmp_path / "head", files))).mean, np.ptp(sheet()[0], axis=0)
+    expected = files["Neutral"].min(axis=0) if kept else -box / 2
+    np.testing.assert_allclose(mean.min(axis=0), expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("white", [1.0, 255.0])
 def test_colours_of_vertices_are_the_albedo(folder: Path, white: float) -> None:
     colors = np.random.default_rng(2).uniform(0.1, 1, (COUNT, 3))

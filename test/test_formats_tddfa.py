@@ -147,6 +147,13 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path, name: str, change: An
     assert len(one_line(caught.value)) < 400
 
 
+def test_triangles_counted_from_one_are_told_by_their_range(tmp_path: Path) -> None:
+    held = fields()
+    held["tri"] = held["tri"] + 1
+    with pytest.raises(Face3DMMError, match=rf"from 0 to {COUNT - 1}, counted from 0; found .* of 1 to {COUNT}$"):
+        load(version_2(tmp_path, held))
+
+
 @pytest.mark.parametrize("file", ["u_shp.npy", "w_shp_sim.npy", "keypoints_sim.npy", "../visualize/tri.mat"])
 def test_a_file_of_version_1_that_is_damaged_or_missing_is_refused(tmp_path: Path, file: str) -> None:
     path = version_1(tmp_path / "train.configs", fields())

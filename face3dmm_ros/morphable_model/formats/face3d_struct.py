@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.matlab_struct import read_struct
 from face3dmm_ros.morphable_model.formats.matlab_parts import basis, finite, indices
-from face3dmm_ros.morphable_model.formats.source_head import EYE_CENTER_DEPTH, EYE_LANDMARKS, facing_outward, numbered
+from face3dmm_ros.morphable_model.formats.source_head import (
+    EYE_CENTER_DEPTH,
+    EYE_LANDMARKS,
+    check_size,
+    facing_outward,
+    numbered,
+)
 from face3dmm_ros.morphable_model.model import (
     MOST_TRIANGLES,
     MOST_VERTICES,
@@ -71,6 +77,7 @@ def _model(path: Path, fields: dict[str, NDArray]) -> MorphableModel:
     components = max(fields[f"{kind}EV"].size for kind in ("shape", "exp", "tex"))
     check_counts(str(path), count, fields["tri"].shape[1], components)
     vertices = (shape.astype(np.float64) + expression).reshape(-1, 3) * _MILLIMETRES_PER_UNIT
+    check_size(path.stem, vertices, _MILLIMETRES_PER_UNIT)
     landmarks = indices(path, fields, "kpt_ind", count).ravel()
     if len(landmarks) != _LANDMARK_COUNT:
         raise Face3DMMError(f"{path}: kpt_ind must name {_LANDMARK_COUNT} vertices, found {len(landmarks)}")

@@ -23,6 +23,9 @@ _ROWS_AT_ONCE = 1024
 turned round."""
 GREY = 0.6
 """sRGB of a head whose file has no colours; by hand: neither light nor dark under the overlay's light."""
+_SMALLEST, _LARGEST = 50.0, 3_000.0
+"""mm of a head's longest side, by hand: half a mask, and a tall avatar with its body. A file in mm where its format has
+µm, cm or m is beyond these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,20 +100,23 @@ def numbered(count: int) -> list[str]:
 def in_our_convention(head: SourceHead) -> MorphableModel:
     """The model of a head.
 
-    A head that tells of no eyes keeps its origin.
+    A head that tells of no eyes keeps its origin, unless that is farther off than the head is long: then it is in the
+    middle of the box around the head.
 
     Raises:
-        Face3DMMError: the parts do not fit together, or are no head's (`MorphableModel`).
+        Face3DMMError: the parts do not fit together, or are no head's (`MorphableModel`), by its size either.
     """
     count = len(head.mean)
     check_counts(head.name, count, len(head.triangles), max(len(b.sigma) for b in (head.shape, head.expression)))
     if head.triangles.ndim != 2 or head.triangles.shape[1:] != (3,) or not _within(head.triangles, count):
         raise Face3DMMError(
-            f"model {head.name}: triangles must be three vertices each, of {count}; found shape {head.triangles.shape}"
+            f"model {head.name}: triangles must be three vertices each, from 0 to {count - 1}, counted from 0; found "
+            f"shape {head.triangles.shape}{_range(head.triangles)}"
         )
     # Numbers beyond float32 become infinite, which the model refuses.
     with np.errstate(over="ignore", invalid="ignore"):
         mean = head.unit * head.mean.astype(np.float64)
+        check_size(head.name, mean, head.unit)
         albedo = head.albedo or Basis.none(count)
         bounds = head.expression_bounds
         if bounds is None:
@@ -136,6 +142,21 @@ def in_our_convention(head: SourceHead) -> MorphableModel:
         )
 
 
+def check_size(name: str, mean: NDArray[np.float64], unit: float) -> None:
+    """Check that a mean, (N, 3) mm, has the size of a head; `unit` is mm per unit of its file.
+
+    Raises:
+        Face3DMMError: it has not: its file is in another unit than its format.
+    """
+    size = np.ptp(mean, axis=0).max()
+    # What is not finite, the model refuses.
+    if np.isfinite(size) and not _SMALLEST <= size <= _LARGEST:
+        raise Face3DMMError(
+            f"model {name}: its longest side is {size:.3g} mm, where a head's is {_SMALLEST:g} to {_LARGEST:g} mm: "
+            f"write it in its format's unit, which is {unit:g} mm"
+        )
+
+
 def facing_outward(vertices: NDArray[np.float64], triangles: NDArray[np.integer]) -> NDArray[np.int32]:
     """Triangles counter-clockwise seen from outside: a face's surface looks forward and away from the head's inside."""
     a, b, c = (vertices[triangles[:, k]] for k in range(3))
@@ -151,8 +172,14 @@ def _origin(head: SourceHead, mean: NDArray[np.float64]) -> NDArray[np.float64]:
         return head.unit * head.eyes.astype(np.float64).mean(axis=0)
     points = head.landmarks.get(IBUG68)
     if points is None or not _within(points.vertices, len(mean)):
-        return np.zeros(3)
+        middle = (mean.min(axis=0) + mean.max(axis=0)) / 2
+        return middle if np.linalg.norm(middle) > np.ptp(mean, axis=0).max() else np.zeros(3)
     return points.interpolate(mean)[EYE_LANDMARKS].mean(axis=0) - [0.0, 0.0, EYE_CENTER_DEPTH]
+
+
+def _range(indices: NDArray[np.integer]) -> str:
+    """For an error, where there are any."""
+    return f" of {indices.min()} to {indices.max()}" if indices.size else ""
 
 
 def _within(indices: NDArray[np.integer], count: int) -> bool:
