@@ -66,12 +66,32 @@ def test_the_origin_is_behind_the_lids_that_blink(folder: Path) -> None:
     np.testing.assert_allclose(load_model(str(folder)).mean, sheet()[0] - lids + [0, 4, 12], atol=1e-3)
 
 
-def test_a_head_that_looks_back_is_turned(tmp_path: Path) -> None:
-    files = {name: vertices * [-1, 1, -1] for name, vertices in meshes(np.random.default_rng(0)).items()}
-    forward = load_model(str(write(tmp_path / "forward", meshes(np.random.default_rng(0)))))
-    back = load_model(str(write(tmp_path / "back", files)))
-    np.testing.assert_allclose(back.mean, forward.mean, atol=1e-4)
-    np.testing.assert_allclose(back.expression_basis, forward.expression_basis, atol=1e-4)
+@pytest.mark.parametrize(
+    "axes",
+    [
+        ((-1, 0, 0), (0, 1, 0), (0, 0, -1)),
+        ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+        ((-1, 0, 0), (0, 0, 1), (0, 1, 0)),
+        ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
+        ((0, 0, 1), (1, 0, 0), (0, 1, 0)),
+    ],
+    ids=["looks back", "z up", "z up, looks back", "y down", "x forward, z up"],
+)
+def test_a_head_of_other_axes_is_turned_by_how_it_blinks(tmp_path: Path, axes: tuple[tuple[int, ...], ...]) -> None:
+    ours = meshes(np.random.default_rng(0))
+    theirs = {name: vertices @ np.array(axes).T for name, vertices in ours.items()}
+    upright, turned = (load_model(str(write(tmp_path / str(i), each))) for i, each in enumerate((ours, theirs)))
+    np.testing.assert_allclose(turned.mean, upright.mean, atol=1e-4)
+    np.testing.assert_allclose(turned.expression_basis, upright.expression_basis, atol=1e-4)
+
+
+def test_lids_that_meet_half_way_turn_nothing(folder: Path, tmp_path: Path) -> None:
+    files = meshes(np.random.default_rng(0))
+    for name, lower in (("EyeBlink_L", LEFT - COLUMNS), ("eyeBlinkRight", RIGHT - COLUMNS)):
+        files[name][lower] += [0, 7.9, 1.0]
+    model = load_model(str(write(tmp_path / "other", files)))
+    np.testing.assert_allclose(np.ptp(model.mean, axis=0), np.ptp(sheet()[0], axis=0), rtol=1e-5)
+    assert model.mean[0, 1] < model.mean[-1, 1]
 
 
 def test_a_head_that_does_not_blink_is_measured_by_its_box(tmp_path: Path) -> None:

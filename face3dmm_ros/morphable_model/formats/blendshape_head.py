@@ -4,6 +4,7 @@ No identity: such a head is one person, whose expressions alone are fitted.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,19 @@ _SMALLEST_HEAD = 110.0
 """mm of the longest side of the box around a head, by hand: a mask without a forehead. No bust has ten times that."""
 _MOVED = 0.5
 """Of a blink's largest motion, from which on a vertex is the lid's; chosen by hand."""
-_TURN = np.array([-1.0, 1.0, -1.0])
-"""About y, by half a turn."""
+_CLEAR = 0.5
+"""Of the length of the lids' motions, what they have in common where it tells which way is down; chosen by hand: lids
+that close from above and below have nothing."""
+_UPRIGHT = ((0, 1.0), (1, 1.0), (2, 1.0))
+"""As `_axes`: those of our convention."""
+
+
+class _Lids(NamedTuple):
+    """What blinks tell: (2, 3) middles of the left and the right eye's opening, and (3,) the mean of the lids' motions
+    over their mean length."""
+
+    eyes: NDArray[np.float64]
+    motion: NDArray[np.float64]
 
 
 def blendshape_head(
@@ -33,11 +45,11 @@ def blendshape_head(
     albedo: NDArray[np.floating] | None,
     unit: float | None = None,
 ) -> SourceHead:
-    """The head of N vertices and E blendshapes, which looks along +z, or, where blinks tell so, was turned to.
+    """The head of N vertices and E blendshapes, which looks along +z with y up, or, where blinks tell so, is turned to.
 
     Args:
         name: of the model.
-        mean: (N, 3), y up.
+        mean: (N, 3).
         triangles: (M, 3).
         columns: (3N, E), what a blendshape of weight 1 adds.
         names: E, ARKit's where it has them.
@@ -48,10 +60,13 @@ def blendshape_head(
         Face3DMMError: the mesh has the size of no head in m, dm, cm or mm.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # of numbers without an end, which the model refuses
-        eyes = _lids(mean, columns, names)
-        if eyes is not None and eyes[0, 0] < eyes[1, 0]:
-            eyes, mean = eyes * _TURN, mean * _TURN
-            columns = columns * np.tile(_TURN.astype(np.float32), len(mean))[:, None]
+        lids = _lids(mean, columns, names)
+        eyes = None if lids is None else lids.eyes
+        if lids is not None and (axes := _axes(lids)) != _UPRIGHT:
+            order, signs = [axis for axis, _ in axes], np.array([sign for _, sign in axes], np.float32)
+            eyes, mean = lids.eyes[:, order] * signs, mean[:, order] * signs
+            turned = columns.reshape(len(mean), 3, -1)[:, order] * signs[:, None]
+            columns = turned.reshape(columns.shape)
         unit = unit or _unit(name, mean, eyes)
         if eyes is not None:
             eyes = eyes - [0.0, 0.0, EYE_CENTER_DEPTH / unit]
@@ -71,11 +86,9 @@ def blendshape_head(
     )
 
 
-def _lids(
-    mean: NDArray[np.floating], columns: NDArray[np.floating], names: Sequence[str]
-) -> NDArray[np.float64] | None:
-    """(2, 3) middles of the left and the right eye's opening, over which a lid moves half way in half a blink."""
-    middles = []
+def _lids(mean: NDArray[np.floating], columns: NDArray[np.floating], names: Sequence[str]) -> _Lids | None:
+    """What blinks tell, if both eyes have one: over its opening a lid moves half way in half a blink."""
+    middles, motions = [], []
     for side in ("Left", "Right"):
         if f"eyeBlink{side}" not in names:
             return None
@@ -85,7 +98,27 @@ def _lids(
         if not lid.any():
             return None
         middles.append((mean[lid] + moved[lid] / 2).mean(axis=0))
-    return np.array(middles)
+        motions.append(moved[lid].mean(axis=0) / length[lid].mean())
+    return _Lids(np.array(middles), np.mean(motions, axis=0))
+
+
+def _axes(lids: _Lids) -> tuple[tuple[int, float], ...]:
+    """Which axis of the file, and which way along it, leads to the person's left, up and out of the face.
+
+    Up is y unless the lids say clearly against what they move.
+    """
+    across = lids.eyes[0] - lids.eyes[1]
+    x, y = int(np.abs(across).argmax()), int(np.abs(lids.motion).argmax())
+    left = np.zeros(3)
+    left[x] = np.copysign(1.0, across[x])
+    up = np.array([0.0, 1.0, 0.0])
+    if y != x and abs(lids.motion[y]) > _CLEAR:
+        up = np.zeros(3)
+        up[y] = -np.copysign(1.0, lids.motion[y])
+    if left @ up:
+        return _UPRIGHT
+    rows = (left, up, np.cross(left, up))
+    return tuple((int(np.abs(row).argmax()), float(row.sum())) for row in rows)
 
 
 def _unit(name: str, mean: NDArray[np.floating], eyes: NDArray[np.float64] | None) -> float:

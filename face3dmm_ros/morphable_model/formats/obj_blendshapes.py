@@ -1,6 +1,6 @@
 """A folder of OBJ files: one neutral mesh, and one for each blendshape, called as ARKit calls them.
 
-So modelling programs export a head; each file is the whole mesh with one blendshape at weight 1, y up. Spellings such
+So modelling programs export a head; each file is the whole mesh with one blendshape at weight 1. Spellings such
 as ``browDown_L`` and ``EyeBlinkRight`` are understood. Vertex colours (``v x y z r g b``) of the neutral mesh are sRGB.
 """
 
@@ -21,7 +21,8 @@ from face3dmm_ros.morphable_model.model import MorphableModel
 def load(path: Path) -> MorphableModel:
     """Read a folder.
 
-    The unit, m, dm, cm or mm, is told from the distance of the eyes where both blink, else from the mesh's size.
+    The axes and the unit, m, dm, cm or mm, are told from the eyes where both blink; else y is up, the face looks along
+    +z, and the mesh's size tells the unit.
 
     Raises:
         Face3DMMError: a mesh is damaged, too large, or has another number of vertices, there is not one neutral mesh
