@@ -8,7 +8,7 @@ from pathlib import Path
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.morphable_model.formats.blendshape_files import are_blendshapes
-from face3dmm_ros.morphable_model.formats.contents import FOLDER, GLTF, HDF5, MATLAB, NPZ, PICKLE, contents
+from face3dmm_ros.morphable_model.formats.contents import FOLDER, GLTF, HDF5, MATLAB, NPZ, PICKLE, Contents, contents
 from face3dmm_ros.morphable_model.formats.npz_file import SHIPPED, licence_of
 from face3dmm_ros.morphable_model.model import MorphableModel
 
@@ -20,24 +20,26 @@ class ModelFormat:
     Attributes:
         title: as people call it.
         kind: of file, as `Contents.kind` has it.
-        tells: whether names of a file's contents are this format's.
+        needs: names that a file's contents have.
         module: in this package; its ``load(path)`` makes the `MorphableModel`, or raises `Face3DMMError`.
         file_name: the file's usual name; ``*`` for any part of it.
         owner: where its owners give it out; empty where it is anybody's.
         licence: what its owners say who may use it for what; files themselves seldom do.
+        tells: whether names of a file's contents, with those that it needs among them, are this format's.
     """
 
     title: str
     kind: str
-    tells: Callable[[frozenset[str]], bool]
+    needs: frozenset[str]
     module: str
     file_name: str
     owner: str = ""
     licence: str = "not told by the file"
+    tells: Callable[[frozenset[str]], bool] = lambda _: True
 
 
-def _all_of(*names: str) -> Callable[[frozenset[str]], bool]:
-    return lambda found: found.issuperset(names)
+def _names(*names: str) -> frozenset[str]:
+    return frozenset(names)
 
 
 _BASEL = (
@@ -45,21 +47,21 @@ _BASEL = (
     "research and teaching by whoever has signed the University of Basel's terms",
 )
 _TDDFA = "https://github.com/cleardusk/3DDFA_V2", "as the Basel Face Model that it is made of"
-_FLAME = _all_of("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
+_FLAME = _names("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
 _FLAME_FROM = (
     "https://flame.is.tue.mpg.de",
     "FLAME 2023 Open: CC BY 4.0; the others: research alone, by whoever has agreed to the owners' terms",
 )
 
 FORMATS = (
-    ModelFormat("this package's own", NPZ, _all_of("format_version", "shape_basis_int16"), "npz_file", "*.npz"),
+    ModelFormat("this package's own", NPZ, _names("format_version", "shape_basis_int16"), "npz_file", "*.npz"),
     ModelFormat(
-        "face3d's struct of the Basel Face Model", MATLAB, _all_of("model"), "face3d_struct", "BFM.mat", *_BASEL
+        "face3d's struct of the Basel Face Model", MATLAB, _names("model"), "face3d_struct", "BFM.mat", *_BASEL
     ),
     ModelFormat(
         "the Basel Face Model of 2009",
         MATLAB,
-        _all_of("shapeMU", "shapePC", "shapeEV", "tl"),
+        _names("shapeMU", "shapePC", "shapeEV", "tl"),
         "bfm2009",
         "01_MorphableModel.mat",
         *_BASEL,
@@ -67,7 +69,7 @@ FORMATS = (
     ModelFormat(
         "Deep3DFaceReconstruction's front of the Basel Face Model",
         MATLAB,
-        _all_of("meanshape", "idBase", "exBase", "tri", "keypoints"),
+        _names("meanshape", "idBase", "exBase", "tri", "keypoints"),
         "deep3d",
         "BFM_model_front.mat",
         "https://github.com/sicxu/Deep3DFaceRecon_pytorch",
@@ -76,7 +78,7 @@ FORMATS = (
     ModelFormat(
         "the Basel Face Model of 2017 or 2019",
         HDF5,
-        _all_of("shape/model/pcaBasis", "shape/model/pcaVariance", "expression/model/pcaBasis"),
+        _names("shape/model/pcaBasis", "shape/model/pcaVariance", "expression/model/pcaBasis"),
         "bfm2017",
         "model201*.h5",
         *_BASEL,
@@ -84,13 +86,13 @@ FORMATS = (
     ModelFormat("FLAME", PICKLE, _FLAME, "flame", "*flame*.pkl", *_FLAME_FROM),
     ModelFormat("FLAME", NPZ, _FLAME, "flame", "*flame*.npz", *_FLAME_FROM),
     ModelFormat(
-        "3DDFA_V2's Basel Face Model", PICKLE, _all_of("u", "w_shp", "w_exp", "keypoints"), "tddfa", "bfm*.pkl", *_TDDFA
+        "3DDFA_V2's Basel Face Model", PICKLE, _names("u", "w_shp", "w_exp", "keypoints"), "tddfa", "bfm*.pkl", *_TDDFA
     ),
-    ModelFormat("3DDFA_V2's Basel Face Model", FOLDER, _all_of("bfm_noneck_v3.pkl"), "tddfa", "configs", *_TDDFA),
+    ModelFormat("3DDFA_V2's Basel Face Model", FOLDER, _names("bfm_noneck_v3.pkl"), "tddfa", "configs", *_TDDFA),
     ModelFormat(
         "3DDFA's Basel Face Model",
         FOLDER,
-        _all_of("u_shp.npy", "u_exp.npy", "w_shp_sim.npy", "w_exp_sim.npy", "keypoints_sim.npy"),
+        _names("u_shp.npy", "u_exp.npy", "w_shp_sim.npy", "w_exp_sim.npy", "keypoints_sim.npy"),
         "tddfa",
         "train.configs",
         *_TDDFA,
@@ -98,7 +100,7 @@ FORMATS = (
     ModelFormat(
         "ICT-FaceKit's light model",
         FOLDER,
-        _all_of("generic_neutral_mesh.obj", "vertex_indices.json"),
+        _names("generic_neutral_mesh.obj", "vertex_indices.json"),
         "ict_facekit",
         "FaceXModel",
         "https://github.com/ICT-VGL/ICT-FaceKit (FaceXModel)",
@@ -107,7 +109,7 @@ FORMATS = (
     ModelFormat(
         "Google's GNM Head",
         NPZ,
-        _all_of("template_vertex_positions", "vertex_identity_basis", "expression_basis"),
+        _names("template_vertex_positions", "vertex_identity_basis", "expression_basis"),
         "gnm",
         "gnm_head.npz",
         "https://huggingface.co/google/gnm-v3",
@@ -116,11 +118,12 @@ FORMATS = (
     ModelFormat(
         "a folder of blendshapes with ARKit's names (neutral.obj, jawOpen.obj and more)",
         FOLDER,
-        are_blendshapes,
+        _names(),
         "obj_blendshapes",
         "*",
+        tells=are_blendshapes,
     ),
-    ModelFormat("glTF or VRM with ARKit's morph targets", GLTF, _all_of(), "gltf_head", "*.glb"),
+    ModelFormat("glTF or VRM with ARKit's morph targets", GLTF, _names(), "gltf_head", "*.glb"),
 )
 """In the order in which they are tried."""
 
@@ -156,10 +159,21 @@ def format_at(path: Path) -> ModelFormat:
         raise Face3DMMError(f"there is no model at {path}{_where_to_get(path.name)}")
     found = contents(path)
     for known in FORMATS:
-        if known.kind == found.kind and known.tells(found.names):
+        if known.kind == found.kind and known.needs <= found.names and known.tells(found.names):
             return known
-    titles = "; ".join(f"{known.title} ({known.file_name})" for known in FORMATS)
-    raise Face3DMMError(f"{path} is not a face model that can be read: it is {found}. These can: {titles}")
+    raise Face3DMMError(f"{path} is not a face model that can be read: it is {found}. {_expected(found)}")
+
+
+def _expected(found: Contents) -> str:
+    """The end of an error about what is no model: the formats of its kind, and what it lacks of those it resembles."""
+    alike = [known for known in FORMATS if known.kind == found.kind]
+    if not alike:
+        return f"A model is one of these: {', '.join(dict.fromkeys(known.kind for known in FORMATS))}"
+    told = []
+    for known in alike:
+        lacking = ", ".join(sorted(known.needs - found.names)) if known.needs & found.names else ""
+        told.append(f"{known.title} ({known.file_name}{f', here without {lacking}' if lacking else ''})")
+    return f"Of this kind can: {'; '.join(told)}"
 
 
 def _where_to_get(name: str) -> str:
