@@ -95,6 +95,34 @@ def test_what_cannot_be_converted_is_refused_in_a_line(
     assert not (model_file.parent / "out.npz").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--picture", "found.nothing"], "found.nothing would be an image in a format that is not known"),
+        (["--expressions", "damaged.npz"], "is the model itself"),
+        (["--save", "a.npz", "--expressions", "./a.npz"], "is the file of --expressions too"),
+        (["--picture", "damaged.npz/found.png"], "is no folder"),
+    ],
+)
+def test_where_to_write_what_is_found_is_checked_before_the_model_is_read(
+    options: list[str],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("damaged.npz").write_bytes(b"PK")
+    assert main(["model", "correspond", "damaged.npz", *options]) == 2
+    assert expected in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["damaged.npz"]
+
+
+def test_a_sheet_in_no_format_is_refused_before_the_model_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "draw", "nowhere.npz", "--save", "sheet.nothing"]) == 2
+    assert "let it end in .png or .jpg" in capsys.readouterr().err
+
+
 def test_a_model_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "info", "nowhere.npz"]) == 2
     assert "there is no model at nowhere.npz" in capsys.readouterr().err

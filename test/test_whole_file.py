@@ -10,7 +10,7 @@ import pytest
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files import whole_file as module
-from face3dmm_ros.files.whole_file import check_writable, whole_file, write_image, write_whole
+from face3dmm_ros.files.whole_file import check_image_writable, check_writable, whole_file, write_image, write_whole
 
 
 def test_a_file_is_as_it_was_where_its_writing_fails(tmp_path: Path) -> None:
@@ -71,3 +71,10 @@ def test_a_check_finds_that_the_disk_cannot_be_written(tmp_path: Path, monkeypat
     monkeypatch.setattr(module, "TemporaryFile", refused)
     with pytest.raises(Face3DMMError, match="cannot be written to: Read-only file system"):
         check_writable(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["overlay.nothing", "overlay"])
+def test_a_check_finds_that_an_image_has_no_format(tmp_path: Path, name: str) -> None:
+    check_image_writable(tmp_path / "overlay.png")
+    with pytest.raises(Face3DMMError, match=rf"{name} would be an image .* let it end in \.png or \.jpg"):
+        check_image_writable(tmp_path / name)

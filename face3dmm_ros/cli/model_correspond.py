@@ -1,6 +1,7 @@
 """`face3dmm model correspond MODEL`: what a model of another format lacks to be tracked."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.user_path import user_path
 from face3dmm_ros.evaluation.report import json_line
-from face3dmm_ros.files.whole_file import check_writable, whole_file, write_image
+from face3dmm_ros.files.whole_file import check_image_writable, check_writable, whole_file, write_image
 from face3dmm_ros.morphable_model import load_model, save_npz
 from face3dmm_ros.morphable_model.formats.registry import read_model
 from face3dmm_ros.morphable_model.side_file import save_side_file, side_file_to_write
@@ -54,15 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model == "default":
         raise Face3DMMError("the default model is what others are compared with: name another's file")
     path = user_path(arguments.model)
+    written = {"--save": arguments.save, "--expressions": arguments.expressions, "--picture": arguments.picture}
+    _check_files(path, written)
     # Without a side file, which may be an old model's and is written anew.
     model, ours = read_model(path), load_model("default")
-    out = arguments.save or side_file_to_write(model, path)
-    written = {"--save": out, "--expressions": arguments.expressions, "--picture": arguments.picture}
-    for option, file in written.items():
-        if file is not None:
-            check_writable(file.parent, (file.name,))
-            if file.exists() and file.samefile(path):
-                raise Face3DMMError(f"{option} {file} is the model itself: name another file")
+    out = written["--save"] = arguments.save or side_file_to_write(model, path)
+    _check_files(path, written)
     with progress_bar(total=STEPS, unit="step", desc=model.name) as bar:
         found = correspond(model, ours, bar.update)
     save_side_file(model, found.correspondence, out)
@@ -99,3 +97,22 @@ def run(arguments: argparse.Namespace) -> int:
             )
         )
     return 0
+
+
+def _check_files(model: Path, written: Mapping[str, Path | None]) -> None:
+    """Check that the files of some options can be written beside each other and the model.
+
+    Raises:
+        Face3DMMError: one cannot be written, or would take the place of the model or another.
+    """
+    named = {option: file for option, file in written.items() if file is not None}
+    for option, file in named.items():
+        if file.exists() and model.exists() and file.samefile(model):
+            raise Face3DMMError(f"{option} {file} is the model itself: name another file")
+        same = [other for other in named if other != option and named[other].resolve() == file.resolve()]
+        if same:
+            raise Face3DMMError(f"{option} {file} is the file of {same[0]} too: name another file")
+        if option == "--picture":
+            check_image_writable(file)
+        else:
+            check_writable(file.parent, (file.name,))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from face3dmm_ros.files.whole_file import check_writable, write_image
+from face3dmm_ros.files.whole_file import check_image_writable, write_image
 from face3dmm_ros.morphable_model import load_model
 from face3dmm_ros.rendering.face_renderer import FaceRenderer
 from face3dmm_ros.rendering.model_painter import ModelPainter, model_sheet
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         Face3DMMError: no such model, it cannot be read, or the picture cannot be written.
     """
-    check_writable(arguments.save.parent, (arguments.save.name,))
+    check_image_writable(arguments.save)
     model = load_model(arguments.model)
     with FaceRenderer(model.triangles) as renderer:
         picture = model_sheet(ModelPainter(model, renderer))

@@ -102,6 +102,17 @@ def check_writable(folder: Path, names: Collection[str] = ()) -> None:
                 each.rmdir()
 
 
+def check_image_writable(path: Path) -> None:
+    """Check, before work that takes long, that an image can be written, in the format that the path's suffix tells.
+
+    Raises:
+        Face3DMMError: no format has the suffix, or as `check_writable`.
+    """
+    if not cv2.haveImageWriter(path.name):
+        raise Face3DMMError(f"{path} would be an image in a format that is not known: let it end in .png or .jpg")
+    check_writable(path.parent, (path.name,))
+
+
 def _shortened(path: Path) -> str:
     """A path for a message, in which one too long for the system is not wanted whole."""
     text = str(path)
