@@ -19,6 +19,7 @@ from face3dmm_ros.correspondence.registration import KnownPairs, Similarity, reg
 from face3dmm_ros.correspondence.surface import Surface, pick
 from face3dmm_ros.correspondence.transfer import parts_of
 from face3dmm_ros.morphable_model import MorphableModel, SurfacePoints, load_model, save_npz
+from face3dmm_ros.morphable_model.formats.npz_file import licence_of
 from face3dmm_ros.morphable_model.formats.source_head import Basis, SourceHead, in_our_convention
 
 SQUARE = Surface(np.float64([[0, 0, 0], [10, 0, 0], [10, 10, 0], [0, 10, 0]]), np.array([[0, 1, 2], [0, 2, 3]]))
@@ -158,11 +159,14 @@ def test_the_command_makes_a_model_that_knows_its_landmarks(
     default_model: MorphableModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, picture = tmp_path / "head.npz", tmp_path / "found.png"
-    save_npz(replace(default_model, landmarks={}, contours={}, regions={}), path)
-    assert main(["model", "correspond", str(path), "--picture", str(picture), "--json"]) == 0
+    save_npz(replace(default_model, landmarks={}, contours={}, regions={}), path, licence="research alone")
+    out = tmp_path / "with_expressions.npz"
+    options = ["--picture", str(picture), "--expressions", str(out), "--json"]
+    assert main(["model", "correspond", str(path), *options]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["mean_distance_mm"] < 0.5
     assert cv2.imread(str(picture)).shape == (1280, 1280, 3)
+    assert licence_of(out) == "research alone"
     known, found = default_model.scheme("ibug68"), load_model(str(path)).scheme("ibug68")
     off = np.linalg.norm(known.interpolate(default_model.mean) - found.interpolate(default_model.mean), axis=1)
     assert off.mean() < 1.0

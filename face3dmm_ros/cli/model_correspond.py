@@ -13,7 +13,7 @@ from face3dmm_ros.core.user_path import user_path
 from face3dmm_ros.evaluation.report import json_line
 from face3dmm_ros.files.whole_file import check_image_writable, check_writable, whole_file, write_image
 from face3dmm_ros.morphable_model import load_model, save_npz
-from face3dmm_ros.morphable_model.formats.registry import read_model
+from face3dmm_ros.morphable_model.formats import format_at, licence_at, read_model
 from face3dmm_ros.morphable_model.side_file import save_side_file, side_file_to_write
 
 PURPOSE = "find landmarks, outlines and regions of one that has none, so that it can be tracked"
@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     save_side_file(model, found.correspondence, out)
     if arguments.expressions is not None:
         with whole_file(arguments.expressions) as unfinished:
-            save_npz(with_our_expressions(model, ours, found), unfinished)
+            licence = licence_at(path, format_at(path))
+            save_npz(with_our_expressions(model, ours, found), unfinished, licence=licence)
     if arguments.picture is not None:
         write_image(arguments.picture, draw(model, ours, found))
     trusted = found.registration.trust > 0.5
