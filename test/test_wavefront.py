@@ -29,6 +29,17 @@ def test_of_a_corner_its_vertex_alone_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mesh.triangles, [[0, 1, 2]])
 
 
+def test_negative_numbers_count_back_from_the_last_vertex(tmp_path: Path) -> None:
+    mesh = read_obj(written(tmp_path, VERTICES + "f -5/-1 -4/-1 -1/-1\n"), 10, 10)
+    np.testing.assert_array_equal(mesh.triangles, [[0, 1, 4]])
+
+
+@pytest.mark.parametrize("text", [VERTICES + "f -3 -2 -1\nv 1 1 1\n", VERTICES + "f -6 -2 -1\n"])
+def test_negative_numbers_that_are_of_other_vertices_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Face3DMMError, match=r"from 1 to .* or, where all vertices come before them, from -"):
+        read_obj(written(tmp_path, text), 10, 10)
+
+
 def test_lines_may_end_as_windows_writes_them(tmp_path: Path) -> None:
     mesh = read_obj(written(tmp_path, (VERTICES + "f 1 2 3\n").replace("\n", "\r\n")), 10, 10)
     np.testing.assert_array_equal(mesh.vertices[4], [0, 2, 0.5])
@@ -59,7 +70,6 @@ def test_positions_are_read_alone(tmp_path: Path) -> None:
         VERTICES + "f 1 2\n",
         VERTICES + "f 1 2 6\n",
         VERTICES + "f 0 1 2\n",
-        VERTICES + "f -1 -2 -3\n",
         VERTICES + "f 1 2 nan\n",
         VERTICES + "f 1 2 2.5\n",
         VERTICES + "f " + "1 " * 5000 + "\n",

@@ -77,13 +77,24 @@ def _triangles(path: Path, data: bytes, count: int, most: int) -> NDArray[np.int
     numbers = _numbers(path, rows)
     if corners.min() < 3 or numbers.size != corners.sum() or (numbers.size - 2 * len(rows)) > most:
         raise Face3DMMError(f"{path}: expected up to {most} triangles, or polygons of as many; found other lines")
+    if _faces_last(data):
+        numbers = np.where(numbers < 0, count + 1 + numbers, numbers)
     if not ((numbers >= 1) & (numbers <= count) & (numbers == np.floor(numbers))).all():
-        raise Face3DMMError(f"{path}: its polygons must name vertices by numbers from 1 to {count}")
+        raise Face3DMMError(
+            f"{path}: its polygons must name vertices by numbers from 1 to {count}, or, where all vertices come before "
+            f"them, from -{count} to -1"
+        )
     first = np.cumsum(corners) - corners
     fans = corners - 2
     place = np.arange(fans.sum()) - np.repeat(np.cumsum(fans) - fans, fans)
     start = np.repeat(first, fans)
     return numbers.astype(np.int64)[np.stack([start, start + place + 1, start + place + 2], axis=1)] - 1
+
+
+def _faces_last(data: bytes) -> bool:
+    """Whether negative numbers, which count back from a polygon's line, count back from the last vertex of all."""
+    polygon = re.search(rb"^f[ \t]", data, re.MULTILINE)
+    return polygon is not None and max(data.rfind(b"\nv "), data.rfind(b"\nv\t")) < polygon.start()
 
 
 def _rows(path: Path, data: bytes, key: bytes, most: int) -> list[bytes]:
