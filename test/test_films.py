@@ -44,6 +44,7 @@ from face3dmm_ros.films.report import doubtful_frames, gaps
 from face3dmm_ros.films.tracks import FaceTrack, TrackedFilm
 from face3dmm_ros.landmarks import create_backend
 from face3dmm_ros.landmarks.tracker import LandmarkTracker
+from face3dmm_ros.morphable_model import save_npz
 
 
 def nothing(what: str, done: int, total: int) -> None:
@@ -530,6 +531,14 @@ def test_options_out_of_range_are_refused_before_the_work(words, tmp_path, capsy
 def test_what_is_not_there_is_refused(tmp_path, capsys):
     assert main(["track", str(tmp_path / "none.mp4"), "--out", str(tmp_path / "out")]) == 2
     assert "there is no source" in capsys.readouterr().err
+
+
+def test_a_model_without_landmarks_is_refused_before_the_work(tmp_path, default_model, capsys):
+    save_npz(replace(default_model, landmarks={}, contours={}), tmp_path / "bare.npz")
+    words = ["track", "sample", "--out", str(tmp_path / "out"), "--model", str(tmp_path / "bare.npz")]
+    assert main(words) == 2
+    assert "`face3dmm model correspond FILE` finds them" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_ctrl_c_ends_a_cameras_film_and_interrupts_all_else():

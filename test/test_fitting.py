@@ -504,6 +504,11 @@ def test_an_unknown_method_is_refused() -> None:
         TrackFitter(UNBOUNDED, "magic")
 
 
+def test_a_model_without_landmarks_is_refused_before_any_face_comes() -> None:
+    with pytest.raises(Face3DMMError, match=r"has no landmarks, .* `face3dmm model correspond FILE` finds them$"):
+        TrackFitter(replace(UNBOUNDED, landmarks={}, contours={}))
+
+
 def test_a_tenth_of_wild_landmarks_hardly_moves_the_face(default_model: MorphableModel) -> None:
     def fitted(points: np.ndarray, outlier: float) -> FaceParameters:
         fitter = TrackFitter(default_model, options=FitOptions(outlier=outlier))

@@ -111,9 +111,11 @@ def track_film(job: FilmJob, progress: Progress, stopped: Callable[[], bool] = l
         `frames`, `faces` (images of each, by face_id), `seconds` that the film lasts, and `notices` for the user.
 
     Raises:
-        Face3DMMError: the film cannot be read, a file not written, or an option names something that does not exist.
+        Face3DMMError: the film cannot be read, a file not written, an option names something that does not exist, or
+            the model has no landmarks.
     """
     model = load_model(job.model)
+    model.require_landmarks()
     avatar = AnimatedAvatar(user_path(job.avatar)) if job.avatar else None
     source = open_film(job.source)
     notices = [notice for notice in (source.notice, avatar.notice if avatar else "") if notice]

@@ -134,7 +134,7 @@ class TrackFitter(FaceMemory[_Track]):
         options: of method `joint`.
 
     Raises:
-        Face3DMMError: an unknown method.
+        Face3DMMError: an unknown method, or the model has no landmarks.
     """
 
     model: MorphableModel
@@ -145,6 +145,7 @@ class TrackFitter(FaceMemory[_Track]):
         if self.method not in LANDMARK_METHODS:
             raise Face3DMMError(f"unknown fit method {self.method!r}; known: {', '.join(LANDMARK_METHODS)}")
         model, options = self.model, self.options
+        model.require_landmarks()
         self._unit = model.sigma.copy()
         if self.method == "joint":
             # In units of the prior's standard deviation the prior is the unit normal one, whose steps are cheapest.

@@ -362,6 +362,18 @@ class MorphableModel:
             points.interpolate_basis(self.expression_basis),
         )
 
+    def require_landmarks(self) -> None:
+        """Check, before anything that takes long, that faces can be fitted by some landmarks.
+
+        Raises:
+            Face3DMMError: the model knows none.
+        """
+        if not self.landmarks:
+            raise Face3DMMError(
+                f"model {self.name} has no landmarks, by which faces are fitted; "
+                "`face3dmm model correspond FILE` finds them"
+            )
+
     def scheme(self, name: str) -> SurfacePoints:
         """The points of a landmark scheme on the surface.
 
