@@ -8,10 +8,12 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("face3dmm_ros.msg", reason="needs the package's own messages: colcon build")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from lifecycle_msgs.msg import Transition
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 
 from face3dmm_ros.cli import live
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.live import monitor_node
 from face3dmm_ros.live.monitor_node import MonitorNode
 from face3dmm_ros.live.recorded_topics import RecordedTopics
@@ -176,3 +178,13 @@ def test_an_executor_whose_making_was_interrupted_goes_without_a_word(monkeypatc
     half_made = SteadyExecutor.__new__(SteadyExecutor)
     del half_made
     assert complaints == []
+
+
+def test_a_source_that_ended_is_not_waited_for(spun, monitor, monkeypatch):
+    monkeypatch.setattr(monitor_node, "_ANSWER_TIMEOUT", 0.05)
+
+    def ended():
+        raise Face3DMMError("composition ended")
+
+    with pytest.raises(Face3DMMError, match="composition ended"):
+        monitor.change_state(Transition.TRANSITION_CONFIGURE, ended)

@@ -199,8 +199,12 @@ class MonitorNode(Node):
             if status.level == DiagnosticStatus.ERROR:
                 self.problems[node] = for_people(status.message)
 
-    def change_state(self, transition: int) -> None:
+    def change_state(self, transition: int, unanswered: Callable[[], object] = lambda: None) -> None:
         """Make the source go through a lifecycle transition; to be called from another thread than the one that spins.
+
+        Args:
+            transition: as ROS numbers it.
+            unanswered: is called whenever no answer came for a while; what it raises ends the waiting.
 
         Raises:
             Face3DMMError: the source does not answer, or its transition failed.
@@ -216,6 +220,7 @@ class MonitorNode(Node):
                 return
             if answer is not None and not answer.success:
                 raise Face3DMMError(f"{self._source} could not be started or stopped: its own message says why")
+            unanswered()
             if time.monotonic() > deadline:
                 raise Face3DMMError(f"{self._source} did not answer within {_SERVICE_TIMEOUT:.0f} s")
             answer = self._answer(self._change_state, asked)

@@ -181,7 +181,7 @@ class LiveSession(Closing):
         self._spinning.start()
         if not self._wait(self._monitor.source_is_ready, interrupted):
             return False
-        self._monitor.change_state(Transition.TRANSITION_CONFIGURE)
+        self._monitor.change_state(Transition.TRANSITION_CONFIGURE, self._processes.require_all)
         if not self._wait(self._all_advertised, interrupted):
             return False
         topics = self._monitor.topics() or []
@@ -197,7 +197,7 @@ class LiveSession(Closing):
         self._monitor.watch(topics, self._recording)
         if not self._wait(self._all_connected, interrupted):
             return False
-        self._monitor.change_state(Transition.TRANSITION_ACTIVATE)
+        self._monitor.change_state(Transition.TRANSITION_ACTIVATE, self._processes.require_all)
         # Only now: what they import would keep the other nodes from starting.
         if self._options.page is not None and self._options.placement != "single":
             self._start_process(PAGE, "nodes", [PAGE], {PAGE: self._options.page})
