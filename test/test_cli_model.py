@@ -1,6 +1,7 @@
 """`face3dmm model`: what people learn of their models, and what is made of them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -45,6 +46,14 @@ def test_info_for_people_has_a_line_for_each_thing(model_file: Path, capsys: pyt
     lines = capsys.readouterr().out.splitlines()
     assert "mesh                 200 vertices" in "\n".join(lines)
     assert [line for line in lines if line.startswith("licence")] == ["licence              not told by the file"]
+
+
+def test_info_says_how_landmarks_are_found_where_there_are_none(
+    model_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_npz(replace(load_model(str(model_file)), landmarks={}, contours={}), model_file)
+    main(["model", "info", str(model_file)])
+    assert "landmarks            none: `face3dmm model correspond FILE` finds them" in capsys.readouterr().out
 
 
 def test_draw_writes_a_sheet_of_what_a_model_can_be(model_file: Path, tmp_path: Path) -> None:

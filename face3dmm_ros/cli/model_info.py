@@ -101,7 +101,7 @@ def _lines(told: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("  names", _listed(expressions["names"])),
         ("albedo", f"{told['albedo']['components']} components" if told["albedo"]["coloured"] else "none: drawn grey"),
-        ("landmarks", _listed(told["landmarks"])),
+        ("landmarks", _listed(told["landmarks"] or ["none: `face3dmm model correspond FILE` finds them"])),
         ("outlines", _listed(told["outlines"])),
         ("regions", _listed(told["regions"])),
         ("eyes that turn", "yes" if told["turning_eyes"] else "no"),
