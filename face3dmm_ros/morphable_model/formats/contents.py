@@ -1,7 +1,7 @@
 """What a file or folder is, told from its first bytes and its table of contents, before anything large is read."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.regular_file import require_regular
@@ -24,10 +24,12 @@ _UNKNOWN = "file of no kind that models come in"
 
 class Contents(NamedTuple):
     """The kind of a file, and the names of what it holds: arrays, variables, or a pickled dictionary's entries, or a
-    folder's files. glTF files tell none before they are read."""
+    folder's files. glTF files tell none before they are read. A pickle is read whole for that: `pickled` is what it
+    holds."""
 
     kind: str
     names: frozenset[str]
+    pickled: Any = None
 
     def __str__(self) -> str:
         """As an error tells it."""
@@ -58,16 +60,12 @@ def contents(path: Path) -> Contents:
         return Contents(NPY, frozenset())
     # A pickle of protocol 2 or later; of an earlier one, as protocol 0 of Python 2 begins: a dictionary.
     if (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05" and len(head) > 2) or head.startswith((b"(dp", b"}q")):
-        return Contents(PICKLE, _pickled_names(path))
+        found = read_pickle(path)
+        entries = found if isinstance(found, dict) else {}
+        return Contents(PICKLE, frozenset(key for key in entries if isinstance(key, str)), found)
     if head.startswith(b"glTF") or head.lstrip()[:1] == b"{":
         return Contents(GLTF, frozenset())
     return Contents(_UNKNOWN, frozenset())
-
-
-def _pickled_names(path: Path) -> frozenset[str]:
-    """Of a dictionary's entries, for which a pickle is read whole: what it holds is told nowhere before."""
-    found = read_pickle(path)
-    return frozenset(key for key in found if isinstance(key, str)) if isinstance(found, dict) else frozenset()
 
 
 def _folder_names(folder: Path) -> frozenset[str]:

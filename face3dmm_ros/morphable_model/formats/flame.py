@@ -76,7 +76,7 @@ class Skin(NamedTuple):
         return corrected + self.weights[:, joint, None] * ((corrected - self.joints[joint]) @ change.T)
 
 
-def load(path: Path) -> MorphableModel:
+def load(path: Path, pickled: Any = None) -> MorphableModel:
     """Read a FLAME model, with all its components; σ is 1 for identity and expression.
 
     After the expressions ``exp_00`` and on come the jaw's and the eyes' turns, in radians: ``jaw_open``, ``jaw_left``
@@ -88,10 +88,14 @@ def load(path: Path) -> MorphableModel:
     r = 100 mm; and by r (1 − cos φ) of an eye: 0.2 mm at 0.2 rad and 1.5 mm at 0.5 rad, where r = 12 mm. Joints stay
     where the mean has them.
 
+    Args:
+        path: of the model.
+        pickled: what the file holds, where it is a pickle that was read already.
+
     Raises:
         Face3DMMError: not readable, a field missing, or fields that are not finite numbers or do not fit together.
     """
-    fields = _fields(path)
+    fields = _fields(path) if pickled is None else dictionary(path, pickled)
     vertices = _numbers(path, fields, "v_template", (None, 3))
     count = len(vertices)
     if not 0 < count <= MOST_VERTICES:

@@ -21,7 +21,8 @@ class ModelFormat:
         title: as people call it.
         kind: of file, as `Contents.kind` has it.
         needs: names that a file's contents have.
-        module: in this package; its ``load(path)`` makes the `MorphableModel`, or raises `Face3DMMError`.
+        module: in this package; its ``load(path)`` makes the `MorphableModel`, or raises `Face3DMMError`. Those of
+            pickles are also given what the pickle holds.
         file_name: the file's usual name; ``*`` for any part of it.
         owner: where its owners give it out; empty where it is anybody's.
         licence: what its owners say who may use it for what; files themselves seldom do.
@@ -135,7 +136,9 @@ def read_model(path: Path) -> MorphableModel:
         Face3DMMError: there is none, it is of no known format, or it is damaged; said are what was found, what was
             expected, and where the owners of a licensed model give it out.
     """
-    return importlib.import_module(f"{__package__}.{format_at(path).module}").load(path)
+    known, found = _recognised(path)
+    load: Callable[..., MorphableModel] = importlib.import_module(f"{__package__}.{known.module}").load
+    return load(path, found.pickled) if found.kind == PICKLE else load(path)
 
 
 def licence_at(path: Path, known: ModelFormat) -> str:
@@ -153,14 +156,18 @@ def format_at(path: Path) -> ModelFormat:
     """The format of a file or folder.
 
     Raises:
-        Face3DMMError: as `read_model`, but nothing large is read.
+        Face3DMMError: as `read_model`, but nothing large is read, other than a pickle.
     """
+    return _recognised(path)[0]
+
+
+def _recognised(path: Path) -> tuple[ModelFormat, Contents]:
     if not path.exists():
         raise Face3DMMError(f"there is no model at {path}{_where_to_get(path.name)}")
     found = contents(path)
     for known in FORMATS:
         if known.kind == found.kind and known.needs <= found.names and known.tells(found.names):
-            return known
+            return known, found
     raise Face3DMMError(f"{path} is not a face model that can be read: it is {found}. {_expected(found)}")
 
 

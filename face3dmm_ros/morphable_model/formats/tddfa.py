@@ -35,7 +35,7 @@ _TYPICAL = {"w_shp": 1.5, "w_exp": 1.0}
 by hand, after the Basel Face Model's. The later ones move it by less, as 1/√k."""
 
 
-def load(path: Path) -> MorphableModel:
+def load(path: Path, pickled: Any = None) -> MorphableModel:
     """Read a 3DDFA model, without colours.
 
     Where param_mean_std_62d_120x120.pkl or param_whitening.pkl lies beside, σ is what it tells of the 40 identity and
@@ -43,11 +43,15 @@ def load(path: Path) -> MorphableModel:
     left out, as 3DDFA does. Else σ is such that a component moves the face by a typical amount. Expressions, ``exp_00``
     and on, are unbounded.
 
+    Args:
+        path: of the folder, or of version 2's file.
+        pickled: what version 2's file holds, where it was read already.
+
     Raises:
         Face3DMMError: not readable, a part missing, or parts that are not finite numbers or do not fit together.
     """
     folder = path if path.is_dir() else path.parent
-    parts = _version_1(path) if path.is_dir() and not (path / _PICKLE).exists() else _version_2(path)
+    parts = _version_1(path) if path.is_dir() and not (path / _PICKLE).exists() else _version_2(path, pickled)
     mean = finite_numbers(path, "u", parts["u"]).ravel()
     count = len(mean) // 3
     if not count or len(mean) != 3 * count or count > MOST_VERTICES:
@@ -95,9 +99,9 @@ def _version_1(folder: Path) -> dict[str, Any]:
     }
 
 
-def _version_2(path: Path) -> dict[str, Any]:
+def _version_2(path: Path, pickled: Any) -> dict[str, Any]:
     file = path / _PICKLE if path.is_dir() else path
-    found = dictionary(file, read_pickle(file))
+    found = dictionary(file, read_pickle(file) if pickled is None else pickled)
     beside = file.parent / "tri.pkl"
     triangles = read_pickle(beside) if beside.exists() and file.name == _PICKLE else found.get("tri")
     parts = {**{name: found.get(name) for name in _FIELDS}, "tri": triangles}
