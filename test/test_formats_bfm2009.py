@@ -166,6 +166,12 @@ def test_the_origin_is_between_the_eyes_where_its_vertices_are_known(
     np.testing.assert_allclose(model.mean[[50, 52, 55, 57]].mean(axis=0), [0, 0, 12], atol=1e-4)
 
 
+def test_a_component_without_a_spread_is_named(tmp_path: Path, fields: dict[str, NDArray]) -> None:
+    fields["shapeEV"][2] = 0.0
+    with pytest.raises(Face3DMMError, match=r"shape_sigma must be positive .* component 2, counted from 0, has 0"):
+        load(write(tmp_path, fields))
+
+
 @pytest.mark.parametrize(("per_micrometre", "found"), [(1e-3, r"0\.18 mm"), (1e3, r"1.8e\+05 mm")])
 def test_a_file_in_another_unit_is_refused_with_the_size_that_it_would_have(
     tmp_path: Path, fields: dict[str, NDArray], per_micrometre: float, found: str

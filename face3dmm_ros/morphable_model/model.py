@@ -187,10 +187,12 @@ class MorphableModel:
     def _check_numbers(self) -> None:
         for attribute in ("shape_sigma", "expression_sigma", "albedo_sigma"):
             sigma = getattr(self, attribute)
-            if not ((sigma >= _SMALLEST_SIGMA) & (sigma <= _LARGEST_SIGMA)).all():
+            wrong = ~((sigma >= _SMALLEST_SIGMA) & (sigma <= _LARGEST_SIGMA))
+            if wrong.any():
+                first = int(wrong.argmax())
                 raise Face3DMMError(
                     f"model {self.name}: {attribute} must be positive and finite, from {_SMALLEST_SIGMA:g} to "
-                    f"{_LARGEST_SIGMA:g}"
+                    f"{_LARGEST_SIGMA:g}; component {first}, counted from 0, has {sigma[first]:g}: leave it out"
                 )
         for attribute in ("mean", "albedo_mean", "shape_basis", "expression_basis", "albedo_basis"):
             largest = _largest(getattr(self, attribute))
