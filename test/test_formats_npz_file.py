@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.files.array_archive import ArrayArchive
 from face3dmm_ros.morphable_model import Contour, MorphableModel, SurfacePoints, load_model, save_npz
+from face3dmm_ros.morphable_model.formats.npz_file import licence_of
 from face3dmm_ros.morphable_model.formats.npz_file import load as load_npz
 
 
@@ -208,6 +209,18 @@ def test_a_model_beyond_any_face_is_refused_unread(
     with pytest.raises(Face3DMMError, match=what):
         load_npz(path)
     assert read == ["format_version"]
+
+
+def test_a_strangers_texts_move_no_terminals_cursor(saved: Path) -> None:
+    said = np.array("a\nb\x1b[31m")
+    path = rewrite(saved, lambda arrays: arrays.update(name=said, licence=said))
+    assert (load_npz(path).name, licence_of(path)) == ("a�b�[31m", "a�b�[31m")
+
+
+def test_names_of_expressions_are_plain_text(saved: Path) -> None:
+    path = rewrite(saved, lambda arrays: arrays.update(expression_names=np.array(["jawOpen", "\x1b[31mred"])))
+    with pytest.raises(Face3DMMError, match=r"must be plain text on one line, found '\\x1b\[31mred'"):
+        load_npz(path)
 
 
 @pytest.mark.parametrize("version", [None, 2, "1", [1]])

@@ -173,6 +173,10 @@ class MorphableModel:
         if not len(self.expression_names) == len(set(self.expression_names)) == E:
             names = f"{len(self.expression_names)} names, {len(set(self.expression_names))} of them different"
             raise Face3DMMError(f"model {self.name}: {names}, for {E} expressions")
+        if unprintable := [name for name in self.expression_names if not name.isprintable()]:
+            raise Face3DMMError(
+                f"model {self.name}: names of expressions must be plain text on one line, found {unprintable[0]!a}"
+            )
         self._check_numbers()
         if self.expression_correlation is not None and not _is_correlation(self.expression_correlation, E):
             raise Face3DMMError(

@@ -72,7 +72,7 @@ def licence_of(path: Path) -> str:
         told = (
             form is not None and form.shape == () and form.dtype.kind == "U" and form.dtype.itemsize <= MOST_ITEM_BYTES
         )
-        return str(archive.read("licence")) if told else ""
+        return _shown(str(archive.read("licence"))) if told else ""
 
 
 def load(path: Path) -> MorphableModel:
@@ -83,6 +83,11 @@ def load(path: Path) -> MorphableModel:
     """
     with ArrayArchive(path, "a readable model file (.npz)") as archive:
         return _read_model(path, archive)
+
+
+def _shown(text: str) -> str:
+    """A text as it may be shown on a terminal, whose cursor and colours a stranger's must not move."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _read_model(path: Path, archive: ArrayArchive) -> MorphableModel:
@@ -109,7 +114,7 @@ def _read_model(path: Path, archive: ArrayArchive) -> MorphableModel:
     check_counts(str(path), vertices, arrays.checked("triangles", "i", 2).shape[0], components)
     with np.errstate(over="ignore", invalid="ignore"):  # of numbers beyond float32, which the model refuses
         return MorphableModel(
-            name=str(arrays.part("name", "U", 0)),
+            name=_shown(str(arrays.part("name", "U", 0))),
             expression_names=tuple(str(name) for name in arrays.part("expression_names", "U", 1)),
             **{key: arrays.part(key, *form) for key, form in _PLAIN.items()},
             **{key: basis(key) for key in _BASES},
