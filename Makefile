@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help live build test test-fast lint bench campaign torch viewer docs train-default clean FORCE
+.PHONY: help live build test test-fast lint bench campaign torch viewer docs train-default train-trees clean FORCE
 .DELETE_ON_ERROR:
 
 ROS := $(or $(ROS_DISTRO),wheels)
@@ -26,6 +26,7 @@ help:
 	@echo 'make viewer  add Rerun, for face3dmm view'
 	@echo 'make docs    the documentation as a site, into build/site'
 	@echo 'make train-default  the networks that ship, from nothing, in some hours: PEOPLE="FOLDER …" ASSETS=FOLDER'
+	@echo 'make train-trees  what the backend trees finds faces with, likewise, in less than two hours'
 	@echo 'make test-fast  the quick tests alone, a third of the time'
 	@echo 'make lint    ruff, mypy and import-linter only'
 	@echo 'make build   set up and build, without running anything'
@@ -59,6 +60,9 @@ docs: $(DOCS)
 
 train-default: $(BUILT) $(TORCH)
 	@$(RUN) tools/train_default.sh
+
+train-trees: $(BUILT) $(TORCH)
+	@$(RUN) tools/train_trees.sh
 
 bench: $(BUILT) $(DEVELOPMENT)
 	@$(RUN) python -m benchmarks $(ARGS)

@@ -162,7 +162,9 @@ def test_a_damaged_file_is_refused_in_a_line(tmp_path: Path, change: dict[str, n
 
 
 def test_the_check_is_surer_the_nearer_the_starts_end() -> None:
-    check = TreeCheck(np.array([1.0, -2.0, 0.0, 0.0, 0.0], np.float32), -8.0)
-    near, far = (np.array([1.0, spread, 0.0, 0.0, 0.0], np.float32) for spread in (-5.0, -3.0))
+    nothing = np.zeros(0, np.float32)
+    weights = np.array([0.0, 1.0, -2.0, 0.0, 0.0, 0.0], np.float32)
+    check = TreeCheck(nothing, nothing, nothing, nothing, weights, np.array([-8.0], np.float32))
+    near, far = (np.array([0.0, 1.0, spread, 0.0, 0.0, 0.0], np.float32) for spread in (-5.0, -3.0))
     assert len(near) == len(SIGNS)
     assert check.confidence(near) > 0.9 > 0.5 > check.confidence(far)

@@ -16,7 +16,7 @@ from face3dmm_ros.landmarks.hog_detector import HogDetector
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.regression_trees import CROP_IN_SQUARES, TreeCascade
 from face3dmm_ros.landmarks.schemes import MEDIAPIPE478, check_scheme, convert
-from face3dmm_ros.landmarks.tree_check import TreeCheck, signs
+from face3dmm_ros.landmarks.tree_check import TreeCheck
 from face3dmm_ros.landmarks.tree_finder import FoundShape, TreeFinder
 
 _CANDIDATE = -1.1
@@ -47,8 +47,8 @@ class TreesBackend(LandmarkBackend):
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """All faces in a (H, W, 3) BGR image, the surest first."""
         seen = [
-            (self._check.confidence(signs), found.square)
-            for found, signs in looked_at(self._detector, self._finder, image)
+            (self._confidence(image, before, found), found.square)
+            for before, found in looked_at(self._detector, self._finder, image)
         ]
         kept: list[tuple[float, Region]] = []
         for score, square in sorted(seen, key=lambda each: -each[0]):
@@ -70,22 +70,28 @@ class TreesBackend(LandmarkBackend):
             scheme=MEDIAPIPE478,
             points=found.points,
             box=region.box(size),
-            confidence=self._check.confidence(signs(self._detector, image, square, found)),
+            confidence=self._confidence(image, square, found),
             image_size=size,
             deviation=found.deviation,
         )
         return LocatedFace(convert(landmarks, self.scheme), _around(found.square), found.yaw)
 
+    def _confidence(self, image: NDArray[np.uint8], before: Region, found: FoundShape) -> float:
+        """That there is a face, in [0, 1], where trees found points in a square."""
+        try:
+            return self._check.confidence(self._check.signs(self._detector, image, before, found))
+        except Face3DMMError:  # they have left the image
+            return 0.0
+
 
 def looked_at(
     detector: HogDetector, finder: TreeFinder, image: NDArray[np.uint8]
-) -> Iterator[tuple[FoundShape, NDArray[np.float32]]]:
-    """What trees find in each window that may hold a face, and its `signs`."""
+) -> Iterator[tuple[Region, FoundShape]]:
+    """What trees find in each window that may hold a face, and in which square."""
     for _, view, square in detector.squares(image, _CANDIDATE)[:_MOST_CANDIDATES]:
         try:
             first = finder.find(image, replace(square, angle=math.radians(detector.views.roll[view])))
-            found = finder.find(image, first.square, first.yaw)
-            yield found, signs(detector, image, first.square, found)
+            yield first.square, finder.find(image, first.square, first.yaw)
         except Face3DMMError:  # the points have left the image
             continue
 
