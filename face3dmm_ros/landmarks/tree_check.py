@@ -82,18 +82,22 @@ class TreeCheck:
         Raises:
             Face3DMMError: the square that was found does not touch the image.
         """
-        square, view = found.square, self.view_of(found.yaw)
-        cells = aligned_window(image, found) @ self.basis
-        aligned = float(np.vdot(cells, self.filters[view])) + float(self.bias[view])
+        square, aligned = found.square, self.aligned(image, found)
         odds = float(detector.best(image, square).max())
         spread = math.log(max(float(found.spread.mean()) / square.size, 1e-6))
         growth = abs(math.log(square.size / before.size))
         shift = math.hypot(square.x - before.x, square.y - before.y) / before.size
         return np.array([aligned, odds, spread, growth, shift, min(abs(found.yaw) / 90.0, 1.5)], np.float32)
 
-    def view_of(self, yaw: float) -> int:
-        """The view that stands for about a yaw, degrees."""
-        return int(np.abs(self.yaw - abs(yaw)).argmin())
+    def aligned(self, image: NDArray[np.uint8], found: FoundShape) -> float:
+        """What the classifier for faces that are turned so says of a square: positive for faces.
+
+        Raises:
+            Face3DMMError: it does not touch the image.
+        """
+        view = int(np.abs(self.yaw - abs(found.yaw)).argmin())
+        cells = aligned_window(image, found) @ self.basis
+        return float(np.vdot(cells, self.filters[view])) + float(self.bias[view])
 
 
 def aligned_window(image: NDArray[np.uint8], found: FoundShape) -> NDArray[np.float32]:

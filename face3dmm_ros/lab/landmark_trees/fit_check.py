@@ -9,6 +9,7 @@ are those in resource/.
 
 import argparse
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.files.pictures import read_picture
@@ -29,7 +31,7 @@ from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.regression_trees import TreeCascade
 from face3dmm_ros.landmarks.tree_check import SIGNS, TreeCheck, aligned_window
 from face3dmm_ros.landmarks.tree_finder import FoundShape, TreeFinder
-from face3dmm_ros.landmarks.trees_backend import looked_at
+from face3dmm_ros.landmarks.trees_backend import glances
 from face3dmm_ros.morphable_model import load_model
 
 _ON, _OFF = 0.5, 0.2
@@ -85,16 +87,22 @@ _Seen = tuple[NDArray[np.uint8], Region, FoundShape, bool]
 
 
 def _seen(detector: HogDetector, finder: TreeFinder, faces: list[LabelledFace], scenery: Scenery) -> Iterator[_Seen]:
-    """What the detector takes for faces, in pictures of faces and in as many without."""
+    """What trees find in what the detector takes for faces, in pictures of faces and in as many without."""
+
+    def looks(image: NDArray[np.uint8]) -> Iterator[tuple[Region, FoundShape]]:
+        for glance in glances(detector, finder, image):
+            with suppress(Face3DMMError):  # the points have left the image
+                yield glance.square, finder.find(image, glance.square, glance.yaw)
+
     for face in progress_bar(faces, desc="faces", unit="face"):
         image = read_picture(face.picture, upright=False)
-        for before, found in looked_at(detector, finder, image):
+        for before, found in looks(image):
             overlap = found.square.overlap(face.square)
             if overlap >= _ON or overlap < _OFF:
                 yield image, before, found, overlap >= _ON
     for index in progress_bar(range(scenery.count), desc="pictures without", unit="picture"):
         image = scenery.picture(index)
-        for before, found in looked_at(detector, finder, image):
+        for before, found in looks(image):
             yield image, before, found, False
 
 
