@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.lab.labelled_faces import LabelledFace
-from face3dmm_ros.landmarks.hog import CELL, CHANNELS, hog_features
+from face3dmm_ros.landmarks.hog import CELL, CHANNELS, hog_features, mirrored
 from face3dmm_ros.landmarks.hog_detector import WINDOW, WINDOW_IN_SQUARES
 from face3dmm_ros.landmarks.region import Region
 
@@ -95,7 +95,8 @@ def random_windows(image: NDArray[np.uint8], count: int, rng: np.random.Generato
     """Features of windows anywhere in a BGR picture without a face, at sizes from the smallest to all of it."""
     smaller = min(image.shape[:2])
     for _ in range(count):
-        side = float(np.exp(rng.uniform(np.log(min(48.0, smaller)), np.log(smaller))))
+        # By rounding it may be larger than all of the picture.
+        side = min(float(np.exp(rng.uniform(np.log(min(48.0, smaller)), np.log(smaller)))), smaller)
         x, y = (rng.uniform(side / 2, length - side / 2) for length in image.shape[1::-1])
         yield window_features(image, Region(x, y, side / WINDOW_IN_SQUARES))
 
@@ -106,8 +107,6 @@ def principal_components(windows: NDArray[np.float32], count: int) -> NDArray[np
     They are those of cells and their mirror images together, whose covariance mirroring does not change: split into
     its even and its odd part, each has its own.
     """
-    from face3dmm_ros.landmarks.hog import mirrored
-
     cells = windows.reshape(-1, CHANNELS).astype(np.float64)
     second = cells.T @ cells / len(cells)
     flip = mirrored(np.eye(CHANNELS, dtype=np.float32)[:, None])[:, 0].astype(np.float64)

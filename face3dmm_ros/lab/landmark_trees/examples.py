@@ -57,7 +57,7 @@ def examples_of(
             crop = cv2.cvtColor(region.crop(image, CROP_SIDE), cv2.COLOR_BGR2GRAY)
             there = (region.to_crop(face.points, CROP_SIDE) - middle) * (CROP_IN_SQUARES / CROP_SIDE)
             yaw = face.yaw
-            if bool(repeat % 2) if both else yaw < 0.0:
+            if bool(i % 2) if both else yaw < 0.0:
                 crop, there, yaw = crop[:, ::-1], there[mirror] * [-1.0, 1.0], -yaw
             crops[i] = normalized(disturbed(np.ascontiguousarray(crop), rng))
             points[i], yaws[i] = there, yaw

@@ -5,7 +5,7 @@
 
 FOLDERs are data sets of `face3dmm synth --format dataset`: renders, and photographs turned; one that is named twice
 counts twice. One in ten faces of each is kept back, and tells how sure the points are. Each stage is kept in --work as
-soon as it is grown, and a run that was stopped goes on from there.
+soon as it is grown, and a run that was stopped goes on from there; one of other faces or options does not.
 """
 
 import argparse
@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.progress_bar import progress_bar
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.files.pictures import read_picture
-from face3dmm_ros.files.whole_file import whole_file
+from face3dmm_ros.files.whole_file import make_folder, whole_file
 from face3dmm_ros.lab.labelled_faces import LabelledFace, labelled_faces
 from face3dmm_ros.lab.landmark_trees.boosting import Growth, grow
 from face3dmm_ros.lab.landmark_trees.examples import Examples, examples_of, framed
+from face3dmm_ros.lab.synthesis.dataset import keep_record
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse
 from face3dmm_ros.landmarks.regression_trees import CROP_IN_SQUARES, SQUARE_PX, TreeCascade, read_shades, summed_leaves
 from face3dmm_ros.landmarks.tree_finder import TreeFinder
@@ -52,18 +54,35 @@ def main() -> None:
     parser.add_argument("--stages", type=int, default=_STAGES)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--views", type=int, nargs="*", default=range(len(VIEWS)), help="grow these alone, and write nothing"
+        "--views",
+        type=int,
+        nargs="*",
+        choices=range(len(VIEWS)),
+        default=range(len(VIEWS)),
+        help="grow these alone, and write nothing",
     )
     arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.work)
     faces = labelled_faces(arguments.folders, load_model("default"))
     judges, teachers = ([face for face in faces if face.kept_back is kept] for kept in (True, False))
+    for view in range(len(VIEWS)):
+        of_view(judges, view)  # better now than after hours
+    keep_record(
+        arguments.work,
+        {
+            "folders": [folder.name for folder in arguments.folders],
+            "faces": len(faces),
+            "examples": arguments.examples,
+            "seed": arguments.seed,
+        },
+    )
     mirror = FaceMeshResponse.load(package_file("resource/landmark_models/face_mesh_response.npz")).mirror
     means = [mean_shape(of_view(teachers, view), mirror, view) for view in range(len(VIEWS))]
     basis = principal_shapes(teachers, mirror, means, arguments.seed)
     print(f"{len(teachers)} faces teach, {len(judges)} tell how sure points are", flush=True)
     grown = [
-        grown_view(view, of_view(teachers, view), mirror, means[view], basis, arguments) for view in arguments.views
+        grown_view(view, of_view(teachers, view), mirror, means[view], basis, arguments)
+        for view in sorted(set(arguments.views))
     ]
     if len(grown) == len(VIEWS):
         stacked = {name: np.stack([stages[name] for stages in grown]) for name in grown[0]}
@@ -81,9 +100,17 @@ def main() -> None:
 
 
 def of_view(faces: list[LabelledFace], view: int) -> list[LabelledFace]:
-    """The faces that a view learns from."""
+    """The faces that a view learns from, or is judged by.
+
+    Raises:
+        Face3DMMError: there is none.
+    """
     _, least, most = VIEWS[view]
-    return [face for face in faces if least <= abs(face.yaw) <= most]
+    found = [face for face in faces if least <= abs(face.yaw) <= most]
+    if not found:
+        which = "that are kept back" if any(face.kept_back for face in faces) else "that teach"
+        raise Face3DMMError(f"of {len(faces)} faces {which} none is turned by {least:.0f}° to {most:.0f}°: add folders")
+    return found
 
 
 def both_sides(view: int) -> bool:
