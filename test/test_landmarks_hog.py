@@ -171,7 +171,7 @@ def test_the_square_of_a_face_is_the_one_around_its_points() -> None:
     [
         ({"filters": np.zeros((3, 9, 10, 15), np.float16)}, "filters has shape"),
         ({"yaw": np.zeros(2, np.float32)}, "yaw has shape"),
-        ({"bias": np.full(3, np.nan, np.float32)}, "bias has shape .* or NaN"),
+        ({"bias": np.full(3, np.nan, np.float32)}, "bias has NaN or infinite"),
     ],
 )
 def test_a_damaged_file_is_refused_in_a_line(tmp_path: Path, change: dict[str, np.ndarray], complaint: str) -> None:

@@ -40,7 +40,7 @@ class ReadingResponse:
         """
         what = f"a table of how the {reading} answers to people at rest"
         shapes = {f"{reading}_{field}": (len(WITHOUT_TONGUE),) for field in ("rest", "gain", "deviation")}
-        response = ReadingResponse(*read_table(path, shapes, what).values())
+        response = ReadingResponse(*read_table(path, shapes, what, [f"{reading}_deviation"]).values())
         if not ((response.gain > 0).all() and (response.deviation > 0).all()):
             raise Face3DMMError(f"{path} is not {what}: a gain or standard deviation is not above 0")
         return response

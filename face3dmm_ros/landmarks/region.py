@@ -75,10 +75,12 @@ class Region:
         """The region as a side × side picture, upright; what lies outside of the image repeats its border.
 
         Raises:
-            Face3DMMError: the region does not touch the image.
+            Face3DMMError: the region does not touch the image, or is none: of no size, infinite or NaN.
         """
         # Only the part of the image under the region is touched: OpenCV warps no image beyond 32,767 px.
         height, width = image.shape[:2]
+        if not (self.size > 0.0 and math.isfinite(self.x + self.y + self.size + self.angle)):
+            raise Face3DMMError(f"{self} lies nowhere in the image of {width}×{height} px")
         half = self._half_extent() + 2.0
         left, right = max(0, int(self.x - half)), min(width, int(self.x + half) + 1)
         top, bottom = max(0, int(self.y - half)), min(height, int(self.y + half) + 1)

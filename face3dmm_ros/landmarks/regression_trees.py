@@ -92,10 +92,8 @@ class TreeCascade:
             raise Face3DMMError(
                 f"{path}: trees of {nodes} nodes and {leaves} leaves, and a turn of {self.turn.shape[1]}, are none"
             )
-        for name, largest in (("anchors", points), ("pixels", self.anchors.shape[2]), ("mirror", points)):
-            index = getattr(self, name)
-            if index.size and not (index.min() >= 0 and index.max() < largest):
-                raise Face3DMMError(f"{path}: {name} must be numbers from 0 to {largest - 1}")
+        for name, count in (("anchors", points), ("pixels", self.anchors.shape[2]), ("mirror", points)):
+            check_numbers(path, name, getattr(self, name), count)
 
     def shapes(self, gray: NDArray[np.uint8], view: int, starts: NDArray[np.float32]) -> NDArray[np.float32]:
         """Where the points of a face come to lie, from each of S starts c (S, C): their c, (S, C).
@@ -104,7 +102,12 @@ class TreeCascade:
             gray: (`CROP_SIDE`, `CROP_SIDE`), of `normalized` shades.
             view: which of the views.
             starts: float32.
+
+        Raises:
+            Face3DMMError: the shapes are others.
         """
+        if gray.shape != (CROP_SIDE, CROP_SIDE) or starts.shape[1:] != self.basis.shape[2:]:
+            raise Face3DMMError(f"a crop {gray.shape} and starts {starts.shape} do not go with these trees")
         found = np.ascontiguousarray(starts, np.float32).copy()
         stages = self.mean[view], self.components, self.anchors[view], self.offsets[view]
         trees = self.pixels[view], self.thresholds[view], self.leaves[view], self.steps[view]
@@ -130,6 +133,18 @@ class TreeCascade:
 _KINDS = {
     "anchors": np.int16, "pixels": np.int16, "thresholds": np.int16, "leaves": np.int8, "mirror": np.int16
 }  # fmt: skip
+
+
+def check_numbers(path: Path, name: str, numbers: NDArray[np.integer], count: int) -> None:
+    """Check the numbers of points or pixels that a file has, of so many.
+
+    Raises:
+        Face3DMMError: some are of none.
+    """
+    if numbers.min() < 0 or numbers.max() >= count:
+        raise Face3DMMError(
+            f"{path}: {name} must be numbers from 0 to {count - 1}, found {numbers.min()} to {numbers.max()}"
+        )
 
 
 def normalized(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.landmark_schemes import SCHEME_SIZES
 from face3dmm_ros.landmarks.hog_detector import square_of
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.regression_trees import CROP_IN_SQUARES, CROP_SIDE, SQUARE_PX, TreeCascade, normalized
-from face3dmm_ros.landmarks.schemes import IBUG68_IN_MEDIAPIPE478
+from face3dmm_ros.landmarks.schemes import IBUG68_IN_MEDIAPIPE478, MEDIAPIPE478
 
 _STARTS = (
     ((0.0, 0.0), 1.0, 0.0),
@@ -48,10 +50,16 @@ class TreeFinder:
     """A cascade with its starts. Holds no state; several threads may use it at once."""
 
     def __init__(self, cascade: TreeCascade) -> None:
-        """Work the starts out."""
+        """Work the starts out.
+
+        Raises:
+            Face3DMMError: the cascade is of other points, or has no view besides that of a first look.
+        """
+        expected, points, views = SCHEME_SIZES[MEDIAPIPE478], len(cascade.mirror), len(cascade.yaw)
+        if points != expected or views < 2:
+            raise Face3DMMError(f"expected trees of {expected} points and 2 views or more, found {points} and {views}")
         self.cascade = cascade
-        views = range(len(cascade.yaw))
-        self._starts = [np.stack([cascade.start(view, *start) for start in _STARTS]) for view in views]
+        self._starts = [np.stack([cascade.start(view, *start) for start in _STARTS]) for view in range(views)]
 
     def view_of(self, yaw: float | None) -> int:
         """The view that knows a yaw best, degrees; without one that of a first look."""

@@ -27,7 +27,15 @@ from face3dmm_ros.lab.landmark_trees.boosting import Growth, grow
 from face3dmm_ros.lab.landmark_trees.examples import Examples, examples_of, framed
 from face3dmm_ros.lab.synthesis.dataset import keep_record
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse
-from face3dmm_ros.landmarks.regression_trees import CROP_IN_SQUARES, SQUARE_PX, TreeCascade, read_shades, summed_leaves
+from face3dmm_ros.landmarks.regression_trees import (
+    CROP_IN_SQUARES,
+    SQUARE_PX,
+    TreeCascade,
+    check_numbers,
+    read_shades,
+    summed_leaves,
+)
+from face3dmm_ros.landmarks.table_file import read_table
 from face3dmm_ros.landmarks.tree_finder import TreeFinder
 from face3dmm_ros.morphable_model import load_model
 
@@ -180,7 +188,7 @@ def grown_view(
         bar = progress_bar(files, desc=f"view {view}, {len(left)} crops", unit="stage")
         for stage, file in enumerate(bar):
             if file.is_file():
-                done = dict[str, Any](np.load(file))
+                done = kept_stage(file, *basis.shape[::2])
             else:
                 done = grown_stage(
                     examples, mean, components, c, left - c, np.random.default_rng([arguments.seed, view, 3, stage])
@@ -191,7 +199,26 @@ def grown_view(
             c = staged(examples, mean, components, c, done)
             error = np.sqrt(((left - c) ** 2).sum(axis=1) / len(mean))
             bar.set_postfix_str(f"points off by {100 * np.median(error):.2f} % of the square")
-    return {name: np.stack([np.load(file)[name] for file in files]) for name in np.load(files[0]).files}
+    stages = [kept_stage(file, *basis.shape[::2]) for file in files]
+    return {name: np.stack([stage[name] for stage in stages]) for name in stages[0]}
+
+
+def kept_stage(path: Path, points: int, components: int) -> dict[str, Any]:
+    """A stage from --work; arrays as of `TreeCascade`, without views and stages.
+
+    Raises:
+        Face3DMMError: the file is damaged, or of other points or components.
+    """
+    shapes = {
+        "anchors": ("F",), "offsets": ("F", 2), "pixels": ("K", "J", 2), "thresholds": ("K", "J"),
+        "leaves": ("K", "L", components), "steps": (components,),
+    }  # fmt: skip
+    stage = read_table(path, shapes, "a stage of trees")
+    check_numbers(path, "anchors", stage["anchors"], points)
+    check_numbers(path, "pixels", stage["pixels"], len(stage["anchors"]))
+    if stage["leaves"].shape[1] != stage["thresholds"].shape[1] + 1:
+        raise Face3DMMError(f"{path} is not a stage of trees: leaves has shape {stage['leaves'].shape}")
+    return stage
 
 
 def grown_stage(
