@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from benchmarks import eos_peer, openseeface_peer, overlay_peers, seed_algorithm, tddfa_peer, tracked_frame
 from benchmarks.avatars import avatars
 from benchmarks.random_model import random_model
+from benchmarks.solvers import bounded_steps, whole_fits
 from benchmarks.timing import take_turns
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.errors import Face3DMMError
@@ -111,6 +112,11 @@ def main() -> int:
             "Fit of a tracked frame, random model of BFM's size, 478 points", bfm_size_tracking(), options.seconds
         ),
     }
+    steps, differ = bounded_steps(load_model("default"))
+    fits, energies = whole_fits(load_model("default").with_components(10, 10))
+    print(f"\nsteps within bounds differ by {differ:.1e} at most; energies of the fits: {energies}")
+    report["bounded_steps"] = _table("A step of 51 weights within their bounds", steps, options.seconds)
+    report["whole_fits"] = _table("A fit of 68 points from nothing, ten identities and expressions", fits, options.seconds)
     with posed_portrait() as rows:
         peer = overlay_peers.PEER if overlay_peers.PEER in rows else None
         report["overlay"] = _table("Overlay of one face, 640×480, default model", rows, options.seconds, peer=peer)

@@ -1,7 +1,7 @@
 """What the documents' pictures were drawn by, so that a test tells when they are older than the code.
 
 A tool that draws pictures records a digest of the code that they show. After a change that nobody would see, record it
-without drawing: tools/in_environment.sh python -m tools.drawing_code readme avatars
+without drawing: tools/in_environment.sh python -m tools.drawing_code readme avatars algorithms
 """
 
 import hashlib
@@ -18,6 +18,12 @@ _OVERLAY = tuple(
 _AVATARS = ("face3dmm_ros/avatar/backdrop.py", "face3dmm_ros/avatar/character", "face3dmm_ros/avatar/watermelon")
 SOURCES = {
     "readme": (*_OVERLAY, "tools/draw_readme_picture.py"),
+    "algorithms": (
+        *_OVERLAY,
+        "face3dmm_ros/landmarks/hog.py",
+        "face3dmm_ros/landmarks/regression_trees.py",
+        "tools/draw_algorithms.py",
+    ),
     "avatars": (*_OVERLAY, *_AVATARS, "tools/draw_avatars.py"),
 }
 """The files and folders of code that decide how the pictures of that name look."""

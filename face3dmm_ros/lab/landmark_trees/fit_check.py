@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +24,6 @@ from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.lab.face_detector.max_margin import separate
 from face3dmm_ros.lab.face_detector.scenery import Scenery
-from face3dmm_ros.lab.face_detector.windows import disturbed
 from face3dmm_ros.lab.labelled_faces import LabelledFace, labelled_faces
 from face3dmm_ros.lab.landmark_networks.logistic import logistic_regression
 from face3dmm_ros.landmarks.hog_detector import HogDetector
@@ -38,7 +36,7 @@ from face3dmm_ros.morphable_model import load_model
 
 _ON, _OFF = 0.5, 0.2
 """Overlap with the true square from which it is that face, and up to which it is none; chosen by hand."""
-_TEACHERS = 4000
+_TEACHERS = 3000
 """Faces, and as many pictures without, that the classifiers learn from."""
 _SIDES = {0.0: (0.0, 32.0), 42.0: (20.0, 66.0), 78.0: (52.0, 180.0)}
 """Of the yaw, degrees, that a classifier stands for, from and up to which it learns."""
@@ -54,10 +52,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     faces = labelled_faces(arguments.folders, load_model("default"))
-    detector, rng = HogDetector(), np.random.default_rng(arguments.seed)
+    detector = HogDetector()
     finder = TreeFinder(TreeCascade.load(package_file("resource/landmark_models/trees.npz")))
     teachers = [face for face in faces if not face.kept_back][:: max(1, len(faces) // _TEACHERS)]
-    seen = list(_seen(detector, finder, teachers, Scenery(arguments.seed + 3, len(teachers)), rng))
+    seen = list(_seen(detector, finder, teachers, Scenery(arguments.seed + 3, len(teachers))))
     windows = np.array([aligned_window(image, found) @ detector.views.basis for image, _, found, _ in seen], np.float32)
     check = _classified(
         detector.views.basis,
@@ -67,7 +65,7 @@ def main() -> None:
         arguments.seed,
     )
     judges = [face for face in faces if face.kept_back]
-    seen = list(_seen(detector, finder, judges, Scenery(arguments.seed + 4, len(judges)), rng))
+    seen = list(_seen(detector, finder, judges, Scenery(arguments.seed + 4, len(judges))))
     signs = np.array([check.signs(detector, image, before, found) for image, before, found, _ in seen])
     is_face = np.array([is_face for *_, is_face in seen])
     weights, bias = logistic_regression(signs.astype(np.float64), is_face.astype(np.float64))
@@ -88,9 +86,7 @@ _Seen = tuple[NDArray[np.uint8], Region, FoundShape, bool]
 """A picture, the square that was looked at, what trees found in it, and whether that is a face."""
 
 
-def _seen(
-    detector: HogDetector, finder: TreeFinder, faces: list[LabelledFace], scenery: Scenery, rng: np.random.Generator
-) -> Iterator[_Seen]:
+def _seen(detector: HogDetector, finder: TreeFinder, faces: list[LabelledFace], scenery: Scenery) -> Iterator[_Seen]:
     """What trees find in what the detector takes for faces, in pictures of faces and in as many without."""
 
     def looks(image: NDArray[np.uint8]) -> Iterator[tuple[Region, FoundShape]]:
@@ -99,8 +95,7 @@ def _seen(
                 yield glance.square, finder.find(image, glance.square, glance.yaw)
 
     for face in progress_bar(faces, desc="faces", unit="face"):
-        gray = np.asarray(cv2.cvtColor(read_picture(face.picture, upright=False), cv2.COLOR_BGR2GRAY), np.uint8)
-        image = np.asarray(cv2.cvtColor(disturbed(gray, rng), cv2.COLOR_GRAY2BGR), np.uint8)
+        image = read_picture(face.picture, upright=False)
         for before, found in looks(image):
             overlap = found.square.overlap(face.square)
             if overlap >= _ON or overlap < _OFF:
