@@ -80,6 +80,21 @@ def test_stages_add_what_their_trees_say() -> None:
     np.testing.assert_allclose(trees.shapes(gray, 1, np.zeros((1, COMPONENTS), np.float32))[0], c, atol=1e-6)
 
 
+@pytest.mark.parametrize(("turn", "growth"), [(0.0, 1.0), (1.2, 0.8), (-2.5, 1.3)])
+def test_pixels_move_turn_and_grow_with_the_shape(turn: float, growth: float) -> None:
+    """They stay where they are on the face."""
+    rng = np.random.default_rng(3)
+    mean, anchors = rng.uniform(-0.25, 0.25, (POINTS, 2)).astype(np.float32), np.arange(POINTS, dtype=np.int16)
+    offsets = rng.uniform(-0.1, 0.1, (POINTS, 2)).astype(np.float32)
+    similarity = growth * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    c = (mean @ similarity + [0.05, -0.02] - mean).reshape(1, -1).astype(np.float32)
+    components, gray = np.eye(2 * POINTS, dtype=np.float32), crop()
+    shades = read_shades(gray[None], mean, components, c, anchors, offsets, np.float32(SQUARE_PX))
+    places = ((mean + offsets) @ similarity + [0.05, -0.02]) * SQUARE_PX + (CROP_SIDE - 1) / 2
+    columns, rows = np.floor(places + 0.5).astype(int).T
+    np.testing.assert_array_equal(shades[0], gray[rows, columns])
+
+
 def test_several_starts_are_each_followed_alone() -> None:
     trees, gray = cascade(), crop()
     starts = np.random.default_rng(2).normal(0.0, 0.1, (3, COMPONENTS)).astype(np.float32)
