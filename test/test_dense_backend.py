@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -29,6 +30,7 @@ from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend
 from face3dmm_ros.landmarks.people_at_rest import ReadingResponse
 from face3dmm_ros.landmarks.region import Region
 from face3dmm_ros.landmarks.schemes import LEFT_EYE_RING, LIP_RINGS, RIGHT_EYE_RING, SKIN_COUNT
+from face3dmm_ros.landmarks.tree_finder import FoundShape
 from face3dmm_ros.morphable_model import MorphableModel
 
 pytest.importorskip("ai_edge_litert", reason="the dense backend needs ai-edge-litert")
@@ -302,7 +304,7 @@ def with_two_opinions(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
     """Let the dense network see a face at a yaw, and Face Mesh see it 5 px lower; both 2 mm off, and nothing covered.
 
-    Returns the skin's points as the one and the other sees them, and their deviation, px.
+    Trees see nothing. Returns the skin's points as the one and the other sees them, and their deviation, px.
     """
     response, scale = backend._response, 1.5
     camera = WeakPerspective(scale, rotation_from_pose_angles(0.0, np.radians(-yaw), 0.0), np.array([225.0, 200.0]))
@@ -317,7 +319,38 @@ def with_two_opinions(
     monkeypatch.setattr(backend._network, "locate_in_crop", lambda *_: there)
     monkeypatch.setattr(backend._face_mesh, "look", lambda *_: mesh)
     monkeypatch.setattr(backend, "_share", lambda _: np.zeros(SKIN_COUNT, np.float32))
+    monkeypatch.setattr(backend._trees, "find", see_nothing)
     return points, lower, 2.0 * scale
+
+
+def see_nothing(*_: object, **__: object) -> NoReturn:
+    raise Face3DMMError("the square does not touch the image")
+
+
+@pytest.mark.parametrize(
+    ("yaw", "share"), [(0.0, 0.0), (31.0, 0.0), (37.0, 0.5), (45.0, 1.0), (-45.0, 1.0), (70.0, 1.0)]
+)
+def test_from_the_side_trees_are_averaged_with_by_how_sure_they_are(
+    backend: DenseBackend, monkeypatch: pytest.MonkeyPatch, yaw: float, share: float
+) -> None:
+    dense, *_ = with_two_opinions(backend, yaw, monkeypatch)
+    image, region = np.zeros((450, 450, 3), np.uint8), upright_region(dense, REGION_SCALE)
+    without = backend.locate(image, region).landmarks
+    asked = []
+
+    def find(_: object, square: Region, turned: float, starts: int = 5) -> FoundShape:
+        asked.append(turned)
+        nearby = without.points + np.float32([4.0, 0.0])
+        sure = 2.0 * without.deviation[:478]
+        return FoundShape(nearby, sure, sure, turned, square, np.zeros(0, np.float32))
+
+    monkeypatch.setattr(backend._trees, "find", find)
+    moved = backend.locate(image, region).landmarks.points - without.points
+    # Twice the deviation is a quarter of the weight; irises are not the trees'.
+    np.testing.assert_allclose(moved[:SKIN_COUNT], np.tile([4.0 * share / 5.0, 0.0], (SKIN_COUNT, 1)), atol=0.02)
+    assert not moved[SKIN_COUNT:].any()
+    # The yaw that trees know counts to the other side.
+    assert all(np.sign(turned) == -np.sign(yaw) for turned in asked)
 
 
 FOREHEAD, LIPS = [10], [point for ring in LIP_RINGS for point in ring]

@@ -194,7 +194,7 @@ def test_no_answers_merge_to_none() -> None:
 
 
 def test_an_unknown_backend_is_refused_and_the_known_are_named() -> None:
-    with pytest.raises(Face3DMMError, match="facemesh, dlib"):
+    with pytest.raises(Face3DMMError, match="facemesh, trees, dlib"):
         create_backend("haar")
 
 

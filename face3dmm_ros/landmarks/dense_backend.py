@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from face3dmm_ros.core.arkit import WITHOUT_TONGUE
 from face3dmm_ros.core.camera import WeakPerspective
 from face3dmm_ros.core.compiled import compiled
+from face3dmm_ros.core.errors import Face3DMMError
 from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.core.second_thread import SecondThread
 from face3dmm_ros.core.values import Landmarks
@@ -30,10 +31,13 @@ from face3dmm_ros.landmarks.dense_network import MARGIN, SIDE, DenseNetwork, Den
 from face3dmm_ros.landmarks.expression_reader import ExpressionReader
 from face3dmm_ros.landmarks.face_mesh_response import FaceMeshResponse, yaw_degrees
 from face3dmm_ros.landmarks.facemesh import REGION_SCALE, FaceMeshBackend
+from face3dmm_ros.landmarks.hog_detector import square_of
 from face3dmm_ros.landmarks.people_at_rest import ReadingResponse
 from face3dmm_ros.landmarks.region import Region
+from face3dmm_ros.landmarks.regression_trees import TreeCascade
 from face3dmm_ros.landmarks.schemes import (
     BROWS,
+    IBUG68_IN_MEDIAPIPE478,
     LEFT_EYE_RING,
     LIP_RINGS,
     MEDIAPIPE478,
@@ -42,6 +46,7 @@ from face3dmm_ros.landmarks.schemes import (
     check_scheme,
     convert,
 )
+from face3dmm_ros.landmarks.tree_finder import TreeFinder
 
 # docs/landmarks.md tells how these were chosen: `_FROM_THE_SIDE`, `_TRUST_YAW` and the `_TRUST_…` shares by hand while
 # looking at `aflw2000_dev`; `_IRIS_MM`, `_REMEMBERED`, `_CERTAIN`, `_CHANGED_…` and `_UNCONFIRMED` on the sample clip,
@@ -49,6 +54,8 @@ from face3dmm_ros.landmarks.schemes import (
 _FROM_THE_SIDE = (50.0, 60.0)
 """Degrees of yaw from which the mirror image is used too, and from which it replaces Face Mesh."""
 _TRUST_YAW = (20.0, _FROM_THE_SIDE[0])
+_TREES_YAW = (32.0, 42.0)
+"""Degrees of yaw from which trees are asked, too, and from which they count as much as they are sure."""
 _TRUST_LIPS, _TRUST_LIDS_AND_BROWS, _TRUST_OTHERS = (0.07, 0.6), (0.2, 0.6), (0.5, 1.0)
 """Factors on Face Mesh's standard deviation up to the first and from the second of these degrees of yaw on.
 
@@ -209,6 +216,7 @@ class DenseBackend(LandmarkBackend):
         self._network = DenseNetwork(network or models / "dense.tflite")
         self._response = FaceMeshResponse.load(models / "face_mesh_response.npz")
         self._mirror = self._response.mirror[:SKIN_COUNT]
+        self._trees = TreeFinder(TreeCascade.load(models / "trees.npz"))
         self._cover = CoverReader.load(models / "cover_reader.npz")
         self._reader = ExpressionReader.load(models / "expression_reader.npz")
         self._blendshapes = BlendshapeNetwork(models / "face_blendshapes.tflite")
@@ -256,6 +264,8 @@ class DenseBackend(LandmarkBackend):
             view.scale,
             _EYE_RINGS,
         )
+        if yaw > _TREES_YAW[0]:
+            points = self._with_trees(image, points, deviation, view)
         expression, expression_deviation = self._expression(read, mesh, np.float32(1.0 - aside) * shown)
         landmarks = Landmarks(
             scheme=MEDIAPIPE478,
@@ -318,6 +328,29 @@ class DenseBackend(LandmarkBackend):
             deviation=deviation,
         )
         return LocatedFace(convert(landmarks, self.scheme), upright_region(points[:SKIN_COUNT], REGION_SCALE))
+
+    def _with_trees(
+        self,
+        image: NDArray[np.uint8],
+        points: NDArray[np.float32],
+        deviation: NDArray[np.float32],
+        view: WeakPerspective,
+    ) -> NDArray[np.float32]:
+        """Points of a face from the side (478, 2), px, averaged with those that trees find, by inverse variance."""
+        rotation = view.rotation
+        square = square_of(points[IBUG68_IN_MEDIAPIPE478], math.atan2(rotation[0, 1], -rotation[1, 1]))
+        yaw = yaw_degrees(rotation)
+        try:
+            # The yaw of `core.rotations` counts to the other side.
+            first = self._trees.find(image, square, -yaw, starts=1)
+            found = self._trees.find(image, first.square, first.yaw)
+        except Face3DMMError:  # the points have left the image
+            return points
+        variance = deviation[:SKIN_COUNT] ** 2
+        theirs = np.float32(_passed(abs(yaw), _TREES_YAW)) * variance / (variance + found.deviation[:SKIN_COUNT] ** 2)
+        mixed = points.copy()
+        mixed[:SKIN_COUNT] += theirs[:, None] * (found.points[:SKIN_COUNT] - mixed[:SKIN_COUNT])
+        return mixed
 
     @staticmethod
     def _share(likelihood: NDArray[np.float32]) -> NDArray[np.float32]:

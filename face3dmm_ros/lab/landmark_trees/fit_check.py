@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ from face3dmm_ros.files.pictures import read_picture
 from face3dmm_ros.files.whole_file import whole_file
 from face3dmm_ros.lab.face_detector.max_margin import separate
 from face3dmm_ros.lab.face_detector.scenery import Scenery
+from face3dmm_ros.lab.face_detector.windows import disturbed
 from face3dmm_ros.lab.labelled_faces import LabelledFace, labelled_faces
 from face3dmm_ros.lab.landmark_networks.logistic import logistic_regression
 from face3dmm_ros.landmarks.hog_detector import HogDetector
@@ -36,7 +38,7 @@ from face3dmm_ros.morphable_model import load_model
 
 _ON, _OFF = 0.5, 0.2
 """Overlap with the true square from which it is that face, and up to which it is none; chosen by hand."""
-_TEACHERS = 3000
+_TEACHERS = 4000
 """Faces, and as many pictures without, that the classifiers learn from."""
 _SIDES = {0.0: (0.0, 32.0), 42.0: (20.0, 66.0), 78.0: (52.0, 180.0)}
 """Of the yaw, degrees, that a classifier stands for, from and up to which it learns."""
@@ -52,10 +54,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     faces = labelled_faces(arguments.folders, load_model("default"))
-    detector = HogDetector()
+    detector, rng = HogDetector(), np.random.default_rng(arguments.seed)
     finder = TreeFinder(TreeCascade.load(package_file("resource/landmark_models/trees.npz")))
     teachers = [face for face in faces if not face.kept_back][:: max(1, len(faces) // _TEACHERS)]
-    seen = list(_seen(detector, finder, teachers, Scenery(arguments.seed + 3, len(teachers))))
+    seen = list(_seen(detector, finder, teachers, Scenery(arguments.seed + 3, len(teachers)), rng))
     windows = np.array([aligned_window(image, found) @ detector.views.basis for image, _, found, _ in seen], np.float32)
     check = _classified(
         detector.views.basis,
@@ -65,7 +67,7 @@ def main() -> None:
         arguments.seed,
     )
     judges = [face for face in faces if face.kept_back]
-    seen = list(_seen(detector, finder, judges, Scenery(arguments.seed + 4, len(judges))))
+    seen = list(_seen(detector, finder, judges, Scenery(arguments.seed + 4, len(judges)), rng))
     signs = np.array([check.signs(detector, image, before, found) for image, before, found, _ in seen])
     is_face = np.array([is_face for *_, is_face in seen])
     weights, bias = logistic_regression(signs.astype(np.float64), is_face.astype(np.float64))
@@ -86,7 +88,9 @@ _Seen = tuple[NDArray[np.uint8], Region, FoundShape, bool]
 """A picture, the square that was looked at, what trees found in it, and whether that is a face."""
 
 
-def _seen(detector: HogDetector, finder: TreeFinder, faces: list[LabelledFace], scenery: Scenery) -> Iterator[_Seen]:
+def _seen(
+    detector: HogDetector, finder: TreeFinder, faces: list[LabelledFace], scenery: Scenery, rng: np.random.Generator
+) -> Iterator[_Seen]:
     """What trees find in what the detector takes for faces, in pictures of faces and in as many without."""
 
     def looks(image: NDArray[np.uint8]) -> Iterator[tuple[Region, FoundShape]]:
@@ -95,7 +99,8 @@ def _seen(detector: HogDetector, finder: TreeFinder, faces: list[LabelledFace], 
                 yield glance.square, finder.find(image, glance.square, glance.yaw)
 
     for face in progress_bar(faces, desc="faces", unit="face"):
-        image = read_picture(face.picture, upright=False)
+        gray = np.asarray(cv2.cvtColor(read_picture(face.picture, upright=False), cv2.COLOR_BGR2GRAY), np.uint8)
+        image = np.asarray(cv2.cvtColor(disturbed(gray, rng), cv2.COLOR_GRAY2BGR), np.uint8)
         for before, found in looks(image):
             overlap = found.square.overlap(face.square)
             if overlap >= _ON or overlap < _OFF:
