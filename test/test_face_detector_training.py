@@ -199,7 +199,7 @@ def trained(folders: Sequence[Path], path: Path, seed: int = 0) -> Path:
     """The file that a training writes that sees little else than those faces."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["train", *map(str, folders), "--out", str(path), "--seed", str(seed)])
-        patch.setattr(train, "_PICTURES", 4)
+        patch.setattr(train, "_PICTURES", 2)
         patch.setattr(train, "_ROUNDS", 1)
         train.main()
     return path
