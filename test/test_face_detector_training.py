@@ -161,6 +161,13 @@ class TestSolver:
         )
         np.testing.assert_allclose(doubled.weights, repeated.weights, atol=1e-3)
 
+    def test_examples_at_right_angles_are_settled_in_one_round(self) -> None:
+        # Each α is at once the best, as no other's example moves its margin: 1, 1/4, or its cost.
+        examples = np.diag([1.0, 2.0, 0.5]).astype(np.float32)
+        found = separate(examples, np.array([True, False, True]), np.full(3, 3.0), most_rounds=1)
+        np.testing.assert_allclose(found.dual, [1.0, 0.25, 3.0])
+        np.testing.assert_allclose(found.weights, [1.0, -0.5, 1.5])
+
     def test_an_example_of_nothing_does_no_harm(self) -> None:
         examples = np.array([[1.0], [-1.0], [0.0]], np.float32)
         found = separate(examples, np.array([True, False, True]), np.ones(3))
@@ -192,7 +199,7 @@ def trained(folders: Sequence[Path], path: Path, seed: int = 0) -> Path:
     """The file that a training writes that sees little else than those faces."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["train", *map(str, folders), "--out", str(path), "--seed", str(seed)])
-        patch.setattr(train, "_PICTURES", 4)
+        patch.setattr(train, "_PICTURES", 2)
         patch.setattr(train, "_ROUNDS", 1)
         train.main()
     return path

@@ -132,6 +132,15 @@ def test_what_is_known_already_grows_trees_that_say_nothing() -> None:
     assert not stage.leaves.any()
 
 
+@pytest.mark.parametrize(("rows", "pixels"), [(4, 3), (5, 2)])
+def test_errors_or_nearness_of_another_count_are_refused(rows: int, pixels: int) -> None:
+    with pytest.raises(Face3DMMError, match="do not match"):
+        grow(
+            np.zeros((5, 3), np.uint8), np.zeros((rows, 2), np.float32), np.ones((pixels, pixels)), Growth(),
+            np.random.default_rng(0),
+        )  # fmt: skip
+
+
 @pytest.fixture
 def face(tmp_path: Path) -> LabelledFace:
     """A picture of two dark eyes and a nose, which looks to the right of the image."""
@@ -306,6 +315,24 @@ class TestTraining:
         trained(folders, tmp_path, "--stages", "1", "--views", "2")
         with pytest.raises(Face3DMMError, match="was made with other options"):
             trained(folders, tmp_path, "--stages", "1", "--views", "2", "--seed", "1")
+
+    @pytest.mark.parametrize(
+        ("change", "complaint"),
+        [
+            ({"pixels": np.full((40, 3, 2), 400, np.int16)}, "pixels must be numbers from 0 to 399"),
+            ({"anchors": np.full(400, -1, np.int16)}, "anchors must be numbers from 0 to 477"),
+            ({"leaves": np.zeros((40, 3, 40), np.int8)}, "is not a stage of trees: leaves has shape"),
+            ({"steps": np.zeros(39, np.float32)}, "is not a stage of trees: steps has shape"),
+        ],
+    )
+    def test_a_damaged_stage_is_not_gone_on_with(
+        self, folders: list[Path], tmp_path: Path, change: dict[str, np.ndarray], complaint: str
+    ) -> None:
+        trained(folders, tmp_path, "--stages", "1", "--views", "0")
+        stage = tmp_path / "work" / "view0_stage0.npz"
+        np.savez(stage, **(dict(np.load(stage)) | change))
+        with pytest.raises(Face3DMMError, match=complaint):
+            trained(folders, tmp_path, "--stages", "2", "--views", "0")
 
     def test_a_view_that_no_face_judges_is_told_before_any_is_grown(self, folders: list[Path], tmp_path: Path) -> None:
         with pytest.raises(Face3DMMError, match="faces that are kept back none is turned by 24° to 64°"):

@@ -1,6 +1,8 @@
 """Histograms of oriented gradients, and the classifiers that are slid over them."""
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from face3dmm_ros.core.errors import Face3DMMError
+from face3dmm_ros.core.resource_files import package_file
 from face3dmm_ros.lab.face_detector.max_margin import separate
 from face3dmm_ros.lab.face_detector.windows import principal_components
 from face3dmm_ros.landmarks.hog import CELL, CHANNELS, hog_features, mirrored
@@ -158,6 +161,99 @@ def test_a_pattern_is_found_once_where_it_lies(views: HogViews, pattern: np.ndar
     assert found[0].yaw == 30.0
 
 
+class Told(HogDetector):
+    """A detector that is told the log odds of its windows."""
+
+    def __init__(self, views: HogViews, *told: tuple[np.ndarray, float]) -> None:
+        super().__init__(views)
+        self._told = told
+
+    def sizes(self, _: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """What was told: log odds (V, …, …), and the px of the image that a px of that size is."""
+        for odds, scale in self._told:
+            yield odds, np.full(2, scale)
+
+
+def odds(**scores: float) -> np.ndarray:
+    """(2, 30, 30) log odds: `v1_5_7` is view 1's window of row 5 and column 7."""
+    told = np.full((2, 30, 30), -9.0)
+    for name, score in scores.items():
+        told[tuple(map(int, name[1:].split("_")))] = score
+    return told
+
+
+def found_by(views: HogViews, *told: tuple[np.ndarray, float], least: float = 0.0) -> list[tuple[float, int, Region]]:
+    return Told(views, *told).squares(np.zeros((1, 1, 3), np.uint8), least)
+
+
+class TestOverlappingWindows:
+    def test_of_those_that_overlap_the_surest_is_kept(self, views: HogViews) -> None:
+        found = found_by(views, (odds(v0_5_5=1.0, v0_5_6=3.0, v0_6_5=2.0), 1.0))
+        assert [(score, view) for score, view, _ in found] == [(3.0, 0)]
+
+    def test_apart_from_each_other_all_are_kept_the_surest_first(self, views: HogViews) -> None:
+        found = found_by(views, (odds(v0_2_2=1.0, v0_2_20=3.0, v0_20_2=2.0), 1.0))
+        assert [score for score, _, _ in found] == [3.0, 2.0, 1.0]
+
+    def test_views_compete_and_the_surest_tells_how_the_face_is_turned(self, views: HogViews) -> None:
+        assert [view for _, view, _ in found_by(views, (odds(v0_5_5=1.0, v1_5_5=1.5), 1.0))] == [1]
+
+    def test_sizes_compete(self, views: HogViews) -> None:
+        # The larger window lies around the smaller one, which fills two thirds of it.
+        found = found_by(views, (odds(v0_5_5=1.0), 1.0), (odds(v0_3_3=2.0), 1.2))
+        assert [score for score, _, _ in found] == [2.0]
+
+    def test_what_a_dropped_window_overlaps_alone_is_kept(self, views: HogViews) -> None:
+        # The middle one overlaps both others, which are clear of each other.
+        found = found_by(views, (odds(v0_5_5=3.0, v0_5_9=2.0, v0_5_13=1.0), 1.0))
+        assert [score for score, _, _ in found] == [3.0, 1.0]
+
+    def test_windows_that_are_less_sure_than_asked_for_are_left_out(self, views: HogViews) -> None:
+        told = odds(v0_2_2=1.0, v0_2_20=-1.0, v0_20_2=np.nan)
+        assert len(found_by(views, (told, 1.0), least=0.0)) == 1
+        assert len(found_by(views, (told, 1.0), least=-2.0)) == 2
+
+    def test_what_is_kept_is_what_a_plain_search_keeps(self, views: HogViews) -> None:
+        rng = np.random.default_rng(0)
+        told = [(np.where(rng.random((2, 30, 30)) < 0.05, rng.normal(0.0, 2.0, (2, 30, 30)), -9.0), s) for s in (1, 2)]
+        windows = [each for size in told for one in np.argwhere(size[0] >= -2.0) for each in found_by(
+            views, (odds(**{"v" + "_".join(map(str, one)): size[0][tuple(one)]}), size[1]), least=-2.0
+        )]  # fmt: skip
+        kept: list[tuple[float, int, Region]] = []
+        for window in sorted(windows, key=lambda each: -each[0]):
+            if all(window[2].overlap(other) < 0.3 for _, _, other in kept):
+                kept.append(window)
+        assert found_by(views, *told, least=-2.0) == kept
+        assert 10 < len(kept) < len(windows) / 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 500), (7, 7), (60, 60)])
+@pytest.mark.parametrize("shade", [0, 255])
+def test_an_image_without_an_edge_holds_no_face(size: tuple[int, int], shade: int) -> None:
+    assert HogDetector().detect(np.full((*size, 3), shade, np.uint8)) == []
+
+
+def test_the_shipped_classifiers_find_a_portrait_and_its_mirror_image_once(astronaut: np.ndarray) -> None:
+    detector, face = HogDetector(), Region(220.0, 133.0, 90.0)  # by hand
+    for image, square in (
+        (astronaut, face),
+        (np.ascontiguousarray(astronaut[:, ::-1]), replace(face, x=511.0 - face.x)),
+    ):
+        # As unsure as the trees backend still looks at; its check tells the others apart.
+        found = detector.squares(image, least=-1.0)
+        assert sum(each.overlap(square) > 0.6 for _, _, each in found) == 1
+
+
+def test_the_surest_window_about_a_square_is_looked_for_around_it(views: HogViews, pattern: np.ndarray) -> None:
+    image, side = np.full((300, 300), 120, np.uint8), CELL * WINDOW / WINDOW_IN_SQUARES
+    image[100:180, 100:180] = pattern
+    colored, x = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), 139.5
+    detector = HogDetector(views)
+    off = [float(detector.best(colored, Region(x + dx, x, side))[0]) for dx in (0.0, CELL, 2 * CELL, 6 * CELL)]
+    np.testing.assert_allclose(off[:3], off[0], atol=0.02)
+    assert off[3] < 0.6 * off[0]
+
+
 def test_the_square_of_a_face_is_the_one_around_its_points() -> None:
     points = np.array([[10.0, 10.0], [50.0, 10.0], [50.0, 100.0], [10.0, 100.0]])
     square = square_of(points)
@@ -172,6 +268,13 @@ def test_the_square_of_a_face_is_the_one_around_its_points() -> None:
         ({"filters": np.zeros((3, 9, 10, 15), np.float16)}, "filters has shape"),
         ({"yaw": np.zeros(2, np.float32)}, "yaw has shape"),
         ({"bias": np.full(3, np.nan, np.float32)}, "bias has NaN or infinite"),
+        ({"roll": np.full(3, np.inf, np.float32)}, "roll has NaN or infinite"),
+        ({"odds": np.full((3, 2), 1e300)}, "odds has NaN or infinite"),
+        ({"basis": np.zeros((31, 0), np.float32)}, "basis has shape .* not empty"),
+        ({"filters": np.zeros((0, 10, 10, 15), np.float16)}, "filters has shape .* not empty"),
+        ({"yaw": np.array(["a", "b", "c"])}, "yaw has shape .* numbers"),
+        ({"yaw": np.array([None, 1, 2])}, "holds objects"),
+        ({"filters": np.zeros((8_000, 10, 10, 50), np.uint16)}, "more than the 67108864 that are accepted"),
     ],
 )
 def test_a_damaged_file_is_refused_in_a_line(tmp_path: Path, change: dict[str, np.ndarray], complaint: str) -> None:
@@ -180,7 +283,20 @@ def test_a_damaged_file_is_refused_in_a_line(tmp_path: Path, change: dict[str, n
         "bias": np.zeros(3, np.float32), "odds": np.ones((3, 2), np.float32), "yaw": np.zeros(3, np.float32),
         "roll": np.zeros(3, np.float32),
     }  # fmt: skip
-    np.savez(tmp_path / "hog.npz", **(arrays | change))  # type: ignore[arg-type]
+    np.savez_compressed(tmp_path / "hog.npz", **(arrays | change))  # type: ignore[arg-type]
     with pytest.raises(Face3DMMError, match=complaint) as error:
         HogViews.load(tmp_path / "hog.npz")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
+def test_a_file_that_was_cut_short_is_refused(tmp_path: Path, share: float) -> None:
+    whole = package_file("resource/landmark_models/hog.npz").read_bytes()
+    (tmp_path / "hog.npz").write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(Face3DMMError, match="is not a face detector's classifiers"):
+        HogViews.load(tmp_path / "hog.npz")
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Face3DMMError, match=r"none\.npz"):
+        HogViews.load(tmp_path / "none.npz")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face3dmm_ros.core.compiled import compiled
+from face3dmm_ros.core.errors import Face3DMMError
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,12 @@ def grow(
         nearness: (F, F) how likely two pixels are to be compared; 0 on the diagonal.
         growth: how.
         rng: of the comparisons.
+
+    Raises:
+        Face3DMMError: the shapes disagree.
     """
+    if len(shades) != len(left) or nearness.shape != 2 * shades.shape[1:]:
+        raise Face3DMMError(f"shades {shades.shape}, errors {left.shape} and nearness {nearness.shape} do not match")
     nodes, N, C = 2**growth.depth - 1, *left.shape
     pixels, thresholds = np.empty((growth.trees, nodes, 2), np.int16), np.empty((growth.trees, nodes), np.int16)
     leaves = np.empty((growth.trees, nodes + 1, C), np.int8)
