@@ -36,7 +36,7 @@ _SAME_FACE = 0.3
 class TreesBackend(LandmarkBackend):
     """HOG and regression trees. `scheme` is ``mediapipe478`` or its subset ``ibug68``."""
 
-    def __init__(self, scheme: str = MEDIAPIPE478, min_score: float = 0.5) -> None:
+    def __init__(self, scheme: str = MEDIAPIPE478, min_score: float = 0.6) -> None:
         """Load what ships with the package.
 
         Raises:
