@@ -116,7 +116,9 @@ def main() -> int:
     fits, energies = whole_fits(load_model("default").with_components(10, 10))
     print(f"\nsteps within bounds differ by {differ:.1e} at most; energies of the fits: {energies}")
     report["bounded_steps"] = _table("A step of 51 weights within their bounds", steps, options.seconds)
-    report["whole_fits"] = _table("A fit of 68 points from nothing, ten identities and expressions", fits, options.seconds)
+    report["whole_fits"] = _table(
+        "A fit of 68 points from nothing, ten identities and expressions", fits, options.seconds
+    )
     with posed_portrait() as rows:
         peer = overlay_peers.PEER if overlay_peers.PEER in rows else None
         report["overlay"] = _table("Overlay of one face, 640×480, default model", rows, options.seconds, peer=peer)

@@ -174,6 +174,15 @@ def test_every_required_module_is_found_here() -> None:
     requirements.require_modules()
 
 
+def test_litert_and_opengl_alone_are_not_asked_for_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = {"ai_edge_litert", "OpenGL"}
+    monkeypatch.setattr(requirements, "find_spec", lambda module: None if module in absent else module)
+    requirements.require_modules()
+    absent.add("scipy")
+    with pytest.raises(SystemExit, match="has no ai_edge_litert, OpenGL, scipy"):
+        requirements.require_modules()
+
+
 def test_a_command_under_a_python_without_the_requirements_names_them_and_what_to_do(repository: Path) -> None:
     index = pytest.importorskip("ament_index_python", reason="needs ROS 2")
     try:
