@@ -15,7 +15,7 @@ from face3dmm_ros.core.errors import Face3DMMError
 
 @dataclass(frozen=True)
 class Growth:
-    """How a stage's trees grow; all chosen by hand, by held-out faces.
+    """How a stage's trees grow; all chosen by hand.
 
     Attributes:
         trees: of a stage.
