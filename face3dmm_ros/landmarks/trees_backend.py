@@ -24,8 +24,8 @@ _CANDIDATE, _MOST_CANDIDATES = -1.4, 24
 """Log odds from which a window may hold a face, and how many windows of an image are looked at; chosen by hand: what is
 none is told apart by `tree_check`, at 0.7 ms each."""
 _UNLIKELY = -1.0
-"""What a check of one glance says of a window that is then left; measured on held-out pictures: of half a percent of
-the faces, and of five of six others."""
+"""What a check of one glance says of a window that is then left; measured on held-out pictures: of fewer than one in a
+hundred faces, and of five of six others."""
 _HARDLY_ASIDE, _SURELY_ASIDE = 15.0, 50.0
 """Degrees of yaw that a first look tells between which a face may as well look ahead; chosen by hand: such looks are
 off by eleven degrees."""
