@@ -14,8 +14,6 @@ VIEWER := .venv/.viewer-$(ROS)
 DOCS := .venv/.docs-$(ROS)
 BUILT := install/.built-$(ROS)
 RUN := tools/in_environment.sh
-# Tests of one file share what they set up; more than four processes may not find the memory.
-AT_ONCE := --numprocesses logical --maxprocesses 4 --dist loadfile
 
 help:
 	@echo 'make live    track a face, live: SOURCE=auto|camera|sample|INDEX|DEVICE|URL|FILE|FOLDER DURATION=SECONDS OUT=FOLDER AVATAR=watermelon ARGS="..."'
@@ -39,10 +37,10 @@ live: $(BUILT)
 build: $(BUILT)
 
 test: lint $(BUILT) $(TORCH) $(VIEWER) $(DOCS)
-	@OMP_NUM_THREADS=1 $(RUN) python -m pytest $(AT_ONCE) $(ARGS)
+	@OMP_NUM_THREADS=1 $(RUN) python -m pytest $(ARGS)
 
 test-fast: $(BUILT) $(DEVELOPMENT)
-	@OMP_NUM_THREADS=1 $(RUN) python -m pytest $(AT_ONCE) -m 'not slow' $(ARGS)
+	@OMP_NUM_THREADS=1 $(RUN) python -m pytest -m 'not slow' $(ARGS)
 
 lint: $(DEVELOPMENT)
 	@.venv/bin/ruff check --quiet
